@@ -1,0 +1,1 @@
+"""The engine of petlir; it names no method and no task."""

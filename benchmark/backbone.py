@@ -1,0 +1,228 @@
+"""The contract of a backbone: a pre-trained restoration network, seen as a row of MetaFormer blocks.
+
+Every backbone, transformer or convolutional, is a chain of residual pairs: a *mixer* branch (attention, channel
+attention, gated convolution) and an *mlp* branch, each behind a norm (Yu et al., MetaFormer, CVPR 2022). A method sees
+nothing else, so it is written once for all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import PetlirError, unknown
+from benchmark.task import Task
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place that holds one module, which a method may replace.
+
+    Projections (`query`, `key`, `value`, `out`, `up`, `down`) are linear layers or 1×1 convolutions; norms and whole
+    layers are sites too.
+    """
+
+    name: str
+    owner: nn.Module = field(repr=False)
+    attribute: str
+
+    @property
+    def module(self) -> nn.Module:
+        """The module that stands here now."""
+        return self.owner.get_submodule(self.attribute)
+
+    def replace(self, module: nn.Module) -> None:
+        """Put `module` here; it usually wraps the one that stood here."""
+        self.owner.set_submodule(self.attribute, module)
+
+
+class Doors(nn.Module):
+    """Where modules act beside or behind a branch. It has no weights of its own, so official keys stay as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beside = nn.ModuleList()
+        self.beside_input = nn.ModuleList()
+        self.behind = nn.ModuleList()
+
+    def forward(self, branch: Callable[[Tensor], Tensor], norm: nn.Module, features: Tensor) -> Tensor:
+        """What the branch adds to `features`: branch(norm(features)), plus and through what was inserted."""
+        normed: Tensor = norm(features)
+        output = branch(normed)
+        for module in self.beside:
+            output = output + module(normed)
+        for module in self.beside_input:
+            output = output + module(features)
+        for module in self.behind:
+            output = module(output)
+        return output
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One residual branch of a block.
+
+    Attributes:
+        kind: `mixer`, `cross` (a decoder's attention to the encoder) or `mlp`.
+        norm: the norm before it.
+        sites: its projections, in the order of computation.
+    """
+
+    kind: str
+    doors: Doors = field(repr=False)
+    norm: Site
+    sites: tuple[Site, ...]
+
+    def projections(self, *names: str) -> list[Site]:
+        """Its projections of these names, all of them where none is named."""
+        return [site for site in self.sites if not names or site.name in names]
+
+    def parallel(self, module: nn.Module, *, reads: str = "normed") -> None:
+        """Add the output of `module` to the branch's; it reads the `normed` features, or the block's raw `input`."""
+        (self.doors.beside if reads == "normed" else self.doors.beside_input).append(module)
+
+    def after(self, module: nn.Module) -> None:
+        """Let `module` transform what the branch puts out, before the residual sum."""
+        self.doors.behind.append(module)
+
+
+class Layout(Protocol):
+    """How a block's features are seen as a map."""
+
+    def to_map(self, features: Tensor) -> Tensor:
+        """The features as N×C×H×W."""
+
+    def from_map(self, image: Tensor) -> Tensor:
+        """A map N×C×H×W as the block's own features."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A residual pair of a backbone.
+
+    Attributes:
+        name: where it stands, e.g. `encoder.3`.
+        width: channels of its features.
+        branches: mixer first, then mlp; a decoder block has `cross` between them.
+        layout: how its features are seen as a map.
+        site: the whole block, for methods that wrap it.
+    """
+
+    name: str
+    width: int
+    branches: tuple[Branch, ...]
+    layout: Layout = field(repr=False)
+    site: Site
+
+    def branch(self, kind: str) -> Branch:
+        """The branch of this kind."""
+        for branch in self.branches:
+            if branch.kind == kind:
+                return branch
+        raise unknown(f"branch of block {self.name}", kind, [branch.kind for branch in self.branches])
+
+    @property
+    def mixer(self) -> Branch:
+        """The branch that mixes positions."""
+        return self.branch("mixer")
+
+    @property
+    def mlp(self) -> Branch:
+        """The branch that mixes channels."""
+        return self.branch("mlp")
+
+    @property
+    def norms(self) -> list[Site]:
+        """The norm before each branch."""
+        return [branch.norm for branch in self.branches]
+
+    def projections(self, *names: str) -> list[Site]:
+        """The projections of all branches of these names, all of them where none is named."""
+        return [site for branch in self.branches for site in branch.projections(*names)]
+
+
+class OnMap(nn.Module):
+    """A module for maps N×C×H×W, used on a block's own features."""
+
+    def __init__(self, module: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.module = module
+        self._layout = layout
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in, features out, both in the block's own layout."""
+        return self._layout.from_map(self.module(self._layout.to_map(features)))
+
+
+class Backbone(nn.Module, ABC):
+    """A restoration network, images N×3×H×W in [0, 1] in and out.
+
+    Attributes:
+        name: its name in the grid.
+        heads: what each head restores, with its scale; the order is the network's own.
+        window: the one input size that the network takes, or None for any.
+        pretrained_on: the tasks that its weights have seen, and the ones related to them.
+    """
+
+    name: str
+    heads: Mapping[str, int]
+    window: int | None
+    task_heads: ClassVar[Mapping[str, str]] = {}
+    """Tasks that no head of their name serves, and the head that serves them."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        """Restore `images` (N×3×H×W in [0, 1]) through `head`; without a name, through the only one."""
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Block]:
+        """The blocks, in the order of computation."""
+
+    @abstractmethod
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        """The parameters that decide the output of `head`; without a name, of any head."""
+
+    @abstractmethod
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state dict with the official keys; missing and unexpected ones are named."""
+
+    def head_for(self, task: Task) -> str:
+        """The head that serves `task`: its own, the tabled one, else the one of the task's scale."""
+        for name in (task.name, self.task_heads.get(task.name, ""), f"sr_x{task.scale}"):
+            if name in self.heads:
+                return name
+        for name, scale in reversed(self.heads.items()):
+            if scale == task.scale:
+                return name
+        raise PetlirError(f"backbone {self.name} has no head for task {task.name!r} (scale {task.scale})")
+
+    def head_index(self, head: str | None) -> int:
+        """Where `head` stands among the heads."""
+        names = list(self.heads)
+        if head is None and len(names) == 1:
+            return 0
+        if head not in names:
+            raise unknown(f"head of {self.name}", str(head), names)
+        return names.index(head)
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Load a state dict and name every missing, unexpected and misshapen key in one line."""
+    own = module.state_dict()
+    faults = [f"missing {key}" for key in own if key not in state]
+    faults += [f"unexpected {key}" for key in state if key not in own]
+    faults += [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 6} more" if len(faults) > 6 else ""
+        raise PetlirError(f"{what}: {'; '.join(faults[:6])}{more}")
+    with torch.no_grad():
+        module.load_state_dict(dict(state))

@@ -1,0 +1,1 @@
+"""The backbones, one file a family."""

@@ -1,0 +1,359 @@
+"""IPT, the Image Processing Transformer (Chen et al., CVPR 2021), at any size.
+
+A 48×48 window goes through the convolutional head of its task, is cut into 3×3 patches, passes an encoder and a
+decoder that is told the task by a learned query, is folded back, and leaves through the tail of its task. State
+dicts have the keys of the official release; only the packed attention projections stand apart here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Backbone, Block, Branch, Doors, Site, load_strictly
+from benchmark.errors import PetlirError
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4, "derain": 1, "denoise_30": 1, "denoise_50": 1}
+PACKED = "in_proj_weight"
+UNPACKED = ("query.weight", "key.weight", "value.weight")
+
+
+@dataclass(frozen=True)
+class IPTConfig:
+    """The size of an IPT; the defaults are the published one.
+
+    Attributes:
+        features: channels of heads and tails.
+        layers: encoder layers, and as many decoder layers.
+        attention_heads: attention heads a layer.
+        expansion: width of the feed-forward over the token width.
+        patch: side of the patch that becomes one token.
+        window: side of the one input size.
+    """
+
+    features: int = 64
+    layers: int = 12
+    attention_heads: int = 12
+    expansion: int = 4
+    patch: int = 3
+    window: int = 48
+
+    @property
+    def width(self) -> int:
+        """Channels of a token."""
+        return self.features * self.patch**2
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a window."""
+        return (self.window // self.patch) ** 2
+
+
+class Attention(nn.Module):
+    """Multi-head attention without biases over tokens N×L×C."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.out_proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Tokens N×L×C that attend from `query` to `key` and gather `value`."""
+        q, k, v = (
+            projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for projection, tokens in ((self.query, query), (self.key, key), (self.value, value))
+        )
+        gathered = functional.scaled_dot_product_attention(q, k, v)
+        return cast(Tensor, self.out_proj(gathered.transpose(1, 2).flatten(-2)))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a ReLU between them, kept under the official names of their layer."""
+
+    linear1: nn.Module
+    linear2: nn.Module
+
+    def feed(self, tokens: Tensor) -> Tensor:
+        """Tokens N×L×C through the feed-forward."""
+        return cast(Tensor, self.linear2(functional.relu(self.linear1(tokens))))
+
+
+class EncoderLayer(FeedForward):
+    """Self-attention, then feed-forward, each behind a norm."""
+
+    def __init__(self, config: IPTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.self_attn = Attention(width, config.attention_heads)
+        self.linear1 = nn.Linear(width, width * config.expansion)
+        self.linear2 = nn.Linear(width * config.expansion, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.mixer = Doors()
+        self.mlp = Doors()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens N×L×C in and out."""
+        tokens = tokens + self.mixer(lambda x: self.self_attn(x, x, x), self.norm1, tokens)
+        return cast(Tensor, tokens + self.mlp(self.feed, self.norm2, tokens))
+
+
+class DecoderLayer(FeedForward):
+    """Self-attention under the task's query, attention to the encoder, feed-forward."""
+
+    def __init__(self, config: IPTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.self_attn = Attention(width, config.attention_heads)
+        self.multihead_attn = Attention(width, config.attention_heads)
+        self.linear1 = nn.Linear(width, width * config.expansion)
+        self.linear2 = nn.Linear(width * config.expansion, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+        self.mixer = Doors()
+        self.cross = Doors()
+        self.mlp = Doors()
+
+    def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
+        """Tokens N×L×C in and out; `memory` is the encoder's output, `query` the task's 1×L×C."""
+        tokens = tokens + self.mixer(
+            lambda x: self.self_attn(x + query, x + query, x), self.norm1, tokens
+        )
+        tokens = tokens + self.cross(
+            lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens
+        )
+        return cast(Tensor, tokens + self.mlp(self.feed, self.norm3, tokens))
+
+
+class Stack(nn.Module):
+    """A row of layers; they differ in what they take, so the body calls them."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+
+class Positions(nn.Module):
+    """One learned position for each token of the window."""
+
+    def __init__(self, config: IPTConfig) -> None:
+        super().__init__()
+        self.pe = nn.Embedding(config.tokens, config.width)
+
+
+class Body(nn.Module):
+    """The transformer: features N×F×S×S in and out."""
+
+    def __init__(self, config: IPTConfig, tasks: int) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.linear_encoding = nn.Linear(width, width)
+        self.mlp_head = nn.Sequential(
+            nn.Linear(width, width * config.expansion),
+            nn.Dropout(0.0),
+            nn.ReLU(),
+            nn.Linear(width * config.expansion, width),
+        )
+        self.query_embed = nn.Embedding(tasks, config.tokens * width)
+        self.encoder = Stack([EncoderLayer(config) for _ in range(config.layers)])
+        self.decoder = Stack([DecoderLayer(config) for _ in range(config.layers)])
+        self.position_encoding = Positions(config)
+
+    def forward(self, features: Tensor, task: int) -> Tensor:
+        """Features N×F×S×S of a window, told which task they belong to."""
+        patch = self.config.patch
+        tokens = functional.unfold(features, patch, stride=patch).transpose(1, 2)
+        tokens = self.linear_encoding(tokens) + tokens + self.position_encoding.pe.weight
+        query = self.query_embed.weight[task].view(1, self.config.tokens, self.config.width)
+        for layer in self.encoder.layers:
+            tokens = layer(tokens)
+        memory = tokens
+        for layer in self.decoder.layers:
+            tokens = layer(tokens, memory, query)
+        tokens = self.mlp_head(tokens) + tokens
+        return functional.fold(tokens.transpose(1, 2), features.shape[-2:], patch, stride=patch)
+
+
+class ResBlock(nn.Module):
+    """Two 5×5 convolutions with a ReLU between them, and a residual."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(features, features, 5, padding=2), nn.ReLU(), nn.Conv2d(features, features, 5, padding=2)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×F×H×W in and out."""
+        return cast(Tensor, self.body(features) + features)
+
+
+def upsampler(features: int, scale: int) -> nn.Sequential:
+    """Sub-pixel convolutions (Shi et al., 2016) to `scale`: ×4 in two steps, ×1 nothing."""
+    steps = {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]
+    return nn.Sequential(
+        *(
+            module
+            for step in steps
+            for module in (nn.Conv2d(features, features * step**2, 3, padding=1), nn.PixelShuffle(step))
+        )
+    )
+
+
+def mean_shift(sign: int) -> nn.Conv2d:
+    """The fixed 1×1 convolution that takes off or adds the mean colour, on 0..255."""
+    shift = nn.Conv2d(3, 3, 1)
+    shift.weight.data = torch.eye(3).view(3, 3, 1, 1)
+    shift.bias = nn.Parameter(sign * 255.0 * torch.tensor(RGB_MEAN))
+    return shift.requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class TokenGrid:
+    """Tokens N×L×C of a square window seen as a map."""
+
+    side: int
+
+    def to_map(self, features: Tensor) -> Tensor:
+        """N×C×side×side."""
+        return features.transpose(1, 2).unflatten(2, (self.side, self.side))
+
+    def from_map(self, image: Tensor) -> Tensor:
+        """N×L×C."""
+        return image.flatten(2).transpose(1, 2)
+
+
+class IPT(Backbone):
+    """The Image Processing Transformer, one head and tail a task.
+
+    Args:
+        name: its name in the grid.
+        config: its size.
+        heads: head names with their scales, in the order of the official scale list.
+    """
+
+    task_heads: ClassVar[Mapping[str, str]] = {
+        "derain_light": "derain",
+        "derain_heavy": "derain",
+        "low_light": "denoise_50",
+        "sidd": "denoise_50",
+        "hybrid_lr4_noise30": "sr_x4",
+        "hybrid_lr4_jpeg30": "sr_x4",
+    }
+
+    def __init__(self, name: str = "ipt", config: IPTConfig | None = None, heads: Mapping[str, int] = HEADS) -> None:
+        super().__init__()
+        config = config or IPTConfig()
+        features = config.features
+        self.name, self.config, self.heads, self.window = name, config, dict(heads), config.window
+        self.sub_mean = mean_shift(-1)
+        self.add_mean = mean_shift(+1)
+        self.head = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(3, features, 3, padding=1), ResBlock(features), ResBlock(features))
+            for _ in heads
+        )
+        self.body = Body(config, len(heads))
+        self.tail = nn.ModuleList(
+            nn.Sequential(upsampler(features, scale), nn.Conv2d(features, 3, 3, padding=1))
+            for scale in heads.values()
+        )
+
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        """Restore windows N×3×48×48 in [0, 1] through `head`."""
+        if images.shape[-2:] != (self.config.window, self.config.window):
+            size = "×".join(map(str, images.shape[-2:]))
+            raise PetlirError(f"{self.name} takes windows of {self.window}×{self.window}, got {size}; use restore()")
+        task = self.head_index(head)
+        features = self.head[task](self.sub_mean(images * 255))
+        features = self.body(features, task) + features
+        return cast(Tensor, self.add_mean(self.tail[task](features)) / 255)
+
+    def blocks(self) -> Iterator[Block]:
+        """Encoder layers, then decoder layers."""
+        grid = TokenGrid(self.config.window // self.config.patch)
+        for stack, branches in (("encoder", ENCODER_BRANCHES), ("decoder", DECODER_BRANCHES)):
+            owner = self.body.get_submodule(f"{stack}.layers")
+            for index in range(self.config.layers):
+                site = Site("block", owner, str(index))
+                views = tuple(_branch(site.module, *branch) for branch in branches)
+                yield Block(f"{stack}.{index}", self.config.width, views, grid, site)
+
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Body and the head and tail in use (all of them without a name); never the fixed mean shifts."""
+        yield from self.body.parameters()
+        used = range(len(self.heads)) if head is None else [self.head_index(head)]
+        for index in used:
+            yield from self.head[index].parameters()
+            yield from self.tail[index].parameters()
+
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state dict with the official keys, packed projections and all."""
+        load_strictly(self, unpack(state), f"weights for {self.name}")
+
+    def official_state_dict(self) -> dict[str, Tensor]:
+        """The weights under the official keys (without the constant `position_ids`)."""
+        return pack(self.state_dict())
+
+
+BranchPlan = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Kind of branch, its norm, and its projections as (name, where)."""
+
+
+def _attention(where: str) -> tuple[tuple[str, str], ...]:
+    return (*((name, f"{where}.{name}") for name in ("query", "key", "value")), ("out", f"{where}.out_proj"))
+
+
+FEED = (("up", "linear1"), ("down", "linear2"))
+ENCODER_BRANCHES: tuple[BranchPlan, ...] = (
+    ("mixer", "norm1", _attention("self_attn")),
+    ("mlp", "norm2", FEED),
+)
+DECODER_BRANCHES: tuple[BranchPlan, ...] = (
+    ("mixer", "norm1", _attention("self_attn")),
+    ("cross", "norm2", _attention("multihead_attn")),
+    ("mlp", "norm3", FEED),
+)
+
+
+def _branch(layer: nn.Module, kind: str, norm: str, sites: tuple[tuple[str, str], ...]) -> Branch:
+    doors = cast(Doors, layer.get_submodule(kind))
+    return Branch(kind, doors, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
+
+
+def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official keys to ours: the packed query, key and value weights taken apart, constants dropped."""
+    ours: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        if key.endswith(PACKED):
+            parts = zip(UNPACKED, tensor.chunk(3), strict=True)
+            ours.update({key.removesuffix(PACKED) + name: part for name, part in parts})
+        elif not key.endswith("position_ids"):
+            ours[key] = tensor
+    return ours
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our keys to the official ones."""
+    official: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        prefix, _, name = key.rpartition("attn.")
+        if name == UNPACKED[0]:
+            official[f"{prefix}attn.{PACKED}"] = torch.cat([state[f"{prefix}attn.{part}"] for part in UNPACKED])
+        elif name not in UNPACKED:
+            official[key] = tensor
+    return official
+
+
+NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
+"""The size that is trained and benchmarked within CPU minutes."""

@@ -1,0 +1,93 @@
+"""Synthetic rain streaks, tuned to look like the Rain100L and Rain100H test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import oaconvolve
+
+from benchmark.degradation import Degradation, Image
+from benchmark.errors import unknown
+
+Array: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Streaks:
+    """What rain of one strength is made of; each image draws from these ranges.
+
+    Attributes:
+        layers: how many layers of streaks lie over each other.
+        coverage: the share of the image that the drops of one layer would cover side by side.
+        brightness: the greatest value a layer adds, 0..255.
+        tilt: standard deviation of a layer's direction around the image's, in degrees.
+    """
+
+    layers: tuple[int, int]
+    coverage: tuple[float, float]
+    brightness: tuple[float, float]
+    tilt: float
+
+
+STRENGTHS = {
+    "light": Streaks((1, 1), (0.02, 0.12), (50, 130), 0),
+    "heavy": Streaks((2, 5), (0.15, 0.5), (60, 120), 8),
+}
+
+
+@dataclass(frozen=True)
+class RainStreaks(Degradation):
+    """Grey streaks added to the image and clipped: sparse drops, blurred along their fall.
+
+    Source: the additive model of Yang et al., Deep joint rain detection and removal, CVPR 2017; drops as
+    motion-blurred lines after Garg & Nayar, Photorealistic rendering of rain streaks, SIGGRAPH 2006.
+
+    Attributes:
+        strength: `light` (one direction; about Rain100L's 26.9 dB) or `heavy` (several; about Rain100H's 13.6 dB).
+    """
+
+    strength: str
+    simulated: ClassVar[str] = "synthetic streaks"
+
+    def __post_init__(self) -> None:
+        if self.strength not in STRENGTHS:
+            raise unknown("strength of rain", self.strength, STRENGTHS)
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, with rain drawn from `rng`."""
+        streaks = STRENGTHS[self.strength]
+        slant = rng.normal(0, 15)
+        rain = np.zeros(image.shape[:2], np.float32)
+        for _ in range(rng.integers(*streaks.layers, endpoint=True)):
+            angle = np.deg2rad(slant + rng.normal() * streaks.tilt)
+            fall = _fall(rng, rain.shape, angle, rng.uniform(*streaks.coverage))
+            rain += fall * np.float32(rng.uniform(*streaks.brightness))
+        rainy: Image = (image + rain[..., None] + 0.5).clip(0, 255).astype(np.uint8)
+        return rainy
+
+
+def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, coverage: float) -> Array:
+    """One layer of drops of one length and width that fall in direction `angle` from vertical; H×W in 0..1."""
+    length, width = rng.uniform(12, 45), rng.uniform(0.5, 1.3)
+    streak = _streak(length, width, angle)
+    margin = streak.shape[0] // 2
+    drops = np.zeros((shape[0] + 2 * margin, shape[1] + 2 * margin), np.float32)
+    count = rng.poisson(coverage * drops.size / streak.sum())
+    places = rng.integers(0, drops.size, count)
+    drops.flat[places] = rng.uniform(0.4, 1.2, count)
+    layer: Array = oaconvolve(drops, streak, mode="valid").clip(0, 1)
+    return layer
+
+
+def _streak(length: float, width: float, angle: float) -> Array:
+    """One drop's trace, an odd square with peak 1: `length` pixels long, a Gaussian of `width` pixels across."""
+    reach = int(np.ceil(length / 2 + 2))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
+    along = y * np.cos(angle) + x * np.sin(angle)
+    across = x * np.cos(angle) - y * np.sin(angle)
+    ends = (length / 2 + 0.5 - np.abs(along)).clip(0, 1)
+    streak: Array = (ends * np.exp(-0.5 * (across / width) ** 2)).astype(np.float32)
+    return streak

@@ -1,0 +1,86 @@
+"""Bicubic resizing as MATLAB's `imresize` does it, the degradation of the super-resolution literature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from benchmark.degradation import Degradation, Image
+from benchmark.errors import PetlirError
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bicubic(Degradation):
+    """The image shrunk by an integer factor, antialiased, 8 bit.
+
+    Source: MATLAB `imresize(..., "bicubic")`, as in Lim et al., EDSR, CVPRW 2017.
+
+    Attributes:
+        scale: how many times smaller the degraded image is.
+    """
+
+    scale: int
+
+    def __post_init__(self) -> None:
+        if self.scale < 1:
+            raise PetlirError(f"the scale of a bicubic degradation is a positive integer, not {self.scale}")
+
+    @property
+    def factor(self) -> int:
+        """The scale."""
+        return self.scale
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, shrunk to ⌈H/scale⌉×⌈W/scale⌉."""
+        return imresize(image, 1 / self.scale)
+
+
+def imresize(image: Image, scale: float) -> Image:
+    """The image, H×W×3 uint8, resized to ⌈H·scale⌉×⌈W·scale⌉ like MATLAB's `imresize(image, scale)`.
+
+    Keys' cubic kernel (a = -0.5), widened by 1/scale when shrinking, symmetric edges, half rounded up.
+    """
+    height, width = (max(1, int(np.ceil(np.round(side * scale, 6)))) for side in image.shape[:2])
+    rows = _weights(image.shape[0], height, scale)
+    columns = _weights(image.shape[1], width, scale)
+    shrunk = (rows @ image.reshape(image.shape[0], -1).astype(np.float64)).reshape(height, -1, 3)
+    across = columns @ shrunk.transpose(1, 0, 2).reshape(image.shape[1], -1)
+    resized = across.reshape(width, height, 3).transpose(1, 0, 2)
+    rounded: Image = np.ascontiguousarray(np.floor(resized.clip(0, 255) + 0.5).astype(np.uint8))
+    return rounded
+
+
+def enlarge(image: Image, scale: int) -> Image:
+    """The image, H×W×3 uint8, `scale` times larger: the untrained baseline of super-resolution."""
+    return imresize(image, scale)
+
+
+@lru_cache(maxsize=64)
+def _weights(size: int, target: int, scale: float) -> csr_array:
+    """The resizing of one axis as a sparse matrix, target×size, rows summing to 1."""
+    stretch = min(scale, 1.0)
+    reach = int(np.ceil(4 / stretch)) + 2
+    place = (np.arange(target) + 0.5) / scale - 0.5
+    taps = np.floor(place - 2 / stretch).astype(int)[:, None] + np.arange(reach)
+    weights = _cubic((place[:, None] - taps) * stretch)
+    weights /= weights.sum(1, keepdims=True)
+    mirrored = taps % (2 * size)
+    mirrored = np.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)
+    rows = np.repeat(np.arange(target), reach)
+    return csr_array((weights.ravel(), (rows, mirrored.ravel())), shape=(target, size))
+
+
+def _cubic(x: Array) -> Array:
+    """Keys' cubic convolution kernel with a = -0.5 (IEEE TASSP 1981)."""
+    x = np.abs(x)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    kernel: Array = np.where(x <= 1, near, np.where(x <= 2, far, 0.0))
+    return kernel

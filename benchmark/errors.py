@@ -1,0 +1,18 @@
+"""What a user can cause: one clear line, and the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PetlirError(Exception):
+    """A mistake that the user can mend; its text is one line: what, where, what was expected."""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
+    """The error for a name that nothing goes by: names its nearest neighbour, else all valid names."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names) or 'none'}"
+    return PetlirError(f"unknown {kind} {name!r}; {hint}")

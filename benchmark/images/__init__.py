@@ -1,0 +1,1 @@
+"""Images: the catalogue of sets, loading, training crops, the procedural images."""

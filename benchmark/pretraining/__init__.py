@@ -1,0 +1,1 @@
+"""How the shipped networks were pre-trained; one file a recipe."""

@@ -1,0 +1,53 @@
+"""The contract of a task: a degradation with its images and its protocols. A task is data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.errors import unknown
+
+if TYPE_CHECKING:
+    from benchmark.degradation import Degradation
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a task's images come from on one track: names of image sets."""
+
+    train: str
+    validation: str
+    tests: tuple[str, ...]
+    label: str = ""
+    """What the column says where training and test data differ in kind, e.g. `synthetic streaks → Rain100L`."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A degradation to be undone.
+
+    Attributes:
+        name: its name in the grid, e.g. `hybrid_lr4_noise30`.
+        title: its name on a page.
+        degradation: clean to degraded; None where all its image sets are paired.
+        protocols: how restored images are scored; the first is the headline.
+        data: its images by track.
+        undo: the single tasks that, one after the other, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
+        scale: how many times larger the clean image is.
+    """
+
+    name: str
+    title: str
+    degradation: Degradation | None
+    protocols: tuple[str, ...]
+    data: Mapping[str, Data]
+    undo: tuple[str, ...] = ()
+    scale: int = 1
+
+    def on(self, track: str) -> Data:
+        """The images of this task on `track`; an unknown track is named with its neighbours."""
+        try:
+            return self.data[track]
+        except KeyError:
+            raise unknown(f"track for task {self.name}", track, self.data) from None

@@ -1,0 +1,1 @@
+"""The PETL methods, one file each."""
