@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, cast
 
 import torch
@@ -357,3 +358,7 @@ def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
 """The size that is trained and benchmarked within CPU minutes."""
+
+
+BACKBONES = {"ipt": IPT, "ipt-nano": partial(IPT, "ipt-nano", NANO)}
+"""What a grid can name, and how it is built."""

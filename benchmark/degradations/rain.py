@@ -33,8 +33,8 @@ class Streaks:
 
 
 STRENGTHS = {
-    "light": Streaks((1, 1), (0.02, 0.12), (50, 130), 0),
-    "heavy": Streaks((2, 5), (0.15, 0.5), (60, 120), 8),
+    "light": Streaks((1, 1), (0.025, 0.13), (55, 130), 0),
+    "heavy": Streaks((2, 4), (0.14, 0.46), (65, 125), 8),
 }
 
 
@@ -46,7 +46,7 @@ class RainStreaks(Degradation):
     motion-blurred lines after Garg & Nayar, Photorealistic rendering of rain streaks, SIGGRAPH 2006.
 
     Attributes:
-        strength: `light` (one direction; about Rain100L's 26.9 dB) or `heavy` (several; about Rain100H's 13.6 dB).
+        strength: `light` (one layer; about Rain100L's 26.9 dB) or `heavy` (several; Rain100H's 13.6 dB).
     """
 
     strength: str
@@ -70,20 +70,20 @@ class RainStreaks(Degradation):
 
 
 def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, coverage: float) -> Array:
-    """One layer of drops of one length and width that fall in direction `angle` from vertical; H×W in 0..1."""
+    """One layer of drops of one length and width, `angle` radians from vertical; H×W in 0..1."""
     length, width = rng.uniform(12, 45), rng.uniform(0.5, 1.3)
     streak = _streak(length, width, angle)
     margin = streak.shape[0] // 2
     drops = np.zeros((shape[0] + 2 * margin, shape[1] + 2 * margin), np.float32)
     count = rng.poisson(coverage * drops.size / streak.sum())
     places = rng.integers(0, drops.size, count)
-    drops.flat[places] = rng.uniform(0.4, 1.2, count)
+    drops.flat[places] = rng.uniform(0.2, 1.2, count)
     layer: Array = oaconvolve(drops, streak, mode="valid").clip(0, 1)
     return layer
 
 
 def _streak(length: float, width: float, angle: float) -> Array:
-    """One drop's trace, an odd square with peak 1: `length` pixels long, a Gaussian of `width` pixels across."""
+    """One drop's trace, an odd square of peak 1: `length` pixels long, Gaussian of `width` pixels across."""
     reach = int(np.ceil(length / 2 + 2))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
     along = y * np.cos(angle) + x * np.sin(angle)

@@ -16,7 +16,7 @@ Pair = tuple[Image, Image]
 
 
 class PatchSampler:
-    """Draws batches of aligned crops; a batch depends on (seed, step) alone, so a killed run continues exactly.
+    """Draws batches of aligned crops; a batch depends on (seed, step) alone, so a killed run goes on exactly.
 
     Args:
         pairs: degraded (prepared, without noise) and clean images.
@@ -58,7 +58,7 @@ class PatchSampler:
         return degraded, clean
 
     def _crop(self, rng: np.random.Generator) -> Pair:
-        degraded, clean = self._pairs[rng.integers(len(self._pairs))]
+        degraded, clean = self._pairs[int(rng.integers(len(self._pairs)))]
         top, left = (int(rng.integers(side - self._patch + 1)) for side in degraded.shape[:2])
         turn, flip = int(rng.integers(4)), bool(rng.integers(2))
         return (

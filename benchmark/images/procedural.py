@@ -1,6 +1,6 @@
-"""Dead-leaves images: photographs' statistics (edges at every scale, occlusion, texture) without photographs.
+"""Dead-leaves images: the statistics of photographs (edges at every scale, occlusion, texture).
 
-Source: Lee, Mumford & Huang, Occlusion models for natural images, IJCV 2001; as training data for restoration:
+Source: Lee, Mumford & Huang, Occlusion models for natural images, IJCV 2001; as training data:
 Achddou, Gousseau & Ladjal, Synthetic images as a regularity prior for image restoration, 2021.
 """
 
@@ -14,9 +14,6 @@ from scipy.fft import irfft2
 from scipy.ndimage import gaussian_filter
 
 from benchmark.degradation import Image
-
-VERSION = 1
-"""Raised with every change of what `leaves` returns; stored images are kept by it."""
 
 Array: TypeAlias = NDArray[np.float32]
 
@@ -39,7 +36,7 @@ def leaves(seed: int, size: int) -> Image:
 
 
 def _occlude(rng: np.random.Generator, side: int) -> tuple[NDArray[np.int32], int]:
-    """Which leaf each pixel shows, drawn front to back until all is covered; the last number is the ground."""
+    """Which leaf each pixel shows, front to back until all is covered; the last number is the ground."""
     smallest, largest = side * 0.6 ** rng.uniform(4.5, 9.5), side * rng.uniform(0.3, 0.8)
     count = int(min(1500, 2 * (side / smallest) ** 2 / np.log(largest / smallest)))
     radius = (smallest**-2 - rng.random(count) * (smallest**-2 - largest**-2)) ** -0.5
@@ -60,7 +57,7 @@ def _draw(
     centre: NDArray[np.float64],
     axes: tuple[float, float],
 ) -> None:
-    """Writes `leaf` where its shape lies on what is still ground: an ellipse, box or rhombus, perhaps cut or bent."""
+    """Writes `leaf` where its shape lies on ground still: an ellipse, box or rhombus, perhaps cut or bent."""
     angle, shape, cut, bend = rng.uniform(0, np.pi), rng.random(), rng.uniform(-1, 2), rng.normal() * 0.15
     cos, sin = np.cos(angle), np.sin(angle)
     reach = max(axes) * 1.5
@@ -104,7 +101,7 @@ def _palette(rng: np.random.Generator, count: int) -> Array:
 def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) -> Array:
     """The painted leaves, side×side×3: colour, shading, 1/f grain and, on some, stripes or checks."""
     side = labels.shape[0]
-    grid = np.arange(side, dtype=np.float32) / OVERSAMPLING
+    grid: Array = np.linspace(0, side / OVERSAMPLING, side, endpoint=False, dtype=np.float32)
     slope = rng.normal(size=(2, count)) * rng.gamma(0.5, 0.6, count) / side * OVERSAMPLING
     relief = _plane(slope, rng.normal(0, 0.1, count), labels, grid)
     for roughness in (rng.uniform(0.2, 0.8), rng.uniform(0.9, 1.6)):
@@ -117,7 +114,9 @@ def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) ->
     return colours[labels] + tint[labels] * relief[..., None]
 
 
-def _plane(slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDArray[np.int32], grid: Array) -> Array:
+def _plane(
+    slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDArray[np.int32], grid: Array
+) -> Array:
     """For each pixel the value, at its place, of the linear function that belongs to its leaf."""
     down, across = slope.astype(np.float32)
     plane: Array = down[labels] * grid[:, None] + across[labels] * grid + offset.astype(np.float32)[labels]
@@ -126,8 +125,8 @@ def _plane(slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDAr
 
 def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid: Array) -> Array:
     """Gratings and checks in -1..1, from soft to square; periods from 2.5 to 40 pixels."""
-    frequency, angle = 2 * np.pi / np.exp(rng.uniform(np.log(2.5), np.log(40), count)), rng.uniform(0, np.pi, count)
-    direction = np.stack([np.sin(angle), np.cos(angle)]) * frequency
+    period, angle = np.exp(rng.uniform(np.log(2.5), np.log(40), count)), rng.uniform(0, np.pi, count)
+    direction = np.stack([np.sin(angle), np.cos(angle)]) * 2 * np.pi / period
     crossing = np.stack([direction[1], -direction[0]]) * (rng.random(count) < 0.35)
     stripes = np.sin(_plane(direction, rng.uniform(0, 2 * np.pi, count), labels, grid))
     checks = np.cos(_plane(crossing, np.zeros(count), labels, grid))
@@ -141,12 +140,13 @@ def _fractal_noise(rng: np.random.Generator, side: int, roughness: float) -> Arr
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = np.inf
     phases = rng.standard_normal((*frequency.shape, 2), np.float32).view(np.complex64)[..., 0]
-    noise: Array = irfft2(phases * (frequency**-roughness).astype(np.float32), (side, side))
-    return noise / noise.std()
+    noise = irfft2(phases * (frequency**-roughness).astype(np.float32), (side, side))
+    scaled: Array = noise / noise.std()
+    return scaled
 
 
 def _light(rng: np.random.Generator, pixels: Array, side: int) -> Array:
-    """The scene under a smooth light: a gradient over the whole image and a contrast of its own."""
+    """The scene under a smooth light: a gradient over the whole image."""
     ramp = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     down, across = rng.normal(0, 0.2, 2).astype(np.float32)
     lit: Array = pixels * np.exp(down * ramp[:, None] + across * ramp)[..., None]

@@ -6,7 +6,7 @@ The photographs of ImageNet are replaced by dead leaves images, which need no do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,17 +90,21 @@ def _pairs(images: list[Image], degradation: Degradation, seed: int) -> Iterator
         yield degradation.prepare(clean, np.random.default_rng([seed, number])), clean
 
 
-def pretrain(network: IPT, recipe: Recipe, checkpoint: Path, report: Callable[[int, float], None]) -> None:
-    """Train `network` in place; continues from `checkpoint` where there is one and renews it every 250 steps."""
+def pretrain(network: IPT, recipe: Recipe, checkpoint: Path) -> Iterator[tuple[int, float]]:
+    """Train `network` in place; yields each step and its loss.
+
+    It continues from `checkpoint` where there is one, and renews it every 250 steps.
+    """
     torch.manual_seed(recipe.seed)
     pass_through(network)
-    optimizer = torch.optim.AdamW(network.tunable(None), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(list(network.tunable(None)), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     start = _resume(network, optimizer, checkpoint)
     batches = samplers(network, recipe)
     heads = list(batches)
+    device = next(network.parameters()).device
     for step in range(start, recipe.steps):
         head = heads[step % len(heads)]
-        degraded, clean = batches[head].batch(step)
+        degraded, clean = (side.to(device) for side in batches[head].batch(step))
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate_at(step)
         loss = functional.l1_loss(network(degraded, head), clean)
@@ -108,9 +112,9 @@ def pretrain(network: IPT, recipe: Recipe, checkpoint: Path, report: Callable[[i
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
         optimizer.step()
-        report(step, loss.item())
         if (step + 1) % 250 == 0 or step + 1 == recipe.steps:
             _keep(network, optimizer, step + 1, checkpoint)
+        yield step, loss.item()
 
 
 def _keep(network: IPT, optimizer: torch.optim.Optimizer, step: int, checkpoint: Path) -> None:

@@ -1,0 +1,6 @@
+"""`python -m benchmark` is `petlir`."""
+
+from benchmark.cli import main
+
+if __name__ == "__main__":  # worker processes import this file again
+    main()

@@ -1,0 +1,106 @@
+"""A cell: one (backbone, method, task, track, seed), the unit of work, of resume and of distribution."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+ENGINE = "1"
+"""The engine's semantic version; it changes when the same cell would come out otherwise."""
+WINDOW = "tiles-o12"
+"""How images are put through a network of fixed input size: overlapping windows, 12 pixels shared."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is to be done, as plain data, so that it travels to a worker as JSON.
+
+    Attributes:
+        backbone: name of the backbone.
+        method: name of the method.
+        options: all of its options.
+        label: what its row is called.
+        task: name of the task.
+        track: name of the track.
+        seed: of data order and initial weights.
+        regime: `tuned`, `paper`, or `none` where nothing is trained.
+        rate: AdamW's first learning rate; None where nothing is trained, or it is still to be tuned.
+        steps: optimiser steps.
+        batch_size: crops of a step.
+        patch: side of a crop on the degraded side.
+    """
+
+    backbone: str
+    method: str
+    options: Mapping[str, Any]
+    label: str
+    task: str
+    track: str
+    seed: int
+    regime: str
+    rate: float | None
+    steps: int
+    batch_size: int
+    patch: int
+
+    def at(self, rate: float) -> Cell:
+        """This cell at a learning rate."""
+        return replace(self, rate=rate)
+
+    def plain(self) -> dict[str, Any]:
+        """The cell as JSON holds it."""
+        return {**asdict(self), "options": dict(self.options)}
+
+    def __str__(self) -> str:
+        return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
+
+    @property
+    def selection(self) -> str:
+        """What one choice of the learning rate is made for: everything but seed and rate."""
+        plain = {k: v for k, v in self.plain().items() if k not in ("seed", "rate", "regime", "label")}
+        return digest(plain)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def ingredients(
+    cell: Cell, *, weights: str, data: str, plugin: str, heads: tuple[str, ...], protocols: tuple[str, ...]
+) -> dict[str, str]:
+    """What decides a cell's result, each by itself, so that a stale cell can say which one changed.
+
+    Args:
+        cell: the cell.
+        weights: digest of the backbone's pre-trained weights.
+        data: digest of all its images.
+        plugin: digest of the files that define backbone, method and task.
+        heads: the heads that an image goes through.
+        protocols: the ids under which it is scored.
+    """
+    return {
+        "backbone": cell.backbone,
+        "weights": weights,
+        "method": cell.method,
+        "options": digest(dict(cell.options)),
+        "task": cell.task,
+        "track": cell.track,
+        "seed": str(cell.seed),
+        "budget": f"{cell.steps} × {cell.batch_size} × {cell.patch}",
+        "rate": f"{cell.regime} {cell.rate}",
+        "data": data,
+        "plugin": plugin,
+        "heads": " ".join(heads),
+        "protocols": " ".join(protocols),
+        "window": WINDOW,
+        "engine": ENGINE,
+    }
+
+
+def key(parts: Mapping[str, str]) -> str:
+    """The content key of a cell: the digest of its ingredients."""
+    return digest(dict(parts))

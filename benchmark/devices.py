@@ -1,0 +1,33 @@
+"""Which devices work on cells."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from benchmark.errors import PetlirError
+from benchmark.executors.local import WorkerSpec
+
+
+def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
+    """One worker a GPU; on a CPU one a core, each with one thread, so that results do not depend on their number.
+
+    Args:
+        device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
+        workers: how many on a CPU; None for one a core.
+    """
+    found = torch.cuda.device_count()
+    names = [f"cuda:{n}" for n in range(found)]
+    if device == "cpu" or (device == "auto" and not found):
+        return [WorkerSpec("cpu", 1)] * (workers or len(os.sched_getaffinity(0)))
+    if device in ("auto", "cuda") and found:
+        return [WorkerSpec(name, 1) for name in names]
+    if device in names:
+        return [WorkerSpec(device, 1)]
+    raise PetlirError(f"device {device!r} is not here; valid: {', '.join(['auto', 'cpu', *names])}")
+
+
+def pick(device: str) -> str:
+    """The one device for a piece of work."""
+    return workers_on(device, 1)[0].device

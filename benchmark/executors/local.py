@@ -1,0 +1,227 @@
+"""The local executor: one spawned process per device or slot, used for job after job."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from benchmark.errors import PetlirError
+from benchmark.executors import Event, Job, Schedule, Work
+
+GRACE = 5.0
+"""Seconds that a worker gets to end after SIGTERM, before SIGKILL."""
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """A worker to be: the device that it gets and its number of CPU threads."""
+
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """Runs jobs in processes of this machine.
+
+    A worker that dies, killed or out of memory, takes only its own job with it and is replaced. Nothing outlives
+    the parent: it stops its workers when interrupted or terminated, and they end by themselves when it is killed.
+
+    Attributes:
+        work: the work function as `module:function`, so that only the workers import it.
+        workers: what to start; no more than there are jobs.
+    """
+
+    work: str
+    workers: Sequence[WorkerSpec]
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`."""
+        schedule = Schedule(jobs)
+        workers = [_Worker(spec, self.work) for spec in self.workers[: len(jobs)]]
+        with _terminated_as_exit():
+            try:
+                while schedule:
+                    for event in schedule.refresh():
+                        on_event(event)
+                    for event in _hand_out(schedule, workers):
+                        on_event(event)
+                    for event in _listen(schedule, workers):
+                        on_event(event)
+            finally:
+                for worker in workers:
+                    worker.terminate()
+                for worker in workers:
+                    worker.join()
+
+
+def _hand_out(schedule: Schedule, workers: Sequence[_Worker]) -> Iterator[Event]:
+    for worker in workers:
+        if worker.job is None:
+            elsewhere = {other.group for other in workers if other is not worker and other.group is not None}
+            job = schedule.take(worker.group, elsewhere)
+            if job is not None:
+                worker.give(job)
+                yield Event("started", job.key, worker.spec.device)
+
+
+def _listen(schedule: Schedule, workers: Sequence[_Worker]) -> Iterator[Event]:
+    busy = [worker for worker in workers if worker.job]
+    if not busy:
+        return
+    ready = set(wait([handle for worker in busy for handle in worker.handles()]))
+    for worker in busy:
+        if ready.intersection(worker.handles()):
+            for event in worker.events():
+                if event.kind in ("finished", "died"):
+                    schedule.end(event)
+                yield event
+
+
+class _Worker:
+    """The parent's side of a worker; its process starts with its first job, and again after it died."""
+
+    def __init__(self, spec: WorkerSpec, work: str) -> None:
+        self.spec = spec
+        self.job: Job | None = None
+        self.group: str | None = None
+        self._work = work
+        self._start()
+
+    def _start(self) -> None:
+        context = get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._work, self.spec), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def handles(self) -> list[Any]:
+        return [self._connection, self._process.sentinel]
+
+    def give(self, job: Job) -> None:
+        if not self._process.is_alive():
+            self._replace()
+        self.job, self.group = job, job.group
+        with suppress(OSError):  # a worker that dies right now is noticed by its sentinel
+            self._connection.send((job.key, dict(job.payload)))
+
+    def events(self) -> Iterator[Event]:
+        """What the worker has told since; a death comes last, after all that it still managed to tell."""
+        try:
+            while self.job and self._connection.poll():
+                event: Event = self._connection.recv()
+                if event.kind == "died":
+                    self._replace()
+                elif event.kind == "finished":
+                    self.job = None
+                yield event
+        except (EOFError, OSError):
+            self._process.join()
+        if self.job and not self._process.is_alive():
+            cause = _cause_of_death(self._process.exitcode or 0)
+            died = Event("died", self.job.key, self.spec.device, text=cause)
+            self._replace()
+            yield died
+
+    def _replace(self) -> None:
+        self._process.join()
+        self._connection.close()
+        self.job = self.group = None
+        self._start()
+
+    def terminate(self) -> None:
+        if self._process.is_alive():
+            self._process.terminate()
+
+    def join(self) -> None:
+        self._process.join(GRACE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+
+
+def _cause_of_death(code: int) -> str:
+    if code >= 0:
+        return f"its worker process ended with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = " (as when the machine runs out of memory)" if -code == signal.SIGKILL else ""
+    return f"its worker process was killed by {name}{hint}"
+
+
+@contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """SIGTERM unwinds the stack as Ctrl-C does, so that workers are stopped; only a main thread can set that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
+    """A worker's life: take a job, do it, tell, until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # torch reads it as it is imported, which only the work function's module does.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(spec.threads)
+    function = _resolve(work)
+    while True:
+        try:
+            key, payload = connection.recv()
+        except EOFError:
+            return
+        result = _do(function, payload, _Told(connection, key, spec.device))
+        connection.send(Event("finished", key, spec.device, 1.0, result=result))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a job reports goes to the parent."""
+
+    connection: Connection
+    key: str
+    device: str
+
+    def __call__(self, fraction: float, text: str) -> None:
+        self.connection.send(Event("progress", self.key, self.device, fraction, text))
+
+
+def _do(function: Work, payload: dict[str, Any], told: _Told) -> dict[str, Any]:
+    try:
+        return function(payload, told.device, told)
+    except PetlirError as error:
+        return {"state": "failed", "reason": str(error)}
+    except Exception as error:
+        # A bug: this worker ends with its traceback, the parent learns the line.
+        cause = " ".join(str(error).split())
+        told.connection.send(Event("died", told.key, told.device, text=f"{type(error).__name__}: {cause}"))
+        raise
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+    os._exit(1)
+
+
+def _resolve(work: str) -> Work:
+    module, _, name = work.partition(":")
+    function: Work = getattr(import_module(module), name)
+    return function

@@ -1,0 +1,347 @@
+"""One cell from start to record: build, adapt, fit, evaluate, write."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean
+from time import monotonic
+from typing import Any
+
+import torch
+
+from benchmark import cell as cells
+from benchmark import costs, evaluation, records, training
+from benchmark.adaptation import Adapted, adapt, merge
+from benchmark.backbone import Backbone
+from benchmark.cell import Cell
+from benchmark.degradation import seed_of
+from benchmark.environment import environment
+from benchmark.errors import PetlirError
+from benchmark.grid import restored as restored_method
+from benchmark.images.patches import PatchSampler
+from benchmark.images.prepare import Pair, fresh_noise, test_pairs, training_pairs, validation_pairs
+from benchmark.method import Method
+from benchmark.metrics import psnr
+from benchmark.plugins import Plugins, find
+from benchmark.protocol import protocol
+from benchmark.task import Task
+from benchmark.track import track
+from benchmark.weights import Card, load
+
+Report = Callable[[float, str], None]
+"""Told the share of a cell that is done, in [0, 1], and a word on how it goes."""
+
+FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+"""What a plugin's own code may raise; it fails its cell, and the grid goes on."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is.
+
+    Attributes:
+        plugin_files: files named with `--plugin`.
+        data: the folder of image sets; None where only the bundled ones are used.
+        deterministic: whether only deterministic kernels are allowed.
+        precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
+        exclusive: whether the device works on one cell at a time, so that times mean something.
+    """
+
+    plugin_files: tuple[str, ...] = ()
+    data: str | None = None
+    deterministic: bool = True
+    precision: str = "float32"
+    exclusive: bool = False
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins."""
+        return _plugins(self.plugin_files)
+
+    def training(self, task: str, on: str) -> list[tuple[evaluation.Image, evaluation.Image]]:
+        """The training pairs of a task on a track."""
+        return _training(self, task, on)
+
+    def validation(self, task: str, on: str) -> list[Pair]:
+        """The validation pairs of a task on a track."""
+        return _validation(self, task, on)
+
+    def tests(self, task: str, on: str) -> list[Pair]:
+        """The test pairs of a task on a track."""
+        return _tests(self, task, on)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of image sets."""
+        return Path(self.data) if self.data else None
+
+
+@lru_cache(maxsize=1)
+def _plugins(files: tuple[str, ...]) -> Plugins:
+    return find([Path(file) for file in files])
+
+
+@lru_cache(maxsize=1)
+def _training(bench: Bench, task: str, on: str) -> list[tuple[evaluation.Image, evaluation.Image]]:
+    return training_pairs(bench.plugins.task(task), on, bench.root)
+
+
+@lru_cache(maxsize=1)
+def _validation(bench: Bench, task: str, on: str) -> list[Pair]:
+    return validation_pairs(bench.plugins.task(task), on, bench.root)
+
+
+@lru_cache(maxsize=1)
+def _tests(bench: Bench, task: str, on: str) -> list[Pair]:
+    return test_pairs(bench.plugins.task(task), on, bench.root)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cell's names turned into what they name, on a device."""
+
+    cell: Cell
+    method: Method
+    task: Task
+    heads: tuple[str, ...]
+    card: Card
+    adapted: Adapted
+
+    @property
+    def network(self) -> Backbone:
+        """The adapted backbone."""
+        return self.adapted.backbone
+
+
+def prepare(cell: Cell, bench: Bench, device: str) -> Subject:
+    """The pre-trained backbone with the cell's method on it."""
+    method = restored_method(bench.plugins.method(cell.method), cell.options)
+    task = bench.plugins.task(cell.task)
+    backbone = bench.plugins.build(cell.backbone)
+    card = load(backbone)
+    heads = method.heads(backbone, task)
+    seed = seed_of("init", cell.method, cell.task, cell.seed)
+    return Subject(cell, method, task, heads, card, adapt(backbone.to(device), method, heads[-1], seed))
+
+
+def fit(
+    subject: Subject, bench: Bench, checkpoint: Path | None = None, report: Report = lambda share, text: None
+) -> training.Fit:
+    """Train the subject on its task, in place; raises `training.Diverged` where the loss is no number."""
+    cell, task = subject.cell, subject.task
+    assert cell.rate is not None
+    seed = seed_of("order", cell.task, cell.seed)
+    device = next(subject.network.parameters()).device
+    precision = bench.precision if device.type == "cuda" else "float32"
+    budget = training.Budget(cell.steps, cell.rate, precision, seed)
+    shown = bench.validation(cell.task, cell.track)
+    rule = protocol(task.protocols[0])
+
+    def validate() -> float:
+        outputs = (evaluation.restore_image(subject.network, pair.degraded, subject.heads) for pair in shown)
+        return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
+
+    return training.fit(
+        subject.adapted, sampler(subject, bench), validate, budget, checkpoint=checkpoint, report=report
+    )
+
+
+def sampler(subject: Subject, bench: Bench) -> PatchSampler:
+    """The training batches: a function of task and seed, the same for every method."""
+    cell, task = subject.cell, subject.task
+    return PatchSampler(
+        bench.training(cell.task, cell.track),
+        scale=task.scale,
+        patch=cell.patch,
+        batch_size=cell.batch_size,
+        perturb=fresh_noise(task, cell.track),
+        seed=seed_of("order", cell.task, cell.seed),
+    )
+
+
+def run(cell: Cell, parts: dict[str, str], bench: Bench, store: records.Store, device: str, report: Report) -> dict[str, Any]:
+    """Work on one cell and leave its record in the store; returns the record.
+
+    Raises:
+        PetlirError: the store cannot be written.
+    """
+    settle(bench, device)
+    key = cells.key(parts)
+    work = store.begin(key)
+    started = monotonic()
+    record = blank(cell, parts, bench, device)
+    try:
+        subject = prepare(cell, bench, device)
+        record["cell"] |= described(subject)
+        record |= _measured(subject, bench, work, store, report)
+        record["state"] = "done"
+    except torch.cuda.OutOfMemoryError as error:
+        record |= {"state": "out-of-memory", "reason": _line(error)}
+    except (PetlirError, *FAULTS) as error:
+        kind = "" if isinstance(error, (PetlirError, training.Diverged)) else f"{type(error).__name__}: "
+        record |= {"state": "failed", "reason": kind + _line(error)}
+    report(1.0, f"{monotonic() - started:.0f} s")
+    return _commit(record, work, store)
+
+
+def leave(
+    cell: Cell, parts: dict[str, str], bench: Bench, store: records.Store, state: str, reason: str
+) -> dict[str, Any]:
+    """Leave the record of a cell that was not, or not wholly, worked on; returns it."""
+    record = blank(cell, parts, bench, "none") | {"state": state, "reason": reason}
+    return _commit(record, store.begin(record["key"]), store)
+
+
+def _commit(record: dict[str, Any], work: Path, store: records.Store) -> dict[str, Any]:
+    record["finished"] = _now()
+    (work / "checkpoint.pt").unlink(missing_ok=True)
+    records.write_json(work / records.RECORD, record)
+    store.commit(work, store.cell_folder(record))
+    return record
+
+
+def settle(bench: Bench, device: str) -> None:
+    """Choose deterministic kernels, or let the device choose."""
+    torch.use_deterministic_algorithms(bench.deterministic)
+    if device != "cpu":
+        torch.backends.cudnn.benchmark = not bench.deterministic
+
+
+def _measured(subject: Subject, bench: Bench, work: Path, store: records.Store, report: Report) -> dict[str, Any]:
+    """Everything of a record that comes from working: scores, curve, costs and digests."""
+    cell, device = subject.cell, next(subject.network.parameters()).device
+    spent = _costs(subject, bench)
+    fitted: training.Fit | None = None
+    with costs.Peak(device) as peak, costs.Energy(device) as energy:
+        if subject.method.trains:
+            fitted = fit(subject, bench, work / "checkpoint.pt", lambda share, text: report(0.8 * share, text))
+    spent["memory"]["peak"] = peak.bytes
+    step = fitted.timer.summary() if fitted else None
+    spent |= {
+        "step_seconds": asdict(step) if step else None,
+        "training_seconds": fitted.seconds if fitted else 0.0,
+        "energy_joules": energy.joules,
+        "threads": torch.get_num_threads(),
+        "exclusive": bench.exclusive,
+    }
+    started = monotonic()
+    shared = store.root / "images" / cell.track / cell.task
+    pairs = bench.tests(cell.task, cell.track)
+    scored = evaluation.evaluate(subject.network, subject.heads, pairs, subject.task.protocols, work / "restored", shared)
+    spent |= {"evaluation_seconds": monotonic() - started, **_inference(subject)}
+    adapter = _store_adapter(subject.adapted, work) if subject.method.trains else None
+    return {
+        "scores": scored.rows,
+        "curve": fitted.curve if fitted else [],
+        "converged": training.converged(fitted.curve) if fitted else None,
+        "costs": spent,
+        "digests": {
+            "adapter": adapter,
+            "predictions": scored.digest,
+            "data": evaluation.digest_of(pairs),
+            "weights": subject.card.sha256,
+        },
+    }
+
+
+def _costs(subject: Subject, bench: Bench) -> dict[str, Any]:
+    """What can be counted before anything is trained."""
+    network = subject.network
+    size = costs.count(network)
+    saved = flops = 0
+    if subject.method.trains:
+        batch = sampler(subject, bench).batch(0)
+        subject.adapted.train()
+
+        def forward() -> torch.Tensor:
+            return training.loss_of(subject.adapted, batch)
+
+        with costs.undisturbed(network):
+            saved = costs.saved_for_backward_bytes(forward, [*network.parameters(), *network.buffers()])
+            flops = costs.flops_of_step(forward)
+    stored = sum(tensor.nbytes for tensor in subject.adapted.state().values())
+    return {
+        "trainable": size.trainable,
+        "stored_bytes": stored,
+        "total": size.total,
+        "saved_for_backward_bytes": saved,
+        "flops_per_step": flops,
+        "memory": asdict(costs.memory(network, saved, None)),
+    }
+
+
+def _inference(subject: Subject) -> dict[str, Any]:
+    """Seconds per megapixel of output, as trained and, where everything folds, folded."""
+    folded = copy.deepcopy(subject.network)
+    whole = merge(folded)
+    plain = evaluation.seconds_per_megapixel(subject.network, subject.heads)
+    return {
+        "merged": whole,
+        "inference_seconds_per_megapixel": plain,
+        "merged_inference_seconds_per_megapixel": (
+            evaluation.seconds_per_megapixel(folded, subject.heads) if whole else None
+        ),
+    }
+
+
+def _store_adapter(adapted: Adapted, work: Path) -> str:
+    from safetensors.torch import save
+
+    content = save(adapted.state())
+    (work / "adapter.safetensors").write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def described(subject: Subject) -> dict[str, Any]:
+    """What a record says of a cell beyond its names."""
+    task, data = subject.task, subject.task.on(subject.cell.track)
+    simulated = task.degradation.simulated if task.degradation else ""
+    return {
+        "heads": list(subject.heads),
+        "protocols": list(task.protocols),
+        "simulated": simulated,
+        "data_label": data.label,
+        "transfer": subject.card.transfer(task),
+    }
+
+
+def blank(cell: Cell, parts: dict[str, str], bench: Bench, device: str) -> dict[str, Any]:
+    """A record of which nothing is known yet but what was asked for."""
+    plain = cell.plain()
+    plain["learning_rate"] = plain.pop("rate")
+    unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "transfer": "unseen"}
+    now = _now()
+    return {
+        "schema": records.SCHEMA,
+        "key": cells.key(parts),
+        "state": "failed",
+        "reason": None,
+        "cell": plain | unknown,
+        "ingredients": parts,
+        "scores": [],
+        "curve": [],
+        "converged": None,
+        "smoke": track(cell.track).smoke,
+        "costs": {},
+        "environment": environment(device, bench.deterministic, torch.get_num_threads(), bench.precision),
+        "digests": {},
+        "started": now,
+        "finished": now,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+

@@ -1,0 +1,146 @@
+"""The grid: `'lora[rank=4,8]'` × tasks × backbones × seeds, as text and as lists."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from benchmark.errors import PetlirError, unknown
+from benchmark.method import Method
+
+ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>[\d.]+[kKmM%]?))?")
+UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
+
+V = TypeVar("V")
+
+
+def split(text: str) -> list[str]:
+    """The items of a comma-separated list; commas in brackets do not separate.
+
+    >>> split("lora[rank=4,8],adapter")
+    ['lora[rank=4,8]', 'adapter']
+    """
+    return [item.strip() for item in re.split(r",(?![^\[]*\])", text) if item.strip()]
+
+
+def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
+    """The names in a comma-separated list, `*` for all; unknown ones are refused with their nearest neighbour."""
+    names: list[str] = []
+    for name in split(text):
+        if name != "*" and name not in valid:
+            raise unknown(kind, name, valid)
+        names.extend(valid if name == "*" else [name])
+    if not names:
+        raise PetlirError(f"no {kind} was named; valid: {', '.join(sorted(valid))}")
+    return list(dict.fromkeys(names))
+
+
+def seeds(text: str) -> list[int]:
+    """Seeds from `0,1,2`."""
+    try:
+        found = [int(item) for item in split(text)]
+    except ValueError:
+        raise PetlirError(f"--seeds {text!r}: expected whole numbers with commas, e.g. 0,1,2") from None
+    if not found or min(found) < 0:
+        raise PetlirError(f"--seeds {text!r}: expected at least one seed, none below 0")
+    return list(dict.fromkeys(found))
+
+
+def methods(
+    text: str, valid: Mapping[str, type[Method]], resize: Callable[[Method, str], Method] | None = None
+) -> list[Method]:
+    """The methods that a selection names.
+
+    Args:
+        text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`: commas list, semicolons separate options.
+        valid: the methods by name.
+        resize: makes a method as large as the text behind `@` says, e.g. `250k` or `0.6%`.
+    """
+    found: list[Method] = []
+    for item in split(text):
+        match = ITEM.fullmatch(item)
+        if match is None:
+            raise PetlirError(f"method {item!r} is not of the form name[option=value,value; option=value]@size")
+        for name in choose("method", match["name"], valid):
+            for method in _expand(valid[name], match["options"] or ""):
+                found.append(resize(method, match["size"]) if match["size"] and resize else method)
+    if not found:
+        raise PetlirError(f"no method was named; valid: {', '.join(sorted(valid))}")
+    return list(dict.fromkeys(found))
+
+
+def _expand(method: type[Method], text: str) -> Iterator[Method]:
+    """Every combination of the listed values."""
+    types = get_type_hints(method)
+    names = [field.name for field in fields(method)]
+    values: dict[str, list[Any]] = {}
+    for part in filter(str.strip, text.split(";")):
+        name, equals, listed = (piece.strip() for piece in part.partition("="))
+        if not equals or not listed:
+            raise PetlirError(f"option {part.strip()!r} of {method.name} is not of the form name=value")
+        if name not in names:
+            raise unknown(f"option of {method.name}", name, names)
+        values[name] = [_value(item.strip(), types[name], f"{method.name}[{name}]") for item in listed.split(",")]
+    for combination in itertools.product(*values.values()):
+        yield method(**dict(zip(values, combination, strict=True)))
+
+
+def _value(text: str, wanted: Any, where: str) -> Any:
+    """`text` as the option's type."""
+    choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+    if NoneType in choices and text.lower() == "none":
+        return None
+    for kind in choices:
+        if kind is bool and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+        if kind is str:
+            return text
+    expected = " or ".join("none" if kind is NoneType else kind.__name__ for kind in choices)
+    raise PetlirError(f"{where}={text!r} is of the wrong type; expected {expected}")
+
+
+def target(size: str, total: int) -> int:
+    """How many parameters `250k`, `1.5M` or `0.6%` (of `total`) are."""
+    if size.endswith("%"):
+        return round(float(size[:-1]) / 100 * total)
+    number, unit = (size[:-1], size[-1]) if size[-1] in UNITS else (size, "")
+    return round(float(number) * UNITS[unit])
+
+
+def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method:
+    """The method with its size option set so that `count` comes nearest to `wanted`.
+
+    A method without a size option, or without training, stays as it is.
+    """
+    option = method.size
+    if option is None or not method.trains:
+        return method
+
+    def at(value: int) -> Method:
+        return type(method)(**{**method.options(), option: value})
+
+    low, high = 1, 2
+    while count(at(high)) < wanted:
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(at(middle)) < wanted else (low, middle)
+    return min((at(low), at(high)), key=lambda sized: abs(count(sized) - wanted))
+
+
+def restored(method: type[Method], options: Mapping[str, Any]) -> Method:
+    """The method with the options that a record or a job holds."""
+    missing = [f.name for f in fields(method) if f.name not in options and f.default is MISSING]
+    stray = [name for name in options if name not in {f.name for f in fields(method)}]
+    if missing or stray:
+        raise PetlirError(f"options of {method.name} do not fit this version: {', '.join(missing + stray)}")
+    return method(**options)

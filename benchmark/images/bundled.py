@@ -1,0 +1,88 @@
+"""The sets that come with the install: dead-leaves images, and the photographs that scikit-image carries."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.degradation import Image
+from benchmark.degradations.resize import imresize
+from benchmark.images import procedural
+from benchmark.images.imageset import Sample
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
+"""The colour photographs in scikit-image's wheel that are in the public domain or CC0."""
+CROP = 192
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """Dead-leaves images, kept in the user's cache once they are drawn.
+
+    Attributes:
+        first: the seed of the first image; the others follow.
+        count: how many.
+        size: their side in pixels.
+    """
+
+    first: int
+    count: int
+    size: int
+
+    def __call__(self, root: Path | None) -> list[Sample]:
+        """The images; each is a scene of its own. `root` is not used."""
+        names = [f"leaves-{seed}" for seed in range(self.first, self.first + self.count)]
+        return [Sample(name, name, image) for name, image in zip(names, self._images(), strict=True)]
+
+    def _images(self) -> list[Image]:
+        path = cache_folder() / f"leaves-{self.first}-{self.count}-{self.size}-{_version()}.npy"
+        shape = (self.count, self.size, self.size, 3)
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            stored = np.load(path, allow_pickle=False)
+            if stored.shape == shape and stored.dtype == np.uint8:
+                return list(stored)
+        images = [procedural.leaves(self.first + number, self.size) for number in range(self.count)]
+        with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+            _store(np.stack(images), path)
+        return images
+
+
+def photographs(root: Path | None) -> list[Sample]:
+    """Four photographs, halved where that leaves enough, then their middle 192×192; `root` is not used."""
+    from skimage import data
+
+    return [Sample(name, name, _middle(getattr(data, name)())) for name in PHOTOGRAPHS]
+
+
+def cache_folder() -> Path:
+    """Where drawn images are kept: PETLIR_CACHE, else petlir in the user's cache folder."""
+    own = os.environ.get("PETLIR_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "petlir"
+
+
+def _middle(photograph: Image) -> Image:
+    image = imresize(photograph, 1 / 2) if min(photograph.shape[:2]) >= 2 * CROP else photograph
+    top, left = ((side - CROP) // 2 for side in image.shape[:2])
+    return np.ascontiguousarray(image[top : top + CROP, left : left + CROP])
+
+
+def _version() -> str:
+    """Changes with the code that draws the images."""
+    return hashlib.sha256(Path(procedural.__file__).read_bytes()).hexdigest()[:12]
+
+
+def _store(images: Image, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        try:
+            np.save(file, images)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+    Path(file.name).replace(path)

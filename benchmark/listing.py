@@ -1,0 +1,172 @@
+"""What there is: plugins, image sets, parameter counts, the states of a store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmark import grid
+from benchmark.adaptation import adapt
+from benchmark.backbone import Backbone
+from benchmark.costs import count
+from benchmark.errors import PetlirError, unknown
+from benchmark.images import catalogue
+from benchmark.method import Method
+from benchmark.plugins import Plugins, find, load_file
+from benchmark.protocol import KNOWN, protocol
+from benchmark.records import Store
+from benchmark.track import TRACKS
+from benchmark.trial import tiny
+
+if TYPE_CHECKING:
+    from benchmark.contract import Finding
+
+Row = dict[str, Any]
+
+
+def _methods(files: Sequence[Path]) -> list[Row]:
+    found = find(files).methods
+    return [
+        {"name": name, "about": method.idea, "paper": method.paper.title if method.paper else None}
+        for name, method in sorted(found.items())
+    ]
+
+
+def _tasks(files: Sequence[Path]) -> list[Row]:
+    found = find(files).tasks
+    return [
+        {"name": name, "about": task.title, "protocols": list(task.protocols), "tracks": sorted(task.data)}
+        for name, task in sorted(found.items())
+    ]
+
+
+def _backbones(files: Sequence[Path]) -> list[Row]:
+    plugins = find(files)
+    rows = []
+    for name in sorted(plugins.backbones):
+        network = _skeleton(plugins, name)
+        total = count(network).total
+        rows.append({"name": name, "about": f"{total:,} parameters", "total": total, "heads": dict(network.heads)})
+    return rows
+
+
+def _tracks(_: Sequence[Path]) -> list[Row]:
+    return [
+        {"name": t.name, "about": f"{t.title}; needs {t.needs}; {t.steps} steps", "steps": t.steps}
+        for t in TRACKS.values()
+    ]
+
+
+def _protocols(_: Sequence[Path]) -> list[Row]:
+    return [{"name": name, "about": protocol(name).describe()} for name in KNOWN]
+
+
+def _images(_: Sequence[Path]) -> list[Row]:
+    sets = map(catalogue.image_set, catalogue.names())
+    return [{"name": s.name, "about": f"{s.title}; {s.licence}", "source": s.source} for s in sets]
+
+
+LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
+    "methods": _methods,
+    "tasks": _tasks,
+    "backbones": _backbones,
+    "tracks": _tracks,
+    "protocols": _protocols,
+    "images": _images,
+}
+"""What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
+
+
+def presence(root: Path | None) -> list[Row]:
+    """Each image set: whether it is there, and where to get it where it is not."""
+    return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
+
+
+def _present(images: catalogue.ImageSet, root: Path | None) -> Row:
+    try:
+        samples = images.samples(root)
+    except PetlirError as error:
+        return {"name": images.name, "state": "missing", "about": str(error), "source": images.source}
+    return {"name": images.name, "state": "there", "about": f"{len(samples)} images", "source": images.source}
+
+
+def _skeleton(plugins: Plugins, name: str) -> Backbone:
+    """The backbone without memory for its weights."""
+    with torch.device("meta"):
+        return plugins.build(name)
+
+
+def parameters(backbone: str, methods: str, published: bool, files: Sequence[Path]) -> list[Row]:
+    """Parameter counts of methods on a backbone, as chosen or in the papers' settings."""
+    plugins = find(files)
+    network = _skeleton(plugins, backbone)
+    total = count(network).total
+    measure = partial(_trainable, plugins, backbone)
+    if published:
+        names = grid.choose("method", methods, plugins.methods)
+        settings = [(p.method, p.parameters) for name in names for p in plugins.methods[name].published(backbone)]
+        return [_parameter_row(network, method, measure) | {"published": paper} for method, paper in settings]
+
+    def resize(method: Method, size: str) -> Method:
+        if method.supports(network) is not None:
+            return method
+        return grid.solve(method, grid.target(size, total), lambda sized: measure(sized)[0])
+
+    return [_parameter_row(network, m, measure) for m in grid.methods(methods, plugins.methods, resize)]
+
+
+def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
+    """Trainable parameters, bytes to store, and all parameters with what was inserted."""
+    with torch.device("meta"):
+        network = plugins.build(backbone)
+        every = dict(network.named_parameters())
+        adapted = adapt(network, method, next(reversed(network.heads)), 0)
+    if method.tunes_backbone:  # a published count of full fine-tuning holds every head
+        tuned = sum(p.numel() for p in every.values())
+        return tuned, tuned * 4, tuned
+    size = count(network)
+    return size.trainable, sum(p.nbytes for p in _stored(adapted.trainable())), size.total
+
+
+def _stored(parameters: Mapping[str, torch.nn.Parameter]) -> Iterator[torch.Tensor]:
+    yield from parameters.values()
+
+
+def _parameter_row(network: Backbone, method: Method, measure: Callable[[Method], tuple[int, int, int]]) -> Row:
+    row: Row = {"method": method.name, "label": method.label, "options": method.options()}
+    reason = method.supports(network)
+    trainable, stored, total = (None, None, count(network).total) if reason else measure(method)
+    return row | {"trainable": trainable, "stored_bytes": stored, "total": total, "not_applicable": reason}
+
+
+def states(folder: Path) -> tuple[dict[str, int], list[Row]]:
+    """The records of a store by state, and those without a result."""
+    counts: Counter[str] = Counter()
+    failures = []
+    for record in Store(folder).records():
+        counts[record["state"]] += 1
+        if record["state"] in ("failed", "out-of-memory"):
+            cell = record["cell"]
+            name = f"{cell['backbone']} · {cell['label']} · {cell['task']} · seed {cell['seed']}"
+            failures.append({"state": record["state"], "cell": name, "reason": record["reason"]})
+    return dict(counts), failures
+
+
+def findings(named: str) -> list[Finding]:
+    """What the contract says of `FILE.py:Class`, or of the method of a name."""
+    from benchmark.contract import check
+
+    file, _, name = named.rpartition(":")
+    if not file:
+        return check(find().method(named)(), tiny)
+    module = load_file(Path(file))
+    method = getattr(module, name, None)
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        valid = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Method)]
+        raise unknown(f"method in {file}", name, valid)
+    return check(method(), tiny)

@@ -1,0 +1,131 @@
+"""The contract of a method: what turns a frozen backbone into one with a few trainable parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from benchmark.errors import PetlirError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from benchmark.backbone import Backbone
+    from benchmark.task import Task
+
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+"""The learning rates that tuning tries, one trial each; every method has as many."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from.
+
+    Attributes:
+        title: as published.
+        authors: first author et al., or all.
+        venue: conference or journal with its year.
+        bibtex: the entry to cite.
+        licence: of the authors' code; empty where there is none.
+    """
+
+    title: str
+    authors: str
+    venue: str
+    bibtex: str
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A setting that a paper reports, by the parameter count that it gives.
+
+    Attributes:
+        method: the method with the paper's options.
+        parameters: the paper's count, as printed, e.g. `995K`.
+        note: what is derived or open about it.
+    """
+
+    method: Method
+    parameters: str
+    note: str = ""
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """An inserted module that folds into an ordinary one for inference."""
+
+    def merged(self) -> nn.Module:
+        """A module without extra cost that computes the same, to rounding."""
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A PETL method; a frozen dataclass whose fields are its options.
+
+    The fields are the grid syntax (`lora[rank=4,8]`), the record and the cell key. The engine freezes the backbone
+    before `adapt`, and afterwards counts, trains, saves, loads and merges what is trainable.
+    """
+
+    name: ClassVar[str]
+    """Its name in the grid."""
+    idea: ClassVar[str]
+    """One sentence for its card."""
+    paper: ClassVar[Paper | None] = None
+    identity: ClassVar[bool] = True
+    """Whether the adapted network computes what the frozen one did, before any training."""
+    trains: ClassVar[bool] = True
+    """Whether there is anything to train; a method without is a baseline."""
+    tunes_backbone: ClassVar[bool] = False
+    """Whether it trains the backbone's own weights at large, and is no PETL method then."""
+    size: ClassVar[str | None] = None
+    """The integer option that grids of equal size solve for."""
+    rates: ClassVar[tuple[float, ...]] = RATES
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible size."""
+        value = getattr(self, self.size) if self.size else None
+        if value is not None and value < 1:
+            raise PetlirError(f"{self.name}: {self.size} is {value}, expected a whole number from 1 on")
+
+    @abstractmethod
+    def adapt(self, backbone: Backbone) -> None:
+        """Insert trainable modules into the frozen `backbone`, or unfreeze some of its parameters, in place."""
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """Why this method cannot work on `backbone`, or None where it can."""
+        return None
+
+    def applies(self, task: Task) -> str | None:
+        """Why this method has no meaning on `task`, or None where it has."""
+        return None
+
+    def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:
+        """The heads that an image goes through, one after the other."""
+        return (backbone.head_for(task),)
+
+    def dead(self) -> tuple[str, ...]:
+        """Endings of the names of parameters that by construction get no gradient."""
+        return ()
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The papers' settings on the backbone of this name."""
+        return []
+
+    def options(self) -> dict[str, Any]:
+        """The options by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def label(self) -> str:
+        """The name with the options that differ from their defaults, e.g. `lora[rank=8]`."""
+        changed = [f"{f.name}={_text(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,131 @@
+"""Finds plugins: the built-in folders, installed packages' entry points, and files named with `--plugin`.
+
+Nothing is registered by being imported: a module is looked through for what it defines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from benchmark.backbone import Backbone
+from benchmark.errors import PetlirError, unknown
+from benchmark.method import Method
+from benchmark.task import Task
+
+T = TypeVar("T")
+BackboneBuilder = Callable[[], Backbone]
+"""Builds a backbone without pre-trained weights."""
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """Everything that a grid can name."""
+
+    methods: Mapping[str, type[Method]]
+    tasks: Mapping[str, Task]
+    backbones: Mapping[str, BackboneBuilder]
+    sources: Mapping[str, Path]
+    """The file that defines each `kind:name`."""
+
+    def method(self, name: str) -> type[Method]:
+        """The method of this name; an unknown one is named with its nearest neighbour."""
+        return _named("method", name, self.methods)
+
+    def task(self, name: str) -> Task:
+        """The task of this name."""
+        return _named("task", name, self.tasks)
+
+    def build(self, name: str) -> Backbone:
+        """The backbone of this name, without pre-trained weights."""
+        return _named("backbone", name, self.backbones)()
+
+    def source_digest(self, *names: str) -> str:
+        """SHA-256 over the files that define these `kind:name`s."""
+        digest = hashlib.sha256()
+        for path in sorted({self.sources[name] for name in names}):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def _named(kind: str, name: str, found: Mapping[str, T]) -> T:
+    if name not in found:
+        raise unknown(kind, name, found)
+    return found[name]
+
+
+def find(files: Sequence[Path] = ()) -> Plugins:
+    """All plugins; `files` are further plugin files, which win over built-in names.
+
+    Raises:
+        PetlirError: a plugin file is missing, defines nothing, or cannot be imported.
+    """
+    methods: dict[str, type[Method]] = {}
+    tasks: dict[str, Task] = {}
+    backbones: dict[str, BackboneBuilder] = {}
+    sources: dict[str, Path] = {}
+    for module in [*_built_in(), *_installed(), *(load_file(path) for path in files)]:
+        source = Path(str(module.__file__))
+        for name, value in vars(module).items():
+            found: dict[str, object] = {}
+            if _is_method(value, module):
+                methods[value.name] = value
+                found = {f"method:{value.name}": value}
+            elif isinstance(value, Task):
+                tasks[value.name] = value
+                found = {f"task:{value.name}": value}
+            elif name == "BACKBONES":
+                backbones.update(value)
+                found = {f"backbone:{key}": value for key in value}
+            sources.update(dict.fromkeys(found, source))
+    return Plugins(methods, tasks, backbones, sources)
+
+
+def _is_method(value: object, module: ModuleType) -> bool:
+    """A concrete method that `module` itself defines."""
+    return (
+        isinstance(value, type)
+        and issubclass(value, Method)
+        and not inspect.isabstract(value)
+        and value.__module__ == module.__name__
+    )
+
+
+def _built_in() -> Iterator[ModuleType]:
+    for package_name in ("methods", "tasks", "benchmark.backbones"):
+        package = importlib.import_module(package_name)
+        for entry in pkgutil.iter_modules(package.__path__):
+            yield importlib.import_module(f"{package_name}.{entry.name}")
+
+
+def _installed() -> Iterator[ModuleType]:
+    for group in ("petlir.methods", "petlir.tasks", "petlir.backbones"):
+        for entry in entry_points(group=group):
+            yield importlib.import_module(entry.module)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a plugin file by its path."""
+    if not path.is_file():
+        raise PetlirError(f"plugin file {path} does not exist")
+    name = f"petlir_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PetlirError(f"plugin file {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
+        raise PetlirError(f"plugin file {path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

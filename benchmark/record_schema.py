@@ -1,0 +1,185 @@
+"""The form of a record, checked whenever one is read; `record.schema.json` is made from it.
+
+`python -m benchmark.record_schema` writes that file again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from benchmark.records import SCHEMA, write_json
+
+SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
+
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Decibel = Number | Literal["inf"]
+Name = Annotated[str, Field(min_length=1)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(_Part):
+    """An empty object: a cell that did not finish has no costs and no digests."""
+
+
+class Cell(_Part):
+    """What was asked for. `label` is what its row is called; `regime` none: nothing is trained."""
+
+    backbone: Name
+    method: Name
+    options: dict[str, Any]
+    label: Name
+    task: Name
+    track: Name
+    seed: Count
+    heads: list[str]
+    regime: Literal["tuned", "paper", "none"]
+    learning_rate: Number | None
+    steps: Count
+    batch_size: Count
+    patch: Count
+    protocols: list[Name]
+    simulated: str
+    data_label: str
+    transfer: Literal["seen", "related", "unseen"]
+
+
+class Score(_Part):
+    """One image under one protocol; `input` is the degraded image, enlarged bicubically where smaller."""
+
+    set: Name
+    domain: Literal["photographs", "procedural"]
+    image: Name
+    unit: Name
+    protocol: Name
+    psnr: Decibel
+    ssim: Number
+    input_psnr: Decibel
+    input_ssim: Number
+
+
+class Point(_Part):
+    """One point of the training curve; the loss is null at step 0."""
+
+    step: Count
+    learning_rate: Number
+    loss: Number | None
+    validation_psnr: Decibel
+
+
+class Memory(_Part):
+    """Bytes in training; `peak` is what the device measured, null where it cannot."""
+
+    weights: Count
+    gradients: Count
+    optimizer: Count
+    activations: Count
+    peak: Count | None
+
+
+class StepSeconds(_Part):
+    """Seconds of one training step."""
+
+    median: Seconds
+    p95: Seconds
+
+
+class Costs(_Part):
+    """What the cell cost; times are comparable within one device only, and only where `exclusive`."""
+
+    trainable: Count
+    stored_bytes: Count
+    total: Count
+    saved_for_backward_bytes: Count
+    flops_per_step: Count
+    memory: Memory
+    step_seconds: StepSeconds | None
+    training_seconds: Seconds
+    evaluation_seconds: Seconds
+    inference_seconds_per_megapixel: Seconds
+    merged_inference_seconds_per_megapixel: Seconds | None
+    merged: bool
+    energy_joules: Seconds | None
+    threads: Count
+    exclusive: bool
+
+
+class Environment(_Part):
+    """Where it ran; the revision is null outside a git checkout."""
+
+    device: Name
+    python: Name
+    torch: Name
+    petlir: Name
+    platform: str
+    git_revision: str | None
+    git_dirty: bool | None
+    deterministic: bool
+    precision: Name
+    threads: Count
+    versions: dict[str, str]
+
+
+class Digests(_Part):
+    """SHA-256 of what the record stands on; no adapter where nothing was trained."""
+
+    adapter: Hash | None
+    predictions: Hash
+    data: Hash
+    weights: Hash
+
+
+class _Common(_Part):
+    schema_: Literal["petlir-record/1"] = Field(alias="schema")
+    key: Hash
+    cell: Cell
+    ingredients: dict[str, str]
+    environment: Environment
+    converged: bool | None
+    smoke: bool
+    started: AwareDatetime
+    finished: AwareDatetime
+
+
+class Done(_Common):
+    """A cell that finished."""
+
+    state: Literal["done"]
+    reason: None
+    scores: Annotated[list[Score], Field(min_length=1)]
+    curve: list[Point]
+    costs: Costs
+    digests: Digests
+
+
+class Unfinished(_Common):
+    """A cell that has no result, and the one line that says why."""
+
+    state: Literal["failed", "out-of-memory", "not-applicable"]
+    reason: Name
+    scores: Annotated[list[Score], Field(max_length=0)]
+    curve: list[Point]
+    costs: Costs | Nothing
+    digests: Digests | Nothing
+
+
+RECORDS: TypeAdapter[Done | Unfinished] = TypeAdapter(
+    Annotated[Done | Unfinished, Field(discriminator="state", title=SCHEMA)]
+)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record."""
+    return RECORDS.json_schema()
+
+
+if __name__ == "__main__":
+    write_json(SCHEMA_FILE, schema())

@@ -1,0 +1,199 @@
+"""The fitting loop: AdamW on the L1 loss, in plain torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.adaptation import Adapted
+from benchmark.costs import StepTimer
+from benchmark.degradation import seed_of
+from benchmark.images.patches import PatchSampler
+
+HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
+"""Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""
+CHECKS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""When validation looks at the network, as shares of the budget; the last two tell convergence."""
+
+
+Point = dict[str, float | None]
+"""A point of the training curve: step, learning rate, mean loss since the last point, validation PSNR in dB."""
+
+
+class Diverged(ArithmeticError):
+    """The loss or the validation score is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long, and at what rate, a cell trains.
+
+    Attributes:
+        steps: optimiser steps.
+        rate: AdamW's first learning rate.
+        precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
+        seed: of dropout, by step.
+        checkpoint_seconds: how often the state is kept.
+    """
+
+    steps: int
+    rate: float
+    precision: str = "float32"
+    seed: int = 0
+    checkpoint_seconds: float = 20.0
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of `step`."""
+        return float(self.rate * 0.5 ** sum(step >= share * self.steps for share in HALVINGS))
+
+    @property
+    def checks(self) -> list[int]:
+        """The steps after which validation looks."""
+        return sorted({round(share * self.steps) for share in CHECKS})
+
+
+@dataclass
+class Fit:
+    """Where a fit stands: done steps, the curve so far, and the time that they took."""
+
+    timer: StepTimer
+    step: int = 0
+    curve: list[Point] = field(default_factory=list)
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    """Since the last point of the curve."""
+
+
+def fit(
+    adapted: Adapted,
+    sampler: PatchSampler,
+    validate: Callable[[], float],
+    budget: Budget,
+    *,
+    checkpoint: Path | None = None,
+    report: Callable[[float, str], None] = lambda share, text: None,
+) -> Fit:
+    """Train what is trainable.
+
+    Args:
+        adapted: the network; trained in place.
+        sampler: the batches, by step.
+        validate: the mean validation PSNR in dB, called in evaluation mode.
+        budget: steps and rate.
+        checkpoint: where to keep the state, and to continue from where it is there.
+        report: told the share done and the last validation score.
+
+    Raises:
+        Diverged: the loss or the validation score is not finite; says at which step.
+    """
+    optimizer = torch.optim.AdamW(adapted.trainable().values(), lr=budget.rate)
+    scaler = torch.amp.GradScaler(enabled=budget.precision == "float16")
+    state = _resume(adapted, optimizer, scaler, checkpoint)
+    kept = monotonic()
+    while True:
+        if state.step in budget.checks and not (state.curve and state.curve[-1]["step"] == state.step):
+            _look(adapted, validate, budget, state)
+            report(state.step / budget.steps, f"{state.curve[-1]['validation_psnr']:.2f} dB")
+        if state.step == budget.steps:
+            adapted.eval()
+            return state
+        _step(adapted, sampler, optimizer, scaler, budget, state)
+        if checkpoint is not None and monotonic() - kept > budget.checkpoint_seconds:
+            _keep(adapted, optimizer, scaler, state, checkpoint)
+            kept = monotonic()
+
+
+def loss_of(adapted: Adapted, batch: tuple[Tensor, Tensor], precision: str = "float32") -> Tensor:
+    """The L1 loss of a batch of degraded and clean crops in [0, 1]."""
+    device = next(adapted.backbone.parameters()).device
+    degraded, clean = (side.to(device, non_blocking=True) for side in batch)
+    with torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32"):
+        restored = adapted.backbone(degraded, adapted.head)
+    return functional.l1_loss(restored.float(), clean)
+
+
+def _step(
+    adapted: Adapted,
+    sampler: PatchSampler,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    budget: Budget,
+    state: Fit,
+) -> None:
+    start = monotonic()
+    torch.manual_seed(seed_of("step", budget.seed, state.step))  # dropout, the same after a restart
+    for group in optimizer.param_groups:
+        group["lr"] = budget.rate_at(state.step)
+    adapted.train()
+    batch = sampler.batch(state.step)
+    with state.timer:
+        loss = loss_of(adapted, batch, budget.precision)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    value = loss.item()
+    if not math.isfinite(value):
+        raise Diverged(f"the loss is {value} at step {state.step} of {budget.steps} (learning rate {budget.rate:g})")
+    state.step += 1
+    state.losses.append(value)
+    state.seconds += monotonic() - start
+
+
+def _look(adapted: Adapted, validate: Callable[[], float], budget: Budget, state: Fit) -> None:
+    adapted.eval()
+    psnr = validate()
+    if not math.isfinite(psnr):
+        raise Diverged(f"the validation PSNR is {psnr} at step {state.step} of {budget.steps}")
+    loss = sum(state.losses) / len(state.losses) if state.losses else None
+    rate = budget.rate_at(state.step)
+    state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": psnr})
+    state.losses = []
+
+
+def _keep(
+    adapted: Adapted,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    state: Fit,
+    checkpoint: Path,
+) -> None:
+    content: dict[str, Any] = {
+        "adapter": adapted.state(),
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+        "fit": {"step": state.step, "curve": state.curve, "seconds": state.seconds, "losses": state.losses},
+        "times": state.timer.seconds,
+    }
+    temporary = checkpoint.with_suffix(".part")
+    torch.save(content, temporary)
+    temporary.replace(checkpoint)
+
+
+def _resume(
+    adapted: Adapted, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, checkpoint: Path | None
+) -> Fit:
+    timer = StepTimer(next(adapted.backbone.parameters()).device)
+    if checkpoint is None or not checkpoint.exists():
+        return Fit(timer)
+    content = torch.load(checkpoint, weights_only=True)
+    adapted.load(content["adapter"])
+    optimizer.load_state_dict(content["optimizer"])
+    scaler.load_state_dict(content["scaler"])
+    timer.seconds = content["times"]
+    return Fit(timer, **content["fit"])
+
+
+def converged(curve: list[Point]) -> bool:
+    """Whether validation gained less than 0.02 dB over the last tenth of the steps."""
+    before, last = (point["validation_psnr"] for point in curve[-2:])
+    assert before is not None and last is not None
+    return last - before < 0.02

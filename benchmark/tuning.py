@@ -1,0 +1,149 @@
+"""Chooses learning rates: for each (backbone, method, task) one grid, one seed, validation images only.
+
+A learning rate decides a short run more than the method does, so every method is tuned alike: as many trials, each of
+the same steps, the weights of the last step, the highest validation PSNR. A choice at the edge widens the grid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from benchmark import cell as cells
+from benchmark import experiment, records, training
+from benchmark.cell import Cell
+from benchmark.errors import PetlirError
+
+SEED = 1000
+"""The selection seed; reported seeds are others."""
+COMMITTED = Path(__file__).parent.parent / "results" / "tuning"
+STEP = 10**0.5
+WIDEST = (1e-6, 1.0)
+"""Beyond these rates no grid is widened."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The trials for one choice of a learning rate.
+
+    Attributes:
+        key: what it was chosen for, as a digest.
+        cell: the same in words.
+        trials: learning rate → final validation PSNR in dB, None where training diverged.
+        curves: learning rate → the trial's curve.
+    """
+
+    key: str
+    cell: Mapping[str, Any]
+    trials: Mapping[float, float | None]
+    curves: Mapping[float, Sequence[Mapping[str, float | None]]]
+
+    @property
+    def rate(self) -> float | None:
+        """The rate of the highest validation PSNR, the lower one of two equal; None where all diverged."""
+        finite = {rate: psnr for rate, psnr in self.trials.items() if psnr is not None}
+        return max(sorted(finite), key=lambda rate: finite[rate]) if finite else None
+
+    def wider(self) -> float | None:
+        """The next rate to try where the choice lies at the edge of the grid."""
+        best, tried = self.rate, sorted(self.trials)
+        if best is None:
+            following = nice(tried[0] / STEP)
+        elif best == tried[-1]:
+            following = nice(best * STEP)
+        elif best == tried[0]:
+            following = nice(best / STEP)
+        else:
+            return None
+        return following if WIDEST[0] <= following <= WIDEST[1] else None
+
+    def plain(self) -> dict[str, Any]:
+        """The selection as JSON holds it."""
+        rows = [
+            {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}
+            for rate, psnr in sorted(self.trials.items())
+        ]
+        return {"key": self.key, "cell": dict(self.cell), "rate": self.rate, "trials": rows}
+
+
+def nice(rate: float) -> float:
+    """A rate rounded to the grid's 1 and 3 of each decade."""
+    return float(f"{rate:.0e}")
+
+
+def parse(plain: Mapping[str, Any]) -> Selection:
+    """A selection from its JSON."""
+    trials = {row["rate"]: row["validation_psnr"] for row in plain["trials"]}
+    return Selection(plain["key"], plain["cell"], trials, {row["rate"]: row["curve"] for row in plain["trials"]})
+
+
+def selection_key(cell: Cell, weights: str) -> str:
+    """What a rate is chosen for: everything of the cell but seed and rate, and the pre-trained weights."""
+    return cells.digest([cell.selection, weights])
+
+
+def trial(cell: Cell, bench: experiment.Bench, store: records.Store, weights: str, device: str) -> dict[str, Any]:
+    """Train once at `cell.rate` with the selection seed, and leave the curve in the store."""
+    experiment.settle(bench, device)
+    subject = experiment.prepare(replace(cell, seed=SEED), bench, device)
+    try:
+        curve = experiment.fit(subject, bench).curve
+        psnr = curve[-1]["validation_psnr"]
+    except training.Diverged:
+        curve, psnr = [], None
+    row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
+    key = selection_key(cell, weights)
+    records.write_json(_folder(store) / key / f"{cell.rate:g}.json", {"cell": cell.plain(), **row})
+    return {"state": "done"}
+
+
+def kept(store: records.Store, cell: Cell, weights: str) -> Selection | None:
+    """What the store's trials say of a cell's learning rate; None where there is no trial."""
+    key = selection_key(cell, weights)
+    rows = [json.loads(path.read_text()) for path in sorted((_folder(store) / key).glob("*.json"))]
+    if not rows:
+        return None
+    described = {k: v for k, v in rows[0]["cell"].items() if k not in ("rate", "seed", "regime")}
+    return parse({"key": key, "cell": {**described, "seed": SEED, "weights": weights}, "trials": rows})
+
+
+def _folder(store: records.Store) -> Path:
+    return store.root / "tuning"
+
+
+def open_trials(selection: Selection | None, rates: Iterable[float]) -> list[float]:
+    """The rates that are still to be tried: the method's grid, then what widens it."""
+    tried = selection.trials if selection else {}
+    missing = [rate for rate in rates if rate not in tried]
+    if missing or selection is None:
+        return missing
+    wider = selection.wider()
+    return [] if wider is None else [wider]
+
+
+def committed(cell: Cell, weights: str, folder: Path = COMMITTED) -> Selection | None:
+    """The selection that the project ships for this cell, if any."""
+    return _shipped(folder / cell.track / f"{cell.backbone}.json").get(selection_key(cell, weights))
+
+
+@lru_cache(maxsize=8)
+def _shipped(path: Path) -> dict[str, Selection]:
+    if not path.is_file():
+        return {}
+    try:
+        found = [parse(plain) for plain in json.loads(path.read_text())["selections"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PetlirError(f"tuning record {path} is damaged: {error!r}; expected the form that `petlir tune --export` writes") from error
+    return {selection.key: selection for selection in found}
+
+
+def export(selections: Sequence[Selection], path: Path) -> None:
+    """Write selections where a later run finds them; those already there for other cells stay."""
+    ours = {selection.key: selection.plain() for selection in selections}
+    theirs = {key: selection.plain() for key, selection in _shipped(path).items()}
+    rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))
+    records.write_json(path, {"schema": "petlir-tuning/1", "selections": rows})

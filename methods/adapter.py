@@ -1,0 +1,63 @@
+"""Adapter: a residual bottleneck behind every attention and every feed-forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+from benchmark.method import Method, Paper, Published
+from benchmark.pointwise import Bottleneck
+
+
+class Residual(nn.Module):
+    """What goes in, plus what `module` makes of it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out, in the block's own layout."""
+        change: Tensor = self.module(features)
+        return features + change
+
+
+@dataclass(frozen=True)
+class Adapter(Method):
+    """Bottlenecks with a residual, one after the mixer and one after the mlp of every block.
+
+    Source: Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, §2.1, GELU as in the
+    authors' code. The up-projection starts at zero, so the start is exactly, not nearly, the identity.
+
+    Attributes:
+        rank: channels of the bottleneck.
+    """
+
+    name = "adapter"
+    idea = "A small residual bottleneck follows every attention and every feed-forward."
+    paper = Paper(
+        "Parameter-Efficient Transfer Learning for NLP",
+        "Houlsby et al.",
+        "ICML 2019",
+        "@inproceedings{houlsby2019parameter, title={Parameter-Efficient Transfer Learning for {NLP}}, "
+        "author={Houlsby, Neil and Giurgiu, Andrei and Jastrzebski, Stanislaw and Morrone, Bruna and "
+        "de Laroussilhe, Quentin and Gesmundo, Andrea and Attariyan, Mona and Gelly, Sylvain}, "
+        "booktitle={ICML}, year={2019}}",
+        "Apache-2.0",
+    )
+    size = "rank"
+
+    rank: int = 4
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put a bottleneck after each mixer and each mlp; a decoder's cross-attention gets none."""
+        for block in backbone.blocks():
+            for branch in (block.mixer, block.mlp):
+                branch.after(Residual(Bottleneck(block, self.rank, nn.GELU())))
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The AdaptIR paper's setting."""
+        return [Published(cls(rank=12), "691K", "derived")] if backbone == "ipt" else []

@@ -1,0 +1,73 @@
+"""AdaptFormer: a scaled bottleneck beside every feed-forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+from benchmark.errors import PetlirError
+from benchmark.method import Method, Paper, Published
+from benchmark.pointwise import Bottleneck
+
+
+class Scaled(nn.Module):
+    """What `module` puts out, times a fixed number."""
+
+    def __init__(self, module: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.module, self.scale = module, scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out, in the block's own layout."""
+        change: Tensor = self.module(features)
+        return change * self.scale
+
+
+@dataclass(frozen=True)
+class AdaptFormer(Method):
+    """A bottleneck parallel to the mlp of every block, which reads the branch's input before its norm.
+
+    Source: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
+    NeurIPS 2022, §3.2, with the initialisation and the dropout of the authors' code.
+
+    Attributes:
+        rank: channels of the bottleneck.
+        scale: of what it adds.
+        dropout: share of its channels that training drops.
+    """
+
+    name = "adaptformer"
+    idea = "A small scaled bottleneck runs beside every feed-forward."
+    paper = Paper(
+        "AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition",
+        "Chen et al.",
+        "NeurIPS 2022",
+        "@inproceedings{chen2022adaptformer, title={{AdaptFormer}: Adapting Vision Transformers for Scalable "
+        "Visual Recognition}, author={Chen, Shoufa and Ge, Chongjian and Tong, Zhan and Wang, Jiangliu and "
+        "Song, Yibing and Wang, Jue and Luo, Ping}, booktitle={NeurIPS}, year={2022}}",
+        "MIT",
+    )
+    size = "rank"
+
+    rank: int = 8
+    scale: float = 0.1
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise PetlirError(f"adaptformer: dropout is {self.dropout:g}, expected 0 <= dropout < 1")
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put a bottleneck beside each mlp."""
+        for block in backbone.blocks():
+            bottleneck = Bottleneck(block, self.rank, nn.ReLU(), self.dropout)
+            block.mlp.parallel(Scaled(bottleneck, self.scale), reads="input")
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The AdaptIR paper's setting."""
+        note = "derived; a learned scale in each block would floor to the same figure"
+        return [Published(cls(rank=24), "677K", note)] if backbone == "ipt" else []

@@ -1,0 +1,20 @@
+"""Nothing is trained: the pre-trained backbone as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.backbone import Backbone
+from benchmark.method import Method
+
+
+@dataclass(frozen=True)
+class Frozen(Method):
+    """The pre-trained backbone through the head that serves the task; what every method has to beat."""
+
+    name = "frozen"
+    idea = "The pre-trained network as it is, without any training."
+    trains = False
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Leave `backbone` alone."""

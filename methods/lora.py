@@ -1,0 +1,93 @@
+"""LoRA: a low-rank update beside the query and value projections."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Backbone
+from benchmark.method import Method, Paper, Published
+
+
+class LowRank(nn.Module):
+    """A frozen projection W, linear or a 1×1 convolution, with an update: W + scale · up · down.
+
+    Args:
+        base: the projection.
+        rank: rows of `down`, columns of `up`.
+        scale: of the update.
+    """
+
+    def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, scale: float) -> None:
+        super().__init__()
+        outputs, inputs, *kernel = base.weight.shape
+        self.base, self.scale = base, scale
+        self.down = nn.Parameter(torch.empty(rank, inputs, *kernel))
+        self.up = nn.Parameter(torch.zeros(outputs, rank, *kernel))
+        nn.init.kaiming_uniform_(self.down, a=5**0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the projection puts out, in its own layout."""
+        project = functional.conv2d if self.down.ndim == 4 else functional.linear
+        update: Tensor = project(project(features, self.down), self.up)
+        output: Tensor = self.base(features)
+        return output + self.scale * update
+
+    def merged(self) -> nn.Module:
+        """The projection with the update added to its weight."""
+        layer = deepcopy(self.base)
+        with torch.no_grad():
+            layer.weight += self.scale * (self.up.flatten(1) @ self.down.flatten(1)).view_as(layer.weight)
+        return layer
+
+
+@dataclass(frozen=True)
+class LoRA(Method):
+    """Low-rank updates of the query and value projections of every attention, cross-attention included.
+
+    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4.
+
+    Attributes:
+        rank: of the update.
+        alpha: the update is scaled by alpha / rank; without one by 1, whatever the rank.
+    """
+
+    name = "lora"
+    idea = "A low-rank matrix is added to the query and value projections, and folded into them afterwards."
+    paper = Paper(
+        "LoRA: Low-Rank Adaptation of Large Language Models",
+        "Hu et al.",
+        "ICLR 2022",
+        "@inproceedings{hu2022lora, title={{LoRA}: Low-Rank Adaptation of Large Language Models}, "
+        "author={Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi "
+        "and Wang, Shean and Wang, Lu and Chen, Weizhu}, booktitle={ICLR}, year={2022}}",
+        "MIT",
+    )
+    size = "rank"
+
+    rank: int = 4
+    alpha: float | None = None
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put an update beside each query and value projection."""
+        scale = 1.0 if self.alpha is None else self.alpha / self.rank
+        for block in backbone.blocks():
+            for site in block.projections("query", "value"):
+                base = site.module
+                assert isinstance(base, nn.Linear | nn.Conv2d)
+                site.replace(LowRank(base, self.rank, scale))
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """LoRA as published needs attention."""
+        found = any(block.projections("query", "value") for block in backbone.blocks())
+        return None if found else f"{backbone.name} has no query and value projections"
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The AdaptIR paper's setting, with alpha = 1 as loralib has it."""
+        note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
+        return [Published(cls(rank=12, alpha=1.0), "995K", note)] if backbone == "ipt" else []

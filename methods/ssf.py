@@ -1,0 +1,81 @@
+"""SSF: every norm and every projection is scaled and shifted, channel by channel."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+from benchmark.method import Method, Paper, Published
+from benchmark.pointwise import along_channels, on_maps
+
+
+class ScaleShift(nn.Module):
+    """What a frozen norm or projection puts out, times a scale, plus a shift, for each channel.
+
+    Args:
+        base: the norm or projection.
+        maps: whether it puts out maps N×C×H×W; else channels come last.
+    """
+
+    def __init__(self, base: nn.Module, *, maps: bool) -> None:
+        super().__init__()
+        width = base.get_parameter("weight").shape[0]
+        self.base, self.maps = base, maps
+        self.scale = nn.Parameter(torch.empty(width).normal_(1, 0.02))
+        self.shift = nn.Parameter(torch.empty(width).normal_(0, 0.02))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the base puts out, in its own layout."""
+        output: Tensor = self.base(features)
+        return output * along_channels(self.scale, maps=self.maps) + along_channels(
+            self.shift, maps=self.maps
+        )
+
+    def merged(self) -> nn.Module:
+        """The base with both folded into weight and bias; itself where the base takes no bias."""
+        layer = deepcopy(self.base)
+        if not isinstance(layer, nn.Linear | nn.Conv2d | nn.LayerNorm):
+            return self
+        bias = 0 if layer.bias is None else layer.bias.detach() * self.scale
+        scale = self.scale.view(-1, *[1] * (layer.weight.ndim - 1))
+        layer.weight = nn.Parameter((layer.weight * scale).detach())
+        layer.bias = nn.Parameter((bias + self.shift).detach())
+        return layer
+
+
+@dataclass(frozen=True)
+class SSF(Method):
+    """Scale and shift behind every norm and every projection of every block.
+
+    Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
+    NeurIPS 2022, §3.2, initialised as in the authors' code: near the identity, not at it.
+    """
+
+    name = "ssf"
+    idea = "Every norm and every projection gets a scale and a shift a channel, folded into it afterwards."
+    paper = Paper(
+        "Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning",
+        "Lian et al.",
+        "NeurIPS 2022",
+        "@inproceedings{lian2022scaling, title={Scaling \\& Shifting Your Features: A New Baseline for "
+        "Efficient Model Tuning}, author={Lian, Dongze and Zhou, Daquan and Feng, Jiashi and Wang, Xinchao}, "
+        "booktitle={NeurIPS}, year={2022}}",
+        "MIT",
+    )
+    identity = False
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put a scale and a shift behind each norm and each projection, cross-attention included."""
+        for block in backbone.blocks():
+            maps = on_maps(block)
+            for site in (*block.norms, *block.projections()):
+                site.replace(ScaleShift(site.module, maps=maps))
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The AdaptIR paper's setting."""
+        return [Published(cls(), "373K", "derived")] if backbone == "ipt" else []

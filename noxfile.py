@@ -1,0 +1,64 @@
+"""What a person runs here: `nox -s benchmark`, `nox -s tests`; `nox -l` lists the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests", "lint", "types"]
+
+GROUPS = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the suite editable, as its users work in it, and the tools of these dependency groups."""
+    session.install("-e", ".", *nox.project.dependency_groups(GROUPS, *groups))
+
+
+@nox.session
+def benchmark(session: nox.Session) -> None:
+    """Run the whole demo grid, or the grid of the arguments after `--`, and write its report."""
+    install(session)
+    # A killed grid must be able to stop its workers before nox kills it.
+    session.run("petlir", "run", *session.posargs, interrupt_timeout=15, terminate_timeout=15)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Write the report of a store again: `nox -s report -- --store DIR --out DIR`."""
+    install(session)
+    session.run("petlir", "report", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after `--` go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def perf(session: nox.Session) -> None:
+    """Measure the hot paths with pytest-benchmark."""
+    if not Path("tests/perf").is_dir():
+        session.skip("there is no tests/perf")
+    install(session, "test")
+    session.run("pytest", "tests/perf", "--benchmark-only", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format with ruff."""
+    session.install(*nox.project.dependency_groups(GROUPS, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types with mypy --strict."""
+    install(session, "types")
+    session.run("mypy")

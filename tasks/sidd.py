@@ -1,0 +1,24 @@
+"""Denoising of camera images: simulated noise on the demo track, PolyU's real noise on the open one."""
+
+from __future__ import annotations
+
+from benchmark.degradations.camera import CameraNoise
+from benchmark.task import Data, Task
+
+SIDD = Task(
+    name="sidd",
+    title="Camera noise",
+    degradation=CameraNoise(),
+    protocols=("rgb",),
+    data={
+        "demo": Data(
+            "leaves-train",
+            "leaves-validation",
+            ("leaves-test", "photographs"),
+            label="simulated camera noise",
+        ),
+        "open": Data(
+            "PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"
+        ),
+    },
+)

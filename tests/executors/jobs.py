@@ -1,0 +1,43 @@
+"""Tiny work functions that the executors' tests run in worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import PetlirError
+from benchmark.executors import Report
+
+
+def work(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+    """Do what `payload["do"]` names."""
+    do = payload.get("do", "done")
+    if do == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if do == "raise":
+        raise ValueError("a bug\nin two lines")
+    if do == "refuse":
+        raise PetlirError("no such image")
+    if do == "half":
+        report(0.5, "step 1 of 2")
+    if do == "sleep":
+        Path(payload["pid_file"]).write_text(str(os.getpid()))
+        time.sleep(60)
+    state = "failed" if do == "fail" else "done"
+    return {"state": state, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "device": device}
+
+
+def slow(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+    """Take a moment, so that two workers overlap."""
+    time.sleep(0.1)
+    return {"state": "done", "pid": os.getpid()}
+
+
+def torch_threads(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+    """Tell how many threads torch uses here."""
+    import torch
+
+    return {"state": "done", "threads": torch.get_num_threads()}

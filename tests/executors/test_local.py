@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from benchmark.executors import Event, Job
+from benchmark.executors.local import LocalExecutor, WorkerSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _importable_jobs(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def run(jobs: Sequence[Job], workers: int = 1, work: str = "jobs:work") -> list[Event]:
+    events: list[Event] = []
+    LocalExecutor(work, [WorkerSpec("cpu", 3)] * workers).run(jobs, events.append)
+    return events
+
+
+def ends(events: Sequence[Event]) -> dict[str, Event]:
+    return {event.key: event for event in events if event.kind not in ("started", "progress")}
+
+
+def test_no_jobs_start_no_worker():
+    assert run([]) == []
+
+
+def test_events_of_one_job_come_in_order_with_its_device():
+    events = run([Job("a", {"do": "half"})])
+    assert [(event.kind, event.fraction) for event in events] == [
+        ("started", 0.0),
+        ("progress", 0.5),
+        ("finished", 1.0),
+    ]
+    assert {event.device for event in events} == {"cpu"}
+
+
+def test_one_process_serves_job_after_job_with_its_threads():
+    events = ends(run([Job(key, {}) for key in "abc"]))
+    assert len({event.result["pid"] for event in events.values()}) == 1
+    assert {event.result["threads"] for event in events.values()} == {"3"}
+
+
+def test_torch_obeys_the_number_of_threads():
+    assert ends(run([Job("a", {})], work="jobs:torch_threads"))["a"].result["threads"] == 3
+
+
+def test_two_workers_work_at_once():
+    events = ends(run([Job(str(i), {}) for i in range(20)], workers=2, work="jobs:slow"))
+    assert len({event.result["pid"] for event in events.values()}) == 2
+
+
+def test_a_job_starts_after_what_it_needs():
+    events = run([Job("b", {}, needs=("a",)), Job("a", {})], workers=2)
+    assert [(event.kind, event.key) for event in events] == [
+        ("started", "a"),
+        ("finished", "a"),
+        ("started", "b"),
+        ("finished", "b"),
+    ]
+
+
+@pytest.mark.parametrize("do", ["fail", "refuse", "raise", "kill"])
+def test_what_needs_a_lost_job_is_skipped_and_the_rest_goes_on(do):
+    jobs = [Job("a", {"do": do}), Job("b", {}, needs=("a",)), Job("c", {}, needs=("b",)), Job("d", {})]
+    events = ends(run(jobs))
+    assert {key: event.kind for key, event in events.items() if key != "a"} == {
+        "b": "skipped",
+        "c": "skipped",
+        "d": "finished",
+    }
+    assert "a" in events["b"].text and "b" in events["c"].text
+
+
+def test_the_reason_of_an_end_is_one_line():
+    events = ends(run([Job("k", {"do": "kill"}), Job("r", {"do": "raise"}), Job("p", {"do": "refuse"})]))
+    assert events["k"].kind == "died" and "SIGKILL" in events["k"].text
+    assert events["r"].kind == "died" and events["r"].text == "ValueError: a bug in two lines"
+    assert events["p"].result == {"state": "failed", "reason": "no such image"}
+
+
+PARENT = """
+import sys
+from benchmark.executors import Job
+from benchmark.executors.local import LocalExecutor, WorkerSpec
+sys.path.insert(0, sys.argv[1])
+if __name__ == "__main__":
+    jobs = [Job("a", {"do": "sleep", "pid_file": sys.argv[2]})]
+    LocalExecutor("jobs:work", [WorkerSpec("cpu", 1)]).run(jobs, print)
+"""
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, -2)],
+    ids=lambda value: str(value),
+)
+def test_no_worker_outlives_its_parent(tmp_path, number, code):
+    script, pid_file = tmp_path / "parent.py", tmp_path / "pid"
+    script.write_text(PARENT)
+    command = [sys.executable, str(script), str(Path(__file__).parent), str(pid_file)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as parent:
+        assert until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        worker = int(pid_file.read_text())
+        assert alive(worker)
+        parent.send_signal(number)
+        assert parent.wait(timeout=20) == code
+    assert until(lambda: not alive(worker), seconds=5)

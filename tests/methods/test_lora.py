@@ -1,0 +1,73 @@
+"""LoRA against Hugging Face peft, and its updates folded into the weights."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.adaptation import adapt, merge
+from benchmark.trial import tiny
+from methods.lora import LoRA, LowRank
+
+HEAD = "denoise_30"
+
+
+def shaken(method: LoRA):
+    """The method on the small network, with random weights instead of zeros."""
+    adapted = adapt(tiny(), method, HEAD, seed=0)
+    with torch.no_grad():
+        for index, parameter in enumerate(adapted.trainable().values()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)))
+    return adapted
+
+
+@pytest.mark.parametrize("alpha", [3.0, 8.0])
+def test_same_function_as_peft(alpha):
+    peft = pytest.importorskip("peft")
+    ours = shaken(LoRA(rank=3, alpha=alpha))
+    config = peft.LoraConfig(r=3, lora_alpha=alpha, target_modules=["query", "value"], lora_dropout=0.0)
+    theirs = peft.inject_adapter_in_model(config, tiny()).eval()
+    factors = {name: p for name, p in theirs.named_parameters() if "lora_" in name}
+    assert len(factors) == len(ours.trainable())
+    with torch.no_grad():
+        for name, factor in factors.items():
+            own = name.replace("lora_A.default.weight", "down").replace("lora_B.default.weight", "up")
+            factor.copy_(ours.trainable()[own])
+        images = torch.rand(2, 3, 12, 12)
+        expected = theirs(images, HEAD)
+        assert (ours.backbone(images, HEAD) - expected).abs().max() <= 1e-6 * expected.abs().max()
+
+
+def test_merging_leaves_the_network_as_it_was_in_size_and_output():
+    adapted, images = shaken(LoRA(rank=5)), torch.rand(2, 3, 12, 12)
+    with torch.no_grad():
+        before = adapted.backbone(images, HEAD)
+        assert merge(adapted.backbone)
+        after = adapted.backbone(images, HEAD)
+    assert adapted.backbone.state_dict().keys() == tiny().state_dict().keys()
+    assert (after - before).abs().max() <= 1e-5 * before.abs().max()
+
+
+def test_a_convolution_is_treated_as_the_linear_layer_that_it_is():
+    linear, convolution = nn.Linear(6, 10), nn.Conv2d(6, 10, 1)
+    with torch.no_grad():
+        convolution.weight.copy_(linear.weight[..., None, None])
+        convolution.bias.copy_(linear.bias)
+    one, other = LowRank(linear, 3, 0.5), LowRank(convolution, 3, 0.5)
+    with torch.no_grad():
+        one.up.normal_()
+        other.up.copy_(one.up[..., None, None])
+        other.down.copy_(one.down[..., None, None])
+    image = torch.randn(2, 6, 4, 5)
+    expected = one(image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(other(image), expected)
+    torch.testing.assert_close(other.merged()(image), expected)
+
+
+def test_the_scale_does_not_depend_on_the_rank_unless_alpha_is_given():
+    def scale(method: LoRA) -> float:
+        return next(
+            m.scale for m in adapt(tiny(), method, HEAD, 0).backbone.modules() if isinstance(m, LowRank)
+        )
+
+    assert scale(LoRA(rank=2)) == scale(LoRA(rank=8)) == 1
+    assert scale(LoRA(rank=8, alpha=1.0)) == 1 / 8

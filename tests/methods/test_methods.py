@@ -1,0 +1,82 @@
+"""What holds for all methods together."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.adaptation import adapt
+from benchmark.contract import check
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.errors import PetlirError
+from benchmark.method import Method
+from benchmark.plugins import find
+from benchmark.task import Task
+from benchmark.trial import tiny
+from methods.adaptformer import AdaptFormer
+from methods.cascade import Cascade
+
+METHODS = find().methods
+HYBRID = Task("hybrid", "Hybrid", GaussianNoise(30), ("y",), {}, undo=("denoise_30", "sr_x2"), scale=2)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_keeps_the_contract(name):
+    assert [finding for finding in check(METHODS[name]()) if not finding.passed] == []
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].size])
+@pytest.mark.parametrize("value", [0, -1])
+def test_an_impossible_size_is_one_clear_line(name, value):
+    with pytest.raises(PetlirError, match=rf"{name}: \w+ is {value}, expected") as caught:
+        METHODS[name](**{METHODS[name].size: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_an_impossible_dropout_is_one_clear_line():
+    with pytest.raises(PetlirError, match="dropout is 1"):
+        AdaptFormer(dropout=1.0)
+
+
+def filled(method: Method, images: Tensor) -> Tensor:
+    """What the small network puts out when everything trainable was drawn from one seed."""
+    adapted = adapt(tiny(), method, "denoise_30", seed=0)
+    numbers = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in adapted.trainable().values():
+            parameter.copy_(torch.randn(parameter.shape, generator=numbers))
+        output: Tensor = adapted.backbone.eval()(images, "denoise_30")
+    return output
+
+
+def test_no_two_methods_are_the_same_function():
+    """A predecessor of this suite shipped nine methods as one and the same file."""
+    images = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    sized = {name: {method.size: 6} if method.size else {} for name, method in METHODS.items()}
+    variants = [method(**sized[name]) for name, method in METHODS.items() if method.trains]
+    variants += [METHODS["adaptir"](hidden=6, ensemble=False)]
+    outputs = {method.label: filled(method, images) for method in variants}
+    for (one, first), (other, second) in itertools.combinations(outputs.items(), 2):
+        assert (first - second).abs().max() > 1e-3 * first.abs().max(), f"{one} equals {other}"
+
+
+def test_a_cascade_goes_through_the_head_of_each_part():
+    assert Cascade().heads(tiny(), HYBRID) == ("denoise_30", "sr_x2")
+    assert Cascade().applies(HYBRID) is None
+    assert "no sequence" in str(Cascade().applies(replace(HYBRID, undo=())))
+
+
+def test_a_cascade_without_a_head_names_the_nearest():
+    with pytest.raises(PetlirError, match="did you mean 'denoise_30'"):
+        Cascade().heads(tiny(), replace(HYBRID, undo=("denoise_50", "sr_x2")))
+
+
+def test_a_cascade_takes_the_tabled_head():
+    class Tabled(type(tiny())):
+        task_heads = {"denoise_50": "denoise_30"}  # noqa: RUF012
+
+    network = tiny()
+    network.__class__ = Tabled
+    assert Cascade().heads(network, replace(HYBRID, undo=("denoise_50", "sr_x2"))) == ("denoise_30", "sr_x2")

@@ -1,0 +1,227 @@
+"""Costs against sums done by hand on networks small enough for it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from benchmark.costs import (
+    Energy,
+    Memory,
+    Peak,
+    Size,
+    StepTimer,
+    count,
+    flops_of_step,
+    memory,
+    saved_for_backward_bytes,
+    undisturbed,
+)
+
+BATCH, IN, HIDDEN, OUT = 5, 8, 16, 3
+FLOAT = 4
+
+
+@pytest.fixture
+def network():
+    return nn.Sequential(nn.Linear(IN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, OUT))
+
+
+def held(network):
+    return [*network.parameters(), *network.buffers()]
+
+
+def loss_of(network, *size):
+    features = torch.rand(*size)
+    return lambda: network(features).sum()
+
+
+def test_count_and_memory_by_hand(network):
+    network[0].requires_grad_(False)
+    trainable, frozen = HIDDEN * OUT + OUT, IN * HIDDEN + HIDDEN
+    total = trainable + frozen
+    assert count(network) == Size(trainable, total, FLOAT * trainable, FLOAT * total)
+    assert memory(network, activations=7, peak=None) == Memory(
+        4 * total, 4 * trainable, 8 * trainable, 7, None
+    )
+
+
+def test_half_precision_and_buffers_have_their_own_bytes():
+    network = nn.Sequential(nn.Linear(4, 2, bias=False).half(), nn.BatchNorm1d(2, affine=False))
+    assert count(network).total_bytes == 2 * 8
+    assert memory(network, 0, None).weights == 2 * 8 + 4 * (2 + 2) + 8  # mean and variance; an int64 counter
+
+
+def test_a_shared_parameter_counts_once(network):
+    network.append(nn.Linear(OUT, IN))
+    network.append(network[0])
+    assert count(network).total == (IN + 1) * HIDDEN + (HIDDEN + 1) * OUT + (OUT + 1) * IN
+
+
+def test_a_trained_network_saves_the_input_of_each_layer(network):
+    # ReLU saves its output, which is the storage that the second layer saves as its input
+    loss = loss_of(network, BATCH, IN)
+    assert saved_for_backward_bytes(loss, held(network)) == FLOAT * BATCH * (IN + HIDDEN)
+
+
+def test_nothing_is_saved_before_the_first_trained_layer(network):
+    network[0].requires_grad_(False)
+    assert saved_for_backward_bytes(loss_of(network, BATCH, IN), held(network)) == FLOAT * BATCH * HIDDEN
+
+
+def test_a_frozen_linear_layer_after_a_trained_one_saves_no_input():
+    network = nn.Sequential(nn.Linear(IN, HIDDEN), nn.Linear(HIDDEN, OUT).requires_grad_(False))
+    loss = loss_of(network, BATCH, IN)
+    assert saved_for_backward_bytes(loss, held(network)) == FLOAT * BATCH * IN
+    # its weight is saved, which is in memory anyway
+    weight = FLOAT * HIDDEN * OUT
+    assert saved_for_backward_bytes(loss) == FLOAT * BATCH * IN + weight
+
+
+def test_a_convolution_saves_its_input():
+    network = nn.Conv2d(4, 6, 3, padding=1)
+    assert saved_for_backward_bytes(loss_of(network, 2, 4, 7, 9), held(network)) == FLOAT * 2 * 4 * 7 * 9
+
+
+def test_an_inference_saves_nothing(network):
+    network.requires_grad_(False)
+    assert saved_for_backward_bytes(loss_of(network, BATCH, IN), held(network)) == 0
+
+
+def test_tensors_that_die_before_the_count_are_counted_once_each():
+    # each product saves a fresh factor of 1 KiB, and its graph is dropped at once: an address may be used again
+    weight = torch.ones(256, requires_grad=True)
+
+    def forward():
+        for _ in range(8):
+            (weight * torch.rand(256)).sum()
+        return weight.sum()
+
+    assert saved_for_backward_bytes(forward, [weight]) == 8 * 1024
+
+
+def test_the_flops_of_linear_layers_by_hand(network):
+    first, second = 2 * BATCH * IN * HIDDEN, 2 * BATCH * HIDDEN * OUT
+    # backward: the gradient of each weight, and of the input of all but the first layer
+    assert flops_of_step(loss_of(network, BATCH, IN)) == (first + second) + (first + second) + second
+
+
+def test_a_frozen_first_layer_costs_its_forward_pass_only(network):
+    network[0].requires_grad_(False)
+    first, second = 2 * BATCH * IN * HIDDEN, 2 * BATCH * HIDDEN * OUT
+    assert flops_of_step(loss_of(network, BATCH, IN)) == first + 2 * second
+
+
+def test_the_flops_of_a_convolution_by_hand():
+    forward = 2 * (2 * 7 * 9) * (4 * 6 * 3 * 3)
+    assert flops_of_step(loss_of(nn.Conv2d(4, 6, 3, padding=1), 2, 4, 7, 9)) == 2 * forward
+
+
+def test_the_flops_of_attention_by_hand():
+    query = torch.rand(2, 3, 16, 8, requires_grad=True)
+    product = 2 * (2 * 3) * 16 * 16 * 8
+    forward = 2 * product
+    backward = 5 * product  # the scores again; the gradients of value, weights, query and key
+    attention = nn.functional.scaled_dot_product_attention
+    assert flops_of_step(lambda: attention(query, query, query).sum()) == forward + backward
+
+
+def test_recomputed_activations_cost_their_flops_again(network):
+    features = torch.rand(BATCH, IN, requires_grad=True)
+    plain = flops_of_step(lambda: network(features).sum())
+    again = flops_of_step(lambda: checkpoint(network, features, use_reentrant=False).sum())
+    first = 2 * BATCH * IN * HIDDEN
+    # what nothing needs for backward, the last layer's output, is not computed again
+    assert again == plain + first
+
+
+def test_measuring_leaves_no_trace():
+    network = nn.Sequential(nn.Linear(IN, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.Dropout(0.5))
+    gradient = torch.ones_like(network[0].weight)
+    network[0].weight.grad = gradient
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    random = torch.get_rng_state()
+    with undisturbed(network):
+        flops_of_step(loss_of(network, BATCH, IN))
+        assert not torch.equal(network[1].running_mean, before["1.running_mean"])
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert network[0].weight.grad is gradient
+    assert torch.equal(gradient, torch.ones_like(gradient))
+    assert network[0].bias.grad is None
+
+
+def test_the_timer_reports_what_came_after_the_warm_up():
+    timer = StepTimer([9.0, 9.0, *(float(second) for second in range(1, 22))], warm_up=2)
+    summary = timer.summary()
+    assert summary is not None
+    assert (summary.median, summary.p95) == (11.0, 20.0)
+    assert StepTimer([1.0, 2.0, 3.0]).summary() is None
+
+
+def test_the_timer_measures_and_leaves_failed_steps_out():
+    timer = StepTimer(warm_up=0)
+    for _ in range(3):
+        with timer:
+            time.sleep(0.01)
+    with pytest.raises(ZeroDivisionError), timer:
+        _ = 1 / 0
+    assert len(timer.seconds) == 3
+    assert min(timer.seconds) >= 0.01
+
+
+def test_a_cpu_tells_neither_peak_nor_energy():
+    with Peak(torch.device("cpu")) as peak, Energy(torch.device("cpu")) as energy:
+        torch.rand(64)
+    assert peak.bytes is None
+    assert energy.joules is None
+
+
+class NoCounterError(Exception):
+    pass
+
+
+def fake_nvml(readings):
+    """NVML as documented: the total energy consumption is in millijoules."""
+
+    def read(board):
+        assert board == "GPU-1234"
+        reading = next(readings)
+        if reading is None:
+            raise NoCounterError
+        return reading
+
+    return SimpleNamespace(
+        NVMLError=NoCounterError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        nvmlDeviceGetTotalEnergyConsumption=read,
+    )
+
+
+@pytest.mark.parametrize(("readings", "joules"), [([5_000, 12_500], 7.5), ([None, None], None)])
+def test_energy_is_what_nvml_counted_meanwhile(monkeypatch, readings, joules):
+    monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(iter(readings)))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="1234"))
+    with Energy(torch.device("cuda", 0)) as energy:
+        pass
+    assert energy.joules == joules
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_peak_of_a_gpu_holds_what_was_allocated():
+    device = torch.device("cuda")
+    with Peak(device) as peak, Energy(device) as energy:
+        block = torch.empty(2**20, dtype=torch.uint8, device=device)
+        del block
+    assert peak.bytes is not None
+    assert peak.bytes >= 2**20
+    assert energy.joules is None or np.isfinite(energy.joules)
