@@ -85,7 +85,7 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int) -> Adapted:
     used = set(backbone.tunable(head))
     for parameter in original - used:
         parameter.requires_grad_(False)
-    backbone.to(next(iter(original)).device)
+    backbone.to(next(iter(original)).device).eval()
     inserted = frozenset(module for module in backbone.modules() if module not in modules)
     own = tuple(name for name, _ in _buffers(inserted, backbone) if name not in buffers)
     return Adapted(backbone, head, inserted, own)

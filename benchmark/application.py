@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmark.cell import Cell
 from benchmark.degradation import Image, seed_of
 from benchmark.degradations.resize import enlarge
 from benchmark.devices import pick
@@ -14,7 +15,6 @@ from benchmark.experiment import Bench, Subject, prepare
 from benchmark.images.reading import images_in, read_image
 from benchmark.plugins import find
 from benchmark.records import RECORD, read_record
-from benchmark.cell import Cell
 
 
 def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequence[Path]) -> int:
@@ -80,7 +80,19 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = ()) -> Subjec
     record = read_record(folder / RECORD)
     if record["state"] != "done":
         raise PetlirError(f"{folder} holds a cell that is {record['state']}; expected a finished one")
-    names = ("backbone", "method", "options", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
+    names = (
+        "backbone",
+        "method",
+        "options",
+        "label",
+        "task",
+        "track",
+        "seed",
+        "regime",
+        "steps",
+        "batch_size",
+        "patch",
+    )
     described = {name: record["cell"][name] for name in names}
     cell = Cell(**described, rate=record["cell"]["learning_rate"])
     bench = Bench(tuple(str(path.resolve()) for path in plugins))

@@ -196,9 +196,9 @@ class Backbone(nn.Module, ABC):
         for name in (task.name, self.task_heads.get(task.name, ""), f"sr_x{task.scale}"):
             if name in self.heads:
                 return name
-        for name, scale in reversed(self.heads.items()):
-            if scale == task.scale:
-                return name
+        fitting = [name for name, scale in self.heads.items() if scale == task.scale]
+        if fitting:
+            return fitting[-1]
         raise PetlirError(f"backbone {self.name} has no head for task {task.name!r} (scale {task.scale})")
 
     def head_index(self, head: str | None) -> int:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
-import click
 import typer
 
 from benchmark.errors import PetlirError, unknown
@@ -21,22 +20,24 @@ app = typer.Typer(
 )
 
 Store = Annotated[Path, typer.Option("--store", help="folder of the records")]
-Plugin = Annotated[Optional[list[Path]], typer.Option("--plugin", help="a plugin file; may be repeated")]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file; may be repeated")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Track = Annotated[Optional[str], typer.Option("--track", help="demo, open or paper")]
-Backbones = Annotated[Optional[str], typer.Option("-b", "--backbone", "--backbones", help="names with commas, * for all")]
-Methods = Annotated[Optional[str], typer.Option("-m", "--method", "--methods", help="e.g. 'lora[rank=4,8],adapter@20k'")]
-Tasks = Annotated[Optional[str], typer.Option("-t", "--task", "--tasks", help="names with commas, * for all")]
-Seeds = Annotated[Optional[str], typer.Option("--seeds", help="e.g. 0,1,2")]
-Steps = Annotated[Optional[int], typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
-Regime = Annotated[Optional[str], typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
+Track = Annotated[str | None, typer.Option("--track", help="demo, open or paper")]
+Backbones = Annotated[str | None, typer.Option("-b", "--backbone", "--backbones", help="names with commas, * for all")]
+Methods = Annotated[str | None, typer.Option("-m", "--method", "--methods", help="e.g. 'lora[rank=4,8],adapter@20k'")]
+Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="names with commas, * for all")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
+Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
 Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in what is not given")]
-Data = Annotated[Optional[Path], typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
+Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
-Workers = Annotated[Optional[int], typer.Option("--workers", min=1, help="worker processes on a CPU")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on a CPU")]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb")]
-Out = Annotated[Optional[Path], typer.Option("--out", help="folder to write to")]
+Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE = Path("petlir-store")
+UsageError: Any = typer.BadParameter.__base__
+"""Typer does not name this class, which its own click raises for what it cannot parse."""
 
 
 def main() -> None:
@@ -45,9 +46,9 @@ def main() -> None:
         code = app(standalone_mode=False)
     except PetlirError as error:
         _fail(str(error))
-    except click.ClickException as error:
+    except UsageError as error:
         _fail(error.format_message())
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -71,7 +72,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     """A reproducible benchmark of parameter-efficient transfer learning in image restoration."""
 
@@ -124,7 +127,9 @@ def params(
         _print(rows)
     else:
         for row in rows:
-            counted = row["not_applicable"] or f"{row['trainable']:>12,} of {row['total']:,}  {row.get('published', '')}"
+            counted = (
+                row["not_applicable"] or f"{row['trainable']:>12,} of {row['total']:,}  {row.get('published', '')}"
+            )
             typer.echo(f"{row['label']:<40} {counted}")
 
 
@@ -146,7 +151,7 @@ def run(
     executor: Annotated[str, typer.Option("--executor", help="local")] = "local",
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
-    mlflow_uri: Annotated[Optional[str], typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
 ) -> int:
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
@@ -238,8 +243,9 @@ def status(store: Store = STORE, as_json: Json = False) -> None:
 @app.command()
 def report(store: Store = STORE, out: Out = None) -> None:
     """Write the HTML report of a store."""
-    from benchmark.records import Store as Records
     from reports.html import write_report
+
+    from benchmark.records import Store as Records
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
@@ -297,8 +303,10 @@ def degrade(
 def restore(
     source: Path,
     out: Path,
-    adapter: Annotated[Optional[Path], typer.Option(help="a cell's folder, its record.json or adapter.safetensors")] = None,
-    bicubic: Annotated[Optional[int], typer.Option(help="enlarge bicubically by this factor instead", min=2)] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="a cell's folder, its record.json or adapter.safetensors")
+    ] = None,
+    bicubic: Annotated[int | None, typer.Option(help="enlarge bicubically by this factor instead", min=2)] = None,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
@@ -329,7 +337,9 @@ def contract(plugin: Annotated[str, typer.Argument(help="FILE.py:Class, or the n
 
     failed = 0
     for finding in findings(plugin):
-        typer.echo(f"{'ok  ' if finding.passed else 'FAIL'} {finding.name}{': ' + finding.detail if finding.detail else ''}")
+        typer.echo(
+            f"{'ok  ' if finding.passed else 'FAIL'} {finding.name}{': ' + finding.detail if finding.detail else ''}"
+        )
         failed += not finding.passed
     return 1 if failed else 0
 

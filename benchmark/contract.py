@@ -70,8 +70,8 @@ def _apart(one: Tensor, other: Tensor) -> float:
 def described(trial: Trial) -> str | None:
     """A name, an idea, a docstring, and the paper where it trains something of its own."""
     method = type(trial.method)
-    if not re.fullmatch(r"[a-z][a-z0-9]*([-:][a-z0-9]+)*", getattr(method, "name", "")):
-        return "name is missing, or not lower-case words with hyphens"
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
+        return "name is missing, or not lower-case words joined by - or _"
     if not getattr(method, "idea", ""):
         return "idea is missing: one sentence for its card"
     if not method.__doc__ or method.__doc__.startswith(f"{method.__name__}("):
@@ -95,11 +95,7 @@ def trains(trial: Trial) -> str | None:
     count = len(trial.adapted().trainable())
     if trial.method.trains == (count > 0):
         return None
-    return (
-        "it declares that it trains, and nothing is trainable"
-        if count == 0
-        else f"{count} tensors are trainable"
-    )
+    return "it declares that it trains, and nothing is trainable" if count == 0 else f"{count} tensors are trainable"
 
 
 def identity(trial: Trial) -> str | None:
@@ -147,9 +143,7 @@ def _hold(network: nn.Module, kind: str) -> Iterator[Held]:
 def gradients(trial: Trial) -> str | None:
     """Every trainable parameter gets a gradient, but those declared dead."""
     adapted, reached = trial.trained
-    lost = [
-        name for name in adapted.trainable() if name not in reached and not name.endswith(trial.method.dead())
-    ]
+    lost = [name for name in adapted.trainable() if name not in reached and not name.endswith(trial.method.dead())]
     return f"no gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
 
 
@@ -180,11 +174,7 @@ def repeats(trial: Trial) -> str | None:
     if not _equal(again.state(), trial.adapted().state()):
         return "two networks of the same seed start apart"
     trial.train(again)
-    return (
-        None
-        if _equal(again.state(), trial.trained[0].state())
-        else "two trainings of the same seed end apart"
-    )
+    return None if _equal(again.state(), trial.trained[0].state()) else "two trainings of the same seed end apart"
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -228,10 +218,7 @@ def sizes(trial: Trial) -> str | None:
     if option is None:
         return None
     counts = [
-        sum(
-            p.numel()
-            for p in trial.adapted(method=replace(trial.method, **{option: value})).trainable().values()
-        )
+        sum(p.numel() for p in trial.adapted(method=replace(trial.method, **{option: value})).trainable().values())
         for value in (1, 2, 3)
     ]
     if not counts[0] < counts[1] < counts[2]:

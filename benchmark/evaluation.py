@@ -64,7 +64,7 @@ def _tiled(network: Backbone, images: Tensor, head: str | None, window: int, sca
     for start in range(0, len(corners), WINDOWS_AT_ONCE):
         some = corners[start : start + WINDOWS_AT_ONCE]
         stack = torch.cat([images[..., y : y + window, x : x + window] for y, x in some])
-        restored = network(stack, head).unflatten(0, (len(some), -1))
+        restored = network(stack, head).reshape(len(some), -1, 3, window * scale, window * scale)
         for (y, x), tile in zip(some, restored, strict=True):
             area = (..., slice(y * scale, (y + window) * scale), slice(x * scale, (x + window) * scale))
             total[area] += tile * ramp
@@ -155,7 +155,7 @@ def evaluate(
         folder: where restored images go, as `SET/IMAGE.png`.
         shared: where degraded and clean ones go, as `SET/degraded/IMAGE.png`, for all cells of the task.
     """
-    rules = [protocol(id) for id in protocols]
+    rules = [protocol(name) for name in protocols]
     rows: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     for pair in pairs:
@@ -216,7 +216,7 @@ def seconds_per_megapixel(network: Backbone, heads: Sequence[str], repeats: int 
     images = torch.full((8, 3, side, side), 0.5, device=parameter.device, dtype=parameter.dtype)
     times = []
     for _ in range(1 + repeats):
-        timer = StepTimer(parameter.device)
+        timer = StepTimer()
         with timer:
             batch = images
             for head in heads:

@@ -20,7 +20,7 @@ from benchmark import costs, evaluation, records, training
 from benchmark.adaptation import Adapted, adapt, merge
 from benchmark.backbone import Backbone
 from benchmark.cell import Cell
-from benchmark.degradation import seed_of
+from benchmark.degradation import Image, seed_of
 from benchmark.environment import environment
 from benchmark.errors import PetlirError
 from benchmark.grid import restored as restored_method
@@ -64,7 +64,7 @@ class Bench:
         """The plugins."""
         return _plugins(self.plugin_files)
 
-    def training(self, task: str, on: str) -> list[tuple[evaluation.Image, evaluation.Image]]:
+    def training(self, task: str, on: str) -> list[tuple[Image, Image]]:
         """The training pairs of a task on a track."""
         return _training(self, task, on)
 
@@ -88,7 +88,7 @@ def _plugins(files: tuple[str, ...]) -> Plugins:
 
 
 @lru_cache(maxsize=1)
-def _training(bench: Bench, task: str, on: str) -> list[tuple[evaluation.Image, evaluation.Image]]:
+def _training(bench: Bench, task: str, on: str) -> list[tuple[Image, Image]]:
     return training_pairs(bench.plugins.task(task), on, bench.root)
 
 
@@ -165,7 +165,9 @@ def sampler(subject: Subject, bench: Bench) -> PatchSampler:
     )
 
 
-def run(cell: Cell, parts: dict[str, str], bench: Bench, store: records.Store, device: str, report: Report) -> dict[str, Any]:
+def run(
+    cell: Cell, parts: dict[str, str], bench: Bench, store: records.Store, device: str, report: Report
+) -> dict[str, Any]:
     """Work on one cell and leave its record in the store; returns the record.
 
     Raises:
@@ -233,7 +235,9 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: records.Store, 
     started = monotonic()
     shared = store.root / "images" / cell.track / cell.task
     pairs = bench.tests(cell.task, cell.track)
-    scored = evaluation.evaluate(subject.network, subject.heads, pairs, subject.task.protocols, work / "restored", shared)
+    scored = evaluation.evaluate(
+        subject.network, subject.heads, pairs, subject.task.protocols, work / "restored", shared
+    )
     spent |= {"evaluation_seconds": monotonic() - started, **_inference(subject)}
     adapter = _store_adapter(subject.adapted, work) if subject.method.trains else None
     return {
@@ -343,5 +347,3 @@ def _now() -> str:
 def _line(error: BaseException) -> str:
     """The first line of an error, or its kind."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-

@@ -66,8 +66,8 @@ def methods(
         if match is None:
             raise PetlirError(f"method {item!r} is not of the form name[option=value,value; option=value]@size")
         for name in choose("method", match["name"], valid):
-            for method in _expand(valid[name], match["options"] or ""):
-                found.append(resize(method, match["size"]) if match["size"] and resize else method)
+            expanded = _expand(valid[name], match["options"] or "")
+            found += [resize(method, match["size"]) if match["size"] and resize else method for method in expanded]
     if not found:
         raise PetlirError(f"no method was named; valid: {', '.join(sorted(valid))}")
     return list(dict.fromkeys(found))

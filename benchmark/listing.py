@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from benchmark.backbone import Backbone
 from benchmark.costs import count
 from benchmark.errors import PetlirError, unknown
 from benchmark.images import catalogue
+from benchmark.images.imageset import ImageSet
 from benchmark.method import Method
 from benchmark.plugins import Plugins, find, load_file
 from benchmark.protocol import KNOWN, protocol
@@ -87,7 +88,7 @@ def presence(root: Path | None) -> list[Row]:
     return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
 
 
-def _present(images: catalogue.ImageSet, root: Path | None) -> Row:
+def _present(images: ImageSet, root: Path | None) -> Row:
     try:
         samples = images.samples(root)
     except PetlirError as error:
@@ -125,16 +126,12 @@ def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, in
     with torch.device("meta"):
         network = plugins.build(backbone)
         every = dict(network.named_parameters())
-        adapted = adapt(network, method, next(reversed(network.heads)), 0)
+        adapted = adapt(network, method, list(network.heads)[-1], 0)
     if method.tunes_backbone:  # a published count of full fine-tuning holds every head
         tuned = sum(p.numel() for p in every.values())
         return tuned, tuned * 4, tuned
     size = count(network)
-    return size.trainable, sum(p.nbytes for p in _stored(adapted.trainable())), size.total
-
-
-def _stored(parameters: Mapping[str, torch.nn.Parameter]) -> Iterator[torch.Tensor]:
-    yield from parameters.values()
+    return size.trainable, sum(p.nbytes for p in adapted.trainable().values()), size.total
 
 
 def _parameter_row(network: Backbone, method: Method, measure: Callable[[Method], tuple[int, int, int]]) -> Row:

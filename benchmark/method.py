@@ -121,7 +121,9 @@ class Method(ABC):
     @property
     def label(self) -> str:
         """The name with the options that differ from their defaults, e.g. `lora[rank=8]`."""
-        changed = [f"{f.name}={_text(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default]
+        changed = [
+            f"{f.name}={_text(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default
+        ]
         return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
 
 

@@ -65,14 +65,10 @@ def _planes(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tensor
     """What the protocol compares of two batches N×3×H×W in 0..255: N×C×h×w each."""
     if restored.shape != clean.shape:
         sizes = (f"{images.shape[-1]}×{images.shape[-2]}" for images in (restored, clean))
-        raise PetlirError(
-            "images of {} and {} pixels cannot be compared; equal sizes are expected".format(*sizes)
-        )
+        raise PetlirError("images of {} and {} pixels cannot be compared; equal sizes are expected".format(*sizes))
     height, width = (side - 2 * protocol.border for side in clean.shape[-2:])
     if min(height, width) < 1:
-        raise PetlirError(
-            f"images of {clean.shape[-1]}×{clean.shape[-2]} pixels have none left under {protocol.id}"
-        )
+        raise PetlirError(f"images of {clean.shape[-1]}×{clean.shape[-2]} pixels have none left under {protocol.id}")
     down, across = (slice(protocol.border, protocol.border + side) for side in (height, width))
     restored, clean = restored[..., down, across], clean[..., down, across]
     return (_luma(restored), _luma(clean)) if protocol.channel == "y" else (restored, clean)
@@ -113,12 +109,16 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
     """Gaussian means over whole windows: shifted sums along each axis, much faster than a convolution."""
-    places = torch.arange(protocol.window, dtype=torch.float64) - protocol.window // 2
-    weights = torch.softmax(-places.square() / (2 * protocol.sigma**2), 0).tolist()
+    half = protocol.window // 2
+    places = torch.arange(-half, half + 1, dtype=torch.float64)
+    weights = torch.softmax(-places.square() / (2 * protocol.sigma**2), 0).to(maps.dtype).tolist()
+    # float32 keeps a flat image flat only if its rounded weights add up to 1 and are summed symmetrically
+    weights[half] = 1 - 2 * sum(weights[:half])
     for axis in (-2, -1):
-        side = maps.shape[axis] - protocol.window + 1
-        blurred = weights[0] * maps.narrow(axis, 0, side)
-        for start, weight in enumerate(weights[1:], 1):
-            blurred.add_(maps.narrow(axis, start, side), alpha=weight)
+        side = maps.shape[axis] - 2 * half
+        blurred = weights[half] * maps.narrow(axis, half, side)
+        for reach in range(1, half + 1):
+            neighbours = maps.narrow(axis, half - reach, side) + maps.narrow(axis, half + reach, side)
+            blurred.add_(neighbours, alpha=weights[half - reach])
         maps = blurred
     return maps

@@ -127,7 +127,7 @@ class Planner:
         """Trainable parameters of a method on a backbone."""
         with torch.device("meta"):
             fresh = self.plugins.build(backbone)
-            return count(adapt(fresh, method, next(reversed(fresh.heads)), 0).backbone).trainable
+            return count(adapt(fresh, method, list(fresh.heads)[-1], 0).backbone).trainable
 
     def _resize(self, backbone: str, method: Method, size: str) -> Method:
         total = count(self.network(backbone)).total

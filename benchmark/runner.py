@@ -217,7 +217,9 @@ def _try(jobs: Sequence[Job], names: dict[str, str], runs_on: Executor) -> None:
 
         runs_on.run(jobs, on_event)
     if failures:
-        raise PetlirError(f"tuning failed: {failures[0]}" + (f" (and {len(failures) - 1} more)" if failures[1:] else ""))
+        raise PetlirError(
+            f"tuning failed: {failures[0]}" + (f" (and {len(failures) - 1} more)" if failures[1:] else "")
+        )
 
 
 def _open_rates(cell: Cell, planner: Planner, store: Store, again: bool) -> list[float]:
@@ -230,10 +232,10 @@ def _open_rates(cell: Cell, planner: Planner, store: Store, again: bool) -> list
 def survey(asked: Request, folder: Path) -> list[dict[str, str]]:
     """For each cell of the request its state and, where it is stale, what changed; runs nothing."""
     planner, store = Planner(asked), Store(folder)
-    rows = []
-    for one in map(planner.plan, planner.cells):
-        rows.append({"cell": str(one.cell), "label": one.cell.label, "task": one.cell.task, **_standing(one, planner, store)})
-    return rows
+    return [
+        {"cell": str(one.cell), "label": one.cell.label, "task": one.cell.task, **_standing(one, planner, store)}
+        for one in map(planner.plan, planner.cells)
+    ]
 
 
 def _standing(one: Planned, planner: Planner, store: Store) -> dict[str, str]:

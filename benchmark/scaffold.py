@@ -81,9 +81,7 @@ def new_task(name: str, folder: Path) -> Path:
 def _write(kind: str, name: str, folder: Path, template: Template) -> Path:
     key = name.replace("-", "_")
     if not NAME.fullmatch(name) or iskeyword(key):
-        raise PetlirError(
-            f"{kind} name {name!r}: expected lower-case words with hyphens or _, e.g. my-{kind}"
-        )
+        raise PetlirError(f"{kind} name {name!r}: expected lower-case words with hyphens or _, e.g. my-{kind}")
     words = key.split("_")
     text = template.substitute(
         name=name,

@@ -87,9 +87,7 @@ def _images(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             if path.stem in images:
-                raise PetlirError(
-                    f"{path} and {images[path.stem].name} have one name; one image a name is expected"
-                )
+                raise PetlirError(f"{path} and {images[path.stem].name} have one name; one image a name is expected")
             images[path.stem] = path
     if not images:
         raise PetlirError(f"{folder} holds no image; expected {', '.join(sorted(SUFFIXES))}")

@@ -35,9 +35,36 @@ class Track:
 TRACKS = {
     track.name: track
     for track in (
-        Track("demo", "first run, CI, the whole thing in CPU minutes", "nothing but the install", 60, 4, 48, "tuned", True),
-        Track("open", "public test sets, one small GPU or a patient CPU", "images under PETLIR_DATA", 200, 4, 48, "tuned", True),
-        Track("paper", "the papers' own set-up", "images and official checkpoints", 26_500, 64, 48, "paper", False),
+        Track(
+            "demo",
+            "first run, CI, the whole thing in CPU minutes",
+            "nothing but the install",
+            60,
+            4,
+            48,
+            "tuned",
+            True,
+        ),
+        Track(
+            "open",
+            "public test sets, one small GPU or a patient CPU",
+            "images under PETLIR_DATA",
+            200,
+            4,
+            48,
+            "tuned",
+            True,
+        ),
+        Track(
+            "paper",
+            "the papers' own set-up",
+            "images and official checkpoints",
+            26_500,
+            64,
+            48,
+            "paper",
+            False,
+        ),
     )
 }
 

@@ -137,7 +137,7 @@ def _step(
     with state.timer:
         loss = loss_of(adapted, batch, budget.precision)
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        torch.autograd.backward(scaler.scale(loss))
         scaler.step(optimizer)
         scaler.update()
     value = loss.item()
@@ -181,7 +181,7 @@ def _keep(
 def _resume(
     adapted: Adapted, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, checkpoint: Path | None
 ) -> Fit:
-    timer = StepTimer(next(adapted.backbone.parameters()).device)
+    timer = StepTimer()
     if checkpoint is None or not checkpoint.exists():
         return Fit(timer)
     content = torch.load(checkpoint, weights_only=True)

@@ -18,7 +18,7 @@ STEPS = 3
 """Optimiser steps; what stands behind two layers that start at zero gets its first gradient in the third."""
 
 
-def tiny() -> Backbone:
+def tiny() -> IPT:
     """An IPT of some 30,000 seeded weights, 12×12 windows, with two heads."""
     config = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, patch=3, window=12)
     with torch.random.fork_rng(devices=[]):

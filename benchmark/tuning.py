@@ -7,6 +7,7 @@ the same steps, the weights of the last step, the highest validation PSNR. A cho
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -72,7 +73,7 @@ class Selection:
 
 def nice(rate: float) -> float:
     """A rate rounded to the grid's 1 and 3 of each decade."""
-    return float(f"{rate:.0e}")
+    return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
 
 
 def parse(plain: Mapping[str, Any]) -> Selection:
@@ -137,7 +138,9 @@ def _shipped(path: Path) -> dict[str, Selection]:
     try:
         found = [parse(plain) for plain in json.loads(path.read_text())["selections"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise PetlirError(f"tuning record {path} is damaged: {error!r}; expected the form that `petlir tune --export` writes") from error
+        raise PetlirError(
+            f"tuning record {path} is damaged: {error!r}; expected the form that `petlir tune --export` writes"
+        ) from error
     return {selection.key: selection for selection in found}
 
 

@@ -69,7 +69,9 @@ def load(backbone: Backbone, folder: Path = SHIPPED) -> Card:
     content = path.read_bytes() if path.is_file() else b""
     found = hashlib.sha256(content).hexdigest()
     if found != known.sha256:
-        raise PetlirError(f"weight file {path} is damaged or not the shipped one: sha256 {found[:12]}…, expected {known.sha256[:12]}…")
+        raise PetlirError(
+            f"weight file {path} is damaged or not the shipped one: sha256 {found[:12]}…, expected {known.sha256[:12]}…"
+        )
     backbone.load_official(parse(content))
     return known
 
@@ -78,7 +80,7 @@ def save(backbone_state: Mapping[str, object], path: Path) -> str:
     """Write a state dict as safetensors, whole or not at all; returns the sha256 of the file."""
     from safetensors.torch import save as serialise
 
-    content = serialise(dict(backbone_state))  # type: ignore[arg-type]
+    content = serialise(dict(backbone_state))
     temporary = path.with_suffix(".part")
     temporary.write_bytes(content)
     temporary.replace(path)

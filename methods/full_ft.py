@@ -25,8 +25,4 @@ class FullFineTuning(Method):
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
         """The AdaptIR paper's count, which is of all heads."""
-        return (
-            [Published(cls(), "119M", "all six heads; a task trains one of them")]
-            if backbone == "ipt"
-            else []
-        )
+        return [Published(cls(), "119M", "all six heads; a task trains one of them")] if backbone == "ipt" else []

@@ -31,9 +31,7 @@ class ScaleShift(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """What the base puts out, in its own layout."""
         output: Tensor = self.base(features)
-        return output * along_channels(self.scale, maps=self.maps) + along_channels(
-            self.shift, maps=self.maps
-        )
+        return output * along_channels(self.scale, maps=self.maps) + along_channels(self.shift, maps=self.maps)
 
     def merged(self) -> nn.Module:
         """The base with both folded into weight and bias; itself where the base takes no bias."""

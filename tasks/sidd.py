@@ -17,8 +17,6 @@ SIDD = Task(
             ("leaves-test", "photographs"),
             label="simulated camera noise",
         ),
-        "open": Data(
-            "PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"
-        ),
+        "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"),
     },
 )

@@ -70,11 +70,11 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Tokens N×L×C that attend from `query` to `key` and gather `value`."""
         q, k, v = (
-            projection(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            projection(tokens).view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
             for projection, tokens in ((self.query, query), (self.key, key), (self.value, value))
         )
         gathered = functional.scaled_dot_product_attention(q, k, v)
-        return cast(Tensor, self.out_proj(gathered.transpose(1, 2).flatten(-2)))
+        return cast("Tensor", self.out_proj(gathered.transpose(1, 2).flatten(-2)))
 
 
 class FeedForward(nn.Module):
@@ -85,7 +85,7 @@ class FeedForward(nn.Module):
 
     def feed(self, tokens: Tensor) -> Tensor:
         """Tokens N×L×C through the feed-forward."""
-        return cast(Tensor, self.linear2(functional.relu(self.linear1(tokens))))
+        return cast("Tensor", self.linear2(functional.relu(self.linear1(tokens))))
 
 
 class EncoderLayer(FeedForward):
@@ -105,7 +105,7 @@ class EncoderLayer(FeedForward):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens N×L×C in and out."""
         tokens = tokens + self.mixer(lambda x: self.self_attn(x, x, x), self.norm1, tokens)
-        return cast(Tensor, tokens + self.mlp(self.feed, self.norm2, tokens))
+        return cast("Tensor", tokens + self.mlp(self.feed, self.norm2, tokens))
 
 
 class DecoderLayer(FeedForward):
@@ -127,13 +127,9 @@ class DecoderLayer(FeedForward):
 
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
         """Tokens N×L×C in and out; `memory` is the encoder's output, `query` the task's 1×L×C."""
-        tokens = tokens + self.mixer(
-            lambda x: self.self_attn(x + query, x + query, x), self.norm1, tokens
-        )
-        tokens = tokens + self.cross(
-            lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens
-        )
-        return cast(Tensor, tokens + self.mlp(self.feed, self.norm3, tokens))
+        tokens = tokens + self.mixer(lambda x: self.self_attn(x + query, x + query, x), self.norm1, tokens)
+        tokens = tokens + self.cross(lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens)
+        return cast("Tensor", tokens + self.mlp(self.feed, self.norm3, tokens))
 
 
 class Stack(nn.Module):
@@ -192,12 +188,14 @@ class ResBlock(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(features, features, 5, padding=2), nn.ReLU(), nn.Conv2d(features, features, 5, padding=2)
+            nn.Conv2d(features, features, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv2d(features, features, 5, padding=2),
         )
 
     def forward(self, features: Tensor) -> Tensor:
         """Features N×F×H×W in and out."""
-        return cast(Tensor, self.body(features) + features)
+        return cast("Tensor", self.body(features) + features)
 
 
 def upsampler(features: int, scale: int) -> nn.Sequential:
@@ -228,7 +226,7 @@ class TokenGrid:
 
     def to_map(self, features: Tensor) -> Tensor:
         """N×C×side×side."""
-        return features.transpose(1, 2).unflatten(2, (self.side, self.side))
+        return features.transpose(1, 2).reshape(features.shape[0], -1, self.side, self.side)
 
     def from_map(self, image: Tensor) -> Tensor:
         """N×L×C."""
@@ -261,13 +259,11 @@ class IPT(Backbone):
         self.sub_mean = mean_shift(-1)
         self.add_mean = mean_shift(+1)
         self.head = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(3, features, 3, padding=1), ResBlock(features), ResBlock(features))
-            for _ in heads
+            nn.Sequential(nn.Conv2d(3, features, 3, padding=1), ResBlock(features), ResBlock(features)) for _ in heads
         )
         self.body = Body(config, len(heads))
         self.tail = nn.ModuleList(
-            nn.Sequential(upsampler(features, scale), nn.Conv2d(features, 3, 3, padding=1))
-            for scale in heads.values()
+            nn.Sequential(upsampler(features, scale), nn.Conv2d(features, 3, 3, padding=1)) for scale in heads.values()
         )
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
@@ -278,7 +274,7 @@ class IPT(Backbone):
         task = self.head_index(head)
         features = self.head[task](self.sub_mean(images * 255))
         features = self.body(features, task) + features
-        return cast(Tensor, self.add_mean(self.tail[task](features)) / 255)
+        return cast("Tensor", self.add_mean(self.tail[task](features)) / 255)
 
     def blocks(self) -> Iterator[Block]:
         """Encoder layers, then decoder layers."""
@@ -328,7 +324,7 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
 
 
 def _branch(layer: nn.Module, kind: str, norm: str, sites: tuple[tuple[str, str], ...]) -> Branch:
-    doors = cast(Doors, layer.get_submodule(kind))
+    doors = cast("Doors", layer.get_submodule(kind))
     return Branch(kind, doors, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
 

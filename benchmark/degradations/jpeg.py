@@ -19,7 +19,7 @@ CHROMA_420 = 2
 class Jpeg(Degradation):
     """The image as a baseline JPEG file gives it back: libjpeg's tables, chroma 4:2:0, not progressive.
 
-    Source: ITU-T T.81; quality is libjpeg's. Red and blue in their right places: the code of the AdaptIR paper
+    Source: ITU-T T.81; quality is libjpeg's. Red and blue in their right places: the code of AdaptIR
     hands RGB to an encoder of BGR, and its images differ by about 7 grey levels.
 
     Attributes:

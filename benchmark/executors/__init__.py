@@ -38,8 +38,8 @@ class Event:
     """What happens to a job.
 
     Attributes:
-        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised, or its worker was
-            killed) or `skipped` (a job that it needs was not done).
+        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised, or its worker
+            was killed) or `skipped` (a job that it needs was not done).
         key: the job.
         device: where it runs; empty where it never ran.
         fraction: how much of it is done, in [0, 1].

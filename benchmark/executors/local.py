@@ -32,8 +32,9 @@ class WorkerSpec:
 class LocalExecutor:
     """Runs jobs in processes of this machine.
 
-    A worker that dies, killed or out of memory, takes only its own job with it and is replaced. Nothing outlives
-    the parent: it stops its workers when interrupted or terminated, and they end by themselves when it is killed.
+    A worker that dies, killed or out of memory, takes only its own job with it and is replaced. Nothing
+    outlives the parent: it stops its workers when interrupted or terminated; when it is killed, they end by
+    themselves.
 
     Attributes:
         work: the work function as `module:function`, so that only the workers import it.
@@ -159,7 +160,7 @@ def _cause_of_death(code: int) -> str:
 
 @contextmanager
 def _terminated_as_exit() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl-C does, so that workers are stopped; only a main thread can set that."""
+    """SIGTERM unwinds the stack as Ctrl-C does, so that workers are stopped; only the main thread sets that."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -19,6 +19,7 @@ from benchmark.images.imageset import Sample
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 """The colour photographs in scikit-image's wheel that are in the public domain or CC0."""
 CROP = 192
+DRAWN = 256
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Leaves:
     Attributes:
         first: the seed of the first image; the others follow.
         count: how many.
-        size: their side in pixels.
+        size: their side in pixels, cut from the middle: a leaf's size is a share of the image it was drawn for.
     """
 
     first: int
@@ -41,16 +42,20 @@ class Leaves:
         return [Sample(name, name, image) for name, image in zip(names, self._images(), strict=True)]
 
     def _images(self) -> list[Image]:
-        path = cache_folder() / f"leaves-{self.first}-{self.count}-{self.size}-{_version()}.npy"
+        path = cache_folder() / f"leaves-{self.first}-{self.count}-{self.size}of{DRAWN}-{_version()}.npy"
         shape = (self.count, self.size, self.size, 3)
         with contextlib.suppress(OSError, ValueError, EOFError):
             stored = np.load(path, allow_pickle=False)
             if stored.shape == shape and stored.dtype == np.uint8:
                 return list(stored)
-        images = [procedural.leaves(self.first + number, self.size) for number in range(self.count)]
+        images = [self._draw(self.first + number) for number in range(self.count)]
         with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
             _store(np.stack(images), path)
         return images
+
+    def _draw(self, seed: int) -> Image:
+        margin = (DRAWN - self.size) // 2
+        return procedural.leaves(seed, DRAWN)[margin : margin + self.size, margin : margin + self.size]
 
 
 def photographs(root: Path | None) -> list[Sample]:

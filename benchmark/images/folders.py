@@ -98,9 +98,7 @@ def read_pair(unit: str, clean: Path, degraded: Path) -> Sample:
     sizes = [image.shape[:2] for image in (sample.degraded, sample.clean) if image is not None]
     if sizes[0] != sizes[1]:
         shown = [f"{width}×{height}" for height, width in sizes]
-        raise PetlirError(
-            f"{degraded} is {shown[0]} pixels, its clean image {clean} {shown[1]}; expected one size"
-        )
+        raise PetlirError(f"{degraded} is {shown[0]} pixels, its clean image {clean} {shown[1]}; expected one size")
     return sample
 
 
@@ -110,9 +108,7 @@ def _files(root: Path | None, folders: tuple[str, ...], source: str) -> dict[str
         raise PetlirError(f"PETLIR_DATA is not set; expected the folder that holds {folders[0]}/ ({source})")
     present = [folder for folder in folders if (root / folder).is_dir()]
     if not present:
-        raise PetlirError(
-            f"{root / folders[0]} is missing; expected under PETLIR_DATA={root}; get it: {source}"
-        )
+        raise PetlirError(f"{root / folders[0]} is missing; expected under PETLIR_DATA={root}; get it: {source}")
     try:
         return images_in(root / present[0])
     except PetlirError as error:

@@ -24,7 +24,7 @@ class Cell(TypedDict):
 
 
 def from_hub(repo: str, revision: str, split: str = "train") -> list[Sample]:
-    """The images of a set made as an imagefolder or as parquet: column `clean` or `image`, perhaps `degraded`.
+    """The images of a set made as imagefolder or parquet: column `clean` or `image`, perhaps `degraded`.
 
     Args:
         repo: `owner/name` on the hub, or a local folder of the same make, whose revision is not looked at.
@@ -39,9 +39,7 @@ def from_hub(repo: str, revision: str, split: str = "train") -> list[Sample]:
 
     local = Path(repo).is_dir()
     if not local and not re.fullmatch("[0-9a-f]{40}", revision):
-        raise PetlirError(
-            f"revision {revision!r} of {repo} is not pinned; expected a commit of 40 hex digits"
-        )
+        raise PetlirError(f"revision {revision!r} of {repo} is not pinned; expected a commit of 40 hex digits")
     try:
         rows = load_dataset(repo, revision=None if local else revision, split=split)
     except (OSError, ValueError, RuntimeError) as error:
@@ -56,9 +54,7 @@ def from_hub(repo: str, revision: str, split: str = "train") -> list[Sample]:
 def _columns(repo: str, present: list[str]) -> list[str]:
     clean = [column for column in CLEAN_COLUMNS if column in present]
     if not clean:
-        raise PetlirError(
-            f"{repo} has the columns {', '.join(present)}; expected one of {', '.join(CLEAN_COLUMNS)}"
-        )
+        raise PetlirError(f"{repo} has the columns {', '.join(present)}; expected one of {', '.join(CLEAN_COLUMNS)}")
     return [clean[0], *([DEGRADED_COLUMN] if DEGRADED_COLUMN in present else [])]
 
 

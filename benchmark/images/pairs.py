@@ -34,9 +34,7 @@ class PairFolder:
         if not self.path.is_dir():
             raise PetlirError(f"{self.path} is missing; expected a folder of pairs, {LAYOUT}")
         held_out = part != "test" and not (self.path / "validation").is_dir()
-        clean, degraded = (
-            images_in(self.path / self._folder(part, held_out) / side) for side in ("clean", "degraded")
-        )
+        clean, degraded = (images_in(self.path / self._folder(part, held_out) / side) for side in ("clean", "degraded"))
         match_names(clean, degraded)
         names = self._split(part, list(clean)) if held_out else list(clean)
         return [read_pair(name, clean[name], degraded[name]) for name in names]
@@ -46,9 +44,7 @@ class PairFolder:
 
     def _split(self, part: Part, names: list[str]) -> list[str]:
         if len(names) < 2:
-            raise PetlirError(
-                f"{self.path / 'train'} holds one pair; expected two or more, or a validation folder"
-            )
+            raise PetlirError(f"{self.path / 'train'} holds one pair; expected two or more, or a validation folder")
         held_out = set(names[::FIFTH])
         return [name for name in names if (name in held_out) == (part == "validation")]
 

@@ -103,9 +103,7 @@ def _prepared(task: Task, name: str, sample: Sample) -> tuple[Image, Image]:
 
 def _degradation(task: Task, name: str) -> Degradation:
     if task.degradation is None:
-        raise PetlirError(
-            f"task {task.name} has no degradation, but {name} holds clean images only; expected pairs"
-        )
+        raise PetlirError(f"task {task.name} has no degradation, but {name} holds clean images only; expected pairs")
     return task.degradation
 
 

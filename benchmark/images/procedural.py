@@ -114,9 +114,7 @@ def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) ->
     return colours[labels] + tint[labels] * relief[..., None]
 
 
-def _plane(
-    slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDArray[np.int32], grid: Array
-) -> Array:
+def _plane(slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDArray[np.int32], grid: Array) -> Array:
     """For each pixel the value, at its place, of the linear function that belongs to its leaf."""
     down, across = slope.astype(np.float32)
     plane: Array = down[labels] * grid[:, None] + across[labels] * grid + offset.astype(np.float32)[labels]

@@ -67,9 +67,7 @@ def images_in(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir(), key=lambda path: path.name):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             if path.stem in images:
-                raise PetlirError(
-                    f"{path} and {images[path.stem].name} have one name; expected one image a name"
-                )
+                raise PetlirError(f"{path} and {images[path.stem].name} have one name; expected one image a name")
             images[path.stem] = path
     if not images:
         raise PetlirError(f"{folder} holds no image; expected {', '.join(sorted(SUFFIXES))}")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-
 from benchmark import weights
 from benchmark.backbones.ipt import IPT
 from benchmark.devices import pick
@@ -57,5 +56,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PetlirError(f"cannot write to {folder}: {error.strerror}") from error
-
-

@@ -109,7 +109,7 @@ def pretrain(network: IPT, recipe: Recipe, checkpoint: Path) -> Iterator[tuple[i
             group["lr"] = recipe.rate_at(step)
         loss = functional.l1_loss(network(degraded, head), clean)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
         optimizer.step()
         if (step + 1) % 250 == 0 or step + 1 == recipe.steps:

@@ -22,7 +22,7 @@ def pass_through(network: IPT) -> None:
         for head in network.head:
             _carry(head.get_submodule("0"), 1 / FEATURE_RANGE)
         for tail in network.tail:
-            for module in tail.get_submodule("0"):
+            for module in tail.get_submodule("0").children():
                 if isinstance(module, nn.Conv2d):
                     _interpolate(module)
             _carry(tail.get_submodule("1"), FEATURE_RANGE / 2)

@@ -21,9 +21,9 @@ def _importable_jobs(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
-def run(jobs: Sequence[Job], workers: int = 1, work: str = "jobs:work") -> list[Event]:
+def run(jobs: Sequence[Job], workers: int = 1, work: str = "jobs:work", threads: int = 3) -> list[Event]:
     events: list[Event] = []
-    LocalExecutor(work, [WorkerSpec("cpu", 3)] * workers).run(jobs, events.append)
+    LocalExecutor(work, [WorkerSpec("cpu", threads)] * workers).run(jobs, events.append)
     return events
 
 
@@ -52,7 +52,7 @@ def test_one_process_serves_job_after_job_with_its_threads():
 
 
 def test_torch_obeys_the_number_of_threads():
-    assert ends(run([Job("a", {})], work="jobs:torch_threads"))["a"].result["threads"] == 3
+    assert ends(run([Job("a", {})], work="jobs:torch_threads", threads=1))["a"].result["threads"] == 1
 
 
 def test_two_workers_work_at_once():
@@ -118,16 +118,15 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, -2)],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_no_worker_outlives_its_parent(tmp_path, number, code):
     script, pid_file = tmp_path / "parent.py", tmp_path / "pid"
     script.write_text(PARENT)
     command = [sys.executable, str(script), str(Path(__file__).parent), str(pid_file)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as parent:
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stderr=silent, stdout=silent) as parent:
         assert until(lambda: pid_file.exists() and pid_file.read_text() != "")
         worker = int(pid_file.read_text())
         assert alive(worker)

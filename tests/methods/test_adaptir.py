@@ -28,9 +28,7 @@ def case(request, shared):
     with np.load(shared / "goldens" / f"{request.param}.npz") as file:
         golden = {name: torch.from_numpy(np.asarray(file[name])) for name in file.files}
     module = AdaptIRModule(width, hidden, reduction=reduction)
-    state = {
-        name.removeprefix("state::"): value for name, value in golden.items() if name.startswith("state::")
-    }
+    state = {name.removeprefix("state::"): value for name, value in golden.items() if name.startswith("state::")}
     module.load_state_dict(state)
     return module, golden, near, near_gradient
 

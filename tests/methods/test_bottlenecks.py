@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from benchmark.adaptation import adapt
@@ -14,7 +14,7 @@ from methods.adapter import Adapter
 from methods.adaptformer import AdaptFormer
 
 
-def randomised(module: nn.Module) -> nn.Module:
+def randomised(module: Backbone) -> Backbone:
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.requires_grad:
@@ -29,12 +29,10 @@ def branches(block: Block, normed: Tensor) -> Tensor:
     return hidden
 
 
-def run(
-    network: Backbone, module_type: type[nn.Module], formula: Callable[[nn.Module, Block, Tensor], Tensor]
-) -> None:
+def run(network: Backbone, formula: Callable[[Bottleneck, Block, Tensor], Tensor]) -> None:
     """The first block's mlp branch, as the network computes it and as the formula says."""
     block = next(network.blocks())
-    inserted = next(module for module in block.mlp.doors.modules() if isinstance(module, module_type))
+    inserted = next(module for module in block.mlp.doors.modules() if isinstance(module, Bottleneck))
     features = torch.randn(2, 16, block.width)
     branch = block.mlp.doors(lambda normed: branches(block, normed), block.mlp.norm.module, features)
     torch.testing.assert_close(branch, formula(inserted, block, features))
@@ -43,22 +41,24 @@ def run(
 def test_adapter_is_a_residual_behind_the_branch():
     network = adapt(tiny(), Adapter(rank=3), "denoise_30", 0).backbone
 
-    def formula(bottleneck: nn.Module, block: Block, features: Tensor) -> Tensor:
+    def formula(bottleneck: Bottleneck, block: Block, features: Tensor) -> Tensor:
         down, _, _, up = bottleneck
         output = branches(block, block.mlp.norm.module(features))
-        return output + up(functional.gelu(down(output)))
+        change: Tensor = up(functional.gelu(down(output)))
+        return output + change
 
-    run(randomised(network), Bottleneck, formula)
+    run(randomised(network), formula)
 
 
 def test_adaptformer_reads_the_input_before_the_norm():
     network = adapt(tiny(), AdaptFormer(rank=3, scale=0.7), "denoise_30", 0).backbone
 
-    def formula(bottleneck: nn.Module, block: Block, features: Tensor) -> Tensor:
+    def formula(bottleneck: Bottleneck, block: Block, features: Tensor) -> Tensor:
         down, _, _, up = bottleneck
-        return branches(block, block.mlp.norm.module(features)) + 0.7 * up(functional.relu(down(features)))
+        change: Tensor = up(functional.relu(down(features)))
+        return branches(block, block.mlp.norm.module(features)) + 0.7 * change
 
-    run(randomised(network), Bottleneck, formula)
+    run(randomised(network), formula)
 
 
 def test_a_decoder_block_gets_two_adapters_and_none_at_its_cross_attention():

@@ -16,7 +16,7 @@ def shaken(method: LoRA):
     adapted = adapt(tiny(), method, HEAD, seed=0)
     with torch.no_grad():
         for index, parameter in enumerate(adapted.trainable().values()):
-            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)))
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(index)))
     return adapted
 
 
@@ -51,7 +51,7 @@ def test_a_convolution_is_treated_as_the_linear_layer_that_it_is():
     linear, convolution = nn.Linear(6, 10), nn.Conv2d(6, 10, 1)
     with torch.no_grad():
         convolution.weight.copy_(linear.weight[..., None, None])
-        convolution.bias.copy_(linear.bias)
+        convolution.get_parameter("bias").copy_(linear.bias)
     one, other = LowRank(linear, 3, 0.5), LowRank(convolution, 3, 0.5)
     with torch.no_grad():
         one.up.normal_()
@@ -65,9 +65,7 @@ def test_a_convolution_is_treated_as_the_linear_layer_that_it_is():
 
 def test_the_scale_does_not_depend_on_the_rank_unless_alpha_is_given():
     def scale(method: LoRA) -> float:
-        return next(
-            m.scale for m in adapt(tiny(), method, HEAD, 0).backbone.modules() if isinstance(m, LowRank)
-        )
+        return next(m.scale for m in adapt(tiny(), method, HEAD, 0).backbone.modules() if isinstance(m, LowRank))
 
     assert scale(LoRA(rank=2)) == scale(LoRA(rank=8)) == 1
     assert scale(LoRA(rank=8, alpha=1.0)) == 1 / 8

@@ -1,6 +1,7 @@
 """What holds for all methods together."""
 
 import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.adaptation import adapt
+from benchmark.backbones.ipt import IPT
 from benchmark.contract import check
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.errors import PetlirError
@@ -18,7 +20,8 @@ from benchmark.trial import tiny
 from methods.adaptformer import AdaptFormer
 from methods.cascade import Cascade
 
-METHODS = find().methods
+METHODS: Mapping[str, Callable[..., Method]] = find().methods
+SIZES = {name: method.size for name, method in find().methods.items() if method.size}
 HYBRID = Task("hybrid", "Hybrid", GaussianNoise(30), ("y",), {}, undo=("denoise_30", "sr_x2"), scale=2)
 
 
@@ -27,11 +30,11 @@ def test_keeps_the_contract(name):
     assert [finding for finding in check(METHODS[name]()) if not finding.passed] == []
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if METHODS[name].size])
+@pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("value", [0, -1])
 def test_an_impossible_size_is_one_clear_line(name, value):
     with pytest.raises(PetlirError, match=rf"{name}: \w+ is {value}, expected") as caught:
-        METHODS[name](**{METHODS[name].size: value})
+        METHODS[name](**{SIZES[name]: value})
     assert "\n" not in str(caught.value)
 
 
@@ -54,8 +57,8 @@ def filled(method: Method, images: Tensor) -> Tensor:
 def test_no_two_methods_are_the_same_function():
     """A predecessor of this suite shipped nine methods as one and the same file."""
     images = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    sized = {name: {method.size: 6} if method.size else {} for name, method in METHODS.items()}
-    variants = [method(**sized[name]) for name, method in METHODS.items() if method.trains]
+    sized = [method(**({SIZES[name]: 6} if name in SIZES else {})) for name, method in METHODS.items()]
+    variants = [method for method in sized if method.trains]
     variants += [METHODS["adaptir"](hidden=6, ensemble=False)]
     outputs = {method.label: filled(method, images) for method in variants}
     for (one, first), (other, second) in itertools.combinations(outputs.items(), 2):
@@ -74,7 +77,7 @@ def test_a_cascade_without_a_head_names_the_nearest():
 
 
 def test_a_cascade_takes_the_tabled_head():
-    class Tabled(type(tiny())):
+    class Tabled(IPT):
         task_heads = {"denoise_50": "denoise_30"}  # noqa: RUF012
 
     network = tiny()

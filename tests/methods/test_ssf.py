@@ -1,5 +1,7 @@
 """SSF against its closed form, and folded into the weights."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from benchmark.adaptation import adapt, merge
 from benchmark.trial import tiny
 from methods.ssf import SSF, ScaleShift
 
-BASES = {
+BASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {
     "linear": (lambda: nn.Linear(6, 8), (2, 5, 6), False),
     "linear without bias": (lambda: nn.Linear(6, 8, bias=False), (2, 5, 6), False),
     "convolution": (lambda: nn.Conv2d(6, 8, 1, bias=False), (2, 6, 4, 5), True),

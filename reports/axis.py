@@ -1,0 +1,58 @@
+"""Axes of the plots: from values to SVG units, with round ticks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear or logarithmic axis from `low` at `start` to `high` at `stop` (SVG units)."""
+
+    low: float
+    high: float
+    start: float
+    stop: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        """Where a value stands, in SVG units."""
+        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        return round(self.start + (at - low) / (high - low) * (self.stop - self.start), 1)
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values within the axis, about five."""
+        return self._decades() if self.log else self._even()
+
+    def _even(self) -> list[float]:
+        rough = (self.high - self.low) / 5
+        unit: float = 10 ** math.floor(math.log10(rough))
+        step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
+        first, last = math.ceil(self.low / step), math.floor(self.high / step)
+        return [round(n * step, 10) for n in range(first, last + 1)]
+
+    def _decades(self) -> list[float]:
+        first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+        factors = (1,) if last - first > 4 else (1, 3) if last - first > 2 else (1, 2, 5)
+        ticks = [factor * 10.0**power for power in range(first, last + 1) for factor in factors]
+        return [tick for tick in ticks if self.low <= tick <= self.high]
+
+
+def spanning(values: Iterable[float], start: float, stop: float, log: bool = False) -> Axis:
+    """An axis with a little room around its values.
+
+    Args:
+        values: finite, and positive on a logarithmic axis; at least one.
+        start: SVG units of the low end.
+        stop: SVG units of the high end.
+        log: whether the axis is logarithmic.
+    """
+    found = list(values)
+    low, high = min(found), max(found)
+    if log:
+        return Axis(low / 1.4, high * 1.4, start, stop, True)
+    room = (high - low or 1.0) * 0.08
+    return Axis(low - room, high + room, start, stop)

@@ -1,0 +1,92 @@
+"""What a method costs, over all tasks of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from reports.frame import Record
+
+PARTS = ("weights", "gradients", "optimizer", "activations")
+"""The parts of training memory, in the order in which a bar shows them."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Medians over the cells of one method; None where no cell measured it. Bytes, seconds, joules.
+
+    Attributes:
+        trainable: trainable parameters.
+        share: those over all parameters of the backbone, in [0, 1].
+        stored: bytes of the adapter file's tensors.
+        saved: bytes saved for the backward pass of one step.
+        flops: floating-point operations of a training step.
+        step: median seconds of a training step.
+        training: seconds of the whole training.
+        inference: seconds per megapixel of output.
+        merged: the same after the method was folded into the weights.
+        energy: joules of training.
+        memory: bytes by part, in the order of `PARTS`.
+        peak: bytes that the device measured.
+        exclusive: whether nothing else ran on the device; otherwise its times say little.
+    """
+
+    trainable: float
+    share: float
+    stored: float
+    saved: float
+    flops: float
+    step: float | None
+    training: float
+    inference: float
+    merged: float | None
+    energy: float | None
+    memory: tuple[float, ...]
+    peak: float | None
+    exclusive: bool
+
+
+def costs_of(cells: Iterable[Record], table: Sequence[Record]) -> Costs | None:
+    """The costs of one method; None where no cell of it is done.
+
+    Args:
+        cells: the records of the method.
+        table: all records beside which it stands; an untrained one tells the size of the backbone.
+    """
+    found = [record["costs"] for record in cells if record["state"] == "done"]
+    if not found:
+        return None
+    trainable = median(cost["trainable"] for cost in found)
+    total = _backbone(table) or median(cost["total"] for cost in found)
+    return Costs(
+        trainable,
+        trainable / total,
+        median(cost["stored_bytes"] for cost in found),
+        median(cost["saved_for_backward_bytes"] for cost in found),
+        median(cost["flops_per_step"] for cost in found),
+        _median((cost["step_seconds"] or {}).get("median") for cost in found),
+        median(cost["training_seconds"] for cost in found),
+        median(cost["inference_seconds_per_megapixel"] for cost in found),
+        _median(cost["merged_inference_seconds_per_megapixel"] for cost in found),
+        _median(cost["energy_joules"] for cost in found),
+        tuple(median(cost["memory"][part] for cost in found) for part in PARTS),
+        _median(cost["memory"]["peak"] for cost in found),
+        all(cost["exclusive"] for cost in found),
+    )
+
+
+def _median(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _backbone(table: Sequence[Record]) -> float | None:
+    """Parameters of the backbone as it is, from a cell that adds none."""
+    untouched: list[Any] = [
+        record["costs"]["total"]
+        for record in table
+        if record["state"] == "done" and record["costs"]["trainable"] == 0
+    ]
+    return median(untouched) if untouched else None

@@ -1,0 +1,72 @@
+"""Numbers as a reader wants them: few digits, a unit, and a word where there is no number."""
+
+from __future__ import annotations
+
+import math
+
+NOTHING = "–"
+
+
+def decibel(value: float | None, digits: int = 2) -> str:
+    """PSNR in dB, `∞` for identical images."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    return "∞" if value == math.inf else f"{value:.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference in dB, with its sign; a true minus, so that columns align."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """A count with three digits: `20.7 K`."""
+    return _scaled(value, 1000.0, ("", " K", " M", " G", " T"))
+
+
+def size(value: float | None) -> str:
+    """Bytes with three digits: `81.0 KiB`."""
+    return _scaled(value, 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))
+
+
+def flops(value: float | None) -> str:
+    """Floating-point operations: `1.24 GFLOP`."""
+    return _scaled(value or None, 1000.0, (" FLOP", " KFLOP", " MFLOP", " GFLOP", " TFLOP"))
+
+
+def _scaled(value: float | None, base: float, units: tuple[str, ...]) -> str:
+    if value is None or math.isnan(value):
+        return NOTHING
+    power = 0
+    while value >= 999.5 and power < len(units) - 1:
+        value, power = value / base, power + 1
+    digits = 0 if power == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:.{digits}f}{units[power]}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration: `105 ms`, `4.0 s`, `12 min`."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    if value < 1:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.0f} min"
+
+
+def percent(value: float | None) -> str:
+    """A share in [0, 1] as percent: `0.61 %`."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    return f"{value * 100:.3g} %"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def joined(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

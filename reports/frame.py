@@ -1,0 +1,61 @@
+"""Records as rows: what every table, plot and export starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.records import Store
+
+Record = dict[str, Any]
+
+CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
+CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
+SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
+COLUMNS = ("key", *CELL, *CELL_TEXT, "device", "smoke", "converged", *SCORE)
+SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
+
+
+def load(store: Path, warn: Callable[[str], None] = lambda line: None) -> list[Record]:
+    """The newest record of every cell in a store.
+
+    A record that was overtaken (the same cell, run again after its data or its code changed) is left out.
+
+    Args:
+        store: the folder that holds the records.
+        warn: gets one line on each file that is not a record, and which is left out.
+    """
+    newest: dict[tuple[object, ...], Record] = {}
+    for record in Store(store).records(warn):
+        cell = record["cell"]
+        same = (*(cell[name] for name in SAME_CELL), record["environment"]["device"])
+        if same not in newest or newest[same]["finished"] < record["finished"]:
+            newest[same] = record
+    return list(newest.values())
+
+
+def score_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per image, protocol and cell; the PSNR of identical images is infinite.
+
+    Returns:
+        A frame with the columns `COLUMNS`; PSNR in dB.
+    """
+    rows = [{**_cell(record), **score} for record in records for score in record["scores"]]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in ("psnr", "input_psnr", "ssim", "input_ssim"):
+        frame[name] = frame[name].astype(float)
+    return frame
+
+
+def _cell(record: Record) -> Record:
+    cell = record["cell"]
+    return {
+        "key": record["key"],
+        **{name: cell[name] for name in (*CELL, *CELL_TEXT)},
+        "device": record["environment"]["device"],
+        "smoke": record["smoke"],
+        "converged": record["converged"],
+    }

@@ -1,0 +1,99 @@
+"""What a table of results is made of: columns, values, rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.costs import Costs
+from reports.groups import Group
+
+INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the values below it have in common.
+
+    Attributes:
+        task: the task's name.
+        title: its name on the page.
+        set: name of the image set; empty where no cell of the task has a result.
+        domain: `photographs` or `procedural`.
+        protocol: how the images were scored.
+        budget: steps × batch size × patch side of what was trained; empty where nothing was.
+        transfer: `seen`, `related` or `unseen`: whether the backbone was pre-trained on such a task.
+        simulated: what is simulated, in words.
+        data_label: how training and test data differ in kind.
+        smoke: whether the budget is too small to rank by.
+        images: how many images.
+        seeds: how many seeds the trained methods share.
+        hybrid: whether the task is a chain of single degradations.
+        unranked: why nothing is marked as best; empty where something is.
+        provisional: whether the marks stand on fewer than five seeds.
+    """
+
+    task: str
+    title: str
+    set: str
+    domain: str
+    protocol: str
+    budget: str
+    transfer: str = ""
+    simulated: str = ""
+    data_label: str = ""
+    smoke: bool = False
+    images: int = 0
+    seeds: int = 0
+    hybrid: bool = False
+    unranked: str = ""
+    provisional: bool = False
+
+
+@dataclass(frozen=True)
+class Value:
+    """One method in one column; what there is none of is None. PSNR and differences in dB.
+
+    Attributes:
+        state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
+        reason: why there is no number.
+        psnr: mean over images of the mean over seeds, identical images left out; infinite where all are.
+        seeds: the mean PSNR of each seed.
+        infinite: how many images are identical to the clean one.
+        mark: `best`, `tied` or empty.
+    """
+
+    state: str
+    reason: str = ""
+    psnr: float | None = None
+    ssim: float | None = None
+    full: float | None = None
+    frozen: float | None = None
+    input: float | None = None
+    seeds: tuple[float, ...] = ()
+    infinite: int = 0
+    converged: bool | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method; `kind` is `input`, `untrained`, `petl` or `full`."""
+
+    label: str
+    kind: str
+    costs: Costs | None
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One group on one kind of image."""
+
+    group: Group
+    domain: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def row(self, label: str) -> Row | None:
+        """The row of this label."""
+        return next((row for row in self.rows if row.label == label), None)

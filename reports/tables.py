@@ -1,0 +1,95 @@
+"""The results: methods × tasks, one table for each group and kind of image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from benchmark.task import Task
+from reports.costs import Costs, costs_of
+from reports.frame import Record, score_frame
+from reports.groups import ANY, Group, groups
+from reports.results import CASCADE, FULL, INPUT, Column, Row, Table
+from reports.values import budget, fill
+
+
+def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
+    """All tables, photographs before procedural images."""
+    found = []
+    for group in groups(records):
+        members = group.select(records)
+        frame = score_frame(members)
+        known = _columns(frame, members, tasks)
+        for domain in sorted({column.domain for column in known if column.set}) or ["photographs"]:
+            columns = [column for column in known if column.domain in (domain, "")]
+            found.append(_table(group, domain, columns, members, frame))
+    return found
+
+
+def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Task]) -> list[Column]:
+    """The columns that have a result, then one for each task that has none."""
+    trained = frame[frame.regime != ANY]
+    scored = pd.concat([trained, frame[~frame.task.isin(trained.task)]])
+    keys = ["task", "set", "domain", "protocol", "steps", "batch_size", "patch"]
+    untrained = ~scored.task.isin(trained.task)
+    scored.loc[untrained, ["steps", "batch_size", "patch"]] = 0
+    found = [_column(rows, tasks) for _, rows in scored.groupby(keys, sort=True)]
+    empty = {record["cell"]["task"] for record in members} - set(frame.task)
+    found += [Column(task, _title(task, tasks), "", "", "", "") for task in empty]
+    return sorted(found, key=lambda column: (column.hybrid, column.task, column.set, column.protocol))
+
+
+def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
+    first = rows.iloc[0]
+    task = tasks.get(first.task)
+    return Column(
+        first.task,
+        _title(first.task, tasks),
+        first.set,
+        first.domain,
+        first.protocol,
+        budget(first) if first.steps else "",
+        first.transfer,
+        first.simulated,
+        first.data_label,
+        bool(rows.smoke.any()),
+        rows.image.nunique(),
+        rows[rows.regime != ANY].seed.nunique(),
+        len(task.undo) > 1 if task else bool((rows.method == CASCADE).any()),
+    )
+
+
+def _title(task: str, tasks: dict[str, Task]) -> str:
+    return tasks[task].title if task in tasks else task
+
+
+def _table(
+    group: Group, domain: str, columns: list[Column], members: Sequence[Record], frame: pd.DataFrame
+) -> Table:
+    by_label: dict[str, list[Record]] = {}
+    for record in members:
+        by_label.setdefault(record["cell"]["label"], []).append(record)
+    costs = {label: costs_of(cells, members) for label, cells in by_label.items()}
+    kinds = {label: kind_of(cells[0]) for label, cells in by_label.items()}
+    filled = [fill(column, frame, by_label, kinds) for column in columns]
+    labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
+    rows = [
+        Row(label, kinds.get(label, "input"), costs.get(label), tuple(values[label] for _, values in filled))
+        for label in (INPUT, *labels)
+    ]
+    return Table(group, domain, tuple(column for column, _ in filled), tuple(rows))
+
+
+def kind_of(record: Record) -> str:
+    """`untrained`, `petl` or `full`."""
+    cell = record["cell"]
+    return "untrained" if cell["regime"] == ANY else "full" if cell["method"] == FULL else "petl"
+
+
+def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]:
+    """Untrained baselines, then methods by size, then full fine-tuning: an order that ranks nothing."""
+    place = ("untrained", "petl", "full").index(kind)
+    return place, costs.trainable if costs and place == 1 else 0.0, label
+
+

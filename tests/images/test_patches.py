@@ -1,0 +1,78 @@
+"""Training batches: a pure function of seed and step, aligned, in all eight orientations."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.degradation import Degradation
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.errors import PetlirError
+from benchmark.images.patches import Pair, PatchSampler
+
+
+def enlarged_pairs(scale: int) -> list[Pair]:
+    rng = np.random.default_rng(0)
+    degraded = [rng.integers(0, 256, (*size, 3), np.uint8) for size in ((20, 31), (17, 16))]
+    return [(image, image.repeat(scale, 0).repeat(scale, 1)) for image in degraded]
+
+
+def sampler(
+    pairs: Sequence[Pair],
+    scale: int = 1,
+    patch: int = 8,
+    batch_size: int = 3,
+    perturb: Degradation | None = None,
+    seed: int = 0,
+) -> PatchSampler:
+    return PatchSampler(pairs, scale=scale, patch=patch, batch_size=batch_size, perturb=perturb, seed=seed)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**50), st.integers(0, 10**6), st.sampled_from([1, 2, 3, 4]))
+def test_pure_in_seed_and_step_and_aligned(seed, step, scale):
+    pairs = enlarged_pairs(scale)
+    degraded, clean = sampler(pairs, scale, seed=seed).batch(step)
+    assert degraded.shape == (3, 3, 8, 8)
+    assert clean.shape == (3, 3, 8 * scale, 8 * scale)
+    assert degraded.dtype == clean.dtype == torch.float32
+    assert torch.equal(clean, degraded.repeat_interleave(scale, 2).repeat_interleave(scale, 3))
+    again = sampler(pairs, scale, seed=seed)
+    again.batch(step + 1)
+    assert torch.equal(again.batch(step)[0], degraded)
+
+
+def test_noise_is_fresh_repeatable_and_clamped():
+    pairs = [(np.full((8, 8, 3), 250, np.uint8),) * 2]
+    noisy = sampler(pairs, perturb=GaussianNoise(30))
+    first, second = noisy.batch(0)[0], noisy.batch(1)[0]
+    assert not torch.equal(first, second)
+    assert torch.equal(first, noisy.batch(0)[0])
+    assert first.max() <= 1
+    assert first.min() >= 0
+    assert torch.equal(noisy.batch(0)[1], torch.full((3, 3, 8, 8), 250 / 255))
+
+
+def test_all_eight_orientations_come():
+    image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    crops = sampler([(image, image)], batch_size=200).batch(0)[0]
+    seen = {tuple((crop * 255).round().int().flatten().tolist()) for crop in crops}
+    turned = [np.rot90(flipped, turn) for flipped in (image, image[:, ::-1]) for turn in range(4)]
+    assert seen == {tuple(view.transpose(2, 0, 1).ravel().tolist()) for view in turned}
+
+
+def test_every_place_and_image_is_drawn():
+    index = np.arange(12, dtype=np.uint8)
+    images = [np.broadcast_to((index + offset)[None, :, None], (12, 12, 3)) for offset in (0, 100)]
+    corners = (sampler([(i, i) for i in images], batch_size=500).batch(0)[0] * 255).round().amin((1, 2, 3))
+    assert set(corners.int().tolist()) == {*range(5), *range(100, 105)}
+
+
+def test_small_images_are_one_clear_error():
+    with pytest.raises(PetlirError, match="crops are 18×18, but the training set holds one of 17×16"):
+        sampler(enlarged_pairs(1), patch=18)
+    with pytest.raises(PetlirError, match="holds no image"):
+        sampler([])

@@ -1,0 +1,30 @@
+"""The examples of CONTRIBUTING.md work as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmark.contract import check
+from benchmark.plugins import Plugins, find
+
+GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Plugins:
+    files = []
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)):
+        files.append(tmp_path_factory.getbasetemp() / f"example_{number}.py")
+        files[-1].write_text(code, encoding="utf-8")
+    return find(files)
+
+
+def test_the_example_method_keeps_the_contract(plugins):
+    assert [finding for finding in check(plugins.method("channel-gain")()) if not finding.passed] == []
+
+
+def test_the_example_task_has_images_on_the_demo_track(plugins):
+    assert "photographs" in plugins.task("denoise_15").on("demo").tests

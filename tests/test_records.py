@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.errors import PetlirError
+from benchmark.record_schema import SCHEMA_FILE, schema
+from benchmark.records import RECORD, Store, json_number, read_record, write_json
+from tests.samples import KEY, failed, record, score
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_committed_schema_is_the_models():
+    assert json.loads(SCHEMA_FILE.read_text()) == schema(), "run `python -m benchmark.record_schema`"
+
+
+def test_writing_needs_only_the_standard_library(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from benchmark.records import write_json;"
+        "write_json(Path(sys.argv[1]), {}); outside = {name.partition('.')[0] for name in sys.modules};"
+        "assert outside - {'__main__'} <= {*sys.stdlib_module_names, 'benchmark'}, outside"
+    )
+    command = [sys.executable, "-S", "-c", code, str(tmp_path / "a.json")]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(data=JSON)
+def test_what_is_written_is_read(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "data.json"
+    write_json(path, data)
+    assert json.loads(path.read_text(encoding="utf-8")) == data
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_refused_and_the_old_file_kept(tmp_path, number):
+    path = tmp_path / "a.json"
+    write_json(path, {"psnr": 1})
+    with pytest.raises(PetlirError, match="not finite"):
+        write_json(path, {"psnr": number})
+    assert json.loads(path.read_text()) == {"psnr": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_infinite_psnr_is_a_string():
+    assert json_number(math.inf) == "inf"
+    assert json_number(27.5) == 27.5
+
+
+def test_a_full_disk_leaves_the_old_file_and_one_line(tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(PetlirError, match=r"a\.json: No space left on device") as raised:
+        write_json(path, 2)
+    assert "\n" not in str(raised.value)
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("1\n", [path])
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(PetlirError, match=r"cannot write .*a\.json"):
+            write_json(path, "x" * 100_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("1\n", [path])
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        record(),
+        record(scores=[score("same", "inf", 1.0)]),
+        record(converged=None, curve=[], digests=record()["digests"] | {"adapter": None}),
+        failed(),
+        failed(state="out-of-memory"),
+        failed(state="not-applicable"),
+    ],
+)
+def test_a_record_is_read_as_it_was_written(tmp_path, good):
+    write_json(tmp_path / RECORD, good)
+    assert read_record(tmp_path / RECORD) == good
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (record(surprise=1), "surprise"),
+        (record(schema="petlir-record/0"), "schema"),
+        (record(key="abc"), "key"),
+        (record(state="finished"), "state"),
+        (record(reason="but why"), "reason"),
+        (record(scores=[]), "scores"),
+        (record(scores=[score("a", "NaN", 1.0)]), "psnr"),
+        (record(scores=[score("a", "27.1", 1.0)]), "psnr"),
+        (record(costs={}), "costs"),
+        (record(started="yesterday"), "started"),
+        (failed(reason=""), "reason"),
+        ({}, "state"),
+    ],
+)
+def test_what_is_no_record_is_refused_in_one_line_that_names_file_and_place(tmp_path, bad, said):
+    path = tmp_path / RECORD
+    write_json(path, bad)
+    with pytest.raises(PetlirError) as raised:
+        read_record(path)
+    line = str(raised.value)
+    assert str(path) in line and said in line and "\n" not in line
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", json.dumps(record())[:200].encode()])
+def test_a_torn_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / RECORD
+    path.write_bytes(content)
+    with pytest.raises(PetlirError) as raised:
+        read_record(path)
+    assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_missing_record_is_named(tmp_path):
+    with pytest.raises(PetlirError, match=r"record\.json: No such file"):
+        read_record(tmp_path / RECORD)
+
+
+def leave(store: Store, left: dict[str, object]) -> Path:
+    work, final = store.begin(KEY), store.cell_folder(left)
+    write_json(work / RECORD, left)
+    store.commit(work, final)
+    return final
+
+
+def test_a_cell_goes_from_work_to_its_folder_whole(tmp_path):
+    store = Store(tmp_path / "store").create()
+    assert store.find(KEY) is None and list(store.records()) == []
+    (store.begin(KEY) / "restored").mkdir()
+    final = leave(store, record())
+    assert final == store.root / "cells/ipt-nano/sr_x4/lora-rank=8-s0-01234567"
+    assert store.find(KEY) == final and (final / "restored").is_dir()
+    assert list(store.records()) == [record()]
+    assert list((store.root / "work").iterdir()) == []
+
+
+def test_another_key_with_the_same_start_is_not_mistaken(tmp_path):
+    store = Store(tmp_path).create()
+    leave(store, record())
+    assert store.find(KEY[:-1] + "0") is None
+
+
+def test_a_failed_record_gives_way(tmp_path):
+    store = Store(tmp_path).create()
+    leave(store, failed())
+    leave(store, record())
+    assert [one["state"] for one in store.records()] == ["done"]
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_work_without_a_record_is_not_committed(tmp_path):
+    store = Store(tmp_path).create()
+    with pytest.raises(PetlirError, match="cannot read the record"):
+        store.commit(store.begin(KEY), store.cell_folder(record()))
+    assert store.find(KEY) is None
+
+
+def test_a_torn_record_is_named_and_the_rest_read(tmp_path):
+    store = Store(tmp_path).create()
+    leave(store, record())
+    torn = tmp_path / "cells/ipt-nano/sr_x4/torn-s0-ffffffff" / RECORD
+    torn.parent.mkdir()
+    torn.write_text("{")
+    lines: list[str] = []
+    assert len(list(store.records(lines.append))) == 1
+    assert len(lines) == 1 and str(torn) in lines[0]
+    with pytest.raises(PetlirError, match="torn"):
+        list(store.records())
+
+
+@given(label=st.text(min_size=1), backbone=st.text(min_size=1))
+def test_no_name_leaves_the_store(label, backbone):
+    store, left = Store(Path("store")), record()
+    left["cell"] |= {"label": label, "backbone": backbone}
+    parts = store.cell_folder(left).parts
+    assert len(parts) == 5 and ".." not in parts and all(part.isascii() and "/" not in part for part in parts)
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(PetlirError, match="is a file"):
+        Store(tmp_path / "file")
+    with pytest.raises(PetlirError, match="cannot write into the store"):
+        Store(tmp_path / "file" / "inside").create()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write into")
+def test_a_store_that_cannot_be_written_is_refused():
+    with pytest.raises(PetlirError, match="cannot write into the store"):
+        Store(Path("/proc/petlir")).create()

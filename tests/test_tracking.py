@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import PetlirError
+from benchmark.tracking import Mirror, Tracker, default_uri, metrics
+from tests.samples import KEY, failed, record, score
+
+mlflow = pytest.importorskip("mlflow")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def tracker(store: Path) -> Tracker:
+    return Tracker(default_uri(store))
+
+
+def runs(uri: str):
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    return client, client.search_runs([client.get_experiment_by_name("petlir").experiment_id])
+
+
+def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
+    tracker.mirror(record())
+    client, (run,) = runs(tracker.uri)
+    assert run.info.run_name == "ipt-nano lora[rank=8] sr_x4 s0" and run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == 7000
+    assert {"petlir.key": KEY, "petlir.method": "lora", "petlir.seed": "0", "petlir.state": "done"}.items() <= (
+        run.data.tags.items()
+    )
+    assert {"option.rank": "8", "learning_rate": "0.003", "steps": "40"}.items() <= run.data.params.items()
+    assert run.data.metrics["photographs/y-crop4/psnr"] == 28.0
+    assert run.data.metrics["costs/memory/weights"] == 4
+    curve = client.get_metric_history(run.info.run_id, "curve/validation_psnr")
+    assert [(point.step, point.value) for point in curve] == [(0, 21.6), (40, 22.6)]
+
+
+def test_the_same_record_again_is_not_repeated_and_a_newer_one_takes_its_place(tracker):
+    tracker.mirror(record())
+    Tracker(tracker.uri).mirror(record())
+    _, (before,) = runs(tracker.uri)
+    tracker.mirror(failed(finished="2026-11-21T10:00:00+00:00"))
+    _, (after,) = runs(tracker.uri)
+    assert (after.info.status, after.data.tags["petlir.reason"]) == ("FAILED", "NaN in training at step 3")
+    assert before.info.run_id != after.info.run_id
+
+
+def test_a_record_takes_at_most_150_ms_where_the_machine_is_free(tracker):
+    moments = [time.perf_counter()]
+    for number in range(10):
+        tracker.mirror(record(key=f"{number:064x}"))
+        moments.append(time.perf_counter())
+    assert min(after - before for before, after in pairwise(moments)) < 0.15
+
+
+def test_infinite_scores_are_left_out_of_the_mean():
+    found = {name: value for name, value, _ in metrics(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)]))}
+    assert (found["photographs/y-crop4/psnr"], found["photographs/y-crop4/ssim"]) == (30.0, 0.75)
+    assert "photographs/y-crop4/psnr" not in {n for n, _, _ in metrics(record(scores=[score("a", "inf", 1.0)]))}
+
+
+def test_the_mirror_drains_and_nothing_lands_in_the_working_folder(tmp_path, monkeypatch, store):
+    monkeypatch.chdir(tmp_path)
+    warnings: list[str] = []
+    mirror = Mirror(default_uri(store), warnings.append)
+    for number in range(5):
+        mirror.put(record(key=f"{number + 1000:064x}"))
+    mirror.close()
+    keys = {run.data.tags["petlir.key"] for run in runs(default_uri(store))[1]}
+    assert {f"{number + 1000:064x}" for number in range(5)} <= keys
+    assert not warnings and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/nowhere/mlflow.db", "http://127.0.0.1:9", "nonsense://x"])
+def test_a_lost_server_is_one_warning(uri):
+    with pytest.raises(PetlirError, match="cannot be written to") as raised:
+        Tracker(uri)
+    assert "\n" not in str(raised.value)
+    warnings: list[str] = []
+    mirror = Mirror(uri, warnings.append)
+    for number in range(3):
+        mirror.put(record(key=f"{number:064x}"))
+    mirror.close()
+    assert len(warnings) == 1 and uri in warnings[0]
