@@ -162,6 +162,7 @@ def run(
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
     outcome = runner.run(request, store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
+    typer.echo(outcome.summary())
     if not no_report:
         from reports.html import write_report
 

@@ -201,7 +201,7 @@ class Energy:
 
 
 def _millijoules(device: torch.device) -> int | None:
-    """What the board has taken since its driver was loaded; by UUID, as CUDA renumbers the visible devices."""
+    """What the board has taken since its driver was loaded; by UUID, as CUDA renumbers visible devices."""
     if device.type != "cuda":
         return None
     try:

@@ -42,6 +42,12 @@ class Outcome:
     worked: int
     failed: list[tuple[str, str]]
 
+    def summary(self) -> str:
+        """A line on the grid, then one for each cell without a result."""
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
+        work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
+        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *(f"{c}: {why}" for c, why in self.failed)])
+
 
 def request(
     grid: str, plugins: Sequence[Path], data: Path | None, deterministic: bool, precision: str, **chosen: Any

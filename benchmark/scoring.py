@@ -11,11 +11,10 @@ from typing import TypedDict
 from benchmark.degradation import Image
 from benchmark.degradations.resize import enlarge
 from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
+from benchmark.images.reading import images_in, read_image
 from benchmark.metrics import psnr, recorded, ssim
 from benchmark.protocol import Protocol
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 PREFIXES = ("norain-", "rain-")
 """What the names of a pair begin with where a set tells them apart so: Rain100's `rain-001`, `norain-001`."""
 
@@ -69,7 +68,7 @@ def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
     Raises:
         PetlirError: a folder is missing or empty, or an image has no partner.
     """
-    images, references = _images(restored), _images(reference)
+    images, references = images_in(restored), images_in(reference)
     if images.keys() != references.keys():
         bare = _bare(images), _bare(references)
         images, references = bare if bare[0].keys() == bare[1].keys() else (images, references)
@@ -77,21 +76,6 @@ def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
         for stem in sorted(has.keys() - lacks.keys()):
             raise PetlirError(f"{has[stem]} has no partner: an image named {stem!r} is expected in {folder}")
     return ((images[stem], references[stem]) for stem in sorted(images))
-
-
-def _images(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by stem."""
-    if not folder.is_dir():
-        raise PetlirError(f"{folder} is not a folder; a folder of images is expected")
-    images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in images:
-                raise PetlirError(f"{path} and {images[path.stem].name} have one name; one image a name is expected")
-            images[path.stem] = path
-    if not images:
-        raise PetlirError(f"{folder} holds no image; expected {', '.join(sorted(SUFFIXES))}")
-    return images
 
 
 def _bare(images: dict[str, Path]) -> dict[str, Path]:

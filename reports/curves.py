@@ -18,7 +18,7 @@ class Line:
 
     label: str
     seed: int
-    colour: int
+    colour: str
     last: float
     points: str
 
@@ -33,7 +33,7 @@ class Curves:
     lines: tuple[Line, ...]
 
 
-def curves(members: Sequence[Record], colours: Mapping[str, int]) -> list[Curves]:
+def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
     """One plot for each task that was trained on, of the records of one table."""
     trained = [record for record in members if len(_finite(record)) > 1]
     tasks = sorted({record["cell"]["task"] for record in trained})
@@ -44,7 +44,7 @@ def _finite(record: Record) -> list[tuple[int, float]]:
     return [(p["step"], p["validation_psnr"]) for p in record["curve"] if p["validation_psnr"] != "inf"]
 
 
-def _plot(task: str, records: Sequence[Record], colours: Mapping[str, int]) -> Curves:
+def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> Curves:
     series = [(record["cell"], _finite(record)) for record in records]
     x = Axis(0, max(step for _, points in series for step, _ in points), LEFT, RIGHT)
     y = spanning([psnr for _, points in series for _, psnr in points], BOTTOM, TOP)
@@ -52,7 +52,7 @@ def _plot(task: str, records: Sequence[Record], colours: Mapping[str, int]) -> C
         Line(
             cell["label"],
             cell["seed"],
-            colours.get(cell["label"], 0),
+            colours.get(cell["label"], ""),
             points[-1][1],
             " ".join(f"{x(step)},{y(psnr)}" for step, psnr in points),
         )

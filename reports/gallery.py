@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,15 @@ def _image(score: dict[str, Any], records: Sequence[Record], store: Path, images
     sources.append(("clean", shared / "clean" / f"{name}.png", ""))
     copied = [(label, _copy(store, source, images), words) for label, source, words in sources]
     pictures: list[Picture] = [{"label": a, "src": b, "score": c} for a, b, c in copied if b]
-    return {"set": set_, "name": name, "protocol": protocol, "pictures": pictures}
+    width, height = _size(images.parent / pictures[-1]["src"]) if pictures else (1, 1)
+    return {
+        "set": set_,
+        "name": name,
+        "protocol": protocol,
+        "width": width,
+        "height": height,
+        "pictures": pictures,
+    }
 
 
 def _score(record: Record, set_: str, name: str, protocol: str) -> dict[str, Any] | None:
@@ -88,11 +97,19 @@ def _words(score: dict[str, Any], prefix: str = "") -> str:
 
 def _copy(store: Path, source: Path, images: Path) -> str:
     """The copy's place relative to the page; empty where the store has no such image of its own."""
-    original = (store / source).resolve()
-    if not original.is_relative_to(store.resolve()) or not original.is_file():
+    root, original = store.resolve(), (store / source).resolve()
+    if not original.is_relative_to(root) or not original.is_file():
         return ""
-    target = images / re.sub(r"[^A-Za-z0-9._/-]+", "-", source.as_posix())
+    name = re.sub(r"[^A-Za-z0-9._/-]+", "-", original.relative_to(root).as_posix())
+    target = images / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         shutil.copyfile(original, target)
-    return f"images/{target.relative_to(images).as_posix()}"
+    return f"images/{name}"
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height that a PNG file states, so that the page keeps room for it."""
+    with path.open("rb") as file:
+        width, height = struct.unpack(">16xII", file.read(24))
+    return width, height

@@ -22,7 +22,7 @@ class Point:
 
     label: str
     kind: str
-    colour: int
+    colour: str
     trainable: float
     gain: float
     x: float
@@ -56,7 +56,7 @@ class Plot:
     left_out: tuple[str, ...]
 
 
-def plots(table: Table, colours: Mapping[str, int]) -> list[Plot]:
+def plots(table: Table, colours: Mapping[str, str]) -> list[Plot]:
     """The mean over the tasks of each kind of transfer, then every column by itself."""
     scored = [index for index, column in enumerate(table.columns) if column.set]
     kinds = sorted({table.columns[index].transfer for index in scored})
@@ -78,7 +78,7 @@ def _gain(row: Row, chosen: Sequence[int]) -> float | None:
     return fmean(known) if len(known) == len(chosen) else None
 
 
-def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str, int]) -> Plot | None:
+def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str, str]) -> Plot | None:
     gains = {row.label: _gain(row, chosen) for row in table.rows}
     trained = [row for row in table.rows if row.kind in ("petl", "full")]
     drawn = [(row, gain) for row in trained if (gain := gains[row.label]) is not None and row.costs]
@@ -102,7 +102,7 @@ def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str,
 
 
 def _points(
-    drawn: Sequence[tuple[Row, float]], x: Axis, y: Axis, colours: Mapping[str, int]
+    drawn: Sequence[tuple[Row, float]], x: Axis, y: Axis, colours: Mapping[str, str]
 ) -> list[Point]:
     """The methods from high to low; a label that would lie on another goes below it."""
     placed: list[Point] = []
@@ -112,7 +112,7 @@ def _points(
         near = [point.text_y for point in placed if abs(point.x - at) < 110]
         text_y = max([height + 4, *(other + LINE for other in near)])
         anchor, text_x = ("start", at + 10) if at < RIGHT - 150 else ("end", at - 10)
-        colour = colours.get(row.label, 0)
+        colour = colours.get(row.label, "")
         placed.append(
             Point(row.label, row.kind, colour, row.costs.trainable, gain, at, height, text_x, text_y, anchor)
         )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from benchmark.costs import (
@@ -34,13 +35,18 @@ def network():
     return nn.Sequential(nn.Linear(IN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, OUT))
 
 
-def held(network):
+def held(network: nn.Module) -> list[Tensor]:
     return [*network.parameters(), *network.buffers()]
 
 
-def loss_of(network, *size):
+def loss_of(network: nn.Module, *size: int) -> Callable[[], Tensor]:
     features = torch.rand(*size)
-    return lambda: network(features).sum()
+
+    def loss() -> Tensor:
+        total: Tensor = network(features).sum()
+        return total
+
+    return loss
 
 
 def test_count_and_memory_by_hand(network):
@@ -48,9 +54,7 @@ def test_count_and_memory_by_hand(network):
     trainable, frozen = HIDDEN * OUT + OUT, IN * HIDDEN + HIDDEN
     total = trainable + frozen
     assert count(network) == Size(trainable, total, FLOAT * trainable, FLOAT * total)
-    assert memory(network, activations=7, peak=None) == Memory(
-        4 * total, 4 * trainable, 8 * trainable, 7, None
-    )
+    assert memory(network, activations=7, peak=None) == Memory(4 * total, 4 * trainable, 8 * trainable, 7, None)
 
 
 def test_half_precision_and_buffers_have_their_own_bytes():
@@ -96,7 +100,7 @@ def test_an_inference_saves_nothing(network):
 
 
 def test_tensors_that_die_before_the_count_are_counted_once_each():
-    # each product saves a fresh factor of 1 KiB, and its graph is dropped at once: an address may be used again
+    # each product saves a fresh factor of 1 KiB and is dropped at once: its address may be used again
     weight = torch.ones(256, requires_grad=True)
 
     def forward():
@@ -143,19 +147,20 @@ def test_recomputed_activations_cost_their_flops_again(network):
 
 
 def test_measuring_leaves_no_trace():
-    network = nn.Sequential(nn.Linear(IN, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.Dropout(0.5))
-    gradient = torch.ones_like(network[0].weight)
-    network[0].weight.grad = gradient
+    layer, norm = nn.Linear(IN, HIDDEN), nn.BatchNorm1d(HIDDEN)
+    network = nn.Sequential(layer, norm, nn.Dropout(0.5))
+    gradient = torch.ones_like(layer.weight)
+    layer.weight.grad = gradient
     before = {name: value.clone() for name, value in network.state_dict().items()}
     random = torch.get_rng_state()
     with undisturbed(network):
         flops_of_step(loss_of(network, BATCH, IN))
-        assert not torch.equal(network[1].running_mean, before["1.running_mean"])
+        assert not torch.equal(network.state_dict()["1.running_mean"], before["1.running_mean"])
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
-    assert network[0].weight.grad is gradient
+    assert layer.weight.grad is gradient
     assert torch.equal(gradient, torch.ones_like(gradient))
-    assert network[0].bias.grad is None
+    assert layer.bias.grad is None
 
 
 def test_the_timer_reports_what_came_after_the_warm_up():
@@ -188,10 +193,10 @@ class NoCounterError(Exception):
     pass
 
 
-def fake_nvml(readings):
+def fake_nvml(readings: Iterator[int | None]) -> SimpleNamespace:
     """NVML as documented: the total energy consumption is in millijoules."""
 
-    def read(board):
+    def read(board: str) -> int:
         assert board == "GPU-1234"
         reading = next(readings)
         if reading is None:

@@ -1,10 +1,11 @@
-"""PSNR and SSIM against official implementations' values, scikit-image, pyiqa and what must hold for any image."""
+"""PSNR and SSIM against official values, scikit-image, pyiqa and what must hold for any image."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,18 +13,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmark.degradation import Image
 from benchmark.errors import PetlirError
 from benchmark.metrics import batch_psnr, psnr, quantised, recorded, ssim
 from benchmark.protocol import protocol
 
 SIZES = st.tuples(st.integers(11, 40), st.integers(11, 40), st.just(3))
 PAIRS = SIZES.flatmap(lambda size: st.tuples(arrays(np.uint8, size), arrays(np.uint8, size)))
+Plane = NDArray[np.float64]
 SEEDED = st.integers(0, 2**32 - 1)
 
 
-def noisy_pair(seed, size=(37, 45, 3)):
+def noisy_pair(seed: int, size: tuple[int, int, int] = (37, 45, 3)) -> tuple[Image, Image]:
     """A textured image and a version of it that is noisy and darker."""
     rng = np.random.default_rng(seed)
     clean = rng.integers(0, 256, size, dtype=np.uint8)
@@ -31,22 +35,18 @@ def noisy_pair(seed, size=(37, 45, 3)):
     return restored, clean
 
 
-def luma(image):
+def luma(image: Image) -> Plane:
     """ITU-R BT.601 luma as printed in MATLAB's documentation of `rgb2ycbcr`."""
     red, green, blue = np.moveaxis(image.astype(np.float64) / 255, -1, 0)
-    return 16 + 65.481 * red + 128.553 * green + 24.966 * blue
+    plane: Plane = 16 + 65.481 * red + 128.553 * green + 24.966 * blue
+    return plane
 
 
-def skimage_ssim(restored, clean, **options):
-    return structural_similarity(
-        restored,
-        clean,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=255,
-        **options,
-    )
+def skimage_ssim(restored: NDArray[Any], clean: NDArray[Any], channel_axis: int | None = None) -> float:
+    # floats, since from 8-bit input scikit-image multiplies in 8 bit
+    planes = (image.astype(np.float64) for image in (restored, clean))
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    return float(structural_similarity(*planes, channel_axis=channel_axis, **options))
 
 
 @pytest.mark.parametrize("channel", ["y", "rgb"])
@@ -54,26 +54,24 @@ def skimage_ssim(restored, clean, **options):
 def test_official_values(shared, channel, border):
     expected = json.loads((shared / "goldens/metrics.json").read_text())[f"y{int(channel == 'y')}_bd{border}"]
     inputs = np.load(shared / "goldens/metrics_inputs.npz")
-    restored, clean = (quantised(torch.tensor(inputs[name])) for name in ("rec", "gt"))
-    images = [batch[0].permute(1, 2, 0).numpy().astype(np.uint8) for batch in (restored, clean)]
+    batches = torch.tensor(inputs["rec"]), torch.tensor(inputs["gt"])
+    restored, clean = (quantised(batch)[0].permute(1, 2, 0).numpy().astype(np.uint8) for batch in batches)
     named = protocol(f"{channel}-crop{border}" if border else channel)
-    assert [psnr(*images, named), ssim(*images, named)] == pytest.approx(expected, abs=1e-9)
-    assert ssim(*images, named, torch.float32) == pytest.approx(expected[1], abs=1e-4)
-    whole = batch_psnr(torch.tensor(inputs["rec"]), torch.tensor(inputs["gt"]), named)
-    assert whole.item() == pytest.approx(expected[0], abs=1e-9)
+    assert [psnr(restored, clean, named), ssim(restored, clean, named)] == pytest.approx(expected, abs=1e-9)
+    assert ssim(restored, clean, named, torch.float32) == pytest.approx(expected[1], abs=1e-4)
+    assert batch_psnr(*batches, named).item() == pytest.approx(expected[0], abs=1e-9)
 
 
 @settings(deadline=None, max_examples=25)
 @given(PAIRS)
 def test_equals_scikit_image_on_rgb(pair):
-    if not np.array_equal(*pair):
-        assert psnr(*pair, protocol("rgb")) == pytest.approx(
-            peak_signal_noise_ratio(*pair, data_range=255), abs=1e-9
-        )
-    # scikit-image is given floats: from 8-bit input it multiplies in 8 bit
-    expected = skimage_ssim(*(image.astype(np.float64) for image in pair), channel_axis=2)
-    assert ssim(*pair, protocol("rgb")) == pytest.approx(expected, abs=1e-6)
-    assert ssim(*pair, protocol("rgb"), torch.float32) == pytest.approx(expected, abs=1e-4)
+    restored, clean = pair
+    if not np.array_equal(restored, clean):
+        expected = peak_signal_noise_ratio(clean, restored, data_range=255)
+        assert psnr(restored, clean, protocol("rgb")) == pytest.approx(expected, abs=1e-9)
+    expected = skimage_ssim(restored, clean, channel_axis=2)
+    assert ssim(restored, clean, protocol("rgb")) == pytest.approx(expected, abs=1e-6)
+    assert ssim(restored, clean, protocol("rgb"), torch.float32) == pytest.approx(expected, abs=1e-4)
 
 
 @settings(deadline=None, max_examples=25)
@@ -81,11 +79,11 @@ def test_equals_scikit_image_on_rgb(pair):
 def test_equals_scikit_image_on_cropped_luma(seed, border):
     pair = noisy_pair(seed)
     inside = (slice(border, -border), slice(border, -border))
-    planes = [luma(image)[inside] for image in pair]
+    restored, clean = (luma(image)[inside] for image in pair)
     named = protocol(f"y-crop{border}")
-    assert psnr(*pair, named) == pytest.approx(peak_signal_noise_ratio(*planes, data_range=255), abs=1e-9)
-    assert ssim(*pair, named) == pytest.approx(skimage_ssim(*planes), abs=1e-6)
-    assert ssim(*pair, named, torch.float32) == pytest.approx(skimage_ssim(*planes), abs=1e-4)
+    assert psnr(*pair, named) == pytest.approx(peak_signal_noise_ratio(clean, restored, data_range=255), abs=1e-9)
+    assert ssim(*pair, named) == pytest.approx(skimage_ssim(restored, clean), abs=1e-6)
+    assert ssim(*pair, named, torch.float32) == pytest.approx(skimage_ssim(restored, clean), abs=1e-4)
 
 
 def test_equals_pyiqa_on_luma():
@@ -103,10 +101,10 @@ def test_equals_pyiqa_on_luma():
 @settings(deadline=None, max_examples=20)
 @given(PAIRS, st.sampled_from(["y", "rgb"]))
 def test_both_are_symmetric_and_bounded(pair, name):
-    named = protocol(name)
-    assert psnr(*pair, named) == psnr(*reversed(pair), named) >= 0
-    assert -1 <= ssim(*pair, named) == pytest.approx(ssim(*reversed(pair), named), abs=1e-12)
-    assert ssim(*pair, named) <= 1 + 1e-12
+    (one, other), named = pair, protocol(name)
+    assert psnr(one, other, named) == psnr(other, one, named) >= 0
+    assert ssim(one, other, named) == pytest.approx(ssim(other, one, named), abs=1e-12)
+    assert abs(ssim(one, other, named)) <= 1 + 1e-12
 
 
 @settings(deadline=None, max_examples=20)
@@ -140,10 +138,11 @@ def test_the_border_is_not_looked_at():
 def test_a_batch_has_the_psnr_of_its_images_as_8_bit_files(seed, name):
     batch = torch.rand(3, 3, 16, 20, generator=torch.Generator().manual_seed(seed)) * 1.4 - 0.2
     clean = batch.roll(1, 0).clamp(0, 1)
-    files = [
-        np.rint(np.clip(side.numpy(), 0, 1) * np.float32(255)).astype(np.uint8) for side in (batch, clean)
-    ]
-    each = [psnr(*(side[i].transpose(1, 2, 0) for side in files), protocol(name)) for i in range(3)]
+    restored, reference = (
+        np.rint(np.clip(side.numpy(), 0, 1) * np.float32(255)).astype(np.uint8).transpose(0, 2, 3, 1)
+        for side in (batch, clean)
+    )
+    each = [psnr(*pair, protocol(name)) for pair in zip(restored, reference, strict=True)]
     assert batch_psnr(batch, clean, protocol(name)).tolist() == pytest.approx(each, abs=1e-9)
 
 

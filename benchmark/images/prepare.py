@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,9 @@ from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set
 from benchmark.images.imageset import Sample, pixels_digest
 from benchmark.task import Task
+
+VALIDATION_SIDE = 96
+"""Clean pixels; a multiple of every scale."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def training_pairs(task: Task, track: str, root: Path | None) -> list[tuple[Imag
 
 
 def validation_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
-    """Validation pairs, degraded as the test pairs are.
+    """Validation pairs, degraded as the test pairs are; of large images the middle alone, as it is looked at often.
 
     Raises:
         PetlirError: an image set cannot be read, or a validation image is a test image of this task.
@@ -56,7 +59,7 @@ def validation_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
     name = task.on(track).validation
     samples = image_set(name).samples(root)
     _refuse_test_images(samples, name, task, track, root)
-    return [_pair(task, name, sample) for sample in samples]
+    return [_middle(_pair(task, name, sample), task.scale) for sample in samples]
 
 
 def test_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
@@ -91,6 +94,15 @@ def _pair(task: Task, name: str, sample: Sample) -> Pair:
     else:
         degraded = _degradation(task, name).degrade(clean, seed_of(task.name, name, sample.name))
     return Pair(sample.name, sample.unit, name, image_set(name).domain, degraded, clean)
+
+
+def _middle(pair: Pair, scale: int) -> Pair:
+    """The middle of a pair, at most `VALIDATION_SIDE` clean pixels wide and high."""
+    top, left = (max(0, side - VALIDATION_SIDE // scale) // 2 for side in pair.degraded.shape[:2])
+    side = VALIDATION_SIDE // scale
+    degraded = pair.degraded[top : top + side, left : left + side]
+    clean = pair.clean[top * scale : (top + side) * scale, left * scale : (left + side) * scale]
+    return replace(pair, degraded=degraded, clean=clean)
 
 
 def _prepared(task: Task, name: str, sample: Sample) -> tuple[Image, Image]:

@@ -1,0 +1,53 @@
+"""How the numbers came about: protocols, machines and versions, and whether cells saw the same data."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from benchmark.errors import PetlirError
+from benchmark.protocol import protocol
+from reports.frame import Record
+
+
+def described_protocols(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """The protocols that images were scored under, each with what it does."""
+    names = {score["protocol"] for record in records for score in record["scores"]}
+    return [(name, _description(name)) for name in sorted(names)]
+
+
+def _description(name: str) -> str:
+    try:
+        return protocol(name).describe()
+    except PetlirError:
+        return "A protocol that this version does not know."
+
+
+def environments(records: Sequence[Record]) -> list[tuple[dict[str, Any], int]]:
+    """The different environments, each with its number of cells, the commonest first."""
+    found = Counter(
+        json.dumps(record["environment"], sort_keys=True) for record in records if record["state"] == "done"
+    )
+    return [(json.loads(text), number) for text, number in found.most_common()]
+
+
+def mixed(records: Sequence[Record]) -> list[str]:
+    """One line wherever cells that stand side by side saw different test images or weights."""
+    images: dict[tuple[str, str], set[str]] = {}
+    weights: dict[str, set[str]] = {}
+    for record in records:
+        if record["state"] == "done":
+            cell, digests = record["cell"], record["digests"]
+            images.setdefault((cell["track"], cell["task"]), set()).add(digests["data"])
+            weights.setdefault(cell["backbone"], set()).add(digests["weights"])
+    return [
+        f"{task} on the {track} track: cells were scored on {len(found)} different versions of the test images"
+        for (track, task), found in images.items()
+        if len(found) > 1
+    ] + [
+        f"{backbone}: cells started from {len(found)} different pre-trained weights"
+        for backbone, found in weights.items()
+        if len(found) > 1
+    ]

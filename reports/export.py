@@ -1,0 +1,171 @@
+"""The table of a store as text: CSV for programs, Markdown and LaTeX for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.errors import unknown
+from reports.formats import count, decibel, percent, signed
+from reports.frame import load
+from reports.results import Column, Row, Table, Value
+from reports.tables import tables
+from reports.titles import built_in_tasks
+
+FORMATS = ("csv", "latex", "markdown")
+
+
+def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the command line
+    """The results of a store.
+
+    Args:
+        store: the folder that holds the records.
+        format: `csv`: one row for each method, task, set and protocol, with full digits and the state of what has
+            no number; `markdown` or `latex`: one table for each backbone, device, regime and kind of image.
+
+    Raises:
+        PetlirError: another format; names the nearest.
+    """
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    found = tables(load(store), built_in_tasks())
+    if format == "csv":
+        return frame(found).to_csv(index=False)
+    return "\n\n".join(_markdown(one) if format == "markdown" else _latex(one) for one in found) + "\n"
+
+
+def frame(found: list[Table]) -> pd.DataFrame:
+    """One row for each method and column; PSNR and differences in dB."""
+    return pd.DataFrame(
+        _plain(one, row, column, value)
+        for one in found
+        for row in one.rows
+        for column, value in zip(one.columns, row.values, strict=True)
+    )
+
+
+def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]:
+    costs = row.costs
+    return {
+        "track": one.group.track,
+        "backbone": one.group.backbone,
+        "device": one.group.device,
+        "regime": one.group.regime,
+        "task": column.task,
+        "set": column.set,
+        "domain": column.domain,
+        "protocol": column.protocol,
+        "budget": column.budget,
+        "transfer": column.transfer,
+        "method": row.label,
+        "kind": row.kind,
+        "state": value.state,
+        "reason": value.reason,
+        "psnr": value.psnr,
+        "ssim": value.ssim,
+        "delta_full_ft": value.full,
+        "delta_frozen": value.frozen,
+        "delta_input": value.input,
+        "seeds": len(value.seeds),
+        "images": column.images,
+        "identical_images": value.infinite,
+        "converged": value.converged,
+        "smoke": column.smoke,
+        "mark": value.mark,
+        "trainable": costs.trainable if costs else None,
+        "trainable_share": costs.share if costs else None,
+        "stored_bytes": costs.stored if costs else None,
+        "saved_for_backward_bytes": costs.saved if costs else None,
+        "flops_per_step": costs.flops if costs else None,
+        "step_seconds": costs.step if costs else None,
+    }
+
+
+def _cell(value: Value, bold: str) -> str:
+    if value.state != "done":
+        return {"not-applicable": "n/a", "out-of-memory": "OOM"}.get(value.state, value.state)
+    text = f"{decibel(value.psnr)} / {value.ssim:.4f}"
+    text += "" if value.frozen is None else f" ({signed(value.frozen)})"
+    text += " *" if value.converged is False else ""
+    return bold % text if value.mark else text
+
+
+def _head(column: Column) -> list[str]:
+    notes = [column.set, column.protocol, column.transfer, column.simulated, column.data_label]
+    return [column.title, ", ".join(note for note in notes if note)]
+
+
+def _note(one: Table) -> str:
+    why = sorted({column.unranked for column in one.columns} - {""})
+    unranked = f" Nothing is marked in a column where: {'; '.join(why)}." if why else ""
+    return (
+        f"{one.group.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
+        f"bold: best PETL method, or not told apart from it; *: not converged.{unranked}"
+    )
+
+
+def _size(row: Row) -> list[str]:
+    return [count(row.costs.trainable), percent(row.costs.share)] if row.costs else ["", ""]
+
+
+def _markdown(one: Table) -> str:
+    """A table in Markdown; a label can hold neither a column border nor markup of its own."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    def plain(text: str) -> str:
+        for mark in "\\`*_[]|<>":
+            text = text.replace(mark, f"\\{mark}")
+        return text
+
+    heads = ["<br>".join(plain(part) for part in _head(column)) for column in one.columns]
+    rows = [
+        line([plain(row.label), *_size(row), *(_cell(value, "**%s**").replace(" *", " \\*") for value in row.values)])
+        for row in one.rows
+    ]
+    rule = line(["---", "---:", "---:", *("---:" for _ in one.columns)])
+    return "\n".join([line(["method", "trainable", "share", *heads]), rule, *rows, "", plain(_note(one))])
+
+
+def _latex(one: Table) -> str:
+    """A table for `booktabs`."""
+
+    def line(cells: list[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    heads = [_head(column) for column in one.columns]
+    rows = [
+        line([_tex(row.label), *(_tex(text) for text in _size(row)), *(_tex_cell(value) for value in row.values)])
+        for row in one.rows
+    ]
+    return "\n".join(
+        [
+            f"% {' '.join(_note(one).split())}",
+            rf"\begin{{tabular}}{{lrr{'r' * len(one.columns)}}}",
+            r"\toprule",
+            line(["method", "trainable", "share", *(_tex(title) for title, _ in heads)]),
+            line(["", "", "", *(_tex(notes) for _, notes in heads)]),
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def _tex_cell(value: Value) -> str:
+    text = _tex(_cell(value, "%s"))
+    return rf"\textbf{{{text}}}" if value.mark else text
+
+
+def _tex(text: str) -> str:
+    special = {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
+        "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "∞": r"$\infty$",
+        "×": r"$\times$", "σ": r"$\sigma$", "→": r"$\to$", "<": r"\textless{}", ">": r"\textgreater{}",
+        "²": r"\textsuperscript{2}",
+    }  # fmt: skip
+    return "".join(special.get(letter, letter) for letter in text)
