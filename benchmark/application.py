@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.degradation import Image, seed_of
 from benchmark.degradations.resize import enlarge
 from benchmark.devices import pick
 from benchmark.errors import PetlirError
 from benchmark.evaluation import restore_image, write_png
-from benchmark.experiment import Bench, Subject, prepare
+from benchmark.experiment import Subject, prepare
 from benchmark.images.reading import images_in, read_image
 from benchmark.plugins import find
 from benchmark.records import RECORD, read_record

@@ -244,9 +244,8 @@ def status(store: Store = STORE, as_json: Json = False) -> None:
 @app.command()
 def report(store: Store = STORE, out: Out = None) -> None:
     """Write the HTML report of a store."""
-    from reports.html import write_report
-
     from benchmark.records import Store as Records
+    from reports.html import write_report
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
 from time import monotonic
@@ -19,16 +19,16 @@ from benchmark import cell as cells
 from benchmark import costs, evaluation, records, training
 from benchmark.adaptation import Adapted, adapt, merge
 from benchmark.backbone import Backbone
+from benchmark.bench import Bench
 from benchmark.cell import Cell
-from benchmark.degradation import Image, seed_of
+from benchmark.degradation import seed_of
 from benchmark.environment import environment
 from benchmark.errors import PetlirError
 from benchmark.grid import restored as restored_method
 from benchmark.images.patches import PatchSampler
-from benchmark.images.prepare import Pair, fresh_noise, test_pairs, training_pairs, validation_pairs
+from benchmark.images.prepare import fresh_noise
 from benchmark.method import Method
 from benchmark.metrics import psnr
-from benchmark.plugins import Plugins, find
 from benchmark.protocol import protocol
 from benchmark.task import Task
 from benchmark.track import track
@@ -39,67 +39,6 @@ Report = Callable[[float, str], None]
 
 FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
 """What a plugin's own code may raise; it fails its cell, and the grid goes on."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is.
-
-    Attributes:
-        plugin_files: files named with `--plugin`.
-        data: the folder of image sets; None where only the bundled ones are used.
-        deterministic: whether only deterministic kernels are allowed.
-        precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
-        exclusive: whether the device works on one cell at a time, so that times mean something.
-    """
-
-    plugin_files: tuple[str, ...] = ()
-    data: str | None = None
-    deterministic: bool = True
-    precision: str = "float32"
-    exclusive: bool = False
-
-    @property
-    def plugins(self) -> Plugins:
-        """The plugins."""
-        return _plugins(self.plugin_files)
-
-    def training(self, task: str, on: str) -> list[tuple[Image, Image]]:
-        """The training pairs of a task on a track."""
-        return _training(self, task, on)
-
-    def validation(self, task: str, on: str) -> list[Pair]:
-        """The validation pairs of a task on a track."""
-        return _validation(self, task, on)
-
-    def tests(self, task: str, on: str) -> list[Pair]:
-        """The test pairs of a task on a track."""
-        return _tests(self, task, on)
-
-    @property
-    def root(self) -> Path | None:
-        """The folder of image sets."""
-        return Path(self.data) if self.data else None
-
-
-@lru_cache(maxsize=1)
-def _plugins(files: tuple[str, ...]) -> Plugins:
-    return find([Path(file) for file in files])
-
-
-@lru_cache(maxsize=1)
-def _training(bench: Bench, task: str, on: str) -> list[tuple[Image, Image]]:
-    return training_pairs(bench.plugins.task(task), on, bench.root)
-
-
-@lru_cache(maxsize=1)
-def _validation(bench: Bench, task: str, on: str) -> list[Pair]:
-    return validation_pairs(bench.plugins.task(task), on, bench.root)
-
-
-@lru_cache(maxsize=1)
-def _tests(bench: Bench, task: str, on: str) -> list[Pair]:
-    return test_pairs(bench.plugins.task(task), on, bench.root)
 
 
 @dataclass(frozen=True)
@@ -173,7 +112,7 @@ def run(
     Raises:
         PetlirError: the store cannot be written.
     """
-    settle(bench, device)
+    settle(bench)
     key = cells.key(parts)
     work = store.begin(key)
     started = monotonic()
@@ -208,11 +147,12 @@ def _commit(record: dict[str, Any], work: Path, store: records.Store) -> dict[st
     return record
 
 
-def settle(bench: Bench, device: str) -> None:
+def settle(bench: Bench) -> None:
     """Choose deterministic kernels, or let the device choose."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
     torch.use_deterministic_algorithms(bench.deterministic)
-    if device != "cpu":
-        torch.backends.cudnn.benchmark = not bench.deterministic
+    torch.backends.cudnn.benchmark = not bench.deterministic
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 
 def _measured(subject: Subject, bench: Bench, work: Path, store: records.Store, report: Report) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from benchmark import cell as cells
 from benchmark import grid, weights
 from benchmark.adaptation import adapt
 from benchmark.backbone import Backbone
+from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.costs import count
 from benchmark.errors import PetlirError
-from benchmark.experiment import Bench
 from benchmark.images.catalogue import image_set
 from benchmark.method import Method
 from benchmark.records import RECORD, Store, read_record

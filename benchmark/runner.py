@@ -13,12 +13,12 @@ import typer
 
 from benchmark import experiment, tuning
 from benchmark import weights as pretrained
+from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.devices import workers_on
 from benchmark.errors import PetlirError, unknown
 from benchmark.executors import Event, Executor, Job
 from benchmark.executors.local import LocalExecutor, WorkerSpec
-from benchmark.experiment import Bench
 from benchmark.planning import Planned, Planner, Request, state
 from benchmark.progress import Progress
 from benchmark.records import RECORD, Store, read_record

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmark import cell as cells
 from benchmark import experiment, records, training
+from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.errors import PetlirError
 
@@ -87,9 +88,9 @@ def selection_key(cell: Cell, weights: str) -> str:
     return cells.digest([cell.selection, weights])
 
 
-def trial(cell: Cell, bench: experiment.Bench, store: records.Store, weights: str, device: str) -> dict[str, Any]:
+def trial(cell: Cell, bench: Bench, store: records.Store, weights: str, device: str) -> dict[str, Any]:
     """Train once at `cell.rate` with the selection seed, and leave the curve in the store."""
-    experiment.settle(bench, device)
+    experiment.settle(bench)
     subject = experiment.prepare(replace(cell, seed=SEED), bench, device)
     try:
         curve = experiment.fit(subject, bench).curve

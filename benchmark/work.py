@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import experiment, tuning
+from benchmark.bench import Bench
 from benchmark.cell import Cell
-from benchmark.experiment import Bench
 from benchmark.records import Store
 
 

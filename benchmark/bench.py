@@ -1,0 +1,72 @@
+"""Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from benchmark.degradation import Image
+from benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
+from benchmark.plugins import Plugins, find
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is.
+
+    Attributes:
+        plugin_files: files named with `--plugin`.
+        data: the folder of image sets; None where only the bundled ones are used.
+        deterministic: whether only deterministic kernels are allowed.
+        precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
+        exclusive: whether the device works on one cell at a time, so that times mean something.
+    """
+
+    plugin_files: tuple[str, ...] = ()
+    data: str | None = None
+    deterministic: bool = True
+    precision: str = "float32"
+    exclusive: bool = False
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins."""
+        return _plugins(self.plugin_files)
+
+    def training(self, task: str, on: str) -> list[tuple[Image, Image]]:
+        """The training pairs of a task on a track."""
+        return _training(self, task, on)
+
+    def validation(self, task: str, on: str) -> list[Pair]:
+        """The validation pairs of a task on a track."""
+        return _validation(self, task, on)
+
+    def tests(self, task: str, on: str) -> list[Pair]:
+        """The test pairs of a task on a track."""
+        return _tests(self, task, on)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of image sets."""
+        return Path(self.data) if self.data else None
+
+
+@lru_cache(maxsize=1)
+def _plugins(files: tuple[str, ...]) -> Plugins:
+    return find([Path(file) for file in files])
+
+
+@lru_cache(maxsize=1)
+def _training(bench: Bench, task: str, on: str) -> list[tuple[Image, Image]]:
+    return training_pairs(bench.plugins.task(task), on, bench.root)
+
+
+@lru_cache(maxsize=1)
+def _validation(bench: Bench, task: str, on: str) -> list[Pair]:
+    return validation_pairs(bench.plugins.task(task), on, bench.root)
+
+
+@lru_cache(maxsize=1)
+def _tests(bench: Bench, task: str, on: str) -> list[Pair]:
+    return test_pairs(bench.plugins.task(task), on, bench.root)
