@@ -21,6 +21,7 @@ class Bench:
         deterministic: whether only deterministic kernels are allowed.
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
         exclusive: whether the device works on one cell at a time, so that times mean something.
+        checkpoint_seconds: how often a cell's training state is kept.
     """
 
     plugin_files: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class Bench:
     deterministic: bool = True
     precision: str = "float32"
     exclusive: bool = False
+    checkpoint_seconds: float = 20.0
 
     @property
     def plugins(self) -> Plugins:

@@ -10,6 +10,10 @@ class PetlirError(Exception):
     """A mistake that the user can mend; its text is one line: what, where, what was expected."""
 
 
+class Unwritable(PetlirError):
+    """The disk is full, or a folder cannot be written: no other cell would fare better."""
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     """The error for a name that nothing goes by: names its nearest neighbour, else all valid names."""
     names = sorted(valid)

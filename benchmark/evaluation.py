@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmark.errors import PetlirError, unknown
 from benchmark.images.prepare import Pair
 from benchmark.metrics import psnr, recorded, ssim
 from benchmark.protocol import Protocol, protocol
+from benchmark.records import write_bytes
 
 OVERLAP = 12
 """Pixels that neighbouring windows share on the degraded side, a quarter of IPT's window."""
@@ -194,10 +195,9 @@ def _input_scores(pair: Pair, rule: Protocol) -> tuple[float, float]:
 
 def write_png(path: Path, image: Image) -> None:
     """Write an 8-bit image H×W×3, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        PIL.Image.fromarray(image).save(file, format="PNG")
-    Path(file.name).replace(path)
+    content = BytesIO()
+    PIL.Image.fromarray(image).save(content, format="PNG")
+    write_bytes(path, content.getvalue())
 
 
 def digest_of(pairs: Sequence[Pair]) -> str:

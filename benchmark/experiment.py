@@ -23,7 +23,7 @@ from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.degradation import seed_of
 from benchmark.environment import environment
-from benchmark.errors import PetlirError
+from benchmark.errors import PetlirError, Unwritable
 from benchmark.grid import restored as restored_method
 from benchmark.images.patches import PatchSampler
 from benchmark.images.prepare import fresh_noise
@@ -78,7 +78,7 @@ def fit(
     seed = seed_of("order", cell.task, cell.seed)
     device = next(subject.network.parameters()).device
     precision = bench.precision if device.type == "cuda" else "float32"
-    budget = training.Budget(cell.steps, cell.rate, precision, seed)
+    budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds)
     shown = bench.validation(cell.task, cell.track)
     rule = protocol(task.protocols[0])
 
@@ -110,7 +110,7 @@ def run(
     """Work on one cell and leave its record in the store; returns the record.
 
     Raises:
-        PetlirError: the store cannot be written.
+        Unwritable: the store cannot be written; what was done so far stays in its work folder.
     """
     settle(bench)
     key = cells.key(parts)
@@ -124,9 +124,10 @@ def run(
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
         record |= {"state": "out-of-memory", "reason": _line(error)}
+    except Unwritable:
+        raise
     except (PetlirError, *FAULTS) as error:
-        kind = "" if isinstance(error, (PetlirError, training.Diverged)) else f"{type(error).__name__}: "
-        record |= {"state": "failed", "reason": kind + _line(error)}
+        record |= {"state": "failed", "reason": reason(error)}
     report(1.0, f"{monotonic() - started:.0f} s")
     return _commit(record, work, store)
 
@@ -238,7 +239,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
     from safetensors.torch import save
 
     content = save(adapted.state())
-    (work / "adapter.safetensors").write_bytes(content)
+    records.write_bytes(work / "adapter.safetensors", content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -282,6 +283,12 @@ def blank(cell: Cell, parts: dict[str, str], bench: Bench, device: str) -> dict[
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def reason(error: BaseException) -> str:
+    """Why a cell failed, in one line; names the kind of an error that nobody foresaw."""
+    kind = "" if isinstance(error, (PetlirError, training.Diverged)) else f"{type(error).__name__}: "
+    return kind + _line(error)
 
 
 def _line(error: BaseException) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -12,7 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from benchmark.errors import PetlirError, unknown
 from benchmark.method import Method
 
-ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>[\d.]+[kKmM%]?))?")
+ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>\d*\.?\d+[kKmM%]?))?")
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
 V = TypeVar("V")
@@ -98,10 +100,10 @@ def _value(text: str, wanted: Any, where: str) -> Any:
         if kind is bool and text.lower() in ("true", "false"):
             return text.lower() == "true"
         if kind in (int, float):
-            try:
-                return kind(text)
-            except ValueError:
-                continue
+            with suppress(ValueError):
+                number = kind(text)
+                if math.isfinite(number):
+                    return number
         if kind is str:
             return text
     expected = " or ".join("none" if kind is NoneType else kind.__name__ for kind in choices)

@@ -44,16 +44,6 @@ def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype =
     return fmean(_ssim(image, reference, protocol).double().mean().item() for image, reference in channels)
 
 
-def batch_psnr(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
-    """PSNR in dB of each of N images, float64 N; batches are N×3×H×W in [0, 1] and become 8 bit first."""
-    return _psnr(*_planes(quantised(restored), quantised(clean), protocol), protocol)
-
-
-def quantised(images: Tensor) -> Tensor:
-    """Images in [0, 1] as the grey levels 0..255 that an 8-bit file keeps of them, in float64."""
-    return (images.clamp(0, 1) * 255).round().double()
-
-
 def recorded(psnr: float) -> float | str:
     """A PSNR as JSON holds it, which has no infinity: identical images are `"inf"`."""
     return "inf" if math.isinf(psnr) else psnr

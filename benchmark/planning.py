@@ -53,11 +53,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell, what decides its result, and why it cannot be done, if it cannot."""
+    """A cell, what decides its result, and why it cannot be done, if it cannot.
+
+    Attributes:
+        cell: the cell.
+        parts: the ingredients of its key.
+        obstacle: why the combination has no meaning.
+        fault: why no learning rate could be chosen for it.
+    """
 
     cell: Cell
     parts: dict[str, str]
     obstacle: str | None
+    fault: str | None = None
 
     @property
     def key(self) -> str:
@@ -148,7 +156,7 @@ class Planner:
         names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{cell.task}")
         parts = cells.ingredients(
             cell,
-            weights=weights.card(cell.backbone).sha256,
+            weights=self._weights(cell.backbone),
             data=self._data(cell.task),
             plugin=self.plugins.source_digest(*names),
             heads=heads,
@@ -162,6 +170,11 @@ class Planner:
         before = read_record(folders[-1] / RECORD)["ingredients"]
         names = [name for name, value in planned.parts.items() if before.get(name) != value]
         return f"changed since: {', '.join(names)}"
+
+    def _weights(self, backbone: str) -> str:
+        if backbone not in self._digests:
+            self._digests[backbone] = weights.verified(backbone)[0].sha256
+        return self._digests[backbone]
 
     def _data(self, task: str) -> str:
         data = self.plugins.task(task).on(self.request.track)

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from benchmark.records import SCHEMA, write_json
-
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
+Schema = Literal["petlir-record/1"]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -138,7 +138,7 @@ class Digests(_Part):
 
 
 class _Common(_Part):
-    schema_: Literal["petlir-record/1"] = Field(alias="schema")
+    schema_: Schema = Field(alias="schema")
     key: Hash
     cell: Cell
     ingredients: dict[str, str]
@@ -172,7 +172,7 @@ class Unfinished(_Common):
 
 
 RECORDS: TypeAdapter[Done | Unfinished] = TypeAdapter(
-    Annotated[Done | Unfinished, Field(discriminator="state", title=SCHEMA)]
+    Annotated[Done | Unfinished, Field(discriminator="state", title=get_args(Schema)[0])]
 )
 
 
@@ -182,4 +182,4 @@ def schema() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    write_json(SCHEMA_FILE, schema())
+    SCHEMA_FILE.write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,19 @@ def run(
     specs = workers_on(device, workers)
     bench = replace(asked.bench, exclusive=len(specs) == 1)
     runs_on = _executor(engine, specs)
-    _choose_rates([cell for cell in cells if cell.regime == "tuned"], planner, store, runs_on)
-    planned = [_with_rate(one, planner, store) for one in planned]
+    faults = _choose_rates([cell for cell in cells if cell.regime == "tuned"], planner, store, runs_on)
+    planned = [_with_rate(one, planner, store, faults) for one in planned]
     todo = [one for one in planned if state(one, store) != "done"]
     mirror = Mirror(mlflow_uri or default_uri(folder), _warn)
     try:
+        if todo:  # what a lost server missed; what is there is not repeated
+            _mirror_done(planned, store, mirror)
         for one in todo:
             if one.obstacle is not None:
                 mirror.put(experiment.leave(one.cell, one.parts, bench, store, "not-applicable", one.obstacle))
-        _work([one for one in todo if one.obstacle is None], bench, store, runs_on, mirror)
+            elif one.fault is not None:
+                mirror.put(experiment.leave(one.cell, one.parts, bench, store, "failed", one.fault))
+        _work([one for one in todo if one.obstacle is None and one.fault is None], bench, store, runs_on, mirror)
     finally:
         mirror.close()
     return _outcome(planned, store, len(todo))
@@ -105,20 +109,26 @@ def _executor(name: str, specs: Sequence[WorkerSpec]) -> Executor:
     return LocalExecutor(WORK, specs)
 
 
-def _with_rate(one: Planned, planner: Planner, store: Store) -> Planned:
-    """The planned cell at its tuned rate; where every trial diverged, that is its obstacle."""
+def _with_rate(one: Planned, planner: Planner, store: Store, faults: Mapping[str, str] = {}) -> Planned:
+    """The planned cell at its tuned rate; where tuning failed or every trial diverged, that is its fault."""
     if one.cell.regime != "tuned" or one.obstacle is not None:
         return one
     found = _selection(one.cell, store)
-    assert found is not None
+    if found is None or one.cell.selection in faults:
+        return replace(one, fault=faults[one.cell.selection])
     if found.rate is None:
-        return replace(one, obstacle=f"training diverged at every learning rate: {', '.join(map(str, found.trials))}")
+        return replace(one, fault=f"training diverged at every learning rate: {', '.join(map(str, found.trials))}")
     return planner.plan(one.cell.at(found.rate))
 
 
 def _selection(cell: Cell, store: Store) -> tuning.Selection | None:
     weights = pretrained.card(cell.backbone).sha256
     return tuning.committed(cell, weights) or tuning.kept(store, cell, weights)
+
+
+def _mirror_done(planned: Sequence[Planned], store: Store, mirror: Mirror) -> None:
+    for folder in filter(None, (store.find(one.key) for one in planned)):
+        mirror.put(read_record(folder / RECORD))
 
 
 def _work(planned: Sequence[Planned], bench: Bench, store: Store, runs_on: Executor, mirror: Mirror) -> None:
@@ -176,7 +186,7 @@ def tune(
     store = Store(folder).create()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     runs_on = _executor("local", workers_on(device, workers))
-    _choose_rates(cells, planner, store, runs_on, again=again)
+    faults = _choose_rates(cells, planner, store, runs_on, again=again)
     found = [(cell, selection) for cell in cells if (selection := _selection(cell, store)) is not None]
     for cell, selection in found:
         psnr = selection.trials.get(selection.rate or 0.0)
@@ -187,18 +197,21 @@ def tune(
             path = tuning.COMMITTED / asked.track / f"{backbone}.json"
             tuning.export([chosen for cell, chosen in found if cell.backbone == backbone], path)
             yield f"written: {path}"
+    if faults:
+        raise PetlirError("; ".join(faults.values()))
 
 
 def _choose_rates(
     cells: Sequence[Cell], planner: Planner, store: Store, runs_on: Executor, *, again: bool = False
-) -> None:
-    """Try rates until every cell has a choice that does not lie at the edge of its grid."""
+) -> dict[str, str]:
+    """Try rates until every cell has a choice that does not lie at the edge of its grid; says where that failed."""
     distinct = {cell.selection: cell for cell in cells if planner.obstacle(cell) is None}
-    open_cells = list(distinct.values())
+    faults: dict[str, str] = {}
     while True:
-        trials = [cell.at(rate) for cell in open_cells for rate in _open_rates(cell, planner, store, again)]
+        sound = [cell for selection, cell in distinct.items() if selection not in faults]
+        trials = [cell.at(rate) for cell in sound for rate in _open_rates(cell, planner, store, again)]
         if not trials:
-            return
+            return faults
         typer.echo(f"tuning: {len(trials)} trials of {trials[0].steps} steps on validation images")
         jobs = [
             Job(
@@ -209,23 +222,22 @@ def _choose_rates(
             for cell in trials
         ]
         names = {job.key: f"{cell} at {cell.rate:g}" for job, cell in zip(jobs, trials, strict=True)}
-        _try(jobs, names, runs_on)
+        faults |= _try(jobs, names, runs_on)
 
 
-def _try(jobs: Sequence[Job], names: dict[str, str], runs_on: Executor) -> None:
-    failures: list[str] = []
+def _try(jobs: Sequence[Job], names: dict[str, str], runs_on: Executor) -> dict[str, str]:
+    """Run trials; for each selection of which one failed, why."""
+    faults: dict[str, str] = {}
     with Progress(len(jobs)) as progress:
 
         def on_event(event: Event) -> None:
             progress.update(event, names[event.key])
             if event.kind == "died" or event.result.get("state") == "failed":
-                failures.append(f"{names[event.key]}: {event.text or event.result.get('reason')}")
+                why = event.text or event.result.get("reason")
+                faults.setdefault(event.key.split()[0], f"tuning failed: {names[event.key]}: {why}")
 
         runs_on.run(jobs, on_event)
-    if failures:
-        raise PetlirError(
-            f"tuning failed: {failures[0]}" + (f" (and {len(failures) - 1} more)" if failures[1:] else "")
-        )
+    return faults
 
 
 def _open_rates(cell: Cell, planner: Planner, store: Store, again: bool) -> list[float]:
@@ -252,7 +264,7 @@ def _standing(one: Planned, planner: Planner, store: Store) -> dict[str, str]:
     if one.obstacle is not None:
         return {"state": "not-applicable", "why": one.obstacle}
     found = state(one, store)
-    return {"state": found, "why": planner.changed(one, store) if found == "stale" else ""}
+    return {"state": found, "why": planner.changed(one, store) if found == "stale" else one.fault or ""}
 
 
 def _warn(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -17,6 +18,7 @@ from benchmark.adaptation import Adapted
 from benchmark.costs import StepTimer
 from benchmark.degradation import seed_of
 from benchmark.images.patches import PatchSampler
+from benchmark.records import write_bytes
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""
@@ -173,9 +175,9 @@ def _keep(
         "fit": {"step": state.step, "curve": state.curve, "seconds": state.seconds, "losses": state.losses},
         "times": state.timer.seconds,
     }
-    temporary = checkpoint.with_suffix(".part")
-    torch.save(content, temporary)
-    temporary.replace(checkpoint)
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    write_bytes(checkpoint, buffer.getvalue())
 
 
 def _resume(

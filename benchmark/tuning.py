@@ -89,14 +89,19 @@ def selection_key(cell: Cell, weights: str) -> str:
 
 
 def trial(cell: Cell, bench: Bench, store: records.Store, weights: str, device: str) -> dict[str, Any]:
-    """Train once at `cell.rate` with the selection seed, and leave the curve in the store."""
+    """Train once at `cell.rate` with the selection seed, and leave the curve in the store.
+
+    A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
+    """
     experiment.settle(bench)
-    subject = experiment.prepare(replace(cell, seed=SEED), bench, device)
     try:
+        subject = experiment.prepare(replace(cell, seed=SEED), bench, device)
         curve = experiment.fit(subject, bench).curve
         psnr = curve[-1]["validation_psnr"]
     except training.Diverged:
         curve, psnr = [], None
+    except (PetlirError, *experiment.FAULTS) as error:
+        return {"state": "failed", "reason": experiment.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
     key = selection_key(cell, weights)
     records.write_json(_folder(store) / key / f"{cell.rate:g}.json", {"cell": cell.plain(), **row})
@@ -151,3 +156,4 @@ def export(selections: Sequence[Selection], path: Path) -> None:
     theirs = {key: selection.plain() for key, selection in _shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))
     records.write_json(path, {"schema": "petlir-tuning/1", "selections": rows})
+    _shipped.cache_clear()

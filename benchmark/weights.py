@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
+from benchmark.records import write_bytes
 from benchmark.task import Task
 
 SHIPPED = Path(__file__).parent / "backbones" / "weights"
@@ -47,13 +48,19 @@ class Card:
 
 
 def card(name: str, folder: Path = SHIPPED) -> Card:
-    """The card of the weights of backbone `name`."""
+    """The card of the weights of backbone `name`.
+
+    Raises:
+        PetlirError: there is none, or it is no card.
+    """
     path = folder / f"{name}.json"
     if not path.is_file():
         raise PetlirError(f"no weights are shipped for backbone {name!r}; expected {path.name} in {folder}")
-    values = json.loads(path.read_text())
-    values["pretrained_on"] = tuple(values["pretrained_on"])
-    return Card(**values)
+    try:
+        values = json.loads(path.read_text())
+        return Card(**{**values, "pretrained_on": tuple(values["pretrained_on"])})
+    except (ValueError, KeyError, TypeError) as error:
+        raise PetlirError(f"{path} is no card of weights: {error!r}; expected what `petlir pretrain` writes") from error
 
 
 def load(backbone: Backbone, folder: Path = SHIPPED) -> Card:
@@ -64,16 +71,26 @@ def load(backbone: Backbone, folder: Path = SHIPPED) -> Card:
     """
     from safetensors.torch import load as parse
 
-    known = card(backbone.name, folder)
-    path = folder / f"{backbone.name}.safetensors"
+    known, content = verified(backbone.name, folder)
+    backbone.load_official(parse(content))
+    return known
+
+
+def verified(name: str, folder: Path = SHIPPED) -> tuple[Card, bytes]:
+    """The card and the content of a weight file, which is the one that its card describes.
+
+    Raises:
+        PetlirError: it is not.
+    """
+    known = card(name, folder)
+    path = folder / f"{name}.safetensors"
     content = path.read_bytes() if path.is_file() else b""
     found = hashlib.sha256(content).hexdigest()
     if found != known.sha256:
         raise PetlirError(
             f"weight file {path} is damaged or not the shipped one: sha256 {found[:12]}…, expected {known.sha256[:12]}…"
         )
-    backbone.load_official(parse(content))
-    return known
+    return known, content
 
 
 def save(backbone_state: Mapping[str, object], path: Path) -> str:
@@ -81,7 +98,5 @@ def save(backbone_state: Mapping[str, object], path: Path) -> str:
     from safetensors.torch import save as serialise
 
     content = serialise(dict(backbone_state))
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()

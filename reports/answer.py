@@ -29,15 +29,14 @@ def hybrid(tables: Sequence[Table]) -> list[str]:
         for table in tables
         for index, column in enumerate(table.columns)
         if column.hybrid
-        for comparison, won in _against_untrained(table, index)
+        for comparison, won in _against_untrained(table, index, _place(table, tables))
     ]
     lost = [text for text, won in compared if not won]
     if lost:
+        where = "the hybrid tasks" if len(lost) == len(compared) else f"{len(lost)} of {len(compared)} hybrid columns"
         return [
-            "No PETL method beats what needs no training, the degraded image enlarged bicubically and the "
-            f"cascade of the backbone's own heads, on {len(lost)} of {plural(len(compared), 'hybrid column')}: "
-            + "; ".join(lost)
-            + "."
+            f"On {where} no PETL method beats both bicubic enlargement and the untrained cascade of the "
+            f"backbone's own heads: {'; '.join(lost)}."
         ]
     if compared:
         return ["On every hybrid task the best PETL method beats bicubic enlargement and the untrained cascade: "
@@ -45,7 +44,7 @@ def hybrid(tables: Sequence[Table]) -> list[str]:
     return []
 
 
-def _against_untrained(table: Table, index: int) -> list[tuple[str, bool]]:
+def _against_untrained(table: Table, index: int, place: str) -> list[tuple[str, bool]]:
     """The best PETL method of a column beside the untrained ones, in words, and whether it beats them all."""
     petl = [row for row in table.rows if row.kind == "petl" and row.values[index].psnr is not None]
     if not petl:
@@ -55,7 +54,7 @@ def _against_untrained(table: Table, index: int) -> list[tuple[str, bool]]:
     known = [(name, row) for name, row in rivals if row and row.values[index].psnr is not None]
     numbers = [f"{best.label} {decibel(_psnr(best, index))} dB"]
     numbers += [f"{name} {decibel(_psnr(row, index))}" for name, row in known]
-    where = f"{_column(table.columns[index])}{_place(table)}"
+    where = f"{_column(table.columns[index])}{place}"
     return [(f"{where}: {', '.join(numbers)}", all(_psnr(best, index) > _psnr(row, index) for _, row in known))]
 
 
@@ -68,8 +67,9 @@ def _column(column: Column) -> str:
     return f"{column.title} ({column.set}, {column.protocol})"
 
 
-def _place(table: Table) -> str:
-    return f" on {table.group.backbone}, {table.group.regime}"
+def _place(table: Table, tables: Sequence[Table]) -> str:
+    """Which table is meant, where there are several."""
+    return f" in the table {table.group.title}" if len(tables) > 1 else ""
 
 
 def smoke(records: Iterable[Record]) -> list[str]:
@@ -89,7 +89,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 def ranks(tables: Sequence[Table]) -> list[str]:
     """The tied groups of each column; where there are none, the one reason that holds everywhere."""
     told = [
-        f"{joined([row.label for row in _marked(table, index)])} on {_column(column)}{_place(table)}"
+        f"{joined([row.label for row in _marked(table, index)])} on {_column(column)}{_place(table, tables)}"
         for table in tables
         for index, column in enumerate(table.columns)
         if _marked(table, index)

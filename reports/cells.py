@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.frame import Record
+from reports.frame import Record, budget
 from reports.groups import Group, groups
 
 
@@ -49,7 +49,7 @@ def _line(record: Record) -> Listed:
         record["state"],
         record["reason"] or "",
         cell["learning_rate"],
-        f"{cell['steps']} × {cell['batch_size']} × {cell['patch']}²",
+        budget(cell),
         record["converged"],
         record["environment"]["device"],
         str(record["finished"]),

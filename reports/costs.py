@@ -85,8 +85,6 @@ def _median(values: Iterable[float | None]) -> float | None:
 def _backbone(table: Sequence[Record]) -> float | None:
     """Parameters of the backbone as it is, from a cell that adds none."""
     untouched: list[Any] = [
-        record["costs"]["total"]
-        for record in table
-        if record["state"] == "done" and record["costs"]["trainable"] == 0
+        record["costs"]["total"] for record in table if record["state"] == "done" and record["costs"]["trainable"] == 0
     ]
     return median(untouched) if untouched else None

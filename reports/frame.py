@@ -15,7 +15,7 @@ Record = dict[str, Any]
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
-COLUMNS = ("key", *CELL, *CELL_TEXT, "device", "smoke", "converged", *SCORE)
+COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE)
 SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
 
 
@@ -55,7 +55,13 @@ def _cell(record: Record) -> Record:
     return {
         "key": record["key"],
         **{name: cell[name] for name in (*CELL, *CELL_TEXT)},
+        "budget": "" if cell["regime"] == "none" else budget(cell),
         "device": record["environment"]["device"],
         "smoke": record["smoke"],
         "converged": record["converged"],
     }
+
+
+def budget(cell: Record) -> str:
+    """The budget of a cell in words: steps, batch size, side of a crop."""
+    return f"{cell['steps']} steps × {cell['batch_size']} × {cell['patch']}²"

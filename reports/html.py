@@ -30,7 +30,7 @@ def write_report(store: Path, out: Path) -> Path:
         PetlirError: the store holds no record, or `out` cannot be written or holds someone else's images.
     """
     problems: list[str] = []
-    records = load(store, problems.append)
+    records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")))
     if not records:
         raise PetlirError(f"store {store} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
     if (out / "images").exists() and not _ours(out / "index.html"):

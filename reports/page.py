@@ -39,21 +39,25 @@ def render(store: Path, records: Sequence[Record], problems: list[str], images: 
     results, cells, colours = tables(records, tasks), listed(records), classes(records)
     rate_rows = rates(records, store, problems.append)
     domain = min((table.domain for table in results), key=lambda name: name != "photographs")
-    return templates().get_template("page.html.j2").render(
-        answer=answer(results, records, cells),
-        tables=results,
-        domains=sorted({table.domain for table in results}),
-        domain=domain,
-        plots=[(table, pareto.plots(table, colours)) for table in results if table.domain == domain],
-        gallery=gallery(records, store, images, tasks),
-        curves=[(group, curves.curves(group.select(records), colours)) for group in groups(records)],
-        colours=colours,
-        cells=cells,
-        rates=rate_rows,
-        protocols=described_protocols(records),
-        environments=environments(records),
-        problems=[*problems, *mixed(records)],
-        titles={name: task.title for name, task in tasks.items()},
+    return (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            answer=answer(results, records, cells),
+            tables=results,
+            domains=sorted({table.domain for table in results}),
+            domain=domain,
+            plots=[(table, pareto.plots(table, colours)) for table in results if table.domain == domain],
+            gallery=gallery(records, store, images, tasks),
+            curves=[(group, curves.curves(group.select(records), colours)) for group in groups(records)],
+            colours=colours,
+            cells=cells,
+            rates=rate_rows,
+            protocols=described_protocols(records),
+            environments=environments(records),
+            problems=[*problems, *mixed(records)],
+            titles={name: task.title for name, task in tasks.items()},
+        )
     )
 
 

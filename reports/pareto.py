@@ -57,14 +57,14 @@ class Plot:
 
 
 def plots(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """The mean over the tasks of each kind of transfer, then every column by itself."""
+    """The mean over the tasks of each kind of transfer, and every column by itself; the fullest first."""
     scored = [index for index, column in enumerate(table.columns) if column.set]
     kinds = sorted({table.columns[index].transfer for index in scored})
     choices = [(f"Mean over {kind} tasks", [i for i in scored if table.columns[i].transfer == kind]) for kind in kinds]
     choices = [(f"{title} ({len(chosen)})", chosen) for title, chosen in choices if len(chosen) > 1]
     choices += [(f"{_name(table.columns[index])}", [index]) for index in scored]
-    made = [_plot(title, table, chosen, colours) for title, chosen in choices]
-    return [plot for plot in made if plot]
+    made = [plot for title, chosen in choices if (plot := _plot(title, table, chosen, colours))]
+    return sorted(made, key=lambda plot: -len(plot.points))
 
 
 def _name(column: Column) -> str:
@@ -101,9 +101,7 @@ def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str,
     )
 
 
-def _points(
-    drawn: Sequence[tuple[Row, float]], x: Axis, y: Axis, colours: Mapping[str, str]
-) -> list[Point]:
+def _points(drawn: Sequence[tuple[Row, float]], x: Axis, y: Axis, colours: Mapping[str, str]) -> list[Point]:
     """The methods from high to low; a label that would lie on another goes below it."""
     placed: list[Point] = []
     for row, gain in sorted(drawn, key=lambda pair: -pair[1]):
@@ -113,9 +111,7 @@ def _points(
         text_y = max([height + 4, *(other + LINE for other in near)])
         anchor, text_x = ("start", at + 10) if at < RIGHT - 150 else ("end", at - 10)
         colour = colours.get(row.label, "")
-        placed.append(
-            Point(row.label, row.kind, colour, row.costs.trainable, gain, at, height, text_x, text_y, anchor)
-        )
+        placed.append(Point(row.label, row.kind, colour, row.costs.trainable, gain, at, height, text_x, text_y, anchor))
     return placed
 
 

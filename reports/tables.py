@@ -11,7 +11,7 @@ from reports.costs import Costs, costs_of
 from reports.frame import Record, score_frame
 from reports.groups import ANY, Group, groups
 from reports.results import CASCADE, FULL, INPUT, Column, Row, Table
-from reports.values import budget, fill
+from reports.values import fill
 
 
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
@@ -31,10 +31,7 @@ def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Ta
     """The columns that have a result, then one for each task that has none."""
     trained = frame[frame.regime != ANY]
     scored = pd.concat([trained, frame[~frame.task.isin(trained.task)]])
-    keys = ["task", "set", "domain", "protocol", "steps", "batch_size", "patch"]
-    untrained = ~scored.task.isin(trained.task)
-    scored.loc[untrained, ["steps", "batch_size", "patch"]] = 0
-    found = [_column(rows, tasks) for _, rows in scored.groupby(keys, sort=True)]
+    found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
     empty = {record["cell"]["task"] for record in members} - set(frame.task)
     found += [Column(task, _title(task, tasks), "", "", "", "") for task in empty]
     return sorted(found, key=lambda column: (column.hybrid, column.task, column.set, column.protocol))
@@ -49,7 +46,7 @@ def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
         first.set,
         first.domain,
         first.protocol,
-        budget(first) if first.steps else "",
+        first.budget,
         first.transfer,
         first.simulated,
         first.data_label,
@@ -64,9 +61,7 @@ def _title(task: str, tasks: dict[str, Task]) -> str:
     return tasks[task].title if task in tasks else task
 
 
-def _table(
-    group: Group, domain: str, columns: list[Column], members: Sequence[Record], frame: pd.DataFrame
-) -> Table:
+def _table(group: Group, domain: str, columns: list[Column], members: Sequence[Record], frame: pd.DataFrame) -> Table:
     by_label: dict[str, list[Record]] = {}
     for record in members:
         by_label.setdefault(record["cell"]["label"], []).append(record)
@@ -91,5 +86,3 @@ def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]
     """Untrained baselines, then methods by size, then full fine-tuning: an order that ranks nothing."""
     place = ("untrained", "petl", "full").index(kind)
     return place, costs.trainable if costs and place == 1 else 0.0, label
-
-

@@ -100,8 +100,6 @@ def best_group(scores: Mapping[str, Scores]) -> list[str]:
     best = max(names, key=lambda name: float(scores[name].mean()))
     seeds = scores[best].shape[1]
     apart = {
-        frozenset(names)
-        for names, pair, p in zip(pairs, tested, adjusted, strict=True)
-        if separable(pair, p, seeds)
+        frozenset(names) for names, pair, p in zip(pairs, tested, adjusted, strict=True) if separable(pair, p, seeds)
     }
     return [best, *(name for name in names if name != best and frozenset((best, name)) not in apart)]

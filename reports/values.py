@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ def fill(
 ) -> tuple[Column, dict[str, Value]]:
     """A column's values, and the column with what they say about ranks."""
     rows = _under(column, frame)
-    scored = {label: part for label, part in rows.groupby("label")}
+    scored = {str(label): part for label, part in rows.groupby("label")}
     images = {label: part.groupby("image").psnr.mean() for label, part in scored.items()}
     images[INPUT] = rows.groupby("image").input_psnr.mean()
     values = {label: _missing(column.task, by_label[label]) for label in by_label if label not in scored}
@@ -37,16 +37,10 @@ def fill(
     return replace(column, provisional=seeds < ties.FIRM_SEEDS), values
 
 
-def budget(cell: pd.Series) -> str:
-    """The budget of a cell in words."""
-    return f"{cell.steps} steps × {cell.batch_size} × {cell.patch}²"
-
-
 def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
     """The scores that stand in a column: its budget, and whatever was not trained."""
-    rows = frame[(frame.task == column.task) & (frame.set == column.set) & (frame.protocol == column.protocol)]
-    same = [cell.regime == ANY or budget(cell) == column.budget for cell in rows.itertuples()]
-    return rows[np.array(same, dtype=bool)]
+    here = (frame.task == column.task) & (frame.set == column.set) & (frame.protocol == column.protocol)
+    return frame[here & ((frame.regime == ANY) | (frame.budget == column.budget))]
 
 
 def _missing(task: str, cells: Iterable[Record]) -> Value:
@@ -70,7 +64,7 @@ def _value(part: pd.DataFrame, psnr: pd.Series, images: dict[str, pd.Series]) ->
         _gap(psnr, images[INPUT]),
         tuple(_mean(rows.psnr) for _, rows in part.groupby("seed")),
         int(np.isinf(psnr).sum()),
-        None if trained.empty else bool((trained.converged == True).all()),  # noqa: E712 - may be None
+        None if trained.empty else bool(trained.converged.eq(True).all()),
     )
 
 
@@ -102,7 +96,7 @@ def _ranked(column: Column, scored: dict[str, pd.DataFrame]) -> tuple[dict[str, 
         return {}, "smoke"
     if column.seeds < ties.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {ties.FEWEST_SEEDS}"
-    finite = {label: part[np.isfinite(part.psnr)] for label, part in scored.items() if (part.converged == True).all()}  # noqa: E712
+    finite = {label: part[np.isfinite(part.psnr)] for label, part in scored.items() if part.converged.eq(True).all()}
     tabled = {label: part.pivot_table(index="unit", columns="seed", values="psnr") for label, part in finite.items()}
     tabled = {label: part.dropna() for label, part in tabled.items() if part.shape[1] == column.seeds}
     if len(tabled) < 2:

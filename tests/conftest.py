@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import runner
+from tests.engine import Inline, Lab, Silent, fill
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -14,3 +17,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no ../shared beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the few small images of the tests' plugin tasks."""
+    return fill(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def lab(small_images: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    """The engine in this process, on small images, without MLflow."""
+    executor = Inline()
+    monkeypatch.setattr(runner, "_executor", lambda name, specs: executor)
+    monkeypatch.setattr(runner, "Mirror", Silent)
+    return Lab(small_images, executor)

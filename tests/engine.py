@@ -1,0 +1,111 @@
+"""The engine on a few small images, in this process, so that a cell takes a second or two."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from benchmark import runner
+from benchmark.bench import Bench
+from benchmark.errors import PetlirError
+from benchmark.executors import Event, Job
+from benchmark.planning import Request
+from benchmark.records import Store
+from benchmark.runner import Outcome
+from benchmark.work import work
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
+SETS = {"Set14": 3, "BSD100": 2, "Set5": 2}
+"""The image sets of the plugin's tasks, for training, validation and test, and how many images each gets."""
+
+
+def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A smooth seeded image, H×W×3."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    return np.asarray(PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC))
+
+
+def save(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    """Write an image file, and the folders that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(image).save(path)
+
+
+def fill(root: Path) -> Path:
+    """Write the image sets of the plugin's tasks below `root`."""
+    for place, (name, count) in enumerate(SETS.items()):
+        for number in range(count):
+            save(root / name / "HR" / f"{number}.png", draw([place, number], 104, 112))
+    return root
+
+
+class Inline:
+    """An executor that works in this process; payloads are JSON all the same."""
+
+    def __init__(self) -> None:
+        self.worked: list[str] = []
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+        """Run jobs one after the other."""
+        for job in jobs:
+            self.worked.append(job.key)
+            on_event(Event("started", job.key, "cpu"))
+            try:
+                result = work(json.loads(json.dumps(job.payload)), "cpu", lambda share, text: None)
+            except PetlirError as error:
+                result = {"state": "failed", "reason": str(error)}
+            on_event(Event("finished", job.key, "cpu", 1.0, result=result))
+
+
+class Silent:
+    """A mirror that keeps nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def put(self, record: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Small images, and runs over them; two steps at the paper's rate if nothing else is said."""
+
+    data: Path
+    executor: Inline
+
+    def request(self, **chosen: Any) -> Request:
+        """What `petlir run` would ask for."""
+        given = {"methods": "lora", "tasks": "tiny", "steps": 2, "regime": "paper"} | chosen
+        return runner.request("demo", [PLUGIN], self.data, True, "float32", **given)
+
+    def run(self, store: Path, **chosen: Any) -> Outcome:
+        """A run in this process."""
+        return runner.run(self.request(**chosen), store, device="cpu", workers=1)
+
+    def bench(self, **changes: Any) -> Bench:
+        """The plugins and images that a worker would have."""
+        return replace(self.request().bench, **changes)
+
+
+def results(store: Path) -> dict[str, dict[str, Any]]:
+    """What must be the same for the same cells: everything that was computed and not measured by a clock."""
+    kept = ("state", "reason", "cell", "ingredients", "scores", "curve", "converged", "digests", "key")
+    return {f"{r['cell']['label']} {r['cell']['task']}": {k: r[k] for k in kept} for r in Store(store).records()}
+
+
+def petlir(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | options.pop("env", {})
+    command = [sys.executable, "-m", "benchmark", *map(str, arguments)]
+    return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, **options)

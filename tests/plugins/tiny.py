@@ -1,0 +1,72 @@
+"""A plugin file for the engine's tests: a task on a few small images, and methods that go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.degradations.resize import Bicubic
+from benchmark.method import Method
+from benchmark.task import Data, Task
+
+IMAGES = Data("Set14", "BSD100", ("Set5",))
+
+TINY = Task("tiny", "Noise on small images", GaussianNoise(30), ("rgb",), {"demo": IMAGES})
+TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": IMAGES}, scale=2)
+LEAKY = Task("leaky", "Trained on a test image", GaussianNoise(30), ("rgb",), {"demo": Data("Set5", "BSD100", ("Set5",))})
+
+
+class NotANumber(nn.Module):
+    """Leaves features alone in evaluation, and ruins them in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out."""
+        return features * self.weight * (float("nan") if self.training else 1)
+
+
+@dataclass(frozen=True)
+class Diverging(Method):
+    """Its loss is never a number."""
+
+    name = "diverging"
+    idea = "Nothing comes of it."
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put the ruin behind the first mlp."""
+        next(iter(backbone.blocks())).mlp.after(NotANumber())
+
+
+@dataclass(frozen=True)
+class Broken(Method):
+    """Its code has a bug."""
+
+    name = "broken"
+    idea = "It raises."
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Raise, in two lines."""
+        raise ValueError("no such width\nsecond line")
+
+
+@dataclass(frozen=True)
+class Elsewhere(Method):
+    """It fits no backbone."""
+
+    name = "elsewhere"
+    idea = "It needs what no backbone has."
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Never called."""
+        raise AssertionError
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """Never."""
+        return f"{backbone.name} has no tokens"

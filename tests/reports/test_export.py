@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+import pytest
+
+from benchmark.errors import PetlirError
+from reports.export import table
+from tests.reports.stores import MALICIOUS
+
+
+def test_csv_has_every_method_column_and_state(store):
+    frame = pd.read_csv(io.StringIO(table(store, "csv")), keep_default_na=False)
+    assert len(frame) == 8 * 3 * 2
+    assert set(frame.state) == {"done", "failed", "out-of-memory", "not-applicable", "missing"}
+    lora = frame[(frame.method == "lora") & (frame.task == "denoise_30") & (frame.domain == "photographs")]
+    full = frame[(frame.method == "full-ft") & (frame.task == "sr_x4") & (frame.domain == "photographs")]
+    assert float(lora.delta_frozen.item()) == pytest.approx(1.0, abs=0.05)
+    assert float(full.trainable.item()) == 850_000
+    assert float(full.trainable_share.item()) == 1.0
+
+
+def test_markdown_rows_have_equally_many_cells(store):
+    text = table(store, "markdown")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
+    assert "<script>" not in text.replace("\\<", "")
+    assert "n/a" in text
+    assert "OOM" in text
+
+
+def test_markdown_bolds_only_what_may_be_ranked(store, ranked):
+    assert "**" not in table(store, "markdown")
+    bold = [line for line in table(ranked, "markdown").splitlines() if "**" in line]
+    assert {line.split("|")[1].strip() for line in bold} == {"adapter", "twin"}
+
+
+def test_latex_is_whole_and_escaped(store):
+    text = table(store, "latex")
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+    assert all(letter not in text.replace(r"\textless{}", "") for letter in ("<", "σ", "×", "−", "∞"))
+    assert MALICIOUS not in text
+
+
+def test_another_format_is_answered_with_the_nearest(store):
+    with pytest.raises(PetlirError, match="did you mean 'markdown'"):
+        table(store, "markdwn")

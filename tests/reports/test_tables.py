@@ -1,0 +1,142 @@
+"""Against pandas on the raw JSON."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from reports.frame import COLUMNS, load, score_frame
+from reports.groups import groups
+from reports.results import INPUT
+from reports.tables import tables
+from reports.titles import built_in_tasks
+from tests.reports.stores import ranked_records, record, smoke_records, unfinished, write_store
+
+
+def raw(store, label, task):
+    """PSNR by image of all done cells of one method, straight from the files."""
+    rows = []
+    for path in store.glob("cells/*/*/*-s?-*/record.json"):
+        if path.parent.name.startswith("torn"):
+            continue
+        read = json.loads(path.read_text())
+        if (read["cell"]["label"], read["cell"]["task"]) == (label, task):
+            rows += [s for s in read["scores"] if s["domain"] == "photographs"]
+    return pd.DataFrame(rows)
+
+
+def photographs(records):
+    return next(table for table in tables(records, built_in_tasks()) if table.domain == "photographs")
+
+
+def value(table, label, task):
+    index = [column.task for column in table.columns].index(task)
+    return table.row(label).values[index]
+
+
+def test_differences_are_those_of_the_raw_numbers(ranked):
+    table = photographs(load(ranked))
+    for task in ("sr_x4", "hybrid_lr4_noise30"):
+        mine, full, frozen = (raw(ranked, label, task) for label in ("lora", "full-ft", "frozen"))
+        found = value(table, "lora", task)
+        assert found.psnr == pytest.approx(mine.psnr.mean())
+        assert found.ssim == pytest.approx(mine.ssim.mean())
+        assert found.full == pytest.approx(mine.psnr.mean() - full.psnr.mean())
+        assert found.frozen == pytest.approx(mine.psnr.mean() - frozen.psnr.mean())
+        assert found.input == pytest.approx(mine.psnr.mean() - mine.input_psnr.mean())
+        assert value(table, INPUT, task).psnr == pytest.approx(mine.input_psnr.mean())
+        assert len(found.seeds) == 3
+
+
+def test_an_identical_image_is_counted_and_left_out_on_both_sides(store):
+    table = photographs(load(store))
+    found = value(table, "lora", "sr_x4")
+    mine, full = raw(store, "lora", "sr_x4").iloc[1:], raw(store, "full-ft", "sr_x4").iloc[1:]
+    assert found.infinite == 1
+    assert found.psnr == pytest.approx(mine.psnr.astype(float).mean())
+    assert found.full == pytest.approx((mine.psnr.astype(float) - full.psnr).mean())
+
+
+def test_states_are_told_apart(store):
+    table = photographs(load(store))
+    states = {label: value(table, label, "denoise_30").state for label in ("ssf", "full-ft", "cascade", "adapter")}
+    assert states == {
+        "ssf": "failed", "full-ft": "out-of-memory", "cascade": "not-applicable", "adapter": "missing",
+    }  # fmt: skip
+    assert value(table, "ssf", "sr_x4").converged is False
+
+
+def test_smoke_and_few_seeds_mark_nothing():
+    two = [one for one in ranked_records() if one["cell"]["seed"] < 2]
+    for records in (smoke_records(), two):
+        table = photographs(records)
+        assert not any(found.mark for row in table.rows for found in row.values)
+        assert all(column.unranked for column in table.columns)
+
+
+def test_three_seeds_mark_the_tied_group_of_converged_petl_methods():
+    table = photographs(ranked_records())
+    for column in range(len(table.columns)):
+        marked = {row.label for row in table.rows if row.values[column].mark}
+        assert marked == {"adapter", "twin"}
+    assert all(column.provisional for column in table.columns)
+
+
+def test_what_has_not_converged_is_not_ranked():
+    records = ranked_records()
+    for one in records:
+        if one["cell"]["label"] in ("adapter", "twin"):
+            one["converged"] = False
+    marked = {row.label for row in photographs(records).rows for found in row.values if found.mark}
+    assert marked == {"lora"}
+
+
+def test_regimes_devices_protocols_and_budgets_never_share_a_column():
+    tuned, paper = record("lora", "sr_x4"), record("lora", "sr_x4", regime="paper")
+    longer, other = record("lora", "sr_x4", steps=400), record("lora", "sr_x4", backbone="nafnet-nano")
+    gpu = record("lora", "sr_x4", patch=64)
+    gpu["environment"]["device"] = "NVIDIA H200"
+    twice = record("adapter", "sr_x4")
+    twice["scores"] += [{**copy.deepcopy(score), "protocol": "rgb"} for score in twice["scores"]]
+    records = [tuned, paper, longer, other, gpu, twice, record("frozen", "sr_x4")]
+    assert len(groups(records)) == 4
+    found = [table for table in tables(records, {}) if table.domain == "photographs"]
+    assert len(found) == 4
+    columns = next(table for table in found if table.group.regime == "tuned" and len(table.columns) > 1).columns
+    assert sorted((c.protocol, c.budget) for c in columns) == [
+        ("rgb", "40 steps × 4 × 48²"), ("y-crop4", "40 steps × 4 × 48²"), ("y-crop4", "400 steps × 4 × 48²"),
+    ]  # fmt: skip
+
+
+def test_untrained_cells_stand_in_every_regime():
+    records = [record("lora", "sr_x4"), record("lora", "sr_x4", regime="paper"), record("frozen", "sr_x4")]
+    found = [table for table in tables(records, {}) if table.domain == "photographs"]
+    assert [table.group.regime for table in found] == ["paper", "tuned"]
+    assert all(value(table, "frozen", "sr_x4").psnr for table in found)
+
+
+def test_a_task_without_any_result_still_has_its_column():
+    lost = unfinished(record("lora", "denoise_30"), "failed", "the loss is not a number")
+    table = photographs([lost, record("frozen", "sr_x4")])
+    assert value(table, "lora", "denoise_30").reason == "the loss is not a number"
+
+
+def test_the_newest_record_of_a_cell_counts(tmp_path):
+    old, new = record("lora", "sr_x4"), record("lora", "sr_x4")
+    old["key"], old["finished"] = "0" * 64, "2026-11-20T09:00:00Z"
+    assert [one["key"] for one in load(write_store(tmp_path, [old, new], images=False))] == [new["key"]]
+
+
+def test_the_frame_has_a_row_for_every_score(store):
+    warned: list[str] = []
+    records = load(store, warned.append)
+    frame = score_frame(records)
+    assert list(frame.columns) == list(COLUMNS)
+    assert len(frame) == sum(len(one["scores"]) for one in records)
+    assert len(warned) == 1
+    assert "torn" in warned[0]
+    assert frame.psnr.eq(math.inf).sum() == 1

@@ -1,0 +1,83 @@
+"""A cell's key changes with every ingredient, and with nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from benchmark import cell as cells
+from benchmark.cell import Cell
+
+CELL = Cell(
+    backbone="ipt-nano", method="lora", options={"rank": 4, "alpha": 1.0}, label="lora", task="sr_x4", track="demo",
+    seed=0, regime="tuned", rate=1e-3, steps=60, batch_size=4, patch=48,
+)  # fmt: skip
+BESIDE: dict[str, Any] = {"weights": "w", "data": "d", "plugin": "p", "heads": ("sr_x4",), "protocols": ("y-crop4",)}
+
+
+def key(cell: Cell, **changes: Any) -> str:
+    return cells.key(cells.ingredients(cell, **{**BESIDE, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"backbone": "ipt"}, "backbone"),
+        ({"method": "adapter"}, "method"),
+        ({"options": {"rank": 8, "alpha": 1.0}}, "options"),
+        ({"task": "sr_x2"}, "task"),
+        ({"track": "open"}, "track"),
+        ({"seed": 1}, "seed"),
+        ({"regime": "paper"}, "rate"),
+        ({"rate": 3e-3}, "rate"),
+        ({"steps": 61}, "budget"),
+        ({"batch_size": 8}, "budget"),
+        ({"patch": 64}, "budget"),
+    ],
+)
+def test_the_key_changes_with_every_field_that_decides(changes, part):
+    before, after = (cells.ingredients(cell, **BESIDE) for cell in (CELL, replace(CELL, **changes)))
+    assert {name for name in before if before[name] != after[name]} == {part}
+    assert cells.key(before) != cells.key(after)
+
+
+@pytest.mark.parametrize("part", sorted(BESIDE))
+def test_the_key_changes_with_what_stands_beside_the_cell(part):
+    changed = ("other",) if isinstance(BESIDE[part], tuple) else "other"
+    assert key(CELL, **{part: changed}) != key(CELL)
+
+
+@pytest.mark.parametrize(("name", "value"), [("ENGINE", "2"), ("WINDOW", "whole")])
+def test_the_key_changes_with_the_engine(monkeypatch, name, value):
+    before = key(CELL)
+    monkeypatch.setattr(cells, name, value)
+    assert key(CELL) != before
+
+
+def test_the_key_does_not_change_with_label_or_order():
+    turned = replace(CELL, label="LoRA", options=dict(reversed(list(CELL.options.items()))))
+    assert key(turned) == key(CELL)
+
+
+def test_a_key_is_the_sha256_of_canonical_json():
+    canonical = b'{"a": [2], "b": 1}'
+    assert cells.digest({"b": 1, "a": [2]}) == hashlib.sha256(canonical).hexdigest()
+
+
+def test_a_cell_travels_as_json():
+    assert Cell(**json.loads(json.dumps(CELL.plain()))) == CELL
+
+
+def test_a_rate_is_chosen_for_all_seeds_at_once():
+    assert len({replace(CELL, seed=seed, rate=rate).selection for seed in (0, 1) for rate in (None, 1e-3)}) == 1
+    others = [{"task": "sr_x2"}, {"steps": 5}, {"options": {"rank": 5, "alpha": 1.0}}, {"track": "open"}]
+    assert len({CELL.selection, *(replace(CELL, **other).selection for other in others)}) == 5
+
+
+def test_its_name_says_what_it_is():
+    assert str(CELL) == "ipt-nano · lora · sr_x4 · seed 0"
+    assert CELL.at(0.5).rate == 0.5

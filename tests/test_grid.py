@@ -1,0 +1,159 @@
+"""The grid's syntax: what is written is what is run, and what is wrong is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import grid
+from benchmark.backbone import Backbone
+from benchmark.errors import PetlirError
+from benchmark.method import Method
+from benchmark.plugins import find
+
+
+@dataclass(frozen=True)
+class Knobs(Method):
+    name = "knobs"
+    idea = "One option of each kind."
+    size = "rank"
+
+    rank: int = 4
+    alpha: float = 1.0
+    gated: bool = True
+    where: str = "mlp"
+    depth: int | None = None
+
+    def adapt(self, backbone: Backbone) -> None:
+        raise AssertionError
+
+
+@dataclass(frozen=True)
+class Fixed(Method):
+    name = "fixed"
+    idea = "No options."
+
+    def adapt(self, backbone: Backbone) -> None:
+        raise AssertionError
+
+
+VALID: dict[str, type[Method]] = {"knobs": Knobs, "fixed": Fixed}
+KNOBS = st.builds(
+    Knobs,
+    rank=st.integers(1, 10**6),
+    alpha=st.floats(allow_nan=False, allow_infinity=False),
+    gated=st.booleans(),
+    where=st.text("abcxyz_-", min_size=1),
+    depth=st.none() | st.integers(0, 99),
+)
+
+
+@given(st.lists(KNOBS | st.just(Fixed()), min_size=1, max_size=4))
+def test_labels_are_read_back_as_the_same_methods(chosen):
+    assert grid.methods(", ".join(method.label for method in chosen), VALID) == list(dict.fromkeys(chosen))
+
+
+@given(KNOBS)
+def test_options_of_a_record_give_the_method_back(method):
+    assert grid.restored(Knobs, method.options()) == method
+
+
+def test_listed_values_are_combined():
+    found = grid.methods("knobs[rank=4,8; alpha=1,2],fixed", VALID)
+    assert found == [Knobs(4, 1), Knobs(4, 2), Knobs(8, 1), Knobs(8, 2), Fixed()]
+    assert [method.label for method in found] == [
+        "knobs", "knobs[alpha=2]", "knobs[rank=8]", "knobs[rank=8; alpha=2]", "fixed",
+    ]  # fmt: skip
+
+
+def test_star_and_repetition():
+    assert grid.methods("fixed,*,fixed", VALID) == [Fixed(), Knobs()]
+    assert grid.choose("task", "b,*,b", {"a": 1, "b": 2}) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("knob", "unknown method 'knob'; did you mean 'knobs'?"),
+        ("zzz", "unknown method 'zzz'; valid: fixed, knobs"),
+        ("knobs[rnak=4]", "unknown option of knobs 'rnak'; did you mean 'rank'?"),
+        ("fixed[rank=4]", "unknown option of fixed 'rank'; valid: none"),
+        ("knobs[rank=four]", "knobs[rank]='four' is of the wrong type; expected int"),
+        ("knobs[rank=4.5]", "knobs[rank]='4.5' is of the wrong type; expected int"),
+        ("knobs[alpha=much]", "knobs[alpha]='much' is of the wrong type; expected float"),
+        ("knobs[alpha=nan]", "knobs[alpha]='nan' is of the wrong type; expected float"),
+        ("knobs[alpha=inf]", "knobs[alpha]='inf' is of the wrong type; expected float"),
+        ("knobs[gated=1]", "knobs[gated]='1' is of the wrong type; expected bool"),
+        ("knobs[depth=x]", "knobs[depth]='x' is of the wrong type; expected int or none"),
+        ("knobs[rank]", "option 'rank' of knobs is not of the form name=value"),
+        ("knobs[rank=]", "option 'rank=' of knobs is not of the form name=value"),
+        ("knobs[rank=0]", "knobs: rank is 0, expected a whole number from 1 on"),
+        ("knobs[rank=4", "method 'knobs[rank=4' is not of the form"),
+        ("knobs@1.2.3k", "method 'knobs@1.2.3k' is not of the form"),
+        ("knobs@big", "method 'knobs@big' is not of the form"),
+        (" , ", "no method was named; valid: fixed, knobs"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(text, line):
+    with pytest.raises(PetlirError) as caught:
+        grid.methods(text, VALID)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "-1", "0,-2"])
+def test_seeds_that_are_none(text):
+    with pytest.raises(PetlirError, match=r"^--seeds .*expected"):
+        grid.seeds(text)
+
+
+def test_seeds_in_the_order_given():
+    assert grid.seeds("2, 0,1,2") == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [("250k", 250_000), ("1.5M", 1_500_000), ("300", 300), ("0.6%", 6_000), (".5%", 5_000)]
+)
+def test_a_size_in_parameters(size, wanted):
+    assert grid.target(size, 1_000_000) == wanted
+
+
+@given(st.integers(1, 500), st.integers(0, 50), st.integers(0, 5_000))
+def test_the_size_option_comes_nearest(slope, offset, wanted):
+    def count(method: Method) -> int:
+        return slope * method.options()["rank"] + offset
+
+    found = count(grid.solve(Knobs(alpha=3), wanted, count))
+    best = min((slope * rank + offset for rank in range(1, wanted // slope + 3)), key=lambda size: abs(size - wanted))
+    assert abs(found - wanted) == abs(best - wanted)
+
+
+def test_the_size_reaches_every_method_of_a_star():
+    asked: list[tuple[str, str]] = []
+
+    def resize(method: Method, size: str) -> Method:
+        asked.append((method.name, size))
+        return method
+
+    grid.methods("*@20k,fixed", VALID, resize)
+    assert asked == [("knobs", "20k"), ("fixed", "20k")]
+
+
+def test_a_method_without_a_size_stays_as_it_is():
+    assert grid.solve(Fixed(), 100, lambda method: 0) == Fixed()
+
+
+@pytest.mark.parametrize("options", [{"rank": 4, "width": 2}, {"other": 1}])
+def test_options_of_another_version_are_refused(options):
+    with pytest.raises(PetlirError, match="options of knobs do not fit this version: "):
+        grid.restored(Knobs, options)
+
+
+@pytest.mark.parametrize("name", sorted(find().methods))
+def test_every_method_keeps_its_options_through_a_label(name):
+    valid = find().methods
+    assert grid.methods(name, valid) == [valid[name]()]
+    assert grid.methods(valid[name]().label, valid) == [valid[name]()]

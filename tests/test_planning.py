@@ -1,0 +1,117 @@
+"""A plan says what is done, what is missing, and what made a record stale."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmark import planning, runner
+from benchmark import weights as pretrained
+from benchmark.errors import PetlirError
+from benchmark.planning import PAPER_RATE, Planner
+from benchmark.track import TRACKS
+from tests.engine import PLUGIN, Lab, draw, fill, save
+
+
+def whys(lab: Lab, store: Path, **chosen: object) -> list[tuple[str, str]]:
+    return [(row["state"], row["why"]) for row in runner.survey(lab.request(**chosen), store)]
+
+
+def test_a_request_fills_in_the_named_grid(lab):
+    asked = lab.request(methods="frozen", seeds="3")
+    assert (asked.backbones, asked.methods, asked.tasks, asked.track, asked.seeds) == (
+        "ipt-nano", "frozen", "tiny", "demo", "3",
+    )  # fmt: skip
+
+
+def test_cells_are_backbones_by_tasks_by_methods_by_seeds(lab):
+    cells = Planner(lab.request(methods="frozen,lora[rank=2,4]", tasks="tiny,tiny_x2", seeds="0,1")).cells
+    assert [(cell.task, cell.label, cell.seed) for cell in cells] == [
+        (task, label, seed)
+        for task in ("tiny", "tiny_x2")
+        for label, seeds in (("frozen", [0]), ("lora[rank=2]", [0, 1]), ("lora", [0, 1]))
+        for seed in seeds
+    ]
+
+
+def test_a_cell_takes_the_tracks_budget_and_the_windows_patch(lab):
+    (cell,) = Planner(lab.request(steps=None, regime=None)).cells
+    demo = TRACKS["demo"]
+    assert (cell.steps, cell.batch_size, cell.patch, cell.regime, cell.rate) == (
+        demo.steps, demo.batch_size, 48, "tuned", None,
+    )  # fmt: skip
+    (frozen,) = Planner(lab.request(methods="frozen")).cells
+    assert (frozen.steps, frozen.regime, frozen.rate) == (0, "none", None)
+
+
+def test_the_papers_regime_fixes_the_rate(lab):
+    (cell,) = Planner(lab.request(regime="paper")).cells
+    assert cell.rate == PAPER_RATE == 1e-4
+
+
+def test_equal_sizes_are_solved_for(lab):
+    asked = lab.request(methods="lora@20k,adapter@20k,frozen@20k,elsewhere@20k")
+    planner = Planner(asked)
+    counted = {cell.method: planner.count("ipt-nano", planner.method(cell)) for cell in planner.cells[:2]}
+    assert [cell.method for cell in planner.cells] == ["lora", "adapter", "frozen", "elsewhere"]
+    assert all(abs(count - 20_000) < 3_000 for count in counted.values()), counted
+
+
+@pytest.mark.parametrize("chosen", [{"tasks": "tiny,pairs"}, {"tasks": "tiny", "track": "paper"}])
+def test_a_request_is_refused_where_a_name_has_no_data(lab, chosen):
+    with pytest.raises(PetlirError, match=r"PETLIR_DATA|track|not a folder|pairs"):
+        planner = Planner(lab.request(**chosen))
+        [planner.plan(cell) for cell in planner.cells]
+
+
+def test_every_task_of_a_star_is_on_the_track(lab):
+    named = {cell.task for cell in Planner(lab.request(methods="frozen", tasks="*", track="paper")).cells}
+    tasks = lab.bench().plugins.tasks
+    assert named == {name for name, task in tasks.items() if "paper" in task.data}
+
+
+def test_a_new_store_misses_everything(lab, tmp_path):
+    assert whys(lab, tmp_path / "none", methods="frozen,elsewhere") == [
+        ("missing", ""),
+        ("not-applicable", "ipt-nano has no tokens"),
+    ]
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_not_tuned_is_named(lab, tmp_path):
+    assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "6 trials first")]
+
+
+def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
+    plugin, data, store = tmp_path / "mine.py", fill(tmp_path / "data"), tmp_path / "store"
+    shutil.copy(PLUGIN, plugin)
+    asked = runner.request("demo", [plugin], data, True, "float32", methods="frozen", tasks="tiny")
+
+    def why() -> list[str]:
+        return [f"{row['state']} {row['why']}".strip() for row in runner.survey(asked, store)]
+
+    runner.run(asked, store, device="cpu", workers=1)
+    assert why() == ["done"]
+    plugin.write_text(plugin.read_text() + "\n# a comment\n")
+    assert why() == ["stale changed since: plugin"]
+    save(data / "Set5" / "HR" / "0.png", draw([9]))
+    assert why() == ["stale changed since: data, plugin"]
+    shutil.copy(PLUGIN, plugin)
+    other = replace(pretrained.card("ipt-nano"), sha256="0" * 64)
+    monkeypatch.setattr(planning.weights, "verified", lambda name: (other, b""))
+    assert why() == ["stale changed since: weights, data"]
+
+
+def test_another_budget_makes_a_cell_stale(lab, tmp_path):
+    lab.run(tmp_path)
+    assert whys(lab, tmp_path) == [("done", "")]
+    assert whys(lab, tmp_path, steps=3) == [("stale", "changed since: budget")]
+    assert whys(lab, tmp_path, seeds="0,1") == [("done", ""), ("missing", "")]
+
+
+def test_a_failed_cell_is_not_done(lab, tmp_path):
+    lab.run(tmp_path, methods="broken")
+    assert whys(lab, tmp_path, methods="broken") == [("failed", "")]
