@@ -70,7 +70,11 @@ def prepare(cell: Cell, bench: Bench, device: str) -> Subject:
 
 
 def fit(
-    subject: Subject, bench: Bench, checkpoint: Path | None = None, report: Report = lambda share, text: None
+    subject: Subject,
+    bench: Bench,
+    checkpoint: Path | None = None,
+    report: Report = lambda share, text: None,
+    looks: tuple[float, ...] = training.CHECKS,
 ) -> training.Fit:
     """Train the subject on its task, in place; raises `training.Diverged` where the loss is no number."""
     cell, task = subject.cell, subject.task
@@ -78,7 +82,7 @@ def fit(
     seed = seed_of("order", cell.task, cell.seed)
     device = next(subject.network.parameters()).device
     precision = bench.precision if device.type == "cuda" else "float32"
-    budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds)
+    budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, looks)
     shown = bench.validation(cell.task, cell.track)
     rule = protocol(task.protocols[0])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.errors import unknown
 
@@ -32,41 +32,34 @@ class Track:
     smoke: bool
 
 
-TRACKS = {
-    track.name: track
-    for track in (
-        Track(
-            "demo",
-            "first run, CI, the whole thing in CPU minutes",
-            "nothing but the install",
-            60,
-            4,
-            48,
-            "tuned",
-            True,
-        ),
-        Track(
-            "open",
-            "public test sets, one small GPU or a patient CPU",
-            "images under PETLIR_DATA",
-            200,
-            4,
-            48,
-            "tuned",
-            True,
-        ),
-        Track(
-            "paper",
-            "the papers' own set-up",
-            "images and official checkpoints",
-            26_500,
-            64,
-            48,
-            "paper",
-            False,
-        ),
-    )
-}
+DEMO = Track(
+    name="demo",
+    title="first run, CI, the whole thing in CPU minutes",
+    needs="nothing but the install",
+    steps=40,
+    batch_size=4,
+    patch=48,
+    regime="tuned",
+    smoke=True,
+)
+OPEN = replace(
+    DEMO,
+    name="open",
+    title="public test sets, one small GPU or a patient CPU",
+    needs="images under PETLIR_DATA",
+    steps=100,
+)
+PAPER = Track(
+    name="paper",
+    title="the papers' own set-up",
+    needs="images and official checkpoints",
+    steps=26_500,
+    batch_size=64,
+    patch=48,
+    regime="paper",
+    smoke=False,
+)
+TRACKS = {track.name: track for track in (DEMO, OPEN, PAPER)}
 
 
 def track(name: str) -> Track:

@@ -44,6 +44,7 @@ class Budget:
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
         seed: of dropout, by step.
         checkpoint_seconds: how often the state is kept.
+        looks: when validation looks, as shares of the steps.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class Budget:
     precision: str = "float32"
     seed: int = 0
     checkpoint_seconds: float = 20.0
+    looks: tuple[float, ...] = CHECKS
 
     def rate_at(self, step: int) -> float:
         """The learning rate of `step`."""
@@ -59,7 +61,7 @@ class Budget:
     @property
     def checks(self) -> list[int]:
         """The steps after which validation looks."""
-        return sorted({round(share * self.steps) for share in CHECKS})
+        return sorted({round(share * self.steps) for share in self.looks})
 
 
 @dataclass

@@ -24,6 +24,8 @@ SEED = 1000
 """The selection seed; reported seeds are others."""
 COMMITTED = Path(__file__).parent.parent / "results" / "tuning"
 STEP = 10**0.5
+LOOKS = (0.5, 0.9, 1.0)
+"""When validation looks at a trial, as shares of its steps; the last one decides."""
 WIDEST = (1e-6, 1.0)
 """Beyond these rates no grid is widened."""
 
@@ -96,7 +98,7 @@ def trial(cell: Cell, bench: Bench, store: records.Store, weights: str, device: 
     experiment.settle(bench)
     try:
         subject = experiment.prepare(replace(cell, seed=SEED), bench, device)
-        curve = experiment.fit(subject, bench).curve
+        curve = experiment.fit(subject, bench, looks=LOOKS).curve
         psnr = curve[-1]["validation_psnr"]
     except training.Diverged:
         curve, psnr = [], None

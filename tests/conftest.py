@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmark import runner
 from tests.engine import Inline, Lab, Silent, fill
@@ -26,9 +28,12 @@ def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lab(small_images: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(small_images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     """The engine in this process, on small images, without MLflow."""
     executor = Inline()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker has
     monkeypatch.setattr(runner, "_executor", lambda name, specs: executor)
     monkeypatch.setattr(runner, "Mirror", Silent)
-    return Lab(small_images, executor)
+    yield Lab(small_images, executor)
+    torch.set_num_threads(threads)

@@ -48,7 +48,7 @@ def test_the_page_parses_and_ids_are_unique(page):
     assert parsed.open == []
     ids = [attributes["id"] for _, attributes in parsed.attributes if "id" in attributes]
     assert len(ids) == len(set(ids))
-    targets = {a["href"][1:] for tag, a in parsed.attributes if tag == "a" and a["href"].startswith("#")}
+    targets = {link[1:] for tag, a in parsed.attributes if tag == "a" and (link := a["href"] or "").startswith("#")}
     assert targets <= set(ids)
 
 

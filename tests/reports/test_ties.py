@@ -28,12 +28,12 @@ def test_one_effect_alone_is_the_one_sample_t_interval(axis):
 def test_both_effects_are_satterthwaites_sum_of_mean_squares():
     """The textbook formula, its mean squares from a two-way table worked out by hand."""
     gap = np.array([[1.0, 2.0, 4.0], [2.0, 4.0, 5.0], [6.0, 7.0, 10.0], [7.0, 9.0, 11.0]])
-    rows, columns, rest = 40.5556, 12.25, 0.25  # mean squares, 3, 2 and 6 degrees of freedom
+    rows, columns, rest = 272 / 9, 37 / 3, 2 / 9  # mean squares of 3, 2 and 6 degrees of freedom
     total = rows + columns - rest
     freedom = total**2 / (rows**2 / 3 + columns**2 / 2 + rest**2 / 6)
     half = stats.t.ppf(0.975, freedom) * (total / 12) ** 0.5
     found = difference(gap, np.zeros_like(gap))
-    assert found.high - found.low == pytest.approx(2 * half, rel=1e-3)
+    assert found.high - found.low == pytest.approx(2 * half)
 
 
 def test_no_spread_is_certain():
