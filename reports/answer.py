@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from reports.cells import Listed
 from reports.formats import decibel, joined, plural
 from reports.frame import Record
 from reports.results import CASCADE, INPUT, Column, Row, Table
+
+MOST_COLUMNS, MOST_METHODS = 4, 3
+"""What a sentence names before it points to the tables."""
 
 
 def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[Listed]) -> list[str]:
@@ -36,11 +40,11 @@ def hybrid(tables: Sequence[Table]) -> list[str]:
         where = "the hybrid tasks" if len(lost) == len(compared) else f"{len(lost)} of {len(compared)} hybrid columns"
         return [
             f"On {where} no PETL method beats both bicubic enlargement and the untrained cascade of the "
-            f"backbone's own heads: {'; '.join(lost)}."
+            f"backbone's own heads: {_some(lost)}."
         ]
     if compared:
         return ["On every hybrid task the best PETL method beats bicubic enlargement and the untrained cascade: "
-                + "; ".join(text for text, _ in compared) + "."]  # fmt: skip
+                + _some([text for text, _ in compared]) + "."]  # fmt: skip
     return []
 
 
@@ -58,6 +62,12 @@ def _against_untrained(table: Table, index: int, place: str) -> list[tuple[str, 
     return [(f"{where}: {', '.join(numbers)}", all(_psnr(best, index) > _psnr(row, index) for _, row in known))]
 
 
+def _some(texts: Sequence[str]) -> str:
+    """The first few; the tables hold the rest."""
+    further = [f"{len(texts) - MOST_COLUMNS} more in the tables"] if len(texts) > MOST_COLUMNS else []
+    return "; ".join([*texts[:MOST_COLUMNS], *further])
+
+
 def _psnr(row: Row, index: int) -> float:
     value = row.values[index].psnr
     return float("-inf") if value is None else value
@@ -68,8 +78,11 @@ def _column(column: Column) -> str:
 
 
 def _place(table: Table, tables: Sequence[Table]) -> str:
-    """Which table is meant, where there are several."""
-    return f" in the table {table.group.title}" if len(tables) > 1 else ""
+    """What sets a table apart from the others; nothing where there is but one."""
+    parts = ("backbone", "track", "device", "regime")
+    return "".join(
+        f", {getattr(table.group, part)}" for part in parts if len({getattr(t.group, part) for t in tables}) > 1
+    )
 
 
 def smoke(records: Iterable[Record]) -> list[str]:
@@ -87,28 +100,22 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """The tied groups of each column; where there are none, the one reason that holds everywhere."""
-    told = [
-        f"{joined([row.label for row in _marked(table, index)])} on {_column(column)}{_place(table, tables)}"
-        for table in tables
-        for index, column in enumerate(table.columns)
-        if _marked(table, index)
+    """How often each method is marked as best; where nothing is, the reasons."""
+    columns = [(table, index) for table in tables for index, column in enumerate(table.columns) if column.set]
+    ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
+    if not ranked:
+        reasons = {table.columns[index].unranked for table, index in columns} - {"smoke"}
+        return [f"Nothing is ranked: {'; '.join(sorted(reasons))}."] if reasons else []
+    counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
+    best = [f"{label} in {number}" for label, number in counts.most_common(MOST_METHODS)]
+    further = [plural(len(counts) - MOST_METHODS, "further method")] if len(counts) > MOST_METHODS else []
+    told = f"Best, or not told apart from it, of {plural(len(ranked), 'column')}: {joined([*best, *further])}"
+    provisional = any(table.columns[index].provisional for table, index in ranked)
+    demo = any(table.group.track == "demo" for table in tables)
+    return [
+        f"{told}{' (provisional: fewer than five seeds)' if provisional else ''}."
+        + (" The demo track is a demonstration; its order is no finding." if demo else "")
     ]
-    reasons = {column.unranked for table in tables for column in table.columns if column.set} - {"smoke", ""}
-    if told:
-        marks = [column for table in tables for column in table.columns if column.provisional]
-        demo = any(table.group.track == "demo" for table in tables)
-        return [
-            f"Best or not told apart from it{', provisionally' if marks else ''}: {'; '.join(told)}."
-            + (" The demo track is a demonstration; its order is no finding." if demo else "")
-        ]
-    return [f"Nothing is ranked: {'; '.join(sorted(reasons))}."] if reasons else []
-
-
-def _marked(table: Table, index: int) -> list[Row]:
-    return sorted(
-        (row for row in table.rows if row.values[index].mark), key=lambda row: row.values[index].mark != "best"
-    )
 
 
 def extent(records: Sequence[Record]) -> str:

@@ -32,18 +32,19 @@ def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the comm
         raise unknown("format", format, FORMATS)
     found = tables(load(store), built_in_tasks())
     if format == "csv":
-        return frame(found).to_csv(index=False)
+        return csv(found)
     return "\n\n".join(_markdown(one) if format == "markdown" else _latex(one) for one in found) + "\n"
 
 
-def frame(found: list[Table]) -> pd.DataFrame:
+def csv(found: list[Table]) -> str:
     """One row for each method and column; PSNR and differences in dB."""
-    return pd.DataFrame(
+    rows = (
         _plain(one, row, column, value)
         for one in found
         for row in one.rows
         for column, value in zip(one.columns, row.values, strict=True)
     )
+    return str(pd.DataFrame(rows).to_csv(index=False))
 
 
 def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]:

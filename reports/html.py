@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.errors import PetlirError
-from reports.export import table
+from reports.export import csv
 from reports.frame import Record, load
 from reports.page import render
+from reports.tables import tables
+from reports.titles import built_in_tasks
 
 
 def write_report(store: Path, out: Path) -> Path:
@@ -49,11 +51,13 @@ def _ours(page: Path) -> bool:
 
 def _build(store: Path, records: Sequence[Record], problems: list[str], folder: Path) -> Path:
     """The whole report in a folder of its own."""
+    tasks = built_in_tasks()
+    results = tables(records, tasks)
     images = folder / "images"
     images.mkdir()
-    page = render(store, records, problems, images)
+    page = render(store, records, results, tasks, problems, images)
     (folder / "index.html").write_text(page, encoding="utf-8")
-    (folder / "results.csv").write_text(table(store, "csv"), encoding="utf-8")
+    (folder / "results.csv").write_text(csv(results), encoding="utf-8")
     return folder
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from benchmark.task import Task
 from reports import curves, formats, pareto
 from reports.answer import answer
 from reports.cells import listed
@@ -18,25 +19,34 @@ from reports.frame import Record
 from reports.gallery import gallery
 from reports.groups import groups
 from reports.rates import rates
-from reports.tables import kind_of, tables
-from reports.titles import built_in_tasks
+from reports.results import Table
+from reports.tables import kind_of
 
 HERE = Path(__file__).parent
 HUES = 6
-"""Colours of the plots; further methods get them again, dashed."""
+"""Colours of the plots; further methods get them again, dashed otherwise."""
+DASHES = 4
 
 
-def render(store: Path, records: Sequence[Record], problems: list[str], images: Path) -> str:
+def render(
+    store: Path,
+    records: Sequence[Record],
+    results: Sequence[Table],
+    tasks: dict[str, Task],
+    problems: list[str],
+    images: Path,
+) -> str:
     """The page as text; copies its pictures into `images`.
 
     Args:
         store: the folder that holds the records.
         records: what it holds, at least one.
+        results: the tables of these records.
+        tasks: the tasks that have a title.
         problems: one line on each file that could not be read.
         images: the folder `images` beside the page.
     """
-    tasks = built_in_tasks()
-    results, cells, colours = tables(records, tasks), listed(records), classes(records)
+    cells, colours = listed(records), classes(records)
     rate_rows = rates(records, store, problems.append)
     domain = min((table.domain for table in results), key=lambda name: name != "photographs")
     return (
@@ -62,11 +72,16 @@ def render(store: Path, records: Sequence[Record], problems: list[str], images: 
 
 
 def classes(records: Sequence[Record]) -> dict[str, str]:
-    """The style classes of each trained method: the same colour in every plot."""
+    """The style classes of each trained label, the same in every plot: a hue by method, a dash by size."""
     kinds = {record["cell"]["label"]: kind_of(record) for record in records}
+    methods = {record["cell"]["label"]: record["cell"]["method"] for record in records}
     petl = sorted(label for label, kind in kinds.items() if kind == "petl")
-    hues = {label: f"hue-{index % HUES} dash-{index // HUES}" for index, label in enumerate(petl)}
-    return hues | {label: "hue-full" for label, kind in kinds.items() if kind == "full"}
+    order = sorted({methods[label] for label in petl})
+    found = {label: "hue-full" for label, kind in kinds.items() if kind == "full"}
+    for index, method in enumerate(order):
+        for dash, label in enumerate((label for label in petl if methods[label] == method), start=index // HUES):
+            found[label] = f"hue-{index % HUES} dash-{dash % DASHES}"
+    return found
 
 
 def templates() -> Environment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -14,22 +14,50 @@ WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 740, 16, 356
 LINE = 15
 """Height of a label in SVG units."""
+LETTER, LONGEST = 6.8, 28
+"""Width of a letter in SVG units, and the letters of the longest label that is shown whole."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle that a mark or a label takes up."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def hits(self, others: Iterable[Box]) -> bool:
+        """Whether it overlaps any of the others."""
+        return any(
+            self.left < o.right and o.left < self.right and self.top < o.bottom and o.top < self.bottom for o in others
+        )
+
+
+@dataclass(frozen=True)
+class Text:
+    """A label and where it stands."""
+
+    shown: str
+    x: float
+    y: float
+    anchor: str
+    box: Box
 
 
 @dataclass(frozen=True)
 class Point:
-    """A method in the plot: its gain in dB, where it stands, and where its label goes."""
+    """A method in the plot: its gain in dB, where it stands, and its label where there is room."""
 
     label: str
+    method: str
     kind: str
     colour: str
     trainable: float
     gain: float
     x: float
     y: float
-    text_x: float
-    text_y: float
-    anchor: str
+    text: Text | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +72,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Plot:
-    """One choice of tasks; `frontier` is empty where nothing may be ranked."""
+    """One choice of tasks; `sizes` joins those of one method; `frontier` is empty where nothing may be ranked."""
 
     title: str
     unranked: str
@@ -52,6 +80,7 @@ class Plot:
     y: Axis
     points: tuple[Point, ...]
     levels: tuple[Level, ...]
+    sizes: tuple[tuple[str, str], ...]
     frontier: str
     left_out: tuple[str, ...]
 
@@ -96,23 +125,50 @@ def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str,
         y,
         tuple(points),
         tuple(_levels(lines, y)),
+        _joined(points),
         "" if reasons else frontier(points),
         tuple(row.label for row in trained if gains[row.label] is None),
     )
 
 
 def _points(drawn: Sequence[tuple[Row, float]], x: Axis, y: Axis, colours: Mapping[str, str]) -> list[Point]:
-    """The methods from high to low; a label that would lie on another goes below it."""
-    placed: list[Point] = []
+    """The methods from high to low; a label goes where it lies on nothing, or is left to the pointer."""
+    places = {row.label: (x(row.costs.trainable), y(gain)) for row, gain in drawn if row.costs}
+    taken = [Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values()]
+    points: list[Point] = []
     for row, gain in sorted(drawn, key=lambda pair: -pair[1]):
         assert row.costs is not None
-        at, height = x(row.costs.trainable), y(gain)
-        near = [point.text_y for point in placed if abs(point.x - at) < 110]
-        text_y = max([height + 4, *(other + LINE for other in near)])
-        anchor, text_x = ("start", at + 10) if at < RIGHT - 150 else ("end", at - 10)
+        at, height = places[row.label]
+        text = next((text for text in _around(row.label, at, height) if not text.box.hits(taken)), None)
+        taken += [text.box] if text else []
         colour = colours.get(row.label, "")
-        placed.append(Point(row.label, row.kind, colour, row.costs.trainable, gain, at, height, text_x, text_y, anchor))
-    return placed
+        points.append(Point(row.label, row.method, row.kind, colour, row.costs.trainable, gain, at, height, text))
+    return points
+
+
+def _around(label: str, x: float, y: float) -> list[Text]:
+    """Where a label may stand: right, left, above or below its point, within the plot."""
+    shown = label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
+    wide = LETTER * len(shown)
+    texts = [
+        Text(shown, x + 10, y + 4, "start", Box(x + 10, y - 8, x + 10 + wide, y + 7)),
+        Text(shown, x - 10, y + 4, "end", Box(x - 10 - wide, y - 8, x - 10, y + 7)),
+        Text(shown, x, y - 11, "middle", Box(x - wide / 2, y - 23, x + wide / 2, y - 8)),
+        Text(shown, x, y + 20, "middle", Box(x - wide / 2, y + 8, x + wide / 2, y + 23)),
+    ]
+    return [text for text in texts if text.box.left > LEFT and text.box.right < WIDTH]
+
+
+def _joined(points: Sequence[Point]) -> tuple[tuple[str, str], ...]:
+    """For each method of several sizes, its style and the points of the line through them."""
+    by_method: dict[str, list[Point]] = {}
+    for point in sorted(points, key=lambda point: point.trainable):
+        by_method.setdefault(point.method, []).append(point)
+    return tuple(
+        (sizes[0].colour.split()[0], " ".join(f"{size.x},{size.y}" for size in sizes))
+        for sizes in by_method.values()
+        if len(sizes) > 1
+    )
 
 
 def _levels(lines: Mapping[str, float], y: Axis) -> list[Level]:

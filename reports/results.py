@@ -80,6 +80,7 @@ class Row:
     """One method; `kind` is `input`, `untrained`, `petl` or `full`."""
 
     label: str
+    method: str
     kind: str
     costs: Costs | None
     values: tuple[Value, ...]

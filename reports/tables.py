@@ -69,8 +69,15 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
     kinds = {label: kind_of(cells[0]) for label, cells in by_label.items()}
     filled = [fill(column, frame, by_label, kinds) for column in columns]
     labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
+    methods = {label: cells[0]["cell"]["method"] for label, cells in by_label.items()}
     rows = [
-        Row(label, kinds.get(label, "input"), costs.get(label), tuple(values[label] for _, values in filled))
+        Row(
+            label,
+            methods.get(label, ""),
+            kinds.get(label, "input"),
+            costs.get(label),
+            tuple(values[label] for _, values in filled),
+        )
         for label in (INPUT, *labels)
     ]
     return Table(group, domain, tuple(column for column, _ in filled), tuple(rows))

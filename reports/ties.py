@@ -56,20 +56,32 @@ def difference(a: Scores, b: Scores, level: float = 0.95) -> Difference:
 
 
 def _variance_of_mean(gap: Scores) -> tuple[float, float]:
-    """Variance of the grand mean and its degrees of freedom; a component below zero counts as zero."""
+    """Variance of the grand mean and its degrees of freedom; a component estimated below zero drops out."""
     units, seeds = gap.shape
     by_unit = gap.mean(axis=1, keepdims=True) - gap.mean()
     by_seed = gap.mean(axis=0, keepdims=True) - gap.mean()
     rest = gap - gap.mean() - by_unit - by_seed
-    free = ((units - 1) * (seeds - 1), units - 1, seeds - 1)
-    error = float((rest**2).sum()) / free[0]
-    unit = max(seeds * float((by_unit**2).sum()) / free[1], error)
-    seed = max(units * float((by_seed**2).sum()) / free[2], error)
-    total = unit + seed - error
+    error = _Square(float((rest**2).sum()), (units - 1) * (seeds - 1))
+    unit = _Square(seeds * float((by_unit**2).sum()), units - 1)
+    seed = _Square(units * float((by_seed**2).sum()), seeds - 1)
+    effects = [square for square in (unit, seed) if square.mean > error.mean]
+    used = effects if len(effects) == 1 else [*effects, error]
+    total = unit.mean + seed.mean - error.mean if len(effects) == 2 else used[0].mean
     if total <= 1e-18 * max(1.0, float((gap**2).mean())):
         return 0.0, 1.0
-    spread = sum(square**2 / f for square, f in zip((error, unit, seed), free, strict=True))
-    return total / (units * seeds), total**2 / spread
+    return total / (units * seeds), total**2 / sum(square.mean**2 / square.freedom for square in used)
+
+
+@dataclass(frozen=True)
+class _Square:
+    """A sum of squares and its degrees of freedom."""
+
+    total: float
+    freedom: int
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.freedom
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -18,23 +18,25 @@ from reports.results import FROZEN, FULL, INPUT, Column, Value
 def fill(
     column: Column, frame: pd.DataFrame, by_label: dict[str, list[Record]], kinds: dict[str, str]
 ) -> tuple[Column, dict[str, Value]]:
-    """A column's values, and the column with what they say about ranks."""
+    """A column's values by label, and the column with what they say about ranks.
+
+    Args:
+        column: what is asked for.
+        frame: the scores of the table's records.
+        by_label: the table's records.
+        kinds: `petl`, `full` or `untrained` for each label.
+    """
     rows = _under(column, frame)
-    scored = {str(label): part for label, part in rows.groupby("label")}
-    images = {label: part.groupby("image").psnr.mean() for label, part in scored.items()}
-    images[INPUT] = rows.groupby("image").input_psnr.mean()
-    values = {label: _missing(column.task, by_label[label]) for label in by_label if label not in scored}
-    for label, part in scored.items():
-        values[label] = _value(part, images[label], images)
-    values[INPUT] = _input_value(rows, images)
-    ranked, why = _ranked(column, {label: scored[label] for label in scored if kinds[label] == "petl"})
+    values = {label: _missing(column.task, cells) for label, cells in by_label.items()}
+    values[INPUT] = Value("missing", "no cell of this task has a result")
+    values |= _scored(rows)
+    scores, why = _ranked(column, rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)])
     if why:
         return replace(column, unranked=why), values
-    first, *others = ties.best_group(ranked)
+    first, *others = ties.best_group(scores)
     for label in (first, *others):
         values[label] = replace(values[label], mark="best" if label == first else "tied")
-    seeds = next(iter(ranked.values())).shape[1]
-    return replace(column, provisional=seeds < ties.FIRM_SEEDS), values
+    return replace(column, provisional=column.seeds < ties.FIRM_SEEDS), values
 
 
 def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
@@ -52,29 +54,30 @@ def _missing(task: str, cells: Iterable[Record]) -> Value:
     return Value(newest["state"], newest["reason"])
 
 
-def _value(part: pd.DataFrame, psnr: pd.Series, images: dict[str, pd.Series]) -> Value:
-    trained = part[part.regime != ANY]
-    return Value(
-        "done",
-        "",
-        _mean(psnr),
-        float(part.groupby("image").ssim.mean().mean()),
-        _gap(psnr, images.get(FULL)),
-        _gap(psnr, images.get(FROZEN)),
-        _gap(psnr, images[INPUT]),
-        tuple(_mean(rows.psnr) for _, rows in part.groupby("seed")),
-        int(np.isinf(psnr).sum()),
-        None if trained.empty else bool(trained.converged.eq(True).all()),
-    )
-
-
-def _input_value(rows: pd.DataFrame, images: dict[str, pd.Series]) -> Value:
-    psnr = images[INPUT]
-    if psnr.empty:
-        return Value("missing", "no cell of this task has a result")
-    ssim = float(rows.groupby("image").input_ssim.mean().mean())
-    full, frozen = _gap(psnr, images.get(FULL)), _gap(psnr, images.get(FROZEN))
-    return Value("done", "", _mean(psnr), ssim, full, frozen, infinite=int(np.isinf(psnr).sum()))
+def _scored(rows: pd.DataFrame) -> dict[str, Value]:
+    """The values of all methods that have scores, and of the degraded image itself."""
+    if rows.empty:
+        return {}
+    psnr, ssim = (rows.pivot_table(index="image", columns="label", values=name) for name in ("psnr", "ssim"))
+    psnr[INPUT], ssim[INPUT] = (rows.groupby("image")[name].mean() for name in ("input_psnr", "input_ssim"))
+    finite = psnr.replace(np.inf, np.nan)
+    seeds = rows.groupby(["label", "seed"]).psnr.agg(_mean).groupby("label").agg(tuple)
+    converged = rows[rows.regime != ANY].groupby("label").converged.agg(lambda flags: bool(flags.eq(True).all()))
+    return {
+        label: Value(
+            "done",
+            "",
+            _mean(psnr[label]),
+            float(ssim[label].mean()),
+            _gap(finite, label, FULL),
+            _gap(finite, label, FROZEN),
+            _gap(finite, label, INPUT),
+            seeds.get(label, ()),
+            int(np.isinf(psnr[label]).sum()),
+            converged.get(label),
+        )
+        for label in psnr.columns
+    }
 
 
 def _mean(psnr: pd.Series) -> float:
@@ -82,26 +85,31 @@ def _mean(psnr: pd.Series) -> float:
     return float(finite.mean()) if len(finite) else float("inf")
 
 
-def _gap(psnr: pd.Series, other: pd.Series | None) -> float | None:
+def _gap(finite: pd.DataFrame, label: str, other: str) -> float | None:
     """Mean difference over the images that have a finite PSNR on both sides."""
-    if other is None:
+    if other not in finite:
         return None
-    gap = psnr.replace(np.inf, np.nan) - other.replace(np.inf, np.nan)
+    gap = finite[label] - finite[other]
     return float(gap.mean()) if gap.notna().any() else None
 
 
-def _ranked(column: Column, scored: dict[str, pd.DataFrame]) -> tuple[dict[str, ties.Scores], str]:
-    """The methods that may be ranked in a column as units × seeds, or why none may."""
+def _ranked(column: Column, rows: pd.DataFrame) -> tuple[dict[str, ties.Scores], str]:
+    """The methods that may be ranked in a column as units × seeds, or why none may.
+
+    Args:
+        column: with the number of seeds that a method must have.
+        rows: the scores of its converged PETL cells.
+    """
     if column.smoke:
         return {}, "smoke"
     if column.seeds < ties.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {ties.FEWEST_SEEDS}"
-    finite = {label: part[np.isfinite(part.psnr)] for label, part in scored.items() if part.converged.eq(True).all()}
-    tabled = {label: part.pivot_table(index="unit", columns="seed", values="psnr") for label, part in finite.items()}
-    tabled = {label: part.dropna() for label, part in tabled.items() if part.shape[1] == column.seeds}
-    if len(tabled) < 2:
+    tabled = rows[np.isfinite(rows.psnr)].pivot_table(index="unit", columns=["label", "seed"], values="psnr")
+    seeds = tabled.columns.get_level_values("label").value_counts() if len(tabled) else pd.Series(dtype=int)
+    whole = [str(label) for label, number in seeds.items() if number == column.seeds]
+    if len(whole) < 2:
         return {}, "fewer than two methods converged with all seeds"
-    units = sorted(set.intersection(*(set(part.index) for part in tabled.values())))
-    if len(units) < 2:
+    common = tabled[whole].dropna()
+    if len(common) < 2:
         return {}, "fewer than two images with a finite PSNR everywhere"
-    return {label: part.loc[units].to_numpy() for label, part in tabled.items()}, ""
+    return {label: common[label].to_numpy() for label in whole}, ""

@@ -1,0 +1,160 @@
+"""Grids: run, tune, plan, and what came out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.options import (
+    STORE,
+    Backbones,
+    Data,
+    Device,
+    Grid,
+    Json,
+    Methods,
+    Out,
+    Plugin,
+    Regime,
+    Seeds,
+    Steps,
+    Store,
+    Tasks,
+    Track,
+    Workers,
+    show,
+)
+from benchmark.errors import PetlirError
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    backbone: Backbones = None,
+    method: Methods = None,
+    task: Tasks = None,
+    track: Track = None,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    regime: Regime = None,
+    grid: Grid = "demo",
+    store: Store = STORE,
+    data: Data = None,
+    plugin: Plugin = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    executor: Annotated[str, typer.Option("--executor", help="local")] = "local",
+    precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
+    deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
+    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
+) -> int:
+    """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
+    from benchmark import runner
+
+    request = runner.request(
+        grid, plugin or [], data, deterministic, precision,
+        backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
+    )  # fmt: skip
+    outcome = runner.run(request, store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
+    typer.echo(outcome.summary())
+    if not no_report:
+        from reports.html import write_report
+
+        typer.echo(f"report: {write_report(store, store / 'report')}")
+    return 1 if outcome.failed else 0
+
+
+@app.command()
+def tune(
+    backbone: Backbones = None,
+    method: Methods = None,
+    task: Tasks = None,
+    track: Track = None,
+    steps: Steps = None,
+    grid: Grid = "demo",
+    store: Store = STORE,
+    data: Data = None,
+    plugin: Plugin = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
+    again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
+) -> None:
+    """Choose each method's learning rate on validation images."""
+    from benchmark import runner
+
+    request = runner.request(
+        grid, plugin or [], data, True, "float32",
+        backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
+    )  # fmt: skip
+    for line in runner.tune(request, store, device=device, workers=workers, export=export, again=again):
+        typer.echo(line)
+
+
+@app.command()
+def plan(
+    backbone: Backbones = None,
+    method: Methods = None,
+    task: Tasks = None,
+    track: Track = None,
+    seeds: Seeds = None,
+    steps: Steps = None,
+    regime: Regime = None,
+    grid: Grid = "demo",
+    store: Store = STORE,
+    data: Data = None,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Say for each cell of a grid whether it is done, failed, stale, missing or still to be tuned; runs nothing."""
+    from benchmark import runner
+
+    request = runner.request(
+        grid, plugin or [], data, True, "float32",
+        backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
+    )  # fmt: skip
+    rows = runner.survey(request, store)
+    if as_json:
+        show(rows)
+    else:
+        for row in rows:
+            typer.echo(f"{row['state']:<15} {row['cell']}  {row['why']}")
+
+
+@app.command()
+def status(store: Store = STORE, as_json: Json = False) -> None:
+    """Count the records of a store by state, and name what failed."""
+    from benchmark.listing import states
+
+    counts, failures = states(store)
+    if as_json:
+        show({"counts": counts, "failures": failures})
+    else:
+        typer.echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
+        for failure in failures:
+            typer.echo(f"{failure['state']}: {failure['cell']}: {failure['reason']}")
+
+
+@app.command()
+def report(store: Store = STORE, out: Out = None) -> None:
+    """Write the HTML report of a store."""
+    from benchmark.records import Store as Records
+    from reports.html import write_report
+
+    if not Records(store).files():
+        raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
+    typer.echo(write_report(store, out or store / "report"))
+
+
+@app.command()
+def export(
+    store: Store = STORE,
+    style: Annotated[str, typer.Option("--format", help="csv, markdown or latex")] = "csv",
+) -> None:
+    """Print the table of a store."""
+    from reports.export import table
+
+    typer.echo(table(store, style))

@@ -1,0 +1,32 @@
+"""The options that commands share, and how data is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Store = Annotated[Path, typer.Option("--store", help="folder of the records")]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file; may be repeated")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Track = Annotated[str | None, typer.Option("--track", help="demo, open or paper")]
+Backbones = Annotated[str | None, typer.Option("-b", "--backbone", "--backbones", help="names with commas, * for all")]
+Methods = Annotated[str | None, typer.Option("-m", "--method", "--methods", help="e.g. 'lora[rank=4,8],adapter@20k'")]
+Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="names with commas, * for all")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
+Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
+Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in what is not given")]
+Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on a CPU")]
+Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb")]
+Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
+STORE = Path("petlir-store")
+
+
+def show(data: Any) -> None:
+    """Print data as JSON."""
+    typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
