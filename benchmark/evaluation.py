@@ -26,7 +26,7 @@ from benchmark.protocol import Protocol, protocol
 from benchmark.records import write_bytes
 
 OVERLAP = 12
-"""Pixels that neighbouring windows share on the degraded side, a quarter of IPT's window."""
+"""Pixels that neighbouring windows share on the degraded side; a quarter of the window where that is less."""
 WINDOWS_AT_ONCE = 16
 """Windows of one forward pass; memory is bounded by it."""
 TILINGS = ("default", "whole")
@@ -61,7 +61,7 @@ def _tiled(network: Backbone, images: Tensor, head: str | None, window: int, sca
     corners = list(_corners(images.shape[-2], images.shape[-1], window))
     total = images.new_zeros(*images.shape[:2], images.shape[2] * scale, images.shape[3] * scale)
     weights = torch.zeros_like(total[:1, :1])
-    ramp = _ramp(window * scale, OVERLAP * scale).to(images)
+    ramp = _ramp(window * scale, _overlap(window) * scale).to(images)
     for start in range(0, len(corners), WINDOWS_AT_ONCE):
         some = corners[start : start + WINDOWS_AT_ONCE]
         stack = torch.cat([images[..., y : y + window, x : x + window] for y, x in some])
@@ -85,15 +85,19 @@ def pad_to(images: Tensor, window: int) -> Tensor:
 
 
 def _corners(height: int, width: int, window: int) -> Iterator[tuple[int, int]]:
-    """The top left corners of windows that cover height×width, evenly spread, `OVERLAP` at least."""
+    """The top left corners of windows that cover height×width, evenly spread, overlapping."""
     for y in _starts(height, window):
         for x in _starts(width, window):
             yield y, x
 
 
 def _starts(length: int, window: int) -> list[int]:
-    count = 1 + max(0, -(-(length - window) // (window - OVERLAP)))
+    count = 1 + max(0, -(-(length - window) // (window - _overlap(window))))
     return [round(place) for place in np.linspace(0, length - window, count)]
+
+
+def _overlap(window: int) -> int:
+    return min(OVERLAP, window // 4)
 
 
 def _ramp(side: int, overlap: int) -> Tensor:

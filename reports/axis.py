@@ -24,11 +24,11 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
-        """Round values within the axis, about five."""
+        """Round values within the axis, three or more on a linear one."""
         return self._decades() if self.log else self._even()
 
     def _even(self) -> list[float]:
-        rough = (self.high - self.low) / 5
+        rough = (self.high - self.low) / 8
         unit: float = 10 ** math.floor(math.log10(rough))
         step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= rough)
         first, last = math.ceil(self.low / step), math.floor(self.high / step)

@@ -165,7 +165,7 @@ def _joined(points: Sequence[Point]) -> tuple[tuple[str, str], ...]:
     for point in sorted(points, key=lambda point: point.trainable):
         by_method.setdefault(point.method, []).append(point)
     return tuple(
-        (sizes[0].colour.split()[0], " ".join(f"{size.x},{size.y}" for size in sizes))
+        (sizes[0].colour.partition(" ")[0], " ".join(f"{size.x},{size.y}" for size in sizes))
         for sizes in by_method.values()
         if len(sizes) > 1
     )

@@ -62,7 +62,8 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
     psnr[INPUT], ssim[INPUT] = (rows.groupby("image")[name].mean() for name in ("input_psnr", "input_ssim"))
     finite = psnr.replace(np.inf, np.nan)
     seeds = rows.groupby(["label", "seed"]).psnr.agg(_mean).groupby("label").agg(tuple)
-    converged = rows[rows.regime != ANY].groupby("label").converged.agg(lambda flags: bool(flags.eq(True).all()))
+    trained = rows[rows.regime != ANY].groupby("label").converged
+    converged = {label: bool(flags.eq(True).all()) for label, flags in trained}
     return {
         label: Value(
             "done",

@@ -32,7 +32,7 @@ SETS = {"Set14": 3, "BSD100": 2, "Set5": 2}
 def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A smooth seeded image, H×W×3."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
-    return np.asarray(PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC))
+    return np.array(PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC))
 
 
 def save(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:

@@ -15,7 +15,6 @@ from benchmark.pretraining.multitask import DEGRADATIONS, Recipe, pretrain
 
 SEEN = (*(head for head in DEGRADATIONS if head != "derain"), "derain_light", "derain_heavy")
 RELATED = {
-    "low_light": "denoise_50",
     "sidd": "denoise_30",
     "hybrid_lr4_noise30": "sr_x4",
     "hybrid_lr4_jpeg30": "sr_x4",

@@ -90,10 +90,10 @@ def _pairs(images: list[Image], degradation: Degradation, seed: int) -> Iterator
         yield degradation.prepare(clean, np.random.default_rng([seed, number])), clean
 
 
-def pretrain(network: IPT, recipe: Recipe, checkpoint: Path) -> Iterator[tuple[int, float]]:
+def pretrain(network: IPT, recipe: Recipe, checkpoint: Path, keep_every: int = 250) -> Iterator[tuple[int, float]]:
     """Train `network` in place; yields each step and its loss.
 
-    It continues from `checkpoint` where there is one, and renews it every 250 steps.
+    It continues from `checkpoint` where there is one, and renews it every `keep_every` steps.
     """
     torch.manual_seed(recipe.seed)
     pass_through(network)
@@ -112,7 +112,7 @@ def pretrain(network: IPT, recipe: Recipe, checkpoint: Path) -> Iterator[tuple[i
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
         optimizer.step()
-        if (step + 1) % 250 == 0 or step + 1 == recipe.steps:
+        if (step + 1) % keep_every == 0 or step + 1 == recipe.steps:
             _keep(network, optimizer, step + 1, checkpoint)
         yield step, loss.item()
 

@@ -15,7 +15,7 @@ FEATURE_RANGE = 8.0
 
 
 def pass_through(network: IPT) -> None:
-    """Set the weights in place: branches add nothing, heads and tails carry the three colours."""
+    """Set the weights in place: branches add nothing, heads and tails carry the three colours, to two grey levels."""
     with torch.no_grad():
         for module in network.modules():
             _silence(module)

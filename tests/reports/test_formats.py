@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from reports.formats import count, decibel, flops, joined, percent, plural, seconds, signed, size
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (decibel(26.418), "26.42"), (decibel(math.inf), "∞"), (decibel(None), "–"),
+        (signed(-0.5), "−0.50"), (signed(0.5), "+0.50"), (signed(math.inf), "–"),
+        (count(0), "0"), (count(20_736), "20.7 K"), (count(999_600), "1.00 M"), (count(695_520), "696 K"),
+        (size(1024), "1.00 KiB"), (size(82_944), "81.0 KiB"), (flops(1_240_000_000), "1.24 GFLOP"), (flops(0), "–"),
+        (seconds(0.105), "105 ms"), (seconds(4.0), "4.0 s"), (seconds(720), "12 min"), (percent(0.0061), "0.61 %"),
+        (plural(1, "seed"), "1 seed"), (plural(3, "seed"), "3 seeds"), (joined(["a", "b", "c"]), "a, b and c"),
+    ],
+)  # fmt: skip
+def test_numbers_read_well(shown, expected):
+    assert shown == expected

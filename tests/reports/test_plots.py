@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.axis import spanning
+from reports.curves import curves
+from reports.page import classes
+from reports.pareto import Point, frontier, plots
+from reports.tables import tables
+from reports.titles import built_in_tasks
+from tests.reports.stores import ranked_records, record, smoke_records
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1))
+def test_values_and_ticks_lie_on_a_linear_axis(values):
+    axis = spanning(values, 300, 0)
+    assert all(0 <= axis(value) <= 300 for value in values)
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert 3 <= len(axis.ticks) <= 11
+
+
+@given(st.lists(st.floats(1, 1e9), min_size=1))
+def test_values_and_ticks_lie_on_a_logarithmic_axis(values):
+    axis = spanning(values, 0, 500, log=True)
+    assert all(0 <= axis(value) <= 500 for value in values)
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+
+
+def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis():
+    axis = spanning([10, 100_000], 0, 500, log=True)
+    assert axis(1000) - axis(100) == pytest.approx(axis(100) - axis(10), abs=0.11)
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, unique=True))
+def test_the_frontier_is_what_nothing_dominates(pairs):
+    points = [Point("", "", "petl", "", size, gain, size, gain, None) for size, gain in pairs]
+    undominated = [
+        (size, gain)
+        for size, gain in pairs
+        if not any((s <= size and g >= gain) and (s, g) != (size, gain) for s, g in pairs)
+    ]
+    expected = " ".join(f"{size},{gain}" for size, gain in sorted(undominated))
+    assert frontier(points) == expected
+
+
+def test_labels_do_not_overlap_and_smoke_has_no_frontier():
+    for records, smoke in ((smoke_records(), True), (ranked_records(), False)):
+        for plot in plots(tables(records, built_in_tasks())[0], classes(records)):
+            boxes = [point.text.box for point in plot.points if point.text]
+            assert not any(one.hits([other]) for one, other in combinations(boxes, 2))
+            assert bool(plot.frontier) is not smoke
+
+
+def test_the_mean_is_over_tasks_of_one_kind_of_transfer_only():
+    titles = [plot.title for plot in plots(tables(ranked_records(), {})[0], {})]
+    assert titles[0] == "Mean over seen tasks (2)"
+    assert not any(title.startswith("Mean over unseen") for title in titles)
+    assert len(titles) == 4
+
+
+def test_a_curve_has_a_point_for_every_validation():
+    lora, lost = record("lora", "sr_x4"), record("ssf", "sr_x4")
+    lora["curve"][2]["validation_psnr"] = "inf"
+    lost["curve"] = []
+    (plot,) = curves([lora, lost], {})
+    assert [(line.label, len(line.points.split())) for line in plot.lines] == [("lora", 8)]

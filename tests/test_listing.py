@@ -1,0 +1,95 @@
+"""What there is: names, counts and states."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark import listing
+from benchmark.errors import PetlirError
+from benchmark.plugins import find
+from tests.engine import PLUGIN
+
+
+@pytest.mark.parametrize("kind", sorted(listing.LISTS))
+def test_every_list_has_names_and_a_line_on_each(kind):
+    rows = listing.LISTS[kind]([])
+    assert rows
+    assert all(row["name"] and row["about"] and "\n" not in row["about"] for row in rows)
+    assert len({row["name"] for row in rows}) == len(rows)
+
+
+def test_plugins_are_listed_with_the_rest():
+    plain, more = listing.LISTS["methods"]([]), listing.LISTS["methods"]([PLUGIN])
+    assert {row["name"] for row in more} - {row["name"] for row in plain} == {"broken", "diverging", "elsewhere"}
+
+
+def test_the_named_methods_and_tasks_are_there():
+    names = {kind: {row["name"] for row in listing.LISTS[kind]([])} for kind in ("methods", "tasks")}
+    assert names["methods"] >= {
+        "frozen", "cascade", "full-ft", "lora", "adapter", "adaptformer", "ssf", "adaptir",
+    }  # fmt: skip
+    assert names["tasks"] >= {
+        "sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light",
+        "hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "sidd", "pairs",
+    }  # fmt: skip
+
+
+def test_parameters_of_low_rank_updates_are_counted_exactly():
+    """A rank-r update of a d×d projection has 2·r·d weights; each block updates two of them."""
+    four, eight = listing.parameters("ipt-nano", "lora[rank=4,8]", False, [])
+    network = find().build("ipt-nano")
+    sites = [
+        site.module
+        for block in network.blocks()
+        for branch in block.branches
+        for site in branch.projections("query", "value")
+    ]
+    expected = sum(4 * (module.in_features + module.out_features) for module in sites)  # type: ignore[union-attr,operator]
+    assert (four["trainable"], eight["trainable"]) == (expected, 2 * expected)
+    assert four["stored_bytes"] == 4 * expected
+    assert four["total"] == sum(p.numel() for p in network.parameters()) + expected
+    assert four["options"]["rank"] == 4
+
+
+def test_what_does_not_apply_says_why():
+    (row,) = listing.parameters("ipt-nano", "elsewhere", False, [PLUGIN])
+    assert row["trainable"] is None
+    assert row["not_applicable"] == "ipt-nano has no tokens"
+
+
+def test_published_settings_stand_beside_their_counts():
+    rows = listing.parameters("ipt", "*", True, [])
+    found = {row["label"]: (row["trainable"], row["published"]) for row in rows}
+    assert found
+    for label, (counted, printed) in found.items():
+        if printed.endswith("K"):
+            assert counted == pytest.approx(float(printed[:-1]) * 1e3, rel=2e-3), label
+
+
+def test_sizes_are_solved_for_in_the_list_too():
+    (row,) = listing.parameters("ipt-nano", "adapter@20k", False, [])
+    assert row["trainable"] == pytest.approx(20_000, rel=0.1)
+
+
+def test_states_of_a_store(lab, tmp_path):
+    assert listing.states(tmp_path) == ({}, [])
+    lab.run(tmp_path, methods="frozen,broken,elsewhere")
+    counts, failures = listing.states(tmp_path)
+    assert counts == {"done": 1, "failed": 1, "not-applicable": 1}
+    assert failures == [
+        {"state": "failed", "cell": "ipt-nano · broken · tiny · seed 0", "reason": "ValueError: no such width"}
+    ]
+
+
+def test_image_sets_are_there_or_missing(small_images):
+    state = {row["name"]: row["state"] for row in listing.presence(small_images)}
+    assert state["Set5"] == state["photographs"] == "there"
+    assert state["Rain100L"] == "missing"
+    assert {row["state"] for row in listing.presence(None)} == {"there", "missing"}
+
+
+def test_the_contract_speaks_of_a_file_and_of_a_name():
+    assert all(finding.passed for finding in listing.findings("lora"))
+    assert not all(finding.passed for finding in listing.findings(f"{PLUGIN}:Diverging"))
+    with pytest.raises(PetlirError, match=r"unknown method in .*tiny.py 'Diverge'; did you mean 'Diverging'\?"):
+        listing.findings(f"{PLUGIN}:Diverge")

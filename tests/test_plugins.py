@@ -1,0 +1,103 @@
+"""Plugins are found without being registered, and a broken file is named."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from benchmark import plugins
+from benchmark.errors import PetlirError
+from benchmark.method import Method
+from benchmark.plugins import find
+from benchmark.task import Task
+from tests.engine import PLUGIN, ROOT
+
+
+def test_every_built_in_is_found_under_its_own_name():
+    found = find()
+    assert all(issubclass(method, Method) and method.name == name for name, method in found.methods.items())
+    assert all(isinstance(task, Task) and task.name == name for name, task in found.tasks.items())
+    assert len(found.tasks) == len(list((ROOT / "tasks").glob("[a-z]*.py")))
+    assert {"ipt", "ipt-nano"} <= set(found.backbones)
+
+
+def test_a_file_brings_methods_and_tasks():
+    plain, more = find(), find([PLUGIN])
+    assert set(more.methods) - set(plain.methods) == {"broken", "diverging", "elsewhere"}
+    assert set(more.tasks) - set(plain.tasks) == {"tiny", "tiny_x2", "leaky"}
+    assert more.sources["task:tiny"] == more.sources["method:broken"] == PLUGIN
+
+
+def test_a_file_wins_over_a_built_in_name(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN.read_text().replace('name = "broken"', 'name = "lora"'))
+    assert find([path]).method("lora").idea == "It raises."
+
+
+def test_an_installed_package_is_found(monkeypatch):
+    monkeypatch.syspath_prepend(str(PLUGIN.parent))
+    entry = EntryPoint("tiny", "tiny", "petlir.methods")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
+    try:
+        assert "broken" in find().methods
+    finally:
+        sys.modules.pop("tiny", None)
+
+
+def test_the_digest_is_of_the_files_that_define_the_names(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text(PLUGIN.read_text())
+    two.write_text("from benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n")
+    found = find([one, two])
+    contents = b"".join(path.read_bytes() for path in (one, two))
+    assert found.source_digest("task:tiny", "task:other", "method:broken") == hashlib.sha256(contents).hexdigest()
+    assert found.source_digest("task:tiny") != found.source_digest("task:other")
+
+
+@pytest.mark.parametrize("text", ["import nowhere_at_all", "def :", "x = y", "import os\nos.nothing", "1 + ''", "1 / 0"])
+def test_a_file_that_cannot_be_imported_is_named(tmp_path, text):
+    path = tmp_path / "bad.py"
+    path.write_text(text)
+    with pytest.raises(PetlirError, match=r"^plugin file .*bad.py cannot be imported: \w+Error: ") as caught:
+        find([path])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(PetlirError, match=r"^plugin file .*none.py does not exist$"):
+        find([tmp_path / "none.py"])
+
+
+def test_a_file_that_is_no_python_is_named(tmp_path):
+    path = tmp_path / "bad.txt"
+    path.write_text("hello")
+    with pytest.raises(PetlirError, match=r"^plugin file .*bad.txt is no Python file$"):
+        find([path])
+
+
+def test_a_file_that_defines_nothing_is_named(tmp_path):
+    path = tmp_path / "empty.py"
+    path.write_text("x = 1\n")
+    with pytest.raises(PetlirError, match=r"^plugin file .*empty.py defines no method, task or backbone$"):
+        find([path])
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "near"), [("method", "lroa", "lora"), ("task", "sr_4x", "sr_x4"), ("build", "ipt-nanno", "ipt-nano")]
+)
+def test_the_nearest_name_is_offered(kind, wrong, near):
+    with pytest.raises(PetlirError, match=rf"^unknown \w+ '{wrong}'; did you mean '{near}'\?$"):
+        getattr(find(), kind)(wrong)
+
+
+def test_plugins_are_not_registered_by_import():
+    """Finding one file's plugins leaves no trace in a later search."""
+    find([PLUGIN])
+    assert "tiny" not in find().tasks
+    code = "import benchmark.plugins, sys; print('methods' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True)
+    assert done.stdout.strip() == "False"
