@@ -30,6 +30,10 @@ def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequen
     degradation = found.degradation
     images = {name: read_image(path) for name, path in images_in(clean).items()}
     for name, image in images.items():
+        if min(image.shape[:2]) < found.scale:
+            size, least = f"{image.shape[1]}×{image.shape[0]}", f"{found.scale}×{found.scale}"
+            raise PetlirError(f"image {name!r} in {clean} is {size} pixels; task {task!r} expects at least {least}")
+    for name, image in images.items():
         height, width = (side // found.scale * found.scale for side in image.shape[:2])
         write_png(out / f"{name}.png", degradation.degrade(image[:height, :width], seed_of(task, name, seed)))
     return len(images)

@@ -173,6 +173,7 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: records.Store, 
     spent |= {
         "step_seconds": asdict(step) if step else None,
         "training_seconds": fitted.seconds if fitted else 0.0,
+        "validation_seconds": fitted.looking if fitted else 0.0,
         "energy_joules": energy.joules,
         "threads": torch.get_num_threads(),
         "exclusive": bench.exclusive,

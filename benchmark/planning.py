@@ -91,13 +91,12 @@ class Planner:
             tasks = [name for name in tasks if self.request.track in self.plugins.tasks[name].data]
         for name in tasks:
             self.plugins.task(name).on(self.request.track)
-        found = []
+        found, seeds = [], grid.seeds(self.request.seeds)
         for backbone in grid.choose("backbone", self.request.backbones, self.plugins.backbones):
             methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    seeds = grid.seeds(self.request.seeds) if method.trains else [0]
-                    found += [self._cell(backbone, method, task, seed) for seed in seeds]
+                    found += [self._cell(backbone, method, task, seed) for seed in (seeds if method.trains else [0])]
         return found
 
     def _cell(self, backbone: str, method: Method, task: str, seed: int) -> Cell:

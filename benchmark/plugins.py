@@ -24,6 +24,11 @@ from benchmark.method import Method
 from benchmark.task import Task
 
 T = TypeVar("T")
+FAULTS = (
+    ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, ArithmeticError, LookupError,
+    AssertionError, OSError, RuntimeError,
+)  # fmt: skip
+"""What a plugin file may raise as it is imported."""
 BackboneBuilder = Callable[[], Backbone]
 """Builds a backbone without pre-trained weights."""
 
@@ -88,6 +93,9 @@ def find(files: Sequence[Path] = ()) -> Plugins:
                 backbones.update(value)
                 found = {f"backbone:{key}": value for key in value}
             sources.update(dict.fromkeys(found, source))
+    for path in files:
+        if path.absolute() not in sources.values():
+            raise PetlirError(f"plugin file {path} defines no method, task or backbone")
     return Plugins(methods, tasks, backbones, sources)
 
 
@@ -126,6 +134,6 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError, TypeError) as error:
+    except FAULTS as error:
         raise PetlirError(f"plugin file {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

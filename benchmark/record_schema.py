@@ -103,6 +103,7 @@ class Costs(_Part):
     memory: Memory
     step_seconds: StepSeconds | None
     training_seconds: Seconds
+    validation_seconds: Seconds
     evaluation_seconds: Seconds
     inference_seconds_per_megapixel: Seconds
     merged_inference_seconds_per_megapixel: Seconds | None

@@ -81,10 +81,10 @@ def run(
     planner = Planner(asked)
     cells = planner.cells
     planned = [planner.plan(cell) for cell in cells]
-    store = Store(folder).create()
     specs = workers_on(device, workers)
     bench = replace(asked.bench, exclusive=len(specs) == 1)
     runs_on = _executor(engine, specs)
+    store = Store(folder).create()
     faults = _choose_rates([cell for cell in cells if cell.regime == "tuned"], planner, store, runs_on)
     planned = [_with_rate(one, planner, store, faults) for one in planned]
     todo = [one for one in planned if state(one, store) != "done"]
@@ -183,9 +183,9 @@ def tune(
 ) -> Iterator[str]:
     """Choose the learning rate of every cell of the request; yields a line for each choice."""
     planner = Planner(asked)
-    store = Store(folder).create()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     runs_on = _executor("local", workers_on(device, workers))
+    store = Store(folder).create()
     faults = _choose_rates(cells, planner, store, runs_on, again=again)
     found = [(cell, selection) for cell in cells if (selection := _selection(cell, store)) is not None]
     for cell, selection in found:

@@ -72,6 +72,7 @@ class Fit:
     step: int = 0
     curve: list[Point] = field(default_factory=list)
     seconds: float = 0.0
+    looking: float = 0.0
     losses: list[float] = field(default_factory=list)
     """Since the last point of the curve."""
 
@@ -153,6 +154,7 @@ def _step(
 
 
 def _look(adapted: Adapted, validate: Callable[[], float], budget: Budget, state: Fit) -> None:
+    start = monotonic()
     adapted.eval()
     psnr = validate()
     if not math.isfinite(psnr):
@@ -161,6 +163,7 @@ def _look(adapted: Adapted, validate: Callable[[], float], budget: Budget, state
     rate = budget.rate_at(state.step)
     state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": psnr})
     state.losses = []
+    state.looking += monotonic() - start
 
 
 def _keep(
@@ -174,7 +177,13 @@ def _keep(
         "adapter": adapted.state(),
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict(),
-        "fit": {"step": state.step, "curve": state.curve, "seconds": state.seconds, "losses": state.losses},
+        "fit": {
+            "step": state.step,
+            "curve": state.curve,
+            "seconds": state.seconds,
+            "looking": state.looking,
+            "losses": state.losses,
+        },
         "times": state.timer.seconds,
     }
     buffer = BytesIO()

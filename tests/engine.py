@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+import pytest
 
 from benchmark import runner
 from benchmark.bench import Bench
+from benchmark.cli import main
 from benchmark.errors import PetlirError
 from benchmark.executors import Event, Job
 from benchmark.planning import Request
@@ -104,8 +104,12 @@ def results(store: Path) -> dict[str, dict[str, Any]]:
     return {f"{r['cell']['label']} {r['cell']['task']}": {k: r[k] for k in kept} for r in Store(store).records()}
 
 
-def petlir(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)} | options.pop("env", {})
-    command = [sys.executable, "-m", "benchmark", *map(str, arguments)]
-    return subprocess.run(command, env=environment, text=True, capture_output=True, check=False, **options)
+def command(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """The command line in this process: exit code, output and errors."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["petlir", *map(str, arguments)])
+        main()
+    out, err = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, out, err

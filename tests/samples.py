@@ -61,6 +61,7 @@ def _done() -> dict[str, Any]:
             "memory": {"weights": 4, "gradients": 3, "optimizer": 2, "activations": 1, "peak": None},
             "step_seconds": {"median": 0.1, "p95": 0.12},
             "training_seconds": 4.0,
+            "validation_seconds": 1.0,
             "evaluation_seconds": 3.0,
             "inference_seconds_per_megapixel": 1.0,
             "merged_inference_seconds_per_megapixel": 0.9,

@@ -62,7 +62,9 @@ def test_an_unreadable_image_leaves_nothing(clean, tmp_path):
 
 def test_an_image_smaller_than_the_factor_is_refused(tmp_path):
     save(tmp_path / "clean" / "dot.png", draw([1], 3, 20))
-    with pytest.raises(PetlirError, match=r"dot.*20×3.*4×4"):
+    with pytest.raises(
+        PetlirError, match=r"^image 'dot' in .*clean is 20×3 pixels; task 'sr_x4' expects at least 4×4$"
+    ):
         degrade_folder("sr_x4", tmp_path / "clean", tmp_path / "out", 0, [])
     assert not (tmp_path / "out").exists()
 
@@ -99,7 +101,7 @@ def test_one_way_to_restore_has_to_be_chosen(clean, tmp_path, adapter, bicubic):
 
 
 def test_what_is_no_finished_cell_is_refused(lab, finished, tmp_path):
-    with pytest.raises(PetlirError, match=r"cannot read the record .*clean"):
+    with pytest.raises(PetlirError, match=r"cannot read the record .*record.json: No such file"):
         restorer(tmp_path / "clean", "cpu", [PLUGIN])
     lab.run(tmp_path / "failed", methods="broken")
     (record,) = Store(tmp_path / "failed").files()

@@ -74,7 +74,12 @@ def test_a_cell_travels_as_json():
 
 def test_a_rate_is_chosen_for_all_seeds_at_once():
     assert len({replace(CELL, seed=seed, rate=rate).selection for seed in (0, 1) for rate in (None, 1e-3)}) == 1
-    others = [{"task": "sr_x2"}, {"steps": 5}, {"options": {"rank": 5, "alpha": 1.0}}, {"track": "open"}]
+    others: list[dict[str, Any]] = [
+        {"task": "sr_x2"},
+        {"steps": 5},
+        {"options": {"rank": 5, "alpha": 1.0}},
+        {"track": "open"},
+    ]
     assert len({CELL.selection, *(replace(CELL, **other).selection for other in others)}) == 5
 
 

@@ -122,9 +122,10 @@ def test_a_size_in_parameters(size, wanted):
 
 
 @given(st.integers(1, 500), st.integers(0, 50), st.integers(0, 5_000))
-def test_the_size_option_comes_nearest(slope, offset, wanted):
+def test_the_size_option_comes_nearest(slope: int, offset: int, wanted: int) -> None:
     def count(method: Method) -> int:
-        return slope * method.options()["rank"] + offset
+        assert isinstance(method, Knobs)
+        return slope * method.rank + offset
 
     found = count(grid.solve(Knobs(alpha=3), wanted, count))
     best = min((slope * rank + offset for rank in range(1, wanted // slope + 3)), key=lambda size: abs(size - wanted))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import planning, runner
+from benchmark import runner
 from benchmark import weights as pretrained
 from benchmark.errors import PetlirError
 from benchmark.planning import PAPER_RATE, Planner
@@ -101,7 +101,7 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     assert why() == ["stale changed since: data, plugin"]
     shutil.copy(PLUGIN, plugin)
     other = replace(pretrained.card("ipt-nano"), sha256="0" * 64)
-    monkeypatch.setattr(planning.weights, "verified", lambda name: (other, b""))
+    monkeypatch.setattr(pretrained, "verified", lambda name: (other, b""))
     assert why() == ["stale changed since: weights, data"]
 
 

@@ -58,7 +58,9 @@ def test_the_digest_is_of_the_files_that_define_the_names(tmp_path):
     assert found.source_digest("task:tiny") != found.source_digest("task:other")
 
 
-@pytest.mark.parametrize("text", ["import nowhere_at_all", "def :", "x = y", "import os\nos.nothing", "1 + ''", "1 / 0"])
+@pytest.mark.parametrize(
+    "text", ["import nowhere_at_all", "def :", "x = y", "import os\nos.nothing", "1 + ''", "1 / 0"]
+)
 def test_a_file_that_cannot_be_imported_is_named(tmp_path, text):
     path = tmp_path / "bad.py"
     path.write_text(text)
@@ -87,7 +89,8 @@ def test_a_file_that_defines_nothing_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "wrong", "near"), [("method", "lroa", "lora"), ("task", "sr_4x", "sr_x4"), ("build", "ipt-nanno", "ipt-nano")]
+    ("kind", "wrong", "near"),
+    [("method", "lroa", "lora"), ("task", "sr_4x", "sr_x4"), ("build", "ipt-nanno", "ipt-nano")],
 )
 def test_the_nearest_name_is_offered(kind, wrong, near):
     with pytest.raises(PetlirError, match=rf"^unknown \w+ '{wrong}'; did you mean '{near}'\?$"):

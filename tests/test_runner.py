@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
-from benchmark import experiment, runner
+from benchmark import runner
 from benchmark.executors import Event
+from benchmark.images.patches import PatchSampler
 from benchmark.records import RECORD, Store
 from tests.engine import PLUGIN, ROOT, Lab, results
 
@@ -151,41 +154,24 @@ def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
 
 
 def test_a_run_goes_on_from_its_checkpoint(lab, tmp_path, monkeypatch):
-    """Interrupted in this process after its third step, a cell does only the steps that are left."""
-    chosen = {"methods": "adaptformer", "steps": 5}
-    lab.run(tmp_path / "whole", **chosen)
-    monkeypatch.setattr(runner.Bench, "__init__", _with_checkpoints(runner.Bench.__init__))
-    real, seen = experiment.sampler, []
+    """Interrupted in this process before its step 3, a cell does only the steps that are left."""
+    asked = lab.request(methods="adaptformer", steps=5)
+    asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
+    stops, seen, real = [3], [], PatchSampler.batch
 
-    def limited(most: int):
-        def sampler(subject, bench):
-            found = real(subject, bench)
-            batch = found.batch
-            calls = iter(range(most))
+    def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
+        if step in stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        seen.append(step)
+        return real(self, step)
 
-            def counted(step: int):
-                if next(calls, None) is None:
-                    raise KeyboardInterrupt
-                seen.append(step)
-                return batch(step)
-
-            found.batch = counted
-            return found
-
-        return sampler
-
-    monkeypatch.setattr(experiment, "sampler", limited(3))
+    monkeypatch.setattr(PatchSampler, "batch", batch)
     with pytest.raises(KeyboardInterrupt):
-        lab.run(tmp_path / "killed", **chosen)
+        runner.run(asked, tmp_path / "killed", device="cpu", workers=1)
+    assert seen == [0, 0, 1, 2], "a batch to count costs with, then those of the steps"
     seen.clear()
-    monkeypatch.setattr(experiment, "sampler", limited(99))
-    lab.run(tmp_path / "killed", **chosen)
+    runner.run(asked, tmp_path / "killed", device="cpu", workers=1)
     assert seen == [0, 3, 4]
+    lab.run(tmp_path / "whole", methods="adaptformer", steps=5)
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
-
-
-def _with_checkpoints(init):
-    def initialise(self, *arguments, **named):
-        init(self, *arguments, **(named | {"checkpoint_seconds": 0}))
-
-    return initialise

@@ -66,7 +66,7 @@ def test_a_nice_rate_is_the_nearest_rung(rate):
 
 def test_the_grid_comes_first_and_then_what_widens_it():
     assert open_trials(None, RATES) == list(RATES)
-    some = selection({rate: 30.0 for rate in RATES[:4]})
+    some = selection(dict.fromkeys(RATES[:4], 30.0))
     assert open_trials(some, RATES) == list(RATES[4:])
     rising = selection({rate: 30 + place for place, rate in enumerate(RATES)})
     assert open_trials(rising, RATES) == [0.1]

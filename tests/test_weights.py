@@ -66,7 +66,9 @@ def test_a_damaged_file_is_refused_before_it_is_used(folder, harm):
 
 
 def test_a_missing_card_is_named(tmp_path):
-    with pytest.raises(PetlirError, match=r"^no weights are shipped for backbone 'ipt-tiny'; expected ipt-tiny.json in"):
+    with pytest.raises(
+        PetlirError, match=r"^no weights are shipped for backbone 'ipt-tiny'; expected ipt-tiny.json in"
+    ):
         card(NAME, tmp_path)
 
 

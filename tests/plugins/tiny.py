@@ -17,7 +17,9 @@ IMAGES = Data("Set14", "BSD100", ("Set5",))
 
 TINY = Task("tiny", "Noise on small images", GaussianNoise(30), ("rgb",), {"demo": IMAGES})
 TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": IMAGES}, scale=2)
-LEAKY = Task("leaky", "Trained on a test image", GaussianNoise(30), ("rgb",), {"demo": Data("Set5", "BSD100", ("Set5",))})
+LEAKY = Task(
+    "leaky", "Trained on a test image", GaussianNoise(30), ("rgb",), {"demo": Data("Set5", "BSD100", ("Set5",))}
+)
 
 
 class NotANumber(nn.Module):

@@ -94,7 +94,7 @@ def costs(method: str) -> dict[str, Any]:
         "saved_for_backward_bytes": 9_000_000 if trains else 0, "flops_per_step": 1_240_000_000 if trains else 0,
         "memory": {"weights": 4 * base, "gradients": 4 * trainable, "optimizer": 8 * trainable,
                    "activations": 9_000_000 if trains else 0, "peak": None},
-        "step_seconds": {"median": 0.1, "p95": 0.12} if trains else None, "training_seconds": 4.0 * trains,
+        "step_seconds": {"median": 0.1, "p95": 0.12} if trains else None, "training_seconds": 4.0 * trains, "validation_seconds": 1.0 * trains,
         "evaluation_seconds": 3.0, "inference_seconds_per_megapixel": 1.0,
         "merged_inference_seconds_per_megapixel": 0.9 if method == "lora" else None, "merged": method == "lora",
         "energy_joules": None, "threads": 1, "exclusive": False,
