@@ -66,7 +66,7 @@ class Budget:
 
 @dataclass
 class Fit:
-    """Where a fit stands: done steps, the curve so far, and the time that they took."""
+    """Where a fit stands: done steps, the curve so far, and the seconds of steps and of looking at validation."""
 
     timer: StepTimer
     step: int = 0

@@ -67,7 +67,7 @@ def test_a_stopped_pre_training_continues_to_the_same_bits(tmp_path):
     state = network(heads)
     steps = pretrain(state, shorter, tmp_path / "parts", keep_every=2)
     assert [next(steps)[0] for _ in range(3)] == [0, 1, 2]
-    steps.close()
+    del steps
     resumed = network(heads)
     assert [step for step, _ in pretrain(resumed, shorter, tmp_path / "parts")] == [2, 3]
     for name, tensor in whole.state_dict().items():
