@@ -22,6 +22,8 @@ from benchmark.method import Method
 from benchmark.records import RECORD, Store, read_record
 from benchmark.track import track
 
+SAME = ("track", "regime", "steps", "batch_size", "patch")
+"""What two records of one folder name must share to be of one cell."""
 PAPER_RATE = 1e-4
 """AdamW's rate in the AdaptIR paper, for every method."""
 
@@ -197,5 +199,6 @@ def predecessors(planned: Planned, store: Store) -> Iterator[Path]:
     probe = {"cell": planned.cell.plain(), "key": "0" * 64}
     pattern = store.cell_folder(probe)
     for path in sorted(pattern.parent.glob(f"{pattern.name.removesuffix('-00000000')}-*/{RECORD}")):
-        if path.parent.name[-8:] != planned.key[:8]:
+        then, now = read_record(path)["cell"], planned.cell.plain()
+        if path.parent.name[-8:] != planned.key[:8] and all(then[name] == now[name] for name in SAME):
             yield path.parent

@@ -105,10 +105,10 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     assert why() == ["stale changed since: weights, data"]
 
 
-def test_another_budget_makes_a_cell_stale(lab, tmp_path):
+def test_a_cell_of_another_budget_or_seed_is_another_cell(lab, tmp_path):
     lab.run(tmp_path)
     assert whys(lab, tmp_path) == [("done", "")]
-    assert whys(lab, tmp_path, steps=3) == [("stale", "changed since: budget")]
+    assert whys(lab, tmp_path, steps=3) == [("missing", "")]
     assert whys(lab, tmp_path, seeds="0,1") == [("done", ""), ("missing", "")]
 
 
