@@ -47,7 +47,7 @@ OPEN = replace(
     name="open",
     title="public test sets, one small GPU or a patient CPU",
     needs="images under PETLIR_DATA",
-    steps=100,
+    steps=60,
 )
 PAPER = Track(
     name="paper",
