@@ -25,6 +25,7 @@ from benchmark.degradation import seed_of
 from benchmark.environment import environment
 from benchmark.errors import PetlirError, Unwritable
 from benchmark.grid import restored as restored_method
+from benchmark.images.catalogue import image_set
 from benchmark.images.patches import PatchSampler
 from benchmark.images.prepare import fresh_noise
 from benchmark.method import Method
@@ -251,14 +252,19 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
 def described(subject: Subject) -> dict[str, Any]:
     """What a record says of a cell beyond its names."""
     task, data = subject.task, subject.task.on(subject.cell.track)
-    simulated = task.degradation.simulated if task.degradation else ""
     return {
         "heads": list(subject.heads),
         "protocols": list(task.protocols),
-        "simulated": simulated,
+        "simulated": simulation(task, subject.cell.track),
         "data_label": data.label,
         "transfer": subject.card.transfer(task),
     }
+
+
+def simulation(task: Task, on: str) -> str:
+    """What a column says where its test images only imitate a camera or the weather; empty where they are real."""
+    real = all(image_set(name).paired for name in task.on(on).tests)
+    return task.degradation.simulated if task.degradation and not real else ""
 
 
 def blank(cell: Cell, parts: dict[str, str], bench: Bench, device: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ DERAIN_HEAVY = Task(
     degradation=RainStreaks("heavy"),
     protocols=("y",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs"), label="synthetic streaks"),
+        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
         "open": Data("BSDS303", "BSDS30", ("Rain100H",), label="synthetic streaks → Rain100H"),
     },
 )

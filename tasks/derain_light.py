@@ -11,7 +11,7 @@ DERAIN_LIGHT = Task(
     degradation=RainStreaks("light"),
     protocols=("y",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs"), label="synthetic streaks"),
+        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
         "open": Data("BSDS303", "BSDS30", ("Rain100L",), label="synthetic streaks → Rain100L"),
     },
 )

@@ -11,7 +11,7 @@ LOW_LIGHT = Task(
     degradation=LowLight(),
     protocols=("rgb",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs"), label="simulated low light"),
-        "open": Data("BSDS303", "BSDS30", ("Set5", "Set14", "BSD100"), label="simulated low light"),
+        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
+        "open": Data("BSDS303", "BSDS30", ("Set5", "Set14", "BSD100")),
     },
 )

@@ -11,12 +11,7 @@ SIDD = Task(
     degradation=CameraNoise(),
     protocols=("rgb",),
     data={
-        "demo": Data(
-            "leaves-train",
-            "leaves-validation",
-            ("leaves-test", "photographs"),
-            label="simulated camera noise",
-        ),
+        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
         "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"),
     },
 )

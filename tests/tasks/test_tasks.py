@@ -8,6 +8,7 @@ import pytest
 
 import tasks
 from benchmark.errors import PetlirError
+from benchmark.experiment import simulation
 from benchmark.images import prepare
 from benchmark.images.catalogue import image_set
 from benchmark.protocol import protocol
@@ -45,10 +46,12 @@ def test_names_exist_and_scales_agree(task):
 
 @pytest.mark.parametrize(("name", "word"), SIMULATED.items())
 def test_what_is_simulated_says_so(name, word):
-    task = TASKS[name]
-    assert word in task.on("demo").label
-    assert task.degradation is not None
-    assert word in task.degradation.simulated
+    assert word in simulation(TASKS[name], "demo")
+
+
+@pytest.mark.parametrize("name", ["derain_light", "derain_heavy", "sidd"])
+def test_real_test_pairs_are_not_called_simulated(name):
+    assert simulation(TASKS[name], "open") == ""
 
 
 def test_unknown_track_names_its_neighbour():
