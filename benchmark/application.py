@@ -81,6 +81,8 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = ()) -> Subjec
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if not adapter.exists():
+        raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")
     folder = adapter if adapter.is_dir() else adapter.parent
     record = read_record(folder / RECORD)
     if record["state"] != "done":
