@@ -90,11 +90,12 @@ def test_the_reason_of_an_end_is_one_line():
 
 
 PARENT = """
-import sys
+import signal, sys
 from benchmark.executors import Job
 from benchmark.executors.local import LocalExecutor, WorkerSpec
 sys.path.insert(0, sys.argv[1])
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell job ignores it
     jobs = [Job("a", {"do": "sleep", "pid_file": sys.argv[2]})]
     LocalExecutor("jobs:work", [WorkerSpec("cpu", 1)]).run(jobs, print)
 """
