@@ -24,6 +24,7 @@ from benchmark.commands.options import (
     Track,
     Workers,
     show,
+    show_rows,
 )
 from benchmark.errors import PetlirError
 
@@ -116,12 +117,7 @@ def plan(
         grid, plugin or [], data, True, "float32",
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
-    rows = runner.survey(request, store)
-    if as_json:
-        show(rows)
-    else:
-        for row in rows:
-            typer.echo(f"{row['state']:<15} {row['cell']}  {row['why']}")
+    show_rows(runner.survey(request, store), as_json, lambda row: f"{row['state']:<15} {row['cell']}  {row['why']}")
 
 
 @app.command()

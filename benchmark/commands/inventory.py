@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Data, Json, Methods, Plugin, show
+from benchmark.commands.options import Data, Json, Methods, Plugin, show_rows
 from benchmark.errors import unknown
 
 app = typer.Typer()
@@ -23,12 +23,7 @@ def list_(
 
     if kind not in LISTS:
         raise unknown("list", kind, LISTS)
-    rows = LISTS[kind](plugin or [])
-    if as_json:
-        show(rows)
-    else:
-        for row in rows:
-            typer.echo(f"{row['name']:<22} {row['about']}")
+    show_rows(LISTS[kind](plugin or []), as_json, lambda row: f"{row['name']:<22} {row['about']}")
 
 
 @app.command()
@@ -36,12 +31,7 @@ def images(data: Data = None, as_json: Json = False) -> None:
     """Show which image sets are there, which are missing, and where to get them."""
     from benchmark.listing import presence
 
-    rows = presence(data)
-    if as_json:
-        show(rows)
-    else:
-        for row in rows:
-            typer.echo(f"{row['name']:<20} {row['state']:<8} {row['about']}")
+    show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<8} {row['about']}")
 
 
 @app.command()
@@ -55,12 +45,9 @@ def params(
     """Count trainable and stored parameters."""
     from benchmark.listing import parameters
 
-    rows = parameters(backbone, method or "*", published, plugin or [])
-    if as_json:
-        show(rows)
-    else:
-        for row in rows:
-            counted = (
-                row["not_applicable"] or f"{row['trainable']:>12,} of {row['total']:,}  {row.get('published', '')}"
-            )
-            typer.echo(f"{row['label']:<40} {counted}")
+    show_rows(parameters(backbone, method or "*", published, plugin or []), as_json, _counted)
+
+
+def _counted(row: dict[str, Any]) -> str:
+    counts = row["not_applicable"] or f"{row['trainable']:>12,} of {row['total']:,}  {row.get('published', '')}"
+    return f"{row['label']:<40} {counts}"

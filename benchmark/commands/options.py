@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,15 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker pr
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb")]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE = Path("petlir-store")
+
+
+def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) -> None:
+    """Print rows as JSON, or one line each."""
+    if as_json:
+        show(rows)
+        return
+    for row in rows:
+        typer.echo(line(row))
 
 
 def show(data: Any) -> None:
