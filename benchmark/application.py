@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmark.bench import Bench
@@ -57,19 +58,19 @@ def restore_folder(
     """
     if (adapter is None) == (bicubic is None):
         raise PetlirError("restore needs either --adapter (a finished cell) or --bicubic FACTOR")
-    work: Callable[[Image], Image]
-    if bicubic is not None:
-        factor = bicubic
-        work = lambda image: enlarge(image, factor)  # noqa: E731
-    else:
-        assert adapter is not None
-        subject = restorer(adapter, device, plugins)
-        work = lambda image: restore_image(subject.network, image, subject.heads)  # noqa: E731
+    work = partial(enlarge, scale=bicubic) if bicubic is not None else _through(adapter, device, plugins)
     paths = images_in(source) if source.is_dir() else {source.stem: source}
     images = {name: read_image(path) for name, path in paths.items()}
     for name, image in images.items():
         write_png(out / f"{name}.png", work(image))
     return len(images)
+
+
+def _through(adapter: Path | None, device: str, plugins: Sequence[Path]) -> Callable[[Image], Image]:
+    """A finished cell as a function of an image."""
+    assert adapter is not None
+    subject = restorer(adapter, device, plugins)
+    return lambda image: restore_image(subject.network, image, subject.heads)
 
 
 def restorer(adapter: Path, device: str, plugins: Sequence[Path] = ()) -> Subject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.task import Data, Task
+from tasks import DEMO
 
 DENOISE_50 = Task(
     name="denoise_50",
@@ -11,7 +12,7 @@ DENOISE_50 = Task(
     degradation=GaussianNoise(50),
     protocols=("rgb",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
+        "demo": DEMO,
         "open": Data("BSDS303", "BSDS30", ("BSD100",), label="BSD100 (CBSD-type)"),
     },
 )

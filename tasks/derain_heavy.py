@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.degradations.rain import RainStreaks
 from benchmark.task import Data, Task
+from tasks import DEMO
 
 DERAIN_HEAVY = Task(
     name="derain_heavy",
@@ -11,7 +12,7 @@ DERAIN_HEAVY = Task(
     degradation=RainStreaks("heavy"),
     protocols=("y",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
+        "demo": DEMO,
         "open": Data("BSDS303", "BSDS30", ("Rain100H",), label="synthetic streaks → Rain100H"),
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.degradations.rain import RainStreaks
 from benchmark.task import Data, Task
+from tasks import DEMO
 
 DERAIN_LIGHT = Task(
     name="derain_light",
@@ -11,7 +12,7 @@ DERAIN_LIGHT = Task(
     degradation=RainStreaks("light"),
     protocols=("y",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
+        "demo": DEMO,
         "open": Data("BSDS303", "BSDS30", ("Rain100L",), label="synthetic streaks → Rain100L"),
     },
 )

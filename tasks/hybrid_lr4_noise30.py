@@ -5,17 +5,15 @@ from __future__ import annotations
 from benchmark.degradation import Chain
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.degradations.resize import Bicubic
-from benchmark.task import Data, Task
+from benchmark.task import Task
+from tasks import DEMO, OPEN
 
 HYBRID_LR4_NOISE30 = Task(
     name="hybrid_lr4_noise30",
     title="×4 and noise, σ = 30",
     degradation=Chain((Bicubic(4), GaussianNoise(30))),
     protocols=("y-crop4",),
-    data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
-        "open": Data("BSDS303", "BSDS30", ("Set5", "Set14", "BSD100")),
-    },
+    data={"demo": DEMO, "open": OPEN},
     undo=("denoise_30", "sr_x4"),
     scale=4,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmark.degradations.camera import CameraNoise
 from benchmark.task import Data, Task
+from tasks import DEMO
 
 SIDD = Task(
     name="sidd",
@@ -11,7 +12,7 @@ SIDD = Task(
     degradation=CameraNoise(),
     protocols=("rgb",),
     data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
+        "demo": DEMO,
         "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"),
     },
 )

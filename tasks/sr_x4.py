@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from benchmark.degradations.resize import Bicubic
-from benchmark.task import Data, Task
+from benchmark.task import Task
+from tasks import DEMO, OPEN
 
 SR_X4 = Task(
     name="sr_x4",
     title="Super-resolution ×4",
     degradation=Bicubic(4),
     protocols=("y-crop4",),
-    data={
-        "demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs")),
-        "open": Data("BSDS303", "BSDS30", ("Set5", "Set14", "BSD100")),
-    },
+    data={"demo": DEMO, "open": OPEN},
     scale=4,
 )
