@@ -174,6 +174,8 @@ class Backbone(nn.Module, ABC):
     window: int | None
     task_heads: ClassVar[Mapping[str, str]] = {}
     """Tasks that no head of their name serves, and the head that serves them."""
+    official_tiling: ClassVar[str] = "whole"
+    """How the official code puts an image through: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
 
     @abstractmethod
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
@@ -187,9 +189,17 @@ class Backbone(nn.Module, ABC):
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """The parameters that decide the output of `head`; without a name, of any head."""
 
-    @abstractmethod
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state dict with the official keys; missing and unexpected ones are named."""
+        """Take a state dict with the official keys; missing and unexpected ones are named, and nothing is taken."""
+        load_strictly(self, state, f"weights for {self.name}")
+
+    def official_state_dict(self) -> dict[str, Tensor]:
+        """The weights under the official keys."""
+        return self.state_dict()
+
+    def multiple(self, head: str | None) -> int:
+        """What the sides of an input are padded to a multiple of, inside the network; 1 where nothing is padded."""
+        return 1
 
     def head_for(self, task: Task) -> str:
         """The head that serves `task`: its own, the tabled one, else the one of the task's scale."""

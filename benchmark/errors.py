@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class PetlirError(Exception):
@@ -20,3 +23,13 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names) or 'none'}"
     return PetlirError(f"unknown {kind} {name!r}; {hint}")
+
+
+def chosen(kind: str, names: Iterable[str], valid: Mapping[str, T]) -> dict[str, T]:
+    """Those entries of `valid` that are named, in the order of the names; raises on an unknown one."""
+    picked = {}
+    for name in names:
+        if name not in valid:
+            raise unknown(kind, name, valid)
+        picked[name] = valid[name]
+    return picked

@@ -11,14 +11,16 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from benchmark import backbones
 from benchmark.backbone import Backbone
+from benchmark.backbones import Builder
 from benchmark.errors import PetlirError, unknown
 from benchmark.method import Method
 from benchmark.task import Task
@@ -29,8 +31,6 @@ FAULTS = (
     AssertionError, OSError, RuntimeError,
 )  # fmt: skip
 """What a plugin file may raise as it is imported."""
-BackboneBuilder = Callable[[], Backbone]
-"""Builds a backbone without pre-trained weights."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Plugins:
 
     methods: Mapping[str, type[Method]]
     tasks: Mapping[str, Task]
-    backbones: Mapping[str, BackboneBuilder]
+    backbones: Mapping[str, Builder]
     sources: Mapping[str, Path]
     """The file that defines each `kind:name`."""
 
@@ -51,9 +51,9 @@ class Plugins:
         """The task of this name."""
         return _named("task", name, self.tasks)
 
-    def build(self, name: str) -> Backbone:
+    def build(self, name: str, **options: Any) -> Backbone:
         """The backbone of this name, without pre-trained weights."""
-        return _named("backbone", name, self.backbones)()
+        return backbones.construct(name, _named("backbone", name, self.backbones), options)
 
     def source_digest(self, *names: str) -> str:
         """SHA-256 over the files that define these `kind:name`s."""
@@ -77,7 +77,7 @@ def find(files: Sequence[Path] = ()) -> Plugins:
     """
     methods: dict[str, type[Method]] = {}
     tasks: dict[str, Task] = {}
-    backbones: dict[str, BackboneBuilder] = {}
+    builders: dict[str, Builder] = {}
     sources: dict[str, Path] = {}
     for module in [*_built_in(), *_installed(), *(load_file(path) for path in files)]:
         source = Path(str(module.__file__))
@@ -90,13 +90,13 @@ def find(files: Sequence[Path] = ()) -> Plugins:
                 tasks[value.name] = value
                 found = {f"task:{value.name}": value}
             elif name == "BACKBONES":
-                backbones.update(value)
+                builders.update(value)
                 found = {f"backbone:{key}": value for key in value}
             sources.update(dict.fromkeys(found, source))
     for path in files:
         if path.absolute() not in sources.values():
             raise PetlirError(f"plugin file {path} defines no method, task or backbone")
-    return Plugins(methods, tasks, backbones, sources)
+    return Plugins(methods, tasks, builders, sources)
 
 
 def _is_method(value: object, module: ModuleType) -> bool:
@@ -110,10 +110,11 @@ def _is_method(value: object, module: ModuleType) -> bool:
 
 
 def _built_in() -> Iterator[ModuleType]:
-    for package_name in ("methods", "tasks", "benchmark.backbones"):
+    for package_name in ("methods", "tasks"):
         package = importlib.import_module(package_name)
         for entry in pkgutil.iter_modules(package.__path__):
             yield importlib.import_module(f"{package_name}.{entry.name}")
+    yield from backbones.modules()
 
 
 def _installed() -> Iterator[ModuleType]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone, Block, Branch, Doors, Site, load_strictly
+from benchmark.backbone import Backbone, Block, Branch, Doors, Site
 
 
 class Norm(nn.Module):
@@ -88,9 +88,6 @@ class ConvNet(Backbone):
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         yield from self.parameters()
-
-    def load_official(self, state: Mapping[str, Tensor]) -> None:
-        load_strictly(self, state, f"weights for {self.name}")
 
 
 def _site(layer: nn.Module, name: str) -> Site:

@@ -1,1 +1,53 @@
 """The backbones, one file a family."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+from benchmark.backbone import Backbone
+from benchmark.errors import PetlirError, unknown
+
+Builder = Callable[..., Backbone]
+"""Builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""
+
+
+def modules() -> Iterator[ModuleType]:
+    """The modules of this folder; each names its backbones in `BACKBONES`."""
+    for entry in pkgutil.iter_modules(__path__):
+        yield importlib.import_module(f"{__name__}.{entry.name}")
+
+
+def build(name: str, **options: Any) -> Backbone:
+    """The network `name` on CPU, with its own random weights.
+
+    Args:
+        name: e.g. `ipt`, `edt-b`, `nafnet-32`, `restormer`, or a family's own name where sizes are free (`nafnet`).
+        options: of the family, e.g. `heads=("sr_x4",)` for networks with several, `pooling="windowed"`.
+
+    Raises:
+        PetlirError: no backbone goes by this name, or it has no such option.
+    """
+    builders = {key: builder for module in modules() for key, builder in vars(module).get("BACKBONES", {}).items()}
+    if name not in builders:
+        raise unknown("backbone", name, builders)
+    return construct(name, builders[name], options)
+
+
+def construct(name: str, builder: Builder, options: dict[str, Any]) -> Backbone:
+    """Call a builder; an option that it does not have is named with the nearest one."""
+    valid = [key for key, parameter in inspect.signature(builder).parameters.items() if parameter.kind != VARIADIC]
+    for option in options:
+        if option not in valid:
+            raise unknown(f"option of backbone {name}", option, valid)
+    try:
+        return builder(**options)
+    except TypeError as error:
+        raise PetlirError(f"backbone {name}: {error}") from error
+
+
+VARIADIC = inspect.Parameter.VAR_KEYWORD

@@ -7,7 +7,7 @@ dicts have the keys of the official release; only the packed attention projectio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, cast
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbone import Backbone, Block, Branch, Doors, Site, load_strictly
-from benchmark.errors import PetlirError
+from benchmark.errors import PetlirError, chosen
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4, "derain": 1, "denoise_30": 1, "denoise_50": 1}
@@ -356,5 +356,14 @@ NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
 """The size that is trained and benchmarked within CPU minutes."""
 
 
-BACKBONES = {"ipt": IPT, "ipt-nano": partial(IPT, "ipt-nano", NANO)}
+def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> IPT:
+    """An IPT with these of the six heads.
+
+    Raises:
+        PetlirError: there is no such head.
+    """
+    return IPT(name, config, chosen(f"head of {name}", heads, HEADS))
+
+
+BACKBONES = {"ipt": partial(build, "ipt", IPTConfig()), "ipt-nano": partial(build, "ipt-nano", NANO)}
 """What a grid can name, and how it is built."""
