@@ -73,13 +73,13 @@ def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
     )
 
 
-def saved_for_backward_bytes(forward: Callable[[], Tensor], leave_out: Iterable[Tensor] = ()) -> int:
+def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[Tensor] = ()) -> int:
     """Bytes that autograd keeps between the forward and the backward pass.
 
     A storage counts once and whole, however many tensors of it are saved.
 
     Args:
-        forward: computes a loss.
+        forward: computes a loss; its backward pass may follow inside.
         leave_out: tensors that would be in memory anyway, as a rule the network's parameters and buffers.
     """
     held = {_address(tensor) for tensor in leave_out}

@@ -210,12 +210,12 @@ def _costs(subject: Subject, bench: Bench) -> dict[str, Any]:
         batch = sampler(subject, bench).batch(0)
         subject.adapted.train()
 
-        def forward() -> torch.Tensor:
-            return training.loss_of(subject.adapted, batch)
+        def step() -> None:
+            nonlocal flops
+            flops = costs.flops_of_step(lambda: training.loss_of(subject.adapted, batch))
 
         with costs.undisturbed(network):
-            saved = costs.saved_for_backward_bytes(forward, [*network.parameters(), *network.buffers()])
-            flops = costs.flops_of_step(forward)
+            saved = costs.saved_for_backward_bytes(step, [*network.parameters(), *network.buffers()])
     stored = sum(tensor.nbytes for tensor in subject.adapted.state().values())
     return {
         "trainable": size.trainable,

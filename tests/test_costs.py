@@ -75,6 +75,16 @@ def test_a_trained_network_saves_the_input_of_each_layer(network):
     assert saved_for_backward_bytes(loss, held(network)) == FLOAT * BATCH * (IN + HIDDEN)
 
 
+def test_both_are_counted_in_one_step(network):
+    apart = (
+        saved_for_backward_bytes(loss_of(network, BATCH, IN), held(network)),
+        flops_of_step(loss_of(network, BATCH, IN)),
+    )
+    counted: list[int] = []
+    saved = saved_for_backward_bytes(lambda: counted.append(flops_of_step(loss_of(network, BATCH, IN))), held(network))
+    assert (saved, *counted) == apart
+
+
 def test_nothing_is_saved_before_the_first_trained_layer(network):
     network[0].requires_grad_(False)
     assert saved_for_backward_bytes(loss_of(network, BATCH, IN), held(network)) == FLOAT * BATCH * HIDDEN
