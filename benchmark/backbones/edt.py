@@ -1,0 +1,372 @@
+"""EDT, the Encoder-Decoder-based Transformer for low-level vision (Li et al., IJCAI 2023), at any size.
+
+The convolutional head of a task encodes the image, at a quarter of its size where the task keeps it; a body of Swin
+blocks, shared by all tasks, transforms the features; the tail of the task, with skips from the head, decodes them into
+what is added to the image. State dicts have the keys of the official release; only the packed projections stand apart.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Backbone, Block, Site, load_strictly
+from benchmark.backbones.ipt import RGB_MEAN, upsampler
+from benchmark.backbones.windows import PROJECTIONS, ChannelsLast, Stage, SwinBlock, mirrored
+from benchmark.errors import PetlirError, chosen, unknown
+
+OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g50"} | {
+    "derain_light": "dr_L",
+    "derain_heavy": "dr_H",
+}
+"""What the official keys call a head, where it is not its name."""
+HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4} | dict.fromkeys(OFFICIAL, 1)
+"""Each head and its scale."""
+MASKS = ("attn_mask_h", "attn_mask_v")
+UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
+SHRINK = 4
+"""How much smaller the body sees images of tasks that keep the size: two convolutions of stride 2."""
+
+
+@dataclass(frozen=True)
+class EDTConfig:
+    """The size of an EDT; the defaults are EDT-B's.
+
+    Attributes:
+        features: channels of the first convolution; two and four times as many after the head's blocks.
+        width: channels of the body.
+        stages: groups of blocks, each with a skip.
+        depth: blocks a stage; every second one has shifted windows.
+        attention_heads: heads of each half of the channels.
+        window: sides of a horizontal window; a vertical one is turned.
+        expansion: width of the feed-forward over the body's.
+        upsampler: `pixelshuffle`, or `pixelshuffledirect` with one convolution to the pixels.
+        drop_path: stochastic depth of the last block, falling to 0 at the first (officially 0.1). It acts while the
+            network is in training mode; a frozen one is in evaluation mode, and the engine keeps it so.
+    """
+
+    features: int = 32
+    width: int = 180
+    stages: int = 6
+    depth: int = 6
+    attention_heads: int = 6
+    window: tuple[int, int] = (6, 24)
+    expansion: int = 2
+    upsampler: str = "pixelshuffle"
+    drop_path: float = 0.0
+
+    def __post_init__(self) -> None:
+        counts = (self.features, self.width, self.stages, self.depth, self.attention_heads, self.expansion)
+        if len(self.window) != 2 or min(*counts, *self.window) < 1:
+            raise PetlirError(f"EDT: every size must be at least 1, and a window has two sides; got {self}")
+        if self.width % (2 * self.attention_heads):
+            raise PetlirError(f"EDT: width {self.width} is no multiple of 2 × {self.attention_heads} attention heads")
+        if self.upsampler not in UPSAMPLERS:
+            raise unknown("upsampler of EDT", self.upsampler, UPSAMPLERS)
+
+
+class Body(nn.Module):
+    """The transformer that all tasks share."""
+
+    def __init__(self, config: EDTConfig) -> None:
+        super().__init__()
+        width, total = config.width, config.stages * config.depth
+        blocks = [
+            SwinBlock(
+                width,
+                config.attention_heads,
+                config.window,
+                width * config.expansion,
+                shifted=bool(i % config.depth % 2),
+                drop_path=config.drop_path * i / max(1, total - 1),
+            )
+            for i in range(total)
+        ]
+        self.patch_embed = nn.ModuleDict({"norm": nn.LayerNorm(width)})
+        self.layers = nn.ModuleList(Stage(blocks[i : i + config.depth]) for i in range(0, total, config.depth))
+        self.norm = nn.LayerNorm(width)
+        self.conv_after_body = nn.Conv2d(width, width, 3, padding=1)
+        self.apply(_initialise)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×C×H×W in and out."""
+        tokens = self.patch_embed["norm"](features.permute(0, 2, 3, 1))
+        for stage in self.layers:
+            tokens = stage(tokens)
+        return cast("Tensor", features + self.conv_after_body(self.norm(tokens).permute(0, 3, 1, 2)))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+class ResBlock(nn.Module):
+    """Two 3×3 convolutions with leaky ReLUs beside a 1×1 one; `conv_down` halves the sides of what comes out."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, down: bool = False) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(inputs, hidden, 3, padding=1)
+        self.conv_2 = nn.Conv2d(hidden, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1)
+        self.conv_down = nn.Conv2d(outputs, outputs, 4, stride=2, padding=1, bias=False) if down else nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×C×H×W in and out, not halved yet."""
+        hidden = functional.leaky_relu(self.conv_1(features), 0.2)
+        return cast("Tensor", functional.leaky_relu(self.conv_2(hidden), 0.2) + self.shortcut(features))
+
+
+class Head(nn.ModuleList):
+    """The encoder of a task: a convolution, two blocks that double the channels, a convolution to the body's width."""
+
+    def __init__(self, config: EDTConfig, scale: int) -> None:
+        features, down = config.features, scale == 1
+        super().__init__(
+            [
+                nn.Conv2d(3, features, 3, padding=1),
+                ResBlock(features, features, 2 * features, down=down),
+                ResBlock(2 * features, 2 * features, 4 * features, down=down),
+                nn.Conv2d(4 * features, config.width, 3, padding=1),
+            ]
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Images N×3×H×W as features for the body, and the skips for the tail, the last one first."""
+        first, *blocks, last = self
+        features: Tensor = first(images)
+        skips: list[Tensor] = []
+        for block in blocks:
+            skips.insert(0, block(features))
+            features = block.get_submodule("conv_down")(skips[0])
+        return last(features), skips
+
+
+class SkipBlock(nn.Module):
+    """Fewer channels, at twice the sides where `up`, then a block that reads them together with the head's."""
+
+    def __init__(self, inputs: int, outputs: int, *, up: bool) -> None:
+        super().__init__()
+        if up:
+            self.up = nn.ConvTranspose2d(inputs, outputs, 2, stride=2)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.block = ResBlock(2 * outputs, outputs, outputs)
+
+    def forward(self, features: Tensor, skip: Tensor) -> Tensor:
+        """Features N×C×H×W, and a skip with the channels and sides of the output."""
+        narrow = next(self.children())
+        return cast("Tensor", self.block(torch.cat([narrow(features), skip], dim=1)))
+
+
+class Tail(nn.ModuleList):
+    """The decoder of a task: two blocks with the head's skips, then the way to the pixels."""
+
+    def __init__(self, config: EDTConfig, scale: int) -> None:
+        features, up = config.features, scale == 1
+        super().__init__(
+            [
+                SkipBlock(config.width, 4 * features, up=up),
+                SkipBlock(4 * features, 2 * features, up=up),
+                *_to_pixels(2 * features, scale, direct=config.upsampler == "pixelshuffledirect"),
+            ]
+        )
+
+    def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """Features of the body as what is added to the image, N×3×sH×sW."""
+        first, second, *pixels = self
+        features = second(first(features, skips[0]), skips[1])
+        for module in pixels:
+            features = module(features)
+        return features
+
+
+def _to_pixels(features: int, scale: int, *, direct: bool) -> list[nn.Module]:
+    if scale > 1 and direct:
+        return [nn.Sequential(nn.Conv2d(features, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))]
+    last = nn.Conv2d(features, 3, 3, padding=1)
+    return [upsampler(features, scale), last] if scale > 1 else [last]
+
+
+class EDT(Backbone):
+    """The Encoder-Decoder-based Transformer, one head and tail a task.
+
+    Args:
+        name: its name in the grid.
+        config: its size.
+        heads: head names with their scales.
+    """
+
+    official_tiling: ClassVar[str] = "extra-window"
+    task_heads: ClassVar[Mapping[str, str]] = {
+        "denoise_30": "denoise_25",
+        "derain_light": "derain_heavy",
+        "low_light": "denoise_50",
+        "sidd": "denoise_50",
+        "hybrid_lr4_noise30": "sr_x4",
+        "hybrid_lr4_jpeg30": "sr_x4",
+    }
+    mean: Tensor
+
+    def __init__(self, name: str, config: EDTConfig, heads: Mapping[str, int]) -> None:
+        super().__init__()
+        self.name, self.config, self.heads, self.window = name, config, dict(heads), None
+        self.register_buffer("mean", torch.tensor(RGB_MEAN).view(3, 1, 1), persistent=False)
+        for head, scale in heads.items():
+            self.add_module(f"head_{OFFICIAL.get(head, head)}", Head(config, scale))
+            self.add_module(f"tail_{OFFICIAL.get(head, head)}", Tail(config, scale))
+        self.body = Body(config)
+
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        """Restore images N×3×H×W in [0, 1] of any size through `head`; N×3×sH×sW, not clipped, s the head's scale.
+
+        Inside, images are continued by their flip to `multiple(head)`, and the output is cropped.
+        """
+        (height, width), scale = images.shape[-2:], self._scale(head)
+        encode, decode = self._ends(head)
+        images = mirrored(images, self.multiple(head))
+        features, skips = encode(images - self.mean)
+        added = decode(self.body(features), skips)
+        if scale > 1:
+            images = functional.interpolate(images, scale_factor=scale, mode="bilinear", align_corners=False)
+        return cast("Tensor", (images + added)[..., : height * scale, : width * scale])
+
+    def _scale(self, head: str | None) -> int:
+        return list(self.heads.values())[self.head_index(head)]
+
+    def _ends(self, head: str | None) -> tuple[nn.Module, nn.Module]:
+        name = list(self.heads)[self.head_index(head)]
+        official = OFFICIAL.get(name, name)
+        return self.get_submodule(f"head_{official}"), self.get_submodule(f"tail_{official}")
+
+    def blocks(self) -> Iterator[Block]:
+        """The Swin blocks, stage by stage."""
+        for number, stage in enumerate(self.body.layers):
+            owner = cast("Stage", stage).blocks
+            for index, block in enumerate(owner.children()):
+                branches = cast("SwinBlock", block).branches()
+                site = Site("block", owner, str(index))
+                yield Block(f"stage.{number}.{index}", self.config.width, branches, ChannelsLast(), site)
+
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Body and the head and tail in use, all of them without a name."""
+        yield from self.body.parameters()
+        for name in self.heads if head is None else [head]:
+            for end in self._ends(name):
+                yield from end.parameters()
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """The tail in use, all of them without a name."""
+        for name in self.heads if head is None else [head]:
+            yield from self._ends(name)[1].parameters()
+
+    def outer_norms(self) -> Iterator[Site]:
+        """The norm before the blocks, then the one behind them."""
+        yield Site("norm", self.body.patch_embed, "norm")
+        yield Site("norm", self.body, "norm")
+
+    def multiple(self, head: str | None) -> int:
+        """Inputs are continued to whole windows of both directions: of 24, or 96 where the body sees a quarter."""
+        return math.lcm(*self.config.window) * (SHRINK if self._scale(head) == 1 else 1)
+
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state dict with the official keys; its attention masks are passed over."""
+        load_strictly(self, unpack(state), f"weights for {self.name}")
+
+    def official_state_dict(self) -> dict[str, Tensor]:
+        """The weights under the official keys (without attention masks)."""
+        return pack(self.state_dict())
+
+
+def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official keys to ours: the packed query, key and value taken apart, attention masks dropped."""
+    ours: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        block, packed, kind = key.rpartition(".qkv.")
+        if packed:
+            parts = zip(PROJECTIONS, tensor.tensor_split(3), strict=True)
+            ours.update({f"{block}.{name}.{kind}": part for name, part in parts})
+        elif not key.endswith(MASKS):
+            ours[key] = tensor
+    return ours
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our keys to the official ones."""
+    official: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        block, query, kind = key.rpartition(".query.")
+        if query:
+            official[f"{block}.qkv.{kind}"] = torch.cat([state[f"{block}.{name}.{kind}"] for name in PROJECTIONS])
+        elif not any(f".{name}." in key for name in PROJECTIONS):
+            official[key] = tensor
+    return official
+
+
+SIZES = {
+    "edt-t": EDTConfig(features=8, width=60, stages=4, upsampler="pixelshuffledirect"),
+    "edt-s": EDTConfig(features=16, width=120, stages=5),
+    "edt-b": EDTConfig(),
+    "edt-l": EDTConfig(features=64, width=240, stages=12, attention_heads=8),
+}
+"""The published sizes."""
+NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
+"""The size that is trained and benchmarked within CPU minutes; crops of 48×48 are whole windows for every head."""
+NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
+"""Without `derain_light`, whose tail stays at zero under the L1 loss: the median of so little rain is none."""
+
+
+def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsampler: str | None = None) -> EDT:
+    """An EDT with these of the eight heads.
+
+    Args:
+        name: its name in the grid.
+        config: its size.
+        heads: in the order of the official configuration.
+        upsampler: `pixelshuffle` or `pixelshuffledirect`; without one the size's own where there is one head, and
+            `pixelshuffle` where there are several, as the official configurations have it.
+
+    Raises:
+        PetlirError: there is no such head or upsampler.
+    """
+    picked = chosen(f"head of {name}", heads, HEADS)
+    usual = config.upsampler if len(picked) == 1 else "pixelshuffle"
+    return EDT(name, replace(config, upsampler=upsampler or usual), picked)
+
+
+def sized(
+    heads: Sequence[str] = ("sr_x4",),
+    upsampler: str | None = None,
+    features: int = EDTConfig.features,
+    width: int = EDTConfig.width,
+    stages: int = EDTConfig.stages,
+    depth: int = EDTConfig.depth,
+    attention_heads: int = EDTConfig.attention_heads,
+    window: tuple[int, int] = EDTConfig.window,
+    expansion: int = EDTConfig.expansion,
+    drop_path: float = EDTConfig.drop_path,
+) -> EDT:
+    """An EDT of any size, with the options of `EDTConfig` and `build`."""
+    config = EDTConfig(features, width, stages, depth, attention_heads, window, expansion, drop_path=drop_path)
+    return build("edt", config, heads, upsampler)
+
+
+BACKBONES = {
+    "edt": sized,
+    **{name: partial(build, name, config) for name, config in SIZES.items()},
+    "edt-nano": partial(build, "edt-nano", NANO, heads=NANO_HEADS, upsampler="pixelshuffledirect"),
+}
+"""What a grid can name, and how it is built."""
+
+RELATED = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
+MIXED = ("sr_x2", "sr_x3", "denoise_15")
+VARIANTS = tuple({"heads": heads} for heads in (*((head,) for head in HEADS), *RELATED, MIXED))
+"""How the network of an official checkpoint may have to be built: for one task, for related ones, or for mixed ones."""

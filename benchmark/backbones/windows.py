@@ -1,0 +1,221 @@
+"""Swin blocks over features N×H×W×C, with attention inside rectangular windows that may be shifted.
+
+Shifted windows are Swin's (Liu et al., ICCV 2021, §3.2). Half of the channels look through horizontal and half through
+vertical windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Branch, Doors, PromptDoors, Site
+
+Sides = tuple[int, int]
+"""Height and width."""
+
+PROJECTIONS = ("query", "key", "value")
+
+Prompts = tuple[Tensor, Tensor]
+"""Keys and values 1×K×C that join those of every window."""
+
+APART = -100.0
+"""What is added to the logit of two tokens that a shift has brought together."""
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside windows, with locally enhanced positions (LePE).
+
+    LePE is a depthwise convolution of the values inside each window (CSWin, §3.3).
+
+    Args:
+        width: channels of query, key and value.
+        heads: attention heads.
+        window: sides of a window.
+        shifted: whether the windows are moved by half their sides.
+    """
+
+    def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
+        super().__init__()
+        self.heads, self.window, self.shifted = heads, window, shifted
+        self.lepe = nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Prompts | None = None) -> Tensor:
+        """Features N×H×W×C gathered from `value`; H and W are multiples of the window's sides."""
+        count, height, width, _ = value.shape
+        shift, mask = (self.window[0] // 2, self.window[1] // 2), None
+        if self.shifted:
+            back = (-shift[0], -shift[1])
+            query, key, value = (features.roll(back, (1, 2)) for features in (query, key, value))
+            mask = shift_mask((height, width), self.window, value.device, value.dtype).repeat(count, 1, 1, 1)
+        query, key, value = (split(features, self.window) for features in (query, key, value))
+        gathered = self.attend(query, key, value, mask, prompts) + self.position(value)
+        joined = join(gathered, self.window, (height, width))
+        return joined.roll(shift, (1, 2)) if self.shifted else joined
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prompts: Prompts | None) -> Tensor:
+        """Windows M×L×C of tokens that attend to each other, under `mask`, M×1×L×L, and to all prompts."""
+        if prompts is not None:
+            added = [tokens.expand(len(key), -1, -1) for tokens in prompts]
+            key, value = torch.cat([key, added[0]], 1), torch.cat([value, added[1]], 1)
+            mask = None if mask is None else functional.pad(mask, (0, added[0].shape[1]))
+        q, k, v = (tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2) for tokens in (query, key, value))
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+    def position(self, value: Tensor) -> Tensor:
+        """What LePE adds to windows M×L×C; outside a window there is nothing."""
+        count, _, width = value.shape
+        enhanced: Tensor = self.lepe(value.reshape(count, *self.window, width).permute(0, 3, 1, 2))
+        return enhanced.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def split(features: Tensor, window: Sides) -> Tensor:
+    """Features N×H×W×C as windows (N·H/h·W/w)×(h·w)×C, image by image and in reading order."""
+    count, height, width, channels = features.shape
+    h, w = window
+    grid = features.reshape(count, height // h, h, width // w, w, channels)
+    return grid.transpose(2, 3).reshape(-1, h * w, channels)
+
+
+def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
+    """The inverse of `split`: features N×H×W×C of these sides."""
+    (height, width), (h, w) = sides, window
+    grid = windows.reshape(-1, height // h, width // w, h, w, windows.shape[-1])
+    return grid.transpose(2, 3).reshape(-1, height, width, windows.shape[-1])
+
+
+@lru_cache(maxsize=8)
+def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """What keeps tokens apart that are neighbours only because a roll by half a window joins opposite edges.
+
+    Returns:
+        One mask a window, (H/h·W/w)×1×(h·w)×(h·w), 0 or -100. It is computed once for each size.
+    """
+    with torch.inference_mode(False):  # a mask that inference made could not serve training
+        rows = torch.arange(sides[0], device=device) >= sides[0] - window[0] // 2
+        columns = torch.arange(sides[1], device=device) >= sides[1] - window[1] // 2
+        region = 2 * rows[:, None] + columns.int()
+        places = split(region[None, :, :, None], window)
+        return APART * (places != places.transpose(1, 2)).unsqueeze(1).to(dtype)
+
+
+def mirrored(images: Tensor, multiple: int) -> Tensor:
+    """Images whose sides are multiples: continued at the right and the bottom by their flip, as often as it takes."""
+    for dimension in (-2, -1):
+        side = images.shape[dimension]
+        if side % multiple:
+            places = torch.arange(-(-side // multiple) * multiple, device=images.device) % (2 * side)
+            images = images.index_select(dimension, torch.minimum(places, 2 * side - 1 - places))
+    return images
+
+
+class Mlp(nn.Module):
+    """Feed-forward with a depthwise 5×5 convolution between two GELUs."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.dwconv = nn.Conv2d(hidden, hidden, 5, padding=2, groups=hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×H×W×C in and out."""
+        hidden = functional.gelu(self.fc1(features)).permute(0, 3, 1, 2)
+        mixed: Tensor = self.dwconv(hidden).permute(0, 2, 3, 1)
+        return cast("Tensor", self.fc2(functional.gelu(mixed)))
+
+
+class SwinBlock(nn.Module):
+    """Attention, half the channels in horizontal and half in vertical windows, then feed-forward, each behind a norm.
+
+    Args:
+        width: channels of the features.
+        heads: attention heads of each half.
+        window: sides of a horizontal window; a vertical one is turned.
+        hidden: channels inside the feed-forward.
+        shifted: whether the windows are moved by half their sides.
+        drop_path: share of the images whose branches training leaves out.
+    """
+
+    def __init__(
+        self, width: int, heads: int, window: Sides, hidden: int, *, shifted: bool = False, drop_path: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.drop_path = drop_path
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in PROJECTIONS)
+        self.attns = nn.ModuleList(
+            WindowAttention(width // 2, heads, window, shifted=shifted) for window in (window, window[::-1])
+        )
+        self.proj = nn.Linear(width, width)
+        self.mlp = Mlp(width, hidden)
+        self.mixer_doors, self.mlp_doors = PromptDoors(), Doors()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×H×W×C in and out."""
+        prompts = self.mixer_doors.context(self.norm1)
+        features = features + self.kept(self.mixer_doors(lambda x: self.attend(x, prompts), self.norm1, features))
+        return features + self.kept(self.mlp_doors(self.mlp, self.norm2, features))
+
+    def attend(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Features N×H×W×C that attend to each other, and to prompts 1×K×C, inside windows of both directions."""
+        halves = _halves(self.query(features), self.key(features), self.value(features))
+        joining = [None, None] if prompts is None else _halves(self.key(prompts), self.value(prompts))
+        gathered = [part(*half, more) for part, half, more in zip(self.attns, halves, joining, strict=True)]
+        return cast("Tensor", self.proj(torch.cat(gathered, dim=-1)))
+
+    def kept(self, added: Tensor) -> Tensor:
+        """What a branch adds, or in training nothing for some images (stochastic depth, Huang et al., ECCV 2016)."""
+        if not self.training or self.drop_path == 0:
+            return added
+        return added * functional.dropout(added.new_ones(len(added), 1, 1, 1), self.drop_path)
+
+    def branches(self) -> tuple[Branch, Branch]:
+        """What methods see of it."""
+        mixer = (*((name, name) for name in PROJECTIONS), ("out", "proj"))
+        mlp = (("up", "mlp.fc1"), ("down", "mlp.fc2"))
+        return (
+            Branch("mixer", self.mixer_doors, Site("norm", self, "norm1"), tuple(Site(n, self, at) for n, at in mixer)),
+            Branch("mlp", self.mlp_doors, Site("norm", self, "norm2"), tuple(Site(n, self, at) for n, at in mlp)),
+        )
+
+
+def _halves(*features: Tensor) -> list[tuple[Tensor, ...]]:
+    """The first half of the channels of each, then the second."""
+    return list(zip(*(part.chunk(2, dim=-1) for part in features), strict=True))
+
+
+class Stage(nn.Module):
+    """A group of blocks with a skip around it."""
+
+    def __init__(self, blocks: list[SwinBlock]) -> None:
+        super().__init__()
+        self.residual_group = nn.ModuleDict({"blocks": nn.ModuleList(blocks)})
+
+    @property
+    def blocks(self) -> nn.Module:
+        """The list of its blocks."""
+        return self.residual_group["blocks"]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×H×W×C in and out."""
+        output = features
+        for block in self.blocks.children():
+            output = block(output)
+        return features + output
+
+
+class ChannelsLast:
+    """Features N×H×W×C seen as a map."""
+
+    def to_map(self, features: Tensor) -> Tensor:
+        """N×C×H×W."""
+        return features.permute(0, 3, 1, 2)
+
+    def from_map(self, image: Tensor) -> Tensor:
+        """N×H×W×C."""
+        return image.permute(0, 2, 3, 1)
