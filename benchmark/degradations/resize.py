@@ -48,8 +48,8 @@ def imresize(image: Image, scale: float) -> Image:
     Keys' cubic kernel (a = -0.5), widened by 1/scale when shrinking, symmetric edges, half rounded up.
     """
     height, width = (max(1, int(np.ceil(np.round(side * scale, 6)))) for side in image.shape[:2])
-    rows = _weights(image.shape[0], height, scale)
-    columns = _weights(image.shape[1], width, scale)
+    rows = axis_weights(image.shape[0], height, scale)
+    columns = axis_weights(image.shape[1], width, scale)
     shrunk = (rows @ image.reshape(image.shape[0], -1).astype(np.float64)).reshape(height, -1, 3)
     across = columns @ shrunk.transpose(1, 0, 2).reshape(image.shape[1], -1)
     resized = across.reshape(width, height, 3).transpose(1, 0, 2)
@@ -63,7 +63,7 @@ def enlarge(image: Image, scale: int) -> Image:
 
 
 @lru_cache(maxsize=64)
-def _weights(size: int, target: int, scale: float) -> csr_array:
+def axis_weights(size: int, target: int, scale: float) -> csr_array:
     """The resizing of one axis as a sparse matrix, target×size, rows summing to 1."""
     stretch = min(scale, 1.0)
     reach = int(np.ceil(4 / stretch)) + 2

@@ -1,0 +1,58 @@
+"""What networks on maps N×C×H×W share: their layout, norms over channels, and the halves that a gate multiplies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MapLayout:
+    """Features that are maps N×C×H×W already."""
+
+    def to_map(self, features: Tensor) -> Tensor:
+        """The features."""
+        return features
+
+    def from_map(self, image: Tensor) -> Tensor:
+        """The map."""
+        return image
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of maps N×C×H×W; with the channels last in memory it is one fused pass."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps N×C×H×W in and out, in their own memory format."""
+        if features.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        centred = features - features.mean(1, keepdim=True)
+        scaled = centred / (centred.square().mean(1, keepdim=True) + self.eps).sqrt()
+        return scaled * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+
+
+class BiasFreeNorm(nn.Module):
+    """Maps over their standard deviation across channels, times a weight (Zamir et al., Restormer, CVPR 2022).
+
+    The mean is subtracted inside the variance only, so this is neither layer norm nor RMS norm.
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def reset_parameters(self) -> None:
+        """The weight of a new norm."""
+        nn.init.ones_(self.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps N×C×H×W in and out."""
+        centred = features - features.mean(1, keepdim=True)
+        deviation = (centred.square().mean(1, keepdim=True) + self.eps).sqrt()
+        return features / deviation * self.weight.view(-1, 1, 1)
+
+
+def halves(features: Tensor) -> tuple[Tensor, Tensor]:
+    """The two halves of the channels of maps N×C×H×W, which a gate multiplies."""
+    one, other = features.chunk(2, 1)
+    return one, other

@@ -1,0 +1,297 @@
+"""Restormer (Zamir et al., CVPR 2022), at any size.
+
+A U-shaped transformer whose attention is between channels (§3.1): the map of a head is c×c, whatever the image size.
+State dicts have the keys of the official release; only the fused query, key and value convolutions stand apart here.
+No convolution has a bias.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Block, Branch, Doors, Site, load_strictly
+from benchmark.backbones.enlarge import SizePreserving
+from benchmark.backbones.maps import BiasFreeNorm, ChannelNorm, MapLayout, halves
+from benchmark.errors import PetlirError, unknown
+
+NORMS = ("withbias", "biasfree")
+EPSILON = 1e-5
+PARTS = ("query", "key", "value")
+
+
+@dataclass(frozen=True)
+class RestormerConfig:
+    """The size of a Restormer; the defaults are the published one.
+
+    Attributes:
+        dim: channels at full resolution; each of three levels down doubles them.
+        blocks: blocks of each level, the lowest last; decoders have as many as their encoders.
+        refinement: blocks after the last decoder, which like it have twice `dim` channels.
+        attention_heads: attention heads a block of each level.
+        expansion: channels of the gated feed-forward over those of the features.
+        norm: `withbias` (rain, blur) or `biasfree` (denoising), as the official weights differ.
+    """
+
+    dim: int = 48
+    blocks: tuple[int, ...] = (4, 6, 6, 8)
+    refinement: int = 4
+    attention_heads: tuple[int, ...] = (1, 2, 4, 8)
+    expansion: float = 2.66
+    norm: str = "withbias"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise unknown("norm of Restormer", self.norm, NORMS)
+        if (len(self.blocks), len(self.attention_heads)) != (4, 4):
+            raise PetlirError(f"a Restormer has four levels, not {self.blocks} with heads {self.attention_heads}")
+        if self.dim % 2 or any((self.dim << level) % heads for level, heads in enumerate(self.attention_heads)):
+            raise PetlirError(
+                f"dim {self.dim} of a Restormer is not even, or {self.attention_heads} attention heads do not divide "
+                "dim, 2·dim, 4·dim and 8·dim channels"
+            )
+
+
+class Attention(nn.Module):
+    """Multi-head attention between the channels of maps N×C×H×W, each of unit length over the places."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        for part in PARTS:
+            self.add_module(part, nn.Conv2d(width, width, 1, bias=False))
+            self.add_module(f"{part}_dwconv", nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False))
+        self.project_out = nn.Conv2d(width, width, 1, bias=False)
+
+    def reset_parameters(self) -> None:
+        """The temperature of new attention."""
+        nn.init.ones_(self.temperature)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps N×C×H×W in and out."""
+        query, key, value = (self._places(part, features) for part in PARTS)
+        weights = (_unit(query).mT @ _unit(key) * self.temperature).softmax(-1)
+        gathered = (value @ weights.mT).transpose(1, 2).reshape(features.permute(0, 2, 3, 1).shape)
+        return cast("Tensor", self.project_out(gathered.permute(0, 3, 1, 2)))
+
+    def _places(self, part: str, features: Tensor) -> Tensor:
+        """Query, key or value as N×heads×HW×c, which channels that are last in memory need no copy for."""
+        projected = self.get_submodule(f"{part}_dwconv")(self.get_submodule(part)(features))
+        split = projected.permute(0, 2, 3, 1).flatten(1, 2).unflatten(-1, (len(self.temperature), -1))
+        return cast("Tensor", split.transpose(1, 2))
+
+
+def _unit(places: Tensor) -> Tensor:
+    """Each channel of N×heads×HW×c over its length, as `functional.normalize` has it, which takes longer."""
+    return places * places.square().sum(-2, keepdim=True).clamp_min(1e-24).rsqrt()
+
+
+class FeedForward(nn.Module):
+    """A feed-forward with a depthwise convolution, gated by the GELU of one half of its channels (§3.2)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.project_in = nn.Conv2d(width, 2 * hidden, 1, bias=False)
+        self.dwconv = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
+        self.project_out = nn.Conv2d(hidden, width, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Maps N×C×H×W in and out."""
+        one, other = halves(self.dwconv(self.project_in(features)))
+        return cast("Tensor", self.project_out(functional.gelu(one) * other))
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then feed-forward, each behind a norm.
+
+    Args:
+        width: channels.
+        heads: attention heads.
+        config: of the network.
+    """
+
+    def __init__(self, width: int, heads: int, config: RestormerConfig) -> None:
+        super().__init__()
+        norm = ChannelNorm if config.norm == "withbias" else BiasFreeNorm
+        self.norm1, self.norm2 = _named("body", norm(width, EPSILON)), _named("body", norm(width, EPSILON))
+        self.attn = Attention(width, heads)
+        self.ffn = FeedForward(width, int(width * config.expansion))
+        self.mixer, self.mlp = Doors(), Doors()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features N×C×H×W in and out."""
+        features = features + self.mixer(self.attn, self.norm1, features)
+        return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
+
+
+def _named(name: str, module: nn.Module) -> nn.Sequential:
+    """The module one level down, where the official keys have it."""
+    return nn.Sequential(OrderedDict({name: module}))
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+
+
+def _resampler(inputs: int, outputs: int, shuffle: nn.Module) -> nn.Sequential:
+    return _named("body", nn.Sequential(_conv(inputs, outputs), shuffle))
+
+
+MIXER = (*((part, f"attn.{part}") for part in PARTS), ("out", "attn.project_out"))
+MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
+
+
+class Restormer(SizePreserving):
+    """Restormer, images of any size; sides are padded by reflection at the bottom and right, and cropped back.
+
+    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, levels in the
+    order of computation, and `refinement.INDEX`. Depthwise convolutions are no sites.
+
+    Args:
+        name: its name in the grid.
+        config: its size.
+    """
+
+    def __init__(self, name: str, config: RestormerConfig) -> None:
+        super().__init__(name)
+        self.config = config
+        dim = config.dim
+        self.patch_embed = _named("proj", _conv(3, dim))
+        for _, where, width, heads, count in self._stages():
+            self.add_module(where, nn.Sequential(*(TransformerBlock(width, heads, config) for _ in range(count))))
+        for level in (1, 2, 3):
+            fine, coarse = dim << level - 1, dim << level
+            self.add_module(f"down{level}_{level + 1}", _resampler(fine, fine // 2, nn.PixelUnshuffle(2)))
+            self.add_module(f"up{level + 1}_{level}", _resampler(coarse, 2 * coarse, nn.PixelShuffle(2)))
+            if level > 1:
+                self.add_module(f"reduce_chan_level{level}", nn.Conv2d(coarse, fine, 1, bias=False))
+        self.output = _conv(2 * dim, 3)
+
+    def _stages(self) -> Iterator[tuple[str, str, int, int, int]]:
+        """Name, official name, channels, attention heads and number of blocks, in the order of computation."""
+        config, dim = self.config, self.config.dim
+        levels = list(zip(config.attention_heads, config.blocks, strict=True))
+        for level in (0, 1, 2):
+            yield f"encoder.{level}", f"encoder_level{level + 1}", dim << level, *levels[level]
+        yield "middle", "latent", dim << 3, *levels[3]
+        for place, level in enumerate((2, 1, 0)):
+            yield f"decoder.{place}", f"decoder_level{level + 1}", dim << max(level, 1), *levels[level]
+        yield "refinement", "refinement", 2 * dim, config.attention_heads[0], config.refinement
+
+    def restore(self, images: Tensor) -> Tensor:
+        """Restore images N×3×H×W whose sides are multiples of 8."""
+        part = self.get_submodule
+        features, skips = self.patch_embed(images), []
+        for level in (1, 2, 3):
+            skips.append(part(f"encoder_level{level}")(features))
+            features = part(f"down{level}_{level + 1}")(skips[-1])
+        features = part("latent")(features)
+        for level in (3, 2, 1):
+            features = torch.cat([part(f"up{level + 1}_{level}")(features), skips.pop()], 1)
+            if level > 1:  # the last decoder works at twice the channels
+                features = part(f"reduce_chan_level{level}")(features)
+            features = part(f"decoder_level{level}")(features)
+        return cast("Tensor", self.output(part("refinement")(features)) + images)
+
+    def pad(self, images: Tensor) -> Tensor:
+        """The images mirrored at the bottom and right, as often as it takes.
+
+        Raises:
+            PetlirError: a side is a single pixel, which has nothing to mirror.
+        """
+        down, right = self.missing(images)
+        height, width = images.shape[-2:]
+        if min(height, width) < 2:
+            raise PetlirError(f"an image of {width}×{height} is too small for {self.name}; 2×2 at least")
+        if not (down or right):
+            return images
+        rows, columns = _mirrored(height, height + down), _mirrored(width, width + right)
+        return images.index_select(-2, rows.to(images.device)).index_select(-1, columns.to(images.device))
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """The last convolution."""
+        yield from self.output.parameters()
+
+    def multiple(self, head: str | None) -> int:
+        """2 to the number of downsamplings."""
+        return 8
+
+    def blocks(self) -> Iterator[Block]:
+        """Encoders, middle, decoders, refinement."""
+        for name, where, width, _, count in self._stages():
+            for index in range(count):
+                site = Site("block", self, f"{where}.{index}")
+                branches = (
+                    Branch.of(site.module, "mixer", "norm1.body", MIXER),
+                    Branch.of(site.module, "mlp", "norm2.body", MLP),
+                )
+                yield Block(f"{name}.{index}", width, branches, MapLayout(), site)
+
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Take a state dict with the official keys, fused convolutions and all."""
+        load_strictly(self, unpack(state), f"weights for {self.name}")
+
+    def official_state_dict(self) -> dict[str, Tensor]:
+        """The weights under the official keys."""
+        return pack(self.state_dict())
+
+
+def _mirrored(length: int, target: int) -> Tensor:
+    """Which of `length` places stands at each of `target`, going back and forth."""
+    place = torch.arange(target) % (2 * length - 2)
+    return torch.minimum(place, 2 * length - 2 - place)
+
+
+FUSED = {f"qkv{kind}.weight": tuple(f"{part}{kind}.weight" for part in PARTS) for kind in ("", "_dwconv")}
+"""Official name → the three here, in the order in which they are fused."""
+
+
+def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Official keys to ours: query, key and value taken apart."""
+    ours = dict(state)
+    for key in state:
+        prefix, attn, name = key.rpartition("attn.")
+        if name in FUSED:
+            parts = zip(FUSED[name], ours.pop(key).tensor_split(3), strict=True)
+            ours.update({prefix + attn + part: values for part, values in parts})
+    return ours
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our keys to the official ones."""
+    official = dict(state)
+    for fused, parts in FUSED.items():
+        for stem in [key.removesuffix(parts[0]) for key in state if key.endswith(f"attn.{parts[0]}")]:
+            official[stem + fused] = torch.cat([official.pop(stem + part) for part in parts])
+    return official
+
+
+NANO = RestormerConfig(12, (1, 1, 1, 2), 1)
+"""The size that is trained and benchmarked within CPU minutes."""
+
+
+def sized(
+    dim: int = RestormerConfig.dim,
+    blocks: tuple[int, ...] = RestormerConfig.blocks,
+    refinement: int = RestormerConfig.refinement,
+    attention_heads: tuple[int, ...] = RestormerConfig.attention_heads,
+    expansion: float = RestormerConfig.expansion,
+    norm: str = RestormerConfig.norm,
+) -> Restormer:
+    """A Restormer of free sizes, see `RestormerConfig`; the published one without any."""
+    return Restormer("restormer", RestormerConfig(dim, blocks, refinement, attention_heads, expansion, norm))
+
+
+BACKBONES = {
+    "restormer": sized,
+    "restormer-biasfree": partial(Restormer, "restormer-biasfree", RestormerConfig(norm="biasfree")),
+    "restormer-nano": partial(Restormer, "restormer-nano", NANO),
+}
+"""What a grid can name, and how it is built."""
