@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from benchmark.degradation import Image, seed_of
 from benchmark.degradations.resize import enlarge
 from benchmark.devices import pick
 from benchmark.errors import PetlirError
-from benchmark.evaluation import restore_image, write_png
-from benchmark.experiment import Subject, prepare
+from benchmark.evaluation import write_png
 from benchmark.images.reading import images_in, read_image
+from benchmark.payload import Payload
 from benchmark.plugins import find
-from benchmark.records import RECORD, read_record
+from benchmark.records import ADAPTER, RECORD, Store, read_record
+from benchmark.restoration import check, restore_image
+from benchmark.sources import sources
+from benchmark.subject import Subject, prepare
 
 
 def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequence[Path]) -> int:
@@ -41,7 +45,14 @@ def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequen
 
 
 def restore_folder(
-    source: Path, out: Path, adapter: Path | None, bicubic: int | None, device: str, plugins: Sequence[Path]
+    source: Path,
+    out: Path,
+    adapter: Path | None,
+    bicubic: int | None,
+    device: str,
+    plugins: Sequence[Path],
+    weights: Sequence[str] = (),
+    tiling: str = "default",
 ) -> int:
     """Restore an image, or every image of a folder, into PNGs of their names in `out`; returns how many.
 
@@ -52,28 +63,34 @@ def restore_folder(
         bicubic: enlarge by this factor instead of using a network.
         device: where to compute.
         plugins: plugin files.
+        weights: the user's own pre-trained weights, see `benchmark.sources`.
+        tiling: how images go through the network, see `benchmark.restoration.restore`.
 
     Raises:
-        PetlirError: not exactly one of `adapter` and `bicubic` is given, or a file is not as expected.
+        PetlirError: not exactly one of `adapter` and `bicubic` is given, a file is not as expected, or the tiling does
+            not take an image; nothing was written.
     """
     if (adapter is None) == (bicubic is None):
         raise PetlirError("restore needs either --adapter (a finished cell) or --bicubic FACTOR")
-    work = partial(enlarge, scale=bicubic) if bicubic is not None else _through(adapter, device, plugins)
+    if bicubic is not None and tiling != "default":
+        raise PetlirError("--tiling says how a network restores; it does not go with --bicubic")
     paths = images_in(source) if source.is_dir() else {source.stem: source}
     images = {name: read_image(path) for name, path in paths.items()}
+    work: Callable[[Image], Image]
+    if adapter is None:
+        assert bicubic is not None
+        work = partial(enlarge, scale=bicubic)
+    else:
+        subject = restorer(adapter, device, plugins, weights)
+        for height, width, _ in (image.shape for image in images.values()):
+            check(subject.network, height, width, tiling)
+        work = partial(restore_image, subject.network, heads=subject.heads, tiling=tiling)
     for name, image in images.items():
         write_png(out / f"{name}.png", work(image))
     return len(images)
 
 
-def _through(adapter: Path | None, device: str, plugins: Sequence[Path]) -> Callable[[Image], Image]:
-    """A finished cell as a function of an image."""
-    assert adapter is not None
-    subject = restorer(adapter, device, plugins)
-    return lambda image: restore_image(subject.network, image, subject.heads)
-
-
-def restorer(adapter: Path, device: str, plugins: Sequence[Path] = ()) -> Subject:
+def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> Subject:
     """The network of a finished cell, ready to restore.
 
     Raises:
@@ -104,12 +121,14 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = ()) -> Subjec
     described = {name: record["cell"][name] for name in names}
     cell = Cell(**described, rate=record["cell"]["learning_rate"])
     bench = Bench(tuple(str(path.resolve()) for path in plugins))
-    subject = prepare(cell, bench, pick(device))
-    if subject.method.trains:
-        path = folder / "adapter.safetensors"
-        try:
-            subject.adapted.load(load_file(path))
-        except (SafetensorError, FileNotFoundError) as error:
-            raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
+    bench = replace(bench, weights=sources(weights, bench.plugins.backbones))
+    path = folder / ADAPTER
+    try:
+        stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
+    except (SafetensorError, FileNotFoundError) as error:
+        raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
+    job = Payload("cell", cell, bench, Store(folder), weights=record["digests"]["weights"])
+    subject = prepare(job, pick(device), stored)
+    subject.adapted.load(stored)
     subject.adapted.eval()
     return subject

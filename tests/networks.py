@@ -1,4 +1,4 @@
-"""A small convolutional backbone, so that methods are tested on maps as well as on tokens."""
+"""Small backbones: a convolutional one, so that methods are tested on maps too, and one without neighbourhood."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class Norm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width))
+
+    def reset_parameters(self) -> None:
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         centred = features - features.mean(1, keepdim=True)
@@ -88,6 +92,36 @@ class ConvNet(Backbone):
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         yield from self.parameters()
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        yield from self.last.parameters()
+
+
+class Pointwise(Backbone):
+    """Every pixel by itself, then repeated `scale` times: a network without neighbourhood.
+
+    Attributes:
+        seen: the shapes of what went through it.
+    """
+
+    def __init__(self, window: int | None = 20) -> None:
+        super().__init__()
+        self.name, self.window = "pointwise", window
+        self.heads = {"same": 1, "double": 2, "triple": 3}
+        self.gain = nn.Parameter(torch.tensor(0.7))
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        scale = list(self.heads.values())[self.head_index(head)]
+        self.seen.append(tuple(images.shape))
+        changed = images.square() * self.gain + 0.1
+        return changed.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+
+    def blocks(self) -> Iterator[Block]:
+        return iter(())
+
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        return self.parameters()
 
 
 def _site(layer: nn.Module, name: str) -> Site:

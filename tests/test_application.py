@@ -15,6 +15,7 @@ from benchmark.errors import PetlirError
 from benchmark.images.reading import read_image
 from benchmark.plugins import find
 from benchmark.records import RECORD, Store
+from benchmark.restoration import restore_image
 from tests.engine import PLUGIN, draw, save
 
 
@@ -92,6 +93,25 @@ def test_one_image_is_enough(finished, tmp_path):
     save(tmp_path / "small.png", draw([4], 9, 14))
     assert restore_folder(tmp_path / "small.png", tmp_path / "out", finished, None, "cpu", [PLUGIN]) == 1
     assert read_image(tmp_path / "out/small.png").shape == (18, 28, 3)
+
+
+def test_images_can_go_through_as_in_the_official_code(finished, tmp_path):
+    image, network = draw([5], 50, 60), restorer(finished, "cpu", [PLUGIN])
+    save(tmp_path / "in/a.png", image)
+    restore_folder(tmp_path / "in", tmp_path / "out", finished, None, "cpu", [PLUGIN], tiling="official")
+    expected = restore_image(network.network, image, network.heads, "official")
+    assert np.array_equal(read_image(tmp_path / "out/a.png"), expected)
+    assert (expected != restore_image(network.network, image, network.heads)).any()
+
+
+def test_a_tiling_that_does_not_take_an_image_leaves_nothing(finished, tmp_path):
+    for name, height in (("a", 50), ("b", 47)):
+        save(tmp_path / "in" / f"{name}.png", draw([height], height, 60))
+    with pytest.raises(PetlirError, match=r"^the official tiling of ipt-nano takes 48×48 at least, got 60×47$"):
+        restore_folder(tmp_path / "in", tmp_path / "out", finished, None, "cpu", [PLUGIN], tiling="official")
+    with pytest.raises(PetlirError, match=r"^--tiling says how a network restores; it does not go with --bicubic$"):
+        restore_folder(tmp_path / "in", tmp_path / "out", None, 2, "cpu", [], tiling="official")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(("adapter", "bicubic"), [(None, None), (Path("cell"), 2)])

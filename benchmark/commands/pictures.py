@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.commands.options import Device, Json, Plugin, Protocol, show
+from benchmark.commands.options import Device, Json, Plugin, Protocol, Weights, show
 
 app = typer.Typer()
 
@@ -58,8 +58,11 @@ def restore(
     bicubic: Annotated[int | None, typer.Option(help="enlarge bicubically by this factor instead", min=2)] = None,
     device: Device = "auto",
     plugin: Plugin = None,
+    weights: Weights = None,
+    tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
 ) -> None:
     """Restore an image or a folder of images with a finished cell."""
     from benchmark.application import restore_folder
 
-    typer.echo(f"{restore_folder(source, out, adapter, bicubic, device, plugin or [])} images in {out}")
+    count = restore_folder(source, out, adapter, bicubic, device, plugin or [], weights or [], tiling)
+    typer.echo(f"{count} images in {out}")

@@ -1,0 +1,60 @@
+"""How much memory a computation holds at once, on any device."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor, UntypedStorage
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows the tensors that are made inside `with LiveBytes() as live:`; what was there before does not count.
+
+    A storage counts once and whole, from the operation that makes it until nothing refers to it. What a kernel
+    allocates for itself is not seen.
+
+    Attributes:
+        peak: the most bytes that lived at once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._now = 0
+        self._known: dict[int, weakref.ref[UntypedStorage]] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # PyTorch's hook; True would import its compiler, which takes seconds
+        return False
+
+    def __torch_dispatch__(
+        self,
+        operation: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Do the operation and count what is new in its output."""
+        kwargs = kwargs or {}
+        self._follow((args, kwargs), new=False)
+        output = operation(*args, **kwargs)
+        self._follow(output, new=True)
+        self.peak = max(self.peak, self._now)
+        return output
+
+    def _follow(self, tensors: Any, *, new: bool) -> None:
+        for tensor in tree_leaves(tensors):
+            if isinstance(tensor, Tensor) and id(storage := tensor.untyped_storage()) not in self._known:
+                size = storage.nbytes() if new else 0
+                self._now += size
+                self._known[id(storage)] = weakref.ref(storage, partial(self._forget, id(storage), size))
+
+    def _forget(self, storage: int, size: int, _: object) -> None:
+        del self._known[storage]
+        self._now -= size
