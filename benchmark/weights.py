@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from benchmark import checkpoints
 from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
+from benchmark.official import Official, candidates
 from benchmark.records import write_bytes
+from benchmark.sources import check_digest, fetch, sha256
 from benchmark.task import Task
 
 SHIPPED = Path(__file__).parent / "backbones" / "weights"
@@ -23,18 +26,26 @@ class Card:
     Attributes:
         sha256: of the file.
         pretrained_on: the tasks that the network has seen, e.g. `sr_x4`.
-        related: task → the seen task that it resembles.
+        related: task → what was seen that it resembles, a task or a kind of degradation.
         images: what it was trained on.
-        recipe: the options of the recipe.
+        recipe: the name and the options of the recipe.
         licence: of the weights.
+        device: what it was trained on, e.g. `cpu, 1 thread`.
+        date: when its training ended, ISO 8601.
+        scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB, `psnr` of the restored images and `input`.
+        note: what else there is to know.
     """
 
     sha256: str
     pretrained_on: tuple[str, ...]
     related: Mapping[str, str]
     images: str
-    recipe: Mapping[str, float]
+    recipe: Mapping[str, float | str]
     licence: str = "Apache-2.0"
+    device: str = ""
+    date: str = ""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
 
     def transfer(self, task: Task) -> str:
         """Whether the network has `seen` this task, one `related` to it, or neither (`unseen`)."""
@@ -55,7 +66,9 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
     """
     path = folder / f"{name}.json"
     if not path.is_file():
-        raise PetlirError(f"no weights are shipped for backbone {name!r}; expected {path.name} in {folder}")
+        raise PetlirError(
+            f"no weights are shipped for backbone {name!r}; expected {path.name} in {folder}, or --weights {name}=FILE"
+        )
     try:
         values = json.loads(path.read_text())
         return Card(**{**values, "pretrained_on": tuple(values["pretrained_on"])})
@@ -63,34 +76,73 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
         raise PetlirError(f"{path} is no card of weights: {error!r}; expected what `petlir pretrain` writes") from error
 
 
-def load(backbone: Backbone, folder: Path = SHIPPED) -> Card:
-    """Put the shipped weights into `backbone`, and return their card.
+def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:
+    """Put pre-trained weights into `backbone`, all or none; returns what is known of them.
+
+    Args:
+        backbone: on the `meta` device it is only tried whether they fit.
+        folder: where the shipped ones lie.
+        sources: the user's own, which win over the shipped ones; see `benchmark.sources`.
 
     Raises:
-        PetlirError: there are none, or the file is not the one that its card describes.
+        PetlirError: there are none, they are another network's, or the file is not the one that its card describes.
     """
-    from safetensors.torch import load as parse
-
-    known, content = verified(backbone.name, folder)
-    backbone.load_official(parse(content))
-    return known
+    path = _verified(backbone.name, folder, sources)
+    checkpoints.load(backbone, path)
+    return _described(backbone, path)
 
 
-def verified(name: str, folder: Path = SHIPPED) -> tuple[Card, bytes]:
-    """The card and the content of a weight file, which is the one that its card describes.
+def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> str:
+    """The SHA-256 of the file that `load` would take for backbone `name`.
 
     Raises:
-        PetlirError: it is not.
+        PetlirError: there is none, or it is not the one that its card describes.
     """
-    known = card(name, folder)
-    path = folder / f"{name}.safetensors"
-    content = path.read_bytes() if path.is_file() else b""
-    found = hashlib.sha256(content).hexdigest()
-    if found != known.sha256:
-        raise PetlirError(
-            f"weight file {path} is damaged or not the shipped one: sha256 {found[:12]}…, expected {known.sha256[:12]}…"
-        )
-    return known, content
+    return sha256(_verified(name, folder, sources))
+
+
+def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
+    """The weight file of a backbone, which is the one that its card describes where it has one."""
+    path = fetch(sources[name]) if name in sources else folder / f"{name}.safetensors"
+    if name not in sources or _has_card(path):
+        check_digest(path, card(path.stem, path.parent).sha256, f"weight file {path}")
+    return path
+
+
+def _has_card(path: Path) -> bool:
+    """Whether a card lies beside a weight file; another file of its name is none of ours."""
+    beside = path.with_suffix(".json")
+    return beside.is_file() and '"sha256"' in beside.read_text(errors="replace")
+
+
+def _described(backbone: Backbone, path: Path) -> Card:
+    """The card beside the file, else what is known of the official checkpoints that it is or may be.
+
+    A file that may be any of several counts as having seen what each of them has: a seen task is not to pass as new.
+    """
+    if _has_card(path):
+        return card(path.stem, path.parent)
+    found = candidates(backbone, path, sha256(path))
+    seen = tuple(dict.fromkeys(task for one in found for task in one.pretrained_on))
+    related = {task: like for one in found for task, like in one.related.items() if task not in seen}
+    licences = {one.licence for one in found}
+    return Card(
+        sha256=sha256(path),
+        pretrained_on=seen,
+        related=related,
+        images=_images(found, path),
+        recipe={},
+        licence=licences.pop() if len(licences) == 1 else "not known",
+    )
+
+
+def _images(found: Sequence[Official], path: Path) -> str:
+    if not found:
+        return "not known"
+    if found[0].identical(path, sha256(path)):
+        return found[0].images
+    names = " or ".join(one.file for one in found)
+    return f"{found[0].images if len(found) == 1 else 'not known'} (taken for {names} by its shape, not by its digest)"
 
 
 def save(backbone_state: Mapping[str, object], path: Path) -> str:

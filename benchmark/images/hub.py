@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
 from benchmark.degradation import Image
 from benchmark.errors import PetlirError
+from benchmark.hub import check_pinned, first_line
 from benchmark.images.imageset import Sample
 from benchmark.images.reading import decode, read_image
 
@@ -38,13 +38,12 @@ def from_hub(repo: str, revision: str, split: str = "train") -> list[Sample]:
     from datasets import load_dataset
 
     local = Path(repo).is_dir()
-    if not local and not re.fullmatch("[0-9a-f]{40}", revision):
-        raise PetlirError(f"revision {revision!r} of {repo} is not pinned; expected a commit of 40 hex digits")
+    if not local:
+        check_pinned(repo, revision)
     try:
         rows = load_dataset(repo, revision=None if local else revision, split=split)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise PetlirError(f"{repo}, split {split!r}, cannot be loaded: {reason}") from error
+        raise PetlirError(f"{repo}, split {split!r}, cannot be loaded: {first_line(error)}") from error
     columns = _columns(repo, list(rows.column_names))
     for column in columns:
         rows = rows.cast_column(column, ImageFeature(decode=False))

@@ -1,0 +1,73 @@
+"""Files from the Hugging Face hub: always of one commit, so that they are the same for ever."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import PetlirError
+
+SCHEME = "hub:"
+FORM = "hub:OWNER/REPO@REVISION/FILE#sha256=HEX"
+PARTS = re.compile(
+    r"hub:(?P<repo>[^/@#]+/[^/@#]+)(?:@(?P<revision>[^/#]*))?/(?P<file>[^#]+)(?:#sha256=(?P<sha256>.*))?"
+)
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of the hub.
+
+    Attributes:
+        repo: `owner/name`.
+        revision: the commit, 40 hexadecimal digits.
+        file: its path in the repository.
+        sha256: of its content, 64 hexadecimal digits.
+    """
+
+    repo: str
+    revision: str
+    file: str
+    sha256: str
+
+    def download(self) -> Path:
+        """The file in the hub's cache, which is asked first; its content is not checked here.
+
+        Raises:
+            PetlirError: it is not there, or the hub cannot be reached.
+        """
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError
+
+        try:
+            return Path(hf_hub_download(self.repo, self.file, revision=self.revision))
+        except (OSError, ValueError, RuntimeError, EntryNotFoundError) as error:
+            raise PetlirError(f"{self.file} of {self.repo} cannot be downloaded: {first_line(error)}") from error
+
+
+def parse(source: str) -> HubFile:
+    """A source written `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
+
+    Raises:
+        PetlirError: a part is missing, or the revision or the digest is not whole.
+    """
+    found = PARTS.fullmatch(source)
+    if found is None:
+        raise PetlirError(f"source {source!r} is not understood; expected {FORM}")
+    file = HubFile(found["repo"], found["revision"] or "", found["file"], found["sha256"] or "")
+    check_pinned(file.repo, file.revision)
+    if not re.fullmatch("[0-9a-f]{64}", file.sha256):
+        raise PetlirError(f"source {source!r} has no whole sha256; expected {FORM}, 64 hex digits at its end")
+    return file
+
+
+def check_pinned(repo: str, revision: str) -> None:
+    """Refuse a branch, a tag or an abbreviation: only a whole commit stays what it is."""
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise PetlirError(f"revision {revision!r} of {repo} is not pinned; expected a commit of 40 hex digits")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says."""
+    return str(error).strip().partition("\n")[0]
