@@ -26,8 +26,11 @@ class Degradation:
     """
 
     source: ClassVar[str] = ""
-    simulated: ClassVar[str] = ""
-    """What the column says where the degradation only imitates a camera or the weather; empty where it is exact."""
+
+    @property
+    def simulated(self) -> str:
+        """What the column says where it only imitates a camera or the weather; empty where it is exact."""
+        return ""
 
     @property
     def factor(self) -> int:
@@ -61,6 +64,11 @@ class Chain(Degradation):
         prepares = [type(step).prepare is not Degradation.prepare for step in self.steps]
         if prepares != sorted(prepares, reverse=True):
             raise PetlirError("a chain of degradations must do its whole-image steps before its noise")
+
+    @property
+    def simulated(self) -> str:
+        """What is imitated, step by step."""
+        return ", ".join(step.simulated for step in self.steps if step.simulated)
 
     @property
     def factor(self) -> int:

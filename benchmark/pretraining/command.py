@@ -2,52 +2,136 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
+from time import monotonic
+
+import torch
 
 from benchmark import weights
-from benchmark.backbones.ipt import IPT
+from benchmark.backbone import Backbone
+from benchmark.degradation import Image
 from benchmark.devices import pick
 from benchmark.errors import PetlirError
-from benchmark.plugins import find
-from benchmark.pretraining.multitask import DEGRADATIONS, Recipe, pretrain
+from benchmark.images.catalogue import image_set
+from benchmark.images.imageset import pixels_digest
+from benchmark.images.reading import images_in
+from benchmark.plugins import Plugins
+from benchmark.pretraining.images import dead_leaves, photographs
+from benchmark.pretraining.loop import Recipe, train
+from benchmark.pretraining.recipes import KINDS, choose
+from benchmark.pretraining.scores import card_scores
+from benchmark.pretraining.start import fresh
+from benchmark.pretraining.transfer import related, seen
 
-SEEN = (*(head for head in DEGRADATIONS if head != "derain"), "derain_light", "derain_heavy")
-RELATED = {
-    "sidd": "denoise_30",
-    "hybrid_lr4_noise30": "sr_x4",
-    "hybrid_lr4_jpeg30": "sr_x4",
-}
+EVERY = 250
+"""Steps between two lines on how it goes, and between two checkpoints."""
 
 
-def pretrain_backbone(name: str, out: Path, steps: int | None, device: str) -> Iterator[str]:
-    """Pre-train backbone `name` into `out`; yields lines on how it goes.
+def pretrain_backbone(
+    plugins: Plugins,
+    recipe_name: str | None,
+    name: str | None,
+    out: Path,
+    *,
+    images: Path | None = None,
+    steps: int | None = None,
+    data: Path | None = None,
+    device: str = "auto",
+) -> Iterator[str]:
+    """Pre-train a backbone into `out`; yields lines on how it goes.
+
+    Args:
+        plugins: whose backbones can be named, and whose tasks are scored.
+        recipe_name: `multitask`, `prod` or `self-supervised`; None is the backbone's own.
+        name: of the backbone; None is the recipe's own.
+        out: where weights, card and checkpoint go, as `NAME.safetensors`, `NAME.json` and `NAME.checkpoint`.
+        images: a folder of photographs; None draws dead leaves.
+        steps: optimiser steps; None is the recipe's own number.
+        data: the folder of image sets, for the scores on Set5 and BSD100.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        PetlirError: there is no recipe for this backbone, or `out` cannot be written.
+        PetlirError: a name is unknown, the recipe does not fit the backbone, images cannot be read, or `out` cannot
+            be written.
     """
-    network = find().build(name)
-    if not isinstance(network, IPT):
-        raise PetlirError(f"there is no pre-training recipe for backbone {name!r}; expected an IPT")
-    recipe = Recipe(steps=steps) if steps else Recipe()
-    _make(out)
-    yield f"pre-training {name}: {recipe.steps} steps of {recipe.batch_size} on {recipe.images} dead leaves images"
+    kind, name, rate = choose(recipe_name, name)
+    recipe = Recipe(kind, steps or Recipe.steps, rate=rate, source=images.name if images else Recipe.source)
+    network = fresh(plugins, name, recipe.seed)
+    KINDS[kind].learns(network)
     network.to(pick(device))
-    for step, loss in pretrain(network, recipe, out / f"{name}.checkpoint"):
-        if (step + 1) % 250 == 0:
-            yield f"step {step + 1}: loss {loss:.4f}"
-    yield f"written: {publish(network, recipe, out)}"
+    if images is not None:
+        images_in(images)
+    _make(out)
+    yield f"pre-training {name}, {kind}: {recipe.steps} steps of {recipe.batch_size} crops; {described(recipe)}"
+    yield from _trained(network, recipe, _clean(recipe, images, plugins, data), out / f"{name}.checkpoint")
+    yield f"written: {publish(network, recipe, plugins, out, data)}"
 
 
-def publish(network: IPT, recipe: Recipe, out: Path) -> Path:
-    """Write the weights of `network` and their card; returns the weight file."""
+def _clean(recipe: Recipe, folder: Path | None, plugins: Plugins, data: Path | None) -> list[Image]:
+    if folder is None:
+        return dead_leaves(recipe.images, recipe.seed)
+    return photographs(folder, recipe.images, recipe.seed, held_out(plugins, data))
+
+
+def held_out(plugins: Plugins, data: Path | None) -> dict[str, str]:
+    """Digest → name of the clean test images of all tasks: the bundled ones, and those that `data` holds."""
+    names = {name for task in plugins.tasks.values() for use in task.data.values() for name in use.tests}
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        with contextlib.suppress(PetlirError):  # a set that is not there cannot be trained on from there
+            found |= {pixels_digest(sample.clean): f"{name}/{sample.name}" for sample in image_set(name).samples(data)}
+    return found
+
+
+def _trained(network: Backbone, recipe: Recipe, images: list[Image], checkpoint: Path) -> Iterator[str]:
+    batches = KINDS[recipe.name].batches(network, images, recipe)
+    losses: list[float] = []
+    since = monotonic()
+    for step, loss in train(network, batches, recipe, checkpoint, EVERY):
+        losses.append(loss)
+        if (step + 1) % EVERY == 0:
+            pace = (monotonic() - since) / len(losses)
+            yield f"step {step + 1} of {recipe.steps}: loss {fmean(losses):.4f}, {pace:.3f} s a step"
+            losses, since = [], monotonic()
+
+
+def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data: Path | None) -> Path:
+    """Write the weights of `network` and their card, with its scores; returns the weight file."""
     path = out / f"{network.name}.safetensors"
+    learnt = KINDS[recipe.name].learns(network)
+    scores = card_scores(network, plugins, data)
     state = {key: tensor.contiguous().cpu() for key, tensor in network.official_state_dict().items()}
-    sha256 = weights.save(state, path)
-    images = f"{recipe.images} dead leaves images of 256×256 (benchmark.images.procedural), no photographs"
-    weights.Card(sha256, SEEN, RELATED, images, asdict(recipe)).write(out / f"{network.name}.json")
+    weights.Card(
+        sha256=weights.save(state, path),
+        pretrained_on=seen(learnt),
+        related=related(learnt),
+        images=described(recipe),
+        recipe=asdict(recipe),
+        device=_device(network),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        scores=scores,
+    ).write(out / f"{network.name}.json")
     return path
+
+
+def described(recipe: Recipe) -> str:
+    """The clean images of a recipe, in words."""
+    if recipe.source == Recipe.source:
+        return f"{recipe.images} dead leaves images of 256×256 (benchmark.images.procedural), no photographs"
+    return f"{recipe.images} patches of 256×256 of the photographs in {recipe.source}"
+
+
+def _device(network: Backbone) -> str:
+    device = next(network.parameters()).device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{device.type}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _make(folder: Path) -> None:

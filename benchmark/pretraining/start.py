@@ -1,6 +1,7 @@
 """Where pre-training starts: a network that already passes its input through, enlarged by interpolation.
 
-IPT has no skip from input to output, so a network with random weights first spends its budget on learning the identity.
+With random weights a network first spends its budget on learning the identity. Those with a skip from input to output
+(EDT, NAFNet, Restormer) need only put out zeros beside it; IPT has none.
 """
 
 from __future__ import annotations
@@ -8,10 +9,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from benchmark.backbone import Backbone
 from benchmark.backbones.ipt import IPT, Attention, Body, FeedForward, ResBlock
+from benchmark.plugins import Plugins
 
 FEATURE_RANGE = 8.0
 """By how much heads divide and tails multiply 0..255, so that features have the size that layers work at."""
+
+
+def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:
+    """The backbone `name` on CPU as pre-training starts with it: its weights are a function of `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = plugins.build(name)
+        torch.manual_seed(seed)  # what `begin` draws does not depend on how much building drew
+        begin(network)
+    return network
+
+
+def begin(network: Backbone) -> None:
+    """Set the weights in place, so that the network passes its input through; draws from torch's global generator."""
+    if isinstance(network, IPT):
+        pass_through(network)
+    else:
+        add_nothing(network)
+
+
+def add_nothing(network: Backbone) -> None:
+    """Let the layers that put out the three colours, beside the skip from the input, start at zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.out_channels == 3:
+            for parameter in module.parameters():
+                nn.init.zeros_(parameter)
 
 
 def pass_through(network: IPT) -> None:

@@ -7,7 +7,7 @@ from benchmark.degradation import Image
 from benchmark.images import procedural
 from benchmark.images.bundled import Leaves, photographs
 from benchmark.images.catalogue import LEAVES, image_set
-from benchmark.pretraining.multitask import FIRST_IMAGE
+from benchmark.pretraining.images import FIRST_IMAGE
 
 
 @pytest.fixture(autouse=True)

@@ -1,24 +1,30 @@
-"""Pre-training: where it starts, that it continues exactly, and what the shipped weights can do."""
+"""Multi-task pre-training: where IPT starts, what each head sees, and what the shipped weights can do."""
 
 from __future__ import annotations
 
-import math
-from statistics import fmean
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from benchmark import weights
 from benchmark.backbones.ipt import IPT, IPTConfig
-from benchmark.evaluation import restore_image
-from benchmark.images.prepare import test_pairs as pairs_of
-from benchmark.metrics import psnr
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.degradations.rain import RainStreaks
+from benchmark.degradations.resize import imresize
+from benchmark.errors import PetlirError
+from benchmark.images.patches import PatchSampler
 from benchmark.plugins import find
-from benchmark.pretraining.multitask import Recipe, pretrain
-from benchmark.pretraining.start import pass_through
-from benchmark.protocol import protocol
+from benchmark.pretraining import multitask
+from benchmark.pretraining.loop import Recipe
+from benchmark.pretraining.scores import card_scores
+from benchmark.pretraining.start import fresh, pass_through
+from tests.engine import draw
+from tests.networks import ConvNet
 
 SMALL = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, window=24)
+RECIPE = Recipe(batch_size=2, seed=3)
 
 
 def network(heads: dict[str, int] | None = None) -> IPT:
@@ -49,54 +55,61 @@ def test_the_start_enlarges_a_ramp(head, scale):
     assert torch.allclose(net(ramp, head)[..., inner, inner], expected[..., inner, inner], atol=2 / 255)
 
 
-def test_the_rate_warms_up_then_falls_as_a_cosine():
-    recipe = Recipe(steps=1000, rate=1.0, warm_up=100)
-    assert recipe.rate_at(0) == pytest.approx(0.01)
-    assert recipe.rate_at(100) == pytest.approx(1.0)
-    assert recipe.rate_at(550) == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi / 2)) / 2)
-    assert recipe.rate_at(1000) == pytest.approx(0.01)
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["nafnet-nano", "restormer-nano"])
+def test_networks_with_a_skip_start_as_the_identity(name):
+    images = torch.rand(1, 3, 16, 24)
+    assert torch.equal(fresh(find(), name, 0)(images), images)
 
 
-def test_a_stopped_pre_training_continues_to_the_same_bits(tmp_path):
-    heads = {"denoise_30": 1, "denoise_50": 1}
-    recipe = Recipe(steps=4, batch_size=1, images=2, warm_up=1)
-    whole = network(heads)
-    for _ in pretrain(whole, recipe, tmp_path / "whole"):
-        pass
-    shorter = Recipe(steps=4, batch_size=1, images=2, warm_up=1)
-    state = network(heads)
-    steps = pretrain(state, shorter, tmp_path / "parts", keep_every=2)
-    assert [next(steps)[0] for _ in range(3)] == [0, 1, 2]
-    del steps
-    resumed = network(heads)
-    assert [step for step, _ in pretrain(resumed, shorter, tmp_path / "parts")] == [2, 3]
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, resumed.state_dict()[name]), name
+def test_a_start_is_a_function_of_its_seed():
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one, again, other = (fresh(find(), "ipt-nano", seed).official_state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(tensor, again[key]) for key, tensor in one.items())
+    assert any(not torch.equal(tensor, other[key]) for key, tensor in one.items())
 
 
-@pytest.mark.parametrize(("task", "least"), [("sr_x4", 0.3), ("denoise_30", 6.0)])
-def test_the_shipped_network_beats_the_untrained_input_on_photographs(task, least):
+def test_heads_take_turns_on_their_own_degradation():
+    """What the recipe of the shipped IPT says: enlarging from exact crops, fresh noise, two strengths of rain."""
+    images = [draw([n], 108, 108) for n in range(2)]
+    heads = {"sr_x3": 3, "denoise_50": 1, "derain": 1}
+    stream = multitask.batches(network(heads), images, RECIPE)
+    rain = [
+        (RainStreaks(strength).prepare(image, np.random.default_rng([3, n])), image)
+        for strength in ("light", "heavy")
+        for n, image in enumerate(images)
+    ]
+    expected = {
+        "sr_x3": ([(imresize(image, 1 / 3), image) for image in images], None),
+        "denoise_50": ([(image, image) for image in images], GaussianNoise(50)),
+        "derain": (rain, None),
+    }
+    for step, (head, scale) in enumerate(heads.items(), start=3):
+        pairs, noise = expected[head]
+        sampler = PatchSampler(pairs, scale=scale, patch=24, batch_size=2, perturb=noise, seed=3)
+        found = stream(step)
+        assert found[0] == head
+        assert all(torch.equal(a, b) for a, b in zip(found[1:], sampler.batch(step), strict=True))
+
+
+def test_one_head_for_all_has_nothing_to_share():
+    for net in (ConvNet(4), find().build("nafnet-nano"), network({"sr_x2": 2})):
+        with pytest.raises(PetlirError, match=r"nothing to share between them; expected the recipe prod or self-"):
+            multitask.heads(net)
+
+
+def test_a_head_without_a_known_degradation_is_named():
+    with pytest.raises(PetlirError, match=r"unknown head of small for the recipe multitask 'denoise_31'; did you mean"):
+        multitask.heads(network({"sr_x2": 2, "sr_x3": 3, "denoise_31": 1}))
+
+
+def test_the_shipped_network_beats_the_untrained_input_on_photographs():
     """Bicubic enlargement at ×4 and the noisy image at σ 30 are what anyone has without a network."""
-    plugins = find()
+    plugins, least = find(), {"sr_x4": 0.3, "denoise_30": 6.0}
     net = plugins.build("ipt-nano")
     weights.load(net)
-    net.eval()
-    found = plugins.task(task)
-    rule = protocol(found.protocols[0])
-    photographs = [pair for pair in pairs_of(found, "demo", None) if pair.domain == "photographs"]
-    gains = []
-    for pair in photographs:
-        restored = restore_image(net, pair.degraded, (net.head_for(found),))
-        gains.append(psnr(restored, pair.clean, rule) - untrained(pair, found.scale, rule))
-    assert fmean(gains) >= least
-
-
-def untrained(pair, scale, rule):
-    """The PSNR of the input, enlarged by Pillow's bicubic where it is smaller."""
-    import numpy as np
-    import PIL.Image
-
-    image = PIL.Image.fromarray(pair.degraded)
-    size = (pair.clean.shape[1], pair.clean.shape[0])
-    enlarged = image if scale == 1 else image.resize(size, PIL.Image.Resampling.BICUBIC)
-    return psnr(np.asarray(enlarged), pair.clean, rule)
+    scores = card_scores(net, replace(plugins, tasks={task: plugins.task(task) for task in least}), None)
+    for task, gain in least.items():
+        assert scores[f"photographs {task}"]["psnr"] - scores[f"photographs {task}"]["input"] >= gain

@@ -1,0 +1,104 @@
+"""Blur that keeps the size of the image: out of focus, in motion, and for want of pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.signal import oaconvolve
+
+from benchmark.degradation import Degradation, Image
+from benchmark.degradations.resize import imresize
+from benchmark.errors import PetlirError
+
+Array: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GaussianBlur(Degradation):
+    """Convolution with an isotropic Gaussian; edges are mirrored.
+
+    Source: the degradation model of Zhang et al., Learning a single convolutional super-resolution network for
+    multiple degradations (SRMD), CVPR 2018.
+
+    Attributes:
+        sigma: standard deviation in pixels; 0 leaves the image.
+    """
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        if self.sigma < 0:
+            raise PetlirError(f"the sigma of a Gaussian blur is 0 or more, not {self.sigma}")
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, blurred; `rng` is not used."""
+        return _rounded(gaussian_filter(image.astype(np.float64), (self.sigma, self.sigma, 0)))
+
+
+@dataclass(frozen=True)
+class MotionBlur(Degradation):
+    """The mean of an image that moves evenly along a line while the shutter is open; edges are mirrored.
+
+    Source: Potmesil & Chakravarty, Modeling motion blur in computer-generated images, SIGGRAPH 1983.
+
+    Attributes:
+        length: of the line in pixels; 0 leaves the image.
+        angle: of the line in degrees, counter-clockwise from the horizontal.
+    """
+
+    length: float
+    angle: float
+
+    def __post_init__(self) -> None:
+        if self.length < 0:
+            raise PetlirError(f"the length of a motion blur is 0 or more, not {self.length}")
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, blurred; `rng` is not used."""
+        kernel = line(self.length, self.angle)
+        reach = kernel.shape[0] // 2
+        padded = np.pad(image.astype(np.float64), ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+        return _rounded(oaconvolve(padded, kernel[..., None], mode="valid", axes=(0, 1)))
+
+
+@dataclass(frozen=True)
+class Resized(Degradation):
+    """The image shrunk and enlarged again by MATLAB's bicubic, 8 bit in between: what an enlargement lacks.
+
+    Attributes:
+        ratio: how many times smaller it is in between; need not be whole, 1 leaves the image.
+    """
+
+    ratio: float
+
+    def __post_init__(self) -> None:
+        if self.ratio < 1:
+            raise PetlirError(f"the ratio of a resizing is 1 or more, not {self.ratio}")
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, at its own size with the detail of the small one; `rng` is not used."""
+        height, width = image.shape[:2]
+        enlarged = imresize(imresize(image, 1 / self.ratio), self.ratio)
+        return np.ascontiguousarray(enlarged[:height, :width])
+
+
+def line(length: float, angle: float) -> Array:
+    """A line through the middle of an odd square, summing to 1; each of its points is shared by four pixels."""
+    reach = int(np.ceil(length / 2))
+    count = 8 * reach + 1
+    pixels = np.arange(-reach, reach + 1)[:, None]
+    points = length * (np.arange(0.5, count) / count - 0.5)
+    rows = 1 - np.abs(pixels + points * np.sin(np.deg2rad(angle)))
+    columns = 1 - np.abs(pixels - points * np.cos(np.deg2rad(angle)))
+    shares = rows.clip(0) @ columns.clip(0).T
+    kernel: Array = shares / shares.sum()
+    return kernel
+
+
+def _rounded(image: Array) -> Image:
+    rounded: Image = (image.clip(0, 255) + 0.5).astype(np.uint8)
+    return rounded

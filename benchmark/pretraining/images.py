@@ -1,0 +1,55 @@
+"""The clean images of pre-training: dead leaves, which need no download and no licence, or a folder of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.degradation import Image
+from benchmark.errors import PetlirError
+from benchmark.images.bundled import DRAWN, Leaves
+from benchmark.images.imageset import pixels_digest
+from benchmark.images.reading import images_in, read_image
+
+FIRST_IMAGE = 1_000_000
+"""Procedural images are numbered; those of pre-training stand far from those of the tasks."""
+
+
+def dead_leaves(count: int, seed: int) -> list[Image]:
+    """`count` dead leaves images of 256×256×3, others for each seed."""
+    return [sample.clean for sample in Leaves(FIRST_IMAGE + seed * count, count, DRAWN)(None)]
+
+
+def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]) -> list[Image]:
+    """`count` patches of 256×256×3 of the photographs of `folder`, each photograph in its turn.
+
+    A photograph that is smaller is taken whole along that side.
+
+    Args:
+        folder: of 8-bit images.
+        count: of patches.
+        seed: of the order of the photographs and of the places of the patches.
+        held_out: digest → name of the test images, none of which may be trained on.
+
+    Raises:
+        PetlirError: the folder is missing or empty, or a photograph cannot be read or is a test image.
+    """
+    files = list(images_in(folder).values())
+    turns = np.random.default_rng(seed).permutation(len(files))
+    paths = (files[turns[n % len(files)]] for n in range(count))
+    return [_one_patch(path, held_out, np.random.default_rng([seed, n])) for n, path in enumerate(paths)]
+
+
+def _one_patch(path: Path, held_out: Mapping[str, str], rng: np.random.Generator) -> Image:
+    image = read_image(path)
+    if (test := held_out.get(pixels_digest(image))) is not None:
+        raise PetlirError(f"{path} is the test image {test}; expected photographs that no test set holds")
+    return patch(image, DRAWN, rng).copy()
+
+
+def patch(image: Image, side: int, rng: np.random.Generator) -> Image:
+    """A view of a random square of `side` pixels; along a shorter side of the image, of all there is."""
+    top, left = (int(rng.integers(max(0, extent - side) + 1)) for extent in image.shape[:2])
+    return image[top : top + side, left : left + side]

@@ -1,0 +1,120 @@
+"""The loop that all recipes share: AdamW on the L1 loss, a warm-up and a cosine, clipped gradients, exact resume."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.backbone import Backbone, load_strictly
+from benchmark.errors import PetlirError
+from benchmark.records import write_bytes
+
+Batch = tuple[str, Tensor, Tensor]
+"""A head, degraded crops N×3×P×P and clean ones N×3×sP×sP, both in [0, 1]."""
+Batches = Callable[[int], Batch]
+"""The batch of a step; a function of the step alone, so a killed run goes on exactly."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and on what a network is pre-trained.
+
+    Attributes:
+        name: what it learns: `prod`, `self-supervised` or `multitask`.
+        steps: optimiser steps.
+        batch_size: crops a step.
+        images: clean images of 256×256.
+        rate: the highest learning rate of AdamW; warmed up, then a cosine to a hundredth.
+        warm_up: steps of the warm-up.
+        seed: of images, crops, degradations and initial weights.
+        source: `dead leaves`, or the name of a folder of photographs.
+    """
+
+    name: str = "multitask"
+    steps: int = 12_000
+    batch_size: int = 8
+    images: int = 400
+    rate: float = 2e-3
+    warm_up: int = 200
+    seed: int = 0
+    source: str = "dead leaves"
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of `step`."""
+        if step < self.warm_up:
+            return self.rate * (step + 1) / self.warm_up
+        done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
+        return self.rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def train(
+    network: Backbone, batches: Batches, recipe: Recipe, checkpoint: Path, keep_every: int = 250
+) -> Iterator[tuple[int, float]]:
+    """Train `network` in place; yields each step and its loss.
+
+    It continues from `checkpoint` where there is one, and renews it every `keep_every` steps.
+
+    Raises:
+        PetlirError: the checkpoint is another recipe's, or the loss is no longer a number.
+    """
+    optimizer = torch.optim.AdamW(list(network.tunable(None)), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    for step in range(_resume(network, optimizer, recipe, checkpoint), recipe.steps):
+        loss = _step(network, optimizer, batches(step), recipe.rate_at(step))
+        if not math.isfinite(loss):
+            raise PetlirError(f"the loss is {loss} at step {step + 1}; expected a number (learning rate {recipe.rate})")
+        if (step + 1) % keep_every == 0 or step + 1 == recipe.steps:
+            _keep(network, optimizer, recipe, step + 1, checkpoint)
+        yield step, loss
+
+
+def _step(network: Backbone, optimizer: torch.optim.Optimizer, batch: Batch, rate: float) -> float:
+    device = next(network.parameters()).device
+    head, degraded, clean = batch
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss = functional.l1_loss(network(degraded.to(device), head), clean.to(device))
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+    optimizer.step()
+    return loss.item()
+
+
+def _keep(network: Backbone, optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, checkpoint: Path) -> None:
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    content = BytesIO()
+    torch.save(state | {"recipe": asdict(recipe)}, content)
+    write_bytes(checkpoint, content.getvalue())
+
+
+def _resume(network: Backbone, optimizer: torch.optim.Optimizer, recipe: Recipe, checkpoint: Path) -> int:
+    if not checkpoint.exists():
+        return 0
+    state = _read(checkpoint)
+    for option, value in asdict(recipe).items():
+        if (found := state["recipe"].get(option)) != value:
+            raise PetlirError(
+                f"{checkpoint} is of a run with {option} {found}, expected {value}; delete it to start anew"
+            )
+    load_strictly(network, state["network"], f"{checkpoint} holds another network than {network.name}")
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def _read(checkpoint: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise PetlirError(f"{checkpoint} is no checkpoint of a pre-training; delete it to start anew") from error
+    if not isinstance(state, dict) or not {"network", "optimizer", "step", "recipe"} <= state.keys():
+        raise PetlirError(f"{checkpoint} is no checkpoint of a pre-training; delete it to start anew")
+    return state

@@ -1,0 +1,63 @@
+"""The recipes by name, and which backbone takes which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from benchmark.backbone import Backbone
+from benchmark.degradation import Image
+from benchmark.errors import unknown
+from benchmark.pretraining import multitask, prod, self_supervised, synthetic
+from benchmark.pretraining.loop import Batches, Recipe
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a recipe teaches.
+
+    Attributes:
+        learns: the heads or the synthetic degradations that a network learns; raises where the network does not fit.
+        batches: the training batches, on these clean images.
+    """
+
+    learns: Callable[[Backbone], tuple[str, ...]]
+    batches: Callable[[Backbone, list[Image], Recipe], Batches]
+
+
+def _for_one_head(degrade: synthetic.Degrade, kinds: tuple[str, ...]) -> Kind:
+    def learns(network: Backbone) -> tuple[str, ...]:
+        synthetic.only_head(network)
+        return kinds
+
+    return Kind(learns, lambda network, images, recipe: synthetic.batches(network, images, recipe, degrade))
+
+
+KINDS: Mapping[str, Kind] = {
+    "multitask": Kind(multitask.heads, multitask.batches),
+    "prod": _for_one_head(prod.degrade, tuple(synthetic.SYNTHETIC)),
+    "self-supervised": _for_one_head(self_supervised.degrade, self_supervised.KINDS),
+}
+
+DEFAULTS: Mapping[str, tuple[str, float]] = {
+    "ipt-nano": ("multitask", 2e-3),
+    "edt-nano": ("multitask", 1e-3),
+    "nafnet-nano": ("prod", 2e-3),
+    "restormer-nano": ("self-supervised", 1e-3),
+}
+"""The recipe and the highest learning rate of the networks that are shipped; a recipe's first is its own backbone."""
+RATE = 3e-4
+"""For networks that are not tabled: what large ones are trained with (Zamir et al., Restormer, CVPR 2022, §4)."""
+
+
+def choose(recipe: str | None, backbone: str | None) -> tuple[str, str, float]:
+    """Recipe, backbone and learning rate, where none, one or both of the names are given.
+
+    Raises:
+        PetlirError: no recipe goes by this name.
+    """
+    if recipe is not None and recipe not in KINDS:
+        raise unknown("recipe", recipe, KINDS)
+    backbone = backbone or next(name for name, (own, _) in DEFAULTS.items() if own == (recipe or own))
+    own, rate = DEFAULTS.get(backbone, ("prod", RATE))
+    return recipe or own, backbone, rate

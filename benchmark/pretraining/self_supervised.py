@@ -1,0 +1,19 @@
+"""Self-supervised pre-training of a generic restoration network, as AdaIR's first phase.
+
+Source: Chen et al., AdaIR (adapters), arXiv 2404.11475, §3: unlabelled clean images under synthetic degradations. Its
+kinds (noise, blur, rain, resizing) are those of its tasks; the ranges are not known, those here are ours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmark.degradation import Image
+from benchmark.pretraining.synthetic import draw
+
+KINDS = ("noise", "gaussian blur", "rain", "resize")
+
+
+def degrade(image: Image, rng: np.random.Generator) -> Image:
+    """The image, H×W×3 uint8, under one of the kinds, all equally likely; 8 bit."""
+    return draw(KINDS[int(rng.integers(len(KINDS)))], image, rng)

@@ -1,0 +1,106 @@
+"""Synthetic degradations of random strength, from hardly visible to as strong as the tasks', for one head to undo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from benchmark.backbone import Backbone
+from benchmark.degradation import Degradation, Image
+from benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized
+from benchmark.degradations.camera import CameraNoise
+from benchmark.degradations.jpeg import Jpeg
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.degradations.rain import RainStreaks
+from benchmark.errors import PetlirError
+from benchmark.images.patches import Pair, PatchSampler
+from benchmark.pretraining.images import patch
+from benchmark.pretraining.loop import Batch, Batches, Recipe
+
+Draw = Callable[[np.random.Generator], Degradation]
+Degrade = Callable[[Image, np.random.Generator], Image]
+
+SYNTHETIC: Mapping[str, Draw] = {
+    "gaussian blur": lambda rng: GaussianBlur(rng.uniform(0, 2.5)),
+    "motion blur": lambda rng: MotionBlur(rng.uniform(0, 12), rng.uniform(0, 180)),
+    "resize": lambda rng: Resized(rng.uniform(1, 4)),
+    "noise": lambda rng: GaussianNoise(rng.uniform(0, 60)),
+    "camera noise": lambda rng: CameraNoise((1e-4, 1.2e-2)),
+    "jpeg": lambda rng: Jpeg(int(rng.integers(20, 95, endpoint=True))),
+    "rain": lambda rng: RainStreaks(("light", "heavy")[int(rng.integers(2))]),
+}
+"""The ranges that a degradation's parameters are drawn from; what they do not name it draws itself."""
+
+TILE = 128
+"""Side of the piece of an image that is degraded at once."""
+TILES = 256
+"""Tiles that crops are drawn from; each step one of them is new."""
+
+
+class Pool:
+    """A stock of tiles that is renewed over time, so that degrading costs one tile a step, not one a crop.
+
+    Args:
+        make: the tile of a number.
+        size: how many tiles a step draws from: of `step`, those numbered `step` to `step + size - 1`.
+    """
+
+    def __init__(self, make: Callable[[int], Pair], size: int = TILES) -> None:
+        self._make, self._size = make, size
+        self._tiles: dict[int, Pair] = {}
+
+    def at(self, step: int) -> list[Pair]:
+        """The tiles of `step`, a function of `step` alone; those of the step before are at hand."""
+        self._tiles = {n: self._tiles.get(n) or self._make(n) for n in range(step, step + self._size)}
+        return list(self._tiles.values())
+
+
+def draw(kind: str, image: Image, rng: np.random.Generator) -> Image:
+    """The image under the degradation of the table, its strength and its noise drawn from `rng`; 8 bit."""
+    return SYNTHETIC[kind](rng).degrade(image, int(rng.integers(2**62)))
+
+
+def only_head(network: Backbone) -> str:
+    """The one head that keeps the size and that all weights serve.
+
+    Raises:
+        PetlirError: the network has several heads of weights of their own, or none that keeps the size.
+    """
+    for head, scale in network.heads.items():
+        if scale == 1 and len(list(network.tunable(head))) == len(list(network.tunable(None))):
+            return head
+    raise PetlirError(
+        f"{network.name} has heads for single tasks ({', '.join(network.heads)}); "
+        "expected a network with one head for all, or the recipe multitask"
+    )
+
+
+CROP = 48
+"""Side of a training crop before restoration, in pixels; more where the network would pad that."""
+
+
+def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade) -> Batches:
+    """Crops of tiles of `images` under `degrade`, for the only head of `network`."""
+    head = only_head(network)
+    pool = Pool(partial(_tile, images, degrade, recipe.seed))
+
+    def batch(step: int) -> Batch:
+        sampler = PatchSampler(
+            pool.at(step),
+            scale=1,
+            patch=network.patch(head, CROP),
+            batch_size=recipe.batch_size,
+            perturb=None,
+            seed=recipe.seed,
+        )
+        return head, *sampler.batch(step)
+
+    return batch
+
+
+def _tile(images: list[Image], degrade: Degrade, seed: int, number: int) -> Pair:
+    rng = np.random.default_rng([seed, number, 1])  # the last 1 keeps its draws apart from those of the crops
+    clean = patch(images[int(rng.integers(len(images)))], TILE, rng)
+    return degrade(clean, rng), clean
