@@ -22,6 +22,7 @@ class Bench:
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
         exclusive: whether the device works on one cell at a time, so that times mean something.
         checkpoint_seconds: how often a cell's training state is kept.
+        weights: the user's own pre-trained weights, each `NAME=SOURCE`.
     """
 
     plugin_files: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class Bench:
     precision: str = "float32"
     exclusive: bool = False
     checkpoint_seconds: float = 20.0
+    weights: tuple[str, ...] = ()
 
     @property
     def plugins(self) -> Plugins:
@@ -47,6 +49,11 @@ class Bench:
     def tests(self, task: str, on: str) -> list[Pair]:
         """The test pairs of a task on a track."""
         return _tests(self, task, on)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The user's own pre-trained weights: backbone → source."""
+        return dict(text.split("=", 1) for text in self.weights)
 
     @property
     def root(self) -> Path | None:

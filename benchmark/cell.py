@@ -6,12 +6,23 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-ENGINE = "1"
+ENGINE = "2"
 """The engine's semantic version; it changes when the same cell would come out otherwise."""
-WINDOW = "tiles-o12"
-"""How images are put through a network of fixed input size: overlapping windows, 12 pixels shared."""
+
+
+class Chosen(Protocol):
+    """A method with its options, as far as a cell names it."""
+
+    name: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """What its row is called."""
+
+    def options(self) -> dict[str, Any]:
+        """The options by name."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,16 @@ class Cell:
         """This cell at a learning rate."""
         return replace(self, rate=rate)
 
+    def on(self, task: str) -> Cell:
+        """This cell on another task."""
+        return replace(self, task=task)
+
+    def of(self, method: Chosen, task: str | None = None) -> Cell:
+        """The cell of another method, maybe on another task, at the same backbone, track and seed."""
+        return replace(
+            self, method=method.name, options=method.options(), label=method.label, task=task or self.task, rate=None
+        )
+
     def plain(self) -> dict[str, Any]:
         """The cell as JSON holds it."""
         return {**asdict(self), "options": dict(self.options)}
@@ -70,7 +91,14 @@ def digest(value: object) -> str:
 
 
 def ingredients(
-    cell: Cell, *, weights: str, data: str, plugin: str, heads: tuple[str, ...], protocols: tuple[str, ...]
+    cell: Cell,
+    *,
+    weights: str,
+    data: str,
+    plugin: str,
+    heads: tuple[str, ...],
+    protocols: tuple[str, ...],
+    needs: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """What decides a cell's result, each by itself, so that a stale cell can say which one changed.
 
@@ -80,9 +108,11 @@ def ingredients(
         data: digest of all its images.
         plugin: digest of the files that define backbone, method and task.
         heads: the heads that an image goes through.
-        protocols: the ids under which it is scored.
+        protocols: the ids under which it is scored, with what the network sees at once.
+        needs: the keys of the cells that it requires.
     """
-    return {
+    required = {"needs": digest(needs)} if needs else {}
+    return required | {
         "backbone": cell.backbone,
         "weights": weights,
         "method": cell.method,
@@ -96,7 +126,6 @@ def ingredients(
         "plugin": plugin,
         "heads": " ".join(heads),
         "protocols": " ".join(protocols),
-        "window": WINDOW,
         "engine": ENGINE,
     }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -17,57 +17,26 @@ import torch
 
 from benchmark import cell as cells
 from benchmark import costs, evaluation, records, training
-from benchmark.adaptation import Adapted, adapt, merge
-from benchmark.backbone import Backbone
+from benchmark.adaptation import Adapted, merge
 from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.degradation import seed_of
 from benchmark.environment import environment
 from benchmark.errors import PetlirError, Unwritable
-from benchmark.grid import restored as restored_method
 from benchmark.images.catalogue import image_set
-from benchmark.images.patches import PatchSampler
-from benchmark.images.prepare import fresh_noise
-from benchmark.method import Method
 from benchmark.metrics import psnr
+from benchmark.payload import Payload
 from benchmark.protocol import protocol
+from benchmark.subject import Subject, prepare, sampler
 from benchmark.task import Task
 from benchmark.track import track
-from benchmark.weights import Card, load
+from benchmark.views import scored_as
 
 Report = Callable[[float, str], None]
 """Told the share of a cell that is done, in [0, 1], and a word on how it goes."""
 
 FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
 """What a plugin's own code may raise; it fails its cell, and the grid goes on."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A cell's names turned into what they name, on a device."""
-
-    cell: Cell
-    method: Method
-    task: Task
-    heads: tuple[str, ...]
-    card: Card
-    adapted: Adapted
-
-    @property
-    def network(self) -> Backbone:
-        """The adapted backbone."""
-        return self.adapted.backbone
-
-
-def prepare(cell: Cell, bench: Bench, device: str) -> Subject:
-    """The pre-trained backbone with the cell's method on it."""
-    method = restored_method(bench.plugins.method(cell.method), cell.options)
-    task = bench.plugins.task(cell.task)
-    backbone = bench.plugins.build(cell.backbone)
-    card = load(backbone)
-    heads = method.heads(backbone, task)
-    seed = seed_of("init", cell.method, cell.task, cell.seed)
-    return Subject(cell, method, task, heads, card, adapt(backbone.to(device), method, heads[-1], seed))
 
 
 def fit(
@@ -92,40 +61,25 @@ def fit(
         return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
 
     return training.fit(
-        subject.adapted, sampler(subject, bench), validate, budget, checkpoint=checkpoint, report=report
+        subject.adapted, sampler(subject.cell, bench), validate, budget, checkpoint=checkpoint, report=report
     )
 
 
-def sampler(subject: Subject, bench: Bench) -> PatchSampler:
-    """The training batches: a function of task and seed, the same for every method."""
-    cell, task = subject.cell, subject.task
-    return PatchSampler(
-        bench.training(cell.task, cell.track),
-        scale=task.scale,
-        patch=cell.patch,
-        batch_size=cell.batch_size,
-        perturb=fresh_noise(task, cell.track),
-        seed=seed_of("order", cell.task, cell.seed),
-    )
-
-
-def run(
-    cell: Cell, parts: dict[str, str], bench: Bench, store: records.Store, device: str, report: Report
-) -> dict[str, Any]:
+def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     """Work on one cell and leave its record in the store; returns the record.
 
     Raises:
         Unwritable: the store cannot be written; what was done so far stays in its work folder.
     """
-    settle(bench)
-    key = cells.key(parts)
-    work = store.begin(key)
+    settle(job.bench)
+    work = job.store.begin(cells.key(job.parts))
     started = monotonic()
-    record = blank(cell, parts, bench, device)
+    record = blank(job.cell, job.parts, job.bench, device)
     try:
-        subject = prepare(cell, bench, device)
+        subject = prepare(job, device)
         record["cell"] |= described(subject)
-        record |= _measured(subject, bench, work, store, report)
+        record |= _measured(subject, job.bench, work, job.store, report)
+        record["costs"]["required_seconds"] = _spent_before(job)
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
         record |= {"state": "out-of-memory", "reason": _line(error)}
@@ -134,15 +88,19 @@ def run(
     except (PetlirError, *FAULTS) as error:
         record |= {"state": "failed", "reason": reason(error)}
     report(1.0, f"{monotonic() - started:.0f} s")
-    return _commit(record, work, store)
+    return _commit(record, work, job.store)
 
 
-def leave(
-    cell: Cell, parts: dict[str, str], bench: Bench, store: records.Store, state: str, reason: str
-) -> dict[str, Any]:
+def leave(job: Payload, state: str, reason: str) -> dict[str, Any]:
     """Leave the record of a cell that was not, or not wholly, worked on; returns it."""
-    record = blank(cell, parts, bench, "none") | {"state": state, "reason": reason}
-    return _commit(record, store.begin(record["key"]), store)
+    record = blank(job.cell, job.parts, job.bench, "none") | {"state": state, "reason": reason}
+    return _commit(record, job.store.begin(record["key"]), job.store)
+
+
+def _spent_before(job: Payload) -> float:
+    """Seconds of training of the cells that this one requires."""
+    folders = (job.store.root / need for need in job.needs)
+    return sum(float(records.read_record(folder / records.RECORD)["costs"]["training_seconds"]) for folder in folders)
 
 
 def _commit(record: dict[str, Any], work: Path, store: records.Store) -> dict[str, Any]:
@@ -183,10 +141,10 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: records.Store, 
     shared = store.root / "images" / cell.track / cell.task
     pairs = bench.tests(cell.task, cell.track)
     scored = evaluation.evaluate(
-        subject.network, subject.heads, pairs, subject.task.protocols, work / "restored", shared
+        subject.network, subject.heads, pairs, subject.task.protocols, subject.views, work / "restored", shared
     )
     spent |= {"evaluation_seconds": monotonic() - started, **_inference(subject)}
-    adapter = _store_adapter(subject.adapted, work) if subject.method.trains else None
+    adapter = _store_adapter(subject.adapted, work) if subject.adapted.state() else None
     return {
         "scores": scored.rows,
         "curve": fitted.curve if fitted else [],
@@ -207,7 +165,7 @@ def _costs(subject: Subject, bench: Bench) -> dict[str, Any]:
     size = costs.count(network)
     saved = flops = 0
     if subject.method.trains:
-        batch = sampler(subject, bench).batch(0)
+        batch = sampler(subject.cell, bench).batch(0)
         subject.adapted.train()
 
         def step() -> None:
@@ -245,7 +203,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
     from safetensors.torch import save
 
     content = save(adapted.state())
-    records.write_bytes(work / "adapter.safetensors", content)
+    records.write_bytes(work / records.ADAPTER, content)
     return hashlib.sha256(content).hexdigest()
 
 
@@ -254,7 +212,7 @@ def described(subject: Subject) -> dict[str, Any]:
     task, data = subject.task, subject.task.on(subject.cell.track)
     return {
         "heads": list(subject.heads),
-        "protocols": list(task.protocols),
+        "protocols": list(scored_as(task.protocols, subject.views)),
         "simulated": simulation(task, subject.cell.track),
         "data_label": data.label,
         "transfer": subject.card.transfer(task),
@@ -267,7 +225,7 @@ def simulation(task: Task, on: str) -> str:
     return task.degradation.simulated if task.degradation and not real else ""
 
 
-def blank(cell: Cell, parts: dict[str, str], bench: Bench, device: str) -> dict[str, Any]:
+def blank(cell: Cell, parts: Mapping[str, str], bench: Bench, device: str) -> dict[str, Any]:
     """A record of which nothing is known yet but what was asked for."""
     plain = cell.plain()
     plain["learning_rate"] = plain.pop("rate")
@@ -279,7 +237,7 @@ def blank(cell: Cell, parts: dict[str, str], bench: Bench, device: str) -> dict[
         "state": "failed",
         "reason": None,
         "cell": plain | unknown,
-        "ingredients": parts,
+        "ingredients": dict(parts),
         "scores": [],
         "curve": [],
         "converged": None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from benchmark.images.catalogue import image_set
 from benchmark.method import Method
 from benchmark.records import RECORD, Store, read_record
 from benchmark.track import track
+from benchmark.views import scored_as, views
 
 SAME = ("track", "regime", "steps", "batch_size", "patch")
 """What two records of one folder name must share to be of one cell."""
@@ -62,17 +63,23 @@ class Planned:
         parts: the ingredients of its key.
         obstacle: why the combination has no meaning.
         fault: why no learning rate could be chosen for it.
+        needs: the cells that it requires.
     """
 
     cell: Cell
     parts: dict[str, str]
     obstacle: str | None
     fault: str | None = None
+    needs: tuple[Planned, ...] = ()
 
     @property
     def key(self) -> str:
         """The cell's content key."""
         return cells.key(self.parts)
+
+    def folder(self, store: Store) -> Path:
+        """Where `store` keeps the cell."""
+        return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
 
 
 class Planner:
@@ -98,7 +105,8 @@ class Planner:
             methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    found += [self._cell(backbone, method, task, seed) for seed in (seeds if method.trains else [0])]
+                    own = [self._cell(backbone, method, task, seed) for seed in seeds]
+                    found += own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
         return found
 
     def _cell(self, backbone: str, method: Method, task: str, seed: int) -> Cell:
@@ -118,8 +126,17 @@ class Planner:
             rate=PAPER_RATE if regime == "paper" else None,
             steps=steps if method.trains else 0,
             batch_size=self.track.batch_size,
-            patch=self.network(backbone).window or self.track.patch,
+            patch=self._patch(backbone, task),
         )
+
+    def _patch(self, backbone: str, task: str) -> int:
+        network = self.network(backbone)
+        return network.patch(network.head_for(self.plugins.task(task)), self.track.patch)
+
+    def required(self, cell: Cell) -> list[Cell]:
+        """The cells that must be finished before `cell`, their learning rates not chosen yet."""
+        needs = self.method(cell).requires(cell)
+        return [self._cell(need.backbone, self.method(need), need.task, need.seed) for need in needs]
 
     def method(self, cell: Cell) -> Method:
         """The cell's method."""
@@ -149,21 +166,27 @@ class Planner:
         method = self.method(cell)
         return method.supports(self.network(cell.backbone)) or method.applies(self.plugins.task(cell.task))
 
-    def plan(self, cell: Cell) -> Planned:
-        """The cell with what decides its result."""
+    def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
+        """The cell with what decides its result, the cells that it requires included."""
         task = self.plugins.task(cell.task)
         obstacle = self.obstacle(cell)
-        heads = self.method(cell).heads(self.network(cell.backbone), task) if obstacle is None else ()
+        network, method = self.network(cell.backbone), self.method(cell)
+        heads = method.heads(network, task) if obstacle is None else ()
         names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{cell.task}")
         parts = cells.ingredients(
             cell,
-            weights=self._weights(cell.backbone),
+            weights=self.weights(cell.backbone),
             data=self._data(cell.task),
             plugin=self.plugins.source_digest(*names),
             heads=heads,
-            protocols=task.protocols,
+            protocols=scored_as(task.protocols, views(network, method, cell.patch)),
+            needs=tuple(need.key for need in needs),
         )
-        return Planned(cell, parts, obstacle)
+        lost = next((need for need in needs if need.obstacle is not None), None)
+        if obstacle is None and lost is not None:
+            obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
+        fault = next((f"it requires {need.cell}: {need.fault}" for need in needs if need.fault is not None), None)
+        return Planned(cell, parts, obstacle, fault, needs)
 
     def changed(self, planned: Planned, store: Store) -> str:
         """Which ingredients differ from those of the newest record of the same cell."""
@@ -172,9 +195,11 @@ class Planner:
         names = [name for name, value in planned.parts.items() if before.get(name) != value]
         return f"changed since: {', '.join(names)}"
 
-    def _weights(self, backbone: str) -> str:
+    def weights(self, backbone: str) -> str:
+        """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
         if backbone not in self._digests:
-            self._digests[backbone] = weights.verified(backbone)[0].sha256
+            card = weights.load(self.network(backbone), sources=self.request.bench.sources)
+            self._digests[backbone] = card.sha256
         return self._digests[backbone]
 
     def _data(self, task: str) -> str:
@@ -192,6 +217,15 @@ def state(planned: Planned, store: Store) -> str:
     if folder is not None:
         return "failed" if read_record(folder / RECORD)["state"] in ("failed", "out-of-memory") else "done"
     return "stale" if any(True for _ in predecessors(planned, store)) else "missing"
+
+
+def with_needs(planned: Iterable[Planned]) -> list[Planned]:
+    """Each cell once, and before it the cells that it requires."""
+    found: dict[str, Planned] = {}
+    for one in planned:
+        for each in (*with_needs(one.needs), one):
+            found.setdefault(each.key, each)
+    return list(found.values())
 
 
 def predecessors(planned: Planned, store: Store) -> Iterator[Path]:

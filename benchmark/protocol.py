@@ -19,13 +19,14 @@ class Protocol:
     The same pair of images moves by 5 dB between protocols, so the id stands in every record and column head.
 
     Attributes:
-        id: its name, the one truth of it: `y`, `rgb`, `y-crop4`, `rgb-crop2`.
+        id: its name, the one truth of it: `y`, `rgb`, `y-crop4`, `rgb-crop2@whole`.
         channel: `y`, the unrounded luma of MATLAB's `rgb2ycbcr`; or `rgb`, all three channels.
         border: pixels left out at each side.
         peak: the largest value, of PSNR and of SSIM.
         window: side of SSIM's Gaussian window in pixels.
         sigma: standard deviation of that window in pixels.
         average: what the mean of a set is taken over.
+        seen: what the network saw at once, `whole` or `tiles-48`; empty where that is not known.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Protocol:
     window: int = 11
     sigma: float = 1.5
     average: Literal["per-image"] = "per-image"
+    seen: str = ""
 
     def describe(self) -> str:
         """What is done to the two images, in one sentence."""
@@ -46,17 +48,26 @@ class Protocol:
         return (
             f"Clipped and rounded to 8 bit; {channel}; {border}; peak {self.peak:g}; SSIM with a "
             f"{self.window}×{self.window} Gaussian window, σ {self.sigma:g}, where it lies wholly inside; "
-            "mean of per-image values."
+            f"mean of per-image values.{self._seen()}"
         )
+
+    def _seen(self) -> str:
+        if not self.seen:
+            return ""
+        side = self.seen.removeprefix("tiles-")
+        what = "the whole image" if self.seen == side else f"tiles of {side}×{side} pixels of the degraded image"
+        return f" The network saw {what} at once."
 
 
 def protocol(name: str) -> Protocol:
     """The protocol of this id: `y` or `rgb`, then `-crop<N>` where N ≥ 1 pixels of border are left out.
 
+    In records, `@whole` or `@tiles-<SIDE>` follows.
+
     Raises:
         PetlirError: nothing goes by this id; names the nearest that is valid.
     """
-    match = re.fullmatch(r"(y|rgb)(?:-crop([1-9][0-9]*))?", name)
+    match = re.fullmatch(r"(y|rgb)(?:-crop([1-9][0-9]*))?(?:@(whole|tiles-[1-9][0-9]*))?", name)
     if match is None:
         raise unknown("protocol", name, KNOWN)
-    return Protocol(name, "y" if match[1] == "y" else "rgb", int(match[2] or 0))
+    return Protocol(name, "y" if match[1] == "y" else "rgb", int(match[2] or 0), seen=match[3] or "")

@@ -93,7 +93,10 @@ class StepSeconds(_Part):
 
 
 class Costs(_Part):
-    """What the cell cost; times are comparable within one device only, and only where `exclusive`."""
+    """What the cell cost; times are comparable within one device only, and only where `exclusive`.
+
+    `required_seconds` is the training of the cells that it requires.
+    """
 
     trainable: Count
     stored_bytes: Count
@@ -103,6 +106,7 @@ class Costs(_Part):
     memory: Memory
     step_seconds: StepSeconds | None
     training_seconds: Seconds
+    required_seconds: Seconds = 0.0
     validation_seconds: Seconds
     evaluation_seconds: Seconds
     inference_seconds_per_megapixel: Seconds

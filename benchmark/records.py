@@ -24,6 +24,7 @@ from benchmark.errors import PetlirError, Unwritable
 
 SCHEMA = "petlir-record/1"
 RECORD = "record.json"
+ADAPTER = "adapter.safetensors"
 
 
 def write_json(path: Path, data: object) -> None:

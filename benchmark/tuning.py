@@ -16,9 +16,10 @@ from typing import Any
 
 from benchmark import cell as cells
 from benchmark import experiment, records, training
-from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.errors import PetlirError
+from benchmark.payload import Payload
+from benchmark.subject import prepare
 
 SEED = 1000
 """The selection seed; reported seeds are others."""
@@ -90,22 +91,23 @@ def selection_key(cell: Cell, weights: str) -> str:
     return cells.digest([cell.selection, weights])
 
 
-def trial(cell: Cell, bench: Bench, store: records.Store, weights: str, device: str) -> dict[str, Any]:
+def trial(job: Payload, device: str) -> dict[str, Any]:
     """Train once at `cell.rate` with the selection seed, and leave the curve in the store.
 
     A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
     """
-    experiment.settle(bench)
+    cell, store = job.cell, job.store
+    experiment.settle(job.bench)
     try:
-        subject = experiment.prepare(replace(cell, seed=SEED), bench, device)
-        curve = experiment.fit(subject, bench, looks=LOOKS).curve
+        subject = prepare(replace(job, cell=replace(cell, seed=SEED)), device)
+        curve = experiment.fit(subject, job.bench, looks=LOOKS).curve
         psnr = curve[-1]["validation_psnr"]
     except training.Diverged:
         curve, psnr = [], None
     except (PetlirError, *experiment.FAULTS) as error:
         return {"state": "failed", "reason": experiment.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
-    key = selection_key(cell, weights)
+    key = selection_key(cell, job.weights)
     records.write_json(_folder(store) / key / f"{cell.rate:g}.json", {"cell": cell.plain(), **row})
     return {"state": "done"}
 

@@ -17,7 +17,7 @@ from benchmark import runner
 from benchmark.bench import Bench
 from benchmark.cli import main
 from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job
+from benchmark.executors import Event, Job, Schedule
 from benchmark.planning import Request
 from benchmark.records import Store
 from benchmark.runner import Outcome
@@ -56,15 +56,24 @@ class Inline:
         self.worked: list[str] = []
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
-        """Run jobs one after the other."""
-        for job in jobs:
-            self.worked.append(job.key)
-            on_event(Event("started", job.key, "cpu"))
-            try:
-                result = work(json.loads(json.dumps(job.payload)), "cpu", lambda share, text: None)
-            except PetlirError as error:
-                result = {"state": "failed", "reason": str(error)}
-            on_event(Event("finished", job.key, "cpu", 1.0, result=result))
+        """Run jobs one after the other, in the order of their needs."""
+        schedule = Schedule(jobs)
+        while schedule:
+            for event in schedule.refresh():
+                on_event(event)
+            while job := schedule.take(None, ()):
+                schedule.end(self._run(job, on_event))
+
+    def _run(self, job: Job, on_event: Callable[[Event], None]) -> Event:
+        self.worked.append(job.key)
+        on_event(Event("started", job.key, "cpu"))
+        try:
+            result = work(json.loads(json.dumps(job.payload)), "cpu", lambda share, text: None)
+        except PetlirError as error:
+            result = {"state": "failed", "reason": str(error)}
+        finished = Event("finished", job.key, "cpu", 1.0, result=result)
+        on_event(finished)
+        return finished
 
 
 class Silent:
@@ -86,7 +95,7 @@ class Lab:
 
     def request(self, **chosen: Any) -> Request:
         """What `petlir run` would ask for."""
-        given = {"methods": "lora", "tasks": "tiny", "steps": 2, "regime": "paper"} | chosen
+        given: dict[str, Any] = {"methods": "lora", "tasks": "tiny", "steps": 2, "regime": "paper"} | chosen
         return runner.request("demo", [PLUGIN], self.data, True, "float32", **given)
 
     def run(self, store: Path, **chosen: Any) -> Outcome:

@@ -101,7 +101,7 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     assert why() == ["stale changed since: data, plugin"]
     shutil.copy(PLUGIN, plugin)
     other = replace(pretrained.card("ipt-nano"), sha256="0" * 64)
-    monkeypatch.setattr(pretrained, "verified", lambda name: (other, b""))
+    monkeypatch.setattr(pretrained, "load", lambda network, sources: other)
     assert why() == ["stale changed since: weights, data"]
 
 

@@ -28,7 +28,21 @@ def test_known_ids_are_protocols_and_describe_themselves(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Y", "y-crop0", "y-crop04", "y-crop", "y-crop-4", "ycrop4", "y-crop4 ", "y-crop4\n"]
+    "name",
+    [
+        "",
+        "Y",
+        "y-crop0",
+        "y-crop04",
+        "y-crop",
+        "y-crop-4",
+        "ycrop4",
+        "y-crop4 ",
+        "y-crop4\n",
+        "y@",
+        "y@tiles-0",
+        "y@all",
+    ],
 )
 def test_one_meaning_has_one_id(name):
     with pytest.raises(PetlirError, match="unknown protocol"):
@@ -43,3 +57,11 @@ def test_the_nearest_id_is_named():
 def test_protocols_are_there_without_torch():
     code = "import sys, benchmark.protocol; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.sampled_from(["y", "rgb-crop4"]), st.integers(1, 999))
+def test_what_the_network_saw_is_part_of_the_id(name, side):
+    for seen, told in (("whole", "the whole image at once"), (f"tiles-{side}", f"tiles of {side}×{side} pixels")):
+        parsed = protocol(f"{name}@{seen}")
+        assert (parsed.channel, parsed.border, parsed.seen) == (protocol(name).channel, protocol(name).border, seen)
+        assert told in parsed.describe()

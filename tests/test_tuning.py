@@ -15,10 +15,12 @@ from benchmark.bench import Bench
 from benchmark.errors import PetlirError
 from benchmark.images import prepare
 from benchmark.method import RATES
+from benchmark.payload import Payload
 from benchmark.planning import Planner
 from benchmark.plugins import find
 from benchmark.records import Store
 from benchmark.tuning import Selection, nice, open_trials
+from benchmark.weights import digest
 from tests.engine import draw, fill, results, save
 
 LADDER = [float(f"{mantissa}e{exponent}") for exponent in range(-6, 0) for mantissa in (1, 3)] + [1.0]
@@ -155,7 +157,9 @@ def test_tuning_restores_no_test_image(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(Bench, "tests", tests)
     monkeypatch.setattr(prepare, "test_pairs", tests)
     (cell,) = Planner(lab.request()).cells
-    assert tuning.trial(cell, lab.bench(), Store(tmp_path), "w", "cpu") == {"state": "done"}
+    assert tuning.trial(Payload("trial", cell, lab.bench(), Store(tmp_path), weights=digest("ipt-nano")), "cpu") == {
+        "state": "done"
+    }
 
 
 def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
@@ -167,7 +171,7 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
     for name, where in labs.items():
         where.run(tmp_path / name)
         (cell,) = Planner(where.request()).cells
-        tuning.trial(cell, where.bench(), Store(tmp_path / name), "w", "cpu")
+        tuning.trial(Payload("trial", cell, where.bench(), Store(tmp_path / name), weights=digest("ipt-nano")), "cpu")
     trials = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("tuning/*/*.json")} for name in labs]
     assert trials[0] == trials[1]
     (one,), (two,) = (results(tmp_path / name).values() for name in labs)

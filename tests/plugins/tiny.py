@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
+from benchmark.cell import Cell
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.degradations.resize import Bicubic
-from benchmark.method import Method
+from benchmark.method import Evidence, Method
 from benchmark.task import Data, Task
+from methods.lora import LoRA
 
 IMAGES = Data("Set14", "BSD100", ("Set5",))
 
@@ -72,3 +74,71 @@ class Elsewhere(Method):
     def supports(self, backbone: Backbone) -> str | None:
         """Never."""
         return f"{backbone.name} has no tokens"
+
+
+class Weighed(nn.Module):
+    """Scales features by a trained number; its length of memory is a buffer."""
+
+    def __init__(self, seen: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.seen = nn.Buffer(seen)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out."""
+        return features * self.weight
+
+
+@dataclass(frozen=True)
+class Follower(Method):
+    """It requires a LoRA on a task, and remembers what that has trained."""
+
+    name = "follower"
+    idea = "It comes after another."
+
+    rank: int = 2
+    task: str = "tiny"
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        """A LoRA of this rank."""
+        return [cell.of(LoRA(rank=self.rank), self.task)]
+
+    def adapt(self, backbone: Backbone) -> None:
+        """As if nothing had been seen."""
+        self._follow(backbone, torch.zeros(3))
+
+    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+        """Keep a digest of the required adapter and of a batch of its task."""
+        if evidence.stored is not None:
+            self.adapt(backbone)
+            return
+        (adapter,) = evidence.adapters
+        assert evidence.batch is not None
+        size = float(sum(tensor.numel() for tensor in adapter.values()))
+        total = float(sum(tensor.double().abs().sum() for tensor in adapter.values()))
+        self._follow(backbone, torch.tensor([size, total, float(evidence.batch(self.task, 0)[0].mean())]))
+
+    def _follow(self, backbone: Backbone, seen: Tensor) -> None:
+        next(iter(backbone.blocks())).mlp.after(Weighed(seen))
+
+
+@dataclass(frozen=True)
+class Lost(Follower):
+    """It requires what always fails."""
+
+    name = "lost"
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        """A method with a bug."""
+        return [cell.of(Broken())]
+
+
+@dataclass(frozen=True)
+class Nowhere(Follower):
+    """It requires what fits no backbone."""
+
+    name = "nowhere"
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        """A method that is never applicable."""
+        return [cell.of(Elsewhere())]

@@ -1,0 +1,55 @@
+"""What a job carries to its worker, as plain JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.bench import Bench
+from benchmark.cell import Cell
+from benchmark.records import Store
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A piece of work.
+
+    Attributes:
+        kind: `cell`, or `trial` of a learning rate.
+        cell: what to work on.
+        bench: plugins and images.
+        store: where it goes.
+        needs: folders of the finished cells that the cell requires, relative to the store.
+        parts: the ingredients of a cell's key; empty for a trial.
+        weights: digest of the pre-trained weights, where `parts` does not hold it.
+    """
+
+    kind: str
+    cell: Cell
+    bench: Bench
+    store: Store
+    needs: tuple[Path, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
+
+    def packed(self) -> dict[str, Any]:
+        """The payload as plain values."""
+        return {
+            "kind": self.kind,
+            "cell": self.cell.plain(),
+            "bench": asdict(self.bench),
+            "store": str(self.store.root),
+            "needs": [str(need) for need in self.needs],
+            "parts": dict(self.parts),
+            "weights": self.weights,
+        }
+
+
+def unpack(plain: Mapping[str, Any]) -> Payload:
+    """A payload from its plain values."""
+    bench: dict[str, Any] = {name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["bench"].items()}
+    needs = tuple(Path(need) for need in plain["needs"])
+    store = Store(Path(plain["store"]))
+    return Payload(plain["kind"], Cell(**plain["cell"]), Bench(**bench), store, needs, plain["parts"], plain["weights"])

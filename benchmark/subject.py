@@ -1,0 +1,120 @@
+"""A cell's names turned into what they name: the pre-trained backbone with the method on it, on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from benchmark.adaptation import Adapted, adapt
+from benchmark.backbone import Backbone
+from benchmark.bench import Bench
+from benchmark.cell import Cell
+from benchmark.degradation import seed_of
+from benchmark.errors import PetlirError
+from benchmark.grid import restored as restored_method
+from benchmark.images.patches import PatchSampler
+from benchmark.images.prepare import fresh_noise
+from benchmark.method import Evidence, Method
+from benchmark.payload import Payload
+from benchmark.records import ADAPTER, RECORD, read_record
+from benchmark.restoration import to_batch
+from benchmark.task import Task
+from benchmark.views import views
+from benchmark.weights import Card, load
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cell's names turned into what they name, on a device."""
+
+    cell: Cell
+    method: Method
+    task: Task
+    heads: tuple[str, ...]
+    card: Card
+    adapted: Adapted
+
+    @property
+    def network(self) -> Backbone:
+        """The adapted backbone."""
+        return self.adapted.backbone
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What the network sees at once in evaluation."""
+        return views(self.network, self.method, self.cell.patch)
+
+
+def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = None) -> Subject:
+    """The pre-trained backbone with the cell's method on it.
+
+    Args:
+        job: names the cell, and where the cells that it requires lie.
+        device: where it goes.
+        stored: what the cell has trained before, where it is loaded again.
+
+    Raises:
+        PetlirError: a required cell has no result, or the weights are not those that the cell stands on.
+    """
+    cell, bench = job.cell, job.bench
+    method = restored_method(bench.plugins.method(cell.method), cell.options)
+    task = bench.plugins.task(cell.task)
+    backbone = bench.plugins.build(cell.backbone)
+    card = load(backbone, sources=bench.sources)
+    _check_weights(card, job)
+    heads = method.heads(backbone, task)
+    seed = seed_of("init", cell.method, cell.task, cell.seed)
+    known = _evidence(job, heads[-1], device, stored)
+    return Subject(cell, method, task, heads, card, adapt(backbone.to(device), method, heads[-1], seed, known))
+
+
+def _check_weights(card: Card, job: Payload) -> None:
+    """Refuse weights other than those that the cell was planned or trained with."""
+    expected = job.parts.get("weights", job.weights)
+    if card.sha256 != expected:
+        name = job.cell.backbone
+        raise PetlirError(
+            f"the cell stands on other weights of {name}: sha256 {expected[:12]}…, but those at hand have "
+            f"{card.sha256[:12]}…; name its own with --weights {name}=FILE"
+        )
+
+
+def _evidence(job: Payload, head: str, device: str, stored: Mapping[str, Tensor] | None) -> Evidence:
+    """What the required cells have trained, and batches to look at them with."""
+
+    def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
+        degraded, clean = sampler(job.cell.on(task), job.bench).batch(index)
+        return degraded.to(device), clean.to(device)
+
+    def validation() -> list[tuple[Tensor, Tensor]]:
+        pairs = job.bench.validation(job.cell.task, job.cell.track)
+        return [(to_batch(pair.degraded, device), to_batch(pair.clean, device)) for pair in pairs]
+
+    adapters = () if stored is not None else tuple(_adapter(job.store.root / need) for need in job.needs)
+    return Evidence(adapters, batch, job.cell.task, head, stored, validation)
+
+
+def _adapter(folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    record = read_record(folder / RECORD)
+    if record["state"] != "done":
+        raise PetlirError(f"the required cell {folder.name} has no result: {record['reason']}")
+    adapter: dict[str, Tensor] = load_file(folder / ADAPTER)
+    return adapter
+
+
+def sampler(cell: Cell, bench: Bench) -> PatchSampler:
+    """The training batches: a function of task and seed, the same for every method."""
+    task = bench.plugins.task(cell.task)
+    return PatchSampler(
+        bench.training(cell.task, cell.track),
+        scale=task.scale,
+        patch=cell.patch,
+        batch_size=cell.batch_size,
+        perturb=fresh_noise(task, cell.track),
+        seed=seed_of("order", cell.task, cell.seed),
+    )

@@ -1,0 +1,31 @@
+"""What a network sees at once: one window, the whole image, or both where an operator spans it."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.backbones import build
+from benchmark.trial import tiny
+from benchmark.views import scored_as, tile_of, views
+from methods.adaptir import AdaptIR
+from methods.lora import LoRA
+
+NAFNET = {"width": 8, "encoders": (1, 1), "middle": 1, "decoders": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "method", "expected"),
+    [
+        (tiny(), AdaptIR(), ("tiles-12",)),
+        (build("edt-nano"), LoRA(), ("whole",)),
+        (build("edt-nano"), AdaptIR(), ("whole", "tiles-48")),
+        (build("nafnet", **NAFNET), LoRA(), ("whole", "tiles-48")),
+    ],
+)
+def test_operators_over_the_whole_image_are_reported_in_tiles_too(backbone, method, expected):
+    assert views(backbone, method, 48) == expected
+
+
+def test_protocol_ids_of_records():
+    assert scored_as(("y", "rgb"), ("whole", "tiles-48")) == ("y@whole", "rgb@whole", "y@tiles-48", "rgb@tiles-48")
+    assert (tile_of("whole"), tile_of("tiles-48")) == (None, 48)
