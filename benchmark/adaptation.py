@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
-from benchmark.method import Mergeable, Method
+from benchmark.method import Evidence, Mergeable, Method
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Adapted:
         backbone: the network, changed in place.
         head: the head that is trained.
         inserted: the modules that the method brought in.
-        own: names of buffers that the method brought in (running statistics).
+        own: names of persistent buffers that the method brought in (running statistics).
     """
 
     backbone: Backbone
@@ -67,7 +67,7 @@ class Adapted:
         self.backbone.eval()
 
 
-def adapt(backbone: Backbone, method: Method, head: str, seed: int) -> Adapted:
+def adapt(backbone: Backbone, method: Method, head: str, seed: int, evidence: Evidence | None = None) -> Adapted:
     """Freeze `backbone`, let `method` adapt it, and keep trainable only what `head` uses.
 
     Args:
@@ -75,19 +75,26 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int) -> Adapted:
         method: what to put on it.
         head: the head in use.
         seed: of the initial weights of what is inserted.
+        evidence: what the cells that the method requires have trained; None where it is to do without.
     """
     backbone.eval().requires_grad_(False)
+    backbone.head_in_use = head
     modules, buffers = set(backbone.modules()), {name for name, _ in backbone.named_buffers()}
     original = set(backbone.parameters())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        method.adapt(backbone)
+        if evidence is None:
+            method.adapt(backbone)
+        else:
+            method.adapt_from(backbone, evidence)
     used = set(backbone.tunable(head))
     for parameter in original - used:
         parameter.requires_grad_(False)
+    backbone.tuned = frozenset(name for name, p in backbone.named_parameters() if p in original and p.requires_grad)
     backbone.to(next(iter(original)).device).eval()
     inserted = frozenset(module for module in backbone.modules() if module not in modules)
-    own = tuple(name for name, _ in _buffers(inserted, backbone) if name not in buffers)
+    stored = backbone.state_dict().keys()
+    own = tuple(name for name, _ in _buffers(inserted, backbone) if name not in buffers and name in stored)
     return Adapted(backbone, head, inserted, own)
 
 
@@ -100,10 +107,21 @@ def _buffers(inserted: frozenset[nn.Module], backbone: Backbone) -> Iterator[tup
 
 
 def merge(backbone: Backbone) -> bool:
-    """Fold every inserted module that can be folded, in place; whether nothing trainable was left unfolded."""
-    trainable = any(parameter.requires_grad for parameter in backbone.parameters())
-    for name, module in list(backbone.named_modules()):
-        if isinstance(module, Mergeable):
-            folded = module.merged().requires_grad_(False)
-            backbone.set_submodule(name, folded)
-    return trainable and not any(parameter.requires_grad for parameter in backbone.parameters())
+    """Fold every inserted module that can be folded, in place; whether none was left unfolded.
+
+    What a method trains of the backbone's own parameters needs no folding.
+    """
+    trained = any(parameter.requires_grad for parameter in backbone.parameters())
+    _fold(backbone)
+    left = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad} - backbone.tuned
+    return trained and not left
+
+
+def _fold(module: nn.Module) -> None:
+    """Fold what can be folded below `module`; what was inside a folded module is gone with it."""
+    for name, child in list(module.named_children()):
+        folded = child.merged() if isinstance(child, Mergeable) else child
+        if folded is child:
+            _fold(child)
+        else:
+            module.set_submodule(name, folded.requires_grad_(False))

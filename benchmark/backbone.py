@@ -8,9 +8,9 @@ nothing else, so it is written once for all of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,21 @@ class Doors(nn.Module):
         return output
 
 
+class PromptDoors(Doors):
+    """Doors of an attention over tokens, whose keys and values prompts may join."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prompts = nn.ModuleList()
+
+    def context(self, norm: nn.Module) -> Tensor | None:
+        """The prompts 1×K×C, behind the branch's `norm` as its tokens are; None where there are none."""
+        if not self.prompts:
+            return None
+        context: Tensor = norm(torch.cat([module() for module in self.prompts])[None])
+        return context
+
+
 @dataclass(frozen=True)
 class Branch:
     """One residual branch of a block.
@@ -78,6 +93,12 @@ class Branch:
     norm: Site
     sites: tuple[Site, ...]
 
+    @classmethod
+    def of(cls, layer: nn.Module, kind: str, norm: str, sites: Iterable[tuple[str, str]]) -> Branch:
+        """The branch of `layer` whose doors are called as its kind; sites are pairs (name, where in the layer)."""
+        doors = cast("Doors", layer.get_submodule(kind))
+        return cls(kind, doors, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
+
     def projections(self, *names: str) -> list[Site]:
         """Its projections of these names, all of them where none is named."""
         return [site for site in self.sites if not names or site.name in names]
@@ -89,6 +110,21 @@ class Branch:
     def after(self, module: nn.Module) -> None:
         """Let `module` transform what the branch puts out, before the residual sum."""
         self.doors.behind.append(module)
+
+    def prompt(self, module: nn.Module) -> None:
+        """Let the branch's tokens also attend to those that `module()` returns, K×C in the scale of its input.
+
+        Raises:
+            PetlirError: the branch is no attention over tokens; see `takes_prompts`.
+        """
+        if not isinstance(self.doors, PromptDoors):
+            raise PetlirError(f"branch {self.kind} takes no prompts: it is no attention over tokens")
+        self.doors.prompts.append(module)
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether it is an attention over tokens, which `prompt` can add to."""
+        return isinstance(self.doors, PromptDoors)
 
 
 class Layout(Protocol):
@@ -111,6 +147,7 @@ class Block:
         branches: mixer first, then mlp; a decoder block has `cross` between them.
         layout: how its features are seen as a map.
         site: the whole block, for methods that wrap it.
+        patch: side of the image patch that one position of its features stands for.
     """
 
     name: str
@@ -118,6 +155,7 @@ class Block:
     branches: tuple[Branch, ...]
     layout: Layout = field(repr=False)
     site: Site
+    patch: int = 1
 
     def branch(self, kind: str) -> Branch:
         """The branch of this kind."""
@@ -174,8 +212,14 @@ class Backbone(nn.Module, ABC):
     window: int | None
     task_heads: ClassVar[Mapping[str, str]] = {}
     """Tasks that no head of their name serves, and the head that serves them."""
+    sees_whole: ClassVar[bool] = False
+    """Whether it has operators over the whole of what it sees (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"
     """How the official code puts an image through: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
+    head_in_use: str | None = None
+    """The head that is adapted; the engine sets it."""
+    tuned: frozenset[str] = frozenset()
+    """Names of its own parameters that a method trains; the engine sets it."""
 
     @abstractmethod
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
@@ -189,6 +233,14 @@ class Backbone(nn.Module, ABC):
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """The parameters that decide the output of `head`; without a name, of any head."""
 
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """The parameters that turn features into the image of `head`; without a name, of any head."""
+        yield from ()
+
+    def outer_norms(self) -> Iterator[Site]:
+        """The norms before and behind the blocks, in the order of computation."""
+        yield from ()
+
     def load_official(self, state: Mapping[str, Tensor]) -> None:
         """Take a state dict with the official keys; missing and unexpected ones are named, and nothing is taken."""
         load_strictly(self, state, f"weights for {self.name}")
@@ -200,6 +252,11 @@ class Backbone(nn.Module, ABC):
     def multiple(self, head: str | None) -> int:
         """What the sides of an input are padded to a multiple of, inside the network; 1 where nothing is padded."""
         return 1
+
+    def patch(self, head: str | None, least: int) -> int:
+        """The side of a training crop on the degraded side: the one window, else `least`, more where that is padded."""
+        multiple = self.multiple(head)
+        return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
         """The head that serves `task`: its own, the tabled one, else the one of the task's scale."""

@@ -1,26 +1,32 @@
-"""What every method must hold, checked on a small network: `petlir contract FILE.py:Class`."""
+"""What every method must hold, checked on a small network of each family: `petlir contract FILE.py:Class`."""
 
 from __future__ import annotations
 
-import json
 import pickle
 import random
-import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmark import contract_options as options
+from benchmark import grid
 from benchmark.adaptation import adapt, merge
 from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.method import Method, Paper
-from benchmark.trial import STEPS, Trial, tiny
+from benchmark.errors import PetlirError, unknown
+from benchmark.method import Mergeable, Method
+from benchmark.plugins import find, load_file
+from benchmark.trial import SMALL, STEPS, Trial, alive, tiny
 
 CLOSE = 1e-5
 """Outputs are equal within this share of their largest magnitude."""
+SPARE = 0.05
+"""What may be stored beside the trainable parameters, as a share of their bytes."""
 RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, PetlirError)
 """What a faulty method may raise; it becomes a finding."""
 
@@ -33,11 +39,44 @@ class Finding:
         name: of the check.
         passed: whether the method holds it.
         detail: what is wrong, in one line; empty where it holds.
+        applicable: whether the method supports the network at all; where not, the detail is its reason.
     """
 
     name: str
     passed: bool
     detail: str = ""
+    applicable: bool = True
+
+
+def method_of(target: str) -> Method:
+    """The method that `FILE.py:Class` or a grid item such as `lora[rank=8]` names.
+
+    Raises:
+        PetlirError: there is no such file, class or method, or the item names several.
+    """
+    file, _, name = target.rpartition(":")
+    if not file.endswith(".py"):
+        found = grid.methods(target, find().methods)
+        if len(found) != 1:
+            raise PetlirError(f"{target!r} names {len(found)} methods, expected one")
+        return found[0]
+    module = load_file(Path(file))
+    classes = {key: kind for key, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, Method)}
+    if name not in classes:
+        raise unknown(f"method in {file}", name, classes)
+    return classes[name]()
+
+
+def networks(names: str = "*") -> dict[str, Callable[[], Backbone]]:
+    """How to build a network for each name: a family's small one, `*` for all of those, or a backbone at its full size.
+
+    Raises:
+        PetlirError: a name is neither.
+    """
+    if names == "*":
+        return dict(SMALL)
+    every = {name: partial(alive, builder) for name, builder in find().backbones.items()} | dict(SMALL)
+    return {name: every[name] for name in grid.choose("backbone", names, every)}
 
 
 def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]:
@@ -48,46 +87,23 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]
         build: a small network, by default an IPT; may draw its weights at random.
     """
     trial = Trial(method, build)
-    reason = method.supports(trial.network())
-    if reason is not None:
-        return [Finding("supported", False, f"{reason}; check it on a backbone that it supports")]
-    return [_finding(name, point, trial) for name, point in POINTS.items()]
+    if trial.obstacle is not None:
+        return [Finding("supported", False, trial.obstacle, applicable=False)]
+    return [examine(point, trial) for point in POINTS]
 
 
-def _finding(name: str, point: Callable[[Trial], str | None], trial: Trial) -> Finding:
+def examine(point: str, trial: Trial) -> Finding:
+    """One point of the contract, by name."""
     try:
-        fault = point(trial)
+        fault = POINTS[point](trial)
     except RAISED as error:
         fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-    return Finding(name, fault is None, fault or "")
+    return Finding(point, fault is None, fault or "")
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
     """The largest difference, as a share of the largest magnitude."""
     return float((one - other).abs().max() / other.abs().max())
-
-
-def described(trial: Trial) -> str | None:
-    """A name, an idea, a docstring, and the paper where it trains something of its own."""
-    method = type(trial.method)
-    if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
-        return "name is missing, or not lower-case words joined by - or _"
-    if not getattr(method, "idea", ""):
-        return "idea is missing: one sentence for its card"
-    if not method.__doc__ or method.__doc__.startswith(f"{method.__name__}("):
-        return "the class has no docstring"
-    if method.trains and not method.tunes_backbone and not isinstance(method.paper, Paper):
-        return "paper is missing"
-    return None
-
-
-def frozen_dataclass(trial: Trial) -> str | None:
-    """Options that cannot change, that a record can hold, and that make the same method again."""
-    kind = type(trial.method)
-    if "__dataclass_params__" not in vars(kind):
-        return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
-    restored = kind(**json.loads(json.dumps(trial.method.options())))
-    return None if restored == trial.method else "its options do not survive being written as JSON"
 
 
 def trains(trial: Trial) -> str | None:
@@ -140,6 +156,28 @@ def _hold(network: nn.Module, kind: str) -> Iterator[Held]:
             yield Held(module, name, f"{prefix}.{name}", tensor.detach().clone())
 
 
+def unfreezes(trial: Trial) -> str | None:
+    """It trains tensors of the backbone exactly where it says so."""
+    says, tuned = trial.method.unfreezes or trial.method.tunes_backbone, trial.adapted().backbone.tuned
+    if says and not tuned:
+        return "it declares that it unfreezes, and none of the backbone's tensors is trainable"
+    if tuned and not says:
+        return f"tensors of the backbone are trainable, and unfreezes is not declared: {', '.join(sorted(tuned)[:4])}"
+    return None
+
+
+def shares(trial: Trial) -> str | None:
+    """A trainable tensor stands at one place, unless it declares that it shares."""
+    places = defaultdict(list)
+    for name, parameter in trial.adapted().backbone.named_parameters(remove_duplicate=False):
+        if parameter.requires_grad and parameter.numel():
+            places[parameter.data_ptr()].append(name)
+    several = [names for names in places.values() if len(names) > 1]
+    if trial.method.shared or not several:
+        return None
+    return f"one tensor at several places, and shared is not declared: {', '.join(several[0][:4])}"
+
+
 def gradients(trial: Trial) -> str | None:
     """Every trainable parameter gets a gradient, but those declared dead."""
     adapted, reached = trial.trained
@@ -158,14 +196,47 @@ def stored(trial: Trial) -> str | None:
     return f"the output differs by {apart:.1e} after saving and loading; something is no parameter or buffer"
 
 
+def stores_its_own(trial: Trial) -> str | None:
+    """Beside parameters, and buffers that training or the seed decides, it stores next to nothing.
+
+    A method that requires other cells is passed over: it may store what those have trained.
+    """
+    if trial.needs_evidence:
+        return None
+    adapted, fresh = trial.trained[0], trial.adapted(seed=2).state()
+    state, trainable = adapted.state(), adapted.trainable()
+    idle = [name for name in state if name not in trainable and name in fresh and state[name].equal(fresh[name])]
+    own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
+    if spare <= SPARE * own:
+        return None
+    return f"{spare:,} bytes that any fresh network has, beside {own:,} of parameters: {', '.join(idle[:4])}"
+
+
 def merges(trial: Trial) -> str | None:
-    """Folding what can be folded leaves the output as it was."""
+    """Folding leaves the output as it was, and the unfolded network too."""
     adapted = trial.adapted()
     trial.train(adapted)
     before = trial.output(adapted.backbone)
+    for module in adapted.backbone.modules():
+        if isinstance(module, Mergeable) and callable(module.merged):
+            module.merged()
+    if not trial.output(adapted.backbone).equal(before):
+        return "merged() changes the module that it folds; it has to return another"
     merge(adapted.backbone)
     apart = _apart(trial.output(adapted.backbone), before)
     return None if apart <= CLOSE else f"the output differs by {apart:.1e} after merging"
+
+
+def mixed_precision(trial: Trial) -> str | None:
+    """It trains under autocast to bfloat16, and parameters and output stay finite."""
+    adapted = trial.adapted()
+    trial.train(adapted, mixed=True)
+    lost = [name for name, parameter in adapted.trainable().items() if not parameter.isfinite().all()]
+    if lost:
+        return f"not finite after training in bfloat16: {', '.join(lost[:4])}"
+    with torch.autocast("cpu", torch.bfloat16):
+        finite = trial.output(adapted.backbone).isfinite().all()
+    return None if finite else "the output in bfloat16 is not finite"
 
 
 def repeats(trial: Trial) -> str | None:
@@ -212,36 +283,24 @@ def images_apart(trial: Trial) -> str | None:
     return None if apart <= CLOSE else f"an image alone differs by {apart:.1e} from the same in a batch"
 
 
-def sizes(trial: Trial) -> str | None:
-    """A larger size has more parameters, and size 0 is refused in one line."""
-    option = trial.method.size
-    if option is None:
-        return None
-    counts = [
-        sum(p.numel() for p in trial.adapted(method=replace(trial.method, **{option: value})).trainable().values())
-        for value in (1, 2, 3)
-    ]
-    if not counts[0] < counts[1] < counts[2]:
-        return f"{option} = 1, 2, 3 gives {counts[0]}, {counts[1]}, {counts[2]} parameters, which do not grow"
-    try:
-        replace(trial.method, **{option: 0})
-    except PetlirError:
-        return None
-    return f"{option} = 0 is not refused with a PetlirError"
-
-
 POINTS: Mapping[str, Callable[[Trial], str | None]] = {
-    "described": described,
-    "frozen dataclass": frozen_dataclass,
+    "described": options.described,
+    "frozen dataclass": options.frozen_dataclass,
+    "named in a grid": options.in_a_grid,
     "trains what it says": trains,
     "identity at the start": identity,
     "frozen weights stay": frozen_stays,
+    "unfreezes what it says": unfreezes,
+    "shares what it says": shares,
     "gradients reach all": gradients,
     "saves and loads": stored,
+    "stores its own": stores_its_own,
     "merges exactly": merges,
+    "mixed precision": mixed_precision,
     "repeats from a seed": repeats,
     "leaves no trace": leaves_no_trace,
     "images stay apart": images_apart,
-    "sizes": sizes,
+    "sizes": options.sizes,
+    "options act": options.options_act,
 }
 """The points of the contract by name, in the order of the report."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from fnmatch import fnmatchcase
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -30,12 +31,16 @@ def split(text: str) -> list[str]:
 
 
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
-    """The names in a comma-separated list, `*` for all; unknown ones are refused with their nearest neighbour."""
+    """The names in a comma-separated list; unknown ones are refused with their nearest neighbour.
+
+    `*` and `?` stand for any letters but the colon of a family: `*` is all but the families, `peft:*` all of that one.
+    """
     names: list[str] = []
-    for name in split(text):
-        if name != "*" and name not in valid:
-            raise unknown(kind, name, valid)
-        names.extend(valid if name == "*" else [name])
+    for pattern in split(text):
+        found = [name for name in valid if fnmatchcase(name, pattern) and name.count(":") == pattern.count(":")]
+        if not found:
+            raise unknown(kind, pattern, valid)
+        names.extend(found)
     if not names:
         raise PetlirError(f"no {kind} was named; valid: {', '.join(sorted(valid))}")
     return list(dict.fromkeys(names))
@@ -130,9 +135,9 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
     def at(value: int) -> Method:
         return type(method)(**{**method.options(), option: value})
 
-    low, high = 1, 2
-    while count(at(high)) < wanted:
-        low, high = high, high * 2
+    low, high, before = 1, 2, 0
+    while before < (now := count(at(high))) < wanted:  # some stop growing: a Kronecker product's factors become full
+        low, high, before = high, high * 2, now
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(at(middle)) < wanted else (low, middle)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from benchmark import grid
+from benchmark import grid, weights
 from benchmark.adaptation import adapt
 from benchmark.backbone import Backbone
 from benchmark.costs import count
-from benchmark.errors import PetlirError, unknown
+from benchmark.errors import PetlirError
 from benchmark.images import catalogue
 from benchmark.images.imageset import ImageSet
 from benchmark.method import Method
-from benchmark.plugins import Plugins, find, load_file
+from benchmark.official import Official, known
+from benchmark.plugins import Plugins, find
 from benchmark.protocol import KNOWN, protocol
 from benchmark.records import Store
+from benchmark.sources import in_folder
 from benchmark.track import TRACKS
-from benchmark.trial import tiny
-
-if TYPE_CHECKING:
-    from benchmark.contract import Finding
 
 Row = dict[str, Any]
 
@@ -72,6 +71,22 @@ def _images(_: Sequence[Path]) -> list[Row]:
     return [{"name": s.name, "about": f"{s.title}; {s.licence}", "source": s.source} for s in sets]
 
 
+def _weights(_: Sequence[Path]) -> list[Row]:
+    own = [{"name": name, "about": f"found: {path}", "source": path} for name, path in in_folder().items()]
+    shipped = [
+        {"name": path.stem, "about": f"shipped: {weights.card(path.stem).images}", "source": str(path)}
+        for path in sorted(weights.SHIPPED.glob("*.safetensors"))
+    ]
+    used = {row["name"]: row for row in [*shipped, *own]}
+    return [*used.values(), *map(_official, known())]
+
+
+def _official(one: Official) -> Row:
+    network = f"{one.backbone}[heads={','.join(one.heads)}]" if one.heads else one.backbone
+    about = f"official, {network}: {one.title}; {one.images}; {one.licence}; get it: {one.source}"
+    return {"name": one.file, "about": about, **asdict(one)}
+
+
 LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "methods": _methods,
     "tasks": _tasks,
@@ -79,6 +94,7 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "tracks": _tracks,
     "protocols": _protocols,
     "images": _images,
+    "weights": _weights,
 }
 """What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
 
@@ -110,8 +126,11 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
     measure = partial(_trainable, plugins, backbone)
     if published:
         names = grid.choose("method", methods, plugins.methods)
-        settings = [(p.method, p.parameters) for name in names for p in plugins.methods[name].published(backbone)]
-        return [_parameter_row(network, method, measure) | {"published": paper} for method, paper in settings]
+        settings = [setting for name in names for setting in plugins.methods[name].published(backbone)]
+        return [
+            _parameter_row(network, setting.method, measure) | {"published": setting.parameters, "note": setting.note}
+            for setting in settings
+        ]
 
     def resize(method: Method, size: str) -> Method:
         if method.supports(network) is not None:
@@ -152,18 +171,3 @@ def states(folder: Path) -> tuple[dict[str, int], list[Row]]:
             name = f"{cell['backbone']} · {cell['label']} · {cell['task']} · seed {cell['seed']}"
             failures.append({"state": record["state"], "cell": name, "reason": record["reason"]})
     return dict(counts), failures
-
-
-def findings(named: str) -> list[Finding]:
-    """What the contract says of `FILE.py:Class`, or of the method of a name."""
-    from benchmark.contract import check
-
-    file, _, name = named.rpartition(":")
-    if not file:
-        return check(find().method(named)(), tiny)
-    module = load_file(Path(file))
-    method = getattr(module, name, None)
-    if not (isinstance(method, type) and issubclass(method, Method)):
-        valid = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Method)]
-        raise unknown(f"method in {file}", name, valid)
-    return check(method(), tiny)

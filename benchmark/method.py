@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from benchmark.errors import PetlirError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from benchmark.backbone import Backbone
+    from benchmark.cell import Cell
     from benchmark.task import Task
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
@@ -45,11 +47,13 @@ class Published:
         method: the method with the paper's options.
         parameters: the paper's count, as printed, e.g. `995K`.
         note: what is derived or open about it.
+        ours: our count where nothing derives the paper's; None where they agree.
     """
 
     method: Method
     parameters: str
     note: str = ""
+    ours: int | None = None
 
 
 @runtime_checkable
@@ -58,6 +62,27 @@ class Mergeable(Protocol):
 
     def merged(self) -> nn.Module:
         """A module without extra cost that computes the same, to rounding."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a method that requires other cells may look at before it adapts.
+
+    Attributes:
+        adapters: what each required cell has trained, by parameter name, in the order of `Method.requires`.
+        batch: (task, index) → a training batch, degraded N×3×h×w and clean N×3×H×W in [0, 1].
+        task: the task of the cell.
+        head: the head that will be trained.
+        stored: what this very cell has stored, where it is loaded again; its shapes then decide, nothing is studied.
+        validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
+    """
+
+    adapters: tuple[Mapping[str, Tensor], ...] = ()
+    batch: Callable[[str, int], tuple[Tensor, Tensor]] | None = None
+    task: str = ""
+    head: str = ""
+    stored: Mapping[str, Tensor] | None = None
+    validation: Callable[[], Sequence[tuple[Tensor, Tensor]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +100,16 @@ class Method(ABC):
     paper: ClassVar[Paper | None] = None
     identity: ClassVar[bool] = True
     """Whether the adapted network computes what the frozen one did, before any training."""
+    sees_whole: ClassVar[bool] = False
+    """Whether what it inserts has operators over the whole of what it sees (Fourier transforms, spatial softmax)."""
     trains: ClassVar[bool] = True
     """Whether there is anything to train; a method without is a baseline."""
     tunes_backbone: ClassVar[bool] = False
     """Whether it trains the backbone's own weights at large, and is no PETL method then."""
+    unfreezes: ClassVar[bool] = False
+    """Whether it trains some of the backbone's own tensors (biases, norms, a tail)."""
+    shared: ClassVar[bool] = False
+    """Whether trainable tensors stand at several places of the network."""
     size: ClassVar[str | None] = None
     """The integer option that grids of equal size solve for."""
     rates: ClassVar[tuple[float, ...]] = RATES
@@ -92,6 +123,14 @@ class Method(ABC):
     @abstractmethod
     def adapt(self, backbone: Backbone) -> None:
         """Insert trainable modules into the frozen `backbone`, or unfreeze some of its parameters, in place."""
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        """The cells that must be finished before `cell`, each made with `cell.of(method, task)`."""
+        return []
+
+    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+        """As `adapt`, knowing what the required cells have trained; methods that require none need not care."""
+        self.adapt(backbone)
 
     def supports(self, backbone: Backbone) -> str | None:
         """Why this method cannot work on `backbone`, or None where it can."""
@@ -122,12 +161,13 @@ class Method(ABC):
     def label(self) -> str:
         """The name with the options that differ from their defaults, e.g. `lora[rank=8]`."""
         changed = [
-            f"{f.name}={_text(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default
+            f"{f.name}={spelled(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default
         ]
         return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
 
 
-def _text(value: object) -> str:
+def spelled(value: object) -> str:
+    """The value of an option as a grid reads it."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

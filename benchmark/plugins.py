@@ -89,6 +89,9 @@ def find(files: Sequence[Path] = ()) -> Plugins:
             elif isinstance(value, Task):
                 tasks[value.name] = value
                 found = {f"task:{value.name}": value}
+            elif name == "METHODS":
+                methods.update(value)
+                found = {f"method:{key}": value for key in value}
             elif name == "BACKBONES":
                 builders.update(value)
                 found = {f"backbone:{key}": value for key in value}

@@ -1,10 +1,14 @@
-"""Layers over channels alone, as a block's features need them: linear on tokens, 1×1 convolutions on maps."""
+"""The parts that inserted modules are made of, in the block's own layout.
+
+Layers over channels alone are linear on tokens and 1×1 convolutions on maps.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from benchmark.backbone import Block
+from benchmark.errors import PetlirError
 
 
 def on_maps(block: Block) -> bool:
@@ -20,6 +24,38 @@ def along_channels(vector: Tensor, *, maps: bool) -> Tensor:
 def pointwise(inputs: int, outputs: int, *, maps: bool) -> nn.Linear | nn.Conv2d:
     """A layer over channels, with a bias."""
     return nn.Conv2d(inputs, outputs, 1) if maps else nn.Linear(inputs, outputs)
+
+
+def check_share(what: str, share: float) -> None:
+    """Refuse a dropout that drops all, or is no share."""
+    if not 0 <= share < 1:
+        raise PetlirError(f"{what} is {share:g}, expected 0 <= dropout < 1")
+
+
+class Residual(nn.Module):
+    """What goes in, plus what `module` makes of it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out, in the block's own layout."""
+        change: Tensor = self.module(features)
+        return features + change
+
+
+class Scaled(nn.Module):
+    """What `module` puts out, times a fixed number."""
+
+    def __init__(self, module: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.module, self.scale = module, scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out, in the block's own layout."""
+        change: Tensor = self.module(features)
+        return change * self.scale
 
 
 class Bottleneck(nn.Sequential):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from benchmark.adaptation import Adapted, adapt
 from benchmark.backbone import Backbone
+from benchmark.backbones import build
+from benchmark.backbones.edt import EDT, EDTConfig
 from benchmark.backbones.ipt import IPT, IPTConfig
 from benchmark.method import Method
 
@@ -24,6 +26,27 @@ def tiny() -> IPT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return IPT("ipt-tiny", config, {"sr_x2": 2, "denoise_30": 1})
+
+
+def alive(builder: Callable[[], Backbone]) -> Backbone:
+    """The network, seeded, with small numbers for weights that start at zero: nothing behind a zero would ever act."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = builder()
+        for parameter in network.tunable(None):
+            if not parameter.any():
+                parameter.normal_(0, 0.1)
+    return network
+
+
+TINY_EDT = EDTConfig(features=4, width=24, stages=1, depth=3, attention_heads=2, window=(2, 4))
+SMALL: Mapping[str, Callable[[], Backbone]] = {
+    "ipt": tiny,
+    "edt": partial(alive, partial(EDT, "edt-tiny", TINY_EDT, {"sr_x2": 2, "denoise_25": 1})),
+    "nafnet": partial(alive, partial(build, "nafnet", width=8, encoders=(1, 1), middle=1, decoders=(1, 1))),
+    "restormer": partial(alive, partial(build, "restormer", dim=8, blocks=(1, 1, 1, 2), refinement=1)),
+}
+"""A small network of each family."""
 
 
 class Trial:
@@ -43,6 +66,16 @@ class Trial:
         random_numbers = torch.Generator().manual_seed(0)
         self.images = torch.rand(2, 3, side, side, generator=random_numbers)
         self.clean = torch.rand(2, 3, side * scale, side * scale, generator=random_numbers)
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """Why the method does not support the network, or None."""
+        return self.method.supports(self.network())
+
+    @property
+    def needs_evidence(self) -> bool:
+        """Whether the method requires other cells; a trial has none, so what depends on them cannot be tried."""
+        return type(self.method).requires is not Method.requires
 
     def network(self) -> Backbone:
         """A fresh network."""
@@ -66,8 +99,8 @@ class Trial:
         adapted = self.adapted()
         return adapted, self.train(adapted)
 
-    def train(self, adapted: Adapted) -> set[str]:
-        """A few steps; the names of the parameters that got a gradient."""
+    def train(self, adapted: Adapted, *, mixed: bool = False) -> set[str]:
+        """A few steps, in mixed precision if wanted; the names of the parameters that got a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:
@@ -78,8 +111,9 @@ class Trial:
             adapted.train()
             for _ in range(STEPS):
                 optimizer.zero_grad()
-                loss = functional.l1_loss(adapted.backbone(self.images, self.head), self.clean)
-                torch.autograd.backward(loss)
+                with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                    output = adapted.backbone(self.images, self.head)
+                torch.autograd.backward(functional.l1_loss(output.float(), self.clean))
                 reached |= {name for name, p in trainable.items() if p.grad is not None and p.grad.any()}
                 optimizer.step()
         return reached

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.backbone import Backbone
 from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import Bottleneck
-
-
-class Residual(nn.Module):
-    """What goes in, plus what `module` makes of it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features in and out, in the block's own layout."""
-        change: Tensor = self.module(features)
-        return features + change
+from benchmark.pointwise import Bottleneck, Residual
 
 
 @dataclass(frozen=True)
@@ -59,5 +46,6 @@ class Adapter(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's setting."""
-        return [Published(cls(rank=12), "691K", "derived")] if backbone == "ipt" else []
+        """The AdaptIR paper's settings; on EDT-B those of Tables 4 and 14."""
+        settings = {"ipt": [(12, "691K")], "edt-b": [(7, "194K"), (6, "168K")]}
+        return [Published(cls(rank=rank), count, "derived") for rank, count in settings.get(backbone, [])]

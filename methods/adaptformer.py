@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
 from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import Bottleneck
-
-
-class Scaled(nn.Module):
-    """What `module` puts out, times a fixed number."""
-
-    def __init__(self, module: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.module, self.scale = module, scale
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features in and out, in the block's own layout."""
-        change: Tensor = self.module(features)
-        return change * self.scale
+from benchmark.pointwise import Bottleneck, Scaled, check_share
 
 
 @dataclass(frozen=True)
@@ -57,8 +43,7 @@ class AdaptFormer(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.dropout < 1:
-            raise PetlirError(f"adaptformer: dropout is {self.dropout:g}, expected 0 <= dropout < 1")
+        check_share(f"{self.name}: dropout", self.dropout)
 
     def adapt(self, backbone: Backbone) -> None:
         """Put a bottleneck beside each mlp."""
@@ -68,6 +53,7 @@ class AdaptFormer(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's setting."""
+        """The AdaptIR paper's settings."""
         note = "derived; a learned scale in each block would floor to the same figure"
-        return [Published(cls(rank=24), "677K", note)] if backbone == "ipt" else []
+        settings = {"ipt": Published(cls(rank=24), "677K", note), "edt-b": Published(cls(rank=12), "162K", note)}
+        return [settings[backbone]] if backbone in settings else []

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbone import Backbone, OnMap
+from benchmark.errors import unknown
 from benchmark.method import Method, Paper, Published
+from benchmark.pointwise import Residual
+
+SPATIAL = ("local", "frequency")
+BRANCHES = (*SPATIAL, "channel")
+POSITIONS = ("parallel-mlp", "parallel-attention", "after-mlp", "after-attention")
+
+
+def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
+    """Maps N×h×H×W through 3×3 convolutions with the kernels `a` @ `b`: depthwise from h×9 numbers, dense from h×9h."""
+    kernel = (a @ b).view(len(a), -1, 3, 3)
+    return functional.conv2d(features, kernel, bias, padding=1, groups=len(a) // kernel.shape[1])
 
 
 class AdaptIRModule(nn.Module):
@@ -18,28 +32,47 @@ class AdaptIRModule(nn.Module):
     What the paper and the code say differently is done as in the code: batch norm behind the down-projection,
     the absolute value of the inverse transform, no third depthwise scale.
 
+    Of the branches, any may be left out (the paper's Table 6). A spatial one alone gates itself, as if it were both;
+    channel weights alone multiply the normed hidden features, which nothing gates.
+
     Args:
         width: channels of the map.
         hidden: channels inside.
         ensemble: whether local and frequency branch gate each other (the paper's adaptive feature ensemble),
             or are summed.
         reduction: of the channel gate's bottleneck.
+        branches: those that there are, of `local`, `frequency` and `channel`.
+        dense: the spatial branches whose convolutions mix channels instead of working depthwise (Table 5).
     """
 
-    def __init__(self, width: int, hidden: int, *, ensemble: bool = True, reduction: int = 8) -> None:
+    def __init__(
+        self,
+        width: int,
+        hidden: int,
+        *,
+        ensemble: bool = True,
+        reduction: int = 8,
+        branches: Sequence[str] = BRANCHES,
+        dense: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         half, narrow = max(1, hidden // 2), max(1, hidden // reduction)
+        self.branches = tuple(branches)
+        self.ensemble = ensemble and self.branches != ("channel",)
         self.head = nn.Conv2d(width, hidden, 1)
         self.BN = nn.BatchNorm2d(hidden)
-        self.conv_weight_A = nn.Parameter(torch.empty(hidden, half))
-        self.conv_weight_B = nn.Parameter(torch.empty(half, 9))
-        self.conv_bias = nn.Parameter(torch.zeros(hidden))
-        self.amp_fuse = nn.Conv2d(hidden, hidden, 1, groups=hidden)
-        self.pha_fuse = nn.Conv2d(hidden, hidden, 1, groups=hidden)
-        self.compress = nn.Conv2d(hidden, 1, 1)
-        self.proj = nn.Sequential(nn.Linear(hidden, half), nn.GELU(), nn.Linear(half, hidden))
-        self.ensemble = ensemble
-        if ensemble:
+        if "local" in branches:
+            self.conv_weight_A = nn.Parameter(torch.empty(hidden, half))
+            self.conv_weight_B = nn.Parameter(torch.empty(half, 9 * hidden if "local" in dense else 9))
+            self.conv_bias = nn.Parameter(torch.zeros(hidden))
+        if "frequency" in branches:
+            groups = 1 if "frequency" in dense else hidden
+            self.amp_fuse = nn.Conv2d(hidden, hidden, 1, groups=groups)
+            self.pha_fuse = nn.Conv2d(hidden, hidden, 1, groups=groups)
+        if "channel" in branches:
+            self.compress = nn.Conv2d(hidden, 1, 1)
+            self.proj = nn.Sequential(nn.Linear(hidden, half), nn.GELU(), nn.Linear(half, hidden))
+        if self.ensemble:
             self.channel_interaction = nn.Sequential(
                 nn.AdaptiveAvgPool2d(1), nn.Conv2d(hidden, narrow, 1), nn.GELU(), nn.Conv2d(narrow, hidden, 1)
             )
@@ -49,10 +82,10 @@ class AdaptIRModule(nn.Module):
 
     def _start(self) -> None:
         """Frequencies pass unchanged, gates are half open, nothing comes out."""
-        for factor in (self.conv_weight_A, self.conv_weight_B):
+        for factor in (self.conv_weight_A, self.conv_weight_B) if "local" in self.branches else ():
             nn.init.kaiming_uniform_(factor, a=5**0.5)
-        for fuse in (self.amp_fuse, self.pha_fuse):
-            nn.init.ones_(fuse.weight)
+        for fuse in (self.amp_fuse, self.pha_fuse) if "frequency" in self.branches else ():
+            nn.init.dirac_(fuse.weight, fuse.groups)
             nn.init.zeros_(fuse.get_parameter("bias"))
         gates = (self.channel_interaction[3], self.spatial_interaction) if self.ensemble else ()
         for layer in (*gates, self.tail):
@@ -62,17 +95,24 @@ class AdaptIRModule(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """A map N×C×H×W in and out."""
         inside = self.BN(self.head(features))
-        local, frequency = self.local(inside), self.frequency(inside)
-        if self.ensemble:
-            channels, places = self.channel_interaction(frequency), self.spatial_interaction(local)
-            local, frequency = torch.sigmoid(channels) * local, torch.sigmoid(places) * frequency
-        mixed: Tensor = self.tail(self.channels(inside)[..., None, None] * (local + frequency))
-        return mixed
+        mixed = self.spatial(inside)
+        if "channel" in self.branches:
+            mixed = self.channels(inside)[..., None, None] * mixed
+        return cast("Tensor", self.tail(mixed))
+
+    def spatial(self, inside: Tensor) -> Tensor:
+        """What the spatial branches make of the hidden features, together; these themselves where there are none."""
+        known = {"local": self.local, "frequency": self.frequency}
+        outputs = [branch(inside) for name, branch in known.items() if name in self.branches]
+        if not self.ensemble:
+            return sum(outputs[1:], outputs[0]) if outputs else inside
+        first, last = outputs[0], outputs[-1]
+        channels, places = self.channel_interaction(last), self.spatial_interaction(first)
+        return torch.sigmoid(channels) * first + torch.sigmoid(places) * last
 
     def local(self, inside: Tensor) -> Tensor:
-        """The local interaction module: a depthwise 3×3 convolution with a low-rank kernel."""
-        kernel = (self.conv_weight_A @ self.conv_weight_B).view(-1, 1, 3, 3)
-        return functional.conv2d(inside, kernel, self.conv_bias, padding=1, groups=len(kernel))
+        """The local interaction module."""
+        return low_rank_convolution(inside, self.conv_weight_A, self.conv_weight_B, self.conv_bias)
 
     def frequency(self, inside: Tensor) -> Tensor:
         """The frequency affine module: amplitude and phase, each scaled and shifted by channel."""
@@ -95,6 +135,8 @@ class AdaptIRModule(nn.Module):
 class AdaptIR(Method):
     """A module of orthogonal representations beside the mlp of every block, which reads the normed features.
 
+    The other options are those of the paper's ablations. Behind a branch the module adds to what it reads there.
+
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
     Mixture-of-Experts, NeurIPS 2024, and the released code.
 
@@ -102,6 +144,9 @@ class AdaptIR(Method):
         hidden: channels inside; without a number a twenty-fourth of the width (on EDT-B the authors take 12).
         ensemble: whether local and frequency branch gate each other.
         reduction: of the channel gate's bottleneck (on EDT-B the authors take 4).
+        branches: those that there are, e.g. `local+frequency` (Table 6).
+        position: `parallel-mlp`, `parallel-attention`, `after-mlp` or `after-attention` (Table 7).
+        dense: spatial branches without the depthwise design, e.g. `local` or `local+frequency` (Table 5).
     """
 
     name = "adaptir"
@@ -116,17 +161,51 @@ class AdaptIR(Method):
         "Apache-2.0; a second licence file forbids commercial use",
     )
     size = "hidden"
+    sees_whole = True
 
     hidden: int | None = None
     ensemble: bool = True
     reduction: int = 8
+    branches: str = "+".join(BRANCHES)
+    position: str = POSITIONS[0]
+    dense: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        branches = self.branches.split("+")
+        for option, given, valid in (
+            ("branch", branches, BRANCHES),
+            ("dense branch", self._dense, [name for name in SPATIAL if name in branches]),
+            ("position", [self.position], POSITIONS),
+        ):
+            for name in given:
+                if name not in valid:
+                    raise unknown(f"{option} of {self.name}", name, valid)
+
+    @property
+    def _dense(self) -> list[str]:
+        return self.dense.split("+") if self.dense else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a module beside each mlp."""
+        """Put a module at each block."""
+        how, _, where = self.position.partition("-")
         for block in backbone.blocks():
-            hidden = self.hidden or max(1, block.width // 24)
-            module = AdaptIRModule(block.width, hidden, ensemble=self.ensemble, reduction=self.reduction)
-            block.mlp.parallel(OnMap(module, block.layout))
+            module = OnMap(self._module(block.width), block.layout)
+            branch = block.mixer if where == "attention" else block.mlp
+            if how == "after":
+                branch.after(Residual(module))
+            else:
+                branch.parallel(module)
+
+    def _module(self, width: int) -> AdaptIRModule:
+        return AdaptIRModule(
+            width,
+            self.hidden or max(1, width // 24),
+            ensemble=self.ensemble,
+            reduction=self.reduction,
+            branches=self.branches.split("+"),
+            dense=self._dense,
+        )
 
     def dead(self) -> tuple[str, ...]:
         """Two biases: batch norm takes the mean off again, and a softmax does not see a constant."""
@@ -134,14 +213,29 @@ class AdaptIR(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The released module, and what reproduces the paper's other counts on IPT."""
-        if backbone != "ipt":
-            return []
+        """The released module, what reproduces the paper's other counts, and the ablations of Tables 5 and 6."""
         old = "derived: the first version of the paper, which has no ensemble"
-        return [
-            Published(cls(hidden=24), "697K", "the released code"),
-            Published(cls(hidden=24, ensemble=False), "692K", "derived: Table 5 without ensemble"),
-            Published(cls(hidden=13, ensemble=False), "370K", f"{old}; super-resolution"),
-            Published(cls(hidden=18, ensemble=False), "515K", f"{old}; denoising"),
-            Published(cls(hidden=32, ensemble=False), "933K", f"{old}; heavy rain"),
-        ]
+        dense = "no derivation gives it; dense where the released module is depthwise"
+        two = "local+frequency"
+        settings = {
+            "ipt": [
+                Published(cls(24), "697K", "the released code"),
+                Published(cls(24, ensemble=False), "692K", "derived: Table 5 without ensemble"),
+                Published(cls(13, ensemble=False), "370K", f"{old}; super-resolution"),
+                Published(cls(18, ensemble=False), "515K", f"{old}; denoising"),
+                Published(cls(32, ensemble=False), "933K", f"{old}; heavy rain"),
+                Published(cls(24, branches="local"), "680K", "derived: Table 6; channel alone gives 680,568"),
+                Published(
+                    cls(24, branches=two), "682K", "derived: Table 6; frequency+channel without ensemble 682,872"
+                ),
+                Published(cls(24, branches=two, ensemble=False), "678K", "Table 6, if rounded: 677,664 floors to 677K"),
+                Published(cls(24, dense="local"), "718K", f"Table 5: {dense}", 757_272),
+                Published(cls(24, dense="frequency"), "728K", f"Table 5: {dense}", 724_152),
+                Published(cls(24, branches=two, dense=two), "743K", f"Table 5, no channel branch: {dense}", 768_480),
+            ],
+            "edt-b": [
+                Published(cls(12, reduction=4), "173K", "the released code; Table 4"),
+                Published(cls(12, ensemble=False, reduction=4), "170K", f"{old}; Table 14"),
+            ],
+        }
+        return settings.get(backbone, [])

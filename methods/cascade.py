@@ -25,8 +25,9 @@ class Cascade(Method):
         """Leave `backbone` alone."""
 
     def supports(self, backbone: Backbone) -> str | None:
-        """A cascade needs two heads at least."""
-        return f"{backbone.name} has a single head" if len(backbone.heads) < 2 else None
+        """A cascade needs two heads at least; names for the same weights are one."""
+        heads = {frozenset(map(id, backbone.tunable(head))) for head in backbone.heads}
+        return f"{backbone.name} has a single head" if len(heads) < 2 else None
 
     def applies(self, task: Task) -> str | None:
         """A cascade needs a task that other tasks undo one after the other."""

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from torch import nn
+
 from benchmark.backbone import Backbone
-from benchmark.method import Method, Published
+from benchmark.method import Published
+from benchmark.subset import WEIGHT_RATES, Subset
 
 
 @dataclass(frozen=True)
-class FullFineTuning(Method):
+class FullFineTuning(Subset):
     """All weights of body, head and tail in use; the reference that PETL methods are measured by."""
 
     name = "full-ft"
     idea = "Every weight of the network is trained and stored anew for each task."
+    what = "weights"
     tunes_backbone = True
-    rates = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+    rates = WEIGHT_RATES
 
-    def adapt(self, backbone: Backbone) -> None:
-        """Unfreeze all heads; the engine freezes again those that are not in use."""
-        for parameter in backbone.tunable(None):
-            parameter.requires_grad_(True)
+    def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
+        """All of them, but the network's constants."""
+        yield from backbone.tunable(None)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's count, which is of all heads."""
-        return [Published(cls(), "119M", "all six heads; a task trains one of them")] if backbone == "ipt" else []
+        """The AdaptIR paper's counts."""
+        settings = {
+            "ipt": Published(cls(), "119M", "all six heads; a task trains one of them"),
+            "edt-b": Published(cls(), "11.6M", "the network for ×4 alone"),
+        }
+        return [settings[backbone]] if backbone in settings else []

@@ -13,6 +13,13 @@ from benchmark.backbone import Backbone
 from benchmark.method import Method, Paper, Published
 
 
+def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
+    """Features through two projections, linear or 1×1 convolutions, in their own layout."""
+    project = functional.conv2d if down.ndim == 4 else functional.linear
+    update: Tensor = project(project(features, down), up)
+    return update
+
+
 class LowRank(nn.Module):
     """A frozen projection W, linear or a 1×1 convolution, with an update: W + scale · up · down.
 
@@ -32,10 +39,8 @@ class LowRank(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """What the projection puts out, in its own layout."""
-        project = functional.conv2d if self.down.ndim == 4 else functional.linear
-        update: Tensor = project(project(features, self.down), self.up)
         output: Tensor = self.base(features)
-        return output + self.scale * update
+        return output + self.scale * low_rank(features, self.down, self.up)
 
     def merged(self) -> nn.Module:
         """The projection with the update added to its weight."""
@@ -88,6 +93,8 @@ class LoRA(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's setting, with alpha = 1 as loralib has it."""
+        """The AdaptIR paper's settings, with alpha = 1 as loralib has it; on EDT-B those of Tables 4 and 14."""
         note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
-        return [Published(cls(rank=12, alpha=1.0), "995K", note)] if backbone == "ipt" else []
+        settings = {"ipt": [(12, "995K", note)], "edt-b": [(10, "259K", "derived"), (6, "155K", "derived")]}
+        found = settings.get(backbone, [])
+        return [Published(cls(rank=rank, alpha=1.0), count, note) for rank, count, note in found]

@@ -68,12 +68,17 @@ class SSF(Method):
 
     def adapt(self, backbone: Backbone) -> None:
         """Put a scale and a shift behind each norm and each projection, cross-attention included."""
-        for block in backbone.blocks():
-            maps = on_maps(block)
-            for site in (*block.norms, *block.projections()):
-                site.replace(ScaleShift(site.module, maps=maps))
+        blocks = list(backbone.blocks())
+        maps = on_maps(blocks[0])
+        inner = [site for block in blocks for site in (*block.norms, *block.projections())]
+        for site in (*inner, *backbone.outer_norms()):
+            site.replace(ScaleShift(site.module, maps=maps))
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
         """The AdaptIR paper's setting."""
-        return [Published(cls(), "373K", "derived")] if backbone == "ipt" else []
+        settings = {
+            "ipt": Published(cls(), "373K", "derived"),
+            "edt-b": Published(cls(), "117K", "derived; without the norm before the body 117,000, the same figure"),
+        }
+        return [settings[backbone]] if backbone in settings else []

@@ -35,5 +35,6 @@ def lab(small_images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     torch.set_num_threads(1)  # as a worker has
     monkeypatch.setattr(runner, "_executor", lambda name, specs: executor)
     monkeypatch.setattr(runner, "Mirror", Silent)
+    monkeypatch.delenv("PETLIR_WEIGHTS", raising=False)
     yield Lab(small_images, executor)
     torch.set_num_threads(threads)

@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark import experiment, records, weights
+from benchmark import records, subject, weights
 from benchmark.records import Store
 from tests.engine import PLUGIN, ROOT, Lab, command, draw, fill, save
 
@@ -172,12 +172,12 @@ def test_a_corrupt_weight_file(refused, monkeypatch, tmp_path):
     shutil.copytree(weights.SHIPPED, tmp_path / "weights")
     path = tmp_path / "weights" / "ipt-nano.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(weights, "verified", partial(weights.verified, folder=tmp_path / "weights"))
-    assert refused().startswith(f"petlir: weight file {path} is damaged or not the shipped one: sha256 ")
+    monkeypatch.setattr(weights, "load", partial(weights.load, folder=tmp_path / "weights"))
+    assert refused().startswith(f"petlir: weight file {path} is damaged or another file: sha256 ")
 
 
 def test_weights_that_spoil_during_a_run_fail_their_cell(lab, monkeypatch, tmp_path):
-    monkeypatch.setattr(experiment, "load", partial(weights.load, folder=tmp_path))
+    monkeypatch.setattr(subject, "load", partial(weights.load, folder=tmp_path))
     outcome = lab.run(tmp_path / "store", methods="frozen")
     assert outcome.failed[0][1].startswith("no weights are shipped for backbone 'ipt-nano'; expected ipt-nano.json in ")
 

@@ -9,6 +9,7 @@ import pytest
 
 from benchmark.contract import check
 from benchmark.plugins import Plugins, find
+from benchmark.trial import SMALL
 
 GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 
@@ -22,8 +23,16 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Plugins:
     return find(files)
 
 
-def test_the_example_method_keeps_the_contract(plugins):
-    assert [finding for finding in check(plugins.method("channel-gain")()) if not finding.passed] == []
+@pytest.mark.parametrize("family", SMALL)
+def test_the_example_method_keeps_the_contract(plugins, family):
+    method = plugins.method("channel-gain")()
+    assert [finding for finding in check(method, SMALL[family]) if not finding.passed] == []
+
+
+def test_the_example_method_is_short():
+    code = re.search(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    assert len(code[1].splitlines()) <= 40
 
 
 def test_the_example_task_has_images_on_the_demo_track(plugins):

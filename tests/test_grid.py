@@ -158,3 +158,17 @@ def test_every_method_keeps_its_options_through_a_label(name):
     valid = find().methods
     assert grid.methods(name, valid) == [valid[name]()]
     assert grid.methods(valid[name]().label, valid) == [valid[name]()]
+
+
+def test_a_size_that_stops_growing_ends_the_search():
+    def count(method: Method) -> int:
+        assert isinstance(method, Knobs)
+        return 100 * min(method.rank, 7)
+
+    assert count(grid.solve(Knobs(alpha=3), 10_000, count)) == 700
+
+
+def test_a_star_stands_for_a_family_only_where_it_is_named():
+    valid = {"lora": 1, "adapter": 2, "peft:lora": 3, "peft:loha": 4}
+    assert grid.choose("method", "*", valid) == ["lora", "adapter"]
+    assert grid.choose("method", "peft:*,lora", valid) == ["peft:lora", "peft:loha", "lora"]

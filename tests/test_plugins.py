@@ -27,7 +27,7 @@ def test_every_built_in_is_found_under_its_own_name():
 
 def test_a_file_brings_methods_and_tasks():
     plain, more = find(), find([PLUGIN])
-    assert set(more.methods) - set(plain.methods) == {"broken", "diverging", "elsewhere"}
+    assert set(more.methods) - set(plain.methods) == {"broken", "diverging", "elsewhere", "follower", "lost", "nowhere"}
     assert set(more.tasks) - set(plain.tasks) == {"tiny", "tiny_x2", "leaky"}
     assert more.sources["task:tiny"] == more.sources["method:broken"] == PLUGIN
 

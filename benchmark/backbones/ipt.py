@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone, Block, Branch, Doors, Site, load_strictly
+from benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
 from benchmark.errors import PetlirError, chosen
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -67,14 +67,19 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, width, bias=False)
         self.out_proj = nn.Linear(width, width, bias=False)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Tokens N×L×C that attend from `query` to `key` and gather `value`."""
-        q, k, v = (
-            projection(tokens).view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
-            for projection, tokens in ((self.query, query), (self.key, key), (self.value, value))
-        )
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Tokens N×L×C that attend from `query` to `key` and gather `value`; `prompts` 1×K×C join both."""
+        q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
+        if prompts is not None:
+            k, v = (
+                torch.cat([tokens, self._split(projection(prompts)).expand(len(tokens), -1, -1, -1)], 2)
+                for tokens, projection in ((k, self.key), (v, self.value))
+            )
         gathered = functional.scaled_dot_product_attention(q, k, v)
         return cast("Tensor", self.out_proj(gathered.transpose(1, 2).flatten(-2)))
+
+    def _split(self, tokens: Tensor) -> Tensor:
+        return tokens.view(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -99,12 +104,13 @@ class EncoderLayer(FeedForward):
         self.linear2 = nn.Linear(width * config.expansion, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.mixer = Doors()
+        self.mixer = PromptDoors()
         self.mlp = Doors()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens N×L×C in and out."""
-        tokens = tokens + self.mixer(lambda x: self.self_attn(x, x, x), self.norm1, tokens)
+        prompts = self.mixer.context(self.norm1)
+        tokens = tokens + self.mixer(lambda x: self.self_attn(x, x, x, prompts), self.norm1, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm2, tokens))
 
 
@@ -121,13 +127,14 @@ class DecoderLayer(FeedForward):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
-        self.mixer = Doors()
+        self.mixer = PromptDoors()
         self.cross = Doors()
         self.mlp = Doors()
 
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
         """Tokens N×L×C in and out; `memory` is the encoder's output, `query` the task's 1×L×C."""
-        tokens = tokens + self.mixer(lambda x: self.self_attn(x + query, x + query, x), self.norm1, tokens)
+        prompts = self.mixer.context(self.norm1)
+        tokens = tokens + self.mixer(lambda x: self.self_attn(x + query, x + query, x, prompts), self.norm1, tokens)
         tokens = tokens + self.cross(lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm3, tokens))
 
@@ -213,8 +220,9 @@ def upsampler(features: int, scale: int) -> nn.Sequential:
 def mean_shift(sign: int) -> nn.Conv2d:
     """The fixed 1×1 convolution that takes off or adds the mean colour, on 0..255."""
     shift = nn.Conv2d(3, 3, 1)
-    shift.weight.data = torch.eye(3).view(3, 3, 1, 1)
-    shift.bias = nn.Parameter(sign * 255.0 * torch.tensor(RGB_MEAN))
+    nn.init.dirac_(shift.weight)
+    with torch.no_grad():  # computed on CPU: on the meta device, arithmetic costs the import of torch's compiler
+        cast("Tensor", shift.bias).copy_(sign * 255.0 * torch.tensor(RGB_MEAN, device="cpu"))
     return shift.requires_grad_(False)
 
 
@@ -250,6 +258,7 @@ class IPT(Backbone):
         "hybrid_lr4_noise30": "sr_x4",
         "hybrid_lr4_jpeg30": "sr_x4",
     }
+    official_tiling: ClassVar[str] = "chop"
 
     def __init__(self, name: str = "ipt", config: IPTConfig | None = None, heads: Mapping[str, int] = HEADS) -> None:
         super().__init__()
@@ -283,8 +292,8 @@ class IPT(Backbone):
             owner = self.body.get_submodule(f"{stack}.layers")
             for index in range(self.config.layers):
                 site = Site("block", owner, str(index))
-                views = tuple(_branch(site.module, *branch) for branch in branches)
-                yield Block(f"{stack}.{index}", self.config.width, views, grid, site)
+                views = tuple(Branch.of(site.module, *branch) for branch in branches)
+                yield Block(f"{stack}.{index}", self.config.width, views, grid, site, self.config.patch)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """Body and the head and tail in use (all of them without a name); never the fixed mean shifts."""
@@ -292,6 +301,11 @@ class IPT(Backbone):
         used = range(len(self.heads)) if head is None else [self.head_index(head)]
         for index in used:
             yield from self.head[index].parameters()
+            yield from self.tail[index].parameters()
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """The tail in use, all of them without a name."""
+        for index in range(len(self.heads)) if head is None else [self.head_index(head)]:
             yield from self.tail[index].parameters()
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
@@ -321,11 +335,6 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
     ("cross", "norm2", _attention("multihead_attn")),
     ("mlp", "norm3", FEED),
 )
-
-
-def _branch(layer: nn.Module, kind: str, norm: str, sites: tuple[tuple[str, str], ...]) -> Branch:
-    doors = cast("Doors", layer.get_submodule(kind))
-    return Branch(kind, doors, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
 
 def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -367,3 +376,6 @@ def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> 
 
 BACKBONES = {"ipt": partial(build, "ipt", IPTConfig()), "ipt-nano": partial(build, "ipt-nano", NANO)}
 """What a grid can name, and how it is built."""
+
+VARIANTS = tuple({"heads": (head,)} for head in HEADS)
+"""How the network of an official checkpoint may have to be built: for one task."""

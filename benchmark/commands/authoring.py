@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Device, Steps
+from benchmark.commands.options import Data, Device, Json, Plugin, Steps, show_rows
 from benchmark.errors import unknown
 
 app = typer.Typer()
@@ -15,30 +16,49 @@ app = typer.Typer()
 
 @app.command()
 def pretrain(
-    backbone: Annotated[str, typer.Option("-b", "--backbone")] = "ipt-nano",
+    recipe: Annotated[str | None, typer.Argument(help="multitask, prod or self-supervised")] = None,
+    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="the recipe's own if left out")] = None,
+    images: Annotated[Path | None, typer.Option("--images", help="photographs; dead leaves if left out")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder for the weights and their card")] = Path("petlir-weights"),
     steps: Steps = None,
+    data: Data = None,
+    plugin: Plugin = None,
     device: Device = "auto",
 ) -> None:
-    """Pre-train a backbone on procedural images; continues where it was stopped."""
+    """Pre-train a backbone on clean images that are degraded on the way; continues where it was stopped."""
+    from benchmark.plugins import find
     from benchmark.pretraining.command import pretrain_backbone
 
-    for line in pretrain_backbone(backbone, out, steps, device):
+    plugins = find(plugin or [])
+    for line in pretrain_backbone(plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device):
         typer.echo(line)
 
 
 @app.command()
-def contract(plugin: Annotated[str, typer.Argument(help="FILE.py:Class, or the name of a method")]) -> int:
-    """Check a method against the contract that every method must keep."""
-    from benchmark.listing import findings
+def contract(
+    target: Annotated[str, typer.Argument(help="FILE.py:Class, or a method as a grid names it")],
+    backbone: Annotated[
+        str, typer.Option("-b", "--backbone", help="a family in small, or a backbone; * for all families")
+    ] = "*",
+    as_json: Json = False,
+) -> int:
+    """Check a method against the contract that every method must keep, on a small network of each family."""
+    from benchmark.contract import check, method_of, networks
 
-    failed = 0
-    for finding in findings(plugin):
-        typer.echo(
-            f"{'ok  ' if finding.passed else 'FAIL'} {finding.name}{': ' + finding.detail if finding.detail else ''}"
-        )
-        failed += not finding.passed
-    return 1 if failed else 0
+    method = method_of(target)
+    rows = [
+        {"backbone": name, **asdict(finding)}
+        for name, build in networks(backbone).items()
+        for finding in check(method, build)
+    ]
+    show_rows(rows, as_json, _verdict)
+    applicable = [row for row in rows if row["applicable"]]
+    return 0 if applicable and all(row["passed"] for row in applicable) else 1
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    mark = ("ok" if row["passed"] else "FAIL") if row["applicable"] else "n/a"
+    return f"{mark:<4} {row['backbone']}: {row['name']}{': ' + row['detail'] if row['detail'] else ''}"
 
 
 @app.command()

@@ -22,6 +22,7 @@ from benchmark.commands.options import (
     Store,
     Tasks,
     Track,
+    Weights,
     Workers,
     show,
     show_rows,
@@ -41,9 +42,11 @@ def run(
     steps: Steps = None,
     regime: Regime = None,
     grid: Grid = "demo",
+    everything: Annotated[bool, typer.Option("--all", help="every method on every task; as --grid all")] = False,
     store: Store = STORE,
     data: Data = None,
     plugin: Plugin = None,
+    weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
     executor: Annotated[str, typer.Option("--executor", help="local")] = "local",
@@ -56,7 +59,7 @@ def run(
     from benchmark import runner
 
     request = runner.request(
-        grid, plugin or [], data, deterministic, precision,
+        "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
     outcome = runner.run(request, store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
@@ -79,6 +82,7 @@ def tune(
     store: Store = STORE,
     data: Data = None,
     plugin: Plugin = None,
+    weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
     export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
@@ -88,7 +92,7 @@ def tune(
     from benchmark import runner
 
     request = runner.request(
-        grid, plugin or [], data, True, "float32",
+        grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
     )  # fmt: skip
     for line in runner.tune(request, store, device=device, workers=workers, export=export, again=again):
@@ -108,13 +112,14 @@ def plan(
     store: Store = STORE,
     data: Data = None,
     plugin: Plugin = None,
+    weights: Weights = None,
     as_json: Json = False,
 ) -> None:
     """Say for each cell of a grid whether it is done, failed, stale, missing or still to be tuned; runs nothing."""
     from benchmark import runner
 
     request = runner.request(
-        grid, plugin or [], data, True, "float32",
+        grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
     show_rows(runner.survey(request, store), as_json, lambda row: f"{row['state']:<15} {row['cell']}  {row['why']}")

@@ -14,7 +14,7 @@ app = typer.Typer()
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="methods, tasks, backbones, tracks, protocols or images")],
+    kind: Annotated[str, typer.Argument(help="methods, tasks, backbones, tracks, protocols, images or weights")],
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
@@ -49,5 +49,7 @@ def params(
 
 
 def _counted(row: dict[str, Any]) -> str:
-    counts = row["not_applicable"] or f"{row['trainable']:>12,} of {row['total']:,}  {row.get('published', '')}"
-    return f"{row['label']:<40} {counts}"
+    if row["not_applicable"]:
+        return f"{row['label']:<40} {row['not_applicable']}"
+    paper = "  ".join(row[key] for key in ("published", "note") if key in row)
+    return f"{row['label']:<40} {row['trainable']:>12,} of {row['total']:,}  {paper}"

@@ -21,6 +21,10 @@ Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser ste
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
 Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in what is not given")]
 Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", help="NAME=FILE or NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX; may be repeated"),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on a CPU")]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb")]

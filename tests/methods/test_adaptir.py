@@ -1,12 +1,19 @@
-"""The AdaptIR module against the released one: outputs and gradients."""
+"""The AdaptIR module against the released one, and its ablations against their formulas."""
+
+import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from benchmark.adaptation import adapt
 from benchmark.backbones.ipt import TokenGrid
-from methods.adaptir import AdaptIRModule
+from benchmark.contract import check
+from benchmark.errors import PetlirError
+from benchmark.trial import tiny
+from methods.adaptir import BRANCHES, AdaptIR, AdaptIRModule
 
 GRID = TokenGrid(16)
 CASES = {
@@ -72,3 +79,122 @@ def test_the_local_branch_is_a_depthwise_convolution_of_low_rank():
     assert kernel.shape == (6, 6, 3, 3)
     assert torch.linalg.matrix_rank(module.conv_weight_A @ module.conv_weight_B) <= 3
     assert all(not kernel[i, j].any() for i in range(6) for j in range(6) if i != j)
+
+
+@pytest.fixture
+def filled():
+    """A module with random weights and statistics, by its branches."""
+
+    def make(**options: Any) -> AdaptIRModule:
+        module = AdaptIRModule(20, 6, reduction=2, **options).eval()
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.normal_(0, 0.5)
+            module.BN.get_buffer("running_mean").normal_()
+        return module
+
+    return make
+
+
+IMAGE = torch.randn(2, 20, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def test_channel_alone_weighs_the_normed_hidden_features(filled):
+    module = filled(branches=("channel",))
+    inside = module.BN(module.head(IMAGE))
+    places = module.compress(inside).flatten(1).softmax(1)
+    weights = module.proj((inside.flatten(2) * places[:, None]).sum(2))
+    torch.testing.assert_close(module(IMAGE), module.tail(inside * weights[:, :, None, None]))
+    assert not hasattr(module, "channel_interaction")
+
+
+@pytest.mark.parametrize("name", ["local", "frequency"])
+def test_a_spatial_branch_alone_gates_itself(filled, name):
+    module = filled(branches=(name,))
+    output = getattr(module, name)(module.BN(module.head(IMAGE)))
+    gates = module.channel_interaction(output).sigmoid() + module.spatial_interaction(output).sigmoid()
+    torch.testing.assert_close(module(IMAGE), module.tail(gates * output))
+    plain = filled(branches=(name,), ensemble=False)
+    torch.testing.assert_close(plain(IMAGE), plain.tail(getattr(plain, name)(plain.BN(plain.head(IMAGE)))))
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_two_branches_without_the_channel_weights(filled, ensemble):
+    module = filled(branches=("local", "frequency"), ensemble=ensemble)
+    inside = module.BN(module.head(IMAGE))
+    local, frequency = module.local(inside), module.frequency(inside)
+    if ensemble:
+        one, other = module.channel_interaction(frequency).sigmoid(), module.spatial_interaction(local).sigmoid()
+        local, frequency = one * local, other * frequency
+    torch.testing.assert_close(module(IMAGE), module.tail(local + frequency))
+
+
+def test_the_dense_local_branch_is_a_convolution_between_all_channels(filled):
+    module = filled(branches=("local",), ensemble=False, dense=("local",))
+    kernel = torch.mm(module.conv_weight_A, module.conv_weight_B).view(6, 6, 3, 3)
+    inside = module.BN(module.head(IMAGE))
+    patches = torch.nn.functional.unfold(inside, 3, padding=1)
+    expected = (kernel.flatten(1) @ patches).view(2, 6, 8, 8) + module.conv_bias.view(-1, 1, 1)
+    torch.testing.assert_close(module.local(inside), expected)
+
+
+def test_the_dense_frequency_branch_passes_frequencies_unchanged_at_the_start():
+    module, image = AdaptIRModule(20, 6, dense=("frequency",)), torch.rand(2, 6, 8, 8)
+    assert module.amp_fuse.weight.shape == (6, 6, 1, 1)
+    torch.testing.assert_close(module.frequency(image), image, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("position", "kind", "door"),
+    [
+        ("parallel-mlp", "mlp", "beside"),
+        ("parallel-attention", "mixer", "beside"),
+        ("after-mlp", "mlp", "behind"),
+        ("after-attention", "mixer", "behind"),
+    ],
+)
+def test_each_position_has_its_door(position, kind, door):
+    network = adapt(tiny(), AdaptIR(hidden=3, position=position), "denoise_30", 0).backbone
+    for block in network.blocks():
+        places = [(branch.kind, name) for branch in block.branches for name in ("beside", "behind")]
+        full = [place for place in places if len(getattr(block.branch(place[0]).doors, place[1]))]
+        assert full == [(kind, door)]
+
+
+def test_a_module_after_a_branch_adds_to_what_it_reads():
+    network = adapt(tiny(), AdaptIR(hidden=3, position="after-mlp"), "denoise_30", 0).backbone
+    block = next(network.blocks())
+    module = next(m for m in block.mlp.doors.modules() if isinstance(m, AdaptIRModule))
+    with torch.no_grad():
+        module.tail.weight.normal_()
+        features = torch.randn(2, 16, block.width)
+        branch = block.mlp.norm.module(features).sin()
+        expected = branch + block.layout.from_map(module(block.layout.to_map(branch)))
+        torch.testing.assert_close(block.mlp.doors(torch.sin, block.mlp.norm.module, features), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"branches": "local+fourier"}, "unknown branch of adaptir 'fourier'"),
+        ({"branches": ""}, "unknown branch of adaptir ''"),
+        ({"branches": "local", "dense": "frequency"}, "unknown dense branch of adaptir 'frequency'; valid: local"),
+        ({"position": "after-mpl"}, "unknown position of adaptir 'after-mpl'; did you mean 'after-mlp'"),
+    ],
+)
+def test_impossible_options_are_one_line(options, message):
+    with pytest.raises(PetlirError, match=message) as caught:
+        AdaptIR(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"branches": "+".join(some)} for size in (1, 2) for some in itertools.combinations(BRANCHES, size)]
+    + [{"dense": "local+frequency"}, {"position": "after-attention"}, {"branches": "local", "ensemble": False}],
+)
+def test_the_ablations_keep_the_contract(options):
+    """Where there are no gates, `reduction` has nothing to act on."""
+    gated = options.get("ensemble", True) and options.get("branches") != "channel"
+    findings = [finding for finding in check(AdaptIR(hidden=4, **options)) if gated or finding.name != "options act"]
+    assert [finding for finding in findings if not finding.passed] == []

@@ -1,14 +1,10 @@
 """What holds for all methods together."""
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-import torch
-from torch import Tensor
 
-from benchmark.adaptation import adapt
 from benchmark.backbones.ipt import IPT
 from benchmark.contract import check
 from benchmark.degradations.noise import GaussianNoise
@@ -20,8 +16,9 @@ from benchmark.trial import tiny
 from methods.adaptformer import AdaptFormer
 from methods.cascade import Cascade
 
-METHODS: Mapping[str, Callable[..., Method]] = find().methods
-SIZES = {name: method.size for name, method in find().methods.items() if method.size}
+METHODS: Mapping[str, type[Method]] = {name: method for name, method in find().methods.items() if ":" not in name}
+"""All but families, which have tests of their own."""
+SIZES = {name: method.size for name, method in METHODS.items() if method.size}
 HYBRID = Task("hybrid", "Hybrid", GaussianNoise(30), ("y",), {}, undo=("denoise_30", "sr_x2"), scale=2)
 
 
@@ -41,28 +38,6 @@ def test_an_impossible_size_is_one_clear_line(name, value):
 def test_an_impossible_dropout_is_one_clear_line():
     with pytest.raises(PetlirError, match="dropout is 1"):
         AdaptFormer(dropout=1.0)
-
-
-def filled(method: Method, images: Tensor) -> Tensor:
-    """What the small network puts out when everything trainable was drawn from one seed."""
-    adapted = adapt(tiny(), method, "denoise_30", seed=0)
-    numbers = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in adapted.trainable().values():
-            parameter.copy_(torch.randn(parameter.shape, generator=numbers))
-        output: Tensor = adapted.backbone.eval()(images, "denoise_30")
-    return output
-
-
-def test_no_two_methods_are_the_same_function():
-    """A predecessor of this suite shipped nine methods as one and the same file."""
-    images = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
-    sized = [method(**({SIZES[name]: 6} if name in SIZES else {})) for name, method in METHODS.items()]
-    variants = [method for method in sized if method.trains]
-    variants += [METHODS["adaptir"](hidden=6, ensemble=False)]
-    outputs = {method.label: filled(method, images) for method in variants}
-    for (one, first), (other, second) in itertools.combinations(outputs.items(), 2):
-        assert (first - second).abs().max() > 1e-3 * first.abs().max(), f"{one} equals {other}"
 
 
 def test_a_cascade_goes_through_the_head_of_each_part():

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from benchmark.adaptation import adapt, merge
+from benchmark.backbones import build
 from benchmark.trial import tiny
 from methods.ssf import SSF, ScaleShift
+from tests.networks import ConvNet
 
 BASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {
     "linear": (lambda: nn.Linear(6, 8), (2, 5, 6), False),
@@ -42,6 +44,19 @@ def test_a_norm_of_another_kind_stays_wrapped():
 
     module = ScaleShift(Own(), maps=False)
     assert module.merged() is module
+
+
+def test_a_network_with_such_norms_is_not_merged():
+    adapted = adapt(ConvNet(), SSF(), "restore", seed=0)
+    assert not merge(adapted.backbone)
+
+
+def test_on_edt_the_norms_around_the_blocks_belong():
+    """36 blocks of 2 norms (180 each), query, key, value, out, up (360) and down: the paper's 117K with 360 more."""
+    with torch.device("meta"):
+        adapted = adapt(build("edt-b"), SSF(), "sr_x4", seed=0)
+    own = 36 * 2 * (2 * 180 + 4 * 180 + 360 + 180)
+    assert sum(p.numel() for p in adapted.trainable().values()) == own + 2 * 2 * 180
 
 
 def test_the_whole_network_folds():

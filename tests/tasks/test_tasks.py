@@ -18,9 +18,12 @@ MODULES = [importlib.import_module(f"tasks.{entry.name}") for entry in pkgutil.i
 TASKS = {value.name: value for module in MODULES for value in vars(module).values() if isinstance(value, Task)}
 EXPECTED = {
     *("sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light"),
-    *("hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "sidd", "pairs"),
+    *("hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "rain_noise", "low_light_noise", "sidd", "pairs"),
 }
-SIMULATED = {"derain_light": "synthetic", "derain_heavy": "synthetic", "low_light": "simulated", "sidd": "simulated"}
+SIMULATED = {
+    **dict.fromkeys(("derain_light", "derain_heavy", "rain_noise"), "synthetic"),
+    **dict.fromkeys(("low_light", "low_light_noise", "sidd"), "simulated"),
+}
 
 
 def test_all_tasks_are_there_one_a_short_file():

@@ -1,0 +1,1 @@
+"""Studies of networks: what their parameters contribute."""

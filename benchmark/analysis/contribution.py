@@ -1,0 +1,175 @@
+"""What each parameter contributes to a task: filter attribution between two networks, and two cheaper proxies.
+
+FAIG (Xie et al., Finding Discriminative Filters for Specific Degradations in Blind Super-Resolution, NeurIPS 2021)
+walks in a straight line from a target's weights to a baseline's and gathers how much of the change of the squared
+error each parameter accounts for. The proxies look at one network alone.
+
+All return one tensor per parameter, in its shape: the mean over images of what it contributes to the squared error
+summed over an image in [0, 1]. Networks are looked at in evaluation mode and stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+from benchmark.errors import PetlirError
+from benchmark.places import places
+
+Weights = Mapping[str, Tensor]
+"""Tensors by parameter name."""
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Degraded N×3×h×w and clean N×3×H×W, both in [0, 1]."""
+
+
+def faig(
+    network: nn.Module,
+    baseline: Weights,
+    target: Weights,
+    batches: Batches,
+    head: str,
+    steps: int = 10,
+    *,
+    signed: bool = False,
+) -> dict[str, Tensor]:
+    """How much each parameter accounts for the change of the error from `target` to `baseline`.
+
+    The midpoint rule stands in for the official code's left one: ten of its steps are closer to the integral than a
+    hundred of those.
+
+    Args:
+        network: what the weights belong to; those that `target` does not name stay its own.
+        baseline: the weights where the path ends, e.g. pre-trained ones; at least those of `target`.
+        target: the weights where it starts, e.g. fine-tuned ones.
+        batches: what to restore.
+        head: what to restore it through.
+        steps: of the path.
+        signed: keep the sign. Summed over all parameters it is the error of the baseline minus that of the target.
+
+    Raises:
+        PetlirError: there are no images.
+    """
+    change = {name: baseline[name] - start for name, start in target.items()}
+
+    def integral(degraded: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        slopes = {name: torch.zeros_like(start) for name, start in target.items()}
+        for step in range(steps):
+            share = (step + 0.5) / steps
+            between = {name: start + share * change[name] for name, start in target.items()}
+            for name, gradient in _gradients(network, between, degraded, clean, head).items():
+                slopes[name] += gradient / steps
+        found = {name: slope * change[name] for name, slope in slopes.items()}
+        return found if signed else {name: values.abs() for name, values in found.items()}
+
+    return _mean_over_images(network, integral, batches)
+
+
+def gradient_squared(network: nn.Module, weights: Weights, batches: Batches, head: str) -> dict[str, Tensor]:
+    """The squared gradient of the error at `weights`; see `faig` for the arguments."""
+
+    def squared(degraded: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        found = _gradients(network, weights, degraded, clean, head)
+        return {name: gradient.square() for name, gradient in found.items()}
+
+    return _mean_over_images(network, squared, batches)
+
+
+def saliency(network: nn.Module, weights: Weights, batches: Batches, head: str) -> dict[str, Tensor]:
+    """|gradient · weight| at `weights` (Lee et al., SNIP, ICLR 2019, Eq. 6 without its norm); arguments as `faig`'s."""
+
+    def product(degraded: Tensor, clean: Tensor) -> dict[str, Tensor]:
+        found = _gradients(network, weights, degraded, clean, head)
+        return {name: (gradient * weights[name]).abs() for name, gradient in found.items()}
+
+    return _mean_over_images(network, product, batches)
+
+
+def per_layer(contributions: Weights) -> dict[str, float]:
+    """The mean over the parameters of each tensor."""
+    return per_group(contributions, {name: name for name in contributions})
+
+
+def per_group(contributions: Weights, groups: Mapping[str, str]) -> dict[str, float]:
+    """The mean over all parameters of each group.
+
+    Args:
+        contributions: tensors by parameter name.
+        groups: the group of each name, e.g. of `kinds_of` or `places_of`.
+    """
+    sums: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for name, values in contributions.items():
+        group = groups[name]
+        sums[group] = sums.get(group, 0.0) + float(values.double().sum())
+        sizes[group] = sizes.get(group, 0) + values.numel()
+    return {group: total / sizes[group] for group, total in sums.items()}
+
+
+def kinds_of(backbone: Backbone) -> dict[str, str]:
+    """What each parameter is: of a `norm`, a `bias`, another `factor` per channel or head, or a `weight`."""
+    inner = (norm for block in backbone.blocks() for norm in block.norms)
+    norms = {parameter for norm in (*inner, *backbone.outer_norms()) for parameter in norm.module.parameters()}
+    return {name: "norm" if p in norms else _kind(name, p) for name, p in backbone.named_parameters()}
+
+
+def _kind(name: str, parameter: Tensor) -> str:
+    if name.rpartition(".")[2] == "bias":
+        return "bias"
+    return "factor" if is_vector(parameter) else "weight"
+
+
+def is_vector(parameter: Tensor) -> bool:
+    """Whether it holds one number per channel or head, such as a bias, a norm's gain or NAFNet's β, 1×C×1×1."""
+    return parameter.squeeze().ndim <= 1
+
+
+def places_of(backbone: Backbone) -> dict[str, str]:
+    """Where each parameter stands: the place of its block (see `places`), or `outside` of all blocks."""
+    held = {
+        parameter: place
+        for place, blocks in places(backbone).items()
+        for block in blocks
+        for parameter in block.site.module.parameters()
+    }
+    return {name: held.get(parameter, "outside") for name, parameter in backbone.named_parameters()}
+
+
+def _gradients(network: nn.Module, weights: Weights, degraded: Tensor, clean: Tensor, head: str) -> dict[str, Tensor]:
+    """Of the squared error, summed; a weight that the head does not use gets zeros."""
+    leaves = {name: tensor.detach().requires_grad_(True) for name, tensor in weights.items()}
+    restored = torch.func.functional_call(network, leaves, (degraded, head))
+    error = (restored - clean).square().sum()
+    gradients = torch.autograd.grad(error, list(leaves.values()), materialize_grads=True)
+    return dict(zip(leaves, gradients, strict=True))
+
+
+def _mean_over_images(
+    network: nn.Module, measure: Callable[[Tensor, Tensor], dict[str, Tensor]], batches: Batches
+) -> dict[str, Tensor]:
+    sums: dict[str, Tensor] = {}
+    images = 0
+    with _evaluating(network):
+        for degraded, clean in batches:
+            for index in range(len(degraded)):
+                found = measure(degraded[index : index + 1], clean[index : index + 1])
+                sums = {name: sums[name] + values for name, values in found.items()} if images else found
+                images += 1
+    if not images:
+        raise PetlirError("contributions are means over images, and there are none")
+    return {name: total / images for name, total in sums.items()}
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while, module by module as it was afterwards."""
+    before = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in before.items():
+            module.training = training

@@ -1,0 +1,122 @@
+"""What the contract asks of a method's declaration: its description, and options that a grid can name and that act."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import get_args, get_type_hints
+
+from torch import Tensor
+
+from benchmark import grid
+from benchmark.errors import PetlirError
+from benchmark.method import Method, Paper, spelled
+from benchmark.trial import Trial
+
+ROOM = 8
+"""The size at which options are tried: at the smallest sizes, shares of it all round to the same."""
+
+
+def described(trial: Trial) -> str | None:
+    """A name, an idea, a docstring, and the paper where it trains something of its own."""
+    method = type(trial.method)
+    if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
+        return "name is missing, or not lower-case words joined by - or _"
+    if not getattr(method, "idea", ""):
+        return "idea is missing: one sentence for its card"
+    if not method.__doc__ or method.__doc__.startswith(f"{method.__name__}("):
+        return "the class has no docstring"
+    if method.trains and not method.tunes_backbone and not isinstance(method.paper, Paper):
+        return "paper is missing"
+    return None
+
+
+def frozen_dataclass(trial: Trial) -> str | None:
+    """Options that cannot change, that a record can hold, and that make the same method again."""
+    kind = type(trial.method)
+    if "__dataclass_params__" not in vars(kind):
+        return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
+    restored = kind(**json.loads(json.dumps(trial.method.options())))
+    return None if restored == trial.method else "its options do not survive being written as JSON"
+
+
+def in_a_grid(trial: Trial) -> str | None:
+    """The method, written with all its options as a grid has them, is read as the same method again."""
+    method = trial.method
+    options = "; ".join(f"{name}={spelled(value)}" for name, value in method.options().items())
+    for text in (f"{method.name}[{options}]", method.label):
+        if grid.methods(text, {method.name: type(method)}) != [method]:
+            return f"a grid reads {text!r} as something else"
+    return None
+
+
+def sizes(trial: Trial) -> str | None:
+    """A larger size has more parameters, and size 0 is refused in one line."""
+    option = trial.method.size
+    if option is None:
+        return None
+    counts = [_count(trial, replace(trial.method, **{option: value})) for value in (1, 2, 3)]
+    if not counts[0] < counts[1] < counts[2]:
+        return f"{option} = 1, 2, 3 gives {counts[0]}, {counts[1]}, {counts[2]} parameters, which do not grow"
+    try:
+        replace(trial.method, **{option: 0})
+    except PetlirError:
+        return None
+    return f"{option} = 0 is not refused with a PetlirError"
+
+
+def _count(trial: Trial, method: Method) -> int:
+    return sum(parameter.numel() for parameter in trial.adapted(method=method).trainable().values())
+
+
+def options_act(trial: Trial) -> str | None:
+    """Every option that is a number changes the number of parameters, or what a few steps of training make.
+
+    A method that requires other cells is passed over: its options may act on what those have trained.
+    """
+    method = trial.method
+    if trial.needs_evidence:
+        return None
+    if method.size:
+        method = replace(method, **{method.size: ROOM})
+    idle = [name for name in _numbers(method) if name != method.size and _idle(trial, method, name)]
+    return f"another value of {', '.join(idle)} changes neither size nor function" if idle else None
+
+
+def _numbers(method: Method) -> Iterator[str]:
+    """The options that take a number."""
+    types = get_type_hints(type(method))
+    for name in method.options():
+        if {int, float} & {types[name], *get_args(types[name])}:
+            yield name
+
+
+def _idle(trial: Trial, method: Method, option: str) -> bool:
+    """Whether no other value of the option that the method takes makes any difference."""
+    before, tried = _outcome(trial, method), False
+    for value in _others(method, option):
+        with suppress(PetlirError):
+            other = replace(method, **{option: value})
+            if other.supports(trial.network()) is None:
+                count, output = _outcome(trial, other)
+                if count != before[0] or not output.equal(before[1]):
+                    return False
+                tried = True
+    return tried
+
+
+def _others(method: Method, option: str) -> tuple[float, ...]:
+    value, types = getattr(method, option), get_type_hints(type(method))
+    if value is None:
+        return (0.5, 2.0) if float in get_args(types[option]) else (1, 2)
+    return (2 * value, value // 2, value + 1) if isinstance(value, int) else (2 * value, value / 2, value + 0.5)
+
+
+def _outcome(trial: Trial, method: Method) -> tuple[int, Tensor]:
+    """How many parameters it trains, and the output after a few steps."""
+    adapted = trial.adapted(method=method)
+    trial.train(adapted)
+    return _count(trial, method), trial.output(adapted.backbone)

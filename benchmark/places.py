@@ -1,0 +1,18 @@
+"""Where the blocks of a backbone stand: encoder, middle or decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from benchmark.backbone import Backbone, Block
+
+PLACES = ("encoder", "middle", "decoder")
+
+
+def places(backbone: Backbone) -> Mapping[str, list[Block]]:
+    """The blocks by the first part of their name; a network whose blocks form one row is cut into thirds."""
+    blocks = list(backbone.blocks())
+    names = [block.name.partition(".")[0] for block in blocks]
+    if len(set(names)) == 1:
+        names = [PLACES[index * len(PLACES) // len(blocks)] for index in range(len(blocks))]
+    return {place: [block for block, name in zip(blocks, names, strict=True) if name == place] for place in names}

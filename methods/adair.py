@@ -1,0 +1,65 @@
+"""AdaIR: a bottleneck with a depthwise convolution beside every attention and every feed-forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.backbone import Backbone, OnMap
+from benchmark.method import Method, Paper, Published
+
+
+class DepthwiseBottleneck(nn.Sequential):
+    """1×1 down, 3×3 depthwise, 1×1 up, for maps N×C×H×W; it puts out zero before any training.
+
+    Args:
+        width: channels of the map.
+        rank: channels inside.
+    """
+
+    def __init__(self, width: int, rank: int) -> None:
+        down, up = nn.Conv2d(width, rank, 1, bias=False), nn.Conv2d(rank, width, 1, bias=False)
+        nn.init.zeros_(up.weight)
+        super().__init__(down, nn.Conv2d(rank, rank, 3, padding=1, groups=rank, bias=False), up)
+
+
+@dataclass(frozen=True)
+class AdaIR(Method):
+    """Bottlenecks parallel to the mixer and to the mlp of every block, on the normed features.
+
+    Re-implemented from the description: no code was released, and the inside of the adapters is not laid open. Ours
+    have no biases, as Restormer has none, and no activation function, as none is described; the up-projection starts
+    at zero. A decoder's cross-attention gets none. The paper's pre-training is not part of the method.
+
+    Source: Chen et al., AdaIR: Exploiting Underlying Similarities of Image Restoration Tasks with Adapters, 2024.
+
+    Attributes:
+        rank: channels inside.
+    """
+
+    name = "adair"
+    idea = "A small bottleneck with a depthwise convolution runs beside every attention and every feed-forward."
+    paper = Paper(
+        "AdaIR: Exploiting Underlying Similarities of Image Restoration Tasks with Adapters",
+        "Chen et al.",
+        "arXiv 2024",
+        "@article{chen2024adair, title={{AdaIR}: Exploiting Underlying Similarities of Image Restoration Tasks with "
+        "Adapters}, author={Chen, Hao-Wei and Xu, Yu-Syuan and Chan, Kelvin C. K. and Kuo, Hsien-Kai and Lee, "
+        "Chun-Yi and Yang, Ming-Hsuan}, journal={arXiv preprint arXiv:2404.11475}, year={2024}}",
+    )
+    size = "rank"
+
+    rank: int = 32
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put a bottleneck beside each mixer and each mlp."""
+        for block in backbone.blocks():
+            for branch in (block.mixer, block.mlp):
+                branch.parallel(OnMap(DepthwiseBottleneck(block.width, self.rank), block.layout))
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The paper's size on Restormer."""
+        note = "derived from the description; the width inside is not laid open"
+        return [Published(cls(rank=62), "1.9M", note)] if backbone == "restormer" else []

@@ -1,0 +1,47 @@
+"""BitFit: only the biases are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.backbone import Backbone
+from benchmark.method import Paper
+from benchmark.subset import Subset
+
+
+@dataclass(frozen=True)
+class BitFit(Subset):
+    """All biases that decide the output of the head in use: of projections, convolutions and norms, head and tail too.
+
+    No bias is added where the network has none, so it is not applicable to Restormer with bias-free norms. A bias of
+    keys is trained like the others, but attention does not see it: it adds the same to all logits of a query.
+
+    Source: Ben Zaken et al., BitFit, ACL 2022, §3.
+    """
+
+    name = "bitfit"
+    idea = "The biases that the network has are trained, all else stays."
+    paper = Paper(
+        "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models",
+        "Ben Zaken et al.",
+        "ACL 2022",
+        "@inproceedings{benzaken2022bitfit, title={{BitFit}: Simple Parameter-efficient Fine-tuning for "
+        "Transformer-based Masked Language-models}, author={Ben Zaken, Elad and Goldberg, Yoav and Ravfogel, Shauli}, "
+        "booktitle={ACL}, year={2022}}",
+        "Apache-2.0",
+    )
+    what = "biases"
+
+    def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
+        """Every bias but the network's constants."""
+        tunable = set(backbone.tunable(None))
+        for name, parameter in backbone.named_parameters():
+            if name.rpartition(".")[2] == "bias" and parameter in tunable:
+                yield parameter
+
+    def dead(self) -> tuple[str, ...]:
+        """The bias of keys: a softmax does not see a constant."""
+        return (".key.bias",)

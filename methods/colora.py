@@ -1,0 +1,228 @@
+"""CoLoRA: low-rank updates whose ranks follow what each layer contributes to the task."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from benchmark.analysis.contribution import faig, gradient_squared, is_vector, per_layer, saliency
+from benchmark.backbone import Backbone, Site
+from benchmark.cell import Cell
+from benchmark.errors import PetlirError, unknown
+from benchmark.method import Evidence, Method
+from methods.full_ft import FullFineTuning
+from methods.lora import LowRank
+from methods.partial import PartialFineTuning
+
+PUBLISHED_SHARE = 0.07
+"""What the paper says it tunes, of all the backbone's parameters."""
+PROXIES = {"gradient": gradient_squared, "saliency": saliency}
+CONTRIBUTIONS = ("faig", *PROXIES, "uniform")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A dense projection of a block, linear or a 1×1 convolution.
+
+    Attributes:
+        where: its name in the backbone.
+        site: the place that holds it.
+        base: the projection.
+    """
+
+    where: str
+    site: Site
+    base: nn.Linear | nn.Conv2d
+
+    @property
+    def weight(self) -> str:
+        """The name of its weight."""
+        return f"{self.where}.weight"
+
+    @property
+    def cost(self) -> int:
+        """Parameters of one rank: inputs plus outputs."""
+        return sum(self.base.weight.shape[:2])
+
+    @property
+    def full(self) -> int:
+        """The rank of a full matrix."""
+        return min(self.base.weight.shape[:2])
+
+
+@dataclass(frozen=True)
+class CoLoRA(Method):
+    """Low-rank updates of every projection of every block; biases, norms and other factors per channel are trained too.
+
+    Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
+    ECCV 2024. A re-implementation from the description: there is no official code, and its equations could not be
+    read. That ranks follow the attribution (FAIG) between the pre-trained network and one fine-tuned for the task, and
+    that about 7 % of the parameters are tuned, is the paper's. How a contribution becomes a rank is ours:
+    projection l of n weights contributes c, their mean, weighs w = beta + (1 - beta) · (c / mean of all c)^alpha, and
+    gets the rank κ · w · n / (inputs + outputs), rounded, at most its full one. κ is such that the budget is met.
+    No number of the paper could be read, so none is claimed.
+
+    Attributes:
+        budget: parameters of all updates, in ranks of the projection where a rank costs most (biases and norms are
+            trained at any budget, so it counts what is on top of them). None for as many as make all that is tuned
+            7 % of the backbone, and at least one such rank.
+        contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
+            (|gradient · weight|) of the pre-trained network; `uniform`, the control: the same rank everywhere (at
+            least 1, at most a projection's full one), which comes nearest to the budget.
+        alpha: sharpness; at 0 all weigh the same.
+        beta: the share of the budget that is given out whatever a projection contributes, from 0 to 1.
+        images: training crops that contributions are averaged over.
+    """
+
+    name = "colora"
+    idea = "Low-rank updates get ranks after what each layer contributes to the task; biases and norms are trained."
+    paper = PartialFineTuning.paper
+    unfreezes = True
+    size = "budget"
+
+    budget: int | None = None
+    contribution: str = "faig"
+    alpha: float = 1.0
+    beta: float = 0.0
+    images: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.contribution not in CONTRIBUTIONS:
+            raise unknown("contribution of colora", self.contribution, CONTRIBUTIONS)
+        if self.alpha < 0:
+            raise PetlirError(f"colora: alpha is {self.alpha}, expected 0 or more")
+        if not 0 <= self.beta <= 1:
+            raise PetlirError(f"colora: beta is {self.beta}, expected a share from 0 to 1")
+        if self.images < 1:
+            raise PetlirError(f"colora: images is {self.images}, expected a whole number from 1 on")
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        """FAIG looks at a network that was fully fine-tuned for the task."""
+        return [cell.of(FullFineTuning())] if self.contribution == "faig" else []
+
+    def adapt(self, backbone: Backbone) -> None:
+        """As if all contributed the same: for counting, where nothing is known."""
+        layers = projections(backbone)
+        _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
+
+    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+        """With ranks after contributions to the task; those that are stored, where it is loaded again."""
+        layers, stored = projections(backbone), evidence.stored
+        if stored is None:
+            ranks = self._ranks(backbone, layers, self._weights(backbone, layers, evidence))
+        else:
+            downs = [stored.get(f"{layer.where}.down") for layer in layers]
+            ranks = [0 if down is None else len(down) for down in downs]
+        _insert(backbone, layers, ranks)
+
+    def _weights(self, backbone: Backbone, layers: Sequence[Projection], evidence: Evidence) -> list[float]:
+        """How much each projection weighs against an average one."""
+        if self.contribution == "uniform":
+            return [1.0] * len(layers)
+        found = per_layer(self._contributions(backbone, layers, evidence))
+        mean = sum(found[layer.weight] for layer in layers) / len(layers)
+        if not 0 < mean < math.inf:
+            raise PetlirError(f"colora: projections contribute {mean} on average, which gives no ranks")
+        return [self.beta + (1 - self.beta) * (found[layer.weight] / mean) ** self.alpha for layer in layers]
+
+    def _contributions(self, backbone: Backbone, layers: Sequence[Projection], evidence: Evidence) -> dict[str, Tensor]:
+        own, crops = dict(backbone.named_parameters()), self._crops(evidence)
+        if self.contribution in PROXIES:
+            weights = {layer.weight: own[layer.weight].detach() for layer in layers}
+            return PROXIES[self.contribution](backbone, weights, crops, evidence.head)
+        (tuned,) = evidence.adapters
+        target = {name: tensor.to(own[name].device) for name, tensor in tuned.items()}
+        return faig(backbone, {name: own[name].detach() for name in target}, target, crops, evidence.head)
+
+    def _crops(self, evidence: Evidence) -> Iterator[tuple[Tensor, Tensor]]:
+        """The first training crops."""
+        assert evidence.batch is not None
+        left, index = self.images, 0
+        while left > 0:
+            degraded, clean = evidence.batch(evidence.task, index)
+            yield degraded[:left], clean[:left]
+            left, index = left - len(degraded), index + 1
+
+    def _ranks(self, backbone: Backbone, layers: Sequence[Projection], weights: Sequence[float]) -> list[int]:
+        budget = self._budget(backbone, layers)
+        if self.contribution == "uniform":
+            rank = max(1, round(budget / sum(layer.cost for layer in layers)))
+            return [min(rank, layer.full) for layer in layers]
+        shares = [
+            weight * layer.base.weight.numel() / layer.cost for weight, layer in zip(weights, layers, strict=True)
+        ]
+        return apportioned(layers, shares, budget)
+
+    def _budget(self, backbone: Backbone, layers: Sequence[Projection]) -> int:
+        """Parameters of all updates."""
+        costliest = max(layer.cost for layer in layers)
+        if self.budget is not None:
+            return self.budget * costliest
+        total = sum(parameter.numel() for parameter in backbone.parameters())
+        unfrozen = sum(parameter.numel() for parameter in vectors(backbone))
+        return max(round(PUBLISHED_SHARE * total) - unfrozen, costliest)
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """There must be projections."""
+        return None if projections(backbone) else f"{backbone.name} has no projections"
+
+    def dead(self) -> tuple[str, ...]:
+        """The bias of keys: a softmax does not see a constant."""
+        return (".key.bias", ".key.base.bias")
+
+
+def projections(backbone: Backbone) -> list[Projection]:
+    """The dense projections of all blocks, in the order of computation."""
+    names = {module: name for name, module in backbone.named_modules()}
+    sites = [(site, site.module) for block in backbone.blocks() for site in block.projections()]
+    return [Projection(names[base], site, base) for site, base in sites if isinstance(base, nn.Linear | nn.Conv2d)]
+
+
+def vectors(backbone: Backbone) -> Iterator[nn.Parameter]:
+    """Biases, norms and other factors per channel or head that decide the output of the head in use."""
+    return (parameter for parameter in backbone.tunable(backbone.head_in_use) if is_vector(parameter))
+
+
+def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: int) -> list[int]:
+    """Ranks in proportion to `shares`, as near to the budget as one more or less would bring them.
+
+    Layer l gets its k-th rank at κ = (k - ½) / share. So each has κ · share, rounded (Webster's method); of layers
+    that round up at the same κ, the first one is served first.
+
+    Args:
+        layers: the projections.
+        shares: what each should get, in any unit; none gets more than its full rank.
+        budget: parameters of all updates.
+
+    Raises:
+        PetlirError: full ranks do not spend the budget.
+    """
+    ranks, spent = [0] * len(layers), 0
+    turns = (_turns(index, share, layers[index].full) for index, share in enumerate(shares) if share > 0)
+    for _, index in heapq.merge(*turns):
+        cost = layers[index].cost
+        if spent + cost / 2 > budget:
+            return ranks
+        ranks[index] += 1
+        spent += cost
+    if spent + max(layer.cost for layer in layers) / 2 < budget:
+        raise PetlirError(f"colora: the budget is {budget:,} parameters, but full ranks take {spent:,} only")
+    return ranks
+
+
+def _turns(index: int, share: float, full: int) -> Iterator[tuple[float, int]]:
+    """When a layer gets each of its ranks."""
+    return (((rank - 0.5) / share, index) for rank in range(1, full + 1))
+
+
+def _insert(backbone: Backbone, layers: Sequence[Projection], ranks: Sequence[int]) -> None:
+    for parameter in vectors(backbone):
+        parameter.requires_grad_(True)
+    for layer, rank in zip(layers, ranks, strict=True):
+        if rank:
+            layer.site.replace(LowRank(layer.base, rank, 1.0))

@@ -1,0 +1,80 @@
+"""Convpass: a convolutional bypass beside every attention and every feed-forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone, OnMap
+from benchmark.method import Method, Paper
+from benchmark.pointwise import Scaled, check_share
+
+
+class QuickGELU(nn.Module):
+    """x · sigmoid(1.702 x), which is close to the GELU."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features of any shape."""
+        return features * torch.sigmoid(1.702 * features)
+
+
+class Bypass(nn.Sequential):
+    """1×1 down, 3×3, 1×1 up, with QuickGELUs between, for maps N×C×H×W; it puts out zero before any training.
+
+    Args:
+        width: channels of the map.
+        rank: channels inside.
+        dropout: share of the inner channels' values that training drops.
+    """
+
+    def __init__(self, width: int, rank: int, dropout: float) -> None:
+        down, middle, up = nn.Conv2d(width, rank, 1), nn.Conv2d(rank, rank, 3, padding=1), nn.Conv2d(rank, width, 1)
+        nn.init.xavier_uniform_(down.weight)
+        nn.init.dirac_(middle.weight)
+        for parameter in (down.get_parameter("bias"), middle.get_parameter("bias"), *up.parameters()):
+            nn.init.zeros_(parameter)
+        super().__init__(down, QuickGELU(), middle, QuickGELU(), nn.Dropout(dropout), up)
+
+
+@dataclass(frozen=True)
+class Convpass(Method):
+    """Bypasses with a 3×3 convolution parallel to the mixer and to the mlp of every block, on the normed features.
+
+    Source: Jie & Deng, Convolutional Bypasses Are Better Vision Transformer Adapters, 2022, §3.2, with the
+    initialisation and the dropout of the authors' code; the middle convolution starts as the identity. A decoder's
+    cross-attention gets none.
+
+    Attributes:
+        rank: channels inside (the authors take 8).
+        scale: of what a bypass adds (the authors choose from 0.01 to 100 for each task).
+        dropout: share of the inner channels' values that training drops.
+    """
+
+    name = "convpass"
+    idea = "A small convolutional bypass runs beside every attention and every feed-forward."
+    paper = Paper(
+        "Convolutional Bypasses Are Better Vision Transformer Adapters",
+        "Jie and Deng",
+        "arXiv 2022",
+        "@article{jie2022convolutional, title={Convolutional Bypasses Are Better Vision Transformer Adapters}, "
+        "author={Jie, Shibo and Deng, Zhi-Hong}, journal={arXiv preprint arXiv:2207.07039}, year={2022}}",
+        "MIT",
+    )
+    size = "rank"
+
+    rank: int = 8
+    scale: float = 1.0
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(f"{self.name}: dropout", self.dropout)
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put a bypass beside each mixer and each mlp."""
+        for block in backbone.blocks():
+            for branch in (block.mixer, block.mlp):
+                bypass = Bypass(block.width, self.rank, self.dropout)
+                branch.parallel(Scaled(OnMap(bypass, block.layout), self.scale))

@@ -1,0 +1,83 @@
+"""MoE: AdaptIR's bottleneck around identical experts, the homogeneous control of its mixture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone, OnMap
+from benchmark.method import Method, Published
+from methods.adaptir import AdaptIR, low_rank_convolution
+
+EXPERTS = 3
+
+
+class Experts(nn.Module):
+    """Down, batch norm, identical local branches whose outputs are summed, and up; it starts at zero.
+
+    Args:
+        width: channels of the map.
+        hidden: channels inside.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        half = max(1, hidden // 2)
+        self.head = nn.Conv2d(width, hidden, 1)
+        self.BN = nn.BatchNorm2d(hidden)
+        self.weight_a = nn.Parameter(torch.empty(EXPERTS, hidden, half))
+        self.weight_b = nn.Parameter(torch.empty(EXPERTS, half, 9))
+        self.bias = nn.Parameter(torch.zeros(EXPERTS, hidden))
+        self.tail = nn.Conv2d(hidden, width, 1, bias=False)
+        for factor in (*self.weight_a, *self.weight_b):
+            nn.init.kaiming_uniform_(factor, a=5**0.5)
+        nn.init.zeros_(self.tail.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """A map N×C×H×W in and out."""
+        inside = self.BN(self.head(features))
+        experts = zip(self.weight_a, self.weight_b, self.bias, strict=True)
+        summed = sum(low_rank_convolution(inside, *expert) for expert in experts)
+        return cast("Tensor", self.tail(summed))
+
+
+@dataclass(frozen=True)
+class MoE(Method):
+    """AdaptIR's module with three local branches in place of three different ones, and no ensemble, beside every mlp.
+
+    The AdaptIR paper compares with a mixture of identical experts and does not say of which. Identical bottlenecks
+    that are summed would be one AdaptFormer of the summed width; this is what AdaptIR becomes when its branches do
+    not differ. Sums of convolutions being convolutions, the branches could be folded into one; trained they differ.
+
+    Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
+    Mixture-of-Experts, NeurIPS 2024, as a control; the definition is ours.
+
+    Attributes:
+        hidden: channels inside; without a number a twenty-fourth of the width.
+    """
+
+    name = "moe"
+    idea = "AdaptIR with three identical local branches, summed: what does their difference bring?"
+    paper = AdaptIR.paper
+    size = "hidden"
+
+    hidden: int | None = None
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put a module beside each mlp."""
+        for block in backbone.blocks():
+            module = Experts(block.width, self.hidden or max(1, block.width // 24))
+            block.mlp.parallel(OnMap(module, block.layout))
+
+    def dead(self) -> tuple[str, ...]:
+        """A bias that batch norm takes off again."""
+        return (".head.bias",)
+
+    @classmethod
+    def published(cls, backbone: str) -> list[Published]:
+        """The AdaptIR paper's count, which this definition does not meet."""
+        note = "not derivable: several definitions fit, none of them natural; ours is 695,520"
+        return [Published(cls(), "667K", note, 695_520)] if backbone == "ipt" else []

@@ -1,0 +1,39 @@
+"""Norm tuning: only the weights and biases of the norms are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.backbone import Backbone
+from benchmark.method import Paper
+from benchmark.subset import Subset
+
+
+@dataclass(frozen=True)
+class NormTuning(Subset):
+    """Weight and, where it has one, bias of every norm, those before and behind the blocks too.
+
+    Source: Zhao et al., Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning, ICLR 2024, who
+    train the norms before attention and before the feed-forward alike.
+    """
+
+    name = "norm-tune"
+    idea = "The weights and biases of all norms are trained, all else stays."
+    paper = Paper(
+        "Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning",
+        "Zhao et al.",
+        "ICLR 2024",
+        "@inproceedings{zhao2024tuning, title={Tuning {LayerNorm} in Attention: Towards Efficient Multi-Modal {LLM} "
+        "Finetuning}, author={Zhao, Bingchen and Tu, Haoqin and Wei, Chen and Mei, Jieru and Xie, Cihang}, "
+        "booktitle={ICLR}, year={2024}}",
+    )
+    what = "norms"
+
+    def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
+        """What each norm multiplies by and adds."""
+        inner = (norm for block in backbone.blocks() for norm in block.norms)
+        for norm in (*inner, *backbone.outer_norms()):
+            yield from norm.module.parameters()

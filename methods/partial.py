@@ -1,0 +1,58 @@
+"""Partial fine-tuning: all weights of the encoder, of the middle, or of the decoder are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.backbone import Backbone
+from benchmark.errors import unknown
+from benchmark.method import Paper
+from benchmark.places import PLACES, places
+from benchmark.subset import WEIGHT_RATES, Subset
+
+
+@dataclass(frozen=True)
+class PartialFineTuning(Subset):
+    """All weights of the blocks at one place: which part of a network has to change?
+
+    Restormer's refinement blocks, heads, tails and what stands between the levels belong to no place.
+
+    Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
+    ECCV 2024, whose Fig. 3 compares these places.
+
+    Attributes:
+        where: `encoder`, `middle` or `decoder`; EDT's row of blocks is cut into thirds.
+    """
+
+    name = "partial"
+    idea = "All weights of the encoder's, the middle's or the decoder's blocks are trained."
+    paper = Paper(
+        "Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration",
+        "Park et al.",
+        "ECCV 2024",
+        "@inproceedings{park2024contribution, title={Contribution-based Low-Rank Adaptation with Pre-training Model "
+        "for Real Image Restoration}, author={Park, Dongwon and Kim, Hayeon and Chun, Se Young}, booktitle={ECCV}, "
+        "year={2024}}",
+    )
+    what = "blocks at this place"
+    rates = WEIGHT_RATES
+
+    where: str = "decoder"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.where not in PLACES:
+            raise unknown("place of partial", self.where, PLACES)
+
+    def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
+        """Everything in the blocks at the place."""
+        for block in places(backbone).get(self.where, []):
+            yield from block.site.module.parameters()
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """The backbone must have blocks there."""
+        found = places(backbone)
+        return None if self.where in found else f"{backbone.name} has no {self.where}; it has {', '.join(found)}"

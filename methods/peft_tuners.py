@@ -1,0 +1,353 @@
+"""Hugging Face peft's tuners, `peft:NAME`: one class for all of them, and a table of what each takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone, Site
+from benchmark.errors import PetlirError
+from benchmark.method import Method, Paper
+
+Projection = nn.Linear | nn.Conv2d
+REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What peft raises for settings or layers that a tuner does not take."""
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """What a grid and peft call a tuner, and how the options of one become those of the other.
+
+    Attributes:
+        kind: peft's name of its type.
+        idea: one sentence for the method's card.
+        paper: where the tuner comes from.
+        options: peft's field and the default, for each option of the method.
+        fixed: peft's fields that are no options.
+        sites: where it stands if nothing else is said.
+        size: the option that grids of equal size solve for.
+    """
+
+    kind: str
+    idea: str
+    paper: Paper
+    options: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    sites: str = "query+value"
+    size: str | None = None
+
+
+class Tuned(nn.Module):
+    """A projection with a tuner of peft on it.
+
+    Args:
+        layer: peft's layer around a linear one.
+        maps: whether the projection was a 1×1 convolution, and features are N×C×H×W; else channels come last.
+    """
+
+    def __init__(self, layer: nn.Module, *, maps: bool) -> None:
+        super().__init__()
+        self.layer, self.maps = layer, maps
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the tuned projection puts out, in its own layout."""
+        # always N×L×C: some tuners take whatever has four axes for a map
+        tokens = features.flatten(2).mT if self.maps else features.flatten(1, -2)
+        output: Tensor = self.layer(tokens)
+        if self.maps:
+            return output.mT.reshape(len(features), -1, *features.shape[2:])
+        return output.view(*features.shape[:-1], -1)
+
+    def merged(self) -> nn.Module:
+        """The projection with the tuner folded into its weight by peft."""
+        layer: Any = deepcopy(self.layer)
+        layer.merge(safe_merge=True)
+        base: nn.Linear = layer.get_base_layer()
+        return _as_convolution(base) if self.maps else base
+
+
+def _as_linear(base: Projection) -> nn.Linear:
+    """The projection as a linear layer on the same memory; without memory one of zeros, as tuners read the weight."""
+    outputs, inputs = base.weight.shape[:2]
+    linear = nn.Linear(inputs, outputs, device="meta")
+    for name, parameter in (("weight", base.weight), ("bias", base.bias)):
+        value = None if parameter is None else parameter.detach().flatten(1 if name == "weight" else 0)
+        if value is not None and value.is_meta:
+            value = torch.zeros(value.shape, device="cpu")
+        setattr(linear, name, None if value is None else nn.Parameter(value, requires_grad=False))
+    return linear
+
+
+def _as_convolution(linear: nn.Linear) -> nn.Conv2d:
+    convolution = nn.Conv2d(linear.in_features, linear.out_features, 1, device="meta")
+    convolution.weight = nn.Parameter(linear.weight.detach()[..., None, None])
+    convolution.bias = linear.bias
+    return convolution
+
+
+class PeftMethod(Method):
+    """A tuner of Hugging Face peft on the projections named in `sites`.
+
+    peft builds, computes and folds; a 1×1 convolution is shown to it as the linear layer that it is, so that every
+    tuner takes both, exactly. The engine trains: what a tuner adds to the loss, or does between steps, is left out.
+    """
+
+    sites: str
+
+    @property
+    @abstractmethod
+    def tuner(self) -> Tuner:
+        """Its row of the table."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Let peft wrap every projection of the sites."""
+        found = list(self._found(backbone))
+        for site, tuned in zip(found, self._tuned(found), strict=True):
+            site.replace(tuned)
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """Every named site has to be there, and peft has to take layers of each shape.
+
+        Raises:
+            PetlirError: peft is not installed.
+        """
+        present = dict.fromkeys(site.name for block in backbone.blocks() for site in block.projections())
+        missing = [name for name in self._names() if name not in present]
+        if missing:
+            return f"{backbone.name} has no {missing[0]} projection; option sites takes {'+'.join(present)}, or all"
+        shapes = {cast("Projection", site.module).weight.shape[:2]: site for site in self._found(backbone)}
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self._tuned(list(shapes.values()))
+        except PetlirError as error:
+            if not _installed():
+                raise
+            return str(error)
+        return None
+
+    def _names(self) -> list[str]:
+        return [] if self.sites == "all" else self.sites.split("+")
+
+    def _found(self, backbone: Backbone) -> Iterator[Site]:
+        for block in backbone.blocks():
+            yield from block.projections(*self._names())
+
+    def _tuned(self, sites: Sequence[Site]) -> list[Tuned]:
+        """What stands at these sites, with the tuner on it."""
+        if not _installed():
+            raise PetlirError(
+                f"{self.name} needs Hugging Face peft, which is not installed: pip install 'petlir[peft]'"
+            )
+        from peft import PeftType, mapping
+
+        bases = {f"{site.name}{index}": cast("Projection", site.module) for index, site in enumerate(sites)}
+        try:
+            with torch.device("cpu"), warnings.catch_warnings(action="ignore"):
+                layers = nn.ModuleDict({name: _as_linear(base) for name, base in bases.items()})
+                config = mapping.get_peft_config(self._settings() | {"target_modules": list(bases)})
+                mapping.PEFT_TYPE_TO_TUNER_MAPPING[PeftType(self.tuner.kind)](layers, config, "default")
+        except REFUSED as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise PetlirError(f"{self.name}: {reason}") from error
+        return [Tuned(layers[name], maps=isinstance(base, nn.Conv2d)) for name, base in bases.items()]
+
+    def _settings(self) -> dict[str, Any]:
+        """The fields of peft's configuration; without an alpha the scale is 1, whatever the rank."""
+        chosen = {theirs: getattr(self, ours) for ours, (theirs, _) in self.tuner.options.items()}
+        if "alpha" in self.tuner.options and getattr(self, "alpha", None) is None:
+            chosen[self.tuner.options["alpha"][0]] = getattr(self, "rank", None)
+        return {"peft_type": self.tuner.kind, **self.tuner.fixed, **chosen}
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec("peft") is not None
+
+
+def _paper(title: str, authors: str, venue: str) -> Paper:
+    key = f"{authors.split()[0].lower()}{venue[-4:]}"
+    return Paper(title, authors, venue, f"@misc{{{key}, title={{{title}}}, author={{{authors}}}, note={{{venue}}}}}")
+
+
+LORA = _paper("LoRA: Low-Rank Adaptation of Large Language Models", "Hu et al.", "ICLR 2022")
+LYCORIS = _paper(
+    "Navigating Text-To-Image Customization: From LyCORIS Fine-Tuning to Model Evaluation", "Yeh et al.", "ICLR 2024"
+)
+RANK = {"rank": ("r", 4)}
+LOW_RANK = RANK | {"alpha": ("lora_alpha", None)}
+PRODUCTS = RANK | {"alpha": ("alpha", None)}
+ATTENTION = "query+key+value+out"
+# Frozen random bases are drawn again from peft's fixed seeds where an adapter is loaded, so they are not stored.
+REDRAWN = {"save_projection": False}
+
+TUNERS: Mapping[str, Tuner] = {
+    "lora": Tuner("LORA", "A low-rank matrix is added to a projection.", LORA, LOW_RANK, size="rank"),
+    "rslora": Tuner(
+        "LORA",
+        "LoRA scaled by alpha over the root of the rank, so that large ranks learn as fast.",
+        _paper("A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", "Kalajdzievski", "arXiv 2023"),
+        RANK | {"alpha": ("lora_alpha", 2.0)},
+        {"use_rslora": True},
+        size="rank",
+    ),
+    "dora": Tuner(
+        "LORA",
+        "LoRA on a weight's direction, with a trained magnitude for each output channel.",
+        _paper("DoRA: Weight-Decomposed Low-Rank Adaptation", "Liu et al.", "ICML 2024"),
+        LOW_RANK,
+        {"use_dora": True},
+        size="rank",
+    ),
+    "adalora": Tuner(
+        "ADALORA",
+        "A low-rank update in the form of a singular value decomposition; of AdaLoRA its form, at a fixed rank.",
+        _paper("Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", "Zhang et al.", "ICLR 2023"),
+        {"rank": ("init_r", 4), "alpha": ("lora_alpha", None)},
+        {"total_step": 1},
+        size="rank",
+    ),
+    "loha": Tuner("LOHA", "The elementwise product of two low-rank updates.", LYCORIS, PRODUCTS, size="rank"),
+    "lokr": Tuner("LOKR", "The Kronecker product of a small and a low-rank matrix.", LYCORIS, PRODUCTS, size="rank"),
+    "hira": Tuner(
+        "HIRA",
+        "A low-rank matrix multiplies the weight elementwise.",
+        _paper("HiRA: Parameter-Efficient Hadamard High-Rank Adaptation", "Huang et al.", "ICLR 2025"),
+        RANK,
+        size="rank",
+    ),
+    "miss": Tuner(
+        "MISS",
+        "One small matrix, repeated over the inputs, is added to the weight.",
+        _paper(
+            "MiSS: Revisiting the Trade-off in LoRA with an Efficient Shard-Sharing Structure", "Kang", "arXiv 2024"
+        ),
+        RANK,
+        size="rank",
+    ),
+    "vera": Tuner(
+        "VERA",
+        "Frozen random low-rank matrices that all layers share, scaled by trained vectors.",
+        _paper("VeRA: Vector-based Random Matrix Adaptation", "Kopiczko et al.", "ICLR 2024"),
+        {"rank": ("r", 64)},
+        REDRAWN,
+        size="rank",
+    ),
+    "randlora": Tuner(
+        "RANDLORA",
+        "A sum of frozen random low-rank matrices up to full rank, each scaled by trained vectors.",
+        _paper("RandLoRA: Full-Rank Parameter-Efficient Fine-Tuning of Large Models", "Albert et al.", "ICLR 2025"),
+        {"rank": ("r", 8), "alpha": ("randlora_alpha", None)},
+        REDRAWN,
+    ),
+    "fourierft": Tuner(
+        "FOURIERFT",
+        "A few trained frequencies of the weight's update.",
+        _paper("Parameter-Efficient Fine-Tuning with Discrete Fourier Transform", "Gao et al.", "ICML 2024"),
+        {"frequencies": ("n_frequency", 200), "scale": ("scaling", 150.0)},
+        {"init_weights": True},
+        size="frequencies",
+    ),
+    "waveft": Tuner(
+        "WAVEFT",
+        "A few trained wavelet coefficients of the weight's update.",
+        _paper("Exploring Sparsity for Parameter Efficient Fine Tuning Using Wavelets", "Bilican et al.", "arXiv 2025"),
+        {"coefficients": ("n_frequency", 200), "scale": ("scaling", 25.0)},
+        size="coefficients",
+    ),
+    "shira": Tuner(
+        "SHIRA",
+        "A few entries of the weight, chosen at random, are trained.",
+        _paper("Sparse High Rank Adapters", "Bhardwaj et al.", "NeurIPS 2024"),
+        RANK,
+        {"random_seed": 0},
+        size="rank",
+    ),
+    "c3a": Tuner(
+        "C3A",
+        "A block-circulant matrix is added to the weight.",
+        _paper("Parameter-Efficient Fine-Tuning via Circular Convolution", "Chen et al.", "ACL 2025"),
+        {"block": ("block_size", 4)},
+        {"init_weights": True},
+    ),
+    "ia3": Tuner(
+        "IA3",
+        "Keys, values and the inner features of the feed-forward are scaled.",
+        _paper(
+            "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning",
+            "Liu et al.",
+            "NeurIPS 2022",
+        ),
+        fixed={"feedforward_modules": r"down\d+"},
+        sites="key+value+down",
+    ),
+    "road": Tuner(
+        "ROAD",
+        "Pairs of output channels are rotated and scaled.",
+        _paper(
+            "3-in-1: 2D Rotary Adaptation for Efficient Finetuning, Efficient Batching and Composability",
+            "Liao and Monz",
+            "NeurIPS 2024",
+        ),
+        {"group": ("group_size", 4)},
+        sites=ATTENTION,
+    ),
+    "oft": Tuner(
+        "OFT",
+        "The inputs of a projection are rotated, block by block.",
+        _paper("Controlling Text-to-Image Diffusion by Orthogonal Finetuning", "Qiu et al.", "NeurIPS 2023"),
+        {"block": ("oft_block_size", 4)},
+        {"use_cayley_neumann": False},
+        sites=ATTENTION,
+    ),
+    "boft": Tuner(
+        "BOFT",
+        "The inputs of a projection are rotated and its outputs scaled; one butterfly factor, as peft has on a CPU.",
+        _paper("Parameter-Efficient Orthogonal Finetuning via Butterfly Factorization", "Liu et al.", "ICLR 2024"),
+        {"block": ("boft_block_size", 4)},
+        sites=ATTENTION,
+    ),
+    "hra": Tuner(
+        "HRA",
+        "The inputs of a projection are mirrored at a few trained planes, an even number of times.",
+        _paper(
+            "Bridging The Gap between Low-rank and Orthogonal Adaptation via Householder Reflection Adaptation",
+            "Yuan et al.",
+            "NeurIPS 2024",
+        ),
+        RANK,
+    ),
+}
+"""The tuners by their name behind `peft:`."""
+
+
+def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
+    kinds = {
+        option: float | None if default is None else type(default) for option, (_, default) in tuner.options.items()
+    }
+    defaults = {option: default for option, (_, default) in tuner.options.items()}
+    namespace = {
+        "__module__": __name__,
+        "__doc__": f"{tuner.idea}\n\n    Source: {tuner.paper.authors}, {tuner.paper.title}, {tuner.paper.venue}.",
+        "name": f"peft:{name}",
+        "idea": tuner.idea,
+        "paper": tuner.paper,
+        "size": tuner.size,
+        "tuner": tuner,
+    }
+    options = [(option, kind, defaults[option]) for option, kind in kinds.items()]
+    fields = [*options, ("sites", str, tuner.sites)]
+    return dataclasses.make_dataclass(
+        f"Peft{name.capitalize()}", fields, bases=(PeftMethod,), frozen=True, namespace=namespace
+    )
+
+
+METHODS = {f"peft:{name}": _method(name, tuner) for name, tuner in TUNERS.items()}
+"""What a grid can name."""

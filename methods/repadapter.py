@@ -1,0 +1,141 @@
+"""RepAdapter: a linear bottleneck before every attention and every feed-forward, folded into their projections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Backbone
+from benchmark.method import Method, Paper
+from benchmark.pointwise import check_share, on_maps, pointwise
+
+GROUPS = 2
+"""Groups of the up-projection, as published."""
+READERS: Mapping[str, tuple[str, ...]] = {
+    "mixer": ("query", "key", "value", "expand"),
+    "cross": ("query",),
+    "mlp": ("up",),
+}
+"""The projections of each kind of branch that read its normed features; keys and values of `cross` read the memory."""
+
+
+class LinearAdapter(nn.Module):
+    """Features x as x + scale · up(down(x)), where `up` works in groups of channels; the identity before any training.
+
+    Args:
+        width: channels of the features.
+        rank: channels of each group of the bottleneck.
+        scale: of what is added.
+        dropout: share of the bottleneck's values that training drops.
+        maps: whether features are maps N×C×H×W; else channels come last.
+    """
+
+    def __init__(self, width: int, rank: int, scale: float, dropout: float, *, maps: bool) -> None:
+        super().__init__()
+        self.scale, self.maps = scale, maps
+        self.down = pointwise(width, GROUPS * rank, maps=maps)
+        self.up = nn.Parameter(torch.zeros(GROUPS, width // GROUPS, rank))
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.dropout = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.down.weight)
+        nn.init.zeros_(self.down.get_parameter("bias"))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in and out, in the block's own layout."""
+        inside, up = self.dropout(self.down(features)), self.raising()
+        if self.maps:
+            return features + self.scale * functional.conv2d(inside, up[..., None, None], self.bias)
+        return features + self.scale * functional.linear(inside, up, self.bias)
+
+    def raising(self) -> Tensor:
+        """The up-projection as a matrix, zero between a group's channels and another's inside."""
+        groups = torch.eye(GROUPS, device=self.up.device)
+        return torch.einsum("gcr,gh->gchr", self.up, groups).flatten(2).flatten(0, 1)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """The same as a matrix C×C and what is added to its product."""
+        up, inner = self.raising(), self.down.get_parameter("bias")
+        matrix = torch.eye(len(up), device=up.device) + self.scale * up @ self.down.weight.flatten(1)
+        return matrix, self.scale * (up @ inner + self.bias)
+
+
+class Fronted(nn.Module):
+    """A frozen projection, linear or a 1×1 convolution, behind an adapter that others may share."""
+
+    def __init__(self, base: nn.Linear | nn.Conv2d, adapter: LinearAdapter) -> None:
+        super().__init__()
+        self.base, self.adapter = base, adapter
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the projection puts out, in its own layout."""
+        output: Tensor = self.base(self.adapter(features))
+        return output
+
+    @torch.no_grad()
+    def merged(self) -> nn.Module:
+        """The projection with the adapter folded in."""
+        layer, (matrix, shift) = deepcopy(self.base), self.adapter.affine()
+        weight = layer.weight.flatten(1)
+        bias = weight @ shift if layer.bias is None else layer.bias + weight @ shift
+        layer.weight, layer.bias = nn.Parameter((weight @ matrix).view_as(layer.weight)), nn.Parameter(bias)
+        return layer
+
+
+@dataclass(frozen=True)
+class RepAdapter(Method):
+    """Linear bottlenecks between norm and mixer and between norm and mlp of every block.
+
+    One adapter a branch, shared by the projections that read the normed features: each has it in front of its own
+    input, where it folds exactly, even if a position is added on the way. A decoder's cross-attention has it before
+    its query; the memory stays as it is.
+
+    Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
+    initialisation and the dropout of the authors' code. The authors' eight channels in two groups are rank 4 here.
+
+    Attributes:
+        rank: channels of each of the two groups of the bottleneck.
+        scale: of what it adds (the authors choose from 0.1 to 10 for each task).
+        dropout: share of the bottleneck's values that training drops.
+    """
+
+    name = "repadapter"
+    idea = "A small linear bottleneck stands before every attention and feed-forward, and folds into their weights."
+    paper = Paper(
+        "Towards Efficient Visual Adaption via Structural Re-parameterization",
+        "Luo et al.",
+        "arXiv 2023",
+        "@article{luo2023towards, title={Towards Efficient Visual Adaption via Structural Re-parameterization}, "
+        "author={Luo, Gen and Huang, Minglang and Zhou, Yiyi and Sun, Xiaoshuai and Jiang, Guannan and Wang, Zhiyu "
+        "and Ji, Rongrong}, journal={arXiv preprint arXiv:2302.08106}, year={2023}}",
+    )
+    shared = True
+    size = "rank"
+
+    rank: int = 4
+    scale: float = 1.0
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(f"{self.name}: dropout", self.dropout)
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put an adapter before each branch."""
+        for block in backbone.blocks():
+            maps = on_maps(block)
+            for branch in block.branches:
+                adapter = LinearAdapter(block.width, self.rank, self.scale, self.dropout, maps=maps)
+                for site in branch.projections(*READERS[branch.kind]):
+                    base = site.module
+                    assert isinstance(base, nn.Linear | nn.Conv2d)
+                    site.replace(Fronted(base, adapter))
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """The groups have as many channels each."""
+        odd = next((block for block in backbone.blocks() if block.width % GROUPS), None)
+        return f"{backbone.name}: {odd.width} channels of {odd.name} are not even" if odd else None

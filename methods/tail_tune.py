@@ -1,0 +1,38 @@
+"""Tail tuning: only the reconstruction behind the body is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.backbone import Backbone
+from benchmark.method import Paper
+from benchmark.subset import WEIGHT_RATES, Subset
+
+
+@dataclass(frozen=True)
+class TailTuning(Subset):
+    """The tail of the head in use, from the body's features to the image: the floor that adapting the body must beat.
+
+    Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014, whose frozen
+    layers are here all but the tail.
+    """
+
+    name = "tail-tune"
+    idea = "The layers that turn the frozen body's features into an image are trained."
+    paper = Paper(
+        "How Transferable Are Features in Deep Neural Networks?",
+        "Yosinski et al.",
+        "NeurIPS 2014",
+        "@inproceedings{yosinski2014transferable, title={How Transferable Are Features in Deep Neural Networks?}, "
+        "author={Yosinski, Jason and Clune, Jeff and Bengio, Yoshua and Lipson, Hod}, booktitle={NeurIPS}, "
+        "year={2014}}",
+    )
+    what = "tail of its own"
+    rates = WEIGHT_RATES
+
+    def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
+        """All tails."""
+        yield from backbone.tail_of(None)

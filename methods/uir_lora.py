@@ -1,0 +1,285 @@
+"""UIR-LoRA on a restoration backbone: finished LoRAs, one a degradation, mixed for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.backbone import Backbone
+from benchmark.cell import Cell
+from benchmark.errors import PetlirError, unknown
+from benchmark.method import Evidence, Method, Paper
+from benchmark.restoration import WINDOW_OVERLAP, Tiles
+from benchmark.routing import BlockStatistics, ClipEmbedding, Describe, Router
+from benchmark.tiling import TILES_AT_ONCE, pad_to
+from methods.lora import LoRA, LowRank, low_rank
+
+WEIGHTS = ("router", "uniform", "best", "oracle")
+ROUTERS = ("features", "clip")
+BATCHES = 4
+"""Training batches of each degradation that its prototype is the mean of."""
+DESCENT = 20
+"""Adam's steps towards the oracle's weights, each over all validation images."""
+RATE = 0.3
+"""Adam's rate on the logits of the oracle's weights."""
+
+Pair = tuple[Tensor, Tensor]
+"""A degraded image 1×3×h×w and its clean one, 1×3×sh×sw, in [0, 1]."""
+MixingError = Callable[[Tensor, Pair], Tensor]
+"""(weights K, a pair) → how far from the clean image these weights restore the degraded one."""
+
+
+@dataclass
+class Mixture:
+    """How much of each LoRA the images now passing get, N×K or 1×K for all; None leaves the network frozen."""
+
+    weights: Tensor | None = None
+
+
+class Mixed(nn.Module):
+    """A frozen projection W with K low-rank updates: W + scale · Σ wₖ · upₖ · downₖ, w an image's own weights.
+
+    Args:
+        lora: the projection with a single update, whose shapes and scale the K have.
+        count: K.
+        mixture: where the weights of the images now passing stand.
+    """
+
+    def __init__(self, lora: LowRank, count: int, mixture: Mixture) -> None:
+        super().__init__()
+        self.base, self.scale, self.mixture = lora.base, lora.scale, mixture
+        self.down = nn.Buffer(lora.base.weight.new_zeros(count, *lora.down.shape))
+        self.up = nn.Buffer(lora.base.weight.new_zeros(count, *lora.up.shape))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the projection puts out, in its own layout; windows of an image stand together in the batch."""
+        output: Tensor = self.base(features)
+        weights = self.mixture.weights
+        if weights is None:
+            return output
+        rows = weights.to(output).repeat_interleave(len(features) // len(weights), 0)
+        update = torch.zeros_like(output)
+        for weight, down, up in zip(rows.T, self.down, self.up, strict=True):
+            update = update + weight.view(-1, *[1] * (output.ndim - 1)) * low_rank(features, down, up)
+        return output + self.scale * update
+
+
+class Fixed(nn.Module):
+    """The same weights for every image.
+
+    Args:
+        weights: non-negative, K in all, with sum 1.
+    """
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = nn.Buffer(weights)
+
+    def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
+        """1×K, whatever the images."""
+        return self.weights[None]
+
+
+class Composer(nn.Module):
+    """Weighs the LoRAs for the images that enter the backbone, and forgets the weights when these have left.
+
+    Args:
+        weigh: (backbone, images) → weights N×K or 1×K; it finds the network frozen.
+        mixture: where the weights are to stand.
+    """
+
+    def __init__(self, weigh: Router | Fixed, mixture: Mixture) -> None:
+        super().__init__()
+        self.weigh, self.mixture = weigh, mixture
+
+    def watch(self, backbone: Backbone) -> None:
+        """Act on every pass from now on; bound methods, so that a copied backbone gets a composer of its own."""
+        backbone.register_forward_pre_hook(self._enter)
+        backbone.register_forward_hook(self._leave, always_call=True)
+
+    def _enter(self, backbone: Any, inputs: tuple[Any, ...]) -> None:
+        self.mixture.weights = self.weigh(backbone, inputs[0])
+
+    def _leave(self, *_: object) -> None:
+        self.mixture.weights = None
+
+
+@dataclass(frozen=True)
+class UIRLoRA(Method):
+    """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one a degradation, added up with weights.
+
+    Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, from its description: the authors' repository holds no
+    code. Theirs composes LoRAs of a generative model; here they are those of the restoration backbone. What is ours:
+    the sites (LoRA's), the similarity (see `benchmark.routing.Router`) and its temperature. Nothing is trained, so on
+    a mixture of degradations it is zero-shot. The router reads training images only, `best` and `oracle` the
+    validation images of the task; these and `uniform` are controls. The router reads the frozen network by the head of
+    the first ×1 degradation: a denoising head hides noise from it, a deraining one neither rain nor noise, so that
+    comes first. The output head is the task's own.
+
+    Attributes:
+        degradations: the tasks whose LoRAs are mixed, joined by +.
+        rank: of the LoRAs.
+        weights: `router` for each image, `uniform`, `best` (one LoRA) or `oracle` (a convex mixture) by validation.
+        router: what is compared, `features` of the frozen backbone or `clip`.
+        top: how many LoRAs share an image.
+        temperature: of the softmax over similarities, cosines.
+    """
+
+    name = "uir-lora"
+    idea = "UIR-LoRA (restoration backbone): LoRAs of single degradations, mixed for each image by what it resembles."
+    paper = Paper(
+        "UIR-LoRA: Achieving Universal Image Restoration through Multiple Low-Rank Adaptation",
+        "Zhang et al.",
+        "arXiv 2024",
+        "@article{zhang2024uirlora, title={{UIR-LoRA}: Achieving Universal Image Restoration through Multiple "
+        "Low-Rank Adaptation}, author={Zhang, Cheng and Gong, Dong and He, Jiumei and Zhu, Yu and Sun, Jinqiu and "
+        "Zhang, Yanning}, journal={arXiv preprint arXiv:2409.20197}, year={2024}}",
+    )
+    trains = False
+
+    degradations: str = "sr_x4+derain_heavy+denoise_50+low_light"
+    rank: int = 4
+    weights: str = "router"
+    router: str = "features"
+    top: int = 2
+    temperature: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse names and numbers that mean nothing."""
+        super().__post_init__()
+        if not all(self.tasks) or len(set(self.tasks)) < len(self.tasks):
+            raise PetlirError(f"uir-lora: degradations is {self.degradations!r}, expected different tasks joined by +")
+        for option, valid in (("weights", WEIGHTS), ("router", ROUTERS)):
+            if (value := getattr(self, option)) not in valid:
+                raise unknown(f"{option} of uir-lora", value, valid)
+        for option in ("rank", "top"):
+            if (value := getattr(self, option)) < 1:
+                raise PetlirError(f"uir-lora: {option} is {value}, expected a whole number from 1 on")
+        if self.temperature <= 0:
+            raise PetlirError(f"uir-lora: temperature is {self.temperature}, expected a number above 0")
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The degradations, one by one."""
+        return tuple(self.degradations.split("+"))
+
+    @property
+    def lora(self) -> LoRA:
+        """What each degradation is adapted to by."""
+        return LoRA(rank=self.rank)
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        """The LoRA of each degradation."""
+        return [cell.of(self.lora, task) for task in self.tasks]
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """It works where LoRA does."""
+        return self.lora.supports(backbone)
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Put in LoRAs and weights of the right shapes that are zero, and therefore do nothing."""
+        self._insert(backbone).watch(backbone)
+
+    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+        """Put in the LoRAs that were trained, and find their weights; where this cell is loaded again, neither."""
+        composer = self._insert(backbone)
+        if evidence.stored is None:
+            fill(backbone, evidence.adapters)
+            self._study(backbone, composer, evidence)
+        composer.watch(backbone)
+
+    def _insert(self, backbone: Backbone) -> Composer:
+        mixture, count = Mixture(), len(self.tasks)
+        self.lora.adapt(backbone)
+        for name, module in list(backbone.named_modules()):
+            if isinstance(module, LowRank):
+                backbone.set_submodule(name, Mixed(module, count, mixture))
+        numbers = next(backbone.parameters())
+        if self.weights == "router":
+            describe = self._describe(backbone)
+            prototypes = numbers.new_zeros(count, describe.width(backbone))
+            composer = Composer(Router(describe, prototypes, self.top, self.temperature), mixture)
+        else:
+            composer = Composer(Fixed(numbers.new_full((count,), 1 / count)), mixture)
+        backbone.add_module("composer", composer)
+        return composer
+
+    def _describe(self, backbone: Backbone) -> Describe:
+        return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
+
+    def reads(self, backbone: Backbone) -> str:
+        """The head by which the router reads images: that of the first ×1 degradation, else the last that there is."""
+        same_size = [head for head, scale in backbone.heads.items() if scale == 1]
+        named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
+        return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])
+
+    def _study(self, backbone: Backbone, composer: Composer, evidence: Evidence) -> None:
+        if isinstance(composer.weigh, Router):
+            batch = evidence.batch
+            assert batch is not None
+            known = ((batch(task, index)[0] for index in range(BATCHES)) for task in self.tasks)
+            composer.weigh.study(backbone, known)
+        elif self.weights != "uniform":
+            assert evidence.validation is not None
+            error = partial(mixing_error, backbone, evidence.head, composer.mixture)
+            composer.weigh.weights.copy_(chosen(error, composer.weigh.weights, evidence.validation(), self.weights))
+
+
+def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:
+    """Put what each LoRA has trained, by parameter name, where the mixed updates stand."""
+    for name, module in backbone.named_modules():
+        if isinstance(module, Mixed):
+            for index, adapter in enumerate(adapters):
+                module.down[index].copy_(adapter[f"{name}.down"])
+                module.up[index].copy_(adapter[f"{name}.up"])
+
+
+def chosen(error: MixingError, start: Tensor, pairs: Sequence[Pair], kind: str) -> Tensor:
+    """The weights, K in all, of the lowest error over `pairs`: of one LoRA (`best`), or of any convex mixture."""
+    singles: list[Tensor] = list(torch.eye(len(start)).to(start))
+    candidates = singles if kind == "best" else [*singles, descend(error, start, pairs)]
+
+    @torch.no_grad()
+    def total(weights: Tensor) -> float:
+        return sum(float(error(weights, pair)) for pair in pairs)
+
+    return min(candidates, key=total)
+
+
+def descend(error: MixingError, start: Tensor, pairs: Sequence[Pair]) -> Tensor:
+    """Convex weights by gradient steps on their logits, from the mixture `start` (all above 0) on."""
+    logits = start.log().requires_grad_()
+    optimizer = torch.optim.Adam([logits], RATE)
+    for _ in range(DESCENT):
+        optimizer.zero_grad()
+        for pair in pairs:  # one graph at a time
+            torch.autograd.backward(error(logits.softmax(0), pair) / len(pairs))
+        optimizer.step()
+    return logits.detach().softmax(0)
+
+
+def mixing_error(backbone: Backbone, head: str, mixture: Mixture, weights: Tensor, pair: Pair) -> Tensor:
+    """The mean absolute error of one image that is restored with weights K; it has a gradient where they have."""
+    degraded, clean = pair
+    mixture.weights = weights[None]
+    try:
+        return functional.l1_loss(restored(backbone, degraded, head), clean)
+    finally:
+        mixture.weights = None
+
+
+def restored(backbone: Backbone, images: Tensor, head: str) -> Tensor:
+    """Images as `benchmark.restoration.restore` makes them where they fit in memory, but with gradients."""
+    if (window := backbone.window) is None:
+        output: Tensor = backbone(images, head)
+        return output
+    scale, (height, width) = backbone.heads[head], images.shape[-2:]
+    tiles = Tiles(window, min(WINDOW_OVERLAP, window // 4), 0, TILES_AT_ONCE)
+    output = tiles.through(partial(backbone, head=head), pad_to(images, window), scale)
+    return output[..., : height * scale, : width * scale]

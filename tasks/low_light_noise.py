@@ -1,0 +1,21 @@
+"""Brightening of low light under noise: a mixture of two tasks, meant for methods that saw each alone.
+
+The image is some five times too dark, so σ = 15 on it is as much as 75 once it is bright; more would leave nothing.
+"""
+
+from __future__ import annotations
+
+from benchmark.degradation import Chain
+from benchmark.degradations.low_light import LowLight
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.task import Task
+from tasks import DEMO, OPEN
+
+LOW_LIGHT_NOISE = Task(
+    name="low_light_noise",
+    title="Low light and noise, σ = 15",
+    degradation=Chain((LowLight(), GaussianNoise(15))),
+    protocols=("rgb",),
+    data={"demo": DEMO, "open": OPEN},
+    undo=("denoise_30", "low_light"),
+)

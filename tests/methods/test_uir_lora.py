@@ -1,0 +1,346 @@
+"""Mixed LoRAs: against single ones, against dense updates by hand, and routed on real degradations."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from benchmark import routing
+from benchmark.adaptation import adapt
+from benchmark.application import restorer
+from benchmark.backbone import Backbone
+from benchmark.backbones.ipt import IPT, IPTConfig
+from benchmark.degradations.low_light import LowLight
+from benchmark.degradations.noise import GaussianNoise
+from benchmark.degradations.rain import RainStreaks
+from benchmark.errors import PetlirError
+from benchmark.images.procedural import leaves
+from benchmark.images.reading import read_image
+from benchmark.method import Evidence
+from benchmark.plugins import find
+from benchmark.records import Store
+from benchmark.restoration import restore, restore_image, to_batch
+from benchmark.routing import BlockStatistics, ClipEmbedding, Router, share
+from benchmark.trial import tiny
+from benchmark.weights import load
+from methods.lora import LoRA, LowRank
+from methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA, restored
+from tests.engine import PLUGIN
+
+HEAD = "denoise_30"
+RANK = 2
+NAMES = "one+two+three"
+
+
+def single(seed: int):
+    """A LoRA with random weights instead of zeros, on the small network."""
+    adapted = adapt(tiny(), LoRA(rank=RANK), HEAD, seed)
+    numbers = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in adapted.trainable().values():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=numbers))
+    return adapted
+
+
+def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
+    """Grey images whose brightness is the task's."""
+    level = NAMES.split("+").index(task) / 3
+    images = level + 0.2 * torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(index))
+    return images, images
+
+
+def mixed(validation=None, **options):
+    """The three LoRAs on the small network."""
+    method = UIRLoRA(**{"degradations": NAMES, "rank": RANK, **options})
+    adapters = [single(seed).state() for seed in range(3)]
+    return adapt(tiny(), method, HEAD, 0, Evidence(tuple(adapters), batch, "", HEAD, None, validation))
+
+
+def weighted(weights: list[float]) -> Backbone:
+    """The three LoRAs with these weights for every image."""
+    network: Backbone = mixed(weights="uniform").backbone
+    network.get_submodule("composer.weigh").get_buffer("weights").copy_(torch.tensor(weights))
+    return network
+
+
+@torch.no_grad()
+def output(network: Backbone, images: Tensor) -> Tensor:
+    restored: Tensor = network.eval()(images, HEAD)
+    return restored
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_one_weight_alone_is_that_lora_to_the_bit(index):
+    images = torch.rand(3, 3, 12, 12)
+    weights = [0.0, 0.0, 0.0]
+    weights[index] = 1.0
+    assert torch.equal(output(weighted(weights), images), output(single(index).backbone, images))
+
+
+def test_no_weight_is_the_frozen_network_to_the_bit():
+    images = torch.rand(3, 3, 12, 12)
+    assert torch.equal(output(weighted([0.0, 0.0, 0.0]), images), output(tiny(), images))
+    assert torch.equal(output(adapt(tiny(), UIRLoRA(), HEAD, 0).backbone, images), output(tiny(), images))
+
+
+def test_mixing_is_adding_the_updates_to_the_weights():
+    weights, images, dense = [0.5, 0.2, 0.3], torch.rand(3, 3, 12, 12), tiny()
+    with torch.no_grad():
+        for seed, weight in enumerate(weights):
+            for name, module in single(seed).backbone.named_modules():
+                if isinstance(module, LowRank):
+                    dense.get_submodule(name).get_parameter("weight").add_(weight * module.up @ module.down)
+    expected = output(dense, images)
+    assert (expected - output(tiny(), images)).abs().max() > 1e-2 * expected.abs().max()
+    assert (output(weighted(weights), images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("convolution", [False, True])
+def test_every_image_has_its_own_weights_in_all_of_its_windows(convolution):
+    base: nn.Linear | nn.Conv2d = nn.Conv2d(4, 6, 1) if convolution else nn.Linear(4, 6)
+    features = torch.randn(6, 4, 3, 5) if convolution else torch.randn(6, 5, 4)
+    weights = torch.tensor([[0.9, 0.1], [0.0, 0.4]])
+    module = Mixed(LowRank(base, 3, 0.5), 2, Mixture(weights))
+    module.down.normal_()
+    module.up.normal_()
+    dense = copy.deepcopy(base)
+    with torch.no_grad():
+        found = module(features)
+        for image, rows in enumerate((slice(0, 3), slice(3, 6))):
+            update = sum(
+                w * up.flatten(1) @ down.flatten(1)
+                for w, up, down in zip(weights[image], module.up, module.down, strict=True)
+            )
+            dense.weight.copy_(base.weight + 0.5 * update.view_as(base.weight))
+            torch.testing.assert_close(found[rows], dense(features[rows]))
+
+
+SIMILARITIES = st.lists(st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4, unique=True), min_size=1)
+
+
+@given(SIMILARITIES, st.integers(1, 6), st.floats(0.01, 10))
+def test_shares_are_a_softmax_over_the_most_similar(rows, top, temperature):
+    similarities = torch.tensor(rows)
+    weights = share(similarities, top, temperature)
+    torch.testing.assert_close(weights.sum(1), torch.ones(len(rows)))
+    hidden = similarities < similarities.sort(descending=True).values[:, [min(top, 4) - 1]]
+    expected = (similarities / temperature).masked_fill(hidden, -torch.inf).softmax(1)
+    torch.testing.assert_close(weights, expected)
+
+
+@pytest.mark.parametrize(("top", "temperature"), [(1, 1.0), (4, 1e-6)])
+def test_the_most_similar_takes_all(top, temperature):
+    similarities = torch.tensor([[0.1, 0.2, -0.3, 0.0], [0.9, -0.2, 0.8, 0.1]])
+    assert share(similarities, top, temperature).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0]]
+
+
+@pytest.fixture(scope="module")
+def nano() -> Backbone:
+    network = find().build("ipt-nano")
+    load(network)
+    return network.eval().requires_grad_(False)
+
+
+def windows(degradation, seeds: range) -> Tensor:
+    """Four windows 48×48 of each procedural image."""
+    images = torch.cat([to_batch(degradation.degrade(leaves(seed, 96), seed)) for seed in seeds])
+    return images.unfold(2, 48, 48).unfold(3, 48, 48).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 48, 48)
+
+
+def test_degradations_are_told_apart(nano):
+    """Prototypes of some images, other images routed; a third right would be chance."""
+    kinds = (RainStreaks("heavy"), GaussianNoise(50), LowLight())
+    describe = BlockStatistics(UIRLoRA().reads(nano))
+    router = Router(describe, torch.zeros(3, describe.width(nano)), top=1, temperature=0.1)
+    router.study(nano, ([windows(kind, range(6))] for kind in kinds))
+    found = torch.stack([router(nano, windows(kind, range(100, 106))).mean(0) for kind in kinds])
+    assert (found.diagonal() >= 0.75).all(), found
+
+
+def test_what_is_described_are_the_frozen_features_of_one_head(nano):
+    """By hand: what the body adds to the tokens before its last layer's output is undone."""
+    images = torch.rand(2, 3, 48, 48)
+    inputs: list[Tensor] = []
+    hook = nano.get_submodule("body.mlp_head").register_forward_hook(lambda module, args, out: inputs.append(args[0]))
+    nano(images, "derain")
+    hook.remove()
+    found = BlockStatistics("derain")(nano, images)
+    tokens = inputs[0]
+    torch.testing.assert_close(found, torch.cat([tokens.mean(1), tokens.std(1)], 1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("heads", "head"),
+    [
+        ({"sr_x2": 2, "derain": 1, "denoise_30": 1, "denoise_50": 1}, "derain"),
+        ({"sr_x2": 2, "denoise_50": 1, "denoise_30": 1}, "denoise_50"),
+        ({"denoise_30": 1, "sr_x2": 2}, "denoise_30"),
+        ({"sr_x2": 2}, "sr_x2"),
+    ],
+)
+def test_the_router_reads_one_head(heads, head):
+    assert UIRLoRA().reads(IPT("ipt", IPTConfig(4, 1, 2), heads)) == head
+
+
+def test_images_are_routed_by_themselves_and_nothing_is_left_behind():
+    adapted = mixed(top=1)
+    network = adapted.backbone
+    composer = network.get_submodule("composer")
+    assert isinstance(composer, Composer)
+    images = torch.cat([batch(name, 7)[0] for name in NAMES.split("+")])
+    weights = composer.weigh(network, images)
+    assert weights.unique(dim=0).shape[0] > 1, "the images are all routed alike"
+    together = output(network, images)
+    alone = torch.cat([output(network, image[None]) for image in images.flip(0)]).flip(0)
+    torch.testing.assert_close(alone, together, rtol=0, atol=1e-5 * float(together.abs().max()))
+    assert composer.mixture.weights is None
+    with pytest.raises(PetlirError):
+        network(torch.rand(1, 3, 12, 12), "derain")
+    assert composer.mixture.weights is None
+    assert torch.equal(output(network, images), together)
+
+
+def test_each_image_gets_the_output_of_the_lora_it_is_routed_to():
+    network = mixed(top=1).backbone
+    images = torch.cat([batch(name, 7)[0] for name in NAMES.split("+")])
+    router = network.get_submodule("composer.weigh")
+    assert isinstance(router, Router)
+    places = router(network, images).argmax(1)
+    expected = torch.stack(
+        [output(single(int(at)).backbone, image[None])[0] for at, image in zip(places, images, strict=True)]
+    )
+    torch.testing.assert_close(output(network, images), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_a_copy_weighs_for_itself():
+    network, images = weighted([1.0, 0.0, 0.0]), torch.rand(2, 3, 12, 12)
+    before = output(network, images)
+    twin = copy.deepcopy(network)
+    network.get_submodule("composer.weigh").get_buffer("weights").zero_()
+    assert torch.equal(output(twin, images), before)
+    assert torch.equal(output(network, images), output(tiny(), images))
+
+
+def restored_by(weights: list[float], count: int = 2, size: tuple[int, int] = (15, 20)):
+    """Pairs whose clean images are what these weights make of the degraded ones."""
+    network = weighted(weights)
+    images = [torch.rand(1, 3, *size) for _ in range(count)]
+    return [(image, restore(network, image, HEAD)) for image in images]
+
+
+def weights_of(adapted) -> Tensor:
+    found = adapted.backbone.get_submodule("composer.weigh")
+    assert isinstance(found, Fixed)
+    return found.weights
+
+
+def test_the_best_single_lora_is_found_on_validation_images():
+    pairs = restored_by([0.0, 0.0, 1.0])
+    assert weights_of(mixed(lambda: pairs, weights="best")).tolist() == [0, 0, 1]
+
+
+def test_the_oracle_finds_the_mixture_that_made_the_validation_images():
+    truth = torch.tensor([0.6, 0.3, 0.1])
+    pairs = restored_by(truth.tolist())
+    found = weights_of(mixed(lambda: pairs, weights="oracle"))
+    assert found.sum().item() == pytest.approx(1, abs=1e-6)
+    assert (found - truth).abs().max() < 0.1
+    assert (found - truth).abs().max() < (1 / 3 - truth).abs().max() / 2
+
+
+def test_the_oracle_is_no_worse_than_the_best():
+    pairs = restored_by([1.0, 0.0, 0.0])
+    assert weights_of(mixed(lambda: pairs, weights="oracle")).tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("size", [(12, 12), (7, 9), (20, 29)])
+@pytest.mark.parametrize("head", [HEAD, "sr_x2"])
+def test_validation_images_are_restored_as_test_images_are(size, head):
+    images = torch.rand(1, 3, *size)
+    torch.testing.assert_close(restored(tiny(), images, head), restore(tiny(), images, head))
+
+
+def test_it_stores_what_makes_it_again():
+    adapted, images = mixed(), torch.rand(3, 3, 12, 12)
+    again = adapt(tiny(), UIRLoRA(NAMES, RANK), HEAD, 1, Evidence(stored=adapted.state()))
+    again.load(adapted.state())
+    assert torch.equal(output(again.backbone, images), output(adapted.backbone, images))
+    loras = sum(tensor.nbytes for tensor in single(0).state().values())
+    prototypes = 3 * 2 * 36 * 4  # means and deviations of 4·3² channels
+    assert sum(tensor.nbytes for tensor in adapted.state().values()) == 3 * loras + prototypes
+    assert not adapted.trainable()
+
+
+def test_cells_end_to_end(lab, tmp_path):
+    asked = "uir-lora[degradations=tiny+tiny_x2; rank=2; weights=router,best]"
+    assert lab.run(tmp_path, methods=asked).summary() == "4 cells: 4 done; worked on 4"
+    records = {record["cell"]["label"] + record["cell"]["task"]: record for record in Store(tmp_path).records()}
+    loras = [records[f"lora[rank=2]{task}"] for task in ("tiny", "tiny_x2")]
+    own = [record for label, record in records.items() if label.startswith("uir-lora")]
+    for record in own:
+        assert record["costs"]["trainable"] == 0
+        assert record["costs"]["stored_bytes"] > sum(lora["costs"]["stored_bytes"] for lora in loras)
+        seconds = sum(lora["costs"]["training_seconds"] for lora in loras)
+        assert record["costs"]["required_seconds"] == pytest.approx(seconds)
+        folder = Store(tmp_path).cell_folder(record)
+        subject = restorer(folder, "cpu", [PLUGIN])
+        pair = lab.bench().tests("tiny", "demo")[0]
+        stored = read_image(folder / "restored" / pair.set / f"{pair.name}.png")
+        assert (restore_image(subject.network, pair.degraded, subject.heads) == stored).all()
+
+
+def test_without_one_of_its_loras_it_says_which(lab, tmp_path):
+    lab.run(tmp_path, methods="uir-lora[degradations=tiny+leaky; rank=2]")
+    records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
+    assert records["uir-lora"]["state"] == "failed"
+    assert records["uir-lora"]["reason"] == "it requires ipt-nano · lora[rank=2] · leaky · seed 0, which has no result"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"degradations": "sr_x4+sr_x4"}, "different tasks joined by"),
+        ({"degradations": "sr_x4+"}, "different tasks joined by"),
+        ({"weights": "routr"}, "unknown weights of uir-lora 'routr'; did you mean 'router'"),
+        ({"router": "clap"}, "did you mean 'clip'"),
+        ({"rank": 0}, "rank is 0"),
+        ({"top": 0}, "top is 0"),
+        ({"temperature": 0.0}, "temperature is 0"),
+    ],
+)
+def test_faulty_options_are_named(options, message):
+    with pytest.raises(PetlirError, match=message):
+        UIRLoRA(**options)
+
+
+def test_it_needs_what_lora_needs():
+    network = find().build("nafnet-nano")
+    assert UIRLoRA().supports(network) == LoRA().supports(network)
+    assert UIRLoRA().supports(tiny()) is None
+
+
+def test_clip_routes_where_its_weights_are_at_hand(tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.setattr(routing, "CLIP", str(tmp_path))
+    with pytest.raises(PetlirError, match="needs the weights of") as caught:
+        mixed(router="clip")
+    assert "\n" not in str(caught.value)
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.CLIPVisionConfig(**size, patch_size=32, projection_dim=512)
+    encoder = transformers.CLIPVisionModelWithProjection(config).eval()
+    encoder.save_pretrained(tmp_path)
+    images = torch.rand(2, 3, 224, 224)
+    mean, deviation = (
+        torch.tensor(getattr(transformers.image_utils, f"OPENAI_CLIP_{name}")) for name in ("MEAN", "STD")
+    )
+    with torch.no_grad():
+        expected = encoder((images - mean[:, None, None]) / deviation[:, None, None]).image_embeds
+    torch.testing.assert_close(ClipEmbedding()(tiny(), images).detach(), expected, rtol=1e-4, atol=1e-5)
+    adapted = mixed(router="clip")
+    assert output(adapted.backbone, batch("two", 0)[0]).isfinite().all()
+    assert adapted.state().keys() == mixed().state().keys()

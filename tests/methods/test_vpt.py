@@ -1,0 +1,149 @@
+"""VPT against a naive reference: prompts among the tokens, the whole layer over all of them, prompts dropped."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.adaptation import adapt
+from benchmark.backbone import PromptDoors
+from benchmark.backbones.ipt import DecoderLayer, EncoderLayer, IPTConfig
+from benchmark.backbones.windows import SwinBlock, WindowAttention
+from benchmark.errors import PetlirError
+from benchmark.trial import tiny
+from methods.vpt import VPT, Prompts
+from tests.networks import ConvNet
+
+CONFIG = IPTConfig(features=4, layers=1, attention_heads=3, expansion=2, window=12)
+TOKENS, WIDTH, COUNT = CONFIG.tokens, CONFIG.width, 5
+
+
+def drawn(module: nn.Module) -> nn.Module:
+    """In double precision, every weight drawn at random, norms and biases too."""
+    module.double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.normal_(0, 0.4)
+    return module
+
+
+def numbers(*shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.double)
+
+
+def prompted(layer: nn.Module, doors: str) -> Tensor:
+    """Puts prompts into the layer."""
+    prompts = Prompts(COUNT, WIDTH, 1.0).double()
+    door = layer.get_submodule(doors)
+    assert isinstance(door, PromptDoors)
+    door.prompts.append(prompts)
+    return prompts.tokens
+
+
+def same(ours: Callable[[], Tensor], naive: Callable[[], Tensor], leaves: list[Tensor]) -> None:
+    """Both give the same output, and the same gradients of a random sum of it."""
+    output, expected = ours(), naive()
+    torch.testing.assert_close(output, expected)
+    weights = torch.randn_like(expected)
+    gradients = torch.autograd.grad((output * weights).sum(), leaves)
+    torch.testing.assert_close(gradients, torch.autograd.grad((expected * weights).sum(), leaves))
+
+
+def test_an_encoder_layer_equals_the_naive_one():
+    plain = drawn(EncoderLayer(CONFIG))
+    layer = EncoderLayer(CONFIG).double()
+    layer.load_state_dict(plain.state_dict())
+    prompts, tokens = prompted(layer, "mixer"), numbers(2, TOKENS, WIDTH).requires_grad_()
+
+    def naive() -> Tensor:
+        output: Tensor = plain(torch.cat([prompts.expand(2, -1, -1), tokens], 1))
+        return output[:, COUNT:]
+
+    same(lambda: layer(tokens), naive, [prompts, tokens])
+
+
+def test_a_decoder_layer_equals_the_naive_one():
+    """Prompts stand in the decoder's own tokens, with query position zero; the memory has none."""
+    plain = drawn(DecoderLayer(CONFIG))
+    layer = DecoderLayer(CONFIG).double()
+    layer.load_state_dict(plain.state_dict())
+    prompts, tokens = prompted(layer, "mixer"), numbers(2, TOKENS, WIDTH).requires_grad_()
+    memory, query = numbers(2, TOKENS, WIDTH).requires_grad_(), numbers(1, TOKENS, WIDTH)
+
+    def naive() -> Tensor:
+        positions = torch.cat([torch.zeros(1, COUNT, WIDTH, dtype=torch.double), query], 1)
+        output: Tensor = plain(torch.cat([prompts.expand(2, -1, -1), tokens], 1), memory, positions)
+        return output[:, COUNT:]
+
+    same(lambda: layer(tokens, memory, query), naive, [prompts, tokens, memory])
+
+
+def naive_swin(block: SwinBlock, features: Tensor, prompts: Tensor, window: tuple[int, int], heads: int) -> Tensor:
+    """A Swin block window by window: prompts put in front of its tokens, and dropped after the attention."""
+    normed, half = block.norm1(features), features.shape[-1] // 2
+    gathered = torch.zeros_like(features)
+    for index, (h, w) in enumerate((window, window[::-1])):
+        channels = slice(index * half, (index + 1) * half)
+        attention = block.attns[index]
+        assert isinstance(attention, WindowAttention)
+        shift = (h // 2, w // 2) if attention.shifted else (0, 0)
+        for top in range(0, features.shape[1], h):
+            for left in range(0, features.shape[2], w):
+                rows = torch.arange(top, top + h) + shift[0]
+                columns = torch.arange(left, left + w) + shift[1]
+                wraps = 2 * (rows >= features.shape[1]).int()[:, None] + (columns >= features.shape[2]).int()
+                places = (slice(None), rows[:, None] % features.shape[1], columns[None] % features.shape[2])
+                tokens = normed[places].flatten(1, 2)
+                joined = torch.cat([block.norm1(prompts).expand(len(tokens), -1, -1), tokens], 1)
+                q, k, v = (layer(joined)[..., channels] for layer in (block.query, block.key, block.value))
+                apart = functional.pad(-100.0 * (wraps.view(-1, 1) != wraps.view(1, -1)), (COUNT, 0, COUNT, 0))
+                mixed = [
+                    ((a @ b.mT) / a.shape[-1] ** 0.5 + apart).softmax(-1) @ c
+                    for a, b, c in zip(*(part.chunk(heads, -1) for part in (q, k, v)), strict=True)
+                ]
+                values = v[:, COUNT:].unflatten(1, (h, w)).permute(0, 3, 1, 2)
+                lepe = attention.lepe(values).permute(0, 2, 3, 1)
+                gathered[(*places, channels)] = torch.cat(mixed, -1)[:, COUNT:].unflatten(1, (h, w)) + lepe
+    features = features + block.proj(gathered)
+    output: Tensor = features + block.mlp(block.norm2(features))
+    return output
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_swin_block_equals_the_naive_one(shifted):
+    window, heads = (2, 4), 3
+    block = drawn(SwinBlock(WIDTH, heads, window, WIDTH, shifted=shifted))
+    assert isinstance(block, SwinBlock)
+    prompts, features = prompted(block, "mixer_doors"), numbers(2, 8, 12, WIDTH).requires_grad_()
+    same(
+        lambda: block(features),
+        lambda: naive_swin(block, features, prompts, window, heads),
+        [prompts, features],
+    )
+
+
+def test_prompts_start_uniform_as_published():
+    """Xavier's bound over a patch of three channels and the width."""
+    adapted = adapt(tiny(), VPT(tokens=400), "denoise_30", seed=0)
+    bound = (6 / (3 * 3**2 + 36)) ** 0.5
+    for prompts in adapted.trainable().values():
+        assert prompts.abs().max() <= bound
+        assert prompts.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+
+
+def test_a_decoder_gets_prompts_in_its_self_attention_alone():
+    names = adapt(tiny(), VPT(), "denoise_30", seed=0).trainable()
+    places = ("encoder.layers.0.mixer", "decoder.layers.0.mixer")
+    assert list(names) == [f"body.{place}.prompts.0.tokens" for place in places]
+
+
+def test_maps_have_no_tokens_to_join():
+    assert "no tokens" in str(VPT().supports(ConvNet()))
+    with pytest.raises(PetlirError, match="mixer takes no prompts"):
+        VPT().adapt(ConvNet())
+
+
+def test_the_door_has_no_keys_of_its_own():
+    assert PromptDoors().state_dict() == {}
