@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +18,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from benchmark import backbones
 from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
 from benchmark.hub import first_line
+from benchmark.skeleton import without_memory
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")
 """Where a file keeps its weights, in the order in which they are looked for; else it holds them bare."""
@@ -96,20 +96,8 @@ def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
     return families, {name: _skeleton(module, name, {}) for name, module in families.items()}
 
 
-class _Unfilled(TorchFunctionMode):
-    """Lets the functions of `torch.nn.init` do nothing: on the meta device they fill nothing, but take seconds."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return given["tensor"] if "tensor" in given else args[0]
-        return func(*args, **given)
-
-
 def _skeleton(family: ModuleType, name: str, options: dict[str, Any]) -> Backbone:
-    with torch.device("meta"), _Unfilled():
+    with without_memory():
         return backbones.construct(name, vars(family)["BACKBONES"][name], options)
 
 

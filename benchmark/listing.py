@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmark import grid, weights
 from benchmark.adaptation import adapt
 from benchmark.backbone import Backbone
@@ -23,6 +21,7 @@ from benchmark.official import Official, known
 from benchmark.plugins import Plugins, find
 from benchmark.protocol import KNOWN, protocol
 from benchmark.records import Store
+from benchmark.skeleton import without_memory
 from benchmark.sources import in_folder
 from benchmark.track import TRACKS
 
@@ -114,7 +113,7 @@ def _present(images: ImageSet, root: Path | None) -> Row:
 
 def _skeleton(plugins: Plugins, name: str) -> Backbone:
     """The backbone without memory for its weights."""
-    with torch.device("meta"):
+    with without_memory():
         return plugins.build(name)
 
 
@@ -142,7 +141,7 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
 
 def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
     """Trainable parameters, bytes to store, and all parameters with what was inserted."""
-    with torch.device("meta"):
+    with without_memory():
         network = plugins.build(backbone)
         every = dict(network.named_parameters())
         adapted = adapt(network, method, list(network.heads)[-1], 0)

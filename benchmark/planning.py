@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-import torch
-
 from benchmark import cell as cells
 from benchmark import grid, weights
 from benchmark.adaptation import adapt
@@ -20,6 +18,7 @@ from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set
 from benchmark.method import Method
 from benchmark.records import RECORD, Store, read_record
+from benchmark.skeleton import without_memory
 from benchmark.track import track
 from benchmark.views import scored_as, views
 
@@ -145,13 +144,13 @@ class Planner:
     def network(self, backbone: str) -> Backbone:
         """The backbone without weights, for its shape; must not be changed."""
         if backbone not in self._backbones:
-            with torch.device("meta"):
+            with without_memory():
                 self._backbones[backbone] = self.plugins.build(backbone)
         return self._backbones[backbone]
 
     def count(self, backbone: str, method: Method) -> int:
         """Trainable parameters of a method on a backbone."""
-        with torch.device("meta"):
+        with without_memory():
             fresh = self.plugins.build(backbone)
             return count(adapt(fresh, method, list(fresh.heads)[-1], 0).backbone).trainable
 

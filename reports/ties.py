@@ -64,7 +64,8 @@ def _variance_of_mean(gap: Scores) -> tuple[float, float]:
     error = _Square(float((rest**2).sum()), (units - 1) * (seeds - 1))
     unit = _Square(seeds * float((by_unit**2).sum()), units - 1)
     seed = _Square(units * float((by_seed**2).sum()), seeds - 1)
-    effects = [square for square in (unit, seed) if square.mean > error.mean]
+    # an effect as large as the error is none: without the margin, rounding would choose between the two estimates
+    effects = [square for square in (unit, seed) if square.mean > error.mean * (1 + 1e-9)]
     used = effects if len(effects) == 1 else [*effects, error]
     total = unit.mean + seed.mean - error.mean if len(effects) == 2 else used[0].mean
     if total <= 1e-18 * max(1.0, float((gap**2).mean())):

@@ -314,8 +314,7 @@ def test_the_heads_of_the_tasks():
     expected = {
         "denoise_30": "denoise_25",
         **dict.fromkeys(("denoise_50", "low_light", "sidd"), "denoise_50"),
-        "derain_light": "derain_light",
-        "derain_heavy": "derain_heavy",
+        **dict.fromkeys(("derain_light", "derain_heavy"), "derain_heavy"),
         **dict.fromkeys(("sr_x4", "hybrid_lr4_noise30", "hybrid_lr4_jpeg30"), "sr_x4"),
     }
     assert {name: network.head_for(tasks[name]) for name in expected} == expected
