@@ -253,6 +253,10 @@ class Backbone(nn.Module, ABC):
         """What the sides of an input are padded to a multiple of, inside the network; 1 where nothing is padded."""
         return 1
 
+    def input_note(self, head: str) -> str:
+        """What is done to an image before `head` reads it, for the column; empty where nothing is."""
+        return ""
+
     def patch(self, head: str | None, least: int) -> int:
         """The side of a training crop on the degraded side: the one window, else `least`, more where that is padded."""
         multiple = self.multiple(head)

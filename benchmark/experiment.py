@@ -214,7 +214,7 @@ def described(subject: Subject) -> dict[str, Any]:
         "heads": list(subject.heads),
         "protocols": list(scored_as(task.protocols, subject.views)),
         "simulated": simulation(task, subject.cell.track),
-        "data_label": data.label,
+        "data_label": "; ".join(filter(None, (data.label, subject.network.input_note(subject.heads[0])))),
         "transfer": subject.card.transfer(task),
     }
 

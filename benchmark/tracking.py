@@ -59,7 +59,8 @@ def metrics(record: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
     named: dict[str, list[float]] = defaultdict(list)
     for score in record["scores"]:
         for metric in ("psnr", "ssim"):
-            named[f"{score['set']}/{score['protocol']}/{metric}"].append(float(score[metric]))
+            protocol = score["protocol"].replace("@", ":")  # MLflow takes no @ in a name
+            named[f"{score['set']}/{protocol}/{metric}"].append(float(score[metric]))
     for name, values in named.items():
         if finite := [value for value in values if isfinite(value)]:
             yield name, fmean(finite), 0

@@ -37,7 +37,7 @@ def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
         run.data.tags.items()
     )
     assert {"option.rank": "8", "learning_rate": "0.003", "steps": "40"}.items() <= run.data.params.items()
-    assert run.data.metrics["photographs/y-crop4/psnr"] == 28.0
+    assert run.data.metrics["photographs/y-crop4:tiles-48/psnr"] == 28.0
     assert run.data.metrics["costs/memory/weights"] == 4
     curve = client.get_metric_history(run.info.run_id, "curve/validation_psnr")
     assert [(point.step, point.value) for point in curve] == [(0, 21.6), (40, 22.6)]
@@ -63,8 +63,8 @@ def test_a_record_takes_at_most_150_ms_where_the_machine_is_free(tracker):
 
 def test_infinite_scores_are_left_out_of_the_mean():
     found = {name: value for name, value, _ in metrics(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)]))}
-    assert (found["photographs/y-crop4/psnr"], found["photographs/y-crop4/ssim"]) == (30.0, 0.75)
-    assert "photographs/y-crop4/psnr" not in {n for n, _, _ in metrics(record(scores=[score("a", "inf", 1.0)]))}
+    assert (found["photographs/y-crop4:tiles-48/psnr"], found["photographs/y-crop4:tiles-48/ssim"]) == (30.0, 0.75)
+    assert "photographs/y-crop4:tiles-48/psnr" not in {n for n, _, _ in metrics(record(scores=[score("a", "inf", 1.0)]))}
 
 
 def test_the_mirror_drains_and_nothing_lands_in_the_working_folder(tmp_path, monkeypatch, store):

@@ -48,6 +48,11 @@ class SizePreserving(Backbone):
     def restore(self, images: Tensor) -> Tensor:
         """Restore images with such sides."""
 
+    def input_note(self, head: str) -> str:
+        """How much the input is enlarged."""
+        scale = self.heads[head]
+        return f"input enlarged ×{scale} bicubically" if scale > 1 else ""
+
     def head_index(self, head: str | None) -> int:
         """Where `head`, or else `restore`, stands among the heads."""
         return super().head_index(head or "restore")

@@ -106,3 +106,8 @@ def test_the_nano_sizes_are_small(name, kind):
     with torch.device("meta"):
         small, full = build(kind), build(name)
     assert sum(p.numel() for p in small.parameters()) <= 800_000 < sum(p.numel() for p in full.parameters())
+
+
+def test_a_column_says_that_its_input_was_enlarged():
+    network = build("nafnet", width=8, encoders=(1, 1), middle=1, decoders=(1, 1))
+    assert [network.input_note(head) for head in ("restore", "enlarged_x4")] == ["", "input enlarged ×4 bicubically"]
