@@ -64,7 +64,8 @@ def test_a_record_takes_at_most_150_ms_where_the_machine_is_free(tracker):
 def test_infinite_scores_are_left_out_of_the_mean():
     found = {name: value for name, value, _ in metrics(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)]))}
     assert (found["photographs/y-crop4:tiles-48/psnr"], found["photographs/y-crop4:tiles-48/ssim"]) == (30.0, 0.75)
-    assert "photographs/y-crop4:tiles-48/psnr" not in {n for n, _, _ in metrics(record(scores=[score("a", "inf", 1.0)]))}
+    only_infinite = metrics(record(scores=[score("a", "inf", 1.0)]))
+    assert "photographs/y-crop4:tiles-48/psnr" not in {name for name, _, _ in only_infinite}
 
 
 def test_the_mirror_drains_and_nothing_lands_in_the_working_folder(tmp_path, monkeypatch, store):
