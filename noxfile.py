@@ -35,9 +35,9 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests; arguments after `--` go to pytest."""
+    """Run the tests, one process a core with one thread each; arguments after `--` go to pytest."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "logical", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 @nox.session
