@@ -114,7 +114,8 @@ def _commit(record: dict[str, Any], work: Path, store: records.Store) -> dict[st
 def settle(bench: Bench) -> None:
     """Choose deterministic kernels, or let the device choose."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
-    torch.use_deterministic_algorithms(bench.deterministic)
+    # as `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
+    torch.set_deterministic_debug_mode("error" if bench.deterministic else "default")
     torch.backends.cudnn.benchmark = not bench.deterministic
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 

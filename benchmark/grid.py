@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from fnmatch import fnmatchcase
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -135,13 +136,17 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
     def at(value: int) -> Method:
         return type(method)(**{**method.options(), option: value})
 
+    @cache
+    def counted(value: int) -> int:
+        return count(at(value))
+
     low, high, before = 1, 2, 0
-    while before < (now := count(at(high))) < wanted:  # some stop growing: a Kronecker product's factors become full
+    while before < (now := counted(high)) < wanted:  # some stop growing: a Kronecker product's factors become full
         low, high, before = high, high * 2, now
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if count(at(middle)) < wanted else (low, middle)
-    return min((at(low), at(high)), key=lambda sized: abs(count(sized) - wanted))
+        low, high = (middle, high) if counted(middle) < wanted else (low, middle)
+    return at(min(low, high, key=lambda value: abs(counted(value) - wanted)))
 
 
 def restored(method: type[Method], options: Mapping[str, Any]) -> Method:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.costs import (
     Energy,
@@ -25,6 +26,7 @@ from benchmark.costs import (
     saved_for_backward_bytes,
     undisturbed,
 )
+from benchmark.trial import SMALL
 
 BATCH, IN, HIDDEN, OUT = 5, 8, 16, 3
 FLOAT = 4
@@ -145,6 +147,15 @@ def test_the_flops_of_attention_by_hand():
     backward = 5 * product  # the scores again; the gradients of value, weights, query and key
     attention = nn.functional.scaled_dot_product_attention
     assert flops_of_step(lambda: attention(query, query, query).sum()) == forward + backward
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_flops_are_those_of_torchs_own_counter(family):
+    network = SMALL[family]()
+    images = torch.rand(1, 3, 16, 16) if network.window is None else torch.rand(1, 3, network.window, network.window)
+    with FlopCounterMode(display=False) as reference:
+        torch.autograd.backward(network(images, min(network.heads)).sum())
+    assert flops_of_step(lambda: network(images, min(network.heads)).sum()) == reference.get_total_flops() > 0
 
 
 def test_recomputed_activations_cost_their_flops_again(network):

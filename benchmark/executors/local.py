@@ -50,13 +50,13 @@ class LocalExecutor:
         workers = [_Worker(spec, self.work) for spec in self.workers[: len(jobs)]]
         with _terminated_as_exit():
             try:
-                while schedule:
-                    for event in schedule.refresh():
+                happened: list[Event] = []
+                while schedule or happened:
+                    # work is handed out before anything is told: no worker waits for the listener
+                    happened += [*schedule.refresh(), *_hand_out(schedule, workers)]
+                    for event in happened:
                         on_event(event)
-                    for event in _hand_out(schedule, workers):
-                        on_event(event)
-                    for event in _listen(schedule, workers):
-                        on_event(event)
+                    happened = list(_listen(schedule, workers))
             finally:
                 for worker in workers:
                     worker.terminate()
