@@ -106,16 +106,23 @@ def flops_of_step(forward: Callable[[], Tensor]) -> int:
     """
     with _Flops() as counted:
         torch.autograd.backward(forward())
-    return counted.total
+    return int(counted.total)
 
 
-class _Flops(TorchDispatchMode):
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up every operation that has a formula.
 
     `FlopCounterMode` gives the same total, but follows the modules too, for which it imports the compiler: seconds.
     """
 
-    total = 0
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # PyTorch's hook; True would import its compiler
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
