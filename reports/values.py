@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from reports import ties
+from benchmark import statistics
 from reports.formats import plural
 from reports.frame import Record
 from reports.groups import ANY
@@ -33,10 +33,10 @@ def fill(
     scores, why = _ranked(column, rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)])
     if why:
         return replace(column, unranked=why), values
-    first, *others = ties.best_group(scores)
+    first, *others = statistics.best_group(scores)
     for label in (first, *others):
         values[label] = replace(values[label], mark="best" if label == first else "tied")
-    return replace(column, provisional=column.seeds < ties.FIRM_SEEDS), values
+    return replace(column, provisional=column.seeds < statistics.FIRM_SEEDS), values
 
 
 def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +94,7 @@ def _gap(finite: pd.DataFrame, label: str, other: str) -> float | None:
     return float(gap.mean()) if gap.notna().any() else None
 
 
-def _ranked(column: Column, rows: pd.DataFrame) -> tuple[dict[str, ties.Scores], str]:
+def _ranked(column: Column, rows: pd.DataFrame) -> tuple[dict[str, statistics.Scores], str]:
     """The methods that may be ranked in a column as units × seeds, or why none may.
 
     Args:
@@ -103,8 +103,8 @@ def _ranked(column: Column, rows: pd.DataFrame) -> tuple[dict[str, ties.Scores],
     """
     if column.smoke:
         return {}, "smoke"
-    if column.seeds < ties.FEWEST_SEEDS:
-        return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {ties.FEWEST_SEEDS}"
+    if column.seeds < statistics.FEWEST_SEEDS:
+        return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
     tabled = rows[np.isfinite(rows.psnr)].pivot_table(index="unit", columns=["label", "seed"], values="psnr")
     seeds = tabled.columns.get_level_values("label").value_counts() if len(tabled) else pd.Series(dtype=int)
     whole = [str(label) for label, number in seeds.items() if number == column.seeds]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from reports.ties import best_group, difference, holm, separable
+from benchmark.statistics import best_group, difference, separable
 
 ZERO = np.zeros((6, 3))
 
@@ -46,10 +46,6 @@ def test_order_and_offset_of_a_pair_change_nothing_but_the_sign(scores, offset):
     one, other = difference(scores, ZERO[:4]), difference(ZERO[:4] + offset, scores + offset)
     assert one.mean == pytest.approx(-other.mean, abs=1e-9)
     assert one.high - one.low == pytest.approx(other.high - other.low, abs=1e-6)
-
-
-def test_holm_is_rs_p_adjust():
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_few_seeds_are_told_apart_only_beyond_a_tenth_of_a_decibel():

@@ -1,0 +1,45 @@
+"""Statistics one can defend: differences, ties, ranks, shares and regrets from tables of units × seeds.
+
+The unit is the source scene: several images of one scene are averaged first. Nothing here knows records.
+"""
+
+from benchmark.statistics.column import (
+    FEWEST_SEEDS,
+    FIRM_SEEDS,
+    PROVISIONAL_GAP,
+    Comparison,
+    Pair,
+    best_group,
+    compare,
+    holm,
+    separable,
+    wins,
+)
+from benchmark.statistics.conditions import printable
+from benchmark.statistics.crossed import Difference, Scores, crossed, difference
+from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered
+from benchmark.statistics.regret import Stability, regret, stability
+
+__all__ = [
+    "FEWEST_SEEDS",
+    "FIRM_SEEDS",
+    "PROVISIONAL_GAP",
+    "SMALLEST_GAIN",
+    "Comparison",
+    "Difference",
+    "Interval",
+    "Pair",
+    "Scores",
+    "Stability",
+    "best_group",
+    "compare",
+    "crossed",
+    "difference",
+    "holm",
+    "printable",
+    "recovered",
+    "regret",
+    "separable",
+    "stability",
+    "wins",
+]

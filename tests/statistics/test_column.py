@@ -1,0 +1,74 @@
+"""Families of pairs: ties, ranks, cliques, wins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.statistics import best_group, compare, difference, holm, wins
+
+UNITS, SEEDS = 8, 5
+
+
+def column(*levels: float, spread: float = 0.01, seed: int = 0) -> dict[str, np.ndarray]:
+    """Methods a, b, c … at these levels, on images that differ much more than the methods do."""
+    draw = np.random.default_rng(seed)
+    images = draw.normal(25, 3, (UNITS, 1))
+    return {chr(97 + i): images + level + draw.normal(0, spread, (UNITS, SEEDS)) for i, level in enumerate(levels)}
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_the_closed_form(p):
+    """max over smaller p of (m − rank) p, cut at 1 (Holm 1979, as R's p.adjust writes it)."""
+    order = np.argsort(p, kind="stable")
+    known = np.empty(len(p))
+    known[order] = np.minimum(1, np.maximum.accumulate((len(p) - np.arange(len(p))) * np.array(p)[order]))
+    assert holm(p) == pytest.approx(list(known))
+
+
+def test_what_lies_far_apart_has_one_rank_each():
+    found = compare(column(0.0, 2.0, 1.0))
+    assert found.order == ("b", "c", "a")
+    assert found.ranks() == {"b": (1, 1), "c": (2, 2), "a": (3, 3)}
+    assert found.tied() == ("b",)
+    assert found.cliques() == [("b",), ("c",), ("a",)]
+
+
+def test_a_tie_shares_its_ranks():
+    found = compare(column(1.0, 1.0, 0.0, 0.0, 2.0))
+    assert found.ranks() == {"e": (1, 1), "a": (2, 3), "b": (2, 3), "c": (4, 5), "d": (4, 5)}
+    assert [set(clique) for clique in found.cliques()] == [{"e"}, {"a", "b"}, {"c", "d"}]
+
+
+@given(st.integers(0, 50), st.floats(0, 0.3))
+def test_ties_ranks_and_pairs_say_the_same(seed, spread):
+    found = compare(column(0.0, 0.1, 0.2, 0.3, spread=spread, seed=seed))
+    ranks = found.ranks()
+    assert all(low <= place <= high for place, (low, high) in enumerate((ranks[n] for n in found.order), 1))
+    for pair in found.pairs:
+        assert pair.difference.mean >= 0
+        assert pair.adjusted_p >= pair.difference.p
+        assert not pair.apart or (ranks[pair.worse][0] > 1 and ranks[pair.better][1] < len(found.order))
+        assert not pair.apart or not any({pair.better, pair.worse} <= set(clique) for clique in found.cliques())
+
+
+def test_a_pair_is_compared_on_the_seeds_that_both_have():
+    scores = column(1.0, 0.0)
+    scores["b"][:, 3:] = np.nan
+    found = compare(scores)
+    assert found.pair("a", "b").difference == difference(scores["a"][:, :3], scores["b"][:, :3])
+    assert found.seeds == 3
+    assert found.provisional
+
+
+def test_best_group_is_the_tie_with_the_best():
+    scores = column(1.0, 1.0, 0.0)
+    assert tuple(best_group(scores)) == compare(scores).tied()
+
+
+def test_wins_are_the_share_of_cells_won():
+    a = np.array([[1.0, 2.0], [3.0, 4.0]])
+    found = wins({"a": a, "b": np.array([[0.0, 2.0], [5.0, 1.0]])})
+    assert found == {("a", "b"): 0.625, ("b", "a"): 0.375}
