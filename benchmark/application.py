@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from benchmark.bench import Bench
+from benchmark.bench import bench_of
 from benchmark.cell import Cell
 from benchmark.degradation import Image, seed_of
 from benchmark.degradations.resize import enlarge
@@ -19,7 +20,6 @@ from benchmark.payload import Payload
 from benchmark.plugins import find
 from benchmark.records import ADAPTER, RECORD, Store, read_record
 from benchmark.restoration import check, restore_image
-from benchmark.sources import sources
 from benchmark.subject import Subject, prepare
 
 
@@ -105,30 +105,20 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
     record = read_record(folder / RECORD)
     if record["state"] != "done":
         raise PetlirError(f"{folder} holds a cell that is {record['state']}; expected a finished one")
-    names = (
-        "backbone",
-        "method",
-        "options",
-        "label",
-        "task",
-        "track",
-        "seed",
-        "regime",
-        "steps",
-        "batch_size",
-        "patch",
-    )
-    described = {name: record["cell"][name] for name in names}
-    cell = Cell(**described, rate=record["cell"]["learning_rate"])
-    bench = Bench(tuple(str(path.resolve()) for path in plugins))
-    bench = replace(bench, weights=sources(weights, bench.plugins.backbones))
+    bench = bench_of(plugins, weights=weights)
     path = folder / ADAPTER
     try:
         stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
     except (SafetensorError, FileNotFoundError) as error:
         raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
-    job = Payload("cell", cell, bench, Store(folder), weights=record["digests"]["weights"])
+    job = Payload("cell", cell_of(record), bench, Store(folder), weights=record["digests"]["weights"])
     subject = prepare(job, pick(device), stored)
     subject.adapted.load(stored)
     subject.adapted.eval()
     return subject
+
+
+def cell_of(record: Mapping[str, Any]) -> Cell:
+    """The cell that a record is of."""
+    found = record["cell"] | {"rate": record["cell"]["learning_rate"]}
+    return Cell(**{field.name: found[field.name] for field in fields(Cell)})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from benchmark.degradation import Image
 from benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
 from benchmark.plugins import Plugins, find
+from benchmark.sources import sources
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,23 @@ class Bench:
     def root(self) -> Path | None:
         """The folder of image sets."""
         return Path(self.data) if self.data else None
+
+
+def bench_of(
+    plugins: Sequence[Path] = (),
+    data: Path | None = None,
+    weights: Sequence[str] = (),
+    deterministic: bool = True,
+    precision: str = "float32",
+) -> Bench:
+    """The bench of what a user names, with whole paths.
+
+    Raises:
+        PetlirError: a plugin file or a source of weights is not understood.
+    """
+    files = tuple(str(file.resolve()) for file in plugins)
+    bench = Bench(files, str(data.resolve()) if data else None, deterministic, precision)
+    return replace(bench, weights=sources(weights, bench.plugins.backbones))
 
 
 @lru_cache(maxsize=1)

@@ -63,7 +63,7 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     for pair in pairs:
-        restored = [_seen(network, pair.degraded, heads, view) for view in views]
+        restored = [seen(network, pair.degraded, heads, view) for view in views]
         digest.update(f"{pair.set}/{pair.name}".encode() + b"".join(image.tobytes() for image in restored))
         write_png(folder / pair.set / f"{pair.name}.png", restored[0])
         for side, image in (("degraded", pair.degraded), ("clean", pair.clean)):
@@ -74,8 +74,8 @@ def evaluate(
     return Evaluation(rows, digest.hexdigest())
 
 
-def _seen(network: Backbone, image: Image, heads: Sequence[str], view: str) -> Image:
-    """The image restored, the network seeing so much of it at once."""
+def seen(network: Backbone, image: Image, heads: Sequence[str], view: str) -> Image:
+    """The image restored, the network seeing as much of it at once as `view` says."""
     tile = tile_of(view)
     return restore_image(network, image, heads, "whole" if tile is None else "default", tile)
 

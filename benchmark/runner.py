@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from benchmark import experiment, tuning
-from benchmark.bench import Bench
+from benchmark.bench import Bench, bench_of
 from benchmark.devices import workers_on
 from benchmark.errors import PetlirError, unknown
 from benchmark.executors import Event, Executor, Job
@@ -23,7 +23,6 @@ from benchmark.planning import Planned, Planner, Request, state, with_needs
 from benchmark.progress import Progress
 from benchmark.rates import Rates
 from benchmark.records import RECORD, Store, read_record
-from benchmark.sources import sources
 from benchmark.tracking import Mirror, default_uri
 
 GRIDS = Path(__file__).parent.parent / "results" / "grids"
@@ -67,10 +66,7 @@ def request(
     if precision not in ("float32", "bfloat16", "float16"):
         raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
     given = {name: value for name, value in chosen.items() if value is not None}
-    files = tuple(str(file.resolve()) for file in plugins)
-    root = str(data.resolve()) if data else None
-    bench = Bench(files, root, deterministic, precision)
-    bench = replace(bench, weights=sources(weights, bench.plugins.backbones))
+    bench = bench_of(plugins, data, weights, deterministic, precision)
     return Request(**{**json.loads(path.read_text()), **given}, bench=bench)
 
 

@@ -1,0 +1,65 @@
+"""Publishing: submit what was found, verify what others submit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.commands.options import STORE, Data, Device, Json, Plugin, Store, Weights, show
+
+app = typer.Typer()
+
+
+@app.command()
+def submit(
+    out: Annotated[Path, typer.Argument(help="the archive to write, e.g. results.zip")],
+    by: Annotated[str, typer.Option("--by", help="who submits")],
+    store: Store = STORE,
+    tuning: Annotated[
+        str | None, typer.Option("--tuning", help="how rates and options were chosen; what the records say if left out")
+    ] = None,
+    used_test_data: Annotated[
+        bool, typer.Option("--used-test-data/--no-test-data", help="whether a choice looked at test data")
+    ] = False,
+) -> None:
+    """Pack the finished cells of a store, with adapters, restored images and digests, into one archive."""
+    from benchmark.publishing import submit as packing
+
+    typer.echo(f"{packing.submit(store, out, by, tuning, used_test_data)} cells in {out}")
+
+
+@app.command()
+def verify(
+    source: Annotated[Path, typer.Argument(help="an archive made by `petlir submit`, or a store")],
+    images: Annotated[int, typer.Option("--images", min=0, help="restored again, of each cell")] = 3,
+    retrain: Annotated[int, typer.Option("--retrain", min=0, help="how many cells are trained again")] = 0,
+    into: Annotated[Path | None, typer.Option("--into", help="the store that takes the verified cells over")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="of what is drawn; random if left out")] = None,
+    data: Data = None,
+    plugin: Plugin = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> int:
+    """Say how far results can be believed: claimed, re-scored, re-inferred or re-trained."""
+    import random
+    from dataclasses import asdict
+
+    from benchmark.bench import bench_of
+    from benchmark.publishing import levels
+    from benchmark.publishing import verify as verifying
+
+    check = verifying.Check(bench_of(plugin or [], data, weights or []), device, images, retrain, random.Random(seed))
+    with verifying.opened(source) as folder:
+        verdicts = verifying.verify(folder, check)
+        taken = levels.adopt(folder, verdicts, into) if into is not None else None
+    if as_json:
+        show([asdict(verdict) for verdict in verdicts])
+    else:
+        for verdict in verdicts:
+            typer.echo(f"{verdict.level or 'TAMPERED':<12} {verdict.cell}{': ' + verdict.why if verdict.why else ''}")
+    if taken is not None:
+        typer.echo(f"{taken} cells taken into {into}", err=as_json)
+    return 0 if all(verdict.level for verdict in verdicts) else 1

@@ -1,0 +1,124 @@
+"""Archives of results: written whole, and unpacked by a list of what may be in them.
+
+An archive is a zip of
+
+    submission.json                                      who, how it was tuned, and a digest of every other file
+    cells/<backbone>/<task>/<cell>/record.json           as in a store, with adapter.safetensors
+    cells/<backbone>/<task>/<cell>/restored/<set>/*.png
+
+so that, unpacked, it is a store. Clean and degraded images stay out: most sets may not be passed on.
+"""
+
+from __future__ import annotations
+
+import lzma
+import re
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.errors import PetlirError, Unwritable
+
+MANIFEST = "submission.json"
+NAME = r"[A-Za-z0-9._=+-]*[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*"
+ALLOWED = re.compile(
+    rf"{re.escape(MANIFEST)}|cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|restored/{NAME}/[^/\\\0]+\.png)"
+)
+LARGEST_FILE = 2**30
+LARGEST_ARCHIVE = 64 * 2**30
+"""Bytes, unpacked."""
+STEEPEST = 200
+"""How many times smaller a file may be packed; text of records packs about 20 times."""
+CHUNK = 2**20
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, EOFError, ValueError)
+"""What a damaged archive makes `zipfile` raise."""
+MOMENT = (2000, 1, 1, 0, 0, 0)
+"""Every file's date, so that equal content gives equal archives."""
+
+
+def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
+    """Write an archive of these files, each given by its content or by where it lies, whole or not at all.
+
+    Raises:
+        PetlirError: a name is not one of an archive's; nothing was written.
+        Unwritable: the file cannot be written.
+    """
+    for name in files:
+        _check_name(name, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+            whole = Path(folder) / path.name
+            with zipfile.ZipFile(whole, "w") as archive:
+                for name in sorted(files):
+                    _add(archive, name, files[name])
+            whole.replace(path)
+    except OSError as error:
+        raise Unwritable(f"cannot write {path}: {error.strerror}") from error
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> None:
+    entry = zipfile.ZipInfo(name, MOMENT)
+    # images and adapters do not pack any further
+    packing = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
+    archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes(), packing)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive into an empty folder.
+
+    Raises:
+        PetlirError: it is no archive or a damaged one, a name in it leaves the folder or is not expected, or it is
+            larger than what it says or than any archive of results; what was unpacked is removed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check(archive, path)
+            for entry in archive.infolist():
+                _extract(archive, entry, folder / entry.filename, path)
+    except DAMAGED as error:
+        raise PetlirError(f"{path} is no archive of results: {error}") from error
+    except RuntimeError as error:  # what zipfile raises for a password
+        raise PetlirError(f"{path} cannot be unpacked: {error}") from error
+    except OSError as error:
+        raise PetlirError(f"{path} cannot be unpacked: {error.strerror or error}") from error
+
+
+def _check(archive: zipfile.ZipFile, path: Path) -> None:
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    for name in names:
+        _check_name(name, path)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise PetlirError(f"{path} holds {twice} twice; expected each file once")
+    if MANIFEST not in names:
+        raise PetlirError(f"{path} holds no {MANIFEST}; expected an archive made by `petlir submit`")
+    for entry in entries:
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise PetlirError(f"{path} holds a link, {entry.filename}; expected files alone")
+        if entry.file_size > min(LARGEST_FILE, max(CHUNK, STEEPEST * entry.compress_size)):
+            raise PetlirError(f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; that is refused")
+    if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
+        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; that is refused")
+
+
+def _check_name(name: str, path: Path) -> None:
+    if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
+        raise PetlirError(f"{path}: {name!r} is not a name that an archive of results holds; that is refused")
+
+
+def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path) -> None:
+    """One file, of no more bytes than the archive says that it has."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    left = entry.file_size
+    with archive.open(entry) as source, target.open("xb") as file:
+        while piece := source.read(CHUNK):
+            left -= len(piece)
+            if left < 0:
+                raise PetlirError(f"{path}: {entry.filename} is larger than the archive says; that is refused")
+            file.write(piece)

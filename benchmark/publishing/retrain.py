@@ -1,0 +1,83 @@
+"""Trains a finished cell again, in a store of its own, and compares."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmark import experiment
+from benchmark.application import cell_of
+from benchmark.bench import Bench
+from benchmark.cell import Cell
+from benchmark.devices import pick
+from benchmark.errors import PetlirError
+from benchmark.grid import restored
+from benchmark.payload import Payload
+from benchmark.records import Store, read_record
+
+TOLERANCE = 1e-3
+"""In dB, on the mean of a set: what one type of device may differ by."""
+
+
+def retrained(folder: Path, record: dict[str, Any], bench: Bench, device: str) -> str:
+    """Why training the cell again does not confirm it; empty where it does.
+
+    Args:
+        folder: the cell, in a store or an unpacked archive, beside those that it requires.
+        record: its record.
+        bench: plugins, images and weights.
+        device: where to train.
+    """
+    place = str(pick(device))
+    trained_on = record["environment"]["device"]
+    with TemporaryDirectory(prefix="petlir-retrain-") as name:
+        store = Store(Path(name)).create()
+        try:
+            needs = _needs(folder, cell_of(record), bench, store)
+        except PetlirError as error:
+            return str(error)
+        job = Payload("cell", cell_of(record), bench, store, needs, record["ingredients"])
+        again = experiment.run(job, place, lambda share, text: None)
+    if again["state"] != "done":
+        return f"training again ended as {again['state']}: {again['reason']}"
+    gap, where = max(_gaps(record, again))
+    if gap <= TOLERANCE:
+        return ""
+    return (
+        f"training again on {again['environment']['device']} (the record: {trained_on}) differs by {gap:.4f} dB "
+        f"on {where}; expected at most {TOLERANCE} dB"
+    )
+
+
+def _gaps(record: dict[str, Any], again: dict[str, Any]) -> list[tuple[float, str]]:
+    then, now = _means(record), _means(again)
+    return [(abs(then[name] - now[name]), name) for name in then]
+
+
+def _means(record: dict[str, Any]) -> dict[str, float]:
+    """Mean PSNR by set and protocol; identical images count as 100 dB."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for row in record["scores"]:
+        values[f"{row['set']} {row['protocol']}"].append(min(float(row["psnr"]), 100.0))
+    return {name: fmean(found) for name, found in values.items()}
+
+
+def _needs(folder: Path, cell: Cell, bench: Bench, store: Store) -> tuple[Path, ...]:
+    """Copies of the cells that this one requires, by their places in `store`."""
+    method = restored(bench.plugins.method(cell.method), cell.options)
+    return tuple(_copied(folder.parents[3], need, cell, store) for need in method.requires(cell))
+
+
+def _copied(root: Path, need: Any, cell: Cell, store: Store) -> Path:
+    for path in Store(root).files():
+        found = read_record(path)["cell"]
+        wanted = (need.backbone, need.label, need.task, need.seed, cell.track, cell.steps)
+        if (*(found[name] for name in ("backbone", "label", "task", "seed", "track", "steps")),) == wanted:
+            place = path.parent.relative_to(root)
+            shutil.copytree(path.parent, store.root / place)
+            return place
+    raise PetlirError(f"it requires {need.backbone} · {need.label} · {need.task}: not among what was submitted")

@@ -1,0 +1,198 @@
+"""How far results can be believed, from evidence: claimed, re-scored, re-inferred, re-trained.
+
+Each level holds what the one before it holds:
+
+    claimed      every file is the one that the submission lists, every record is whole
+    re-scored    the stored images give the scores of the record
+    re-inferred  the stored adapter makes the stored images again, some of them, drawn by who verifies
+    re-trained   training again gives the same scores
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from benchmark.application import restorer
+from benchmark.bench import Bench
+from benchmark.errors import PetlirError
+from benchmark.evaluation import digest_of, seen
+from benchmark.images.prepare import Pair
+from benchmark.images.reading import read_image
+from benchmark.metrics import psnr, recorded, ssim
+from benchmark.protocol import protocol
+from benchmark.publishing import manifest
+from benchmark.publishing.archive import unpack
+from benchmark.publishing.retrain import retrained
+from benchmark.records import ADAPTER, RECORD, Store, read_record
+from benchmark.sources import sha256
+
+LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
+SCORE_TOLERANCE = 1e-6
+"""In dB and SSIM, of scores that are computed again from the same 8-bit images."""
+LEVEL_TOLERANCE = 1
+"""Grey levels by which another device may restore a pixel otherwise."""
+INFERENCE_TOLERANCE = 0.01
+"""In dB, of the scores of an image that is restored again."""
+
+
+class Tampered(PetlirError):
+    """What was submitted contradicts itself."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How far one cell got.
+
+    Attributes:
+        key: of the cell.
+        cell: its name.
+        level: one of `LEVELS`; empty where it contradicts itself.
+        why: what kept it from the next level.
+    """
+
+    key: str
+    cell: str
+    level: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """What verifying may use.
+
+    Attributes:
+        bench: plugins, images and weights.
+        device: where to restore and train.
+        images: how many images of each cell are restored again.
+        retrain: how many cells are trained again.
+        draw: chooses images and cells; whoever submits must not know it beforehand.
+    """
+
+    bench: Bench
+    device: str
+    images: int
+    retrain: int
+    draw: random.Random
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[Path]:
+    """The folder of a store, or of an archive that is unpacked for the time being.
+
+    Raises:
+        PetlirError: it is neither, or the archive is refused.
+    """
+    if source.is_dir():
+        yield source
+        return
+    if not source.is_file():
+        raise PetlirError(f"{source} does not exist; expected an archive made by `petlir submit`, or a store")
+    with TemporaryDirectory(prefix="petlir-verify-") as folder:
+        unpack(source, Path(folder))
+        yield Path(folder)
+
+
+def verify(folder: Path, check: Check) -> list[Verdict]:
+    """The level of every finished cell of a store or an unpacked archive.
+
+    Raises:
+        PetlirError: a file is not the one that the manifest lists, or there is no finished cell.
+    """
+    submission = manifest.read(folder)
+    if submission is not None:
+        manifest.check_files(submission, folder)
+    paths = [path for path in Store(folder).files() if read_record(path)["state"] == "done"]
+    if not paths:
+        raise PetlirError(f"{folder} holds no finished cell; expected cells/BACKBONE/TASK/CELL/record.json")
+    again = set(check.draw.sample(paths, min(check.retrain, len(paths))))
+    return [_verdict(path.parent, check, path in again) for path in paths]
+
+
+def _verdict(folder: Path, check: Check, again: bool) -> Verdict:
+    record = read_record(folder / RECORD)
+    level, why = "claimed", ""
+    try:
+        _complete(folder, record)
+        pairs = _test_images(record, check.bench)
+        _scored(folder, record, pairs)
+        level = "re-scored"
+        _inferred(folder, record, pairs, check)
+        level = "re-inferred"
+        if again:
+            why = retrained(folder, record, check.bench, check.device)
+            level, why = ("re-inferred", why) if why else ("re-trained", "")
+        else:
+            why = "it was not trained again"
+    except Tampered as error:
+        level, why = "", str(error)
+    except PetlirError as error:
+        why = str(error)
+    return Verdict(record["key"], folder.name, level, why)
+
+
+def _complete(folder: Path, record: dict[str, Any]) -> None:
+    expected = record["digests"]["adapter"]
+    found = sha256(folder / ADAPTER) if (folder / ADAPTER).exists() else None
+    if found != expected:
+        raise Tampered(f"{ADAPTER} is missing or not the one of the record")
+    for name in {f"{row['set']}/{row['image']}" for row in record["scores"]}:
+        if not (folder / "restored" / f"{name}.png").is_file():
+            raise Tampered(f"restored/{name}.png is missing; the record scores it")
+
+
+def _test_images(record: dict[str, Any], bench: Bench) -> dict[tuple[str, str], Pair]:
+    """The test images of the cell by set and name; PetlirError where they are not at hand or others."""
+    pairs = bench.tests(record["cell"]["task"], record["cell"]["track"])
+    if digest_of(pairs) != record["digests"]["data"]:
+        raise PetlirError("the test images at hand are not those of the record: their digest differs")
+    return {(pair.set, pair.name): pair for pair in pairs}
+
+
+def _kept(record: dict[str, Any]) -> str:
+    """The view whose restored images are stored: that of the first protocol."""
+    return protocol(record["cell"]["protocols"][0]).seen
+
+
+def _scored(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair]) -> None:
+    if {(row["set"], row["image"]) for row in record["scores"]} != set(pairs):
+        raise Tampered("the record scores other images than the test sets hold")
+    for row in record["scores"]:
+        if protocol(row["protocol"]).seen == _kept(record):
+            image = read_image(folder / "restored" / row["set"] / f"{row['image']}.png")
+            _same_scores(row, image, pairs[row["set"], row["image"]], SCORE_TOLERANCE, "its image scores")
+
+
+def _same_scores(row: dict[str, Any], image: Any, pair: Pair, tolerance: float, what: str) -> None:
+    rule = protocol(row["protocol"])
+    values = {"psnr": recorded(psnr(image, pair.clean, rule)), "ssim": ssim(image, pair.clean, rule)}
+    for name, value in values.items():
+        if abs(float(value) - float(row[name])) > tolerance and value != row[name]:
+            where = f"{row['set']}/{row['image']} under {row['protocol']}"
+            raise Tampered(f"{where}: the record says {name} {row[name]}, {what} {value}")
+
+
+def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair], check: Check) -> None:
+    subject = restorer(folder, check.device, [Path(file) for file in check.bench.plugin_files], check.bench.weights)
+    for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
+        rows = [row for row in record["scores"] if (row["set"], row["image"]) == key]
+        for view in dict.fromkeys(protocol(row["protocol"]).seen for row in rows):
+            image = seen(subject.network, pairs[key].degraded, subject.heads, view)
+            if view == _kept(record):
+                _same_image(folder, key, image)
+            for row in (row for row in rows if protocol(row["protocol"]).seen == view):
+                _same_scores(row, image, pairs[key], INFERENCE_TOLERANCE, "restoring it again gives")
+
+
+def _same_image(folder: Path, key: Sequence[str], image: Any) -> None:
+    stored = read_image(folder / "restored" / key[0] / f"{key[1]}.png")
+    off = int(np.abs(stored.astype(int) - image.astype(int)).max())
+    if off > LEVEL_TOLERANCE:
+        raise Tampered(f"the adapter restores {'/'.join(key)} otherwise: by up to {off} grey levels")
