@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import PetlirError, unknown
+from benchmark.paper import Paper
 from benchmark.task import Task
 
 
@@ -210,6 +211,8 @@ class Backbone(nn.Module, ABC):
     name: str
     heads: Mapping[str, int]
     window: int | None
+    paper: ClassVar[Paper | None] = None
+    """The work to cite."""
     task_heads: ClassVar[Mapping[str, str]] = {}
     """Tasks that no head of their name serves, and the head that serves them."""
     sees_whole: ClassVar[bool] = False

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from benchmark.errors import PetlirError
+from benchmark.paper import Paper as Paper
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,25 +19,6 @@ if TYPE_CHECKING:
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """The learning rates that tuning tries, one trial each; every method has as many."""
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Where a method comes from.
-
-    Attributes:
-        title: as published.
-        authors: first author et al., or all.
-        venue: conference or journal with its year.
-        bibtex: the entry to cite.
-        licence: of the authors' code; empty where there is none.
-    """
-
-    title: str
-    authors: str
-    venue: str
-    bibtex: str
-    licence: str = ""
 
 
 @dataclass(frozen=True)

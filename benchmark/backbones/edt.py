@@ -21,6 +21,7 @@ from benchmark.backbone import Backbone, Block, Site, load_strictly
 from benchmark.backbones.ipt import RGB_MEAN, upsampler
 from benchmark.backbones.windows import PROJECTIONS, ChannelsLast, Stage, SwinBlock, mirrored
 from benchmark.errors import PetlirError, chosen, unknown
+from benchmark.paper import Paper
 
 OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g50"} | {
     "derain_light": "dr_L",
@@ -205,6 +206,15 @@ class EDT(Backbone):
         heads: head names with their scales.
     """
 
+    paper = Paper(
+        "On Efficient Transformer-Based Image Pre-training for Low-Level Vision",
+        "Li et al.",
+        "IJCAI 2023",
+        "@inproceedings{li2023edt, title={On Efficient Transformer-Based Image Pre-training for Low-Level Vision}, "
+        "author={Li, Wenbo and others}, "
+        "booktitle={IJCAI}, year={2023}}",
+        "",
+    )
     official_tiling: ClassVar[str] = "extra-window"
     task_heads: ClassVar[Mapping[str, str]] = {
         "denoise_30": "denoise_25",

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
 from benchmark.errors import PetlirError, chosen
+from benchmark.paper import Paper
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4, "derain": 1, "denoise_30": 1, "denoise_50": 1}
@@ -250,6 +251,15 @@ class IPT(Backbone):
         heads: head names with their scales, in the order of the official scale list.
     """
 
+    paper = Paper(
+        "Pre-Trained Image Processing Transformer",
+        "Chen et al.",
+        "CVPR 2021",
+        "@inproceedings{chen2021ipt, title={Pre-Trained Image Processing Transformer}, "
+        "author={Chen, Hanting and others}, "
+        "booktitle={CVPR}, year={2021}}",
+        "Apache-2.0",
+    )
     task_heads: ClassVar[Mapping[str, str]] = {
         "derain_light": "derain",
         "derain_heavy": "derain",

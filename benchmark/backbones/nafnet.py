@@ -24,6 +24,7 @@ from benchmark.backbone import Block, Branch, Doors, Site
 from benchmark.backbones.enlarge import SizePreserving
 from benchmark.backbones.maps import ChannelNorm, MapLayout, halves
 from benchmark.errors import PetlirError, unknown
+from benchmark.paper import Paper
 
 POOLINGS = ("global", "windowed")
 POOLING_WINDOW = 384
@@ -145,6 +146,16 @@ class NAFNet(SizePreserving):
         name: its name in the grid.
         config: its size.
     """
+
+    paper = Paper(
+        "Simple Baselines for Image Restoration",
+        "Chen et al.",
+        "ECCV 2022",
+        "@inproceedings{chen2022nafnet, title={Simple Baselines for Image Restoration}, "
+        "author={Chen, Liangyu and others}, "
+        "booktitle={ECCV}, year={2022}}",
+        "MIT",
+    )
 
     def __init__(self, name: str, config: NAFNetConfig) -> None:
         super().__init__(name)

@@ -21,6 +21,7 @@ from benchmark.backbone import Block, Branch, Doors, Site, load_strictly
 from benchmark.backbones.enlarge import SizePreserving
 from benchmark.backbones.maps import BiasFreeNorm, ChannelNorm, MapLayout, halves
 from benchmark.errors import PetlirError, unknown
+from benchmark.paper import Paper
 
 NORMS = ("withbias", "biasfree")
 EPSILON = 1e-5
@@ -158,6 +159,17 @@ class Restormer(SizePreserving):
         name: its name in the grid.
         config: its size.
     """
+
+    paper = Paper(
+        "Restormer: Efficient Transformer for High-Resolution Image Restoration",
+        "Zamir et al.",
+        "CVPR 2022",
+        "@inproceedings{zamir2022restormer, "
+        "title={Restormer: Efficient Transformer for High-Resolution Image Restoration}, "
+        "author={Zamir, Syed Waqas and others}, "
+        "booktitle={CVPR}, year={2022}}",
+        "academic, non-commercial",
+    )
 
     def __init__(self, name: str, config: RestormerConfig) -> None:
         super().__init__(name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import STORE, Data, Device, Json, Plugin, Store, Weights, show
+from benchmark.commands.options import STORE, Data, Device, Json, Plugin, Store, Weights, show, show_rows
 
 app = typer.Typer()
 
@@ -63,3 +63,30 @@ def verify(
     if taken is not None:
         typer.echo(f"{taken} cells taken into {into}", err=as_json)
     return 0 if all(verdict.level for verdict in verdicts) else 1
+
+
+@app.command()
+def compare(first: Path, second: Path, as_json: Json = False) -> None:
+    """Say what moved between two stores, whether that is more than chance, and what had changed."""
+    from dataclasses import asdict
+
+    from reports.compare import compare as moves
+
+    show_rows([asdict(move) for move in moves(first, second)], as_json, _moved)
+
+
+def _moved(row: dict[str, Any]) -> str:
+    if row["delta"] is None:
+        return f"{row['verdict']}: {row['name']}"
+    interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
+    why = "; ".join((*row["changed"], *row["environment"]))
+    return f"{row['delta']:+.3f} dB{interval} {row['verdict']}: {row['name']}{f' ({why})' if why else ''}"
+
+
+@app.command()
+def cite(store: Store = STORE, plugin: Plugin = None) -> None:
+    """Print BibTeX of the methods, image sets and backbones that a store used."""
+    from benchmark.plugins import find
+    from reports.bibliography import bibliography
+
+    typer.echo(bibliography(store, find(plugin or [])), nl=False)

@@ -1,0 +1,52 @@
+"""BibTeX of exactly the methods, image sets and backbones that a store used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from benchmark.errors import PetlirError
+from benchmark.images.catalogue import image_set
+from benchmark.plugins import Plugins
+from benchmark.skeleton import without_memory
+from reports.frame import Record, load
+
+
+def bibliography(store: Path, plugins: Plugins) -> str:
+    """The entries, each once, sorted by key.
+
+    Raises:
+        PetlirError: the store holds no record.
+    """
+    records = [record for record in load(store) if record["state"] == "done"]
+    if not records:
+        raise PetlirError(f"store {store} holds no finished cell; run `petlir run --store {store}` first")
+    entries = {_key(entry): entry.strip() for entry in _entries(records, plugins)}
+    return "\n\n".join(entries[key] for key in sorted(entries)) + "\n"
+
+
+def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
+    cells = [record["cell"] for record in records]
+    for name in {cell["method"] for cell in cells} & plugins.methods.keys():
+        paper = plugins.methods[name].paper
+        if paper is not None and paper.bibtex:
+            yield paper.bibtex
+    for name in {cell["backbone"] for cell in cells} & plugins.backbones.keys():
+        with without_memory():
+            paper = plugins.build(name).paper
+        if paper is not None:
+            yield paper.bibtex
+    for name in {score["set"] for record in records for score in record["scores"]}:
+        yield _misc(name, image_set(name).citation)
+
+
+def _misc(name: str, citation: str) -> str:
+    """An entry of an image set, whose work is given in words."""
+    words = citation.replace("{", "").replace("}", "")
+    return f"@misc{{{re.sub('[^A-Za-z0-9]', '', name).lower()}-images,\n  title = {{{name}}},\n  note = {{{words}}}\n}}"
+
+
+def _key(entry: str) -> str:
+    found = re.match(r"\s*@\w+\{\s*([^,\s]+)", entry)
+    return found[1] if found else entry
