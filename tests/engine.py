@@ -25,7 +25,7 @@ from benchmark.work import work
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
-SETS = {"Set14": 3, "BSD100": 2, "Set5": 2}
+SETS = {"small-train": 3, "small-validation": 2, "small-test": 2}
 """The image sets of the plugin's tasks, for training, validation and test, and how many images each gets."""
 
 
@@ -45,7 +45,7 @@ def fill(root: Path) -> Path:
     """Write the image sets of the plugin's tasks below `root`."""
     for place, (name, count) in enumerate(SETS.items()):
         for number in range(count):
-            save(root / name / "HR" / f"{number}.png", draw([place, number], 104, 112))
+            save(root / name / f"{number}.png", draw([place, number], 104, 112))
     return root
 
 

@@ -101,9 +101,9 @@ def test_a_data_folder_that_is_missing(refused, tmp_path):
 
 
 def test_a_data_folder_that_is_empty(refused, tmp_path):
-    for name in ("Set5", "Set14", "BSD100"):
-        (tmp_path / "data" / name / "HR").mkdir(parents=True)
-    assert re.search(r"data/\w+/HR holds no image", refused(data=tmp_path / "data"))
+    for name in ("small-train", "small-validation", "small-test"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+    assert re.search(r"data/[\w-]+ holds no image", refused(data=tmp_path / "data"))
 
 
 def pairs(root: Path) -> Path:
@@ -146,23 +146,23 @@ def with_alpha(path: Path) -> None:
 )
 def test_an_image_that_cannot_be_used(refused, tmp_path, spoil, what):
     data = fill(tmp_path / "data")
-    spoil(data / "Set5/HR/1.png")
+    spoil(data / "small-test/1.png")
     line = refused(data=data)
-    assert line.startswith(f"petlir: {data}/Set5/HR/1.png {what}")
+    assert line.startswith(f"petlir: {data}/small-test/1.png {what}")
 
 
 def test_a_greyscale_image_becomes_three_equal_channels(lab, tmp_path):
     data = fill(tmp_path / "data")
-    PIL.Image.fromarray(draw([1], 56, 64)[..., 0]).save(data / "Set5/HR/1.png")
+    PIL.Image.fromarray(draw([1], 56, 64)[..., 0]).save(data / "small-test/1.png")
     assert Lab(data, lab.executor).run(tmp_path / "store", methods="frozen").states == {"done": 1}
-    with PIL.Image.open(tmp_path / "store/images/demo/tiny/Set5/clean/1.png") as stored:
+    with PIL.Image.open(tmp_path / "store/images/demo/tiny/small-test/clean/1.png") as stored:
         red, green, blue = stored.split()
     assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
 def test_a_training_image_smaller_than_a_crop_fails_the_cell(lab, tmp_path):
     data = fill(tmp_path / "data")
-    save(data / "Set14/HR/0.png", draw([1], 40, 64))
+    save(data / "small-train/0.png", draw([1], 40, 64))
     outcome = Lab(data, lab.executor).run(tmp_path / "store", methods="lora,frozen")
     assert outcome.states == {"failed": 1, "done": 1}
     assert outcome.failed[0][1] == "training crops are 48×48, but the training set holds one of 40×64"

@@ -129,7 +129,7 @@ def test_degrade_and_restore(lab, capsys, tmp_path):
 
 def test_images_are_there_or_missing(lab, capsys):
     rows = {row["name"]: row for row in answer(capsys, "images", "--data", lab.data)}
-    assert rows["Set5"]["state"] == "there"
+    assert rows["photographs"]["state"] == "there"
     assert rows["Rain100H"]["source"].startswith("https://")
 
 

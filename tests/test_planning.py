@@ -97,7 +97,7 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     assert why() == ["done"]
     plugin.write_text(plugin.read_text() + "\n# a comment\n")
     assert why() == ["stale changed since: plugin"]
-    save(data / "Set5" / "HR" / "0.png", draw([9]))
+    save(data / "small-test" / "0.png", draw([9]))
     assert why() == ["stale changed since: data, plugin"]
     shutil.copy(PLUGIN, plugin)
     other = replace(pretrained.card("ipt-nano"), sha256="0" * 64)

@@ -113,8 +113,11 @@ def test_a_record_says_what_was_restored(lab, tmp_path):
     (record,) = Store(tmp_path).records()
     folder = Store(tmp_path).find(record["key"])
     assert folder is not None
-    assert sorted(path.name for path in folder.glob("restored/Set5/*")) == ["0.png", "1.png"]
-    assert sorted(path.name for path in (tmp_path / "images/demo/tiny/Set5/clean").iterdir()) == ["0.png", "1.png"]
+    assert sorted(path.name for path in folder.glob("restored/small-test/*")) == ["0.png", "1.png"]
+    assert sorted(path.name for path in (tmp_path / "images/demo/tiny/small-test/clean").iterdir()) == [
+        "0.png",
+        "1.png",
+    ]
     assert [row["image"] for row in record["scores"]] == ["0", "1"]
     assert record["smoke"]
     assert not (tmp_path / "work" / record["key"]).exists()

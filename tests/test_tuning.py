@@ -166,7 +166,7 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
     """With other test images the trials and the trained adapter are the same to the bit."""
     other = fill(tmp_path / "data")
     for number in range(2):
-        save(other / "Set5" / "HR" / f"{number}.png", draw([77, number], 56, 64))
+        save(other / "small-test" / f"{number}.png", draw([77, number], 56, 64))
     labs = {"one": lab, "two": type(lab)(other, lab.executor)}
     for name, where in labs.items():
         where.run(tmp_path / name)
@@ -183,7 +183,7 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
 def test_a_training_image_that_is_a_test_image_is_refused(lab, tmp_path):
     outcome = lab.run(tmp_path, tasks="leaky")
     ((_, reason),) = outcome.failed
-    assert reason.startswith("task leaky: Set5/0 is the test image Set5/0; expected")
+    assert reason.startswith("task leaky: small-test/0 is the test image small-test/0; expected")
 
 
 def test_tune_says_what_it_chose(lab, tmp_path, monkeypatch):

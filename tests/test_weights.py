@@ -306,7 +306,7 @@ def test_weights_on_the_command_line(lab, own, tmp_path, capsys):
     states = [command(capsys, "plan", *common, *more, "--store", store)[1].split()[0] for more in (mine, [])]
     assert states == ["done", "stale"]
     (record,) = Store(store).files()
-    again = ["restore", lab.data / "Set5" / "HR", tmp_path / "out", "--adapter", record, "--plugin", PLUGIN]
+    again = ["restore", lab.data / "small-test", tmp_path / "out", "--adapter", record, "--plugin", PLUGIN]
     code, _, err = command(capsys, *again, "--device", "cpu")
     assert code == 2
     assert err.startswith("petlir: the cell stands on other weights of ipt-nano: sha256 ")

@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.degradation import Image
 from benchmark.degradations.resize import imresize
 from benchmark.images import procedural
-from benchmark.images.imageset import Sample
+from benchmark.images.imageset import Entry, Held
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 """The colour photographs in scikit-image's wheel that are in the public domain or CC0."""
@@ -36,10 +36,10 @@ class Leaves:
     count: int
     size: int
 
-    def __call__(self, root: Path | None) -> list[Sample]:
-        """The images; each is a scene of its own. `root` is not used."""
+    def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
+        """The images; each is a scene of its own. `root` and `scale` are not used."""
         names = [f"leaves-{seed}" for seed in range(self.first, self.first + self.count)]
-        return [Sample(name, name, image) for name, image in zip(names, self._images(), strict=True)]
+        return [Entry(name, name, Held(image, name)) for name, image in zip(names, self._images(), strict=True)]
 
     def _images(self) -> list[Image]:
         path = cache_folder() / f"leaves-{self.first}-{self.count}-{self.size}of{DRAWN}-{_version()}.npy"
@@ -58,11 +58,14 @@ class Leaves:
         return procedural.leaves(seed, DRAWN)[margin : margin + self.size, margin : margin + self.size]
 
 
-def photographs(root: Path | None) -> list[Sample]:
-    """Four photographs, halved where that leaves enough, then their middle 192×192; `root` is not used."""
+LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 84)}
+
+
+def photographs(root: Path | None = None, scale: int = 1) -> list[Entry]:
+    """Four photographs, halved where that leaves enough, then their middle 192×192; the arguments are not used."""
     from skimage import data
 
-    return [Sample(name, name, _middle(getattr(data, name)())) for name in PHOTOGRAPHS]
+    return [Entry(name, name, Held(_middle(getattr(data, name)()), name)) for name in PHOTOGRAPHS]
 
 
 def cache_folder() -> Path:

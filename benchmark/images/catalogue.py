@@ -1,68 +1,88 @@
-"""All image sets by name."""
+"""All image sets by name: those that come with the install, and those that `sets/*.toml` describes.
+
+An entry there says what a set is (`title`, `licence`, `citation`, `bibtex`, what its `origins` table says where it says
+nothing itself), where to get it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), what belongs
+to it (`count`, `names`, `units`), and how it lies and is joined (`layouts`): see `benchmark.images.layouts`.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from functools import partial
+import tomllib
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 from benchmark.errors import unknown
-from benchmark.images.bundled import Leaves, photographs
-from benchmark.images.folders import CleanFolder, PairedFolders, Part
+from benchmark.images.bundled import LEAVES, photographs
 from benchmark.images.imageset import ImageSet
+from benchmark.images.layouts import Layout, Listed, expand
 from benchmark.images.pairs import LAYOUT, UserPairs
 
-UNSTATED = "not stated by its makers; for research"
-BSDS_PAGE = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/resources.html"
-BSDS_LICENCE = "non-commercial research and education"
-BSDS_PAPER = "Arbeláez et al., Contour detection and hierarchical image segmentation, TPAMI 2011"
-RAIN_PAGE = "https://www.icst.pku.edu.cn/struct/Projects/joint_rain_removal.html"
-POLYU_PAGE = "https://github.com/csjunxu/PolyU-Real-World-Noisy-Images-Dataset"
-
-POLYU_SCENES = {
-    "test": frozenset({"ball", "bicycle", "bulletin", "circuit", "door", "flower", "printer", "stair"}),
-    "validation": frozenset({"desk", "fruit", "wall", "waterhouse"}),
-}
-"""The scenes of PolyU's test and validation images, whatever the camera; the others are for training."""
-
-EVALUATION = {
-    "Set5": "Bevilacqua et al., Low-complexity single-image super-resolution, BMVC 2012",
-    "Set14": "Zeyde et al., On single image scale-up using sparse-representations, Curves and Surfaces 2010",
-    "BSD100": "Martin et al., A database of human segmented natural images, ICCV 2001",
-}
-LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 84)}
+SETS = Path(__file__).parent / "sets"
+FOLDER = "folder:"
 
 
 def image_set(name: str) -> ImageSet:
-    """The image set of this name.
+    """The image set of this name, or of one of its aliases; `folder:PATH` is a folder below the data folder.
 
     Raises:
         PetlirError: nothing goes by this name; names the nearest that is valid.
     """
-    sets = {entry.name: entry for entry in _sets()}
-    if name not in sets:
+    if name.startswith(FOLDER):
+        return _folder(name.removeprefix(FOLDER))
+    sets, aliases = _sets()
+    if aliases.get(name, name) not in sets:
         raise unknown("image set", name, sets)
-    return sets[name]
+    return sets[aliases.get(name, name)]
 
 
 def names() -> list[str]:
     """The names of all image sets, bundled ones first."""
-    return [entry.name for entry in _sets()]
+    return list(_sets()[0])
 
 
-def scene(name: str) -> str:
-    """The scene word of a PolyU name: `chair` of `Canon5D2_5_160_3200_chair_11`; else the name itself."""
-    match = re.search(r"_([A-Za-z]+)_+\d+$", name)
-    return match[1] if match else name
+@cache
+def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
+    """The sets by name, and the name behind each alias."""
+    sets = {entry.name: entry for entry in _bundled()}
+    aliases: dict[str, str] = {}
+    for path in sorted(SETS.glob("*.toml")):
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        origins = tables.pop("origins")
+        for name, table in tables.items():
+            sets[name] = _described(name, {**origins[table["origin"]], **table})
+            aliases.update(dict.fromkeys(table.get("aliases", ()), name))
+    return {**sets, **{entry.name: entry for entry in _own()}}, aliases
 
 
-def _sets() -> Iterator[ImageSet]:
-    yield from _bundled()
-    yield from _evaluation()
-    yield from _bsds()
-    yield from _rain()
-    yield from _polyu()
-    yield from _own()
+def _described(name: str, table: Mapping[str, Any]) -> ImageSet:
+    layouts = [Layout(where) if isinstance(where, str) else Layout(**where) for where in table["layouts"]]
+    listed = Listed(
+        name,
+        table["source"],
+        layouts,
+        table["count"],
+        names=expand(table["names"]) if "names" in table else None,
+        units=frozenset(table["units"]) if "units" in table else None,
+        rows=table.get("rows", "").split(),
+        **{key: table[key] for key in ("digits", "called", "unit", "unit_called") if key in table},
+    )
+    return ImageSet(
+        name=name,
+        title=table["title"],
+        domain="photographs",
+        licence=table["licence"],
+        citation=table["citation"],
+        source=table["source"],
+        paired=layouts[0].degraded is not None,
+        find=listed,
+        bibtex=table["bibtex"].strip(),
+        get=table.get("get", ""),
+        mirrors=tuple(table.get("mirrors", ())),
+        count=table["count"],
+        known=table.get("digest"),
+    )
 
 
 def _bundled() -> Iterator[ImageSet]:
@@ -74,8 +94,8 @@ def _bundled() -> Iterator[ImageSet]:
         source="drawn by benchmark.images.procedural",
         paired=False,
     )
-    for part, load in LEAVES.items():
-        yield leaves(f"leaves-{part}", f"Dead leaves ({part})", load=load)
+    for part, find in LEAVES.items():
+        yield leaves(f"leaves-{part}", f"Dead leaves ({part})", find=find, count=find.count)
     yield ImageSet(
         name="photographs",
         title="Four photographs",
@@ -84,63 +104,16 @@ def _bundled() -> Iterator[ImageSet]:
         citation="van der Walt et al., scikit-image, PeerJ 2014",
         source="carried by scikit-image",
         paired=False,
-        load=photographs,
+        find=photographs,
+        count=4,
     )
 
 
-def _evaluation() -> Iterator[ImageSet]:
-    source = "https://github.com/XPixelGroup/BasicSR/blob/master/docs/DatasetPreparation.md"
-    for name, citation in EVALUATION.items():
-        load = CleanFolder(f"{name}/HR", source)
-        yield ImageSet(name, name, "photographs", UNSTATED, citation, source, False, load)
-
-
-def _bsds() -> Iterator[ImageSet]:
-    parts: dict[str, Part] = {"BSDS303": _without_eleventh, "BSDS30": _eleventh}
-    for name, part in parts.items():
-        load = CleanFolder("BSDS333", BSDS_PAGE, part)
-        yield ImageSet(name, name, "photographs", BSDS_LICENCE, BSDS_PAPER, BSDS_PAGE, False, load)
-
-
-def _eleventh(names: list[str]) -> list[str]:
-    return names[10::11]
-
-
-def _without_eleventh(names: list[str]) -> list[str]:
-    held_out = set(_eleventh(names))
-    return [name for name in names if name not in held_out]
-
-
-def _rain() -> Iterator[ImageSet]:
-    citation = "Yang et al., Deep joint rain detection and removal from a single image, CVPR 2017"
-    for name in ("Rain100L", "Rain100H"):
-        clean = tuple(dict.fromkeys((f"{name}/norain", "Rain100L/norain")))
-        load = PairedFolders(f"{name}/rain", clean, RAIN_PAGE, _rainy, _number)
-        yield ImageSet(name, name, "photographs", UNSTATED, citation, RAIN_PAGE, True, load)
-
-
-def _rainy(name: str) -> str:
-    """Of `norain-001` its partner `rain-001`."""
-    return name.removeprefix("no")
-
-
-def _number(name: str) -> str:
-    """Rain100L and H lie over the same clean images: `norain-001` of both is `Rain100-001`."""
-    return name.replace("norain", "Rain100")
-
-
-def _polyu() -> Iterator[ImageSet]:
-    citation = "Xu et al., Real-world noisy image denoising: a new benchmark, arXiv 1804.02603, 2018"
-    for part in ("train", "validation", "test"):
-        chosen = partial(_of_scenes, part)
-        load = PairedFolders("PolyU/noisy", ("PolyU/clean",), POLYU_PAGE, unit=scene, part=chosen)
-        title = f"PolyU ({part} scenes)"
-        yield ImageSet(f"PolyU-{part}", title, "photographs", UNSTATED, citation, POLYU_PAGE, True, load)
-
-
-def _of_scenes(part: str, names: list[str]) -> list[str]:
-    parts = {word: held_out for held_out, words in POLYU_SCENES.items() for word in words}
-    return [name for name in names if parts.get(scene(name), "train") == part]
+def _folder(path: str) -> ImageSet:
+    """Clean images that are in no catalogue, for tasks that come from outside."""
+    name, source = path.replace("/", "-"), "your own"
+    find = Listed(name, source, [Layout(f"{path}/*")])
+    return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)
 
 
 def _own() -> Iterator[ImageSet]:

@@ -1,25 +1,58 @@
-"""The contract of an image set: images under a name, where they come from and what may be done with them."""
+"""The contract of an image set: what is known of it, where its images are, and how one of them is read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from benchmark.degradation import Image
+from benchmark.errors import PetlirError
+
+
+class Reader(Protocol):
+    """An image that has not been read yet."""
+
+    @property
+    def where(self) -> str:
+        """What an error calls it: a path, or a place in a file."""
+
+    @property
+    def stamp(self) -> str:
+        """A text that changes when the image may have changed, found without decoding it."""
+
+    def __call__(self) -> Image:
+        """The pixels, H×W×3 uint8."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An image that lies in memory."""
+
+    image: Image
+    where: str
+
+    @property
+    def stamp(self) -> str:
+        """The digest of its pixels."""
+        return pixels_digest(self.image)
+
+    def __call__(self) -> Image:
+        """The image."""
+        return self.image
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a set.
+    """One image of a set, read.
 
     Attributes:
-        name: the clean image's file name without suffix.
+        name: what the set calls it, the same in every layout; mostly the clean image's file name without suffix.
         unit: the source scene; images that share one are not independent of each other.
         clean: H×W×3 uint8.
-        degraded: the same size; None where the set is of clean images only.
+        degraded: h×w×3 uint8; None where the set is of clean images only.
     """
 
     name: str
@@ -28,8 +61,54 @@ class Sample:
     degraded: Image | None = None
 
 
-Load = Callable[[Path | None], list[Sample]]
-"""Reads a set's images below the data folder; None is no data folder, which bundled sets need not."""
+@dataclass(frozen=True)
+class Entry:
+    """One image of a set, not read yet.
+
+    Attributes:
+        name: as of `Sample`.
+        unit: as of `Sample`.
+        clean: reads the clean image.
+        degraded: reads the degraded one; None where there is none.
+        scale: how many times smaller the degraded one is.
+    """
+
+    name: str
+    unit: str
+    clean: Reader
+    degraded: Reader | None = None
+    scale: int = 1
+
+    def read(self) -> Sample:
+        """The pixels.
+
+        Raises:
+            PetlirError: a file cannot be read, or the sizes do not match.
+        """
+        clean = self.clean()
+        degraded = self.degraded() if self.degraded else None
+        if degraded is not None and degraded.shape != tuple(self._shrunk(clean.shape)):
+            assert self.degraded
+            shown = [f"{image.shape[1]}×{image.shape[0]}" for image in (degraded, clean)]
+            expected = "one size" if self.scale == 1 else f"a clean image {self.scale} times larger"
+            line = f"{self.degraded.where} is {shown[0]} pixels, its clean image {self.clean.where} {shown[1]}"
+            raise PetlirError(f"{line}; expected {expected}")
+        return Sample(self.name, self.unit, clean, degraded)
+
+    def _shrunk(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[0] // self.scale, shape[1] // self.scale, *shape[2:])
+
+
+class Index(Protocol):
+    """Finds a set's images below the data folder, without decoding any."""
+
+    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
+        """The images, in the order of names.
+
+        Args:
+            root: the data folder; None is none, which bundled sets need not.
+            scale: above 1, with the degraded images that the set's layout ships at this scale, if any.
+        """
 
 
 @dataclass(frozen=True)
@@ -42,9 +121,14 @@ class ImageSet:
         domain: `procedural` or `photographs`; the two are never averaged.
         licence: what its makers allow, or that they do not say.
         citation: the work to cite.
-        source: where to get it.
+        source: the page that has it.
         paired: whether it holds degraded images of its own.
-        load: reads it.
+        find: finds its images.
+        bibtex: the citation as BibTeX.
+        get: the command that fetches it, where there is one.
+        mirrors: repositories of the hub that are said to hold it; their content is checked by count and digest.
+        count: how many images it has; None where that is up to its owner.
+        known: the digest of its content, see `content_digest`; None is not known here.
     """
 
     name: str
@@ -54,19 +138,36 @@ class ImageSet:
     citation: str
     source: str
     paired: bool
-    load: Load
+    find: Index
+    bibtex: str = ""
+    get: str = ""
+    mirrors: tuple[str, ...] = ()
+    count: int | None = None
+    known: str | None = None
 
-    def samples(self, root: Path | None) -> list[Sample]:
-        """All images, in the order of names; `root` is the folder that PETLIR_DATA names.
+    def index(self, root: Path | None, scale: int = 1) -> list[Entry]:
+        """All images, not read yet, in the order of names; see `Index`.
 
         Raises:
-            PetlirError: the folder is missing or empty, or an image or a pair is not as expected.
+            PetlirError: the set is missing or half there; names what is missing.
         """
-        return self.load(root)
+        return self.find(root, scale)
+
+    def samples(self, root: Path | None) -> list[Sample]:
+        """All images, read, in the order of names; `root` is the folder that PETLIR_DATA names.
+
+        Raises:
+            PetlirError: the set is missing or half there, or an image or a pair is not as expected.
+        """
+        return [entry.read() for entry in self.index(root)]
 
     def digest(self, root: Path | None) -> str:
-        """SHA-256 over names and pixels of all images."""
-        return digest(self.samples(root))
+        """SHA-256 over names and pixels of all images.
+
+        Raises:
+            PetlirError: as `samples`.
+        """
+        return digest(entry.read() for entry in self.index(root))
 
 
 def digest(samples: Iterable[Sample]) -> str:

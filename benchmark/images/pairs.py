@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import PetlirError
-from benchmark.images.folders import match_names, read_pair
-from benchmark.images.imageset import Sample
-from benchmark.images.reading import images_in
+from benchmark.images.imageset import Entry
+from benchmark.images.reading import FileReader, images_in
 
 Part = Literal["train", "validation", "test"]
 LAYOUT = "{train,validation,test}/{degraded,clean}/NAME"
@@ -25,7 +25,7 @@ class PairFolder:
 
     path: Path
 
-    def samples(self, part: Part) -> list[Sample]:
+    def samples(self, part: Part) -> list[Entry]:
         """The pairs of one part, in the order of names.
 
         Raises:
@@ -37,7 +37,7 @@ class PairFolder:
         clean, degraded = (images_in(self.path / self._folder(part, held_out) / side) for side in ("clean", "degraded"))
         match_names(clean, degraded)
         names = self._split(part, list(clean)) if held_out else list(clean)
-        return [read_pair(name, clean[name], degraded[name]) for name in names]
+        return [Entry(name, name, FileReader(clean[name]), FileReader(degraded[name])) for name in names]
 
     def _folder(self, part: Part, held_out: bool) -> Part:
         return "train" if held_out else part
@@ -55,8 +55,20 @@ class UserPairs:
 
     part: Part
 
-    def __call__(self, root: Path | None) -> list[Sample]:
+    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
         """The pairs of this part."""
         if root is None:
             raise PetlirError(f"PETLIR_DATA is not set; expected the folder that holds pairs/{LAYOUT}")
         return PairFolder(root / "pairs").samples(self.part)
+
+
+def match_names(clean: Mapping[str, Path], degraded: Mapping[str, Path]) -> None:
+    """Check that each clean image has its degraded one and the other way round.
+
+    Raises:
+        PetlirError: one has no partner; names the first in the order of names.
+    """
+    for has, lacks in ((clean, degraded), (degraded, clean)):
+        for name in sorted(has.keys() - lacks.keys()):
+            folder = next(iter(lacks.values())).parent
+            raise PetlirError(f"{has[name]} has no partner: expected one that matches {name!r} in {folder}")

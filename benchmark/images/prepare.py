@@ -75,25 +75,25 @@ def fresh_noise(task: Task, track: str) -> Degradation | None:
 
 def _refuse_test_images(samples: list[Sample], name: str, task: Task, track: str, root: Path | None) -> None:
     tests = {
-        pixels_digest(test.clean): f"{test_set}/{test.name}"
+        pixels_digest(test.clean): f"{image_set(test_set).name}/{test.name}"
         for test_set in task.on(track).tests
         for test in image_set(test_set).samples(root)
     }
     for sample in samples:
         if (leaked := tests.get(pixels_digest(sample.clean))) is not None:
             raise PetlirError(
-                f"task {task.name}: {name}/{sample.name} is the test image {leaked}; "
+                f"task {task.name}: {image_set(name).name}/{sample.name} is the test image {leaked}; "
                 "expected training and validation images that no test set holds"
             )
 
 
 def _pair(task: Task, name: str, sample: Sample) -> Pair:
-    clean = _cropped(sample.clean, task.scale)
+    clean, found = _cropped(sample.clean, task.scale), image_set(name)
     if sample.degraded is not None:
         degraded = sample.degraded
     else:
-        degraded = _degradation(task, name).degrade(clean, seed_of(task.name, name, sample.name))
-    return Pair(sample.name, sample.unit, name, image_set(name).domain, degraded, clean)
+        degraded = _degradation(task, name).degrade(clean, seed_of(task.name, found.name, sample.name))
+    return Pair(sample.name, sample.unit, found.name, found.domain, degraded, clean)
 
 
 def _middle(pair: Pair, scale: int) -> Pair:
@@ -109,7 +109,7 @@ def _prepared(task: Task, name: str, sample: Sample) -> tuple[Image, Image]:
     clean = _cropped(sample.clean, task.scale)
     if sample.degraded is not None:
         return sample.degraded, clean
-    rng = np.random.default_rng(seed_of(task.name, name, sample.name))
+    rng = np.random.default_rng(seed_of(task.name, image_set(name).name, sample.name))
     return _degradation(task, name).prepare(clean, rng), clean
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,28 @@ from benchmark.errors import PetlirError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 READABLE = frozenset({"RGB", "L", "P", "1"})
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """An image file that has not been read yet; see `benchmark.images.imageset.Reader`."""
+
+    path: Path
+
+    @property
+    def where(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def stamp(self) -> str:
+        """Path, size and time of the last change."""
+        status = self.path.stat()
+        return f"{self.path} {status.st_size} {status.st_mtime_ns}"
+
+    def __call__(self) -> Image:
+        """The image; see `read_image`."""
+        return read_image(self.path)
 
 
 def read_image(path: Path) -> Image:

@@ -19,7 +19,7 @@ FIRST_IMAGE = 1_000_000
 
 def dead_leaves(count: int, seed: int) -> list[Image]:
     """`count` dead leaves images of 256×256×3, others for each seed."""
-    return [sample.clean for sample in Leaves(FIRST_IMAGE + seed * count, count, DRAWN)(None)]
+    return [entry.clean() for entry in Leaves(FIRST_IMAGE + seed * count, count, DRAWN)()]
 
 
 def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]) -> list[Image]:

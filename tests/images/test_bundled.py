@@ -5,8 +5,8 @@ import pytest
 
 from benchmark.degradation import Image
 from benchmark.images import procedural
-from benchmark.images.bundled import Leaves, photographs
-from benchmark.images.catalogue import LEAVES, image_set
+from benchmark.images.bundled import LEAVES, Leaves, photographs
+from benchmark.images.catalogue import image_set
 from benchmark.pretraining.images import FIRST_IMAGE
 
 
@@ -17,7 +17,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def pixels(leaves: Leaves) -> list[Image]:
-    return [sample.clean for sample in leaves(None)]
+    return [entry.clean() for entry in leaves()]
 
 
 def test_seeds_are_disjoint_and_far_from_those_of_pretraining():
@@ -63,7 +63,7 @@ def test_works_without_a_cache_that_can_be_written(monkeypatch, tmp_path):
 
 
 def test_photographs_are_four_colour_crops():
-    samples = photographs(None)
+    samples = [entry.read() for entry in photographs()]
     assert [sample.clean.shape for sample in samples] == [(192, 192, 3)] * 4
     assert len({sample.unit for sample in samples}) == 4
     assert all(np.ptp(sample.clean.astype(int), axis=-1).max() > 50 for sample in samples)

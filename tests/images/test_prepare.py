@@ -71,7 +71,7 @@ def test_a_copied_test_image_is_refused_under_another_name(tmp_path):
     for folder, name in (("train", "x"), ("train", "y"), ("test", "z")):
         for side in ("degraded", "clean"):
             (tmp_path / "pairs" / folder / side).mkdir(parents=True, exist_ok=True)
-            pixels = photographs(None)[name == "x"].clean
+            pixels = photographs(None)[name == "x"].clean()
             PIL.Image.fromarray(pixels).save(tmp_path / "pairs" / folder / side / f"{name}.png")
     data = {"demo": Data("pairs-train", "pairs-validation", ("pairs-test",))}
     with pytest.raises(PetlirError, match="pairs-train/y is the test image pairs-test/z"):

@@ -15,12 +15,16 @@ from benchmark.method import Evidence, Method
 from benchmark.task import Data, Task
 from methods.lora import LoRA
 
-IMAGES = Data("Set14", "BSD100", ("Set5",))
+IMAGES = Data("folder:small-train", "folder:small-validation", ("folder:small-test",))
 
 TINY = Task("tiny", "Noise on small images", GaussianNoise(30), ("rgb",), {"demo": IMAGES})
 TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": IMAGES}, scale=2)
 LEAKY = Task(
-    "leaky", "Trained on a test image", GaussianNoise(30), ("rgb",), {"demo": Data("Set5", "BSD100", ("Set5",))}
+    "leaky",
+    "Trained on a test image",
+    GaussianNoise(30),
+    ("rgb",),
+    {"demo": Data("folder:small-test", "folder:small-validation", ("folder:small-test",))},
 )
 
 
