@@ -14,11 +14,13 @@ from pathlib import Path
 
 from benchmark.errors import PetlirError
 from benchmark.images.imageset import Entry, Reader
+from benchmark.images.matlab import blocks
 from benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
 """What the stars of a pattern stand for."""
 Found = Mapping[Key, Reader]
+BLOCKS = ".mat"
 SHOWN = 3
 """How many missing files an error names."""
 
@@ -152,9 +154,11 @@ class Listed:
             lacking += [
                 _path(root, layout.clean, key, clean) for key in alone if "-".join(key) not in (self.names or ())
             ]
+        lacking = list(dict.fromkeys(lacking))
         if lacking:
             shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
-            total = (self.count or len(keys)) * (2 if layout.degraded else 1)
+            each = 1 if layout.clean.endswith(BLOCKS) else self.count or len(keys)
+            total = each * (2 if layout.degraded else 1)
             some = f"{len(lacking)} of {total} files are missing: {shown}"
             raise PetlirError(f"{self.name} is half there: {some}; get it: {self.source}")
         if self.count is not None and len(keys) != self.count:
@@ -170,8 +174,8 @@ def matching(root: Path, pattern: str, rows: Sequence[str] = ()) -> dict[Key, Re
     Raises:
         PetlirError: two files have one name but for the suffix.
     """
-    if pattern.endswith(".mat"):
-        return {}
+    if pattern.endswith(BLOCKS):
+        return dict(blocks(root / pattern, rows)) if (root / pattern).is_file() else {}
     return {key: FileReader(path) for key, path in _paths(root, pattern)}
 
 
@@ -191,6 +195,8 @@ def _paths(root: Path, pattern: str) -> Iterator[tuple[Key, Path]]:
 
 def _path(root: Path, pattern: str, key: Key, beside: Found) -> str:
     """The file that a pattern describes, with the suffix of those beside it."""
+    if pattern.endswith(BLOCKS):
+        return str(root / pattern)
     parts = iter(key)
     text = re.sub(r"\*", lambda _: next(parts), pattern)
     suffix = next((Path(reader.where).suffix for reader in beside.values()), "")

@@ -1,0 +1,111 @@
+"""Blocks of images in MATLAB files, as SIDD ships them: one uint8 array, images × blocks × height × width × 3.
+
+Both formats of `.mat`: up to version 7 through scipy; 7.3, which is HDF5 and holds the axes in reverse, through h5py.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.degradation import Image
+from benchmark.errors import PetlirError
+
+FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.error)
+"""What scipy and h5py raise where a file is cut off or of another kind."""
+
+
+@dataclass(frozen=True)
+class BlockReader:
+    """One block of a file, not read yet; see `benchmark.images.imageset.Reader`."""
+
+    path: Path
+    row: int
+    block: int
+
+    @property
+    def where(self) -> str:
+        """The file and the place in it, counted from 0."""
+        return f"{self.path}[{self.row}, {self.block}]"
+
+    @property
+    def stamp(self) -> str:
+        """Place, size and time of the last change of the file."""
+        status = self.path.stat()
+        return f"{self.where} {status.st_size} {status.st_mtime_ns}"
+
+    def __call__(self) -> Image:
+        """The pixels; the file is read as a whole, once for all its blocks."""
+        return _blocks(self.path, self.path.stat().st_mtime_ns)[self.row, self.block]
+
+
+def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], BlockReader]]:
+    """The blocks of a file by name of their image and number from 01 on; the file's name is that of its array.
+
+    Raises:
+        PetlirError: it cannot be read, has no array of this name, or its array is of another kind.
+    """
+    shape, kind = _shape(path)
+    if len(shape) != 5 or shape[0] != len(rows) or shape[-1] != 3 or kind != "uint8":
+        found = f"{'×'.join(map(str, shape))} of {kind}"
+        raise PetlirError(f"{path} is {found}; expected {len(rows)} × blocks × height × width × 3 of uint8")
+    for row, name in enumerate(rows):
+        for block in range(shape[1]):
+            yield (name, f"{block + 1:02d}"), BlockReader(path, row, block)
+
+
+def _shape(path: Path) -> tuple[tuple[int, ...], str]:
+    """The shape, as MATLAB has it, and the type of the array that a file is named after; nothing is decoded."""
+    if _is_hdf5(path):
+        with _hdf5(path) as file:
+            found = {name: (tuple(reversed(array.shape)), str(array.dtype)) for name, array in file.items()}
+    else:
+        from scipy.io import whosmat
+
+        try:
+            found = {name: (tuple(shape), kind) for name, shape, kind in whosmat(path)}
+        except FAULTS as error:
+            raise PetlirError(f"{path} is no readable .mat file: {error}") from error
+    if path.stem not in found:
+        raise PetlirError(f"{path} holds {', '.join(found) or 'nothing'}; expected the array {path.stem}")
+    return found[path.stem]
+
+
+@lru_cache(maxsize=2)
+def _blocks(path: Path, changed: int) -> NDArray[np.uint8]:
+    """The whole array; the clean and the noisy one are kept."""
+    try:
+        if _is_hdf5(path):
+            with _hdf5(path) as file:
+                array = np.asarray(file[path.stem]).transpose()
+        else:
+            from scipy.io import loadmat
+
+            array = loadmat(path, variable_names=[path.stem])[path.stem]
+    except FAULTS as error:
+        raise PetlirError(f"{path} is no readable .mat file: {error}") from error
+    whole: NDArray[np.uint8] = np.ascontiguousarray(array)
+    return whole
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(10).startswith((b"MATLAB 7.3", b"\x89HDF"))
+
+
+def _hdf5(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise PetlirError(f"{path} is of version 7.3; reading it needs h5py: pip install 'petlir[mat]'") from None
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise PetlirError(f"{path} is no readable .mat file: {error}") from error
