@@ -43,7 +43,8 @@ class BlockReader:
 
     def __call__(self) -> Image:
         """The pixels; the file is read as a whole, once for all its blocks."""
-        return _blocks(self.path, self.path.stat().st_mtime_ns)[self.row, self.block]
+        image: Image = _blocks(self.path, self.path.stat().st_mtime_ns)[self.row, self.block]
+        return image
 
 
 def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], BlockReader]]:
