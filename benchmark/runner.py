@@ -95,7 +95,7 @@ def run(
     rates.choose(planner.cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
     todo = [one for one in planned if state(one, store) != "done"]
-    mirror = Mirror(mlflow_uri or default_uri(folder), _warn)
+    mirror = Mirror(mlflow_uri or default_uri(folder), _warn, folder)
     try:
         if todo:  # what a lost server missed; what is there is not repeated
             _mirror_done(planned, store, mirror)

@@ -1,19 +1,20 @@
-"""The MLflow mirror: one run per cell. The records are the truth and are never read from here."""
+"""The MLflow mirror of a store. The records are the truth and are never read from here."""
 
 from __future__ import annotations
 
 import os
 import queue
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import PetlirError
+from benchmark.model_card import card
+from benchmark.records import ADAPTER, RECORD, Store
+from benchmark.tracked import family, metrics, params, tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 KEY = "petlir.key"
 FINISHED = "petlir.finished"
 """Logged with the last batch: a run without it was cut off."""
+FAMILY_NAME = "petlir.seeds_of"
+"""Marks a run that holds the runs of a cell's seeds, and is none itself."""
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+"""MLflow's own tags: the run above, and the text on a run's page."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,133 +44,152 @@ def default_uri(store: Path) -> str:
     return f"sqlite:///{(store / 'mlflow.db').resolve().as_posix()}"
 
 
-def tags(record: Mapping[str, Any]) -> dict[str, str]:
-    """By what the runs are found and grouped."""
-    cell = record["cell"]
-    names = ("backbone", "method", "label", "task", "track", "seed", "regime")
-    reason = {"petlir.reason": str(record["reason"])} if record["reason"] else {}
-    return {f"petlir.{name}": str(cell[name]) for name in names} | {"petlir.state": record["state"]} | reason
-
-
-def params(record: Mapping[str, Any]) -> dict[str, str]:
-    """The method's options and the training budget."""
-    cell = record["cell"]
-    options = {f"option.{name}": str(value) for name, value in cell["options"].items()}
-    return options | {name: str(cell[name]) for name in ("learning_rate", "steps", "batch_size", "patch")}
-
-
-def metrics(record: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): mean scores per set and protocol, costs, the curve; only what is finite."""
-    named: dict[str, list[float]] = defaultdict(list)
-    for score in record["scores"]:
-        for metric in ("psnr", "ssim"):
-            protocol = score["protocol"].replace("@", ":")  # MLflow takes no @ in a name
-            named[f"{score['set']}/{protocol}/{metric}"].append(float(score[metric]))
-    for name, values in named.items():
-        if finite := [value for value in values if isfinite(value)]:
-            yield name, fmean(finite), 0
-    for name, value in _flat("costs", record["costs"]):
-        yield name, value, 0
-    for point in record["curve"]:
-        for name, value in _flat("curve", {key: value for key, value in point.items() if key != "step"}):
-            yield name, value, point["step"]
-
-
-def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(f"{prefix}/{name}", value)
-        elif isinstance(value, int | float):
-            yield f"{prefix}/{name}", float(value)
-
-
 def _milliseconds(moment: str) -> int:
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 class Tracker:
-    """An MLflow experiment that records are mirrored into; a record that is already there is not repeated.
+    """One MLflow experiment a track, and in it one run a cell, the seeds of a cell nested in a run of their own.
+
+    A record that is already there is not repeated.
+
+    Args:
+        uri: of the server or the database.
+        store: the folder whose adapters and images are logged with the records.
 
     Raises:
         PetlirError: the server or the database cannot be reached, at construction or at any `mirror`.
     """
 
-    def __init__(self, uri: str, experiment: str = "petlir") -> None:
+    def __init__(self, uri: str, store: Path) -> None:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
-        self.uri = uri
+        self.uri, self._store = uri, store
         self._errors: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError)
+        self._tracks: dict[str, _Experiment] = {}
         try:
             _check_database(uri)
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            found = self._client.get_experiment_by_name(experiment)
-            self._experiment = found.experiment_id if found else self._client.create_experiment(experiment)
-            self._runs = dict(_mirrored(self._client, self._experiment))
+            self._client.search_experiments(max_results=1)
         except self._errors as error:
             raise self._lost(error) from error
 
     def mirror(self, record: Mapping[str, Any]) -> None:
         """Log this record as a run; a run of an older record of the same cell gives way to it."""
-        run, finished = self._runs.get(record["key"], (None, None))
-        if finished == record["finished"]:
-            return
         try:
+            track = self._experiment(record["cell"]["track"])
+            run, finished = track.runs.get(record["key"], (None, None))
+            if finished == record["finished"]:
+                return
             if run:
                 self._client.delete_run(run)
-            self._runs[record["key"]] = (self._log(record), record["finished"])
+            track.runs[record["key"]] = (self._log(record, track), record["finished"])
         except self._errors as error:
             raise self._lost(error) from error
 
-    def _log(self, record: Mapping[str, Any]) -> str:
+    def _experiment(self, track: str) -> _Experiment:
+        if track not in self._tracks:
+            name = f"petlir {track}"
+            found = self._client.get_experiment_by_name(name)
+            # a server keeps artefacts where it likes; beside a database they lie in the store
+            place = (self._store.resolve() / "mlflow-artifacts" / track).as_uri() if is_database(self.uri) else None
+            number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
+            self._tracks[track] = _Experiment(number, *_mirrored(self._client, number))
+        return self._tracks[track]
+
+    def _log(self, record: Mapping[str, Any], track: _Experiment) -> str:
         from mlflow.entities import Metric, Param, RunTag
 
         cell, finished = record["cell"], _milliseconds(record["finished"])
         name = f"{cell['backbone']} {cell['label']} {cell['task']} s{cell['seed']}"
         started = _milliseconds(record["started"])
+        above = {PARENT: self._family(record, track)}
         info = self._client.create_run(
-            self._experiment, start_time=started, run_name=name, tags={KEY: record["key"]}
-        ).info
+            track.number, start_time=started, run_name=name, tags=above | {KEY: record["key"]}
+        )
+        run: str = info.info.run_id
         values = [Metric(key, value, finished, step) for key, value, step in metrics(record)]
-        for first in range(0, len(values), BATCH):
-            self._client.log_batch(info.run_id, metrics=values[first : first + BATCH])
-        last = tags(record) | {FINISHED: record["finished"]}
+        for start in range(0, len(values), BATCH):
+            self._client.log_batch(run, metrics=values[start : start + BATCH])
+        self._log_files(record, run)
+        last = tags(record) | {FINISHED: record["finished"], NOTE: card(record)}
         self._client.log_batch(
-            info.run_id,
+            run,
             params=[Param(key, value) for key, value in params(record).items()],
             tags=[RunTag(key, value) for key, value in last.items()],
         )
         failed = record["state"] in ("failed", "out-of-memory")
-        self._client.set_terminated(info.run_id, "FAILED" if failed else "FINISHED", finished)
-        run: str = info.run_id
+        self._client.set_terminated(run, "FAILED" if failed else "FINISHED", finished)
         return run
+
+    def _family(self, record: Mapping[str, Any], track: _Experiment) -> str:
+        """The run that holds the seeds of this cell."""
+        shared = family(record)
+        name = " ".join(shared[f"petlir.{part}"] for part in ("backbone", "label", "task", "regime"))
+        if name not in track.families:
+            started = _milliseconds(record["started"])
+            marked = shared | {FAMILY_NAME: name}
+            parent = self._client.create_run(track.number, start_time=started, run_name=name, tags=marked)
+            self._client.set_terminated(parent.info.run_id, "FINISHED")
+            track.families[name] = parent.info.run_id
+        return track.families[name]
+
+    def _log_files(self, record: Mapping[str, Any], run: str) -> None:
+        """The adapter, the record and one restored image of each set, as far as they are there."""
+        folder = Store(self._store).cell_folder(dict(record))
+        for path in (folder / RECORD, folder / ADAPTER):
+            if path.exists():
+                self._client.log_artifact(run, str(path))
+        for images in sorted(folder.glob("restored/*")):
+            for image in sorted(images.glob("*.png"))[:1]:
+                self._client.log_artifact(run, str(image), f"restored/{images.name}")
 
     def _lost(self, error: Exception) -> PetlirError:
         line = next(iter(str(error).splitlines()), "") or type(error).__name__
         return PetlirError(f"MLflow at {self.uri} cannot be written to: {line}; the records are not touched")
 
 
+@dataclass(frozen=True)
+class _Experiment:
+    """What an experiment holds: runs by the key of their cell, and the runs that hold the seeds of one."""
+
+    number: str
+    runs: dict[str, tuple[str, str | None]]
+    families: dict[str, str]
+
+
+def is_database(uri: str) -> bool:
+    """Whether it names a sqlite file rather than a server."""
+    return uri.startswith("sqlite:///")
+
+
 def _check_database(uri: str) -> None:
     """Opens a sqlite file once, since MLflow tries an impossible one again for many minutes."""
-    if uri.startswith("sqlite:///"):
+    if is_database(uri):
         file = Path(uri.removeprefix("sqlite:///"))
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):
             pass
 
 
-def _mirrored(client: MlflowClient, experiment: str) -> Iterator[tuple[str, tuple[str, str | None]]]:
+def _mirrored(client: MlflowClient, number: str) -> tuple[dict[str, tuple[str, str | None]], dict[str, str]]:
+    runs: dict[str, tuple[str, str | None]] = {}
+    families: dict[str, str] = {}
     token: str | None = None
     while True:
-        page = client.search_runs([experiment], max_results=BATCH, page_token=token)
+        page = client.search_runs([number], max_results=BATCH, page_token=token)
         for run in page:
-            yield run.data.tags.get(KEY, ""), (run.info.run_id, run.data.tags.get(FINISHED))
+            if FAMILY_NAME in run.data.tags:
+                families[run.data.tags[FAMILY_NAME]] = run.info.run_id
+            else:
+                runs[run.data.tags.get(KEY, "")] = (run.info.run_id, run.data.tags.get(FINISHED))
         token = page.token
         if not token:
-            return
+            return runs, families
 
 
 class Mirror:
@@ -174,11 +198,9 @@ class Mirror:
     A lost server is warned of once, through `warn`; the records of this run are then mirrored by a later one.
     """
 
-    def __init__(self, uri: str, warn: Callable[[str], None], experiment: str = "petlir") -> None:
+    def __init__(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
         self._records: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(
-            target=self._drain, args=(uri, warn, experiment), name="mlflow mirror", daemon=True
-        )
+        self._thread = threading.Thread(target=self._drain, args=(uri, warn, store), name="mlflow mirror", daemon=True)
         self._warn = warn
         self._thread.start()
 
@@ -193,12 +215,12 @@ class Mirror:
         if self._thread.is_alive():
             self._warn(f"MLflow took longer than {timeout:.0f} s; the rest is mirrored by the next run")
 
-    def _drain(self, uri: str, warn: Callable[[str], None], experiment: str) -> None:
+    def _drain(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
         first = self._records.get()
         if first is None:
             return
         try:
-            tracker = Tracker(uri, experiment)
+            tracker = Tracker(uri, store)
             tracker.mirror(first)
             while (record := self._records.get()) is not None:
                 tracker.mirror(record)

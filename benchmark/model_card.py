@@ -1,0 +1,66 @@
+"""A card of what a cell has trained, in Markdown: what it is, how it scored, how to use it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from statistics import fmean
+from typing import Any
+
+
+def card(record: Mapping[str, Any]) -> str:
+    """The card of a record."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    cell = record["cell"]
+    yield f"# {cell['label']} on {cell['backbone']} for {cell['task']}"
+    yield ""
+    if record["state"] != "done":
+        yield f"{record['state']}: {record['reason']}"
+        return
+    yield _training(cell, record["costs"])
+    if cell["simulated"]:
+        yield f"Simulated: {cell['simulated']}."
+    if record["smoke"]:
+        yield "A smoke run: too short to rank anything by."
+    yield ""
+    yield "| set | protocol | images | PSNR (dB) | SSIM | input PSNR (dB) |"
+    yield "|---|---|---:|---:|---:|---:|"
+    yield from _scores(record["scores"])
+    yield ""
+    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…; to use it:"
+    yield ""
+    yield "    petlir restore IN OUT --adapter CELL_FOLDER"
+
+
+def _training(cell: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
+    if cell["regime"] == "none":
+        return "Nothing was trained."
+    return (
+        f"{costs['trainable']:,} of {costs['total']:,} parameters trained, {cell['steps']} steps of "
+        f"{cell['batch_size']} crops of {cell['patch']}×{cell['patch']}, AdamW at {cell['learning_rate']:g} "
+        f"({cell['regime']}), seed {cell['seed']}; {cell['task']} is {cell['transfer']} in pre-training."
+    )
+
+
+def _scores(rows: list[Mapping[str, Any]]) -> Iterator[str]:
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["set"], row["protocol"]].append(row)
+    for (name, protocol), group in found.items():
+        psnr, before = (_mean(group, column) for column in ("psnr", "input_psnr"))
+        ssim = fmean(row["ssim"] for row in group)
+        yield f"| {name} | {protocol} | {len(group)} | {psnr} | {ssim:.4f} | {before} |"
+
+
+def _mean(rows: list[Mapping[str, Any]], column: str) -> str:
+    """The mean over the images that are not identical to the clean ones."""
+    finite = [value for row in rows if isfinite(value := float(row[column]))]
+    return f"{fmean(finite):.2f}" if finite else "identical"
+
+
+def _weights(record: Mapping[str, Any]) -> str:
+    return str(record["digests"]["weights"])[:12]
