@@ -18,8 +18,9 @@ from benchmark.evaluation import write_png
 from benchmark.images.reading import images_in, read_image
 from benchmark.payload import Payload
 from benchmark.plugins import find
-from benchmark.records import ADAPTER, RECORD, Store, read_record
+from benchmark.records import ADAPTER, RECORD, read_record
 from benchmark.restoration import check, restore_image
+from benchmark.store import Store
 from benchmark.subject import Subject, prepare
 
 

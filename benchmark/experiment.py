@@ -27,6 +27,7 @@ from benchmark.images.catalogue import image_set
 from benchmark.metrics import psnr
 from benchmark.payload import Payload
 from benchmark.protocol import protocol
+from benchmark.store import Store
 from benchmark.subject import Subject, prepare, sampler
 from benchmark.task import Task
 from benchmark.track import track
@@ -103,7 +104,7 @@ def _spent_before(job: Payload) -> float:
     return sum(float(records.read_record(folder / records.RECORD)["costs"]["training_seconds"]) for folder in folders)
 
 
-def _commit(record: dict[str, Any], work: Path, store: records.Store) -> dict[str, Any]:
+def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
     record["finished"] = _now()
     (work / "checkpoint.pt").unlink(missing_ok=True)
     records.write_json(work / records.RECORD, record)
@@ -120,7 +121,7 @@ def settle(bench: Bench) -> None:
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 
-def _measured(subject: Subject, bench: Bench, work: Path, store: records.Store, report: Report) -> dict[str, Any]:
+def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: Report) -> dict[str, Any]:
     """Everything of a record that comes from working: scores, curve, costs and digests."""
     cell, device = subject.cell, next(subject.network.parameters()).device
     spent = _costs(subject, bench)

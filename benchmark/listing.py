@@ -20,9 +20,9 @@ from benchmark.method import Method
 from benchmark.official import Official, known
 from benchmark.plugins import Plugins, find
 from benchmark.protocol import KNOWN, protocol
-from benchmark.records import Store
 from benchmark.skeleton import without_memory
 from benchmark.sources import in_folder
+from benchmark.store import Store
 from benchmark.track import TRACKS
 
 Row = dict[str, Any]

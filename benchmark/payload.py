@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.bench import Bench
 from benchmark.cell import Cell
-from benchmark.records import Store
+from benchmark.store import Store
 
 
 @dataclass(frozen=True)

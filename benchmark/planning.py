@@ -17,8 +17,9 @@ from benchmark.costs import count
 from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set
 from benchmark.method import Method
-from benchmark.records import RECORD, Store, read_record
+from benchmark.records import RECORD, read_record
 from benchmark.skeleton import without_memory
+from benchmark.store import Store
 from benchmark.track import track
 from benchmark.views import scored_as, views
 

@@ -13,7 +13,7 @@ from benchmark.executors import Event, Executor, Job
 from benchmark.payload import Payload
 from benchmark.planning import Planned, Planner
 from benchmark.progress import Progress
-from benchmark.records import Store
+from benchmark.store import Store
 
 Settle = Callable[[Sequence[Planned], Store], None]
 """Works on cells until they have a record in the store."""

@@ -1,22 +1,14 @@
-"""Records: what a finished cell leaves, and the store that keeps them. Writing one needs no library.
+"""Records: what a finished cell leaves. Writing one needs no library.
 
-A record is a JSON file in its cell's folder; `record.schema.json` is its form, `record_schema.py` the source:
-
-    STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/   record.json  adapter.safetensors  restored/…
-    STORE/images/<track>/<task>/<set>/{degraded,clean}/        shared by all cells of that task
-    STORE/work/<key>/                                          a cell that is running, with its checkpoint
+A record is a JSON file in its cell's folder; `record.schema.json` is its form, `record_schema.py` the source.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,88 +90,3 @@ def read_record(path: Path) -> dict[str, Any]:
         raise PetlirError(f"{path} is not a {SCHEMA} record: {where}: {first['msg']}") from error
     record: dict[str, Any] = json.loads(text)
     return record
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._=-]+", "-", name).strip("-.")[:80] or "unnamed"
-
-
-@dataclass(frozen=True)
-class Store:
-    """The folder that holds the records of all cells, finished and running."""
-
-    root: Path
-
-    def __post_init__(self) -> None:
-        if self.root.exists() and not self.root.is_dir():
-            raise PetlirError(f"the store {self.root} is a file; a folder was expected")
-
-    def create(self) -> Store:
-        """This store, its folder made where missing; PetlirError where nothing can be written."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                return self
-        except OSError as error:
-            raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
-
-    def cell_folder(self, record: dict[str, Any]) -> Path:
-        """Where the cell of this record is kept."""
-        cell = record["cell"]
-        name = f"{_slug(cell['label'])}-s{cell['seed']}-{record['key'][:8]}"
-        return self.root / "cells" / _slug(cell["backbone"]) / _slug(cell["task"]) / name
-
-    def files(self) -> list[Path]:
-        """The record files of all cells, sorted."""
-        return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
-
-    def records(self, warn: Callable[[str], None] | None = None) -> Iterator[dict[str, Any]]:
-        """All records, in the order of their folders.
-
-        Args:
-            warn: gets one line on each file that is not a record, which is then left out; without it, such a
-                file raises PetlirError.
-        """
-        for path in self.files():
-            try:
-                yield read_record(path)
-            except PetlirError as error:
-                if warn is None:
-                    raise
-                warn(str(error))
-
-    def find(self, key: str) -> Path | None:
-        """The folder of the cell with this key; None where it has no record yet."""
-        for path in self.root.glob(f"cells/*/*/*-{key[:8]}/{RECORD}"):
-            if read_record(path)["key"] == key:
-                return path.parent
-        return None
-
-    def begin(self, key: str) -> Path:
-        """The work folder of a cell; where an earlier run was killed, it still holds its checkpoint."""
-        work = self.root / "work" / key
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
-        return work
-
-    def commit(self, work: Path, final: Path) -> None:
-        """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
-
-        Raises:
-            PetlirError: the work folder holds no record, or it cannot be renamed.
-        """
-        read_record(work / RECORD)
-        older = work.with_name(f"{work.name}.old")
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            if final.exists():
-                shutil.rmtree(older, ignore_errors=True)
-                final.rename(older)
-            work.rename(final)
-        except OSError as error:
-            if older.exists() and not final.exists():
-                older.rename(final)
-            raise PetlirError(f"cannot move {work} to {final}: {error.strerror}") from error
-        shutil.rmtree(older, ignore_errors=True)

@@ -22,7 +22,8 @@ from benchmark.payload import Payload
 from benchmark.planning import Planned, Planner, Request, state, with_needs
 from benchmark.progress import Progress
 from benchmark.rates import Rates
-from benchmark.records import RECORD, Store, read_record
+from benchmark.records import RECORD, read_record
+from benchmark.store import Store
 from benchmark.tracking import Mirror, default_uri
 
 GRIDS = Path(__file__).parent.parent / "results" / "grids"

@@ -19,6 +19,7 @@ from benchmark import experiment, records, training
 from benchmark.cell import Cell
 from benchmark.errors import PetlirError
 from benchmark.payload import Payload
+from benchmark.store import Store
 from benchmark.subject import prepare
 
 SEED = 1000
@@ -112,7 +113,7 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
     return {"state": "done"}
 
 
-def kept(store: records.Store, cell: Cell, weights: str) -> Selection | None:
+def kept(store: Store, cell: Cell, weights: str) -> Selection | None:
     """What the store's trials say of a cell's learning rate; None where there is no trial."""
     key = selection_key(cell, weights)
     rows = [json.loads(path.read_text()) for path in sorted((_folder(store) / key).glob("*.json"))]
@@ -122,7 +123,7 @@ def kept(store: records.Store, cell: Cell, weights: str) -> Selection | None:
     return parse({"key": key, "cell": {**described, "seed": SEED, "weights": weights}, "trials": rows})
 
 
-def _folder(store: records.Store) -> Path:
+def _folder(store: Store) -> Path:
     return store.root / "tuning"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.records import Store
+from benchmark.store import Store
 
 Record = dict[str, Any]
 

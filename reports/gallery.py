@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.records import Store
+from benchmark.store import Store
 from benchmark.task import Task
 from reports.formats import decibel
 from reports.frame import Record

@@ -19,8 +19,8 @@ from benchmark.cli import main
 from benchmark.errors import PetlirError
 from benchmark.executors import Event, Job, Schedule
 from benchmark.planning import Request
-from benchmark.records import Store
 from benchmark.runner import Outcome
+from benchmark.store import Store
 from benchmark.work import work
 
 ROOT = Path(__file__).resolve().parents[1]

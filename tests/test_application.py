@@ -14,8 +14,9 @@ from benchmark.degradations.resize import enlarge
 from benchmark.errors import PetlirError
 from benchmark.images.reading import read_image
 from benchmark.plugins import find
-from benchmark.records import RECORD, Store
+from benchmark.records import RECORD
 from benchmark.restoration import restore_image
+from benchmark.store import Store
 from tests.engine import PLUGIN, draw, save
 
 

@@ -15,7 +15,7 @@ import PIL.Image
 import pytest
 
 from benchmark import records, subject, weights
-from benchmark.records import Store
+from benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, command, draw, fill, save
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from benchmark.images.reading import read_image
-from benchmark.records import Store
+from benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, draw, save
 
 HEAVY = ("torch", "numpy", "pandas", "skimage", "scipy", "mlflow", "datasets", "jinja2", "pydantic")

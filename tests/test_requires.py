@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from benchmark.application import restorer
 from benchmark.planning import Planner
 from benchmark.rates import Rates
-from benchmark.records import ADAPTER, Store
+from benchmark.records import ADAPTER
+from benchmark.store import Store
 from tests.engine import PLUGIN, results
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from benchmark import runner
 from benchmark.executors import Event
 from benchmark.images.patches import PatchSampler
-from benchmark.records import RECORD, Store
+from benchmark.records import RECORD
+from benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, results
 
 DRIVER = """

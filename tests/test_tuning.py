@@ -18,7 +18,7 @@ from benchmark.method import RATES
 from benchmark.payload import Payload
 from benchmark.planning import Planner
 from benchmark.plugins import find
-from benchmark.records import Store
+from benchmark.store import Store
 from benchmark.tuning import Selection, nice, open_trials
 from benchmark.weights import digest
 from tests.engine import draw, fill, results, save

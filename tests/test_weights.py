@@ -18,8 +18,8 @@ from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
 from benchmark.official import Official
 from benchmark.plugins import find
-from benchmark.records import Store
 from benchmark.sources import fetch, sha256, sources
+from benchmark.store import Store
 from benchmark.trial import tiny
 from benchmark.weights import Card, card, digest, load, save
 from tests.engine import PLUGIN, command

@@ -142,7 +142,7 @@ def status(store: Store = STORE, as_json: Json = False) -> None:
 @app.command()
 def report(store: Store = STORE, out: Out = None) -> None:
     """Write the HTML report of a store."""
-    from benchmark.records import Store as Records
+    from benchmark.store import Store as Records
     from reports.html import write_report
 
     if not Records(store).files():

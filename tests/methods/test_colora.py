@@ -19,7 +19,8 @@ from benchmark.errors import PetlirError
 from benchmark.method import Evidence, Method
 from benchmark.planning import Planner
 from benchmark.rates import Rates
-from benchmark.records import ADAPTER, Store
+from benchmark.records import ADAPTER
+from benchmark.store import Store
 from benchmark.trial import SMALL, Trial, tiny
 from methods.colora import CoLoRA, Projection, apportioned, projections
 from methods.full_ft import FullFineTuning

@@ -23,9 +23,9 @@ from benchmark.images.procedural import leaves
 from benchmark.images.reading import read_image
 from benchmark.method import Evidence
 from benchmark.plugins import find
-from benchmark.records import Store
 from benchmark.restoration import restore, restore_image, to_batch
 from benchmark.routing import BlockStatistics, ClipEmbedding, Router, share
+from benchmark.store import Store
 from benchmark.trial import tiny
 from benchmark.weights import load
 from methods.lora import LoRA, LowRank

@@ -20,7 +20,7 @@ from benchmark.images.patches import PatchSampler
 from benchmark.metrics import ssim
 from benchmark.plugins import find
 from benchmark.protocol import protocol
-from benchmark.records import Store
+from benchmark.store import Store
 from benchmark.training import loss_of
 from tests.engine import draw
 
