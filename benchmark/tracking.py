@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import PetlirError
 from benchmark.model_card import card
-from benchmark.records import ADAPTER, RECORD, Store
+from benchmark.records import ADAPTER, RECORD
+from benchmark.store import Store
 from benchmark.tracked import family, metrics, params, tags
 
 if TYPE_CHECKING:

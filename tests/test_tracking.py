@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import PetlirError
-from benchmark.records import ADAPTER, RECORD, Store, write_json
+from benchmark.records import ADAPTER, RECORD, write_json
+from benchmark.store import Store
 from benchmark.tracked import metrics
 from benchmark.tracking import Mirror, Tracker, default_uri
 from tests.samples import KEY, failed, record, score

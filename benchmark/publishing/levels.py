@@ -12,7 +12,8 @@ from benchmark.errors import PetlirError
 from benchmark.publishing import manifest
 from benchmark.publishing.archive import MANIFEST
 from benchmark.publishing.verify import LEVELS, Verdict
-from benchmark.records import Store, read_record, write_json
+from benchmark.records import read_record, write_json
+from benchmark.store import Store
 
 FILE = "verification.json"
 

@@ -17,7 +17,8 @@ from benchmark.devices import pick
 from benchmark.errors import PetlirError
 from benchmark.grid import restored
 from benchmark.payload import Payload
-from benchmark.records import Store, read_record
+from benchmark.records import read_record
+from benchmark.store import Store
 
 TOLERANCE = 1e-3
 """In dB, on the mean of a set: what one type of device may differ by."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from benchmark.errors import PetlirError
 from benchmark.publishing.archive import MANIFEST, pack
 from benchmark.publishing.manifest import Submission
-from benchmark.records import ADAPTER, RECORD, Store, read_record
+from benchmark.records import ADAPTER, RECORD, read_record
 from benchmark.sources import sha256
+from benchmark.store import Store
 
 
 def submit(store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool) -> int:

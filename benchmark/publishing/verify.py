@@ -31,8 +31,9 @@ from benchmark.protocol import protocol
 from benchmark.publishing import manifest
 from benchmark.publishing.archive import unpack
 from benchmark.publishing.retrain import retrained
-from benchmark.records import ADAPTER, RECORD, Store, read_record
+from benchmark.records import ADAPTER, RECORD, read_record
 from benchmark.sources import sha256
+from benchmark.store import Store
 
 LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
 SCORE_TOLERANCE = 1e-6

@@ -18,8 +18,9 @@ from benchmark.publishing.archive import MANIFEST, pack
 from benchmark.publishing.levels import adopt, origins
 from benchmark.publishing.submit import submit
 from benchmark.publishing.verify import Check, Verdict, opened, verify
-from benchmark.records import ADAPTER, RECORD, Store, read_record
+from benchmark.records import ADAPTER, RECORD, read_record
 from benchmark.sources import sha256
+from benchmark.store import Store
 from tests.engine import PLUGIN, command
 
 
