@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from benchmark.backbone import Backbone, Site
 from benchmark.errors import unknown
 from benchmark.method import Method, Paper, Published
 from benchmark.pointwise import check_share
+
+LANES = 8
+"""Numbers of 32 bits that a CPU multiplies at once; GPUs like multiples of it too."""
+
+Frozen = tuple[Tensor, Tensor | None]
+"""Weight and bias of a frozen projection."""
 
 
 class Factors(nn.Module):
@@ -59,6 +68,64 @@ class MixedCore(nn.Module):
         return mixtures.view(self.rows, self.columns, *mixtures.shape[1:]).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
+class Projected(torch.autograd.Function):
+    """x Wᵀ + b + x U core V of a frozen projection, for features x that are rows, with its gradients in one step.
+
+    Left to autograd, the update passes once more over the projection's output, and its gradient over the input's: on
+    a CPU that takes as long as its thin matrix products. Zeros make these as wide as processors like.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frozen: Frozen, u: Tensor, core: Tensor, v: Tensor, dropout: float) -> Tensor:
+        """Rows x, N×inputs, as N×outputs; `dropout` is the share that is dropped of what the core puts out."""
+        wide_u, wide_core, wide_v = _widened(u, core, v)
+        output = functional.linear(x, *frozen)
+        inside = (x.reshape(-1, len(u)) @ wide_u).view(len(x), -1)
+        mixed = inside @ wide_core
+        mask = torch.empty_like(mixed).bernoulli_(1 - dropout).div_(1 - dropout) if dropout else None
+        mixed = _times(mixed, mask)
+        output.view(-1, v.shape[1]).addmm_(mixed.view(-1, len(wide_v)), wide_v)
+        ctx.save_for_backward(x, frozen[0], wide_u, wide_core, wide_v, inside, mixed, mask)
+        ctx.rank = len(v)
+        return output
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Of x, U, the core and V."""
+        x, weight, u, core, v, inside, mixed, mask = ctx.saved_tensors
+        (width, wide), rank, pieces = u.shape, ctx.rank, gradient.reshape(-1, v.shape[1])
+        of_mixed = _times((pieces @ v.T).view(mixed.shape), mask)
+        of_inside = (of_mixed @ core.T).view(-1, wide)
+        of_core = (inside.T @ of_mixed).view(-1, wide, core.shape[1] // wide, wide)[:, :rank, :, :rank]
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = gradient.reshape(len(x), -1) @ weight
+            of_x.view(-1, width).addmm_(of_inside, u.T)
+        return (
+            of_x,
+            None,
+            (x.reshape(-1, width).T @ of_inside)[:, :rank],
+            of_core.flatten(2).flatten(0, 1),
+            (mixed.view(-1, wide).T @ pieces)[:rank],
+            None,
+        )
+
+
+def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """U, core and V with zeros in further rows and columns, up to a rank that is a multiple of `LANES`."""
+    rank = len(v)
+    more = -rank % LANES
+    if not more:
+        return u, core, v
+    cores = functional.pad(core.view(-1, rank, core.shape[1] // rank, rank), (0, more, 0, 0, 0, more))
+    return functional.pad(u, (0, more)), cores.flatten(2).flatten(0, 1), functional.pad(v, (0, 0, 0, more))
+
+
+def _times(values: Tensor, mask: Tensor | None) -> Tensor:
+    return values if mask is None else values.mul_(mask)
+
+
 class Factored(nn.Module):
     """A frozen projection, linear or a 1×1 convolution, and beside it scale · x U core V.
 
@@ -70,34 +137,35 @@ class Factored(nn.Module):
         self, base: nn.Linear | nn.Conv2d, factors: Factors, core: nn.Module, scale: float, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.base, self.factors, self.core, self.scale = base, factors, core, scale
-        self.dropout = nn.Dropout(dropout)
+        self.base, self.factors, self.core, self.scale, self.dropout = base, factors, core, scale, dropout
 
     def forward(self, features: Tensor) -> Tensor:
         """What the projection puts out, in its own layout."""
-        output: Tensor = self.base(features)
         maps = self.base.weight.ndim == 4
-        if maps:
-            features, output = features.movedim(1, -1), output.movedim(1, -1)
-        inside, v = self.dropout(self._inside(features)), self.factors.v
-        # product, scale and sum in one call: they would pass over the widest features three times
-        changed = torch.addmm(output.reshape(-1, v.shape[1]), inside, v, alpha=self.scale).view(output.shape)
-        return changed.movedim(-1, 1) if maps else changed
+        rows = features.movedim(1, -1) if maps else features
+        output = self._projected(rows.reshape(-1, rows.shape[-1])).view(*rows.shape[:-1], -1)
+        return output.movedim(-1, 1) if maps else output
 
-    def _inside(self, features: Tensor) -> Tensor:
-        """What the core puts out where channels come last, a row of rank channels for each piece of the output."""
-        u = self.factors.u
-        core: Tensor = self.core()
-        return ((features.reshape(-1, len(u)) @ u).view(-1, len(core)) @ core).view(-1, u.shape[1])
+    def _projected(self, rows: Tensor) -> Tensor:
+        """Rows of features, all of the type that autocast would compute in."""
+        kind = rows.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
+        bias = self.base.bias
+        frozen = self.base.weight.flatten(1).to(dtype), None if bias is None else bias.to(dtype)
+        factors = (self.factors.u, self.scale * self.core(), self.factors.v)
+        share = self.dropout if self.training else 0.0
+        output: Tensor = Projected.apply(rows.to(dtype), frozen, *(factor.to(dtype) for factor in factors), share)
+        return output
 
     def merged(self) -> nn.Module:
         """The projection with the update added to its weight."""
         layer = deepcopy(self.base)
         with torch.no_grad():
-            weight = layer.weight.flatten(1)
-            identity = torch.eye(weight.shape[1], device=weight.device)
-            update = (self._inside(identity) @ self.factors.v).view(weight.T.shape)
-            weight += self.scale * update.T
+            u, core, v = self.factors.u, self.core(), self.factors.v
+            rank = len(v)
+            pieces = core.view(-1, rank, core.shape[1] // rank, rank)
+            update = torch.einsum("ia,cabr,ro->cibo", u, pieces, v).reshape(layer.weight.shape[1], -1)
+            layer.weight += self.scale * update.T.reshape(layer.weight.shape)
         return layer
 
 

@@ -40,7 +40,7 @@ class LowRank(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """What the projection puts out, in its own layout."""
         output: Tensor = self.base(features)
-        return output + self.scale * low_rank(features, self.down, self.up)
+        return torch.add(output, low_rank(features, self.down, self.up), alpha=self.scale)
 
     def merged(self) -> nn.Module:
         """The projection with the update added to its weight."""

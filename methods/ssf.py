@@ -30,8 +30,8 @@ class ScaleShift(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """What the base puts out, in its own layout."""
-        output: Tensor = self.base(features)
-        return output * along_channels(self.scale, maps=self.maps) + along_channels(self.shift, maps=self.maps)
+        scale, shift = (along_channels(vector, maps=self.maps) for vector in (self.scale, self.shift))
+        return torch.addcmul(shift, self.base(features), scale)
 
     def merged(self) -> nn.Module:
         """The base with both folded into weight and bias; itself where the base takes no bias."""

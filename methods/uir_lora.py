@@ -67,7 +67,7 @@ class Mixed(nn.Module):
         update = torch.zeros_like(output)
         for weight, down, up in zip(rows.T, self.down, self.up, strict=True):
             update = update + weight.view(-1, *[1] * (output.ndim - 1)) * low_rank(features, down, up)
-        return output + self.scale * update
+        return torch.add(output, update, alpha=self.scale)
 
 
 class Fixed(nn.Module):

@@ -135,9 +135,14 @@ class DecoderLayer(FeedForward):
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
         """Tokens N×L×C in and out; `memory` is the encoder's output, `query` the task's 1×L×C."""
         prompts = self.mixer.context(self.norm1)
-        tokens = tokens + self.mixer(lambda x: self.self_attn(x + query, x + query, x, prompts), self.norm1, tokens)
+        tokens = tokens + self.mixer(lambda x: self.attend(x, query, prompts), self.norm1, tokens)
         tokens = tokens + self.cross(lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm3, tokens))
+
+    def attend(self, tokens: Tensor, query: Tensor, prompts: Tensor | None) -> Tensor:
+        """Normed tokens N×L×C that attend to each other, told where they stand by the task's query."""
+        placed = tokens + query
+        return cast("Tensor", self.self_attn(placed, placed, tokens, prompts))
 
 
 class Stack(nn.Module):

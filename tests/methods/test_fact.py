@@ -10,7 +10,7 @@ from benchmark.adaptation import Adapted, adapt, merge
 from benchmark.backbones import build
 from benchmark.errors import PetlirError
 from benchmark.trial import tiny
-from methods.fact import FacT, Factored, Factors, MixedCore, OwnCore, Tucker
+from methods.fact import FacT, Factored, Factors, MixedCore, OwnCore, Projected, Tucker
 from tests.networks import ConvNet
 
 HEAD = "denoise_30"
@@ -141,3 +141,21 @@ def test_a_projection_that_cannot_be_cut_is_named():
     network = build("restormer", dim=8, blocks=(1, 1, 1, 2), refinement=1, attention_heads=(1, 2, 4, 8))
     assert "a projection 8 to 42 in a block of width 8" in str(FacT().supports(network))
     assert FacT().supports(ConvNet()) is None
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 3), (3, 1)])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("bias", [False, True])
+def test_gradients_are_those_of_finite_differences(rows, columns, dropout, bias):
+    """The rank is no multiple of what processors like, so zeros are inside."""
+    inputs, outputs = rows * WIDTH, columns * WIDTH
+    shapes = ((4, inputs), (WIDTH, RANK), (rows * RANK, columns * RANK), (RANK, WIDTH))
+    tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    frozen = torch.randn(outputs, inputs, dtype=torch.float64), torch.randn(outputs).double() if bias else None
+
+    def projected(x: Tensor, u: Tensor, core: Tensor, v: Tensor) -> Tensor:
+        torch.manual_seed(0)  # what is dropped must be the same each time
+        output: Tensor = Projected.apply(x, frozen, u, core, v, dropout)
+        return output
+
+    assert torch.autograd.gradcheck(projected, tensors)

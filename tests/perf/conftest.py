@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,13 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _ratios_are_told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The table of pytest-benchmark shows seconds; what counts here are ratios."""
+    yield
+    if "benchmark" in request.fixturenames:
+        terminal = request.config.get_terminal_writer()
+        for what, value in request.getfixturevalue("benchmark").extra_info.items():
+            terminal.line(f"\n  {what}: {value}")

@@ -1,0 +1,119 @@
+"""A training step of the papers' methods, at their published sizes: time, FLOPs and memory against full fine-tuning.
+
+One 48×48 image, one CPU thread, forward and backward pass; the optimiser's step is left out. Every round takes one step
+of each, so that what else the machine does slows all alike: a time is the median over rounds of the process's own
+time over that of full fine-tuning, or of the floor, in the same round. The floor is the same network with everything
+frozen but one bias before its first block: what any method inside the blocks has to pay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from functools import partial
+from statistics import median
+from time import process_time
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark import costs
+from benchmark.adaptation import Adapted, adapt
+from benchmark.backbone import Backbone
+from benchmark.plugins import find
+from benchmark.skeleton import without_memory
+from benchmark.training import loss_of
+
+METHODS = ("full-ft", "vpt", "adapter", "lora", "adaptformer", "ssf", "fact", "adaptir")
+FULL, FLOOR = METHODS[0], "floor"
+HEAD, SIDE, SCALE = "sr_x4", 48, 4
+ROUNDS = 7
+BARS = {
+    "ipt": {"vpt": 0.88, "fact": 0.80, **dict.fromkeys(("adapter", "lora", "adaptformer", "ssf", "adaptir"), 0.74)},
+    "edt-b": dict.fromkeys(("adapter", "lora", "adaptformer", "adaptir"), 1.10),
+}
+"""At most so much of full fine-tuning's time on IPT, of the floor's on EDT-B."""
+SAVES_MORE = ("ssf", "vpt")
+"""These save more for backward by construction: what they scale, or attention to further tokens."""
+
+
+def twin(name: str, original: Backbone) -> Backbone:
+    """The network on the same memory."""
+    with without_memory():
+        network = find().build(name)
+    network.load_state_dict(original.state_dict(), assign=True)
+    for where, buffer in original.named_buffers():
+        owner, _, attribute = where.rpartition(".")
+        setattr(network.get_submodule(owner), attribute, buffer)
+    return network
+
+
+def floor(network: Backbone) -> Adapted:
+    """All frozen but the bias of the norm before the first block."""
+    network.eval().requires_grad_(False)
+    next(network.blocks()).norms[0].module.get_parameter("bias").requires_grad_(True)
+    return Adapted(network, HEAD, frozenset(), ())
+
+
+def subjects(backbone: str) -> dict[str, Adapted]:
+    """Every method at its first published setting, and the floor."""
+    original, methods = find().build(backbone), find().methods
+    chosen = {name: methods[name].published(backbone)[0].method for name in METHODS}
+    found = {name: adapt(twin(backbone, original), method, HEAD, 0) for name, method in chosen.items()}
+    return found | {FLOOR: floor(twin(backbone, original))}
+
+
+def step(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> float:
+    """Seconds of the process for a forward and a backward pass."""
+    adapted.backbone.zero_grad()
+    start = process_time()
+    torch.autograd.backward(loss_of(adapted, batch))
+    return process_time() - start
+
+
+def peak(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> int:
+    """Bytes of weights, gradients, optimiser and of what is saved for backward."""
+    network = adapted.backbone
+    network.zero_grad()
+    with costs.undisturbed(network):
+        held = [*network.parameters(), *network.buffers()]
+        saved = costs.saved_for_backward_bytes(lambda: loss_of(adapted, batch), held)
+    return sum(part for part in astuple(costs.memory(network, saved, None)) if part)
+
+
+def flops(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> int:
+    with costs.undisturbed(adapted.backbone):
+        return costs.flops_of_step(partial(loss_of, adapted, batch))
+
+
+@pytest.mark.parametrize("backbone", BARS)
+def test_a_training_step_at_published_size(benchmark, backbone):
+    networks = subjects(backbone)
+    batch = torch.rand(1, 3, SIDE, SIDE), torch.rand(1, 3, SIDE * SCALE, SIDE * SCALE)
+    for adapted in networks.values():
+        adapted.train()
+    times: dict[str, list[float]] = {name: [] for name in networks}
+
+    def once() -> None:
+        for name, adapted in networks.items():
+            times[name].append(step(adapted, batch))
+
+    benchmark.pedantic(once, rounds=ROUNDS, warmup_rounds=1)
+    work = {name: flops(adapted, batch) for name, adapted in networks.items()}
+    memory = {name: peak(adapted, batch) for name, adapted in networks.items()}
+
+    def against(other: str, name: str) -> float:
+        return round(median(own / its for own, its in zip(times[name][1:], times[other][1:], strict=True)), 3)
+
+    yardstick = FULL if backbone == "ipt" else FLOOR
+    for name in networks:
+        benchmark.extra_info[name] = {
+            "time against full-ft": against(FULL, name),
+            "time against the floor": against(FLOOR, name),
+            "FLOPs against full-ft": round(work[name] / work[FULL], 3),
+            "MB": round(memory[name] / 1e6),
+        }
+        if name in BARS[backbone]:
+            benchmark.extra_info[name]["bar"] = f"{BARS[backbone][name]} of {yardstick}"
+    assert [name for name in METHODS if name not in SAVES_MORE and memory[name] > memory[FULL]] == []
+    assert [name for name, bar in BARS[backbone].items() if work[name] > bar * work[yardstick]] == []
