@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from benchmark import backbones
 from benchmark.backbone import Backbone
 from benchmark.backbones import Builder
 from benchmark.errors import PetlirError, unknown
+from benchmark.imports import built_on
 from benchmark.method import Method
 from benchmark.task import Task
 
@@ -56,9 +57,9 @@ class Plugins:
         return backbones.construct(name, _named("backbone", name, self.backbones), options)
 
     def source_digest(self, *names: str) -> str:
-        """SHA-256 over the files that define these `kind:name`s."""
+        """SHA-256 over the files that define these `kind:name`s, and over those that they are built on."""
         digest = hashlib.sha256()
-        for path in sorted({self.sources[name] for name in names}):
+        for path in sorted({path for name in names for path in built_on(self.sources[name])}):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 
@@ -73,36 +74,38 @@ def find(files: Sequence[Path] = ()) -> Plugins:
     """All plugins; `files` are further plugin files, which win over built-in names.
 
     Raises:
-        PetlirError: a plugin file is missing, defines nothing, or cannot be imported.
+        PetlirError: a plugin file is missing, defines nothing, or a name twice, or cannot be imported.
     """
-    methods: dict[str, type[Method]] = {}
-    tasks: dict[str, Task] = {}
-    builders: dict[str, Builder] = {}
+    found: dict[str, dict[str, Any]] = {"method": {}, "task": {}, "backbone": {}}
     sources: dict[str, Path] = {}
     for module in [*_built_in(), *_installed(), *(load_file(path) for path in files)]:
         source = Path(str(module.__file__))
-        for name, value in vars(module).items():
-            found: dict[str, object] = {}
-            if _is_method(value, module):
-                methods[value.name] = value
-                found = {f"method:{value.name}": value}
-            elif isinstance(value, Task):
-                tasks[value.name] = value
-                found = {f"task:{value.name}": value}
-            elif name == "METHODS":
-                methods.update(value)
-                found = {f"method:{key}": value for key in value}
-            elif name == "BACKBONES":
-                builders.update(value)
-                found = {f"backbone:{key}": value for key in value}
-            sources.update(dict.fromkeys(found, source))
+        for kind, name, value in _offered(module):
+            if found[kind].get(name) is value:
+                continue  # imported from where it is defined
+            before = sources.get(f"{kind}:{name}")
+            if before in (source, *(path.absolute() for path in files)):
+                where = "twice" if before == source else f"which {before} defines too"
+                raise PetlirError(f"plugin file {source} defines {kind} {name!r} {where}")
+            found[kind][name], sources[f"{kind}:{name}"] = value, source
     for path in files:
         if path.absolute() not in sources.values():
             raise PetlirError(f"plugin file {path} defines no method, task or backbone")
-    return Plugins(methods, tasks, builders, sources)
+    return Plugins(found["method"], found["task"], found["backbone"], sources)
 
 
-def _is_method(value: object, module: ModuleType) -> bool:
+def _offered(module: ModuleType) -> Iterator[tuple[str, str, object]]:
+    """What a module offers: kind, name, and the thing itself."""
+    for name, value in vars(module).items():
+        if _is_method(value, module):
+            yield "method", value.name, value
+        elif isinstance(value, Task):
+            yield "task", value.name, value
+        elif name in ("METHODS", "BACKBONES"):
+            yield from ((name.removesuffix("S").lower(), key, each) for key, each in value.items())
+
+
+def _is_method(value: object, module: ModuleType) -> TypeGuard[type[Method]]:
     """A concrete method that `module` itself defines."""
     return (
         isinstance(value, type)

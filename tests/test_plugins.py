@@ -11,6 +11,7 @@ import pytest
 
 from benchmark import plugins
 from benchmark.errors import PetlirError
+from benchmark.imports import built_on
 from benchmark.method import Method
 from benchmark.plugins import find
 from benchmark.task import Task
@@ -48,14 +49,71 @@ def test_an_installed_package_is_found(monkeypatch):
         sys.modules.pop("tiny", None)
 
 
+OTHER = "from benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n"
+
+
 def test_the_digest_is_of_the_files_that_define_the_names(tmp_path):
     one, two = tmp_path / "one.py", tmp_path / "two.py"
-    one.write_text(PLUGIN.read_text())
-    two.write_text("from benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n")
+    one.write_text(OTHER)
+    two.write_text(OTHER.replace("other", "another"))
     found = find([one, two])
     contents = b"".join(path.read_bytes() for path in (one, two))
-    assert found.source_digest("task:tiny", "task:other", "method:broken") == hashlib.sha256(contents).hexdigest()
-    assert found.source_digest("task:tiny") != found.source_digest("task:other")
+    assert found.source_digest("task:other", "task:another") == hashlib.sha256(contents).hexdigest()
+    assert found.source_digest("task:other") != found.source_digest("task:another")
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("method:moe", {"methods/moe.py", "methods/adaptir.py", "benchmark/pointwise.py"}),
+        ("method:uir-lora", {"methods/uir_lora.py", "methods/lora.py", "benchmark/routing.py"}),
+        (
+            "method:colora",
+            {"methods/colora.py", "methods/lora.py", "methods/full_ft.py", "methods/partial.py"}
+            | {"benchmark/analysis/contribution.py", "benchmark/subset.py", "benchmark/places.py"},
+        ),
+        ("task:sidd", {"tasks/sidd.py", "tasks/__init__.py", "benchmark/degradations/camera.py"}),
+    ],
+)
+def test_a_plugin_is_built_on_what_its_modules_import(name, files):
+    found = {path.relative_to(ROOT).as_posix() for path in built_on(find().sources[name])}
+    assert found == files
+
+
+def test_the_digest_changes_with_what_a_plugin_is_built_on(tmp_path, monkeypatch):
+    """Through another module, by a name of its package, and by where it stands."""
+    package = tmp_path / "outside"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "last.py").write_text("BASE = 1\n")
+    (package / "middle.py").write_text("import outside.last\n")
+    (package / "first.py").write_text(f"from .middle import outside\nfrom . import last\n{OTHER}")
+    (package / "idle.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = EntryPoint("first", "outside.first", "petlir.tasks")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
+    try:
+        found = find()
+        before = found.source_digest("task:other")
+        (package / "idle.py").write_text("CHANGED = 1\n")
+        assert found.source_digest("task:other") == before
+        (package / "last.py").write_text("BASE = 2\n")
+        assert found.source_digest("task:other") != before
+        assert {path.name for path in built_on(package / "middle.py")} == {"middle.py", "last.py"}
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "outside"]:
+            del sys.modules[name]
+
+
+def test_two_of_one_name_are_refused(tmp_path):
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text(OTHER)
+    two.write_text(OTHER + OTHER.replace("OTHER", "AGAIN"))
+    with pytest.raises(PetlirError, match=rf"plugin file {two} defines task 'other' twice"):
+        find([two])
+    two.write_text(OTHER)
+    with pytest.raises(PetlirError, match=rf"plugin file {two} defines task 'other' which {one} defines too"):
+        find([one, two])
 
 
 @pytest.mark.parametrize(
