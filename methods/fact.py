@@ -90,7 +90,7 @@ class Projected(torch.autograd.Function):
         return output
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Of x, U, the core and V."""
         x, weight, u, core, v, inside, mixed, mask = ctx.saved_tensors
