@@ -1,7 +1,5 @@
 """EDT against the official network: keys, shapes, counts, outputs; and its windows against dense attention."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,8 @@ from benchmark.backbones import build
 from benchmark.backbones.edt import EDT
 from benchmark.backbones.windows import SwinBlock, WindowAttention, join, mirrored, shift_mask, split
 from benchmark.errors import PetlirError
-from benchmark.plugins import find, load_file
+from benchmark.plugins import find
+from tests import official
 
 SR = ("sr_x2", "sr_x3", "sr_x4")
 COUNTS = [
@@ -49,11 +48,6 @@ GOLDENS = [
 ]
 
 
-def shapes(shared, configuration: str) -> dict[str, tuple[int, ...]]:
-    text = (shared / "goldens" / "state_dicts" / f"edt_{configuration}_state_dict.json").read_text()
-    return {key: tuple(shape) for key, shape in json.loads(text).items()}
-
-
 def small(heads=("sr_x2", "denoise_50"), **sizes) -> EDT:
     """Two blocks, one of them shifted, in windows of 2×4 and 4×2."""
     torch.manual_seed(0)
@@ -67,29 +61,21 @@ def small(heads=("sr_x2", "denoise_50"), **sizes) -> EDT:
 @pytest.mark.parametrize(("configuration", "pairs"), GOLDENS)
 def test_golden_outputs_of_the_official_network(shared, configuration, pairs):
     """Weights that are a function of the official key; the file of weights also holds masks."""
-    fill = load_file(shared / "goldens" / "fill.py")
-    name, heads = OFFICIAL[configuration]
+    archive, (name, heads) = f"edt_{configuration}", OFFICIAL[configuration]
     network = build(name, heads=heads).eval()
-    state = {}
-    for key, shape in shapes(shared, configuration).items():
-        value = fill.value(key, shape)
-        state[key] = torch.full(shape, torch.nan) if value is None else torch.from_numpy(value)
-    network.load_official(state)
-    with np.load(shared / "goldens" / f"edt_{configuration}.npz") as golden:
-        for images, expected in pairs:
-            with torch.no_grad():
-                restored = network(torch.from_numpy(golden[images]))
-            torch.testing.assert_close(restored, torch.from_numpy(golden[expected]), rtol=0, atol=1e-4)
+    official.fill(network, shared, official.shapes(shared, archive))
+    for images, expected in pairs:
+        assert official.error(network, shared, archive, images, expected) <= 1e-4
 
 
 @pytest.mark.parametrize("configuration", OFFICIAL)
 def test_official_keys_and_shapes(shared, configuration):
     name, heads = OFFICIAL[configuration]
     with torch.device("meta"):
-        official = build(name, heads=heads).official_state_dict()
-    published = shapes(shared, configuration)
+        network = build(name, heads=heads)
+    published = official.shapes(shared, f"edt_{configuration}")
     expected = {key: shape for key, shape in published.items() if "attn_mask" not in key}
-    assert {key: tuple(tensor.shape) for key, tensor in official.items()} == expected
+    assert official.own_shapes(network) == expected
 
 
 @pytest.mark.parametrize(("name", "heads", "count"), COUNTS)

@@ -1,33 +1,20 @@
 """IPT against the official network: keys, shapes, outputs."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from benchmark.backbones.ipt import IPT
 from benchmark.errors import PetlirError
-from benchmark.plugins import load_file
 from benchmark.trial import tiny
+from tests import official
 
 
-@pytest.fixture(scope="module")
-def shapes(shared) -> dict[str, tuple[int, ...]]:
-    text = (shared / "goldens" / "state_dicts" / "ipt_state_dict.json").read_text()
-    return {key: tuple(shape) for key, shape in json.loads(text).items()}
-
-
-def test_golden_outputs_of_the_official_network(shared, shapes):
+def test_golden_outputs_of_the_official_network(shared):
     """Weights that are a function of the official key; 1e-5 of the largest value, 0..255 in and out."""
-    fill = load_file(shared / "goldens" / "fill.py")
     network = IPT().eval()
     constants = {key: value for key, value in network.state_dict().items() if key.startswith(("sub_", "add_"))}
-    state = {}
-    for key, shape in shapes.items():
-        value = fill.value(key, shape)
-        state[key] = constants.get(key, torch.arange(256)[None]) if value is None else torch.from_numpy(value)
-    network.load_official(state)
+    official.fill(network, shared, official.shapes(shared, "ipt"), constants)
     with np.load(shared / "goldens" / "ipt_6task.npz") as golden:
         images = torch.from_numpy(golden["x"]) / 255
         for head, name in (("sr_x4", "y_task2"), ("derain", "y_task3")):
@@ -37,11 +24,12 @@ def test_golden_outputs_of_the_official_network(shared, shapes):
             assert (restored - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_official_keys_and_shapes(shapes):
+def test_official_keys_and_shapes(shared):
     with torch.device("meta"):
-        official = IPT().official_state_dict()
-    expected = {key: shape for key, shape in shapes.items() if not key.endswith("position_ids")}
-    assert {key: tuple(tensor.shape) for key, tensor in official.items()} == expected
+        network = IPT()
+    published = official.shapes(shared, "ipt")
+    expected = {key: shape for key, shape in published.items() if not key.endswith("position_ids")}
+    assert official.own_shapes(network) == expected
 
 
 def test_official_weights_go_round():

@@ -1,8 +1,5 @@
 """NAFNet against the official network, and windowed pooling against a brute-force average."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,9 +11,9 @@ from benchmark.backbones import build
 from benchmark.backbones.nafnet import NAFBlock, WindowedMean
 from benchmark.contract import check
 from benchmark.errors import PetlirError
-from benchmark.plugins import load_file
 from methods.adapter import Adapter
 from methods.ssf import SSF
+from tests import official
 
 TINY = {"width": 8, "encoders": (1, 1), "middle": 1, "decoders": (1, 1)}
 
@@ -32,16 +29,11 @@ def tiny(**options):
     return network.eval()
 
 
-@pytest.mark.parametrize(("name", "options", "golden"), [("nafnet", TINY, "tiny"), ("nafnet-32", {}, "32_sidd")])
+@pytest.mark.parametrize(("name", "options", "golden"), [("nafnet", TINY, "_tiny"), ("nafnet-32", {}, "32_sidd")])
 def test_golden_outputs_of_the_official_network(shared, name, options, golden):
     network = build(name, **options).eval()
-    fill = load_file(shared / "goldens" / "fill.py").value
-    shapes = {key: tuple(tensor.shape) for key, tensor in network.official_state_dict().items()}
-    network.load_official({key: torch.from_numpy(fill(key, shape)) for key, shape in shapes.items()})
-    with np.load(shared / "goldens" / f"nafnet{golden if golden != 'tiny' else '_tiny'}.npz") as arrays:
-        with torch.no_grad():
-            restored = network(torch.from_numpy(arrays["x"]))
-        assert np.abs(restored.numpy() - arrays["y"]).max() <= 1e-4
+    official.fill(network, shared, official.own_shapes(network))
+    assert official.error(network, shared, f"nafnet{golden}") <= 1e-4
 
 
 @pytest.mark.parametrize(
@@ -57,8 +49,7 @@ def test_golden_outputs_of_the_official_network(shared, name, options, golden):
 def test_official_keys_shapes_and_counts(shared, name, file, count, pooling):
     with torch.device("meta"):
         network = build(name, pooling=pooling)
-    official = {key: list(tensor.shape) for key, tensor in network.official_state_dict().items()}
-    assert official == json.loads((shared / "goldens" / "state_dicts" / f"{file}_state_dict.json").read_text())
+    assert official.own_shapes(network) == official.shapes(shared, file)
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 

@@ -1,7 +1,5 @@
 """Restormer against the official network, NumPy's reflection and the plain formula of its attention."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -13,10 +11,10 @@ from benchmark.backbones import build
 from benchmark.backbones.restormer import Attention
 from benchmark.contract import check
 from benchmark.errors import PetlirError
-from benchmark.plugins import load_file
 from methods.adapter import Adapter
 from methods.lora import LoRA
 from methods.ssf import SSF
+from tests import official
 
 TINY = {"dim": 8, "blocks": (1, 1, 1, 2), "refinement": 1, "attention_heads": (1, 2, 4, 8)}
 
@@ -33,13 +31,8 @@ TINIEST = tiny()
 @pytest.mark.parametrize(("options", "golden"), [(TINY, "tiny"), ({}, "withbias")])
 def test_golden_outputs_of_the_official_network(shared, options, golden):
     network = build("restormer", **options).eval()
-    fill = load_file(shared / "goldens" / "fill.py").value
-    shapes = {key: tuple(tensor.shape) for key, tensor in network.official_state_dict().items()}
-    network.load_official({key: torch.from_numpy(fill(key, shape)) for key, shape in shapes.items()})
-    with np.load(shared / "goldens" / f"restormer_{golden}.npz") as arrays:
-        with torch.no_grad():
-            restored = network(torch.from_numpy(arrays["x"]))
-        assert np.abs(restored.numpy() - arrays["y"]).max() <= 1e-4
+    official.fill(network, shared, official.own_shapes(network))
+    assert official.error(network, shared, f"restormer_{golden}") <= 1e-4
 
 
 @pytest.mark.parametrize(
@@ -53,8 +46,7 @@ def test_golden_outputs_of_the_official_network(shared, options, golden):
 def test_official_keys_shapes_and_counts(shared, name, options, file, count):
     with torch.device("meta"):
         network = build(name, **options)
-    official = {key: list(tensor.shape) for key, tensor in network.official_state_dict().items()}
-    assert official == json.loads((shared / "goldens" / "state_dicts" / f"{file}_state_dict.json").read_text())
+    assert official.own_shapes(network) == official.shapes(shared, file)
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 

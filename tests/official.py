@@ -1,0 +1,49 @@
+"""The official networks: keys and shapes of their weights, and outputs for weights that are a function of the key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.backbone import Backbone
+from benchmark.plugins import load_file
+
+Shapes = dict[str, tuple[int, ...]]
+"""By official key."""
+
+
+def shapes(shared: Path, name: str) -> Shapes:
+    """What a file of official weights holds."""
+    text = (shared / "goldens" / "state_dicts" / f"{name}_state_dict.json").read_text()
+    return {key: tuple(shape) for key, shape in json.loads(text).items()}
+
+
+def own_shapes(network: Backbone) -> Shapes:
+    """What we would write into such a file."""
+    return {key: tuple(tensor.shape) for key, tensor in network.official_state_dict().items()}
+
+
+def fill(network: Backbone, shared: Path, expected: Shapes, constants: Mapping[str, Tensor] | None = None) -> None:
+    """Load weights that are a function of the official key; what is no weight is NaN where it is no constant."""
+    value = load_file(shared / "goldens" / "fill.py").value
+    state = {key: value(key, shape) for key, shape in expected.items()}
+    known = constants or {}
+    network.load_official(
+        {
+            key: known.get(key, torch.full(expected[key], torch.nan)) if array is None else torch.from_numpy(array)
+            for key, array in state.items()
+        }
+    )
+
+
+@torch.no_grad()
+def error(network: Backbone, shared: Path, archive: str, given: str = "x", wanted: str = "y") -> float:
+    """How far the output is from the official one at most."""
+    with np.load(shared / "goldens" / f"{archive}.npz") as arrays:
+        restored = network(torch.from_numpy(arrays[given]))
+        return float(np.abs(restored.numpy() - arrays[wanted]).max())
