@@ -16,6 +16,7 @@ from benchmark.cell import Cell
 from benchmark.costs import count
 from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set
+from benchmark.images.digests import digest_of
 from benchmark.method import Method
 from benchmark.records import RECORD, read_record
 from benchmark.skeleton import without_memory
@@ -207,7 +208,7 @@ class Planner:
         names = dict.fromkeys((data.train, data.validation, *data.tests))
         for name in names:
             if name not in self._digests:
-                self._digests[name] = image_set(name).digest(self.request.bench.root)
+                self._digests[name] = digest_of(image_set(name), self.request.bench.root)
         return cells.digest([self._digests[name] for name in names])
 
 

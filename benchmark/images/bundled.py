@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from benchmark.degradation import Image
 from benchmark.degradations.resize import imresize
 from benchmark.images import procedural
+from benchmark.images.cache import cache_folder
 from benchmark.images.imageset import Entry, Held
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -66,12 +66,6 @@ def photographs(root: Path | None = None, scale: int = 1) -> list[Entry]:
     from skimage import data
 
     return [Entry(name, name, Held(_middle(getattr(data, name)()), name)) for name in PHOTOGRAPHS]
-
-
-def cache_folder() -> Path:
-    """Where drawn images are kept: PETLIR_CACHE, else petlir in the user's cache folder."""
-    own = os.environ.get("PETLIR_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "petlir"
 
 
 def _middle(photograph: Image) -> Image:

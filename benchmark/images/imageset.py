@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -128,7 +127,7 @@ class ImageSet:
         get: the command that fetches it, where there is one.
         mirrors: repositories of the hub that are said to hold it; their content is checked by count and digest.
         count: how many images it has; None where that is up to its owner.
-        known: the digest of its content, see `content_digest`; None is not known here.
+        known: the digest of its content, see `benchmark.images.digests`; None where it is not known.
     """
 
     name: str
@@ -160,24 +159,6 @@ class ImageSet:
             PetlirError: the set is missing or half there, or an image or a pair is not as expected.
         """
         return [entry.read() for entry in self.index(root)]
-
-    def digest(self, root: Path | None) -> str:
-        """SHA-256 over names and pixels of all images.
-
-        Raises:
-            PetlirError: as `samples`.
-        """
-        return digest(entry.read() for entry in self.index(root))
-
-
-def digest(samples: Iterable[Sample]) -> str:
-    """SHA-256 over names and pixels, in the order given."""
-    total = hashlib.sha256()
-    for sample in samples:
-        total.update(sample.name.encode() + b"\0" + pixels_digest(sample.clean).encode())
-        if sample.degraded is not None:
-            total.update(pixels_digest(sample.degraded).encode())
-    return total.hexdigest()
 
 
 def pixels_digest(image: Image) -> str:

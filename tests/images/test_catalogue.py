@@ -87,12 +87,6 @@ def test_light_and_heavy_rain_share_their_scenes(shared):
     assert (light[0].read().clean == heavy[0].read().clean).all()
 
 
-def test_digest_is_repeatable_and_its_own(shared):
-    root = shared / "datasets"
-    assert image_set("Set5").digest(root) == image_set("Set5").digest(root)
-    assert image_set("Set5").digest(root) != image_set("Set14").digest(root)
-
-
 @pytest.mark.parametrize("name", ["Set5", "BSDS30", "Rain100H", "PolyU-test", "pairs-train"])
 def test_missing_data_says_where_it_was_expected(tmp_path, name):
     with pytest.raises(PetlirError, match="PETLIR_DATA is not set; expected the folder that holds"):

@@ -1,0 +1,84 @@
+"""What the images of a set are, as digests: computed once, checked against the catalogue, kept in the user's cache."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmark.degradation import Image
+from benchmark.errors import PetlirError
+from benchmark.images.cache import cache_folder, store_text
+from benchmark.images.imageset import Entry, ImageSet, Sample, pixels_digest
+
+CROP = 12
+"""Images that were cropped to multiples of 2, 3, 4, 6 or 12 agree once they are cropped to multiples of 12."""
+
+
+@dataclass(frozen=True)
+class Digests:
+    """SHA-256 of a set's images.
+
+    Attributes:
+        named: over names and pixels in the order of names: what decides a cell's result.
+        content: over pixels alone, cropped to multiples of 12, in no order: the same in every layout.
+    """
+
+    named: str
+    content: str
+
+
+def digest_of(images: ImageSet, root: Path | None) -> str:
+    """SHA-256 over names and pixels of a set's images.
+
+    Raises:
+        PetlirError: the set is missing or half there, an image or a pair is not as expected, or the images are not
+            those that the catalogue knows.
+    """
+    found = digests(images.name, images.index(root))
+    if images.known not in (None, found.content):
+        raise PetlirError(different(images, found))
+    return found.named
+
+
+def different(images: ImageSet, found: Digests) -> str:
+    """The line on a set whose images are not those of the catalogue."""
+    assert images.known is not None
+    return (
+        f"{images.name} has other images than the catalogue's: digest {found.content[:12]}…, expected "
+        f"{images.known[:12]}…; get it: {images.source}; images of your own: -t pairs:DIR"
+    )
+
+
+def digests(name: str, entries: Sequence[Entry]) -> Digests:
+    """The digests of these images; where no file has changed, from the cache."""
+    path = cache_folder() / "digests" / f"{name}-{_state(entries)}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return Digests(**json.loads(path.read_text(encoding="utf-8")))
+    found = _computed(entry.read() for entry in entries)
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        store_text(path, json.dumps(asdict(found)))
+    return found
+
+
+def _state(entries: Sequence[Entry]) -> str:
+    """Changes when a file of the set may have changed."""
+    stamps = [(e.name, e.clean.stamp, e.degraded.stamp if e.degraded else None) for e in entries]
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
+
+
+def _computed(samples: Iterable[Sample]) -> Digests:
+    named, contents = hashlib.sha256(), []
+    for sample in samples:
+        sides = [side for side in (sample.clean, sample.degraded) if side is not None]
+        named.update(sample.name.encode() + b"\0" + "".join(map(pixels_digest, sides)).encode())
+        contents.append("".join(pixels_digest(_cropped(side)) for side in sides))
+    return Digests(named.hexdigest(), hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest())
+
+
+def _cropped(image: Image) -> Image:
+    height, width = (side // CROP * CROP or side for side in image.shape[:2])
+    return image[:height, :width]
