@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
+from benchmark.images.catalogue import image_set, names
 from benchmark.plugins import Plugins
 from benchmark.skeleton import without_memory
 from reports.frame import Record, load
@@ -37,8 +37,8 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
             paper = plugins.build(name).paper
         if paper is not None:
             yield paper.bibtex
-    for name in {score["set"] for record in records for score in record["scores"]}:
-        yield _misc(name, image_set(name).citation)
+    for name in {score["set"] for record in records for score in record["scores"]} & set(names()):
+        yield image_set(name).bibtex or _misc(name, image_set(name).citation)
 
 
 def _misc(name: str, citation: str) -> str:
