@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from benchmark import grid
 from benchmark.degradation import Image
+from benchmark.errors import PetlirError
 from benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
 from benchmark.plugins import Plugins, find
 from benchmark.sources import sources
@@ -25,6 +27,7 @@ class Bench:
         exclusive: whether the device works on one cell at a time, so that times mean something.
         checkpoint_seconds: how often a cell's training state is kept.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
+        opened: tasks of families, each `FAMILY:ARGUMENT`.
     """
 
     plugin_files: tuple[str, ...] = ()
@@ -34,11 +37,12 @@ class Bench:
     exclusive: bool = False
     checkpoint_seconds: float = 20.0
     weights: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
 
     @property
     def plugins(self) -> Plugins:
         """The plugins."""
-        return _plugins(self.plugin_files)
+        return _plugins(self.plugin_files, self.opened)
 
     def training(self, task: str, on: str) -> list[tuple[Image, Image]]:
         """The training pairs of a task on a track."""
@@ -56,6 +60,25 @@ class Bench:
     def sources(self) -> dict[str, str]:
         """The user's own pre-trained weights: backbone → source."""
         return dict(text.split("=", 1) for text in self.weights)
+
+    def opening(self, tasks: str) -> tuple[str, Bench]:
+        """A selection with the own names of its tasks of families, and the bench that has them.
+
+        Raises:
+            PetlirError: a family finds no task.
+        """
+        items, opened = [], list(self.opened)
+        for item in grid.split(tasks):
+            name, colon, argument = item.partition(":")
+            if (family := self.plugins.families.get(name)) is not None:
+                if not colon or not argument:
+                    raise PetlirError(f"task {item!r} lacks what it stands for; expected {name}:{family.argument}")
+                settled = family.settle(argument)
+                opened.append(f"{name}:{settled}")
+                items.append(family.open(settled).name)
+            else:
+                items.append(item)
+        return ",".join(items), replace(self, opened=tuple(dict.fromkeys(opened)))
 
     @property
     def root(self) -> Path | None:
@@ -81,8 +104,8 @@ def bench_of(
 
 
 @lru_cache(maxsize=1)
-def _plugins(files: tuple[str, ...]) -> Plugins:
-    return find([Path(file) for file in files])
+def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
+    return find([Path(file) for file in files], opened)
 
 
 @lru_cache(maxsize=1)

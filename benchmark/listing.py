@@ -37,11 +37,12 @@ def _methods(files: Sequence[Path]) -> list[Row]:
 
 
 def _tasks(files: Sequence[Path]) -> list[Row]:
-    found = find(files).tasks
-    return [
+    plugins = find(files)
+    single = [
         {"name": name, "about": task.title, "protocols": list(task.protocols), "tracks": sorted(task.data)}
-        for name, task in sorted(found.items())
+        for name, task in sorted(plugins.tasks.items())
     ]
+    return single + [{"name": f"{one.name}:{one.argument}", "about": one.title} for one in plugins.families.values()]
 
 
 def _backbones(files: Sequence[Path]) -> list[Row]:

@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,7 @@ from benchmark.backbones import Builder
 from benchmark.errors import PetlirError, unknown
 from benchmark.imports import built_on
 from benchmark.method import Method
-from benchmark.task import Task
+from benchmark.task import Family, Task
 
 T = TypeVar("T")
 FAULTS = (
@@ -43,13 +43,17 @@ class Plugins:
     backbones: Mapping[str, Builder]
     sources: Mapping[str, Path]
     """The file that defines each `kind:name`."""
+    families: Mapping[str, Family] = field(default_factory=dict)
 
     def method(self, name: str) -> type[Method]:
         """The method of this name; an unknown one is named with its nearest neighbour."""
         return _named("method", name, self.methods)
 
     def task(self, name: str) -> Task:
-        """The task of this name."""
+        """The task of this name, or one of a family as records name it."""
+        family, _, own = name.partition(":")
+        if own and family in self.families and name not in self.tasks:
+            return self.families[family].recall(own)
         return _named("task", name, self.tasks)
 
     def build(self, name: str, **options: Any) -> Backbone:
@@ -70,13 +74,18 @@ def _named(kind: str, name: str, found: Mapping[str, T]) -> T:
     return found[name]
 
 
-def find(files: Sequence[Path] = ()) -> Plugins:
+def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
     """All plugins; `files` are further plugin files, which win over built-in names.
 
+    Args:
+        files: the plugin files.
+        opened: tasks of families, each `FAMILY:ARGUMENT`.
+
     Raises:
-        PetlirError: a plugin file is missing, defines nothing, or a name twice, or cannot be imported.
+        PetlirError: a plugin file is missing, defines nothing, or a name twice, or cannot be imported; or a family
+            finds no task.
     """
-    found: dict[str, dict[str, Any]] = {"method": {}, "task": {}, "backbone": {}}
+    found: dict[str, dict[str, Any]] = {"method": {}, "task": {}, "backbone": {}, "family": {}}
     sources: dict[str, Path] = {}
     for module in [*_built_in(), *_installed(), *(load_file(path) for path in files)]:
         source = Path(str(module.__file__))
@@ -91,7 +100,13 @@ def find(files: Sequence[Path] = ()) -> Plugins:
     for path in files:
         if path.absolute() not in sources.values():
             raise PetlirError(f"plugin file {path} defines no method, task or backbone")
-    return Plugins(found["method"], found["task"], found["backbone"], sources)
+    for text in opened:
+        family, _, argument = text.partition(":")
+        task = found["family"][family].open(argument)
+        if task.name in found["task"]:
+            raise PetlirError(f"two tasks are called {task.name}, one of them {text}; rename one")
+        found["task"][task.name], sources[f"task:{task.name}"] = task, sources[f"family:{family}"]
+    return Plugins(found["method"], found["task"], found["backbone"], sources, found["family"])
 
 
 def _offered(module: ModuleType) -> Iterator[tuple[str, str, object]]:
@@ -101,6 +116,8 @@ def _offered(module: ModuleType) -> Iterator[tuple[str, str, object]]:
             yield "method", value.name, value
         elif isinstance(value, Task):
             yield "task", value.name, value
+        elif isinstance(value, Family):
+            yield "family", value.name, value
         elif name in ("METHODS", "BACKBONES"):
             yield from ((name.removesuffix("S").lower(), key, each) for key, each in value.items())
 

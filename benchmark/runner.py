@@ -67,8 +67,9 @@ def request(
     if precision not in ("float32", "bfloat16", "float16"):
         raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
     given = {name: value for name, value in chosen.items() if value is not None}
-    bench = bench_of(plugins, data, weights, deterministic, precision)
-    return Request(**{**json.loads(path.read_text()), **given}, bench=bench)
+    asked = {**json.loads(path.read_text()), **given}
+    tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(asked["tasks"])
+    return Request(**{**asked, "tasks": tasks}, bench=bench)
 
 
 def run(

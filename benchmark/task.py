@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.errors import unknown
 
@@ -51,3 +52,31 @@ class Task:
             return self.data[track]
         except KeyError:
             raise unknown(f"track for task {self.name}", track, self.data) from None
+
+
+class Family(ABC):
+    """Tasks that a user names with an argument, `NAME:ARGUMENT`, such as a folder of pairs.
+
+    Their own names, which records hold, are `NAME:` and something short.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    argument: ClassVar[str]
+    """What stands for the argument in a list, e.g. `DIR`."""
+
+    def settle(self, argument: str) -> str:
+        """The argument as another process in another folder has to get it."""
+        return argument
+
+    @abstractmethod
+    def open(self, argument: str) -> Task:
+        """The task of a settled argument.
+
+        Raises:
+            PetlirError: there is no task in it.
+        """
+
+    @abstractmethod
+    def recall(self, name: str) -> Task:
+        """The task of a record, by its own name without `NAME:`; its images are not at hand."""

@@ -1,15 +1,46 @@
-"""A user's own pairs, in `pairs/` under PETLIR_DATA; the tracks differ in budget alone."""
+"""A user's own folder of pairs; the tracks differ in budget alone."""
 
 from __future__ import annotations
 
-from benchmark.task import Data, Task
+import re
+from pathlib import Path
 
-OWN = Data("pairs-train", "pairs-validation", ("pairs-test",), label="own pairs")
+from benchmark.images.catalogue import own_pairs
+from benchmark.images.pairs import PairFolder
+from benchmark.task import Data, Family, Task
+from benchmark.track import TRACKS
 
-PAIRS = Task(
-    name="pairs",
-    title="Own pairs",
-    degradation=None,
-    protocols=("rgb",),
-    data={"demo": OWN, "open": OWN},
-)
+
+class Pairs(Family):
+    """A task for each folder of degraded and clean images, `pairs:DIR`; its own name ends in the folder's and scale."""
+
+    name = "pairs"
+    title = "Own pairs of degraded and clean images"
+    argument = "DIR"
+
+    def settle(self, argument: str) -> str:
+        """The whole path."""
+        return str(Path(argument).expanduser().resolve())
+
+    def open(self, argument: str) -> Task:
+        """The task of a folder, whose scale is deduced from the sizes of its images."""
+        folder = Path(argument)
+        scale = PairFolder(folder).scale
+        train, validation, test = (own_pairs(folder, part, scale) for part in ("train", "validation", "test"))
+        data = Data(train, validation, (test,), label="own pairs")
+        return self._task(re.sub(r"[^\w-]+", "-", folder.name) + (f":x{scale}" if scale > 1 else ""), data)
+
+    def recall(self, name: str) -> Task:
+        """The task of a record."""
+        return self._task(name, None)
+
+    def _task(self, name: str, data: Data | None) -> Task:
+        found = re.search(r":x(\d+)$", name)
+        scale = int(found[1]) if found else 1
+        protocol = f"y-crop{scale}" if scale > 1 else "rgb"
+        title = f"Own pairs: {name}"
+        on = dict.fromkeys(TRACKS, data) if data else {}
+        return Task(f"{self.name}:{name}", title, None, (protocol,), on, scale=scale)
+
+
+PAIRS = Pairs()

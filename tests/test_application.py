@@ -72,8 +72,8 @@ def test_an_image_smaller_than_the_factor_is_refused(tmp_path):
 
 
 def test_a_task_of_pairs_has_nothing_to_apply(clean, tmp_path):
-    with pytest.raises(PetlirError, match="task 'pairs' has no degradation of its own"):
-        degrade_folder("pairs", clean, tmp_path / "out", 0, [])
+    with pytest.raises(PetlirError, match="task 'pairs:mine' has no degradation of its own"):
+        degrade_folder("pairs:mine", clean, tmp_path / "out", 0, [])
 
 
 def test_bicubic_enlarges(clean, tmp_path):

@@ -56,7 +56,9 @@ def refused(lab: Lab, store: Path, capsys: pytest.CaptureFixture[str]):
         (["--seeds", "one"], "petlir: --seeds 'one': expected whole numbers with commas, e.g. 0,1,2"),
         (["--precision", "float8"], "petlir: unknown precision 'float8'; did you mean 'float32'?"),
         (["--device", "tpu"], "petlir: device 'tpu' is not here; valid: auto, cpu"),
-        (["--track", "paper", "-t", "pairs"], "petlir: unknown track for task pairs 'paper'; valid: demo, open"),
+        (["-t", "pairs"], "petlir: task 'pairs' lacks what it stands for; expected pairs:DIR"),
+        (["-t", "pairs:/nowhere"], "petlir: /nowhere is missing; expected a folder of pairs, {train,validation,test}/"),
+        (["-t", "pars:/nowhere"], "petlir: unknown task 'pars:/nowhere'; "),
         (["--plugin", "none.py"], "petlir: plugin file "),
         (["--steps", "0"], "petlir: Invalid value for '--steps': "),
         (["--steps", "many"], "petlir: Invalid value for '--steps': "),
@@ -110,20 +112,32 @@ def pairs(root: Path) -> Path:
     for part in ("train", "test"):
         for side in ("clean", "degraded"):
             for number in range(2):
-                save(root / "pairs" / part / side / f"{number}.png", draw([len(part), number], 64, 64))
+                save(root / part / side / f"{number}.png", draw([len(part), number], 64, 64))
     return root
 
 
 def test_pairs_that_do_not_match_in_name(refused, tmp_path):
-    data = pairs(tmp_path / "data")
-    (data / "pairs/test/degraded/1.png").rename(data / "pairs/test/degraded/2.png")
-    assert "test/clean/1.png has no partner" in refused("-t", "pairs", data=data)
+    mine = pairs(tmp_path / "mine")
+    (mine / "test/degraded/1.png").rename(mine / "test/degraded/2.png")
+    line = refused("-t", f"pairs:{mine}")
+    assert f"{mine}/test/clean/1.png, {mine}/test/degraded/2.png (2 images) have no partner: partners have one" in line
+
+
+def test_pairs_that_do_not_match_in_count(refused, tmp_path):
+    mine = pairs(tmp_path / "mine")
+    (mine / "train/clean/0.png").unlink()
+    assert f"{mine}/train/degraded/0.png has no partner" in refused("-t", f"pairs:{mine}")
+
+
+def test_two_folders_of_one_name(refused, tmp_path):
+    one, two = pairs(tmp_path / "one/mine"), pairs(tmp_path / "two/mine")
+    assert "two tasks are called pairs:mine" in refused("-t", f"pairs:{one},pairs:{two}")
 
 
 def test_pairs_that_do_not_match_in_size(refused, tmp_path):
-    data = pairs(tmp_path / "data")
-    save(data / "pairs/test/degraded/1.png", draw([1], 60, 64))
-    assert "test/degraded/1.png is 64×60 pixels, its clean image" in refused("-t", "pairs", data=data)
+    mine = pairs(tmp_path / "mine")
+    save(mine / "test/degraded/1.png", draw([1], 60, 64))
+    assert "test/degraded/1.png is 64×60 pixels, its clean image" in refused("-t", f"pairs:{mine}")
 
 
 def deep(path: Path) -> None:

@@ -30,7 +30,7 @@ def test_the_named_methods_and_tasks_are_there():
     }  # fmt: skip
     assert names["tasks"] >= {
         "sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light",
-        "hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "sidd", "pairs",
+        "hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "sidd", "pairs:DIR",
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def test_every_built_in_is_found_under_its_own_name():
     found = find()
     assert all(issubclass(method, Method) and method.name == name for name, method in found.methods.items())
     assert all(isinstance(task, Task) and task.name == name for name, task in found.tasks.items())
-    assert len(found.tasks) == len(list((ROOT / "tasks").glob("[a-z]*.py")))
+    assert len(found.tasks) + len(found.families) == len(list((ROOT / "tasks").glob("[a-z]*.py")))
     assert {"ipt", "ipt-nano"} <= set(found.backbones)
 
 

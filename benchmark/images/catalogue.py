@@ -11,16 +11,17 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from urllib.parse import quote, unquote
 
 from benchmark.errors import unknown
 from benchmark.images.bundled import LEAVES, photographs
 from benchmark.images.imageset import ImageSet
 from benchmark.images.layouts import Layout, Listed, expand
-from benchmark.images.pairs import LAYOUT, UserPairs
+from benchmark.images.pairs import Part, UserPairs
 
 SETS = Path(__file__).parent / "sets"
-FOLDER = "folder:"
+FOLDER, PAIRS = "folder:", "pairs:"
 
 
 def image_set(name: str) -> ImageSet:
@@ -31,6 +32,8 @@ def image_set(name: str) -> ImageSet:
     """
     if name.startswith(FOLDER):
         return _folder(name.removeprefix(FOLDER))
+    if name.startswith(PAIRS):
+        return _pairs(name.removeprefix(PAIRS))
     sets, aliases = _sets()
     if aliases.get(name, name) not in sets:
         raise unknown("image set", name, sets)
@@ -53,7 +56,7 @@ def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
         for name, table in tables.items():
             sets[name] = _described(name, {**origins[table["origin"]], **table})
             aliases.update(dict.fromkeys(table.get("aliases", ()), name))
-    return {**sets, **{entry.name: entry for entry in _own()}}, aliases
+    return sets, aliases
 
 
 def _described(name: str, table: Mapping[str, Any]) -> ImageSet:
@@ -116,8 +119,14 @@ def _folder(path: str) -> ImageSet:
     return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)
 
 
-def _own() -> Iterator[ImageSet]:
-    source = f"your own, under PETLIR_DATA: pairs/{LAYOUT}"
-    for part in ("train", "validation", "test"):
-        name, title = f"pairs-{part}", f"Own pairs ({part})"
-        yield ImageSet(name, title, "photographs", "your own", "your own", source, True, UserPairs(part))
+def own_pairs(folder: Path, part: Part, scale: int) -> str:
+    """What `image_set` calls a part of a user's folder of pairs."""
+    return f"{PAIRS}{part}:{scale}:{quote(str(folder))}"
+
+
+def _pairs(text: str) -> ImageSet:
+    part, scale, path = text.split(":")
+    folder, source = Path(unquote(path)), "your own"
+    find = UserPairs(folder, cast("Part", part), int(scale))
+    name, title = f"{folder.name}-{part}", f"{folder.name}, own pairs ({part})"
+    return ImageSet(name, title, "photographs", source, source, source, True, find)

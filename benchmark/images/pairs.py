@@ -1,74 +1,115 @@
-"""A user's own folder of pairs: `<path>/{train,validation,test}/{degraded,clean}/NAME`."""
+"""A user's own folder of pairs: parts, and in each a folder of degraded and one of clean images, however called."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from benchmark.errors import PetlirError
 from benchmark.images.imageset import Entry
-from benchmark.images.reading import FileReader, images_in
+from benchmark.images.pairing import CLEAN, DEGRADED, partners, side
+from benchmark.images.reading import FileReader, images_in, size_of
 
 Part = Literal["train", "validation", "test"]
+PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
+"""What the folder of a part is called, whatever its case."""
 LAYOUT = "{train,validation,test}/{degraded,clean}/NAME"
 FIFTH = 5
+Files = tuple[Path, Path]
+"""The degraded and the clean image of a pair."""
 
 
 @dataclass(frozen=True)
 class PairFolder:
-    """Pairs of equal names and sizes, each a scene of its own.
+    """Pairs that are joined by name, each a scene of its own.
 
     Without a validation folder, every fifth training image in the order of names, from the first on, is used.
     """
 
     path: Path
 
-    def samples(self, part: Part) -> list[Entry]:
-        """The pairs of one part, in the order of names.
-
-        Raises:
-            PetlirError: a folder is missing or empty, or names or sizes do not match; names the first.
-        """
+    def __post_init__(self) -> None:
         if not self.path.is_dir():
             raise PetlirError(f"{self.path} is missing; expected a folder of pairs, {LAYOUT}")
-        held_out = part != "test" and not (self.path / "validation").is_dir()
-        clean, degraded = (images_in(self.path / self._folder(part, held_out) / side) for side in ("clean", "degraded"))
-        match_names(clean, degraded)
-        names = self._split(part, list(clean)) if held_out else list(clean)
-        return [Entry(name, name, FileReader(clean[name]), FileReader(degraded[name])) for name in names]
 
-    def _folder(self, part: Part, held_out: bool) -> Part:
-        return "train" if held_out else part
+    def index(self, part: Part, scale: int) -> list[Entry]:
+        """The pairs of one part, in the order of names; `scale` is that of the folder.
 
-    def _split(self, part: Part, names: list[str]) -> list[str]:
-        if len(names) < 2:
+        Raises:
+            PetlirError: a folder is missing or empty, or names do not match; names the first.
+        """
+        return [
+            Entry(name, name, FileReader(clean), FileReader(degraded), scale)
+            for name, (degraded, clean) in self.files(part).items()
+        ]
+
+    def files(self, part: Part) -> dict[str, Files]:
+        """The files of one part by name; raises as `index`."""
+        if part == "test" or self._folder("validation"):
+            return self._joined(part)
+        pairs = self._joined("train")
+        if len(pairs) < 2:
             raise PetlirError(f"{self.path / 'train'} holds one pair; expected two or more, or a validation folder")
-        held_out = set(names[::FIFTH])
-        return [name for name in names if (name in held_out) == (part == "validation")]
+        held_out = set(list(pairs)[::FIFTH])
+        return {name: files for name, files in pairs.items() if (name in held_out) == (part == "validation")}
+
+    @property
+    def scale(self) -> int:
+        """How many times larger the clean images are; of every pair, as its files say.
+
+        Raises:
+            PetlirError: as `index`, or the sizes do not match; names the first pair.
+        """
+        scale = 0
+        for degraded, clean in self._all():
+            small, large = size_of(degraded), size_of(clean)
+            scale = scale or max(1, round(large[0] / small[0]))
+            if (large[0] // scale, large[1] // scale) != small:
+                shown = ("×".join(map(str, size)) for size in (small, large))
+                line = f"{degraded} is {next(shown)} pixels, its clean image {clean} {next(shown)}"
+                raise PetlirError(f"{line}; expected one size, or all clean images a whole number of times larger")
+        return scale
+
+    def _all(self) -> Iterator[Files]:
+        for part in ("test", "train", "validation"):
+            if part != "validation" or self._folder(part):
+                yield from self._joined(part).values()
+
+    def _joined(self, part: str) -> dict[str, Files]:
+        folder = self._folder(part)
+        if folder is None:
+            raise PetlirError(f"{self.path / part} is missing; expected a folder of pairs, {LAYOUT}")
+        sides: dict[str, Path] = {}
+        for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+            if (holds := side(below.name)) is None:
+                continue
+            if holds in sides:
+                raise PetlirError(
+                    f"{below} and {sides[holds].name} both look like {holds} images; expected one of them"
+                )
+            sides[holds] = below
+        for holds, names in (("degraded", DEGRADED), ("clean", CLEAN)):
+            if holds not in sides:
+                raise PetlirError(
+                    f"{folder} has no folder of {holds} images; expected {holds} or {', '.join(names[1:])}"
+                )
+        return partners(images_in(sides["clean"]), images_in(sides["degraded"]))
+
+    def _folder(self, part: str) -> Path | None:
+        found = [path for path in self.path.iterdir() if path.is_dir() and path.name.lower() in PARTS[part]]
+        return min(found, default=None)
 
 
 @dataclass(frozen=True)
 class UserPairs:
-    """One part of the pairs in `<root>/pairs`."""
+    """The index of one part of a folder of pairs; see `benchmark.images.imageset.Index`."""
 
+    folder: Path
     part: Part
+    scale: int
 
-    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """The pairs of this part."""
-        if root is None:
-            raise PetlirError(f"PETLIR_DATA is not set; expected the folder that holds pairs/{LAYOUT}")
-        return PairFolder(root / "pairs").samples(self.part)
-
-
-def match_names(clean: Mapping[str, Path], degraded: Mapping[str, Path]) -> None:
-    """Check that each clean image has its degraded one and the other way round.
-
-    Raises:
-        PetlirError: one has no partner; names the first in the order of names.
-    """
-    for has, lacks in ((clean, degraded), (degraded, clean)):
-        for name in sorted(has.keys() - lacks.keys()):
-            folder = next(iter(lacks.values())).parent
-            raise PetlirError(f"{has[name]} has no partner: expected one that matches {name!r} in {folder}")
+    def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
+        """The pairs of this part; the arguments are not used."""
+        return PairFolder(self.folder).index(self.part, self.scale)

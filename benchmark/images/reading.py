@@ -51,6 +51,19 @@ def read_image(path: Path) -> Image:
         raise PetlirError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of an image file, which is not decoded.
+
+    Raises:
+        PetlirError: it is no image.
+    """
+    try:
+        with PIL.Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise PetlirError(f"{path} is no readable image: {error}") from error
+
+
 def decode(file: BinaryIO, name: str) -> Image:
     """The image in an open file as H×W×3 uint8; `name` is what errors call it.
 

@@ -87,7 +87,7 @@ def test_light_and_heavy_rain_share_their_scenes(shared):
     assert (light[0].read().clean == heavy[0].read().clean).all()
 
 
-@pytest.mark.parametrize("name", ["Set5", "BSDS30", "Rain100H", "PolyU-test", "pairs-train"])
+@pytest.mark.parametrize("name", ["Set5", "BSDS30", "Rain100H", "PolyU-test"])
 def test_missing_data_says_where_it_was_expected(tmp_path, name):
     with pytest.raises(PetlirError, match="PETLIR_DATA is not set; expected the folder that holds"):
         image_set(name).index(None)

@@ -14,6 +14,7 @@ from benchmark.errors import PetlirError
 from benchmark.images import prepare
 from benchmark.images.bundled import photographs
 from benchmark.task import Data, Task
+from tasks.pairs import PAIRS
 
 
 @pytest.fixture(autouse=True)
@@ -70,12 +71,12 @@ def test_a_test_image_is_refused_for_fitting_and_selection(read):
 def test_a_copied_test_image_is_refused_under_another_name(tmp_path):
     for folder, name in (("train", "x"), ("train", "y"), ("test", "z")):
         for side in ("degraded", "clean"):
-            (tmp_path / "pairs" / folder / side).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "mine" / folder / side).mkdir(parents=True, exist_ok=True)
             pixels = photographs(None)[name == "x"].clean()
-            PIL.Image.fromarray(pixels).save(tmp_path / "pairs" / folder / side / f"{name}.png")
-    data = {"demo": Data("pairs-train", "pairs-validation", ("pairs-test",))}
-    with pytest.raises(PetlirError, match="pairs-train/y is the test image pairs-test/z"):
-        prepare.training_pairs(Task("own", "Own", None, ("rgb",), data), "demo", tmp_path)
+            PIL.Image.fromarray(pixels).save(tmp_path / "mine" / folder / side / f"{name}.png")
+    own = PAIRS.open(str(tmp_path / "mine"))
+    with pytest.raises(PetlirError, match="mine-train/y is the test image mine-test/z"):
+        prepare.training_pairs(own, "demo", None)
 
 
 def test_real_pairs_are_taken_as_they_are(shared):

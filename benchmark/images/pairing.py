@@ -1,0 +1,80 @@
+"""How people name folders and files of pairs, and which degraded image belongs to which clean one: by name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from benchmark.errors import PetlirError
+
+T = TypeVar("T")
+Side = Literal["clean", "degraded"]
+
+CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
+DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
+"""What a folder, a column or the end of a file name is called, whatever its case; the first of each is ours."""
+WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
+AFFIXES = (
+    re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
+    re.compile(rf"[-_. ]+(?:{WORDS})$", re.IGNORECASE),
+    re.compile(r"[-_. ]*(?<![a-z])x[1-9]$|(?<=\d)x[1-9]$", re.IGNORECASE),
+)
+"""What the names of partners may differ by: `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
+RULE = "partners have one name, but for rain-/norain-, _noisy/_clean, x4 and the like"
+SHOWN = 3
+
+
+def side(word: str) -> Side | None:
+    """Which images a folder or a column of this name holds; None where the name says nothing.
+
+    >>> side("GT"), side("LR_bicubic"), side("photos")
+    ('clean', 'degraded', None)
+    """
+    first = re.split(r"[-_. ]", word.lower())[0]
+    for name in (word.lower(), first):
+        if name in CLEAN:
+            return "clean"
+        if name in DEGRADED:
+            return "degraded"
+    return None
+
+
+def token(name: str) -> str:
+    """What a name has in common with its partner's.
+
+    >>> token("norain-001"), token("0801x4"), token("street_noisy")
+    ('001', '0801', 'street')
+    """
+    for affix in AFFIXES:
+        name = affix.sub("", name) or name
+    return name
+
+
+def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tuple[T, T]]:
+    """Degraded and clean by the clean image's name: those of equal names, the others by what names have in common.
+
+    Raises:
+        PetlirError: an image has no partner, or cannot tell which; names the first and says how many there are.
+    """
+    upper, lower = (_by_token(one.keys() - other.keys()) for one, other in ((clean, degraded), (degraded, clean)))
+    found = {name: name for name in clean if name in degraded}
+    found |= {name: lower[key] for key, name in upper.items() if key in lower}
+    alone = [str(clean[name]) for name in clean if name not in found]
+    alone += [str(degraded[name]) for name in degraded if name not in found.values()]
+    if alone:
+        raise PetlirError(f"{_some(alone)} no partner: {RULE}")
+    return {name: (degraded[found[name]], clean[name]) for name in clean}
+
+
+def _by_token(names: Collection[str]) -> dict[str, str]:
+    """Token → name, where no other name has the same token."""
+    tokens = Counter(map(token, names))
+    return {token(name): name for name in names if tokens[token(name)] == 1}
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} has"
+    return f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''} ({len(names)} images) have"
