@@ -203,6 +203,12 @@ class Planner:
             self._digests[backbone] = card.sha256
         return self._digests[backbone]
 
+    def ground(self, cell: Cell) -> str:
+        """What a learning rate is chosen on: the weights and, behind the task of a family, the user's own images."""
+        weights = self.weights(cell.backbone)
+        own = cell.task.partition(":")[0] in self.plugins.families
+        return cells.digest([weights, self._data(cell.task)]) if own else weights
+
     def _data(self, task: str) -> str:
         data = self.plugins.task(task).on(self.request.track)
         names = dict.fromkeys((data.train, data.validation, *data.tests))

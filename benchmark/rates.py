@@ -40,8 +40,8 @@ class Rates:
 
     def selection(self, cell: Cell) -> tuning.Selection | None:
         """The choice that was made for a cell, if any."""
-        weights = self.planner.weights(cell.backbone)
-        return tuning.committed(cell, weights) or tuning.kept(self.store, cell, weights)
+        ground = self.planner.ground(cell)
+        return tuning.committed(cell, ground) or tuning.kept(self.store, cell, ground)
 
     def planned(self, cell: Cell) -> Planned:
         """The cell and all that it requires, each at its rate; where there is none, that is its fault."""
@@ -85,7 +85,8 @@ class Rates:
         folders = [self.planned(need).folder(self.selection_cells) for need in self._required(cell)]
         needs = tuple(folder.relative_to(self.store.root) for folder in folders)
         weights = self.planner.weights(cell.backbone)
-        work = Payload("trial", cell, self.planner.request.bench, self.store, needs, weights=weights)
+        parts = {"ground": self.planner.ground(cell)}
+        work = Payload("trial", cell, self.planner.request.bench, self.store, needs, parts, weights)
         return Job(f"{cell.selection} {cell.rate:g}", work.packed(), group=cell.task)
 
     def _try(self, jobs: Sequence[Job], trials: Sequence[Cell], runs_on: Executor) -> None:
@@ -101,7 +102,7 @@ class Rates:
             runs_on.run(jobs, on_event)
 
     def _open(self, cell: Cell, again: bool) -> list[float]:
-        weights = self.planner.weights(cell.backbone)
-        if not again and tuning.committed(cell, weights) is not None:
+        ground = self.planner.ground(cell)
+        if not again and tuning.committed(cell, ground) is not None:
             return []
-        return tuning.open_trials(tuning.kept(self.store, cell, weights), self.planner.method(cell).rates)
+        return tuning.open_trials(tuning.kept(self.store, cell, ground), self.planner.method(cell).rates)

@@ -87,9 +87,9 @@ def parse(plain: Mapping[str, Any]) -> Selection:
     return Selection(plain["key"], plain["cell"], trials, {row["rate"]: row["curve"] for row in plain["trials"]})
 
 
-def selection_key(cell: Cell, weights: str) -> str:
-    """What a rate is chosen for: everything of the cell but seed and rate, and the pre-trained weights."""
-    return cells.digest([cell.selection, weights])
+def selection_key(cell: Cell, ground: str) -> str:
+    """What a rate is chosen for: everything of the cell but seed and rate, on the ground of `Planner.ground`."""
+    return cells.digest([cell.selection, ground])
 
 
 def trial(job: Payload, device: str) -> dict[str, Any]:
@@ -108,19 +108,19 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
     except (PetlirError, *experiment.FAULTS) as error:
         return {"state": "failed", "reason": experiment.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
-    key = selection_key(cell, job.weights)
+    key = selection_key(cell, job.parts.get("ground", job.weights))
     records.write_json(_folder(store) / key / f"{cell.rate:g}.json", {"cell": cell.plain(), **row})
     return {"state": "done"}
 
 
-def kept(store: Store, cell: Cell, weights: str) -> Selection | None:
+def kept(store: Store, cell: Cell, ground: str) -> Selection | None:
     """What the store's trials say of a cell's learning rate; None where there is no trial."""
-    key = selection_key(cell, weights)
+    key = selection_key(cell, ground)
     rows = [json.loads(path.read_text()) for path in sorted((_folder(store) / key).glob("*.json"))]
     if not rows:
         return None
     described = {k: v for k, v in rows[0]["cell"].items() if k not in ("rate", "seed", "regime")}
-    return parse({"key": key, "cell": {**described, "seed": SEED, "weights": weights}, "trials": rows})
+    return parse({"key": key, "cell": {**described, "seed": SEED, "weights": ground}, "trials": rows})
 
 
 def _folder(store: Store) -> Path:
@@ -137,9 +137,9 @@ def open_trials(selection: Selection | None, rates: Iterable[float]) -> list[flo
     return [] if wider is None else [wider]
 
 
-def committed(cell: Cell, weights: str, folder: Path = COMMITTED) -> Selection | None:
+def committed(cell: Cell, ground: str, folder: Path = COMMITTED) -> Selection | None:
     """The selection that the project ships for this cell, if any."""
-    return _shipped(folder / cell.track / f"{cell.backbone}.json").get(selection_key(cell, weights))
+    return _shipped(folder / cell.track / f"{cell.backbone}.json").get(selection_key(cell, ground))
 
 
 @lru_cache(maxsize=8)
