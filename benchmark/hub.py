@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +40,35 @@ class HubFile:
         Raises:
             PetlirError: it is not there, or the hub cannot be reached.
         """
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
+        return download(self.repo, self.file, self.revision)
 
-        try:
-            return Path(hf_hub_download(self.repo, self.file, revision=self.revision))
-        except (OSError, ValueError, RuntimeError, EntryNotFoundError) as error:
-            raise PetlirError(f"{self.file} of {self.repo} cannot be downloaded: {first_line(error)}") from error
+
+def download(repo: str, file: str, revision: str, repo_type: str = "model") -> Path:
+    """A file of a repository, in the hub's cache, which is asked first.
+
+    Raises:
+        PetlirError: it is not there, or the hub cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        with quiet():
+            return Path(hf_hub_download(repo, file, revision=revision, repo_type=repo_type))
+    except (OSError, ValueError, RuntimeError, EntryNotFoundError) as error:
+        raise PetlirError(f"{file} of {repo} cannot be downloaded: {first_line(error)}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the hub's lines on each attempt to reach it."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def parse(source: str) -> HubFile:

@@ -15,7 +15,8 @@ from benchmark.backbone import Backbone
 from benchmark.costs import count
 from benchmark.errors import PetlirError
 from benchmark.images import catalogue
-from benchmark.images.imageset import ImageSet
+from benchmark.images.digests import different, digests
+from benchmark.images.imageset import HalfThere, ImageSet, Missing
 from benchmark.method import Method
 from benchmark.official import Official, known
 from benchmark.plugins import Plugins, find
@@ -100,16 +101,34 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
 
 
 def presence(root: Path | None) -> list[Row]:
-    """Each image set: whether it is there, and where to get it where it is not."""
+    """Each image set: whether it is there, half there, another than the catalogue's or missing; and how to get it."""
     return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
 
 
 def _present(images: ImageSet, root: Path | None) -> Row:
+    told = {"source": images.source, "get": images.get, "mirrors": list(images.mirrors), "licence": images.licence}
+    row = {"name": images.name, "expected": images.count, "count": None, "digest": None, **told}
     try:
-        samples = images.samples(root)
+        entries = images.index(root)
+        found = digests(images.name, entries)
+    except Missing:
+        return row | {"state": "missing", "about": f"get it: {_how(images)}"}
+    except HalfThere as error:
+        return row | {"state": "half there", "about": str(error)}
     except PetlirError as error:
-        return {"name": images.name, "state": "missing", "about": str(error), "source": images.source}
-    return {"name": images.name, "state": "there", "about": f"{len(samples)} images", "source": images.source}
+        return row | {"state": "unreadable", "about": str(error)}
+    row |= {"count": len(entries), "digest": found.content}
+    if images.known not in (None, found.content):
+        return row | {"state": "different", "about": different(images, found)}
+    checked = ", as in the catalogue" if images.known else ""
+    return row | {"state": "there", "about": f"{len(entries)} images, digest {found.content[:12]}{checked}"}
+
+
+def _how(images: ImageSet) -> str:
+    """The command or the page to get a set, and the repositories of the hub that a file `SET.hub` can name."""
+    page = f" ({images.source})" if images.get else ""
+    hub = f"; or name in {images.name}.hub one of {', '.join(images.mirrors)}" if images.mirrors else ""
+    return f"{images.get or images.source}{page}{hub}"
 
 
 def _skeleton(plugins: Plugins, name: str) -> Backbone:

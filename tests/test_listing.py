@@ -6,7 +6,7 @@ import pytest
 
 from benchmark import listing
 from benchmark.plugins import find
-from tests.engine import PLUGIN
+from tests.engine import PLUGIN, draw, save
 
 
 @pytest.mark.parametrize("kind", sorted(listing.LISTS))
@@ -86,3 +86,30 @@ def test_image_sets_are_there_or_missing(small_images):
     assert state["photographs"] == "there"
     assert state["Rain100L"] == "missing"
     assert {row["state"] for row in listing.presence(None)} == {"there", "missing"}
+
+
+def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
+    for number in range(1, 19):
+        save(tmp_path / "McMaster" / f"{number}.tif", draw([number]))
+    for number in range(1, 23):
+        save(tmp_path / "Kodak24" / f"kodim{number:02d}.png", draw([number]))
+    for name in ("baby", "bird", "butterfly", "head", "woman"):
+        save(tmp_path / "Set5/HR" / f"{name}.png", draw([0]))
+    (tmp_path / "Rain12.hub").write_text("hub:someone/rain@main")
+    rows = {row["name"]: row for row in listing.presence(tmp_path)}
+    mine = rows["McMaster"]
+    assert (mine["state"], mine["count"], mine["expected"], len(mine["digest"])) == ("there", 18, 18, 64)
+    assert mine["about"] == f"18 images, digest {mine['digest'][:12]}"
+    assert rows["Kodak24"]["state"] == "half there"
+    assert "2 of 24 files are missing: " in rows["Kodak24"]["about"]
+    assert f"{tmp_path}/Kodak24/kodim23.png, {tmp_path}/Kodak24/kodim24.png;" in rows["Kodak24"]["about"]
+    assert rows["Set5"]["state"] == "different"
+    assert rows["Set5"]["about"].startswith("Set5 has other images than the catalogue's: digest ")
+    assert rows["Rain12"]["state"] == "unreadable"
+    assert "not pinned" in rows["Rain12"]["about"]
+    assert rows["DIV2K"]["state"] == "missing"
+    assert rows["DIV2K"]["about"].startswith("get it: curl -LO https://")
+    assert rows["Manga109"]["about"].startswith("get it: http")
+    assert rows["Urban100"]["about"].endswith("; or name in Urban100.hub one of eugenesiow/Urban100, Voxel51/Urban100")
+    assert all("\n" not in row["about"] for row in rows.values())

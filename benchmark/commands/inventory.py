@@ -28,10 +28,10 @@ def list_(
 
 @app.command()
 def images(data: Data = None, as_json: Json = False) -> None:
-    """Show which image sets are there, which are missing, and where to get them."""
+    """Show which image sets are there, with digests checked, which are half there or missing, and how to get them."""
     from benchmark.listing import presence
 
-    show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<8} {row['about']}")
+    show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<11} {row['about']}")
 
 
 @app.command()

@@ -2,7 +2,8 @@
 
 An entry there says what a set is (`title`, `licence`, `citation`, `bibtex`, what its `origins` table says where it says
 nothing itself), where to get it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), what belongs
-to it (`count`, `names`, `units`), and how it lies and is joined (`layouts`): see `benchmark.images.layouts`.
+to it (`count`, `names`, `units`: see `benchmark.images.listed`), and how it lies and is joined (`layouts`: see
+`benchmark.images.layouts`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from urllib.parse import quote, unquote
 from benchmark.errors import unknown
 from benchmark.images.bundled import LEAVES, photographs
 from benchmark.images.imageset import ImageSet
-from benchmark.images.layouts import Layout, Listed, expand
+from benchmark.images.layouts import Layout, expand
+from benchmark.images.listed import Listed
 from benchmark.images.pairs import Part, UserPairs
 
 SETS = Path(__file__).parent / "sets"

@@ -1,73 +1,127 @@
-"""Image sets from the Hugging Face hub, at a pinned revision, through the `datasets` library."""
+"""Image sets from the Hugging Face hub, at a pinned revision, cached as Arrow by the `datasets` library.
+
+A file `SET.hub` in the data folder says where: `hub:OWNER/REPO@REVISION` for what `datasets` loads (imagefolder,
+parquet, webdataset), with `/SPLIT` or `/CONFIG/SPLIT` behind it where that is not `train`; or with `/ARCHIVE`, a tar or
+zip file of a repository whose loading script no longer runs.
+"""
 
 from __future__ import annotations
 
-import io
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
-from typing import TypedDict
+from typing import Any
 
-from benchmark.degradation import Image
 from benchmark.errors import PetlirError
-from benchmark.hub import check_pinned, first_line
-from benchmark.images.imageset import Sample
-from benchmark.images.reading import decode, read_image
+from benchmark.hub import SCHEME, check_pinned, download, first_line, quiet
+from benchmark.images import tables
+from benchmark.images.reading import SUFFIXES
+from benchmark.images.tables import Picture
 
-CLEAN_COLUMNS = ("clean", "image")
-DEGRADED_COLUMN = "degraded"
-
-
-class Cell(TypedDict):
-    """An image that `datasets` has not decoded: the bytes of its file, or where it lies."""
-
-    bytes: bytes | None
-    path: str | None
+FORM = "hub:OWNER/REPO@REVISION, perhaps with /SPLIT, /CONFIG/SPLIT or /ARCHIVE behind it"
+SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+FAULTS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, tarfile.TarError, zipfile.BadZipFile)
+"""What `datasets` raises beside its own errors: no network, a repository or a cache of another kind."""
 
 
-def from_hub(repo: str, revision: str, split: str = "train") -> list[Sample]:
-    """The images of a set made as imagefolder or parquet: column `clean` or `image`, perhaps `degraded`.
+@dataclass(frozen=True)
+class HubSet:
+    """Where on the hub a set is.
 
-    Args:
-        repo: `owner/name` on the hub, or a local folder of the same make, whose revision is not looked at.
+    Attributes:
+        repo: `owner/name` of a repository of data.
         revision: the commit, 40 hexadecimal digits: a branch would not be the same images for ever.
-        split: which split of the set.
+        rest: a split, a configuration and a split, or the path of an archive.
+    """
+
+    repo: str
+    revision: str
+    rest: str = "train"
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.repo}@{self.revision[:12]}/{self.rest}"
+
+
+def parse(pointer: Path) -> HubSet:
+    """What a file `SET.hub` says.
 
     Raises:
-        PetlirError: the revision is not pinned, the set cannot be loaded, or it has no column of images.
+        PetlirError: it is not of the form, or the revision is not whole.
     """
-    from datasets import Image as ImageFeature
+    text = pointer.read_text(encoding="utf-8").strip()
+    found = SOURCE.fullmatch(text)
+    if found is None:
+        raise PetlirError(f"{pointer} says {text[:80]!r}; expected {FORM}")
+    check_pinned(found["repo"], found["revision"] or "")
+    return HubSet(found["repo"], found["revision"], found["rest"] or "train")
+
+
+def pictures(source: HubSet) -> list[Picture]:
+    """The images of a set on the hub, which is downloaded if need be; none is decoded.
+
+    Raises:
+        PetlirError: there is no network, the set cannot be loaded, or the cache is of another version.
+    """
+    from datasets.exceptions import DatasetsError
+
+    try:
+        with quiet():
+            rows = _archived(source) if source.rest.endswith(ARCHIVES) else _loaded(source)
+    except (*FAULTS, DatasetsError) as error:
+        raise PetlirError(_refusal(source, error.__cause__ or error)) from error
+    return list(tables.pictures(str(source), rows))
+
+
+def _loaded(source: HubSet) -> Any:
+    """The table that `datasets` makes of the repository."""
     from datasets import load_dataset
 
-    local = Path(repo).is_dir()
-    if not local:
-        check_pinned(repo, revision)
-    try:
-        rows = load_dataset(repo, revision=None if local else revision, split=split)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PetlirError(f"{repo}, split {split!r}, cannot be loaded: {first_line(error)}") from error
-    columns = _columns(repo, list(rows.column_names))
-    for column in columns:
-        rows = rows.cast_column(column, ImageFeature(decode=False))
-    return [_sample(repo, number, [row[column] for column in columns]) for number, row in enumerate(rows)]
+    *configuration, split = source.rest.split("/")
+    return load_dataset(source.repo, *configuration, revision=source.revision, split=split)
 
 
-def _columns(repo: str, present: list[str]) -> list[str]:
-    clean = [column for column in CLEAN_COLUMNS if column in present]
-    if not clean:
-        raise PetlirError(f"{repo} has the columns {', '.join(present)}; expected one of {', '.join(CLEAN_COLUMNS)}")
-    return [clean[0], *([DEGRADED_COLUMN] if DEGRADED_COLUMN in present else [])]
+def _archived(source: HubSet) -> Any:
+    """The table of the images of an archive, made once."""
+    from datasets import Dataset, Features, Image, Value
+
+    archive = download(source.repo, source.rest, source.revision, repo_type="dataset")
+    features = Features({"image": Image(decode=False), "file": Value("string")})
+    return Dataset.from_generator(_members, features=features, gen_kwargs={"archive": str(archive)})
 
 
-def _sample(repo: str, number: int, cells: list[Cell]) -> Sample:
-    name = PurePosixPath(cells[0]["path"] or f"{number:06d}").stem
-    images = [_image(cell, f"{repo}: image {number}") for cell in cells]
-    if len({image.shape for image in images}) > 1:
-        raise PetlirError(f"{repo}: image {number} and its degraded one differ in size; expected one size")
-    return Sample(name, name, *images)
+def _members(archive: str) -> Iterator[dict[str, Any]]:
+    """The image files of an archive in the order of names, as rows."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as file:
+            for name in sorted(filter(_is_image, file.namelist())):
+                yield {"image": {"bytes": file.read(name), "path": name}, "file": name}
+        return
+    with tarfile.open(archive) as tar:
+        for member in sorted(tar.getmembers(), key=lambda member: member.name):
+            content = tar.extractfile(member) if member.isfile() and _is_image(member.name) else None
+            if content is not None:
+                yield {"image": {"bytes": content.read(), "path": member.name}, "file": member.name}
 
 
-def _image(cell: Cell, name: str) -> Image:
-    if cell["bytes"] is not None:
-        return decode(io.BytesIO(cell["bytes"]), name)
-    if cell["path"] is None:
-        raise PetlirError(f"{name} is empty; expected an image")
-    return read_image(Path(cell["path"]))
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _refusal(source: HubSet, error: BaseException) -> str:
+    line = f"{source} cannot be loaded: {first_line(error)}"
+    if "scripts are no longer supported" in line:
+        return (
+            f"{line}; name one of its archives instead, e.g. {SCHEME}{source.repo}@{source.revision}/data/NAME.tar.gz"
+        )
+    if isinstance(error, (JSONDecodeError, TypeError, KeyError, AttributeError)) or "Feature type" in line:
+        from datasets import __version__, config
+
+        cache = f"its copy in {config.HF_DATASETS_CACHE}"
+        return f"{line}; {cache} is of another version of datasets than {__version__}: delete it"
+    return line

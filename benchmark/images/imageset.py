@@ -11,6 +11,14 @@ from benchmark.degradation import Image
 from benchmark.errors import PetlirError
 
 
+class Missing(PetlirError):
+    """A set is not there."""
+
+
+class HalfThere(PetlirError):
+    """Some of a set's files are there."""
+
+
 class Reader(Protocol):
     """An image that has not been read yet."""
 

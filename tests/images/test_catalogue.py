@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set, names
-from benchmark.images.layouts import Listed
+from benchmark.images.listed import Listed
 
 SIZES = {"Set5": 5, "Set14": 14, "BSD100": 100, "BSDS303": 303, "BSDS30": 30, "Rain100L": 100, "Rain100H": 100}
 NAMED = {

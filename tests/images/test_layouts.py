@@ -10,7 +10,8 @@ from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set
 from benchmark.images.digests import digests
 from benchmark.images.imageset import Entry, Held
-from benchmark.images.layouts import Layout, Listed, expand
+from benchmark.images.layouts import Layout, expand
+from benchmark.images.listed import Listed
 
 
 @pytest.fixture(autouse=True)

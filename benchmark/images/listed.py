@@ -1,0 +1,184 @@
+"""Which images belong to a set of the catalogue, wherever they lie, what they are called there, and what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path, PurePath
+
+from benchmark.images import hub, tables
+from benchmark.images.imageset import Entry, HalfThere, Missing
+from benchmark.images.layouts import BLOCKS, Found, Key, Layout, file_of, matching
+from benchmark.images.reading import SUFFIXES
+
+SHOWN = 3
+"""How many missing files an error names."""
+BASE = Layout("clean/*", "degraded/*")
+"""How the images of the hub are named in errors, where they lie in no known layout."""
+
+
+@dataclass(frozen=True)
+class Lying:
+    """A set as it was found: where, in which layout, its clean and its degraded images, without a partner too."""
+
+    root: PurePath
+    layout: Layout
+    clean: Found
+    degraded: Found
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The index of a set: of the hub where `SET.hub` says so, else of the first layout that has both sides, or any.
+
+    Attributes:
+        name: the set's name.
+        source: where to get it, for errors.
+        layouts: where it may lie.
+        count: how many images it has; None for any number.
+        names: what the stars stand for, of every image; other files are not looked at. None: all files belong to it.
+        digits: numbers are written with so many, so that layouts that write them otherwise agree; 0 leaves them alone.
+        called: how an image is named after what its stars stand for.
+        unit: regular expression; its first group, in the name, is the source scene. None: the name is.
+        unit_called: how the unit is named after that group.
+        units: those that belong to the set; None for all.
+        rows: names of the first axis of a file of blocks.
+    """
+
+    name: str
+    source: str
+    layouts: Sequence[Layout]
+    count: int | None = None
+    names: Sequence[str] | None = None
+    digits: int = 0
+    called: str = "{}"
+    unit: str | None = None
+    unit_called: str = "{}"
+    units: frozenset[str] | None = None
+    rows: Sequence[str] = ()
+
+    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
+        """The images; see `benchmark.images.imageset.Index`.
+
+        Raises:
+            Missing: the set is not there.
+            HalfThere: files are missing; names them.
+            PetlirError: it cannot be read, or not be had from the hub.
+        """
+        if root is None:
+            first = self.layouts[0].clean
+            raise Missing(f"PETLIR_DATA is not set; expected the folder that holds {first} ({self.source})")
+        found = self._on_hub(root) or self._lying(root)
+        keys = [key for key in sorted(found.clean) if self._wanted(key)]
+        self._check(found, keys)
+        lower = found.degraded
+        if scale > 1 and (shrunk := found.layout.lower(scale)):
+            lower = self._files(root, shrunk)
+        return [
+            Entry(self._called(key), self._unit(key), found.clean[key], lower.get(key), scale if lower else 1)
+            for key in keys
+        ]
+
+    def _on_hub(self, root: Path) -> Lying | None:
+        pointer = root / f"{self.name}.hub"
+        if not pointer.is_file():
+            return None
+        source = hub.parse(pointer)
+        pictures = hub.pictures(source)
+        where = PurePath(str(source))
+        for layout in self.layouts:
+            clean = self._keyed(tables.matching(pictures, layout.clean))
+            degraded = self._keyed(tables.matching(pictures, layout.degraded)) if layout.degraded else {}
+            if clean and (degraded or not layout.degraded):
+                return Lying(where, layout, clean, degraded)
+        paired = self.layouts[0].degraded is not None
+        pairs = tables.by_side(pictures, paired, self.name)
+        clean = self._keyed({self._key(name): readers[0] for name, readers in pairs.items()})
+        degraded = self._keyed({self._key(name): readers[1] for name, readers in pairs.items()}) if paired else {}
+        return Lying(where, BASE if paired else Layout(BASE.clean), clean, degraded)
+
+    def _lying(self, root: Path) -> Lying:
+        some: Lying | None = None
+        for layout in self.layouts:
+            clean = self._files(root, layout.clean)
+            degraded = self._files(root, layout.degraded) if layout.degraded else {}
+            if clean and (degraded or not layout.degraded):
+                return Lying(root, layout, clean, degraded)
+            if clean or degraded:
+                some = some or Lying(root, layout, clean, degraded)
+        if some is None:
+            raise Missing(self._missing(root))
+        return some
+
+    def _missing(self, root: Path) -> str:
+        places = [root / layout.clean for layout in self.layouts]
+        empty = next((place.parent for place in places if place.parent != root and place.parent.is_dir()), None)
+        if empty is not None:
+            suffixes = ", ".join(sorted(SUFFIXES))
+            return f"{empty} holds no image of {self.name}; expected {suffixes}; get it: {self.source}"
+        others = f", or in one of {len(places) - 1} other layouts" if places[1:] else ""
+        where = f"expected {self.name} there{others} under PETLIR_DATA={root}"
+        return f"{places[0]} is missing; {where}; get it: {self.source}"
+
+    def _files(self, root: Path, pattern: str) -> Found:
+        return self._keyed(matching(root, pattern, self.rows))
+
+    def _keyed(self, found: Found) -> Found:
+        """The images with numbers written as the set writes them."""
+        if not self.digits:
+            return found
+        return {
+            tuple(str(int(part)).zfill(self.digits) if part.isdigit() else part for part in key): reader
+            for key, reader in found.items()
+        }
+
+    def _key(self, name: str) -> Key:
+        """What the stars would stand for in an image's name."""
+        before, after = map(re.escape, self.called.split("{}"))
+        match = re.fullmatch(f"{before}(.+){after}", name)
+        return (match[1] if match else name,)
+
+    def _wanted(self, key: Key) -> bool:
+        if self.names is not None and "-".join(key) not in self._chosen:
+            return False
+        return self.units is None or self._scene(key) in self.units
+
+    @cached_property
+    def _chosen(self) -> frozenset[str]:
+        return frozenset(self.names or ())
+
+    def _called(self, key: Key) -> str:
+        return self.called.format("-".join(key))
+
+    def _scene(self, key: Key) -> str:
+        name = self._called(key)
+        found = re.search(self.unit, name) if self.unit else None
+        return found[1] if found else name
+
+    def _unit(self, key: Key) -> str:
+        return self.unit_called.format(self._scene(key)) if self.unit else self._scene(key)
+
+    def _check(self, found: Lying, keys: Sequence[Key]) -> None:
+        """Refuse a half-present set; name the files that are missing where that can be known."""
+        lacking, layout = self._lacking(found, keys), found.layout
+        if lacking:
+            shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
+            each = 1 if layout.clean.endswith(BLOCKS) else self.count or len(keys)
+            some = f"{len(lacking)} of {each * (2 if layout.degraded else 1)} files are missing: {shown}"
+            raise HalfThere(f"{self.name} is half there: {some}; get it: {self.source}")
+        if self.count is not None and len(keys) != self.count:
+            has = f"{found.root / layout.clean} has {len(keys)} images, expected {self.count}"
+            raise HalfThere(f"{self.name} is half there or another set: {has}; get it: {self.source}")
+
+    def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
+        """The files that are missing: named ones of the clean side, and the partners of those that are there."""
+        upper = partial(file_of, found.root, found.layout.clean, beside=found.clean)
+        have = {"-".join(key) for key in keys}
+        lacking = [upper((name,)) for name in self.names or () if name not in have]
+        if found.layout.degraded:
+            lower = partial(file_of, found.root, found.layout.degraded, beside=found.degraded)
+            lacking += [lower(key) for key in keys if key not in found.degraded]
+            lacking += [upper(key) for key in sorted(found.degraded) if self._wanted(key) and key not in found.clean]
+        return list(dict.fromkeys(lacking))

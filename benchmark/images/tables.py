@@ -1,0 +1,160 @@
+"""Images in the rows of a table of `datasets`: what columns and folders say of them, and which make a pair by name."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from benchmark.degradation import Image
+from benchmark.errors import PetlirError
+from benchmark.images.layouts import Key, expression
+from benchmark.images.pairing import Side, partners, side
+from benchmark.images.pairs import PARTS
+from benchmark.images.reading import decode, read_image
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of a table: where it lies, without suffix, and what its column or folder says of it."""
+
+    path: PurePosixPath
+    side: Side | None
+    reader: RowReader
+
+
+@dataclass(frozen=True, eq=False)
+class RowReader:
+    """An image in a row of a table, not read yet; see `benchmark.images.imageset.Reader`."""
+
+    rows: Any
+    row: int
+    column: str
+    where: str
+
+    def __str__(self) -> str:
+        return self.where
+
+    @property
+    def stamp(self) -> str:
+        """The fingerprint of the table, and the place in it."""
+        return f"{self.rows._fingerprint} {self.row} {self.column}"
+
+    def __call__(self) -> Image:
+        """The pixels."""
+        cell = self.rows[self.row][self.column]
+        if cell["bytes"] is not None:
+            return decode(io.BytesIO(cell["bytes"]), self.where)
+        if cell["path"] is None:
+            raise PetlirError(f"{self.where} is empty; expected an image")
+        return read_image(Path(cell["path"]))
+
+
+def pictures(source: str, rows: Any) -> Iterator[Picture]:
+    """The images of a table, none of them decoded; `source` is what errors call it.
+
+    Raises:
+        PetlirError: it has no column of images.
+    """
+    from datasets import Image as Column
+
+    columns = _columns(source, rows)
+    for column in columns:
+        rows = rows.cast_column(column, Column(decode=False))
+    places = {column: _places(rows, column) for column in columns}
+    named = next((column for column, holds in columns.items() if holds != "degraded"), next(iter(columns)))
+    for column, holds in columns.items():
+        only = rows.select_columns([column])
+        for row, path in enumerate(places[named]):
+            reader = RowReader(only, row, column, f"{source}: {path} ({column})")
+            yield Picture(path, holds or _by_folder(path), reader)
+
+
+def _columns(source: str, rows: Any) -> dict[str, Side | None]:
+    """The columns of images, and what they hold; beside one that says so, another holds the other side."""
+    found = {name: side(name.split(".")[0]) for name, feature in rows.features.items() if _holds_images(feature)}
+    if not found:
+        raise PetlirError(f"{source} has the columns {', '.join(rows.column_names)}; expected one of images")
+    silent = [name for name, holds in found.items() if holds is None]
+    if len(found) == 2 and len(silent) == 1:
+        (said,) = (holds for holds in found.values() if holds)
+        found[silent[0]] = "degraded" if said == "clean" else "clean"
+    return found
+
+
+def _holds_images(feature: Any) -> bool:
+    from datasets import Image as Column
+
+    return isinstance(feature, Column) or (isinstance(feature, dict) and {"bytes", "path"} <= feature.keys())
+
+
+def _places(rows: Any, column: str) -> list[PurePosixPath]:
+    """Where each image lies, without suffix: a webdataset's key, else folder or label and name, else the number."""
+    import pyarrow.compute as arrow
+
+    if "__key__" in rows.column_names:
+        return [PurePosixPath(key) for key in rows["__key__"]]
+    paths = arrow.struct_field(rows.data[column], "path").to_pylist()
+    numbered = (path or f"{row:06d}" for row, path in enumerate(paths))
+    places = [PurePosixPath(path).with_suffix("") for path in numbered]
+    label = rows.features.get("label")
+    if hasattr(label, "names"):
+        return [
+            PurePosixPath(label.names[number]) / place.name for number, place in zip(rows["label"], places, strict=True)
+        ]
+    return places
+
+
+def _by_folder(path: PurePosixPath) -> Side | None:
+    """What the folders of an image say of it, from the innermost on, else the words at the ends of its name."""
+    words = re.split(r"[-_.]", path.name)
+    ends = (words[0], words[-1]) if len(words) > 1 else ()
+    folders = reversed(path.parent.parts)
+    return next((holds for word in (*folders, *ends) if (holds := side(word)) is not None), None)
+
+
+def matching(pictures: Sequence[Picture], pattern: str) -> dict[Key, RowReader]:
+    """The images that lie as a layout says, below whatever folder, by what its stars stand for.
+
+    Raises:
+        PetlirError: two lie so.
+    """
+    wanted = re.compile(f"(?:.*/)?{expression(pattern).pattern}")
+    found: dict[Key, RowReader] = {}
+    for picture in pictures:
+        if match := wanted.fullmatch(str(picture.path)):
+            _add(found, match.groups(), picture.reader)
+    return found
+
+
+def by_side(pictures: Sequence[Picture], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
+    """Clean and degraded images by name, as columns, folders and names say; of a set of clean images twice the clean.
+
+    Args:
+        pictures: the images.
+        paired: whether the set is one of pairs.
+        name: of the set; of one of several parts, only the images of folders that are called so are taken, if any are.
+
+    Raises:
+        PetlirError: two images have one name, or one has no partner.
+    """
+    part = PARTS.get(name.rpartition("-")[2], ())
+    chosen = [one for one in pictures if {word.lower() for word in one.path.parts} & set(part)] or pictures
+    sides: dict[str, dict[str, RowReader]] = {"clean": {}, "degraded": {}}
+    for one in chosen:
+        if one.side is not None or not paired:
+            _add(sides[one.side or "clean"], one.path.name, one.reader)
+    if not paired:
+        return {key: (reader, reader) for key, reader in sides["clean"].items()}
+    return {key: (clean, degraded) for key, (degraded, clean) in partners(sides["clean"], sides["degraded"]).items()}
+
+
+def _add(found: dict[K, RowReader], key: K, reader: RowReader) -> None:
+    if key in found:
+        raise PetlirError(f"{reader.where} and {found[key].where} have one name; expected one image a name")
+    found[key] = reader
