@@ -214,7 +214,8 @@ def asked(own, monkeypatch) -> list[tuple[str, str, str]]:
     """A stand-in for the hub, which has the user's file under any name; gives what it was asked for."""
     calls = []
 
-    def download(repo: str, file: str, *, revision: str) -> str:
+    def download(repo: str, file: str, *, revision: str, repo_type: str) -> str:
+        assert repo_type == "model"
         calls.append((repo, file, revision))
         return str(own)
 
