@@ -16,9 +16,10 @@ from benchmark.statistics.column import (
     wins,
 )
 from benchmark.statistics.conditions import printable
-from benchmark.statistics.crossed import Difference, Scores, crossed, difference
+from benchmark.statistics.crossed import Difference, Scores, difference
 from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered
 from benchmark.statistics.regret import Stability, regret, stability
+from benchmark.statistics.spending import Look, planned, spend
 
 __all__ = [
     "FEWEST_SEEDS",
@@ -28,18 +29,20 @@ __all__ = [
     "Comparison",
     "Difference",
     "Interval",
+    "Look",
     "Pair",
     "Scores",
     "Stability",
     "best_group",
     "compare",
-    "crossed",
     "difference",
     "holm",
+    "planned",
     "printable",
     "recovered",
     "regret",
     "separable",
+    "spend",
     "stability",
     "wins",
 ]

@@ -3,17 +3,20 @@
 Pairs are tested together by Holm's step-down method (Holm, Scandinavian Journal of Statistics 6, 1979), which holds
 the chance of any false separation. From it follow the group tied with the best and the ranks that a method may have
 (simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in Medical Research 31, 2022).
+With several looks each spends its share of alpha, and pairs that were told apart leave the family (Maurer and Bretz,
+Statistics in Biopharmaceutical Research 5, 2013).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 
-from benchmark.statistics.crossed import Difference, Scores, difference
+from benchmark.statistics.crossed import Difference, Scores, differences
+from benchmark.statistics.spending import Look
 
 FEWEST_SEEDS = 3
 """With fewer seeds no separation is stated."""
@@ -23,11 +26,12 @@ PROVISIONAL_GAP = 0.1
 """In dB."""
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the order given."""
+def holm(p: Sequence[float], family: int | None = None) -> list[float]:
+    """Holm's adjusted p values, in the order given; `family` counts hypotheses that have no p value too."""
+    size = len(p) if family is None else family
     adjusted, highest = [0.0] * len(p), 0.0
     for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[index]))
+        highest = max(highest, min(1.0, (size - rank) * p[index]))
         adjusted[index] = highest
     return adjusted
 
@@ -45,9 +49,10 @@ class Pair:
     Attributes:
         better: the method of the higher mean.
         worse: the other.
-        difference: `better - worse` in dB, with its own interval (not adjusted for the other pairs).
-        adjusted_p: Holm's p value among all pairs of the column.
+        difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all looks.
+        adjusted_p: Holm's p value among all pairs of the column; of its last look, over that look's share of alpha.
         apart: whether they may be told apart.
+        seeds: how many seeds both have.
     """
 
     better: str
@@ -55,6 +60,7 @@ class Pair:
     difference: Difference
     adjusted_p: float
     apart: bool
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -66,12 +72,14 @@ class Comparison:
         pairs: all of their pairs.
         units: how many source scenes.
         seeds: the fewest seeds of a method.
+        looks: how many looks were taken.
     """
 
     order: tuple[str, ...]
     pairs: tuple[Pair, ...]
     units: int
     seeds: int
+    looks: int = 1
 
     @property
     def provisional(self) -> bool:
@@ -107,31 +115,56 @@ class Comparison:
         return found
 
 
-def compare(scores: Mapping[str, Scores], alpha: float = 0.05) -> Comparison:
+def compare(scores: Mapping[str, Scores], alpha: float = 0.05, looks: Sequence[Look] = ()) -> Comparison:
     """Compare all methods of one column with each other.
 
     Args:
         scores: method → units × seeds in dB, on the same units and the same list of seeds; a column of NaN is a
             seed that this method was not run with. A pair is compared on the seeds that both have.
         alpha: the chance of any false separation.
+        looks: where seeds were added until methods separate, all looks that were planned; the first `seeds` of the
+            list of seeds belong to a look. Without, there is one.
     """
     order = sorted(scores, key=lambda name: -float(np.nanmean(scores[name])))
-    names = list(combinations(order, 2))
-    shared = [_shared(scores[better], scores[worse]) for better, worse in names]
-    tested = [difference(*both) for both in shared]
-    adjusted = holm([one.p for one in tested])
-    pairs = tuple(
-        Pair(better, worse, one, p, separable(one, p, both[0].shape[1], alpha))
-        for (better, worse), both, one, p in zip(names, shared, tested, adjusted, strict=True)
-    )
+    gaps = {(better, worse): _gaps(scores[better], scores[worse]) for better, worse in combinations(order, 2)}
+    most = max((gap.shape[1] for gap in gaps.values()), default=0)
+    planned = looks or [Look(0, 1.0)]
+    taken = [look for look in planned if look.seeds <= most] or planned[:1]
+    found: dict[tuple[str, str], Pair] = {}
+    for look in taken:
+        open_ = [both for both in gaps if both not in found or not found[both].apart]
+        ready = [both for both in open_ if both not in found or gaps[both].shape[1] >= look.seeds]
+        found |= _look({both: gaps[both][:, : look.seeds or None] for both in ready}, len(open_), look.share, alpha)
     seeds = min(int(np.isfinite(table).any(axis=0).sum()) for table in scores.values())
-    return Comparison(tuple(order), pairs, len(next(iter(scores.values()))), seeds)
+    pairs = tuple(found[both] for both in gaps)
+    return Comparison(tuple(order), pairs, len(next(iter(scores.values()))), seeds, len(taken))
 
 
-def _shared(a: Scores, b: Scores) -> tuple[Scores, Scores]:
-    """Both tables on the seeds that both have."""
-    both = np.isfinite(a).any(axis=0) & np.isfinite(b).any(axis=0)
-    return a[:, both], b[:, both]
+def _look(
+    gaps: Mapping[tuple[str, str], Scores], family: int, share: float, alpha: float
+) -> dict[tuple[str, str], Pair]:
+    """The pairs as one look finds them, of a family in which others may not be ready."""
+    tested = _tested(list(gaps.values()), 1 - alpha * share)
+    adjusted = holm([min(1.0, one.p / share) for one in tested], family)
+    return {
+        both: Pair(*both, one, p, separable(one, p, gaps[both].shape[1], alpha), gaps[both].shape[1])
+        for both, one, p in zip(gaps, tested, adjusted, strict=True)
+    }
+
+
+def _gaps(a: Scores, b: Scores) -> Scores:
+    """The differences on the seeds that both have."""
+    gap = a - b
+    return gap[:, np.isfinite(gap).any(axis=0)]
+
+
+def _tested(gaps: Sequence[Scores], level: float) -> list[Difference]:
+    """Each pair's difference; those with equally many seeds are worked out together."""
+    found: dict[int, Difference] = {}
+    for seeds in {gap.shape[1] for gap in gaps}:
+        members = [index for index, gap in enumerate(gaps) if gap.shape[1] == seeds]
+        found |= dict(zip(members, differences(np.stack([gaps[index] for index in members]), level), strict=True))
+    return [found[index] for index in range(len(gaps))]
 
 
 def best_group(scores: Mapping[str, Scores]) -> list[str]:
@@ -145,9 +178,7 @@ def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
     A description of these scenes and seeds: no interval, and no separation follows from it.
     """
     found = {}
-    for one in scores:
-        for other in scores:
-            if one != other:
-                a, b = _shared(scores[one], scores[other])
-                found[one, other] = float(np.mean((a > b) + 0.5 * (a == b)))
+    for one, other in permutations(scores, 2):
+        gap = _gaps(scores[one], scores[other])
+        found[one, other] = float(np.mean((gap > 0) + 0.5 * (gap == 0)))
     return found

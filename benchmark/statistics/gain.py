@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from benchmark.statistics.crossed import Scores, difference
+from benchmark.statistics.crossed import Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
 """In dB: where full fine-tuning gains less, a share of it says nothing."""
@@ -39,13 +37,14 @@ def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95)
         None where the gain of full fine-tuning is at most 0.3 dB or its interval holds 0.
     """
     own, whole = method - frozen, full - frozen
-    gain = difference(whole, np.zeros_like(whole), level)
-    if gain.mean <= SMALLEST_GAIN or gain.low <= 0.0:
+    gain = mean_squares(whole)
+    if gain.mean <= max(SMALLEST_GAIN, float(half_width(gain, level))):
         return None
     share = float(own.mean() / whole.mean())
 
     def compatible(ratio: float) -> bool:
-        return difference(own, ratio * whole, level).p > 1 - level
+        squares = mean_squares(own - ratio * whole)
+        return bool(abs(squares.mean) <= half_width(squares, level))
 
     return Interval(share, _edge(compatible, share, -1.0), _edge(compatible, share, 1.0))
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmark.statistics.crossed import Scores, difference
+import numpy as np
+
+from benchmark.statistics.crossed import Scores, half_width, mean_squares
 from benchmark.statistics.gain import Interval
 
 
@@ -41,10 +43,10 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
     rivals = [scores[other] for other in scores if other != name]
     if not rivals:
         return Interval(0.0, 0.0, 0.0)
-    strict = 1 - (1 - level) / (len(rivals) * columns)
-    above = [difference(rival, scores[name], level) for rival in rivals]
-    low = max(difference(rival, scores[name], strict).low for rival in rivals)
-    return Interval(*(max(0.0, value) for value in (max(d.mean for d in above), low, max(d.high for d in above))))
+    above = mean_squares(np.stack(rivals) - scores[name])
+    low = above.mean - half_width(above, 1 - (1 - level) / (len(rivals) * columns))
+    high = above.mean + half_width(above, level)
+    return Interval(*(max(0.0, float(ends.max())) for ends in (above.mean, low, high)))
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:

@@ -1,0 +1,52 @@
+"""Alpha spending, and false separations of one pair that is looked at several times."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.statistics import compare, planned, spend
+
+
+def test_it_is_the_obrien_fleming_type_function_of_lan_and_demets():
+    """Spent at 5 looks of equal size, two-sided 0.05: the table of Lan and DeMets' function."""
+    spent = np.cumsum([look.share * 0.05 for look in spend((2, 4, 6, 8, 10))])
+    assert spent == pytest.approx([0.00001, 0.00194, 0.01140, 0.02843, 0.05], abs=5e-5)
+
+
+def test_one_look_spends_all():
+    (only,) = spend((5,))
+    assert only.share == pytest.approx(1.0)
+
+
+def test_looks_grow_by_half():
+    assert planned(3, 10) == (3, 5, 8, 10)
+    assert planned(3, 3) == (3,)
+    assert planned(5, 6) == (5, 6)
+
+
+def test_stopping_when_it_shows_finds_nothing_where_there_is_nothing():
+    """One pair without a difference, seeds added until it separates: at most 5 %, though plain t tests give more."""
+    draw, looks, repeats = np.random.default_rng(0), spend((3, 5, 8, 10)), 600
+    spent, plain = 0, 0
+    for _ in range(repeats):
+        gap = draw.normal(0, 1, 10)
+        scores = {"a": np.full((5, 10), 25.0), "b": 25 + gap + np.zeros((5, 1))}
+        spent += any(pair.apart for pair in compare(scores, looks=looks).pairs)
+        plain += any(stats.ttest_1samp(gap[: look.seeds], 0.0).pvalue < 0.05 for look in looks)
+    assert spent / repeats <= 0.05
+    assert plain / repeats > 0.09
+
+
+def test_what_was_told_apart_early_stays_apart_without_further_seeds():
+    draw = np.random.default_rng(1)
+    images = draw.normal(25, 3, (8, 1))
+    scores = {name: images + level + draw.normal(0, 0.002, (8, 10)) for name, level in (("a", 1), ("b", 1), ("c", 0))}
+    scores["c"][:, 5:] = np.nan
+    found = compare(scores, looks=spend((5, 8, 10)))
+    assert found.looks == 3
+    assert found.pair("a", "c").apart
+    assert found.pair("a", "c").seeds == 5
+    assert found.pair("a", "b").seeds == 10
+    assert found.tied() == found.order[:2]
