@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmark.errors import unknown
+from benchmark.errors import PetlirError, unknown
+from benchmark.records import write_bytes
 from reports.formats import count, decibel, percent, signed
 from reports.frame import load
 from reports.results import Column, Row, Table, Value
 from reports.tables import tables
 from reports.titles import built_in_tasks
 
-FORMATS = ("csv", "latex", "markdown")
+FORMATS = ("csv", "latex", "markdown", "parquet")
+
+
+def write(store: Path, out: Path, format: str) -> None:  # noqa: A002 - the word of the command line
+    """Write the results of a store into a file, whole or not at all; `parquet` has the columns of `csv`.
+
+    Raises:
+        PetlirError: another format, or the file cannot be written.
+    """
+    if format == "parquet":
+        content = io.BytesIO()
+        rows(tables(load(store), built_in_tasks())).to_parquet(content, index=False)
+        write_bytes(out, content.getvalue())
+    else:
+        write_bytes(out, table(store, format).encode())
 
 
 def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the command line
@@ -28,6 +44,8 @@ def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the comm
     Raises:
         PetlirError: another format; names the nearest.
     """
+    if format == "parquet":
+        raise PetlirError("parquet is no text; expected --out FILE beside it")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     found = tables(load(store), built_in_tasks())
@@ -37,14 +55,18 @@ def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the comm
 
 
 def csv(found: list[Table]) -> str:
+    """The rows as text."""
+    return str(rows(found).to_csv(index=False))
+
+
+def rows(found: list[Table]) -> pd.DataFrame:
     """One row for each method and column; PSNR and differences in dB."""
-    rows = (
+    return pd.DataFrame(
         _plain(one, row, column, value)
         for one in found
         for row in one.rows
         for column, value in zip(one.columns, row.values, strict=True)
     )
-    return str(pd.DataFrame(rows).to_csv(index=False))
 
 
 def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]:
@@ -107,6 +129,10 @@ def _note(one: Table) -> str:
     )
 
 
+def _protocols(one: Table) -> str:
+    return ", ".join(dict.fromkeys(f"{column.set} {column.protocol}" for column in one.columns if column.set))
+
+
 def _size(row: Row) -> list[str]:
     return [count(row.costs.trainable), percent(row.costs.share)] if row.costs else ["", ""]
 
@@ -132,7 +158,7 @@ def _markdown(one: Table) -> str:
 
 
 def _latex(one: Table) -> str:
-    """A table for `booktabs`."""
+    """A table for `booktabs`; the caption says how it was scored and what is bold."""
 
     def line(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
@@ -144,7 +170,9 @@ def _latex(one: Table) -> str:
     ]
     return "\n".join(
         [
-            f"% {' '.join(_note(one).split())}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_tex(' '.join(_note(one).split()))} Protocols: {_tex(_protocols(one))}.}}",
             rf"\begin{{tabular}}{{lrr{'r' * len(one.columns)}}}",
             r"\toprule",
             line(["method", "trainable", "share", *(_tex(title) for title, _ in heads)]),
@@ -153,6 +181,7 @@ def _latex(one: Table) -> str:
             *rows,
             r"\bottomrule",
             r"\end{tabular}",
+            r"\end{table}",
         ]
     )
 

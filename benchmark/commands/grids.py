@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -153,9 +154,13 @@ def report(store: Store = STORE, out: Out = None) -> None:
 @app.command()
 def export(
     store: Store = STORE,
-    style: Annotated[str, typer.Option("--format", help="csv, markdown or latex")] = "csv",
+    style: Annotated[str, typer.Option("--format", help="csv, markdown, latex or parquet")] = "csv",
+    out: Annotated[Path | None, typer.Option("--out", help="the file to write; printed if left out")] = None,
 ) -> None:
-    """Print the table of a store."""
-    from reports.export import table
+    """Print the table of a store, or write it into a file."""
+    from reports.export import table, write
 
-    typer.echo(table(store, style))
+    if out is None:
+        typer.echo(table(store, style))
+    else:
+        write(store, out, style)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import PetlirError
-from reports.export import table
+from reports.export import table, write
 from tests.reports.stores import MALICIOUS
 
 
@@ -43,6 +43,23 @@ def test_latex_is_whole_and_escaped(store):
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
     assert all(letter not in text.replace(r"\textless{}", "") for letter in ("<", "σ", "×", "−", "∞"))
     assert MALICIOUS not in text
+
+
+def test_the_latex_caption_names_the_protocols_and_what_is_bold(ranked):
+    captions = [line for line in table(ranked, "latex").splitlines() if line.startswith(r"\caption")]
+    assert captions
+    assert all("photographs y-crop4" in line or "leaves-test y-crop4" in line for line in captions)
+    assert all("bold: best PETL method, or not told apart from it" in line for line in captions)
+
+
+def test_parquet_holds_what_csv_holds(store, tmp_path):
+    write(store, tmp_path / "table.parquet", "parquet")
+    parquet = pd.read_parquet(tmp_path / "table.parquet")
+    text = pd.read_csv(io.StringIO(table(store, "csv")))
+    pd.testing.assert_series_equal(parquet.psnr, text.psnr)
+    assert list(parquet.columns) == list(text.columns)
+    with pytest.raises(PetlirError, match="--out"):
+        table(store, "parquet")
 
 
 def test_another_format_is_answered_with_the_nearest(store):
