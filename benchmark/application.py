@@ -34,6 +34,8 @@ def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequen
     if found.degradation is None:
         raise PetlirError(f"task {task!r} has no degradation of its own: its images are pairs")
     degradation = found.degradation
+    if degradation.kept == "float":
+        raise PetlirError(f"task {found.label!r} keeps its noise as floats, which an image file cannot hold")
     images = {name: read_image(path) for name, path in images_in(clean).items()}
     for name, image in images.items():
         if min(image.shape[:2]) < found.scale:
@@ -41,7 +43,7 @@ def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequen
             raise PetlirError(f"image {name!r} in {clean} is {size} pixels; task {task!r} expects at least {least}")
     for name, image in images.items():
         height, width = (side // found.scale * found.scale for side in image.shape[:2])
-        write_png(out / f"{name}.png", degradation.degrade(image[:height, :width], seed_of(task, name, seed)))
+        write_png(out / f"{name}.png", degradation.degrade(image[:height, :width], seed_of(found.name, name, seed)))
     return len(images)
 
 

@@ -15,6 +15,10 @@ from benchmark.errors import PetlirError
 
 Image = NDArray[np.uint8]
 """One image, H×W×3, 0..255, RGB."""
+Degraded = NDArray[np.uint8] | NDArray[np.float32]
+"""One image to be restored, H×W×3, RGB, on the scale 0..255: 8 bit or, where noise is kept as it is, float32."""
+KEPT = ("rounded", "truncated", "float")
+"""How an image is kept after its noise: clipped and rounded or truncated to 8 bit, or as it is, beyond 0..255 too."""
 
 
 class Degradation:
@@ -22,7 +26,7 @@ class Degradation:
 
     `prepare` acts on a whole 8-bit image (resizing, compression, rain: what needs its surroundings);
     `perturb` acts on a batch of crops (noise: what does not). A subclass is a frozen dataclass whose fields are
-    the parameters of the degradation; it overrides one of the two.
+    the parameters of the degradation; it overrides one of the two, or says in `whole` which of them acts.
     """
 
     source: ClassVar[str] = ""
@@ -37,6 +41,21 @@ class Degradation:
         """How many times smaller the degraded image is."""
         return 1
 
+    @property
+    def whole(self) -> bool:
+        """Whether `prepare` acts, and needs the whole image."""
+        return type(self).prepare is not Degradation.prepare
+
+    @property
+    def kept(self) -> str:
+        """How a degraded image is kept, one of `KEPT`."""
+        return "rounded"
+
+    @property
+    def crops_kept(self) -> str:
+        """How training crops are kept; rounded ones are clipped only, as rounding adds 1/12 to a variance of 900."""
+        return self.kept
+
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """The whole image, H×W×3 uint8, degraded up to the noise."""
         return image
@@ -45,13 +64,33 @@ class Degradation:
         """A batch N×3×H×W in [0, 1] with noise drawn from `generator`; not clipped."""
         return batch
 
-    def degrade(self, image: Image, seed: int) -> Image:
-        """One 8-bit image as a file would hold it: prepared, perturbed, clipped and rounded."""
-        prepared = self.prepare(image, np.random.default_rng(seed))
-        batch = torch.from_numpy(np.ascontiguousarray(prepared)).permute(2, 0, 1)[None].float() / 255
-        noisy = self.perturb(batch, torch.Generator().manual_seed(seed))[0].permute(1, 2, 0)
-        rounded: Image = (noisy.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-        return rounded
+    def perturb_crops(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Prepared training crops N×3×H×W in [0, 1] as the network sees them: perturbed, and kept as crops are."""
+        noisy = self.perturb(batch, generator)
+        match self.crops_kept:
+            case "float":
+                return noisy
+            case "truncated":
+                return truncated(noisy * 255) / 255
+            case _:
+                return noisy.clamp(0, 1)
+
+    def degrade(self, image: Image, seed: int) -> Degraded:
+        """One 8-bit image as it is to be restored: prepared, perturbed, and kept as `kept` says."""
+        return self.perturbed(self.prepare(image, np.random.default_rng(seed)), seed)
+
+    def perturbed(self, prepared: Image, seed: int) -> Degraded:
+        """One prepared image as it is to be restored."""
+        batch = torch.from_numpy(np.array(prepared)).permute(2, 0, 1)[None].float() / 255
+        noisy = self.perturb(batch, torch.Generator().manual_seed(seed))[0].permute(1, 2, 0) * 255
+        match self.kept:
+            case "float":
+                values: Degraded = noisy.contiguous().numpy()
+            case "truncated":
+                values = truncated(noisy).to(torch.uint8).numpy()
+            case _:
+                values = rounded(noisy.numpy())
+        return values
 
 
 @dataclass(frozen=True)
@@ -61,7 +100,7 @@ class Chain(Degradation):
     steps: tuple[Degradation, ...]
 
     def __post_init__(self) -> None:
-        prepares = [type(step).prepare is not Degradation.prepare for step in self.steps]
+        prepares = [step.whole for step in self.steps]
         if prepares != sorted(prepares, reverse=True):
             raise PetlirError("a chain of degradations must do its whole-image steps before its noise")
 
@@ -78,6 +117,21 @@ class Chain(Degradation):
             product *= step.factor
         return product
 
+    @property
+    def whole(self) -> bool:
+        """Whether any step needs the whole image."""
+        return any(step.whole for step in self.steps)
+
+    @property
+    def kept(self) -> str:
+        """As the last step keeps it."""
+        return self.steps[-1].kept
+
+    @property
+    def crops_kept(self) -> str:
+        """As the last step keeps them."""
+        return self.steps[-1].crops_kept
+
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Every step's `prepare`, in order."""
         for step in self.steps:
@@ -89,6 +143,18 @@ class Chain(Degradation):
         for step in self.steps:
             batch = step.perturb(batch, generator)
         return batch
+
+
+def truncated(values: Tensor) -> Tensor:
+    """Values clipped to 0..255, their fractions cut off: on average 0.5 darker than rounded ones."""
+    return values.clamp(0, 255).floor()
+
+
+def rounded(values: Degraded) -> Image:
+    """Values clipped to 0..255 and rounded, as an image file holds them."""
+    whole = values if values.dtype == np.uint8 else np.rint(values.clip(0, 255))
+    image: Image = whole.astype(np.uint8, copy=False)
+    return image
 
 
 def seed_of(*parts: str | int) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from benchmark.backbone import Backbone
 from benchmark.costs import StepTimer
-from benchmark.degradation import Image
+from benchmark.degradation import Degraded, Image, rounded
 from benchmark.degradations.resize import enlarge
 from benchmark.images.prepare import Pair
 from benchmark.metrics import psnr, recorded, ssim
@@ -74,7 +74,7 @@ def evaluate(
     return Evaluation(rows, digest.hexdigest())
 
 
-def seen(network: Backbone, image: Image, heads: Sequence[str], view: str) -> Image:
+def seen(network: Backbone, image: Degraded, heads: Sequence[str], view: str) -> Image:
     """The image restored, the network seeing as much of it at once as `view` says."""
     tile = tile_of(view)
     return restore_image(network, image, heads, "whole" if tile is None else "default", tile)
@@ -97,15 +97,15 @@ def _row(pair: Pair, restored: Image, rule: Protocol) -> dict[str, Any]:
 
 def _input_scores(pair: Pair, rule: Protocol) -> tuple[float, float]:
     """PSNR and SSIM of the degraded image, enlarged bicubically where it is smaller."""
-    scale = pair.clean.shape[0] // pair.degraded.shape[0]
-    image = enlarge(pair.degraded, scale) if scale > 1 else pair.degraded
+    scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
+    image = enlarge(image, scale) if scale > 1 else image
     return psnr(image, pair.clean, rule), ssim(image, pair.clean, rule)
 
 
-def write_png(path: Path, image: Image) -> None:
-    """Write an 8-bit image H×W×3, whole or not at all."""
+def write_png(path: Path, image: Degraded) -> None:
+    """Write an image H×W×3, clipped and rounded to 8 bit, whole or not at all."""
     content = BytesIO()
-    PIL.Image.fromarray(image).save(content, format="PNG")
+    PIL.Image.fromarray(rounded(image)).save(content, format="PNG")
     write_bytes(path, content.getvalue())
 
 

@@ -50,7 +50,7 @@ def fit(
     """Train the subject on its task, in place; raises `training.Diverged` where the loss is no number."""
     cell, task = subject.cell, subject.task
     assert cell.rate is not None
-    seed = seed_of("order", cell.task, cell.seed)
+    seed = seed_of("order", task.name, cell.seed)
     device = next(subject.network.parameters()).device
     precision = bench.precision if device.type == "cuda" else "float32"
     budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, looks)
@@ -62,7 +62,7 @@ def fit(
         return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
 
     return training.fit(
-        subject.adapted, sampler(subject.cell, bench), validate, budget, checkpoint=checkpoint, report=report
+        subject.adapted, sampler(subject.cell, bench, device), validate, budget, checkpoint=checkpoint, report=report
     )
 
 
@@ -134,6 +134,7 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: 
     spent |= {
         "step_seconds": asdict(step) if step else None,
         "training_seconds": fitted.seconds if fitted else 0.0,
+        "waiting_share": fitted.waiting_share if fitted else None,
         "validation_seconds": fitted.looking if fitted else 0.0,
         "energy_joules": energy.joules,
         "threads": torch.get_num_threads(),

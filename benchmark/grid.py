@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from fnmatch import fnmatchcase
@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from benchmark.errors import PetlirError, unknown
 from benchmark.method import Method
+from benchmark.task import Task
 
 ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>\d*\.?\d+[kKmM%]?))?")
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
@@ -81,20 +82,68 @@ def methods(
     return list(dict.fromkeys(found))
 
 
+def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
+    """The tasks that a selection names.
+
+    Args:
+        text: e.g. `sr_x4,hybrid_lr4_noise30[noise=rounded,truncated]`.
+        valid: the tasks by name.
+        track: `*` leaves out the tasks that have no images on it.
+    """
+    found: list[Task] = []
+    for item in split(text):
+        match = ITEM.fullmatch(item)
+        if match is None or match["size"]:
+            raise PetlirError(f"task {item!r} is not of the form name[option=value,value; option=value]")
+        for name in choose("task", match["name"], valid):
+            values = _listed(match["options"] or "", name)
+            varied = [valid[name].varied(options) for options in _combinations(values)]
+            found += [task for task in varied if match["name"] != "*" or track in task.data]
+    if not found:
+        raise PetlirError(f"no task with images on track {track} was named; valid: {', '.join(sorted(valid))}")
+    for task in found:
+        task.on(track)
+    return list({task.label: task for task in found}.values())
+
+
+def task(label: str, valid: Mapping[str, Task]) -> Task:
+    """The task of a label such as `derain_light[train=Rain13K]`."""
+    match = ITEM.fullmatch(label)
+    name = match["name"] if match else label
+    if name not in valid:
+        raise unknown("task", name, valid)
+    options = _listed((match["options"] or "") if match else "", name)
+    return valid[name].varied({option: values[0] for option, values in options.items()})
+
+
 def _expand(method: type[Method], text: str) -> Iterator[Method]:
     """Every combination of the listed values."""
     types = get_type_hints(method)
     names = [field.name for field in fields(method)]
     values: dict[str, list[Any]] = {}
+    for name, listed in _listed(text, method.name).items():
+        if name not in names:
+            raise unknown(f"option of {method.name}", name, names)
+        values[name] = [_value(item, types[name], f"{method.name}[{name}]") for item in listed]
+    for combination in _combinations(values):
+        yield method(**combination)
+
+
+def _listed(text: str, owner: str) -> dict[str, list[str]]:
+    """The values of each option: of `rank=4,8; alpha=4` those of `rank` and of `alpha`."""
+    values: dict[str, list[str]] = {}
     for part in filter(str.strip, text.split(";")):
         name, equals, listed = (piece.strip() for piece in part.partition("="))
         if not equals or not listed:
-            raise PetlirError(f"option {part.strip()!r} of {method.name} is not of the form name=value")
-        if name not in names:
-            raise unknown(f"option of {method.name}", name, names)
-        values[name] = [_value(item.strip(), types[name], f"{method.name}[{name}]") for item in listed.split(",")]
+            raise PetlirError(f"option {part.strip()!r} of {owner} is not of the form name=value")
+        values[name] = [item.strip() for item in listed.split(",")]
+    return values
+
+
+def _combinations(values: Mapping[str, Sequence[V]]) -> Iterator[dict[str, V]]:
+    """Each way to choose one value of every option."""
     for combination in itertools.product(*values.values()):
-        yield method(**dict(zip(values, combination, strict=True)))
+        yield dict(zip(values, combination, strict=True))
 
 
 def _value(text: str, wanted: Any, where: str) -> Any:

@@ -24,6 +24,7 @@ from benchmark.protocol import KNOWN, protocol
 from benchmark.skeleton import without_memory
 from benchmark.sources import in_folder
 from benchmark.store import Store
+from benchmark.task import Task
 from benchmark.track import TRACKS
 
 Row = dict[str, Any]
@@ -40,10 +41,20 @@ def _methods(files: Sequence[Path]) -> list[Row]:
 def _tasks(files: Sequence[Path]) -> list[Row]:
     plugins = find(files)
     single = [
-        {"name": name, "about": task.title, "protocols": list(task.protocols), "tracks": sorted(task.data)}
+        {
+            "name": name,
+            "about": f"{task.title}{_options(task)}",
+            "protocols": list(task.protocols),
+            "tracks": sorted(task.data),
+            "options": {option: list(values) for option, values in task.variants.items()},
+        }
         for name, task in sorted(plugins.tasks.items())
     ]
     return single + [{"name": f"{one.name}:{one.argument}", "about": one.title} for one in plugins.families.values()]
+
+
+def _options(task: Task) -> str:
+    return "".join(f"; {option}={'|'.join(values)}" for option, values in task.variants.items())
 
 
 def _backbones(files: Sequence[Path]) -> list[Row]:

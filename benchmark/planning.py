@@ -15,8 +15,7 @@ from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.costs import count
 from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.digests import digest_of
+from benchmark.images.prepare import data_digest
 from benchmark.method import Method
 from benchmark.records import RECORD, read_record
 from benchmark.skeleton import without_memory
@@ -90,17 +89,14 @@ class Planner:
         self.request = request
         self.track = track(request.track)
         self.plugins = request.bench.plugins
-        self._digests: dict[str, str] = {}
+        self._weights: dict[str, str] = {}
+        self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
         """Every cell of the request; the learning rates of the tuned ones are not chosen yet."""
-        tasks = grid.choose("task", self.request.tasks, self.plugins.tasks)
-        if "*" in grid.split(self.request.tasks):
-            tasks = [name for name in tasks if self.request.track in self.plugins.tasks[name].data]
-        for name in tasks:
-            self.plugins.task(name).on(self.request.track)
+        tasks = [task.label for task in grid.tasks(self.request.tasks, self.plugins.tasks, self.request.track)]
         found, seeds = [], grid.seeds(self.request.seeds)
         for backbone in grid.choose("backbone", self.request.backbones, self.plugins.backbones):
             methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
@@ -111,7 +107,7 @@ class Planner:
         return found
 
     def _cell(self, backbone: str, method: Method, task: str, seed: int) -> Cell:
-        steps = self.request.steps or self.track.steps
+        steps = self.request.steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
             raise PetlirError(f"regime {regime!r} is unknown; valid: tuned, paper")
@@ -173,7 +169,7 @@ class Planner:
         obstacle = self.obstacle(cell)
         network, method = self.network(cell.backbone), self.method(cell)
         heads = method.heads(network, task) if obstacle is None else ()
-        names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{cell.task}")
+        names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{task.name}")
         parts = cells.ingredients(
             cell,
             weights=self.weights(cell.backbone),
@@ -198,10 +194,10 @@ class Planner:
 
     def weights(self, backbone: str) -> str:
         """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
-        if backbone not in self._digests:
+        if backbone not in self._weights:
             card = weights.load(self.network(backbone), sources=self.request.bench.sources)
-            self._digests[backbone] = card.sha256
-        return self._digests[backbone]
+            self._weights[backbone] = card.sha256
+        return self._weights[backbone]
 
     def ground(self, cell: Cell) -> str:
         """What a learning rate is chosen on: the weights and, behind the task of a family, the user's own images."""
@@ -210,12 +206,10 @@ class Planner:
         return cells.digest([weights, self._data(cell.task)]) if own else weights
 
     def _data(self, task: str) -> str:
-        data = self.plugins.task(task).on(self.request.track)
-        names = dict.fromkeys((data.train, data.validation, *data.tests))
-        for name in names:
-            if name not in self._digests:
-                self._digests[name] = digest_of(image_set(name), self.request.bench.root)
-        return cells.digest([self._digests[name] for name in names])
+        if task not in self._data_digests:
+            found, bench = self.plugins.task(task), self.request.bench
+            self._data_digests[task] = data_digest(found, self.request.track, bench.root)
+        return self._data_digests[task]
 
 
 def state(planned: Planned, store: Store) -> str:

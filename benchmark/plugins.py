@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard, TypeVar
 
-from benchmark import backbones
+from benchmark import backbones, grid
 from benchmark.backbone import Backbone
 from benchmark.backbones import Builder
 from benchmark.errors import PetlirError, unknown
@@ -50,11 +50,11 @@ class Plugins:
         return _named("method", name, self.methods)
 
     def task(self, name: str) -> Task:
-        """The task of this name, or one of a family as records name it."""
+        """The task of a name, of a label such as `derain_light[train=Rain13K]`, or of a family as records name it."""
         family, _, own = name.partition(":")
         if own and family in self.families and name not in self.tasks:
             return self.families[family].recall(own)
-        return _named("task", name, self.tasks)
+        return grid.task(name, self.tasks)
 
     def build(self, name: str, **options: Any) -> Backbone:
         """The backbone of this name, without pre-trained weights."""

@@ -17,6 +17,7 @@ Schema = Literal["petlir-record/1"]
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Decibel = Number | Literal["inf"]
 Name = Annotated[str, Field(min_length=1)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -95,7 +96,8 @@ class StepSeconds(_Part):
 class Costs(_Part):
     """What the cell cost; times are comparable within one device only, and only where `exclusive`.
 
-    `required_seconds` is the training of the cells that it requires.
+    `required_seconds` is the training of the cells that it requires; `waiting_share` the share of the training seconds
+    in which the device waits for a batch, null where nothing is trained.
     """
 
     trainable: Count
@@ -107,6 +109,7 @@ class Costs(_Part):
     step_seconds: StepSeconds | None
     training_seconds: Seconds
     required_seconds: Seconds = 0.0
+    waiting_share: Share | None = None
     validation_seconds: Seconds
     evaluation_seconds: Seconds
     inference_seconds_per_megapixel: Seconds

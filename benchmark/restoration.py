@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmark.backbone import Backbone
-from benchmark.degradation import Image
+from benchmark.degradation import Degraded, Image
 from benchmark.errors import PetlirError, unknown
 from benchmark.live_bytes import LiveBytes
 from benchmark.tiling import TILES_AT_ONCE, Forward, blend, chop, evenly, flipped, pad_to
@@ -190,9 +190,9 @@ def _up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-def to_batch(image: Image, device: torch.device | str = "cpu") -> Tensor:
-    """One 8-bit image H×W×3 as a batch 1×3×H×W in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() / 255
+def to_batch(image: Degraded, device: torch.device | str = "cpu") -> Tensor:
+    """One image H×W×3 on the scale 0..255 as a batch 1×3×H×W on the scale 0..1."""
+    return torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def to_image(batch: Tensor) -> Image:
@@ -203,11 +203,11 @@ def to_image(batch: Tensor) -> Image:
 
 
 def restore_image(
-    network: Backbone, image: Image, heads: Sequence[str], tiling: str = "default", tile: int | None = None
+    network: Backbone, image: Degraded, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Image:
-    """One 8-bit image through `heads`, one after the other; between two heads it stays in float."""
+    """One image through `heads`, one after the other; between two heads it is clipped, and stays in float."""
     device = next(network.parameters()).device
     batch = to_batch(image, device)
-    for head in heads:
-        batch = restore(network, batch.clamp(0, 1), head, tiling, tile=tile)
+    for place, head in enumerate(heads):
+        batch = restore(network, batch.clamp(0, 1) if place else batch, head, tiling, tile=tile)
     return to_image(batch)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from benchmark.adaptation import Adapted, adapt
@@ -66,7 +67,7 @@ def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = Non
     card = load(backbone, sources=bench.sources)
     _check_weights(card, job)
     heads = method.heads(backbone, task)
-    seed = seed_of("init", cell.method, cell.task, cell.seed)
+    seed = seed_of("init", cell.method, task.name, cell.seed)
     known = _evidence(job, heads[-1], device, stored)
     return Subject(cell, method, task, heads, card, adapt(backbone.to(device), method, heads[-1], seed, known))
 
@@ -107,7 +108,7 @@ def _adapter(folder: Path) -> dict[str, Tensor]:
     return adapter
 
 
-def sampler(cell: Cell, bench: Bench) -> PatchSampler:
+def sampler(cell: Cell, bench: Bench, device: torch.device | str = "cpu") -> PatchSampler:
     """The training batches: a function of task and seed, the same for every method."""
     task = bench.plugins.task(cell.task)
     return PatchSampler(
@@ -116,5 +117,6 @@ def sampler(cell: Cell, bench: Bench) -> PatchSampler:
         patch=cell.patch,
         batch_size=cell.batch_size,
         perturb=fresh_noise(task, cell.track),
-        seed=seed_of("order", cell.task, cell.seed),
+        seed=seed_of("order", task.name, cell.seed),
+        device=device,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.errors import unknown
 
@@ -15,13 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Data:
-    """Where a task's images come from on one track: names of image sets."""
+    """Where a task's images come from on one track, and how long it trains on them.
+
+    Attributes:
+        train: an image set, or several joined by `+`, of which every image is as likely.
+        validation: an image set that shares no scene with the others.
+        tests: image sets.
+        label: what the column says where training and test data differ in kind, e.g. `synthetic streaks → Rain100L`.
+        steps: optimiser steps; None for the track's.
+    """
 
     train: str
     validation: str
     tests: tuple[str, ...]
     label: str = ""
-    """What the column says where training and test data differ in kind, e.g. `synthetic streaks → Rain100L`."""
+    steps: int | None = None
+
+    @property
+    def training_sets(self) -> tuple[str, ...]:
+        """The names of the image sets to train on."""
+        return tuple(self.train.split("+"))
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,9 @@ class Task:
         data: its images by track.
         undo: the single tasks that, one after the other, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
         scale: how many times larger the clean image is.
+        variants: what papers differ in, as options: each names its values and, for each value, the attributes of the
+            task that change; the first value is the default.
+        chosen: the values that are not the default, by option.
     """
 
     name: str
@@ -45,13 +61,44 @@ class Task:
     data: Mapping[str, Data]
     undo: tuple[str, ...] = ()
     scale: int = 1
+    variants: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name with the values that are not the default, e.g. `hybrid_lr4_noise30[noise=truncated]`."""
+        return self.name + _bracketed(self.chosen)
+
+    def varied(self, options: Mapping[str, str]) -> Task:
+        """The task with these values of its options.
+
+        Raises:
+            PetlirError: it has no such option, or the option no such value; names the nearest.
+        """
+        for option, value in options.items():
+            if option not in self.variants:
+                raise unknown(f"option of task {self.name}", option, self.variants)
+            if value not in self.variants[option]:
+                raise unknown(f"value of {self.name}[{option}]", value, self.variants[option])
+        changes: dict[str, Any] = {}
+        chosen: dict[str, str] = {}
+        for option, values in self.variants.items():
+            value = options.get(option, next(iter(values)))
+            changes |= values[value]
+            if value != next(iter(values)):
+                chosen[option] = value
+        return replace(self, **{"title": self.title + _bracketed(chosen), **changes}, chosen=chosen)
 
     def on(self, track: str) -> Data:
         """The images of this task on `track`; an unknown track is named with its neighbours."""
         try:
             return self.data[track]
         except KeyError:
-            raise unknown(f"track for task {self.name}", track, self.data) from None
+            raise unknown(f"track for task {self.label}", track, self.data) from None
+
+
+def _bracketed(chosen: Mapping[str, str]) -> str:
+    return f"[{'; '.join(f'{option}={value}' for option, value in chosen.items())}]" if chosen else ""
 
 
 class Family(ABC):

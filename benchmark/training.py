@@ -66,15 +66,30 @@ class Budget:
 
 @dataclass
 class Fit:
-    """Where a fit stands: done steps, the curve so far, and the seconds of steps and of looking at validation."""
+    """Where a fit stands.
+
+    Attributes:
+        timer: of the steps, their batches at hand.
+        step: how many are done.
+        curve: the points so far.
+        seconds: of steps, waiting for batches included.
+        waiting: of these, until their batches were at hand.
+        looking: seconds of looking at validation.
+        losses: since the last point of the curve.
+    """
 
     timer: StepTimer
     step: int = 0
     curve: list[Point] = field(default_factory=list)
     seconds: float = 0.0
+    waiting: float = 0.0
     looking: float = 0.0
     losses: list[float] = field(default_factory=list)
-    """Since the last point of the curve."""
+
+    @property
+    def waiting_share(self) -> float:
+        """The share of training that waits for batches, in [0, 1]."""
+        return self.waiting / self.seconds if self.seconds else 0.0
 
 
 def fit(
@@ -138,7 +153,9 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = budget.rate_at(state.step)
     adapted.train()
-    batch = sampler.batch(state.step)
+    loading = StepTimer()
+    with loading:
+        batch = sampler.batch(state.step)
     with state.timer:
         loss = loss_of(adapted, batch, budget.precision)
         optimizer.zero_grad(set_to_none=True)
@@ -150,6 +167,7 @@ def _step(
         raise Diverged(f"the loss is {value} at step {state.step} of {budget.steps} (learning rate {budget.rate:g})")
     state.step += 1
     state.losses.append(value)
+    state.waiting += sum(loading.seconds)
     state.seconds += monotonic() - start
 
 
@@ -181,6 +199,7 @@ def _keep(
             "step": state.step,
             "curve": state.curve,
             "seconds": state.seconds,
+            "waiting": state.waiting,
             "looking": state.looking,
             "losses": state.losses,
         },

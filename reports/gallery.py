@@ -14,6 +14,7 @@ from benchmark.task import Task
 from reports.formats import decibel
 from reports.frame import Record
 from reports.groups import groups
+from reports.titles import title
 
 MOST_IMAGES = 12
 """Photographs of one set on the page; a set of a hundred would make it a download."""
@@ -37,9 +38,8 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
         for task in sorted({record["cell"]["task"] for record in done}):
             mine = _first_seeds(record for record in done if record["cell"]["task"] == task)
             shown = [_image(score, mine, store, images) for score in _photographs(mine)]
-            title = tasks[task].title if task in tasks else task
             if shown := [image for image in shown if len(image["pictures"]) > 1]:
-                found.append({"group": group.title, "task": task, "title": title, "images": shown})
+                found.append({"group": group.title, "task": task, "title": title(task, tasks), "images": shown})
     return found
 
 

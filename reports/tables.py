@@ -11,6 +11,7 @@ from reports.costs import Costs, costs_of
 from reports.frame import Record, score_frame
 from reports.groups import ANY, Group, groups
 from reports.results import CASCADE, FULL, INPUT, Column, Row, Table
+from reports.titles import named, title
 from reports.values import fill
 
 
@@ -33,16 +34,16 @@ def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Ta
     scored = pd.concat([trained, frame[~frame.task.isin(trained.task)]])
     found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
     empty = {record["cell"]["task"] for record in members} - set(frame.task)
-    found += [Column(task, _title(task, tasks), "", "", "", "") for task in empty]
+    found += [Column(task, title(task, tasks), "", "", "", "") for task in empty]
     return sorted(found, key=lambda column: (column.hybrid, column.task, column.set, column.protocol))
 
 
 def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
     first = rows.iloc[0]
-    task = tasks.get(first.task)
+    task = named(first.task, tasks)
     return Column(
         first.task,
-        _title(first.task, tasks),
+        title(first.task, tasks),
         first.set,
         first.domain,
         first.protocol,
@@ -55,10 +56,6 @@ def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
         rows[rows.regime != ANY].seed.nunique(),
         len(task.undo) > 1 if task else bool((rows.method == CASCADE).any()),
     )
-
-
-def _title(task: str, tasks: dict[str, Task]) -> str:
-    return tasks[task].title if task in tasks else task
 
 
 def _table(group: Group, domain: str, columns: list[Column], members: Sequence[Record], frame: pd.DataFrame) -> Table:

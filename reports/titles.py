@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from benchmark.errors import PetlirError
+from benchmark.grid import task
 from benchmark.task import Task
 
 
@@ -13,3 +15,17 @@ def built_in_tasks() -> dict[str, Task]:
     package = importlib.import_module("tasks")
     modules = (importlib.import_module(f"tasks.{entry.name}") for entry in pkgutil.iter_modules(package.__path__))
     return {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Task)}
+
+
+def named(label: str, tasks: dict[str, Task]) -> Task | None:
+    """The task of a record's label, its variant included; None where it is not among `tasks`."""
+    try:
+        return task(label, tasks)
+    except PetlirError:
+        return None
+
+
+def title(label: str, tasks: dict[str, Task]) -> str:
+    """What the task of a record's label is called on a page."""
+    found = named(label, tasks)
+    return found.title if found else label

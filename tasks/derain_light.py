@@ -1,10 +1,19 @@
-"""Removal of light rain streaks."""
+"""Removal of light rain streaks.
+
+On the paper track after the 200 pairs of RainTrainL, each 24 times an epoch, or with `train=Rain13K` after that set.
+Validation is on simulated streaks over photographs that neither holds.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmark.degradations.rain import RainStreaks
 from benchmark.task import Data, Task
-from tasks import DEMO
+from tasks import DEMO, epochs
+
+PAPER = Data("RainTrainL", "DIV2K-valid", ("Rain100L",), steps=epochs(200, repetitions=24))
+RAIN13K = replace(PAPER, train="Rain13K", steps=epochs(13_712))
 
 DERAIN_LIGHT = Task(
     name="derain_light",
@@ -14,5 +23,7 @@ DERAIN_LIGHT = Task(
     data={
         "demo": DEMO,
         "open": Data("BSDS303", "BSDS30", ("Rain100L",), label="synthetic streaks → Rain100L"),
+        "paper": PAPER,
     },
+    variants={"train": {"RainTrainL": {}, "Rain13K": {"data": {"paper": RAIN13K}}}},
 )

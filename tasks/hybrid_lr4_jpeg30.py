@@ -1,4 +1,8 @@
-"""×4 super-resolution of compressed images: shrunk, rounded to 8 bit, then JPEG as a whole."""
+"""×4 super-resolution of compressed images: shrunk, rounded to 8 bit, then JPEG.
+
+`jpeg` says what is compressed in training: whole images, or `patches` by themselves; test images always are compressed
+whole. The code of AdaptIR compresses patches, and swaps red and blue: `official`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,22 @@ from benchmark.degradation import Chain
 from benchmark.degradations.jpeg import Jpeg
 from benchmark.degradations.resize import Bicubic
 from benchmark.task import Task
-from tasks import DEMO, OPEN
+from tasks import DEMO, OPEN, PAPER
+
+WAYS = {
+    "whole": Jpeg(30),
+    "patches": Jpeg(30, on="crops"),
+    "swapped": Jpeg(30, swapped=True),
+    "official": Jpeg(30, on="crops", swapped=True),
+}
 
 HYBRID_LR4_JPEG30 = Task(
     name="hybrid_lr4_jpeg30",
     title="×4 and JPEG, quality 30",
     degradation=Chain((Bicubic(4), Jpeg(30))),
     protocols=("y-crop4",),
-    data={"demo": DEMO, "open": OPEN},
+    data={"demo": DEMO, "open": OPEN, "paper": PAPER},
     undo=("denoise_30", "sr_x4"),
     scale=4,
+    variants={"jpeg": {way: {"degradation": Chain((Bicubic(4), jpeg))} for way, jpeg in WAYS.items()}},
 )

@@ -1,19 +1,23 @@
-"""×4 super-resolution of images with noise σ = 30: shrunk, rounded to 8 bit, then noise."""
+"""×4 super-resolution of images with noise σ = 30: shrunk, rounded to 8 bit, then noise.
+
+`noise` says how the noisy image is kept; the code of AdaptIR truncates it to 8 bit, in training and in tests.
+"""
 
 from __future__ import annotations
 
-from benchmark.degradation import Chain
+from benchmark.degradation import KEPT, Chain
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.degradations.resize import Bicubic
 from benchmark.task import Task
-from tasks import DEMO, OPEN
+from tasks import DEMO, OPEN, PAPER
 
 HYBRID_LR4_NOISE30 = Task(
     name="hybrid_lr4_noise30",
     title="×4 and noise, σ = 30",
     degradation=Chain((Bicubic(4), GaussianNoise(30))),
     protocols=("y-crop4",),
-    data={"demo": DEMO, "open": OPEN},
+    data={"demo": DEMO, "open": OPEN, "paper": PAPER},
     undo=("denoise_30", "sr_x4"),
     scale=4,
+    variants={"noise": {kept: {"degradation": Chain((Bicubic(4), GaussianNoise(30, kept)))} for kept in KEPT}},
 )

@@ -1,10 +1,14 @@
-"""Denoising of camera images: simulated noise on the demo track, PolyU's real noise on the open one."""
+"""Denoising of camera images: simulated noise on the demo track, PolyU's real noise on the open one, SIDD's in papers.
+
+The AdaptIR paper does not say how long it trained on SIDD, nor whether it scored rounded images: here as long as for
+super-resolution, and both are scored.
+"""
 
 from __future__ import annotations
 
 from benchmark.degradations.camera import CameraNoise
 from benchmark.task import Data, Task
-from tasks import DEMO
+from tasks import DEMO, PAPER
 
 SIDD = Task(
     name="sidd",
@@ -14,5 +18,6 @@ SIDD = Task(
     data={
         "demo": DEMO,
         "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"),
+        "paper": Data("SIDD-train", "PolyU-validation", ("SIDD-validation",), steps=PAPER.steps),
     },
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from benchmark.degradations.resize import Bicubic
 from benchmark.task import Task
-from tasks import DEMO, OPEN
+from tasks import DEMO, OPEN, PAPER
 
 SR_X2 = Task(
     name="sr_x2",
     title="Super-resolution ×2",
     degradation=Bicubic(2),
     protocols=("y-crop2",),
-    data={"demo": DEMO, "open": OPEN},
+    data={"demo": DEMO, "open": OPEN, "paper": PAPER},
     scale=2,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from benchmark.degradations.resize import Bicubic
 from benchmark.task import Task
-from tasks import DEMO, OPEN
+from tasks import DEMO, OPEN, PAPER
 
 SR_X3 = Task(
     name="sr_x3",
     title="Super-resolution ×3",
     degradation=Bicubic(3),
     protocols=("y-crop3",),
-    data={"demo": DEMO, "open": OPEN},
+    data={"demo": DEMO, "open": OPEN, "paper": PAPER},
     scale=3,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from benchmark.degradations.resize import Bicubic
 from benchmark.task import Task
-from tasks import DEMO, OPEN
+from tasks import DEMO, OPEN, PAPER
 
 SR_X4 = Task(
     name="sr_x4",
     title="Super-resolution ×4",
     degradation=Bicubic(4),
     protocols=("y-crop4",),
-    data={"demo": DEMO, "open": OPEN},
+    data={"demo": DEMO, "open": OPEN, "paper": PAPER},
     scale=4,
 )

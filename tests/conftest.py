@@ -21,6 +21,15 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Images that were drawn or decoded are kept beside pytest's own cache, and not in the user's."""
+    assert pytestconfig.cache is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PETLIR_CACHE", str(pytestconfig.cache.mkdir("petlir")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the few small images of the tests' plugin tasks."""

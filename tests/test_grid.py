@@ -13,6 +13,7 @@ from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
 from benchmark.method import Method
 from benchmark.plugins import find
+from benchmark.task import Data, Task
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,67 @@ def test_what_is_wrong_is_named_in_one_line(text, line):
         grid.methods(text, VALID)
     assert str(caught.value).startswith(line)
     assert "\n" not in str(caught.value)
+
+
+IMAGES = Data("a", "b", ("c",))
+NOISE = {"soft": {}, "hard": {"scale": 2}, "odd": {"scale": 3}}
+TASKS = {
+    "plain": Task("plain", "Plain", None, ("rgb",), {"demo": IMAGES}),
+    "varied": Task("varied", "Varied", None, ("rgb",), {"demo": IMAGES, "open": IMAGES}, variants={
+        "noise": NOISE, "train": {"few": {}, "many": {"data": {"open": IMAGES}}},
+    }),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("varied,plain", ["varied", "plain"]),
+        ("*,varied", ["plain", "varied"]),
+        ("varied[noise=soft]", ["varied"]),
+        ("varied[noise=hard,soft,hard]", ["varied[noise=hard]", "varied"]),
+        ("varied[ noise = odd ]", ["varied[noise=odd]"]),
+    ],
+)
+def test_tasks_are_read_with_their_options(text, labels):
+    assert [task.label for task in grid.tasks(text, TASKS, "demo")] == labels
+
+
+def test_options_of_a_task_stand_in_its_own_order():
+    (found,) = grid.tasks("varied[train=many; noise=odd]", TASKS, "open")
+    assert found.label == "varied[noise=odd; train=many]"
+    assert found.title == "Varied[noise=odd; train=many]"
+    assert (found.scale, set(found.data)) == (3, {"open"})
+    assert grid.task(found.label, TASKS) == found
+
+
+@given(st.sampled_from(list(NOISE)), st.sampled_from(["few", "many"]))
+def test_labels_of_tasks_are_read_back(noise, train):
+    found = TASKS["varied"].varied({"noise": noise, "train": train})
+    assert grid.task(found.label, TASKS) == found
+
+
+def test_a_star_leaves_out_what_has_no_images_on_the_track():
+    assert [task.label for task in grid.tasks("*", TASKS, "open")] == ["varied"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("vried", "unknown task 'vried'; did you mean 'varied'?"),
+        ("varied[nois=hard]", "unknown option of task varied 'nois'; did you mean 'noise'?"),
+        ("plain[noise=hard]", "unknown option of task plain 'noise'; valid: none"),
+        ("varied[noise=hrd]", "unknown value of varied[noise] 'hrd'; did you mean 'hard'?"),
+        ("varied[noise]", "option 'noise' of varied is not of the form name=value"),
+        ("varied@20k", "task 'varied@20k' is not of the form name[option=value,value; option=value]"),
+        ("varied[train=many]", "unknown track for task varied[train=many] 'demo'"),
+        (" , ", "no task with images on track demo was named; valid: plain, varied"),
+    ],
+)
+def test_what_is_wrong_with_a_task_is_named(text, line):
+    with pytest.raises(PetlirError) as caught:
+        grid.tasks(text, TASKS, "demo")
+    assert str(caught.value).startswith(line)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", "-1", "0,-2"])

@@ -34,6 +34,13 @@ def test_the_named_methods_and_tasks_are_there():
     }  # fmt: skip
 
 
+def test_tasks_are_listed_with_their_options():
+    rows = {row["name"]: row for row in listing.LISTS["tasks"]([])}
+    assert rows["hybrid_lr4_noise30"]["options"] == {"noise": ["rounded", "truncated", "float"]}
+    assert rows["hybrid_lr4_noise30"]["about"].endswith("; noise=rounded|truncated|float")
+    assert rows["sr_x4"]["options"] == {}
+
+
 def test_parameters_of_low_rank_updates_are_counted_exactly():
     """A rank-r update of a d×d projection has 2·r·d weights; each block updates two of them."""
     four, eight = listing.parameters("ipt-nano", "lora[rank=4,8]", False, [])

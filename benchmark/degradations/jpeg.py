@@ -1,4 +1,4 @@
-"""JPEG compression, with the channels in the right order."""
+"""JPEG compression, with the channels in the right order or, as some papers have it, swapped."""
 
 from __future__ import annotations
 
@@ -6,40 +6,78 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+import PIL
+import PIL.features
 import PIL.Image
+import torch
+from torch import Tensor
 
-from benchmark.degradation import Degradation, Image
-from benchmark.errors import PetlirError
+from benchmark.degradation import Degradation, Image, rounded
+from benchmark.errors import PetlirError, unknown
 
-CHROMA_420 = 2
-"""Pillow's number for chroma at half the resolution along both axes."""
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+
+
+def encoder() -> str:
+    """Which encoder this is, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`: others round otherwise."""
+    library, kind = PIL.features.version("libjpeg_turbo"), "libjpeg-turbo"
+    if library is None:
+        library, kind = PIL.features.version("jpg"), "libjpeg"
+    return f"Pillow {PIL.__version__}, {kind} {library}"
 
 
 @dataclass(frozen=True)
 class Jpeg(Degradation):
-    """The image as a baseline JPEG file gives it back: libjpeg's tables, chroma 4:2:0, not progressive.
+    """The image as a baseline JPEG file gives it back: libjpeg's tables, not progressive.
 
-    Source: ITU-T T.81; quality is libjpeg's. Red and blue in their right places: the code of AdaptIR
-    hands RGB to an encoder of BGR, and its images differ by about 7 grey levels.
+    Source: ITU-T T.81; quality is libjpeg's. The code of AdaptIR compresses training crops, whose 8×8 grid begins at
+    the crop, but whole test images; and it hands RGB to an encoder of BGR: its images differ by about 7 grey levels.
 
     Attributes:
         quality: libjpeg's quality, 1..100.
+        on: `images`, compressed whole before crops are taken; or `crops`, each training crop by itself.
+        swapped: whether the encoder takes red for blue.
+        subsampling: of chroma; `4:2:0` keeps half its resolution along both axes.
     """
 
     quality: int
+    on: str = "images"
+    swapped: bool = False
+    subsampling: str = "4:2:0"
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:
             raise PetlirError(f"the quality of a JPEG is 1..100, not {self.quality}")
+        if self.on not in ("images", "crops"):
+            raise PetlirError(f"a JPEG compresses 'images' or 'crops', not {self.on!r}")
+        if self.subsampling not in SUBSAMPLINGS:
+            raise unknown("chroma subsampling", self.subsampling, SUBSAMPLINGS)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it needs the whole image."""
+        return self.on == "images"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """The whole image, H×W×3 uint8, compressed and decompressed; `rng` is not used."""
+        return self._through_file(image) if self.whole else image
+
+    def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
+        """Each of a batch N×3×H×W in [0, 1] compressed and decompressed by itself; on the CPU, as libjpeg does it."""
+        if self.whole:
+            return batch
+        images = (batch * 255).permute(0, 2, 3, 1).cpu().numpy()
+        files = np.stack([self._through_file(rounded(image)) for image in images])
+        return torch.from_numpy(files).to(batch.device).permute(0, 3, 1, 2).to(batch.dtype) / 255
+
+    def _through_file(self, image: Image) -> Image:
         file = io.BytesIO()
         settings = {
             "quality": self.quality,
-            "subsampling": CHROMA_420,
+            "subsampling": self.subsampling,
             "optimize": False,
             "progressive": False,
         }
-        PIL.Image.fromarray(image).save(file, "JPEG", **settings)
-        return np.array(PIL.Image.open(file))
+        order = slice(None, None, -1 if self.swapped else 1)
+        PIL.Image.fromarray(np.ascontiguousarray(image[..., order])).save(file, "JPEG", **settings)
+        return np.array(PIL.Image.open(file))[..., order]

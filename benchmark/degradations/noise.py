@@ -7,22 +7,39 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.degradation import Degradation
+from benchmark.degradation import KEPT, Degradation
+from benchmark.errors import unknown
 
 
 @dataclass(frozen=True)
 class GaussianNoise(Degradation):
     """Independent Gaussian noise on each channel of each pixel.
 
-    Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017.
+    Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. How the noisy image is kept is what papers
+    differ in: as 8-bit files (PromptIR), as floats (Restormer; AdaptIR's tests of denoising), or truncated (AdaptIR's
+    training, and its tests of ×4 with noise).
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
+        kept: how a noisy image is kept, one of `benchmark.degradation.KEPT`.
+        trained_on: how training crops are kept, where otherwise.
     """
 
     sigma: float
+    kept: str = "rounded"
+    trained_on: str | None = None
+
+    def __post_init__(self) -> None:
+        for way in (self.kept, self.crops_kept):
+            if way not in KEPT:
+                raise unknown("way to keep a noisy image", way, KEPT)
+
+    @property
+    def crops_kept(self) -> str:
+        """How training crops are kept."""
+        return self.trained_on or self.kept
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """A batch N×3×H×W in [0, 1] with noise added; not clipped."""
-        noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype)
-        return batch + noise * (self.sigma / 255)
+        """A batch N×3×H×W in [0, 1] with noise drawn on the generator's device added; not clipped."""
+        noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype, device=generator.device)
+        return batch + noise.to(batch.device) * (self.sigma / 255)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from benchmark.degradation import Degradation, Image
+from benchmark.degradation import Chain, Degradation, Image
 from benchmark.errors import PetlirError
 
 Array: TypeAlias = NDArray[np.float64]
@@ -40,6 +40,15 @@ class Bicubic(Degradation):
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """The whole image, H×W×3 uint8, shrunk to ⌈H/scale⌉×⌈W/scale⌉."""
         return imresize(image, 1 / self.scale)
+
+
+def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
+    """What is left of a degradation once an image is shrunk; None where it does not begin with bicubic shrinking."""
+    if isinstance(degradation, Bicubic):
+        return Degradation()
+    if isinstance(degradation, Chain) and isinstance(degradation.steps[0], Bicubic):
+        return Chain(degradation.steps[1:]) if degradation.steps[1:] else Degradation()
+    return None
 
 
 def imresize(image: Image, scale: float) -> Image:

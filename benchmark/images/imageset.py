@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from benchmark.degradation import Image
+from benchmark.degradation import Degraded, Image
 from benchmark.errors import PetlirError
 
 
@@ -94,16 +94,18 @@ class Entry:
         """
         clean = self.clean()
         degraded = self.degraded() if self.degraded else None
-        if degraded is not None and degraded.shape != tuple(self._shrunk(clean.shape)):
+        if degraded is not None:
+            self.check(clean.shape, degraded.shape)
+        return Sample(self.name, self.unit, clean, degraded)
+
+    def check(self, clean: tuple[int, ...], degraded: tuple[int, ...]) -> None:
+        """Refuse a degraded image that is not as large as the clean one over the scale, by their shapes."""
+        if degraded != (clean[0] // self.scale, clean[1] // self.scale, *clean[2:]):
             assert self.degraded
-            shown = [f"{image.shape[1]}×{image.shape[0]}" for image in (degraded, clean)]
+            shown = [f"{shape[1]}×{shape[0]}" for shape in (degraded, clean)]
             expected = "one size" if self.scale == 1 else f"a clean image {self.scale} times larger"
             line = f"{self.degraded.where} is {shown[0]} pixels, its clean image {self.clean.where} {shown[1]}"
             raise PetlirError(f"{line}; expected {expected}")
-        return Sample(self.name, self.unit, clean, degraded)
-
-    def _shrunk(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        return (shape[0] // self.scale, shape[1] // self.scale, *shape[2:])
 
 
 class Index(Protocol):
@@ -169,6 +171,6 @@ class ImageSet:
         return [entry.read() for entry in self.index(root)]
 
 
-def pixels_digest(image: Image) -> str:
+def pixels_digest(image: Degraded) -> str:
     """SHA-256 over the size and the pixels of one image."""
     return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()

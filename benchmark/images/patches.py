@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchmark.degradation import Degradation, Image
 from benchmark.errors import PetlirError
+from benchmark.images.crops import Crop, cut_from
 
 Pair = tuple[Image, Image]
 """A degraded image and its clean one, `scale` times larger."""
@@ -23,8 +24,9 @@ class PatchSampler:
         scale: how many times larger the clean images are.
         patch: side of a crop on the degraded side, in pixels.
         batch_size: crops a batch.
-        perturb: whose `perturb` adds fresh noise to the degraded crops; None adds none.
+        perturb: adds fresh noise to the degraded crops; None adds none.
         seed: of crops, flips, rotations and noise.
+        device: where batches are made; images that fit there are held there.
 
     Raises:
         PetlirError: an image is smaller than a crop.
@@ -39,38 +41,41 @@ class PatchSampler:
         batch_size: int,
         perturb: Degradation | None,
         seed: int,
+        device: torch.device | str = "cpu",
     ) -> None:
-        small = [pair[0].shape[:2] for pair in pairs if min(pair[0].shape[:2]) < patch]
+        self._sizes = [degraded.shape[:2] for degraded, _ in pairs]
+        small = [size for size in self._sizes if min(size) < patch]
         if not pairs or small:
             found = f"one of {small[0][0]}×{small[0][1]}" if small else "no image"
             raise PetlirError(f"training crops are {patch}×{patch}, but the training set holds {found}")
-        self._pairs, self._scale, self._patch = pairs, scale, patch
+        self._scale, self._patch, self._device = scale, patch, torch.device(device)
         self._batch_size, self._perturb, self._seed = batch_size, perturb, seed
+        self._clean = cut_from([clean for _, clean in pairs], self._device)
+        same = all(degraded is clean for degraded, clean in pairs)
+        self._degraded = self._clean if same else cut_from([degraded for degraded, _ in pairs], self._device)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32 in [0, 1]."""
+        """The batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
+
+        Clean crops are in [0, 1]; degraded ones too, unless the task keeps its noise as floats.
+        """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]
-        degraded, clean = (_as_batch([crop[side] for crop in crops]) for side in (0, 1))
+        clean = _as_floats(self._clean([crop.scaled(self._scale) for crop in crops], self._patch * self._scale))
+        degraded = clean
+        if self._degraded is not self._clean:
+            degraded = _as_floats(self._degraded(crops, self._patch))
         if self._perturb is not None:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            degraded = self._perturb.perturb(degraded, generator).clamp(0, 1)
+            generator = torch.Generator(self._device).manual_seed(int(rng.integers(2**62)))
+            degraded = self._perturb.perturb_crops(degraded, generator)
         return degraded, clean
 
-    def _crop(self, rng: np.random.Generator) -> Pair:
-        degraded, clean = self._pairs[int(rng.integers(len(self._pairs)))]
-        top, left = (int(rng.integers(side - self._patch + 1)) for side in degraded.shape[:2])
-        turn, flip = int(rng.integers(4)), bool(rng.integers(2))
-        return (
-            _window(degraded, top, left, self._patch, turn, flip),
-            _window(clean, top * self._scale, left * self._scale, self._patch * self._scale, turn, flip),
-        )
+    def _crop(self, rng: np.random.Generator) -> Crop:
+        image = int(rng.integers(len(self._sizes)))
+        top, left = (int(rng.integers(side - self._patch + 1)) for side in self._sizes[image])
+        return Crop(image, top, left, int(rng.integers(4)), bool(rng.integers(2)))
 
 
-def _window(image: Image, top: int, left: int, side: int, turn: int, flip: bool) -> Image:
-    crop = np.rot90(image[top : top + side, left : left + side], turn)
-    return crop[:, ::-1] if flip else crop
-
-
-def _as_batch(crops: list[Image]) -> Tensor:
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)
+def _as_floats(crops: Tensor) -> Tensor:
+    """Crops N×3×S×S uint8 as float32 in [0, 1]."""
+    return crops.float().div_(255)

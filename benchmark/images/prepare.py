@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from benchmark.degradation import Degradation, Image, seed_of
+from benchmark.degradation import Degradation, Degraded, Image
 from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set
-from benchmark.images.imageset import Sample, pixels_digest
+from benchmark.images.digests import digest_of
+from benchmark.images.used import Used, middle_of, use
 from benchmark.task import Task
 
 VALIDATION_SIDE = 96
@@ -26,7 +26,7 @@ class Pair:
         unit: the source scene.
         set: the name of the image set.
         domain: `procedural` or `photographs`.
-        degraded: h×w×3 uint8.
+        degraded: h×w×3 uint8, or float32 where the task's noise is kept so.
         clean: sh×sw×3 uint8, s the task's scale.
     """
 
@@ -34,7 +34,7 @@ class Pair:
     unit: str
     set: str
     domain: str
-    degraded: Image
+    degraded: Degraded
     clean: Image
 
 
@@ -44,10 +44,10 @@ def training_pairs(task: Task, track: str, root: Path | None) -> list[tuple[Imag
     Raises:
         PetlirError: an image set cannot be read, or a training image is a test image of this task.
     """
-    name = task.on(track).train
-    samples = image_set(name).samples(root)
-    _refuse_test_images(samples, name, task, track, root)
-    return [_prepared(task, name, sample) for sample in samples]
+    sets = [use(task, name, root) for name in task.on(track).training_sets]
+    for one in sets:
+        _refuse_test_images(one, track, root)
+    return [pair for one in sets for pair in zip(one.prepared(), one.cropped, strict=True)]
 
 
 def validation_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
@@ -56,69 +56,67 @@ def validation_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
     Raises:
         PetlirError: an image set cannot be read, or a validation image is a test image of this task.
     """
-    name = task.on(track).validation
-    samples = image_set(name).samples(root)
-    _refuse_test_images(samples, name, task, track, root)
-    return [_middle(_pair(task, name, sample), task.scale) for sample in samples]
+    found = use(task, task.on(track).validation, root)
+    _refuse_test_images(found, track, root)
+    return _pairs(found, VALIDATION_SIDE // task.scale)
 
 
 def test_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
-    """The pairs of all test sets, 8 bit; what is random has a seed of its own per (task, set, file name)."""
-    names = task.on(track).tests
-    return [_pair(task, name, sample) for name in names for sample in image_set(name).samples(root)]
+    """The pairs of all test sets; what is random has a seed of its own per (task, set, file name)."""
+    return [pair for name in task.on(track).tests for pair in _pairs(use(task, name, root))]
+
+
+def data_digest(task: Task, track: str, root: Path | None) -> str:
+    """SHA-256 over all images: those of each set, shrunk ones that it ships and the task uses, degraded test images.
+
+    Raises:
+        PetlirError: a set is missing, half there, or not the one that the catalogue knows.
+    """
+    data = task.on(track)
+    sets = [use(task, name, root) for name in (*data.training_sets, data.validation, *data.tests)]
+    parts = [digest_of(one.set, root) for one in sets]
+    parts += [digest for one in sets if one.shrunk_by == "files" and one.shipped for digest in one.shipped.digests]
+    parts += [digest for one in sets[-len(data.tests) :] for digest in one.degraded().digests]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
+    """The image sets whose own shrunk images are used; those of the others are made by MATLAB's bicubic."""
+    data = task.on(track)
+    names = dict.fromkeys((*data.training_sets, data.validation, *data.tests))
+    sets = (use(task, name, root) for name in names)
+    return [one.set.name for one in sets if one.shrunk_by == "files"]
 
 
 def fresh_noise(task: Task, track: str) -> Degradation | None:
     """What a training crop is perturbed by; nothing where the training images are real pairs."""
-    return None if image_set(task.on(track).train).paired else task.degradation
+    paired = {image_set(name).paired for name in task.on(track).training_sets}
+    if len(paired) > 1:
+        sets = task.on(track).train
+        raise PetlirError(f"task {task.label} trains on {sets}, pairs and clean images mixed; expected one kind")
+    return None if paired == {True} else task.degradation
 
 
-def _refuse_test_images(samples: list[Sample], name: str, task: Task, track: str, root: Path | None) -> None:
+def _refuse_test_images(found: Used, track: str, root: Path | None) -> None:
+    task = found.task
     tests = {
-        pixels_digest(test.clean): f"{image_set(test_set).name}/{test.name}"
-        for test_set in task.on(track).tests
-        for test in image_set(test_set).samples(root)
+        digest: f"{held_out.set.name}/{entry.name}"
+        for held_out in (use(task, name, root) for name in task.on(track).tests)
+        for entry, digest in zip(held_out.entries, held_out.clean.digests, strict=True)
     }
-    for sample in samples:
-        if (leaked := tests.get(pixels_digest(sample.clean))) is not None:
+    for entry, digest in zip(found.entries, found.clean.digests, strict=True):
+        if (leaked := tests.get(digest)) is not None:
             raise PetlirError(
-                f"task {task.name}: {image_set(name).name}/{sample.name} is the test image {leaked}; "
+                f"task {task.label}: {found.set.name}/{entry.name} is the test image {leaked}; "
                 "expected training and validation images that no test set holds"
             )
 
 
-def _pair(task: Task, name: str, sample: Sample) -> Pair:
-    clean, found = _cropped(sample.clean, task.scale), image_set(name)
-    if sample.degraded is not None:
-        degraded = sample.degraded
-    else:
-        degraded = _degradation(task, name).degrade(clean, seed_of(task.name, found.name, sample.name))
-    return Pair(sample.name, sample.unit, found.name, found.domain, degraded, clean)
-
-
-def _middle(pair: Pair, scale: int) -> Pair:
-    """The middle of a pair, at most `VALIDATION_SIDE` clean pixels wide and high."""
-    top, left = (max(0, side - VALIDATION_SIDE // scale) // 2 for side in pair.degraded.shape[:2])
-    side = VALIDATION_SIDE // scale
-    degraded = pair.degraded[top : top + side, left : left + side]
-    clean = pair.clean[top * scale : (top + side) * scale, left * scale : (left + side) * scale]
-    return replace(pair, degraded=degraded, clean=clean)
-
-
-def _prepared(task: Task, name: str, sample: Sample) -> tuple[Image, Image]:
-    clean = _cropped(sample.clean, task.scale)
-    if sample.degraded is not None:
-        return sample.degraded, clean
-    rng = np.random.default_rng(seed_of(task.name, image_set(name).name, sample.name))
-    return _degradation(task, name).prepare(clean, rng), clean
-
-
-def _degradation(task: Task, name: str) -> Degradation:
-    if task.degradation is None:
-        raise PetlirError(f"task {task.name} has no degradation, but {name} holds clean images only; expected pairs")
-    return task.degradation
-
-
-def _cropped(image: Image, scale: int) -> Image:
-    height, width = (side // scale * scale for side in image.shape[:2])
-    return image[:height, :width]
+def _pairs(found: Used, middle: int | None = None) -> list[Pair]:
+    degraded, clean = found.degraded(middle).images, found.cropped
+    if middle is not None:
+        clean = [middle_of(image, middle, found.task.scale) for image in clean]
+    return [
+        Pair(entry.name, entry.unit, found.set.name, found.set.domain, *images)
+        for entry, *images in zip(found.entries, degraded, clean, strict=True)
+    ]

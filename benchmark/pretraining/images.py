@@ -11,6 +11,7 @@ from benchmark.degradation import Image
 from benchmark.errors import PetlirError
 from benchmark.images.bundled import DRAWN, Leaves
 from benchmark.images.imageset import pixels_digest
+from benchmark.images.mapped import decoded
 from benchmark.images.reading import images_in, read_image
 
 FIRST_IMAGE = 1_000_000
@@ -19,7 +20,7 @@ FIRST_IMAGE = 1_000_000
 
 def dead_leaves(count: int, seed: int) -> list[Image]:
     """`count` dead leaves images of 256×256×3, others for each seed."""
-    return [entry.clean() for entry in Leaves(FIRST_IMAGE + seed * count, count, DRAWN)()]
+    return list(decoded("leaves", [entry.clean for entry in Leaves(FIRST_IMAGE + seed * count, count, DRAWN)()]).images)
 
 
 def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]) -> list[Image]:

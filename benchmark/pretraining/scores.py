@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmark.backbone import Backbone
+from benchmark.degradation import rounded
 from benchmark.degradations.resize import enlarge
 from benchmark.evaluation import restore_image
 from benchmark.images.prepare import Pair, test_pairs
@@ -55,5 +56,5 @@ def _scores(network: Backbone, task: Task, pairs: list[Pair]) -> dict[str, float
     """The means under the task's headline protocol; a smaller input is enlarged bicubically."""
     rule, head = protocol(task.protocols[0]), network.head_for(task)
     restored = [psnr(restore_image(network, pair.degraded, (head,)), pair.clean, rule) for pair in pairs]
-    untouched = [psnr(enlarge(pair.degraded, task.scale), pair.clean, rule) for pair in pairs]
+    untouched = [psnr(enlarge(rounded(pair.degraded), task.scale), pair.clean, rule) for pair in pairs]
     return {"psnr": round(fmean(restored), 3), "input": round(fmean(untouched), 3)}

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from benchmark.backbone import Backbone
-from benchmark.degradation import Degradation, Image
+from benchmark.degradation import Degradation, Image, rounded
 from benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized
 from benchmark.degradations.camera import CameraNoise
 from benchmark.degradations.jpeg import Jpeg
@@ -59,7 +59,7 @@ class Pool:
 
 def draw(kind: str, image: Image, rng: np.random.Generator) -> Image:
     """The image under the degradation of the table, its strength and its noise drawn from `rng`; 8 bit."""
-    return SYNTHETIC[kind](rng).degrade(image, int(rng.integers(2**62)))
+    return rounded(SYNTHETIC[kind](rng).degrade(image, int(rng.integers(2**62))))
 
 
 def only_head(network: Backbone) -> str:

@@ -1,5 +1,7 @@
 """Noise, JPEG, rain, low light and camera noise against closed forms, a golden and the real test sets."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.degradation import Image
+from benchmark.degradation import Chain, Image, rounded, truncated
 from benchmark.degradations.camera import CameraNoise
 from benchmark.degradations.jpeg import Jpeg
 from benchmark.degradations.low_light import LowLight
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.degradations.rain import RainStreaks
+from benchmark.degradations.resize import Bicubic
 from benchmark.errors import PetlirError
 from benchmark.images.reading import read_image
 
@@ -55,6 +58,66 @@ def test_jpeg_equals_libjpeg_of_opencv(shared):
     golden = np.load(shared / "goldens/degradations.npz")
     difference = Jpeg(30).degrade(golden["img_rgb_u8"], 0).astype(int) - golden["jpeg30_correct_rgb"]
     assert np.abs(difference).max() <= 1
+
+
+def test_jpeg_with_swapped_channels_is_the_official_codes(shared):
+    golden = np.load(shared / "goldens/degradations.npz")
+    difference = Jpeg(30, swapped=True).degrade(golden["img_rgb_u8"], 0).astype(int)
+    assert np.abs(difference - golden["jpeg30_official_rgb_as_bgr"]).max() <= 1
+    assert np.abs(difference - golden["jpeg30_correct_rgb"]).mean() > 5
+
+
+def test_jpeg_of_crops_has_its_grid_at_the_crop():
+    image = photograph()
+    crops = np.stack([image[:48, :48], image[3:51, 5:53]])
+    batch = torch.from_numpy(crops).permute(0, 3, 1, 2) / 255
+    found = Jpeg(30, on="crops").perturb_crops(batch, torch.Generator())
+    for crop, pixels in zip(crops, found, strict=True):
+        assert (Jpeg(30).degrade(crop, 0) == (pixels.permute(1, 2, 0) * 255).round().numpy()).all()
+    assert (Jpeg(30, on="crops").degrade(image, 0) == Jpeg(30).degrade(image, 0)).all()
+
+
+def test_noise_is_kept_as_the_golden_keeps_it(shared):
+    golden = np.load(shared / "goldens/degradations.npz")
+    noisy = torch.from_numpy(golden["noise30_float"])
+    assert (truncated(noisy).numpy() == golden["noise30_trunc_u8"]).all()
+    bias = golden["noise30_trunc_u8"].astype(float) - rounded(noisy.float().numpy())
+    assert bias.mean() == pytest.approx(-0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("step", [GaussianNoise, lambda *how: Chain((Bicubic(2), GaussianNoise(*how)))])
+def test_the_same_noise_is_rounded_truncated_or_left(step):
+    image = photograph()
+    exact = step(50, "float").degrade(image, 7)
+    assert exact.dtype == np.float32
+    assert exact.min() < -20
+    assert exact.max() > 275
+    assert (step(50).degrade(image, 7) == np.rint(exact.clip(0, 255))).all()
+    assert (step(50, "truncated").degrade(image, 7) == np.floor(exact.clip(0, 255))).all()
+
+
+def test_training_crops_are_kept_as_test_images_unless_said():
+    batch = torch.rand(2, 3, 16, 16)
+
+    def crops(*how: str) -> torch.Tensor:
+        return GaussianNoise(50, *how).perturb_crops(batch, torch.Generator().manual_seed(0))
+
+    assert torch.equal(crops(), crops("float").clamp(0, 1))
+    assert torch.equal(crops("truncated") * 255, (crops("float") * 255).clamp(0, 255).floor())
+    assert torch.equal(crops("float", "truncated"), crops("truncated"))
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: GaussianNoise(30, "round"), "unknown way to keep a noisy image 'round'; did you mean 'rounded'?"),
+        (lambda: Jpeg(30, on="patches"), "a JPEG compresses 'images' or 'crops', not 'patches'"),
+        (lambda: Chain((Jpeg(30, on="crops"), Bicubic(2))), "must do its whole-image steps before its noise"),
+    ],
+)
+def test_what_is_no_variant_is_named(make, line):
+    with pytest.raises(PetlirError, match=re.escape(line)):
+        make()
 
 
 @pytest.mark.parametrize("quality", [0, 101])

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from benchmark.degradation import Degradation
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.errors import PetlirError
+from benchmark.images import crops, patches
+from benchmark.images.crops import Resident
 from benchmark.images.patches import Pair, PatchSampler
 
 
@@ -43,6 +45,32 @@ def test_pure_in_seed_and_step_and_aligned(seed, step, scale):
     again = sampler(pairs, scale, seed=seed)
     again.batch(step + 1)
     assert torch.equal(again.batch(step)[0], degraded)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**50), st.sampled_from([1, 2, 3, 4]))
+def test_crops_gathered_on_a_device_are_those_cut_on_the_host(seed, scale):
+    pairs = enlarged_pairs(scale)
+    expected = sampler(pairs, scale, seed=seed, batch_size=9).batch(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(patches, "cut_from", Resident)
+        found = sampler(pairs, scale, seed=seed, batch_size=9).batch(1)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_gpu_holds_what_fits_and_nothing_else(monkeypatch):
+    images = [np.zeros((10, 10, 3), np.uint8)] * 4
+    monkeypatch.setattr(crops, "Resident", lambda *given: "resident")
+    monkeypatch.setattr(crops, "Hosted", lambda *given: "hosted")
+    for free, expected in ((4800, "resident"), (4796, "hosted")):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10**6))
+        assert str(crops.cut_from(images, torch.device("cuda"))) == expected
+    assert str(crops.cut_from(images, torch.device("cpu"))) == "hosted"
+
+
+def test_noise_kept_as_floats_is_not_clipped():
+    pairs = [(np.full((8, 8, 3), 250, np.uint8),) * 2]
+    assert sampler(pairs, perturb=GaussianNoise(30, "float")).batch(0)[0].max() > 1
 
 
 def test_noise_is_fresh_repeatable_and_clamped():

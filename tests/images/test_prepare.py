@@ -1,25 +1,27 @@
 """Pairs of a task: degraded whole, seeded by name, and no test image among those that fit or select."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.degradation import Chain, Degradation
+from benchmark.degradation import Chain, Degradation, seed_of
+from benchmark.degradations.jpeg import Jpeg
 from benchmark.degradations.noise import GaussianNoise
+from benchmark.degradations.rain import RainStreaks
 from benchmark.degradations.resize import Bicubic, imresize
 from benchmark.errors import PetlirError
-from benchmark.images import prepare
+from benchmark.images import prepare, used
 from benchmark.images.bundled import photographs
+from benchmark.images.used import use
 from benchmark.task import Data, Task
 from tasks.pairs import PAIRS
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
+from tests.engine import draw, save
 
 
 def task(degradation: Degradation | None, *, tests: tuple[str, ...] = ("photographs",), scale: int = 1) -> Task:
@@ -86,6 +88,111 @@ def test_real_pairs_are_taken_as_they_are(shared):
     assert len(prepare.training_pairs(real, "open", root)) == 53
     rates = [peak_signal_noise_ratio(pair.clean, pair.degraded) for pair in prepare.test_pairs(real, "open", root)]
     assert 30 < np.mean(rates) < 40
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Images in the places where BasicSR keeps Set5, Set14 and BSD100."""
+    for name, count in (("Set5", 5), ("Set14", 14), ("BSD100", 100)):
+        for number, stem in enumerate(FIVE if count == 5 else map(str, range(count))):
+            save(tmp_path / name / "HR" / f"{stem}.png", draw([count, number], 24, 32))
+    return tmp_path
+
+
+FIVE = ("baby", "bird", "butterfly", "head", "woman")
+
+
+def varied(degradation: Degradation, train: str = "Set14", scale: int = 1) -> Task:
+    return Task("toy", "Toy", degradation, ("rgb",), {"open": Data(train, "Set14", ("Set5",))}, scale=scale)
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Toy images under the names of sets that the catalogue knows the pixels of."""
+    monkeypatch.setattr(prepare, "digest_of", lambda images, root: images.name)
+
+
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.sampled_from(FIVE), min_size=1))
+def test_an_image_is_degraded_as_if_it_were_alone(sets, chosen):
+    """Rain and noise of one are the same whatever other images there are, as each has a seed of its own."""
+    rainy = varied(Chain((RainStreaks("light"), GaussianNoise(30))))
+    whole = {pair.name: pair for pair in prepare.test_pairs(rainy, "open", sets)}
+    found = use(rainy, "Set5", sets)
+    some = replace(found, entries=[entry for entry in reversed(found.entries) if entry.name in chosen])
+    for entry, degraded in zip(some.entries, some.degraded().images, strict=True):
+        assert (degraded == whole[entry.name].degraded).all()
+    noises = [pair.degraded.astype(int) - pair.clean for pair in whole.values()]
+    assert len({noise.tobytes() for noise in noises}) == 5
+
+
+@pytest.mark.parametrize(("left", "kept"), [(None, Degradation()), (GaussianNoise(30), GaussianNoise(30))])
+def test_low_resolution_files_of_a_set_are_used_where_it_ships_them(sets, left, kept):
+    steps = Chain((Bicubic(4), left)) if left else Bicubic(4)
+    task = varied(steps, "Set5+BSD100", scale=4)
+    assert prepare.shrunk_by_files(task, "open", sets) == []
+    files = {name: draw([9, number], 6, 8) for number, name in enumerate(FIVE)}
+    for name, image in files.items():
+        save(sets / "Set5" / "LR_x4" / f"{name}.png", image)
+    assert prepare.shrunk_by_files(task, "open", sets) == ["Set5"]
+    for pair in prepare.test_pairs(task, "open", sets):
+        assert (pair.degraded == kept.degrade(files[pair.name], seed_of("toy", "Set5", pair.name))).all()
+    task = replace(task, data={"open": Data("Set5+BSD100", "Set14", ("Set14",))})
+    training = prepare.training_pairs(task, "open", sets)
+    assert len(training) == 105
+    assert all((degraded == files[name]).all() for name, (degraded, _) in zip(FIVE, training[:5], strict=True))
+    assert all((degraded == imresize(clean, 1 / 4)).all() for degraded, clean in training[5:])
+
+
+def test_half_of_the_low_resolution_files_is_an_error(sets):
+    save(sets / "Set5" / "LR_x4" / "bird.png", draw([0], 6, 8))
+    with pytest.raises(PetlirError, match="Set5 ships no degraded image of baby; expected all or none"):
+        prepare.test_pairs(varied(Bicubic(4), scale=4), "open", sets)
+
+
+def test_low_resolution_files_of_another_size_are_an_error(sets):
+    for number, name in enumerate(FIVE):
+        save(sets / "Set5" / "LR_x4" / f"{name}.png", draw([number], 6, 7))
+    with pytest.raises(PetlirError, match=r"LR_x4/baby\.png is 7×6 pixels, .* 32×24; expected .* 4 times larger"):
+        prepare.test_pairs(varied(Bicubic(4), scale=4), "open", sets)
+
+
+def test_the_digest_sees_what_is_tested_on(sets, known):
+    """Noise, its rounding, who shrank the images, and every pixel of a test set."""
+
+    def digest(degradation: Degradation) -> str:
+        return prepare.data_digest(varied(degradation, scale=4), "open", sets)
+
+    shrunk = Chain((Bicubic(4), GaussianNoise(30)))
+    found = [digest(shrunk), digest(Chain((Bicubic(4), GaussianNoise(30, "truncated")))), digest(Bicubic(4))]
+    assert digest(shrunk) == found[0]
+    for number, name in enumerate(FIVE):
+        save(sets / "Set5" / "LR_x4" / f"{name}.png", draw([number], 6, 8))
+    found.append(digest(shrunk))
+    save(sets / "Set5" / "LR_x4" / "woman.png", draw([7], 6, 8))
+    found.append(digest(shrunk))
+    assert len(set(found)) == 5
+
+
+def test_another_encoder_degrades_anew(sets, monkeypatch):
+    prepare.test_pairs(varied(Jpeg(30)), "open", sets)
+    monkeypatch.setattr(used, "encoder", lambda: "another")
+    monkeypatch.setattr(Jpeg, "degrade", None)
+    with pytest.raises(TypeError):
+        prepare.test_pairs(varied(Jpeg(30)), "open", sets)
+
+
+def test_pairs_and_clean_images_are_not_mixed(sets):
+    with pytest.raises(PetlirError, match=r"trains on Set14\+PolyU-train, pairs and clean images mixed"):
+        prepare.fresh_noise(varied(GaussianNoise(30), "Set14+PolyU-train"), "open")
+
+
+def test_validation_sees_the_same_middle_on_both_sides(sets, monkeypatch):
+    monkeypatch.setattr(prepare, "VALIDATION_SIDE", 12)
+    for pair in prepare.validation_pairs(varied(Bicubic(4), scale=4), "open", sets):
+        whole = draw([14, int(pair.name)], 24, 32)
+        assert (pair.clean == whole[4:16, 8:20]).all()
+        assert (pair.degraded == imresize(whole, 1 / 4)[1:4, 2:5]).all()
 
 
 def test_clean_images_need_a_degradation():

@@ -73,14 +73,6 @@ def test_a_training_step_against_full_fine_tuning(benchmark, name):
     benchmark.extra_info["against full-ft"] = round(benchmark.stats["median"] / full_step(), 3)
 
 
-def test_loading_takes_a_small_share_of_a_step(benchmark):
-    batches = sampler()
-    benchmark.pedantic(lambda: batches.batch(3), rounds=20, warmup_rounds=1)
-    share = benchmark.stats["median"] / seconds(step_of("lora"))
-    benchmark.extra_info["share of a step"] = round(share, 3)
-    assert share < 0.1
-
-
 def test_float32_makes_ssim_faster(benchmark):
     restored, clean, rule = draw([1], 480, 320), draw([2], 480, 320), protocol("rgb")
     benchmark.pedantic(lambda: ssim(restored, clean, rule, torch.float32), rounds=9, warmup_rounds=1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
 from benchmark.cell import Cell
+from benchmark.degradation import KEPT
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.degradations.resize import Bicubic
 from benchmark.method import Evidence, Method
@@ -17,7 +18,14 @@ from methods.lora import LoRA
 
 IMAGES = Data("folder:small-train", "folder:small-validation", ("folder:small-test",))
 
-TINY = Task("tiny", "Noise on small images", GaussianNoise(30), ("rgb",), {"demo": IMAGES})
+TINY = Task(
+    "tiny",
+    "Noise on small images",
+    GaussianNoise(30),
+    ("rgb",),
+    {"demo": IMAGES},
+    variants={"noise": {kept: {"degradation": GaussianNoise(30, kept)} for kept in KEPT}},
+)
 TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": IMAGES}, scale=2)
 LEAKY = Task(
     "leaky",

@@ -2,11 +2,14 @@
 
 import importlib
 import pkgutil
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tasks
+from benchmark import grid
 from benchmark.errors import PetlirError
 from benchmark.experiment import simulation
 from benchmark.images import prepare
@@ -20,6 +23,10 @@ EXPECTED = {
     *("sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light"),
     *("hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "rain_noise", "low_light_noise", "sidd"),
 }
+OWN = {"photographs", "pairs-train", "pairs-validation", "pairs-test"}
+VARIED = [
+    (task, option, value) for task in TASKS.values() for option, values in task.variants.items() for value in values
+]
 SIMULATED = {
     **dict.fromkeys(("derain_light", "derain_heavy", "rain_noise"), "synthetic"),
     **dict.fromkeys(("low_light", "low_light_noise", "sidd"), "simulated"),
@@ -33,7 +40,12 @@ def test_all_tasks_are_there_one_a_short_file():
         assert len(Path(str(module.__file__)).read_text(encoding="utf-8").splitlines()) <= 40
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+EVERY = [task.varied({option: value}) for task, option, value in VARIED] + [*TASKS.values()]
+"""All tasks, with each value of each of their options."""
+ON_TRACKS = {f"{task.label} {track}": (task, track) for task in EVERY for track in task.data}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
 def test_names_exist_and_scales_agree(task):
     assert {"demo", "open"} <= set(task.data)
     assert task.scale == (task.degradation.factor if task.degradation else 1)
@@ -41,11 +53,21 @@ def test_names_exist_and_scales_agree(task):
     assert task.protocols[0] in (f"y{border}", "rgb")
     assert protocol(task.protocols[0]).border == (task.scale if task.scale > 1 else 0)
     assert set(task.undo) <= set(TASKS)
-    for data in task.data.values():
-        sets = [image_set(name) for name in (data.train, data.validation, *data.tests)]
-        assert data.train != data.validation
-        assert not {data.train, data.validation} & set(data.tests)
-        assert task.degradation is not None or all(found.paired for found in sets)
+
+
+@pytest.mark.parametrize(("task", "track"), ON_TRACKS.values(), ids=ON_TRACKS)
+def test_every_task_declares_its_images_and_what_may_be_done_with_them(task, track):
+    """Licence, citation, protocol, and digest or count of every image set; the three parts share no set."""
+    data = task.on(track)
+    held_out = (data.validation, *data.tests)
+    for found in map(image_set, (*data.training_sets, *held_out)):
+        assert all((found.title, found.licence, found.citation, found.source))
+        assert found.bibtex.startswith("@") or found.domain == "procedural" or found.name in OWN
+        assert found.known or found.count or found.name in OWN
+        assert found.paired or task.degradation is not None
+    assert len({*data.training_sets, *held_out}) == len(data.training_sets) + len(held_out)
+    assert all(map(protocol, task.protocols))
+    assert len({image_set(name).paired for name in data.training_sets}) == 1
 
 
 @pytest.mark.parametrize(("name", "word"), SIMULATED.items())
@@ -63,10 +85,30 @@ def test_unknown_track_names_its_neighbour():
         TASKS["sr_x4"].on("dem")
 
 
-def test_open_super_resolution_is_set5_as_papers_shrink_it(shared):
-    from benchmark.images.reading import read_image
+@pytest.mark.parametrize(("task", "option", "value"), VARIED, ids=lambda part: getattr(part, "name", part))
+def test_variants_change_what_they_say_and_are_read_back(task, option, value):
+    varied = task.varied({option: value})
+    changed = {field.name for field in fields(Task) if getattr(varied, field.name) != getattr(task, field.name)}
+    if value == next(iter(task.variants[option])):
+        assert changed == set()
+        assert varied.label == task.name
+    else:
+        assert changed == {*task.variants[option][value], "chosen", "title"}
+        assert varied.label == f"{task.name}[{option}={value}]"
+    assert grid.task(varied.label, TASKS) == varied
+    assert varied.scale == (varied.degradation.factor if varied.degradation else 1)
 
-    root = shared / "datasets"
-    for pair in prepare.test_pairs(TASKS["sr_x4"], "open", root)[:5]:
-        expected = read_image(root / "Set5/LR_x4" / f"{pair.name}.png").astype(int)
-        assert abs(pair.degraded - expected).max() <= 1
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_options_of_a_task_change_different_things(task):
+    touched = [attribute for values in task.variants.values() for attribute in set().union(*values.values())]
+    assert len(touched) == len(set(touched))
+
+
+def test_variants_of_one_task_see_the_same_noise():
+    kept, cut, exact = (
+        prepare.test_pairs(TASKS["denoise_50"].varied({"noise": noise}), "demo", None)[-1].degraded.astype(float)
+        for noise in ("rounded", "truncated", "float")
+    )
+    assert (kept == np.rint(exact.clip(0, 255))).all()
+    assert (cut == np.floor(exact.clip(0, 255))).all()

@@ -1,0 +1,95 @@
+"""Crops of images, taken where they lie: on a device that holds them all, else on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmark.degradation import Image
+
+SHARE = 0.25
+"""Of the free memory of a GPU, what the images of one training may take."""
+
+T = TypeVar("T", bound=np.generic)
+
+
+class Crop(NamedTuple):
+    """A square of an image: which, its corner, quarter turns counter-clockwise, then whether it is mirrored."""
+
+    image: int
+    top: int
+    left: int
+    turn: int
+    flip: bool
+
+    def scaled(self, scale: int) -> Crop:
+        """The same square of an image that is `scale` times larger."""
+        return self._replace(top=self.top * scale, left=self.left * scale)
+
+
+Cut = Callable[[Sequence[Crop], int], Tensor]
+"""(N crops, their side S) → N×3×S×S uint8, on the device."""
+
+
+def cut_from(images: Sequence[Image], device: torch.device) -> Cut:
+    """What cuts crops out of `images`, H×W×3 each; both ways give the same bits."""
+    if device.type == "cuda" and sum(image.size for image in images) <= SHARE * torch.cuda.mem_get_info(device)[0]:
+        return Resident(images, device)
+    return Hosted(images, device)
+
+
+class Hosted:
+    """Images that stay where they are, in memory or in a mapped file: crops go to the device as bytes."""
+
+    def __init__(self, images: Sequence[Image], device: torch.device) -> None:
+        self._images, self._device = images, device
+
+    def __call__(self, crops: Sequence[Crop], side: int) -> Tensor:
+        """The crops."""
+        batch = np.empty((len(crops), side, side, 3), np.uint8)
+        for slot, crop in zip(batch, crops, strict=True):
+            square = self._images[crop.image][crop.top : crop.top + side, crop.left : crop.left + side]
+            slot[:] = _oriented(square, crop.turn, crop.flip)
+        return torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2)
+
+
+class Resident:
+    """Images that lie on the device, one behind the other: all crops of a batch are gathered at once, by index."""
+
+    def __init__(self, images: Sequence[Image], device: torch.device) -> None:
+        sizes = [image.shape[0] * image.shape[1] for image in images]
+        self._pixels = torch.empty((sum(sizes), 3), dtype=torch.uint8, device=device)
+        for part, image in zip(torch.split(self._pixels, sizes), images, strict=True):
+            part.copy_(torch.from_numpy(np.array(image)).reshape(-1, 3))
+        self._starts = np.cumsum([0, *sizes[:-1]])
+        self._widths = np.array([image.shape[1] for image in images])
+
+    def __call__(self, crops: Sequence[Crop], side: int) -> Tensor:
+        """The crops."""
+        image, top, left, turn, flip = np.array(crops).T
+        corner = self._starts[image] + top * self._widths[image] + left
+        moved = np.stack([corner, self._widths[image], turn + 4 * flip])
+        corners, widths, orientations = torch.from_numpy(moved).to(self._pixels.device)[:, :, None, None]
+        rows, columns = _sources(side, self._pixels.device)[:, orientations.flatten()]
+        return self._pixels[corners + rows * widths + columns].permute(0, 3, 1, 2)
+
+
+def _oriented(square: NDArray[T], turn: int, flip: bool) -> NDArray[T]:
+    turned = np.rot90(square, turn)
+    return turned[:, ::-1] if flip else turned
+
+
+@lru_cache(maxsize=8)
+def _sources(side: int, device: torch.device) -> Tensor:
+    """The row and the column that each pixel of a crop comes from, in all eight orientations: 2×8×S×S."""
+    both = [
+        [_oriented(axis, turn, flip) for flip in (False, True) for turn in range(4)]
+        for axis in np.indices((side, side))
+    ]
+    return torch.from_numpy(np.array(both)).to(device)

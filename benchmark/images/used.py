@@ -1,0 +1,153 @@
+"""An image set as a task uses it: decoded and degraded once, each image with a seed of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.degradation import Chain, Degradation, Degraded, Image, seed_of
+from benchmark.degradations.jpeg import encoder
+from benchmark.degradations.resize import beyond_bicubic
+from benchmark.errors import PetlirError
+from benchmark.images.catalogue import image_set
+from benchmark.images.imageset import Entry, ImageSet
+from benchmark.images.mapped import Mapped, decoded, key_of, mapped
+from benchmark.imports import built_on
+from benchmark.task import Task
+
+LIBRARIES = ("numpy", "scipy", "torch")
+"""What degradations are computed with."""
+
+
+@dataclass(frozen=True)
+class Used:
+    """An image set as a task uses it.
+
+    Attributes:
+        task: the task.
+        set: the image set.
+        entries: its images, with the shrunk ones that it ships, if the task begins with bicubic shrinking.
+    """
+
+    task: Task
+    set: ImageSet
+    entries: Sequence[Entry]
+
+    @cached_property
+    def clean(self) -> Mapped:
+        """The clean images as they lie in the set."""
+        return decoded(self.set.name, [entry.clean for entry in self.entries])
+
+    @cached_property
+    def shipped(self) -> Mapped | None:
+        """The degraded, or only shrunk, images that the set ships; None where there are none.
+
+        Raises:
+            PetlirError: one is missing, or of another size than the clean one asks for.
+        """
+        readers = [entry.degraded for entry in self.entries if entry.degraded is not None]
+        if not readers:
+            return None
+        for entry in self.entries:
+            if entry.degraded is None:
+                raise PetlirError(f"{self.set.name} ships no degraded image of {entry.name}; expected all or none")
+        found = decoded(f"{self.set.name}-shipped", readers)
+        for entry, clean, degraded in zip(self.entries, self.clean.images, found.images, strict=True):
+            entry.check(clean.shape, degraded.shape)
+        return found
+
+    @property
+    def shrunk_by(self) -> str:
+        """Who shrank the images: `files` of the set, or `MATLAB bicubic` of our own; empty where nothing is shrunk."""
+        if self.set.paired or beyond_bicubic(self.task.degradation) is None:
+            return ""
+        return "files" if self.shipped else "MATLAB bicubic"
+
+    @cached_property
+    def cropped(self) -> list[Image]:
+        """The clean images, of a size that the scale divides."""
+        return [_multiple(image, self.task.scale) for image in self.clean.images]
+
+    def prepared(self) -> Sequence[Image]:
+        """What training crops are taken from: degraded images without the noise that crops draw anew.
+
+        Where there is nothing to prepare these are the clean images themselves.
+        """
+        start, left = self._start
+        return self._made("prepared", _prepared).images if left.whole else start
+
+    def degraded(self, middle: int | None = None) -> Mapped:
+        """The images to be restored; of each at most the middle square of side `middle`."""
+        if self.set.paired and middle is None and self.shipped is not None:
+            return self.shipped
+        return self._made("degraded" if middle is None else f"degraded-{middle}", partial(_degraded, middle))
+
+    @cached_property
+    def _start(self) -> tuple[Sequence[Image], Degradation]:
+        """The images that are there, and what is left to do to them."""
+        if self.shipped is not None:
+            left = None if self.set.paired else beyond_bicubic(self.task.degradation)
+            return self.shipped.images, left or Degradation()
+        if self.task.degradation is None:
+            task, name = self.task.label, self.set.name
+            raise PetlirError(f"task {task} has no degradation, but {name} holds clean images only; expected pairs")
+        return self.cropped, self.task.degradation
+
+    def _made(self, kind: str, make: Callable[[Degradation, Image, int], Degraded]) -> Mapped:
+        """What `make` makes of each image that is there, by what is left to do and a seed of the image's own."""
+        start, left = self._start
+        seeds = [seed_of(self.task.name, self.set.name, entry.name) for entry in self.entries]
+        digests = (self.shipped or self.clean).digests
+        key = key_of(kind, repr(left), _code(left), self.task.scale, seeds, digests)
+        name = f"{self.set.name}-{self.task.name}-{kind}"
+        return mapped(name, key, [partial(make, left, image, seed) for image, seed in zip(start, seeds, strict=True)])
+
+
+def use(task: Task, name: str, root: Path | None) -> Used:
+    """The image set of this name as `task` uses it; nothing is decoded yet.
+
+    Raises:
+        PetlirError: there is no such set, or it is missing or half there.
+    """
+    found = image_set(name)
+    shrinks = not found.paired and beyond_bicubic(task.degradation) is not None
+    return Used(task, found, found.index(root, task.scale if shrinks else 1))
+
+
+def middle_of(image: NDArray[Any], side: int, scale: int = 1) -> NDArray[Any]:
+    """The middle of an image, at most `side` pixels wide and high; of one that is `scale` times larger the same."""
+    top, left = (max(0, length // scale - side) // 2 * scale for length in image.shape[:2])
+    return image[top : top + side * scale, left : left + side * scale]
+
+
+def _prepared(degradation: Degradation, image: Image, seed: int) -> Degraded:
+    return degradation.prepare(image, np.random.default_rng(seed))
+
+
+def _degraded(middle: int | None, degradation: Degradation, image: Image, seed: int) -> Degraded:
+    degraded = degradation.degrade(image, seed)
+    return degraded if middle is None else middle_of(degraded, middle)
+
+
+def _multiple(image: Image, scale: int) -> Image:
+    height, width = (side // scale * scale for side in image.shape[:2])
+    return image[:height, :width]
+
+
+def _code(degradation: Degradation) -> str:
+    """The digest of the files that a degradation is written in, and of the libraries that it is computed with."""
+    steps = degradation.steps if isinstance(degradation, Chain) else (degradation,)
+    files = {Path(inspect.getfile(Degradation))}.union(*(built_on(Path(inspect.getfile(type(s)))) for s in steps))
+    texts = [file.read_bytes() for file in sorted(files)]
+    return key_of(
+        [hashlib.sha256(text).hexdigest() for text in texts], encoder(), [version(name) for name in LIBRARIES]
+    )

@@ -1,0 +1,26 @@
+"""What training waits for its batches, in fits as a run does them."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark import experiment
+from benchmark.bench import Bench
+from benchmark.payload import Payload
+from benchmark.planning import Planner, Request
+from benchmark.store import Store
+from benchmark.subject import prepare
+
+
+@pytest.mark.parametrize("task", ["denoise_50", "hybrid_lr4_noise30"])
+@pytest.mark.parametrize("track", ["demo", "open"])
+def test_training_hardly_waits_for_batches(benchmark, shared, tmp_path, track, task):
+    bench = Bench(data=str(shared / "datasets"))
+    planner = Planner(Request("ipt-nano", "lora", task, track, steps=20, regime="paper", bench=bench))
+    (cell,) = planner.cells
+    job = Payload("cell", cell, bench, Store(tmp_path), weights=planner.weights(cell.backbone))
+    subject = prepare(job, "cpu")
+    bench.training(task, track)
+    fitted = benchmark.pedantic(lambda: experiment.fit(subject, bench, looks=(1.0,)), rounds=1)
+    benchmark.extra_info["share of training that waits"] = round(fitted.waiting_share, 4)
+    assert 0 < fitted.waiting_share <= 0.05

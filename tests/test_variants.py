@@ -1,0 +1,55 @@
+"""A variant of a task is a cell of its own: key, record, pictures and column."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmark.images.reading import read_image
+from benchmark.planning import Planner
+from benchmark.store import Store
+from reports.tables import tables
+
+BOTH = "tiny[noise=rounded,truncated]"
+NAMES = ["tiny", "tiny[noise=truncated]"]
+
+
+def test_a_variant_has_its_own_record_pictures_and_column(lab, tmp_path):
+    lab.run(tmp_path, methods="frozen", tasks=BOTH)
+    records = sorted(Store(tmp_path).records(), key=lambda record: str(record["cell"]["task"]))
+    assert [record["cell"]["task"] for record in records] == NAMES
+    assert len({record["key"] for record in records}) == len({record["digests"]["data"] for record in records}) == 2
+    (table,) = tables(records, dict(lab.bench().plugins.tasks))
+    assert [column.title for column in table.columns] == [
+        "Noise on small images",
+        "Noise on small images[noise=truncated]",
+    ]
+    kept, cut = (
+        read_image(tmp_path / "images" / "demo" / name / "small-test" / "degraded" / "0.png").astype(int)
+        for name in NAMES
+    )
+    assert set(np.unique(kept - cut)) == {0, 1}
+    assert lab.run(tmp_path, methods="frozen", tasks=BOTH).worked == 0
+
+
+def test_a_variant_trains_from_the_same_start_on_the_same_crops(lab, tmp_path):
+    lab.run(tmp_path, methods="lora", tasks=BOTH)
+    kept, cut = (record["curve"] for record in Store(tmp_path).records())
+    assert kept[-1]["loss"] == pytest.approx(cut[-1]["loss"], rel=0.05)
+    assert kept[-1]["loss"] != cut[-1]["loss"]
+
+
+def test_floats_go_through_a_cell(lab, tmp_path):
+    lab.run(tmp_path, methods="frozen", tasks="tiny[noise=rounded,float]")
+    exact, kept = sorted(Store(tmp_path).records(), key=lambda record: "float" not in record["cell"]["task"])
+    assert exact["state"] == kept["state"] == "done"
+    for one, other in zip(exact["scores"], kept["scores"], strict=True):
+        assert one["input_psnr"] == other["input_psnr"]
+        assert one["psnr"] != other["psnr"]
+        assert one["psnr"] == pytest.approx(other["psnr"], abs=0.5)
+
+
+def test_the_key_names_the_variant(lab):
+    planner = Planner(lab.request(methods="frozen", tasks=BOTH))
+    kept, cut = (planner.plan(cell).parts for cell in planner.cells)
+    assert {name for name in kept if kept[name] != cut[name]} >= {"task"}
