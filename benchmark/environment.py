@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from benchmark.degradations.jpeg import encoder
+
 LIBRARIES = ("numpy", "scikit-image", "scipy", "safetensors", "torchvision", "pyiqa", "peft")
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -24,7 +26,7 @@ def environment(device: str, deterministic: bool, threads: int, precision: str) 
         precision: of training, e.g. `float32`.
     """
     revision, dirty = git_state(CHECKOUT)
-    libraries = {name: _version(name) for name in LIBRARIES}
+    libraries = {name: _version(name) for name in LIBRARIES} | {"JPEG encoder": encoder()}
     return {
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "python": platform.python_version(),

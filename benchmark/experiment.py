@@ -24,6 +24,7 @@ from benchmark.degradation import seed_of
 from benchmark.environment import environment
 from benchmark.errors import PetlirError, Unwritable
 from benchmark.images.catalogue import image_set
+from benchmark.images.prepare import shrunk_by_files
 from benchmark.metrics import psnr
 from benchmark.payload import Payload
 from benchmark.protocol import protocol
@@ -78,7 +79,7 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     record = blank(job.cell, job.parts, job.bench, device)
     try:
         subject = prepare(job, device)
-        record["cell"] |= described(subject)
+        record["cell"] |= described(subject, job.bench.root)
         record |= _measured(subject, job.bench, work, job.store, report)
         record["costs"]["required_seconds"] = _spent_before(job)
         record["state"] = "done"
@@ -210,14 +211,17 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def described(subject: Subject) -> dict[str, Any]:
+def described(subject: Subject, root: Path | None) -> dict[str, Any]:
     """What a record says of a cell beyond its names."""
-    task, data = subject.task, subject.task.on(subject.cell.track)
+    task, on = subject.task, subject.cell.track
+    files = ", ".join(shrunk_by_files(task, on, root))
+    notes = (task.on(on).label, f"low-resolution files of {files}" if files else "")
     return {
         "heads": list(subject.heads),
         "protocols": list(scored_as(task.protocols, subject.views)),
-        "simulated": simulation(task, subject.cell.track),
-        "data_label": "; ".join(filter(None, (data.label, subject.network.input_note(subject.heads[0])))),
+        "simulated": simulation(task, on),
+        "data_label": "; ".join(filter(None, (*notes, subject.network.input_note(subject.heads[0])))),
+        "degradation": "" if task.degradation is None else str(task.degradation),
         "transfer": subject.card.transfer(task),
     }
 
@@ -232,7 +236,7 @@ def blank(cell: Cell, parts: Mapping[str, str], bench: Bench, device: str) -> di
     """A record of which nothing is known yet but what was asked for."""
     plain = cell.plain()
     plain["learning_rate"] = plain.pop("rate")
-    unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "transfer": "unseen"}
+    unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}
     now = _now()
     return {
         "schema": records.SCHEMA,

@@ -32,7 +32,10 @@ class Nothing(_Part):
 
 
 class Cell(_Part):
-    """What was asked for. `label` is what its row is called; `regime` none: nothing is trained."""
+    """What was asked for. `label` is what its row is called; `regime` none: nothing is trained.
+
+    `degradation` is what clean images are degraded by, with all its parameters; empty where every set is of pairs.
+    """
 
     backbone: Name
     method: Name
@@ -50,6 +53,7 @@ class Cell(_Part):
     protocols: list[Name]
     simulated: str
     data_label: str
+    degradation: str = ""
     transfer: Literal["seen", "related", "unseen"]
 
 

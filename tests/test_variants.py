@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,19 @@ def test_the_key_names_the_variant(lab):
     planner = Planner(lab.request(methods="frozen", tasks=BOTH))
     kept, cut = (planner.plan(cell).parts for cell in planner.cells)
     assert {name for name in kept if kept[name] != cut[name]} >= {"task"}
+
+
+def test_a_record_says_how_its_images_were_degraded(lab, tmp_path):
+    lab.run(tmp_path, methods="frozen", tasks="tiny[noise=float]")
+    (record,) = Store(tmp_path).records()
+    assert record["cell"]["degradation"] == "GaussianNoise(sigma=30, kept='float', trained_on=None)"
+    assert re.fullmatch(r"Pillow [\d.]+, libjpeg(-turbo)? [\d.]+", record["environment"]["versions"]["JPEG encoder"])
+    compressed = str(lab.bench().plugins.task("hybrid_lr4_jpeg30").degradation)
+    assert "Bicubic(scale=4), Jpeg(quality=30, on='images', swapped=False, subsampling='4:2:0')" in compressed
+
+
+def test_a_record_says_how_long_training_waited(lab, tmp_path):
+    lab.run(tmp_path, methods="frozen,lora", tasks="tiny")
+    waited = {record["cell"]["method"]: record["costs"]["waiting_share"] for record in Store(tmp_path).records()}
+    assert waited["frozen"] is None
+    assert 0 < waited["lora"] < 1

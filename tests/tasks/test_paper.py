@@ -156,9 +156,13 @@ def test_real_rain_and_dark_are_taken_as_they_are(root: Path):
 def test_a_cell_of_the_paper_track_has_a_record(lab: Lab, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(prepare, "digest_of", lambda images, root: images.name)
     lab = replace(lab, data=root)
-    lab.run(tmp_path / "store", track="paper", tasks="low_light", methods="frozen", steps=None, regime=None)
-    (record,) = Store(tmp_path / "store").records()
-    assert (record["state"], record["reason"]) == ("done", None)
-    assert [(score["set"], score["image"]) for score in record["scores"]] == [("LOLv1-test", "1")]
-    assert record["smoke"] is False
-    assert np.isfinite(record["scores"][0]["psnr"])
+    chosen = {"track": "paper", "tasks": "low_light,hybrid_lr4_jpeg30[jpeg=official]", "steps": None, "regime": None}
+    lab.run(tmp_path / "store", methods="frozen", **chosen)
+    hybrid, dark = sorted(Store(tmp_path / "store").records(), key=lambda record: str(record["cell"]["task"]))
+    for record, sets in ((dark, ["LOLv1-test"]), (hybrid, ["Set5", "Set14", "BSD100", "Urban100", "Manga109"])):
+        assert (record["state"], record["reason"], record["smoke"]) == ("done", None, False)
+        assert [score["set"] for score in record["scores"]] == sets
+        assert all(np.isfinite(score["psnr"]) for score in record["scores"])
+    assert dark["cell"]["data_label"] == ""
+    assert hybrid["cell"]["data_label"] == "low-resolution files of DIV2K"
+    assert "on='crops', swapped=True" in hybrid["cell"]["degradation"]
