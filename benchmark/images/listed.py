@@ -174,11 +174,18 @@ class Listed:
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
         """The files that are missing: named ones of the clean side, and the partners of those that are there."""
-        upper = partial(file_of, found.root, found.layout.clean, beside=found.clean)
+        upper = partial(self._file, found.root, found.layout.clean, found.clean)
         have = {"-".join(key) for key in keys}
         lacking = [upper((name,)) for name in self.names or () if name not in have]
         if found.layout.degraded:
-            lower = partial(file_of, found.root, found.layout.degraded, beside=found.degraded)
+            lower = partial(self._file, found.root, found.layout.degraded, found.degraded)
             lacking += [lower(key) for key in keys if key not in found.degraded]
             lacking += [upper(key) for key in sorted(found.degraded) if self._wanted(key) and key not in found.clean]
         return list(dict.fromkeys(lacking))
+
+    def _file(self, root: PurePath, pattern: str, beside: Found, key: Key) -> str:
+        """The file of an image that is missing, with its number written as those of the files beside it."""
+        as_kept = (file_of(root, pattern, other, beside) == reader.where for other, reader in beside.items())
+        if self.digits and not all(as_kept):
+            key = tuple(str(int(part)) if part.isdigit() else part for part in key)
+        return file_of(root, pattern, key, beside)
