@@ -9,9 +9,14 @@ for (const input of document.querySelectorAll("fieldset input")) {
   }
   input.addEventListener("change", () => {
     document.body.dataset[input.name] = input.value;
-    chosen.set(input.name, input.value);
-    history.replaceState(null, "", `#${chosen}`);
+    remember(input.name, input.value);
   });
+}
+
+function remember(name, value) {
+  if (value) chosen.set(name, value);
+  else chosen.delete(name);
+  history.replaceState(null, "", `#${chosen}`);
 }
 
 /* Sorting: by what a column shows, empty values last, baselines along with the rest. */
@@ -31,32 +36,42 @@ function headsInOrder(table) {
   return [...tall, ...(second ? second.cells : [])];
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
+function sort(table, index, direction) {
+  headsInOrder(table).forEach((head, other) => head.setAttribute("aria-sort", other === index ? direction : "none"));
+  const sign = direction === "ascending" ? 1 : -1;
+  const keyed = [...table.tBodies[0].rows].map((row) => [shown(row.cells[index]), row]);
+  keyed.sort(([a], [b]) => order(a, b, sign));
+  table.tBodies[0].append(...keyed.map(([, row]) => row));
+}
+
+[...document.querySelectorAll("table.sortable")].forEach((table, number) => {
   const heads = headsInOrder(table);
-  const body = table.tBodies[0];
   heads.forEach((head, index) => {
     const button = head.querySelector("button");
     button.addEventListener("click", () => {
       const opposite = { ascending: "descending", descending: "ascending" };
       const direction = opposite[head.getAttribute("aria-sort")] ?? button.dataset.first;
-      heads.forEach((other) => other.setAttribute("aria-sort", other === head ? direction : "none"));
-      const sign = direction === "ascending" ? 1 : -1;
-      const keyed = [...body.rows].map((row) => [shown(row.cells[index]), row]);
-      keyed.sort(([a], [b]) => order(a, b, sign));
-      body.append(...keyed.map(([, row]) => row));
+      sort(table, index, direction);
+      remember("sort", `${number}.${index}.${direction}`);
     });
   });
-}
+  const [which, index, direction] = (chosen.get("sort") ?? "").split(".");
+  if (which === String(number) && heads[index] && ["ascending", "descending"].includes(direction)) sort(table, Number(index), direction);
+});
 
 /* Filter: every table that has methods for rows. */
 const filter = document.getElementById("filter");
-filter.addEventListener("input", () => {
+function narrow() {
   const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   for (const row of document.querySelectorAll("table.results tbody tr, table.costs tbody tr")) {
     const label = row.cells[0].textContent.toLowerCase();
     row.hidden = !words.every((word) => label.includes(word));
   }
-});
+}
+
+filter.addEventListener("input", () => { narrow(); remember("filter", filter.value); });
+filter.value = chosen.get("filter") ?? "";
+narrow();
 
 for (const select of document.querySelectorAll("select[data-plots]")) {
   select.addEventListener("change", () => {

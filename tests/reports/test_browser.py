@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import shutil
@@ -10,7 +12,7 @@ import subprocess
 import pytest
 
 from reports.html import write_report
-from tests.reports.stores import scores
+from tests.reports.stores import MALICIOUS, scores
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
@@ -28,7 +30,7 @@ const shown = () => [...table.tBodies[0].rows].map(row);
 """
 
 
-def driven(store, tmp_path, script):
+def driven(store, tmp_path, script, address=""):
     """What `script` put into `found`, run once the page is there."""
     assert CHROMIUM
     page = write_report(store, tmp_path / "out")
@@ -36,7 +38,9 @@ def driven(store, tmp_path, script):
     copy = page.with_name("driven.html")
     copy.write_text(page.read_text().replace("</body>", done % (COLUMN + script)))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
-    run = subprocess.run([CHROMIUM, *flags, copy.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+    run = subprocess.run(
+        [CHROMIUM, *flags, copy.as_uri() + address], capture_output=True, text=True, timeout=120, check=True
+    )
     body = re.search(r"<body[^>]*>(.*)</body>", run.stdout, re.S)
     assert body, run.stderr
     return json.loads(body[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
@@ -92,3 +96,48 @@ def test_pictures_can_be_chosen(store, tmp_path):
         coffee = next(score for score in scores(method, "sr_x4", 0) if score["image"] == "coffee")
         assert caption == f"{method}  {coffee['psnr']:.2f} dB, SSIM {coffee['ssim']:.3f}"
     assert all((tmp_path / "out" / source).is_file() for source in found["sources"])
+
+
+def test_the_address_keeps_order_and_filter(store, tmp_path):
+    found = driven(
+        store,
+        tmp_path,
+        """
+        found.sorted = [...table.querySelectorAll("[aria-sort=ascending]")].map((head) => head.textContent.trim());
+        found.left = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+        found.typed = document.getElementById("filter").value;
+        head.querySelector("button").click();
+        found.address = location.hash;
+        """,
+        "#sort=0.1.ascending&filter=f&metric=ssim",
+    )
+    assert found["sorted"] == ["trainableparameters"]
+    assert found["left"] == ["frozen", "ssf", "full-ft"]
+    assert found["typed"] == "f"
+    assert re.fullmatch(r"#sort=0\.\d+\.descending&filter=f&metric=ssim", found["address"])
+    assert found["errors"] == []
+
+
+def test_what_is_shown_is_copied(store, tmp_path):
+    found = driven(
+        store,
+        tmp_path,
+        """
+        found.copied = [];
+        const writeText = async (text) => found.copied.push(text);
+        Object.defineProperty(navigator, "clipboard", { value: { writeText } });
+        for (const copy of document.querySelectorAll("[data-copy]")) copy.click();
+        """,
+        "#filter=l",
+    )
+    plain, markdown, latex = found["copied"]
+    lines = list(csv.DictReader(io.StringIO(plain)))
+    assert [line["method"] for line in lines] == [MALICIOUS, "lora", "full-ft"]  # equal sizes go by label
+    (title,) = (name for name in lines[0] if name.startswith("Super") and "y-crop4" in name)
+    psnr = [score["psnr"] for score in scores("full-ft", "sr_x4", 0) if score["domain"] == "photographs"]
+    assert lines[-1][title] == f"{sum(psnr) / len(psnr):.2f}"
+    assert f"| {title} |" in markdown.replace("\\", "")
+    assert "**" not in markdown
+    assert latex.count("textless{}/script") == 2
+    assert latex.endswith("\\end{tabular}")
+    assert found["errors"] == []
