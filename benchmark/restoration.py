@@ -73,6 +73,20 @@ def restore(
         PetlirError: there is no such head or tiling, it does not take images of this size, `tile` or `overlap` does
             not fit the network, or not even the least tile fits in memory.
     """
+    return restored(network, images, head, tiling, tile=tile, overlap=overlap, memory_bytes=memory_bytes)
+
+
+def restored(
+    network: Backbone,
+    images: Tensor,
+    head: str | None = None,
+    tiling: str = "default",
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Tensor:
+    """What `restore` returns, with gradients where there is something to train."""
     scale = list(network.heads.values())[network.head_index(head)]
     height, width = images.shape[-2:]
     way = check(network, height, width, tiling)
@@ -81,19 +95,19 @@ def restore(
     forward = partial(network, head=head)
     match way, network.window:
         case "chop", int(window):
-            restored = chop(forward, images, window, scale)
+            output = chop(forward, images, window, scale)
         case "extra-window", _:
             step = network.multiple(head)
-            restored = forward(flipped(images, (height // step + 1) * step, (width // step + 1) * step))
+            output = forward(flipped(images, (height // step + 1) * step, (width // step + 1) * step))
         case "default", int(window):
             tiles = _windows(network.name, window, tile).sharing(overlap)
-            restored = tiles.through(forward, pad_to(images, window), scale)
+            output = tiles.through(forward, pad_to(images, window), scale)
         case "default", _:
             tiles = _tiles(network, images, head, scale, tile, memory_bytes).sharing(overlap)
-            restored = tiles.through(forward, images, scale)
+            output = tiles.through(forward, images, scale)
         case _:
-            restored = forward(images)
-    return restored[..., : height * scale, : width * scale]
+            output = forward(images)
+    return output[..., : height * scale, : width * scale]
 
 
 def check(network: Backbone, height: int, width: int, tiling: str) -> str:

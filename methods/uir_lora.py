@@ -15,9 +15,8 @@ from benchmark.backbone import Backbone
 from benchmark.cell import Cell
 from benchmark.errors import PetlirError, unknown
 from benchmark.method import Evidence, Method, Paper
-from benchmark.restoration import WINDOW_OVERLAP, Tiles
+from benchmark.restoration import restored
 from benchmark.routing import BlockStatistics, ClipEmbedding, Describe, Router
-from benchmark.tiling import TILES_AT_ONCE, pad_to
 from methods.lora import LoRA, LowRank, low_rank
 
 WEIGHTS = ("router", "uniform", "best", "oracle")
@@ -272,14 +271,3 @@ def mixing_error(backbone: Backbone, head: str, mixture: Mixture, weights: Tenso
         return functional.l1_loss(restored(backbone, degraded, head), clean)
     finally:
         mixture.weights = None
-
-
-def restored(backbone: Backbone, images: Tensor, head: str) -> Tensor:
-    """Images as `benchmark.restoration.restore` makes them where they fit in memory, but with gradients."""
-    if (window := backbone.window) is None:
-        output: Tensor = backbone(images, head)
-        return output
-    scale, (height, width) = backbone.heads[head], images.shape[-2:]
-    tiles = Tiles(window, min(WINDOW_OVERLAP, window // 4), 0, TILES_AT_ONCE)
-    output = tiles.through(partial(backbone, head=head), pad_to(images, window), scale)
-    return output[..., : height * scale, : width * scale]

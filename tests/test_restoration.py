@@ -13,7 +13,7 @@ from benchmark.backbone import Backbone
 from benchmark.backbones import build
 from benchmark.errors import PetlirError
 from benchmark.live_bytes import LiveBytes
-from benchmark.restoration import PROBE, restore, restore_image, to_batch, to_image
+from benchmark.restoration import PROBE, restore, restore_image, restored, to_batch, to_image
 from benchmark.tiling import TILES_AT_ONCE, evenly, flipped, pad_to
 from benchmark.trial import tiny
 from tests.engine import draw
@@ -92,6 +92,19 @@ def test_a_photograph_needs_few_windows():
 def test_a_transformer_takes_every_size(size):
     network = tiny().eval()
     assert restore(network, torch.rand(1, 3, *size), head="sr_x2").shape == (1, 3, 2 * size[0], 2 * size[1])
+
+
+@pytest.mark.parametrize("head", ["denoise_30", "sr_x2"])
+@pytest.mark.parametrize("size", [(7, 9), (12, 12), (15, 20)])
+def test_gradients_of_windows_are_those_of_finite_differences(size, head):
+    network = tiny().double()
+    images, direction = (noise(1, 3, *size).double() + shift for shift in (0, -0.5))
+    images.requires_grad_(True)
+    output = restored(network, images, head)
+    assert torch.equal(output, restore(network, images, head))
+    (gradient,) = torch.autograd.grad(output.square().sum(), images)
+    ahead, back = (restore(network, images + step * direction, head).square().sum() for step in (1e-5, -1e-5))
+    assert float((gradient * direction).sum()) == pytest.approx(float((ahead - back) / 2e-5), rel=1e-5)
 
 
 @pytest.mark.parametrize("tiling", ["default", "official", "whole"])
