@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbone import Backbone, Block, Site, load_strictly
-from benchmark.backbones.ipt import RGB_MEAN, upsampler
-from benchmark.backbones.windows import PROJECTIONS, ChannelsLast, Stage, SwinBlock, mirrored
+from benchmark.backbones.edsr import RGB_MEAN, upsampler
+from benchmark.backbones.packing import apart, pack, unpack
+from benchmark.backbones.windows import ChannelsLast, Stage, SwinBlock, mirrored
 from benchmark.errors import PetlirError, chosen, unknown
 from benchmark.paper import Paper
 
@@ -30,6 +31,7 @@ OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g5
 """What the official keys call a head, where it is not its name."""
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4} | dict.fromkeys(OFFICIAL, 1)
 """Each head and its scale."""
+PACKED = {f".qkv.{kind}": apart(f".{kind}") for kind in ("weight", "bias")}
 MASKS = ("attn_mask_h", "attn_mask_v")
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
 SHRINK = 4
@@ -289,36 +291,11 @@ class EDT(Backbone):
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
         """Take a state dict with the official keys; its attention masks are passed over."""
-        load_strictly(self, unpack(state), f"weights for {self.name}")
+        load_strictly(self, unpack(state, PACKED, MASKS), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
         """The weights under the official keys (without attention masks)."""
-        return pack(self.state_dict())
-
-
-def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Official keys to ours: the packed query, key and value taken apart, attention masks dropped."""
-    ours: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        block, packed, kind = key.rpartition(".qkv.")
-        if packed:
-            parts = zip(PROJECTIONS, tensor.tensor_split(3), strict=True)
-            ours.update({f"{block}.{name}.{kind}": part for name, part in parts})
-        elif not key.endswith(MASKS):
-            ours[key] = tensor
-    return ours
-
-
-def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our keys to the official ones."""
-    official: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        block, query, kind = key.rpartition(".query.")
-        if query:
-            official[f"{block}.qkv.{kind}"] = torch.cat([state[f"{block}.{name}.{kind}"] for name in PROJECTIONS])
-        elif not any(f".{name}." in key for name in PROJECTIONS):
-            official[key] = tensor
-    return official
+        return pack(self.state_dict(), PACKED)
 
 
 SIZES = {
@@ -376,7 +353,7 @@ BACKBONES = {
 }
 """What a grid can name, and how it is built."""
 
-RELATED = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
+FAMILIES = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
 MIXED = ("sr_x2", "sr_x3", "denoise_15")
-VARIANTS = tuple({"heads": heads} for heads in (*((head,) for head in HEADS), *RELATED, MIXED))
+VARIANTS = tuple({"heads": heads} for heads in (*((head,) for head in HEADS), *FAMILIES, MIXED))
 """How the network of an official checkpoint may have to be built: for one task, for related ones, or for mixed ones."""

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
+from benchmark.backbones.edsr import RGB_MEAN, upsampler
+from benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
 from benchmark.errors import PetlirError, chosen
 from benchmark.paper import Paper
 
-RGB_MEAN = (0.4488, 0.4371, 0.4040)
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4, "derain": 1, "denoise_30": 1, "denoise_50": 1}
-PACKED = "in_proj_weight"
-UNPACKED = ("query.weight", "key.weight", "value.weight")
+PACKED = {".in_proj_weight": apart(".weight")}
+CONSTANTS = ("position_ids",)
 
 
 @dataclass(frozen=True)
@@ -211,18 +212,6 @@ class ResBlock(nn.Module):
         return cast("Tensor", self.body(features) + features)
 
 
-def upsampler(features: int, scale: int) -> nn.Sequential:
-    """Sub-pixel convolutions (Shi et al., 2016) to `scale`: ×4 in two steps, ×1 nothing."""
-    steps = {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]
-    return nn.Sequential(
-        *(
-            module
-            for step in steps
-            for module in (nn.Conv2d(features, features * step**2, 3, padding=1), nn.PixelShuffle(step))
-        )
-    )
-
-
 def mean_shift(sign: int) -> nn.Conv2d:
     """The fixed 1×1 convolution that takes off or adds the mean colour, on 0..255."""
     shift = nn.Conv2d(3, 3, 1)
@@ -325,11 +314,11 @@ class IPT(Backbone):
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
         """Take a state dict with the official keys, packed projections and all."""
-        load_strictly(self, unpack(state), f"weights for {self.name}")
+        load_strictly(self, unpack(state, PACKED, CONSTANTS), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
         """The weights under the official keys (without the constant `position_ids`)."""
-        return pack(self.state_dict())
+        return pack(self.state_dict(), PACKED)
 
 
 BranchPlan = tuple[str, str, tuple[tuple[str, str], ...]]
@@ -337,7 +326,7 @@ BranchPlan = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 def _attention(where: str) -> tuple[tuple[str, str], ...]:
-    return (*((name, f"{where}.{name}") for name in ("query", "key", "value")), ("out", f"{where}.out_proj"))
+    return (*((name, f"{where}.{name}") for name in PROJECTIONS), ("out", f"{where}.out_proj"))
 
 
 FEED = (("up", "linear1"), ("down", "linear2"))
@@ -350,30 +339,6 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
     ("cross", "norm2", _attention("multihead_attn")),
     ("mlp", "norm3", FEED),
 )
-
-
-def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Official keys to ours: the packed query, key and value weights taken apart, constants dropped."""
-    ours: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        if key.endswith(PACKED):
-            parts = zip(UNPACKED, tensor.chunk(3), strict=True)
-            ours.update({key.removesuffix(PACKED) + name: part for name, part in parts})
-        elif not key.endswith("position_ids"):
-            ours[key] = tensor
-    return ours
-
-
-def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our keys to the official ones."""
-    official: dict[str, Tensor] = {}
-    for key, tensor in state.items():
-        prefix, _, name = key.rpartition("attn.")
-        if name == UNPACKED[0]:
-            official[f"{prefix}attn.{PACKED}"] = torch.cat([state[f"{prefix}attn.{part}"] for part in UNPACKED])
-        elif name not in UNPACKED:
-            official[key] = tensor
-    return official
 
 
 NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)

@@ -20,12 +20,13 @@ from torch.nn import functional
 from benchmark.backbone import Block, Branch, Doors, Site, load_strictly
 from benchmark.backbones.enlarge import SizePreserving
 from benchmark.backbones.maps import BiasFreeNorm, ChannelNorm, MapLayout, halves
+from benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
 from benchmark.errors import PetlirError, unknown
 from benchmark.paper import Paper
 
 NORMS = ("withbias", "biasfree")
 EPSILON = 1e-5
-PARTS = ("query", "key", "value")
+PACKED = {f".qkv{kind}.weight": apart(f"{kind}.weight") for kind in ("", "_dwconv")}
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        for part in PARTS:
+        for part in PROJECTIONS:
             self.add_module(part, nn.Conv2d(width, width, 1, bias=False))
             self.add_module(f"{part}_dwconv", nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False))
         self.project_out = nn.Conv2d(width, width, 1, bias=False)
@@ -77,7 +78,7 @@ class Attention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Maps N×C×H×W in and out."""
-        query, key, value = (self._places(part, features) for part in PARTS)
+        query, key, value = (self._places(part, features) for part in PROJECTIONS)
         weights = (_unit(query).mT @ _unit(key) * self.temperature).softmax(-1)
         gathered = (value @ weights.mT).transpose(1, 2).reshape(features.permute(0, 2, 3, 1).shape)
         return cast("Tensor", self.project_out(gathered.permute(0, 3, 1, 2)))
@@ -145,7 +146,7 @@ def _resampler(inputs: int, outputs: int, shuffle: nn.Module) -> nn.Sequential:
     return _named("body", nn.Sequential(_conv(inputs, outputs), shuffle))
 
 
-MIXER = (*((part, f"attn.{part}") for part in PARTS), ("out", "attn.project_out"))
+MIXER = (*((part, f"attn.{part}") for part in PROJECTIONS), ("out", "attn.project_out"))
 MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
 
 
@@ -248,41 +249,17 @@ class Restormer(SizePreserving):
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
         """Take a state dict with the official keys, fused convolutions and all."""
-        load_strictly(self, unpack(state), f"weights for {self.name}")
+        load_strictly(self, unpack(state, PACKED), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
         """The weights under the official keys."""
-        return pack(self.state_dict())
+        return pack(self.state_dict(), PACKED)
 
 
 def _mirrored(length: int, target: int) -> Tensor:
     """Which of `length` places stands at each of `target`, going back and forth."""
     place = torch.arange(target) % (2 * length - 2)
     return torch.minimum(place, 2 * length - 2 - place)
-
-
-FUSED = {f"qkv{kind}.weight": tuple(f"{part}{kind}.weight" for part in PARTS) for kind in ("", "_dwconv")}
-"""Official name → the three here, in the order in which they are fused."""
-
-
-def unpack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Official keys to ours: query, key and value taken apart."""
-    ours = dict(state)
-    for key in state:
-        prefix, attn, name = key.rpartition("attn.")
-        if name in FUSED:
-            parts = zip(FUSED[name], ours.pop(key).tensor_split(3), strict=True)
-            ours.update({prefix + attn + part: values for part, values in parts})
-    return ours
-
-
-def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our keys to the official ones."""
-    official = dict(state)
-    for fused, parts in FUSED.items():
-        for stem in [key.removesuffix(parts[0]) for key in state if key.endswith(f"attn.{parts[0]}")]:
-            official[stem + fused] = torch.cat([official.pop(stem + part) for part in parts])
-    return official
 
 
 NANO = RestormerConfig(12, (1, 1, 1, 2), 1)

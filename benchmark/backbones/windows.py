@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbone import Branch, Doors, PromptDoors, Site
+from benchmark.backbones.packing import PROJECTIONS
 
 Sides = tuple[int, int]
 """Height and width."""
-
-PROJECTIONS = ("query", "key", "value")
 
 Prompts = tuple[Tensor, Tensor]
 """Keys and values 1×K×C that join those of every window."""

@@ -16,7 +16,8 @@ from benchmark.method import Method
 from benchmark.plugins import find
 from benchmark.trial import SMALL, tiny
 from methods.lora import LoRA
-from methods.peft_tuners import METHODS, Tuned
+from methods.peft_method import Tuned
+from methods.peft_tuners import METHODS
 from tests.networks import ConvNet
 
 pytest.importorskip("peft")

@@ -1,0 +1,171 @@
+"""How Hugging Face peft's tuners act as methods: peft builds, computes and folds, the engine trains."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone, Site
+from benchmark.errors import PetlirError
+from benchmark.method import Method, Paper
+
+Projection = nn.Linear | nn.Conv2d
+REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What peft raises for settings or layers that a tuner does not take."""
+
+
+@dataclass(frozen=True)
+class Tuner:
+    """What a grid and peft call a tuner, and how the options of one become those of the other.
+
+    Attributes:
+        kind: peft's name of its type.
+        idea: one sentence for the method's card.
+        paper: where the tuner comes from.
+        options: peft's field and the default, for each option of the method.
+        fixed: peft's fields that are no options.
+        sites: where it stands if nothing else is said.
+        size: the option that grids of equal size solve for.
+    """
+
+    kind: str
+    idea: str
+    paper: Paper
+    options: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    sites: str = "query+value"
+    size: str | None = None
+
+
+class Tuned(nn.Module):
+    """A projection with a tuner of peft on it.
+
+    Args:
+        layer: peft's layer around a linear one.
+        maps: whether the projection was a 1×1 convolution, and features are N×C×H×W; else channels come last.
+    """
+
+    def __init__(self, layer: nn.Module, *, maps: bool) -> None:
+        super().__init__()
+        self.layer, self.maps = layer, maps
+
+    def forward(self, features: Tensor) -> Tensor:
+        """What the tuned projection puts out, in its own layout."""
+        # always N×L×C: some tuners take whatever has four axes for a map
+        tokens = features.flatten(2).mT if self.maps else features.flatten(1, -2)
+        output: Tensor = self.layer(tokens)
+        if self.maps:
+            return output.mT.reshape(len(features), -1, *features.shape[2:])
+        return output.view(*features.shape[:-1], -1)
+
+    def merged(self) -> nn.Module:
+        """The projection with the tuner folded into its weight by peft."""
+        layer: Any = deepcopy(self.layer)
+        layer.merge(safe_merge=True)
+        base: nn.Linear = layer.get_base_layer()
+        return _as_convolution(base) if self.maps else base
+
+
+def _as_linear(base: Projection) -> nn.Linear:
+    """The projection as a linear layer on the same memory; without memory one of zeros, as tuners read the weight."""
+    outputs, inputs = base.weight.shape[:2]
+    linear = nn.Linear(inputs, outputs, device="meta")
+    for name, parameter in (("weight", base.weight), ("bias", base.bias)):
+        value = None if parameter is None else parameter.detach().flatten(1 if name == "weight" else 0)
+        if value is not None and value.is_meta:
+            value = torch.zeros(value.shape, device="cpu")
+        setattr(linear, name, None if value is None else nn.Parameter(value, requires_grad=False))
+    return linear
+
+
+def _as_convolution(linear: nn.Linear) -> nn.Conv2d:
+    convolution = nn.Conv2d(linear.in_features, linear.out_features, 1, device="meta")
+    convolution.weight = nn.Parameter(linear.weight.detach()[..., None, None])
+    convolution.bias = linear.bias
+    return convolution
+
+
+class PeftMethod(Method):
+    """A tuner of Hugging Face peft on the projections named in `sites`.
+
+    peft builds, computes and folds; a 1×1 convolution is shown to it as the linear layer that it is, so that every
+    tuner takes both, exactly. The engine trains: what a tuner adds to the loss, or does between steps, is left out.
+    """
+
+    sites: str
+
+    @property
+    @abstractmethod
+    def tuner(self) -> Tuner:
+        """Its row of the table."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Let peft wrap every projection of the sites."""
+        found = list(self._found(backbone))
+        for site, tuned in zip(found, self._tuned(found), strict=True):
+            site.replace(tuned)
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """Every named site has to be there, and peft has to take layers of each shape.
+
+        Raises:
+            PetlirError: peft is not installed.
+        """
+        present = dict.fromkeys(site.name for block in backbone.blocks() for site in block.projections())
+        missing = [name for name in self._names() if name not in present]
+        if missing:
+            return f"{backbone.name} has no {missing[0]} projection; option sites takes {'+'.join(present)}, or all"
+        shapes = {cast("Projection", site.module).weight.shape[:2]: site for site in self._found(backbone)}
+        try:
+            with torch.random.fork_rng(devices=[]):
+                self._tuned(list(shapes.values()))
+        except PetlirError as error:
+            if not _installed():
+                raise
+            return str(error)
+        return None
+
+    def _names(self) -> list[str]:
+        return [] if self.sites == "all" else self.sites.split("+")
+
+    def _found(self, backbone: Backbone) -> Iterator[Site]:
+        for block in backbone.blocks():
+            yield from block.projections(*self._names())
+
+    def _tuned(self, sites: Sequence[Site]) -> list[Tuned]:
+        """What stands at these sites, with the tuner on it."""
+        if not _installed():
+            raise PetlirError(
+                f"{self.name} needs Hugging Face peft, which is not installed: pip install 'petlir[peft]'"
+            )
+        from peft import PeftType, mapping
+
+        bases = {f"{site.name}{index}": cast("Projection", site.module) for index, site in enumerate(sites)}
+        try:
+            with torch.device("cpu"), warnings.catch_warnings(action="ignore"):
+                layers = nn.ModuleDict({name: _as_linear(base) for name, base in bases.items()})
+                config = mapping.get_peft_config(self._settings() | {"target_modules": list(bases)})
+                mapping.PEFT_TYPE_TO_TUNER_MAPPING[PeftType(self.tuner.kind)](layers, config, "default")
+        except REFUSED as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise PetlirError(f"{self.name}: {reason}") from error
+        return [Tuned(layers[name], maps=isinstance(base, nn.Conv2d)) for name, base in bases.items()]
+
+    def _settings(self) -> dict[str, Any]:
+        """The fields of peft's configuration; without an alpha the scale is 1, whatever the rank."""
+        chosen = {theirs: getattr(self, ours) for ours, (theirs, _) in self.tuner.options.items()}
+        if "alpha" in self.tuner.options and getattr(self, "alpha", None) is None:
+            chosen[self.tuner.options["alpha"][0]] = getattr(self, "rank", None)
+        return {"peft_type": self.tuner.kind, **self.tuner.fixed, **chosen}
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec("peft") is not None
