@@ -7,21 +7,17 @@ from dataclasses import dataclass
 from torch import nn
 
 from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import Bottleneck, Scaled, check_share
+from benchmark.method import Paper, Published
+from benchmark.pointwise import Bottleneck, Scaled
+from methods.bottleneck import BottleneckMethod
 
 
 @dataclass(frozen=True)
-class AdaptFormer(Method):
+class AdaptFormer(BottleneckMethod):
     """A bottleneck parallel to the mlp of every block, which reads the branch's input before its norm.
 
     Source: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
     NeurIPS 2022, §3.2, with the initialisation and the dropout of the authors' code.
-
-    Attributes:
-        rank: channels of the bottleneck.
-        scale: of what it adds.
-        dropout: share of its channels that training drops.
     """
 
     name = "adaptformer"
@@ -35,15 +31,8 @@ class AdaptFormer(Method):
         "Song, Yibing and Wang, Jue and Luo, Ping}, booktitle={NeurIPS}, year={2022}}",
         "MIT",
     )
-    size = "rank"
 
-    rank: int = 8
     scale: float = 0.1
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share(f"{self.name}: dropout", self.dropout)
 
     def adapt(self, backbone: Backbone) -> None:
         """Put a bottleneck beside each mlp."""

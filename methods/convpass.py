@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone, OnMap
-from benchmark.method import Method, Paper
-from benchmark.pointwise import Scaled, check_share
+from benchmark.method import Paper
+from benchmark.pointwise import Scaled
+from methods.bottleneck import BottleneckMethod
 
 
 class QuickGELU(nn.Module):
@@ -39,17 +40,13 @@ class Bypass(nn.Sequential):
 
 
 @dataclass(frozen=True)
-class Convpass(Method):
+class Convpass(BottleneckMethod):
     """Bypasses with a 3×3 convolution parallel to the mixer and to the mlp of every block, on the normed features.
 
     Source: Jie & Deng, Convolutional Bypasses Are Better Vision Transformer Adapters, 2022, §3.2, with the
     initialisation and the dropout of the authors' code; the middle convolution starts as the identity. A decoder's
     cross-attention gets none.
-
-    Attributes:
-        rank: channels inside (the authors take 8).
-        scale: of what a bypass adds (the authors choose from 0.01 to 100 for each task).
-        dropout: share of the inner channels' values that training drops.
+    The authors take rank 8, and choose the scale from 0.01 to 100 for each task.
     """
 
     name = "convpass"
@@ -62,15 +59,6 @@ class Convpass(Method):
         "author={Jie, Shibo and Deng, Zhi-Hong}, journal={arXiv preprint arXiv:2207.07039}, year={2022}}",
         "MIT",
     )
-    size = "rank"
-
-    rank: int = 8
-    scale: float = 1.0
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share(f"{self.name}: dropout", self.dropout)
 
     def adapt(self, backbone: Backbone) -> None:
         """Put a bypass beside each mixer and each mlp."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper
-from benchmark.pointwise import check_share, on_maps, pointwise
+from benchmark.method import Paper
+from benchmark.pointwise import on_maps, pointwise
+from methods.bottleneck import BottleneckMethod
 
 GROUPS = 2
 """Groups of the up-projection, as published."""
@@ -87,7 +88,7 @@ class Fronted(nn.Module):
 
 
 @dataclass(frozen=True)
-class RepAdapter(Method):
+class RepAdapter(BottleneckMethod):
     """Linear bottlenecks between norm and mixer and between norm and mlp of every block.
 
     One adapter a branch, shared by the projections that read the normed features: each has it in front of its own
@@ -96,11 +97,10 @@ class RepAdapter(Method):
 
     Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
     initialisation and the dropout of the authors' code. The authors' eight channels in two groups are rank 4 here.
+    They choose the scale from 0.1 to 10 for each task.
 
     Attributes:
         rank: channels of each of the two groups of the bottleneck.
-        scale: of what it adds (the authors choose from 0.1 to 10 for each task).
-        dropout: share of the bottleneck's values that training drops.
     """
 
     name = "repadapter"
@@ -114,15 +114,8 @@ class RepAdapter(Method):
         "and Ji, Rongrong}, journal={arXiv preprint arXiv:2302.08106}, year={2023}}",
     )
     shared = True
-    size = "rank"
 
     rank: int = 4
-    scale: float = 1.0
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_share(f"{self.name}: dropout", self.dropout)
 
     def adapt(self, backbone: Backbone) -> None:
         """Put an adapter before each branch."""

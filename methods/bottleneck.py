@@ -1,0 +1,29 @@
+"""What methods with a scaled bottleneck have in common: its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.method import Method
+from benchmark.pointwise import check_share
+
+
+@dataclass(frozen=True)
+class BottleneckMethod(Method):
+    """A method that puts scaled bottlenecks somewhere.
+
+    Attributes:
+        rank: channels inside.
+        scale: of what a bottleneck adds.
+        dropout: share of the inner channels' values that training drops.
+    """
+
+    size = "rank"
+
+    rank: int = 8
+    scale: float = 1.0
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(f"{self.name}: dropout", self.dropout)
