@@ -127,7 +127,7 @@ def _freedom(squares: Squares) -> Floats:
 def p_value(squares: Squares) -> Floats:
     """Banerjee's p value of "no difference"; where nothing varies 1 for a mean of zero, else 0."""
     lowest, highest = np.full_like(squares.mean, -300.0), np.zeros_like(squares.mean)
-    for _ in range(50):  # bisection of log p
+    for _ in range(40):  # bisection of log p
         middle = (lowest + highest) / 2
         rejected = beyond(squares, np.exp(middle))
         lowest, highest = np.where(rejected, lowest, middle), np.where(rejected, middle, highest)

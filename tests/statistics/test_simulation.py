@@ -1,0 +1,71 @@
+"""Coverage and false separations, simulated anew for a few conditions; the committed table for all."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.statistics import printable
+from benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE
+from benchmark.statistics.simulation import SCENARIOS, Squares, coverage, draws, false_separations, mean_squares, squares
+
+REPEATS = 20_000
+ERROR = 3 * (0.95 * 0.05 / REPEATS) ** 0.5
+"""Three standard errors."""
+
+
+def plain(found: Squares) -> np.ndarray:
+    """Satterthwaite's interval from the textbook, negative components cut at zero."""
+    unit, seed = np.maximum(found.unit, found.error), np.maximum(found.seed, found.error)
+    total = unit + seed - found.error
+    parts = (unit**2 / (found.units - 1), seed**2 / (found.seeds - 1), found.error**2 / (found.units - 1) / (found.seeds - 1))
+    freedom = total**2 / sum(parts)
+    return stats.t.ppf(0.975, freedom) * np.sqrt(total / found.units / found.seeds)
+
+
+@pytest.mark.parametrize(("units", "seeds"), [(5, 3), (15, 5), (24, 3)])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_interval_covers_95_percent_whatever_the_effects(scenario, units, seeds):
+    held = coverage(scenario, units, seeds, REPEATS).values()
+    assert LOWEST - ERROR <= min(held)
+    assert max(held) <= HIGHEST + ERROR
+
+
+def test_the_textbook_interval_would_fail_both_ways():
+    held = coverage(SCENARIOS[0], 24, 3, REPEATS, plain).values()
+    assert min(held) < LOWEST - ERROR
+    assert max(held) > HIGHEST + ERROR
+
+
+@pytest.mark.parametrize(("units", "seeds"), [(5, 3), (15, 5)])
+def test_equal_methods_are_rarely_told_apart(units, seeds):
+    assert false_separations(SCENARIOS[0], units, seeds, 1000) <= FALSE + 3 * (FALSE / 1000) ** 0.5
+
+
+def test_effects_are_added_as_a_table_would_add_them():
+    drawn = draws(SCENARIOS[2], 6, 4, 5, np.random.default_rng(0))
+    for unit, seed, found in squares(drawn):
+        own = ((unit - 1) / 4) ** 0.5 * drawn.unit[:, :, None] + ((seed - 1) / 6) ** 0.5 * drawn.seed[:, None, :]
+        known = mean_squares(drawn.error + own)
+        for part in ("mean", "unit", "seed", "error"):
+            assert getattr(found, part) == pytest.approx(getattr(known, part), rel=1e-6, abs=1e-9)
+
+
+def test_the_committed_table_says_what_may_be_printed():
+    with COVERAGE.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["scenario"] for row in rows} == {scenario.name for scenario in SCENARIOS}
+    for row in rows:
+        if float(row["lowest_coverage"]) < LOWEST or float(row["highest_coverage"]) > HIGHEST:
+            assert not printable(int(row["units"]), int(row["seeds"]))
+        assert float(row["false_separations"]) <= FALSE + NOISE
+
+
+def test_nothing_is_printed_below_the_simulated_numbers():
+    assert printable(15, 5)
+    assert printable(16, 6)
+    assert not printable(4, 5)
+    assert not printable(15, 2)
