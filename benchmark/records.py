@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,19 @@ def _replace(path: Path, content: bytes, flush: bool) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
+
+
+def newest(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest record of every cell and device; one that was overtaken (data or code changed) is left out."""
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for record in records:
+        same = (*(record["cell"][name] for name in SAME_CELL), record["environment"]["device"])
+        if same not in found or found[same]["finished"] < record["finished"]:
+            found[same] = record
+    return list(found.values())
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from benchmark.looks import stated
+from benchmark.records import newest
 from benchmark.store import Store
 
 Record = dict[str, Any]
@@ -16,25 +19,23 @@ CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learn
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
 COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE)
-SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
 
 
 def load(store: Path, warn: Callable[[str], None] = lambda line: None) -> list[Record]:
     """The newest record of every cell in a store.
 
-    A record that was overtaken (the same cell, run again after its data or its code changed) is left out.
+    A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
+    were added until methods separate, `looks` holds the plan that was stated for the record's cell.
 
     Args:
         store: the folder that holds the records.
         warn: gets one line on each file that is not a record, and which is left out.
     """
-    newest: dict[tuple[object, ...], Record] = {}
-    for record in Store(store).records(warn):
-        cell = record["cell"]
-        same = (*(cell[name] for name in SAME_CELL), record["environment"]["device"])
-        if same not in newest or newest[same]["finished"] < record["finished"]:
-            newest[same] = record
-    return list(newest.values())
+    found = newest(Store(store).records(warn))
+    for plan, record in product(stated(Store(store)), found):
+        if plan.covers(record["cell"]):
+            record["looks"] = plan
+    return found
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:

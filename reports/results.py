@@ -30,6 +30,7 @@ class Column:
         hybrid: whether the task is a chain of single degradations.
         unranked: why nothing is marked as best; empty where something is.
         provisional: whether the marks stand on fewer than five seeds.
+        looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Column:
     hybrid: bool = False
     unranked: str = ""
     provisional: bool = False
+    looks: int = 0
 
 
 @dataclass(frozen=True)

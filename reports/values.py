@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from benchmark import statistics
+from benchmark.columns import tables
+from benchmark.looks import Plan
 from reports.formats import plural
-from reports.frame import Record
+from reports.frame import Record, budget
 from reports.groups import ANY
 from reports.results import FROZEN, FULL, INPUT, Column, Value
 
@@ -30,13 +32,22 @@ def fill(
     values = {label: _missing(column.task, cells) for label, cells in by_label.items()}
     values[INPUT] = Value("missing", "no cell of this task has a result")
     values |= _scored(rows)
-    scores, why = _ranked(column, rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)])
+    petl = rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)]
+    plan = _plan(column, by_label)
+    scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
     if why:
         return replace(column, unranked=why), values
-    first, *others = statistics.best_group(scores)
+    found = statistics.compare(scores, plan.alpha, plan.looks) if plan else statistics.compare(scores)
+    first, *others = found.tied()
     for label in (first, *others):
         values[label] = replace(values[label], mark="best" if label == first else "tied")
-    return replace(column, provisional=column.seeds < statistics.FIRM_SEEDS), values
+    return replace(column, provisional=column.seeds < statistics.FIRM_SEEDS, looks=found.looks), values
+
+
+def _plan(column: Column, by_label: dict[str, list[Record]]) -> Plan | None:
+    """The looks that were stated for a column's cells, if seeds were added until methods separate."""
+    cells = (record for records in by_label.values() for record in records if record["cell"]["task"] == column.task)
+    return next((cell["looks"] for cell in cells if "looks" in cell and budget(cell["cell"]) == column.budget), None)
 
 
 def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
@@ -94,23 +105,21 @@ def _gap(finite: pd.DataFrame, label: str, other: str) -> float | None:
     return float(gap.mean()) if gap.notna().any() else None
 
 
-def _ranked(column: Column, rows: pd.DataFrame) -> tuple[dict[str, statistics.Scores], str]:
+def _ranked(column: Column, rows: pd.DataFrame, fewest: int) -> tuple[dict[str, statistics.Scores], str]:
     """The methods that may be ranked in a column as units × seeds, or why none may.
 
     Args:
-        column: with the number of seeds that a method must have.
+        column: with the number of seeds that its cells have.
         rows: the scores of its converged PETL cells.
+        fewest: seeds that a method must have.
     """
     if column.smoke:
         return {}, "smoke"
     if column.seeds < statistics.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
-    tabled = rows[np.isfinite(rows.psnr)].pivot_table(index="unit", columns=["label", "seed"], values="psnr")
-    seeds = tabled.columns.get_level_values("label").value_counts() if len(tabled) else pd.Series(dtype=int)
-    whole = [str(label) for label, number in seeds.items() if number == column.seeds]
-    if len(whole) < 2:
+    scores = tables(rows, fewest)
+    if len(scores) < 2:
         return {}, "fewer than two methods converged with all seeds"
-    common = tabled[whole].dropna()
-    if len(common) < 2:
+    if len(next(iter(scores.values()))) < 2:
         return {}, "fewer than two images with a finite PSNR everywhere"
-    return {label: common[label].to_numpy() for label in whole}, ""
+    return scores, ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +32,10 @@ from benchmark.commands.options import (
 )
 from benchmark.errors import PetlirError
 
+if TYPE_CHECKING:
+    from benchmark.planning import Request
+    from benchmark.runner import Outcome
+
 app = typer.Typer()
 
 
@@ -55,6 +61,10 @@ def run(
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
+    until_separable: Annotated[
+        float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
+    ] = None,
+    max_seeds: Annotated[int, typer.Option("--max-seeds", help="the most seeds with --until-separable")] = 10,
 ) -> int:
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
     from benchmark import runner
@@ -63,13 +73,28 @@ def run(
         "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
-    outcome = runner.run(request, store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
-    typer.echo(outcome.summary())
+    work = partial(runner.run, folder=store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
+    failed = False
+    for outcome in _outcomes(request, store, work, until_separable, max_seeds):
+        typer.echo(outcome.summary())
+        failed = failed or bool(outcome.failed)
     if not no_report:
         from reports.html import write_report
 
         typer.echo(f"report: {write_report(store, store / 'report')}")
-    return 1 if outcome.failed else 0
+    return 1 if failed else 0
+
+
+def _outcomes(
+    request: Request, store: Path, work: Callable[[Request], Outcome], confidence: float | None, most: int
+) -> Iterable[Outcome]:
+    """One run, or one after the other until methods separate."""
+    if confidence is None:
+        return [work(request)]
+    from benchmark import separation
+    from benchmark.store import Store as Records
+
+    return separation.run(request, Records(store), work, typer.echo, confidence=confidence, most=most)
 
 
 @app.command()

@@ -1,0 +1,36 @@
+"""The scores of one column as tables of units × seeds: what the statistics work on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.statistics import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
+    """Each method's scores, units × seeds, on the images that all of them have.
+
+    A unit's images are averaged first. Images that lack a finite score with any method and seed are left out.
+
+    Args:
+        rows: one per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
+        fewest: seeds that a method must have; one with fewer is left out.
+
+    Returns:
+        Method → table; all tables have the same units and seeds, the seeds ascending, and a column of NaN where a
+        method was not run with a seed.
+    """
+    finite = rows[np.isfinite(rows.psnr)]
+    if finite.empty:
+        return {}
+    by_image = finite.pivot_table(index=["unit", "image"], columns=["label", "seed"], values="psnr")
+    counts = by_image.columns.get_level_values("label").value_counts()
+    whole = [str(label) for label, count in counts.items() if count >= fewest]
+    by_unit = by_image[whole].dropna().groupby(level="unit").mean()
+    seeds = sorted(by_unit.columns.get_level_values("seed").unique())
+    return {label: by_unit[label].reindex(columns=seeds).to_numpy() for label in whole} if len(by_unit) else {}
