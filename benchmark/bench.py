@@ -28,6 +28,7 @@ class Bench:
         checkpoint_seconds: how often a cell's training state is kept.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
         opened: tasks of families, each `FAMILY:ARGUMENT`.
+        allow_overlap: whether test images may be trained on and chosen by; records say where they are.
     """
 
     plugin_files: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Bench:
     checkpoint_seconds: float = 20.0
     weights: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
+    allow_overlap: bool = False
 
     @property
     def plugins(self) -> Plugins:
@@ -110,12 +112,12 @@ def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
 
 @lru_cache(maxsize=1)
 def _training(bench: Bench, task: str, on: str) -> list[tuple[Image, Image]]:
-    return training_pairs(bench.plugins.task(task), on, bench.root)
+    return training_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap)
 
 
 @lru_cache(maxsize=1)
 def _validation(bench: Bench, task: str, on: str) -> list[Pair]:
-    return validation_pairs(bench.plugins.task(task), on, bench.root)
+    return validation_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap)
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,7 @@ import torch
 from benchmark import cell as cells
 from benchmark import costs, evaluation, records, training
 from benchmark.adaptation import Adapted, merge
+from benchmark.audit.guard import overlaps_of, recorded
 from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.degradation import seed_of
@@ -80,6 +81,7 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     try:
         subject = prepare(job, device)
         record["cell"] |= described(subject, job.bench.root)
+        record["overlap"] = recorded(overlaps_of(job.cell, job.bench.plugins, subject.card, job.bench.root))
         record |= _measured(subject, job.bench, work, job.store, report)
         record["costs"]["required_seconds"] = _spent_before(job)
         record["state"] = "done"
@@ -249,6 +251,7 @@ def blank(cell: Cell, parts: Mapping[str, str], bench: Bench, device: str) -> di
         "curve": [],
         "converged": None,
         "smoke": track(cell.track).smoke,
+        "overlap": None,
         "costs": {},
         "environment": environment(device, bench.deterministic, torch.get_num_threads(), bench.precision),
         "digests": {},

@@ -23,6 +23,7 @@ class Official:
         heads: the heads that the network is built with; empty where it has but one set.
         title: of the paper.
         images: what it was trained on.
+        sets: names of the image sets, those of the catalogue by their names there; None where they are not stated.
         pretrained_on: the tasks that it has seen.
         related: task → the seen task that it resembles.
         licence: as the authors state it.
@@ -42,6 +43,7 @@ class Official:
     source: str
     digest: str = ""
     size: int | None = None
+    sets: tuple[str, ...] | None = None
 
     def fits(self, backbone: Backbone) -> bool:
         """Whether it is of this network with these heads."""

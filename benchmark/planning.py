@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmark import cell as cells
 from benchmark import grid, weights
 from benchmark.adaptation import adapt
+from benchmark.audit import guard
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.cell import Cell
@@ -22,6 +23,7 @@ from benchmark.skeleton import without_memory
 from benchmark.store import Store
 from benchmark.track import track
 from benchmark.views import scored_as, views
+from benchmark.weights import Card
 
 SAME = ("track", "regime", "steps", "batch_size", "patch")
 """What two records of one folder name must share to be of one cell."""
@@ -89,7 +91,7 @@ class Planner:
         self.request = request
         self.track = track(request.track)
         self.plugins = request.bench.plugins
-        self._weights: dict[str, str] = {}
+        self._cards: dict[str, Card] = {}
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
 
@@ -194,10 +196,24 @@ class Planner:
 
     def weights(self, backbone: str) -> str:
         """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
-        if backbone not in self._weights:
-            card = weights.load(self.network(backbone), sources=self.request.bench.sources)
-            self._weights[backbone] = card.sha256
-        return self._weights[backbone]
+        return self._card(backbone).sha256
+
+    def _card(self, backbone: str) -> Card:
+        if backbone not in self._cards:
+            self._cards[backbone] = weights.load(self.network(backbone), sources=self.request.bench.sources)
+        return self._cards[backbone]
+
+    def refuse_overlap(self) -> None:
+        """Refuse cells whose test images are in what they are fitted to, unless the user allows it.
+
+        Raises:
+            PetlirError: names the first such image, and where it is.
+        """
+        bench = self.request.bench
+        if not bench.allow_overlap:
+            cells = {(cell.backbone, cell.label, cell.task): cell for cell in self.cells}
+            cards = {cell.backbone: self._card(cell.backbone) for cell in cells.values()}
+            guard.refuse(list(cells.values()), self.plugins, cards, bench.root)
 
     def ground(self, cell: Cell) -> str:
         """What a learning rate is chosen on: the weights and, behind the task of a family, the user's own images."""

@@ -140,6 +140,16 @@ class Environment(_Part):
     versions: dict[str, str]
 
 
+class Overlap(_Part):
+    """What a test set shares with a set that the cell was fitted to: how many of its images, null where not known."""
+
+    set: Name
+    holder: Name
+    role: Literal["training", "validation", "pre-training"]
+    shared: Literal["images", "scenes"]
+    images: Count | None
+
+
 class Digests(_Part):
     """SHA-256 of what the record stands on; no adapter where nothing was trained."""
 
@@ -157,6 +167,7 @@ class _Common(_Part):
     environment: Environment
     converged: bool | None
     smoke: bool
+    overlap: list[Overlap] | None = None
     started: AwareDatetime
     finished: AwareDatetime
 

@@ -58,6 +58,8 @@ def request(
     deterministic: bool,
     precision: str,
     weights: Sequence[str] = (),
+    *,
+    allow_overlap: bool = False,
     **chosen: Any,
 ) -> Request:
     """What the user chose, the rest filled in from the named grid."""
@@ -69,7 +71,7 @@ def request(
     given = {name: value for name, value in chosen.items() if value is not None}
     asked = {**json.loads(path.read_text()), **given}
     tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(asked["tasks"])
-    return Request(**{**asked, "tasks": tasks}, bench=bench)
+    return Request(**{**asked, "tasks": tasks}, bench=replace(bench, allow_overlap=allow_overlap))
 
 
 def run(
@@ -89,6 +91,7 @@ def run(
     planner = Planner(asked)
     for cell in planner.cells:
         planner.plan(cell)
+    planner.refuse_overlap()
     specs = workers_on(device, workers)
     bench = replace(asked.bench, exclusive=len(specs) == 1)
     runs_on = _executor(engine, specs)
@@ -196,6 +199,7 @@ def tune(
 ) -> Iterator[str]:
     """Choose the learning rate of every cell of the request; yields a line for each choice."""
     planner = Planner(asked)
+    planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     runs_on = _executor("local", workers_on(device, workers))
     rates = Rates(planner, Store(folder).create())

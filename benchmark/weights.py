@@ -34,6 +34,8 @@ class Card:
         date: when its training ended, ISO 8601.
         scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB, `psnr` of the restored images and `input`.
         note: what else there is to know.
+        sets: names of the image sets that it was trained on, those of the catalogue by their names there; None where
+            that is not known.
     """
 
     sha256: str
@@ -46,6 +48,7 @@ class Card:
     date: str = ""
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     note: str = ""
+    sets: tuple[str, ...] | None = None
 
     def transfer(self, task: Task) -> str:
         """Whether the network has `seen` this task, one `related` to it, or neither (`unseen`)."""
@@ -71,7 +74,9 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
         )
     try:
         values = json.loads(path.read_text())
-        return Card(**{**values, "pretrained_on": tuple(values["pretrained_on"])})
+        sets = values.get("sets")
+        lists = {"pretrained_on": tuple(values["pretrained_on"]), "sets": None if sets is None else tuple(sets)}
+        return Card(**{**values, **lists})
     except (ValueError, KeyError, TypeError) as error:
         raise PetlirError(f"{path} is no card of weights: {error!r}; expected what `petlir pretrain` writes") from error
 
@@ -133,7 +138,14 @@ def _described(backbone: Backbone, path: Path) -> Card:
         images=_images(found, path),
         recipe={},
         licence=licences.pop() if len(licences) == 1 else "not known",
+        sets=_sets(found),
     )
+
+
+def _sets(found: Sequence[Official]) -> tuple[str, ...] | None:
+    """All that is known of what any of them has seen."""
+    known = [one.sets for one in found if one.sets is not None]
+    return tuple(dict.fromkeys(name for sets in known for name in sets)) if known else None
 
 
 def _images(found: Sequence[Official], path: Path) -> str:

@@ -116,7 +116,7 @@ def _cell(value: Value, bold: str) -> str:
 
 
 def _head(column: Column) -> list[str]:
-    notes = [column.set, column.protocol, column.transfer, column.simulated, column.data_label]
+    notes = [column.set, column.protocol, column.transfer, column.simulated, column.data_label, column.overlap]
     return [column.title, ", ".join(note for note in notes if note)]
 
 

@@ -18,7 +18,7 @@ Record = dict[str, Any]
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
-COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE)
+COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE, "overlap")
 
 
 def load(store: Path, warn: Callable[[str], None] = lambda line: None) -> list[Record]:
@@ -44,7 +44,11 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     Returns:
         A frame with the columns `COLUMNS`; PSNR in dB.
     """
-    rows = [{**_cell(record), **score} for record in records for score in record["scores"]]
+    rows = [
+        {**_cell(record), **score, "overlap": overlap(record, score["set"])}
+        for record in records
+        for score in record["scores"]
+    ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for name in ("psnr", "input_psnr", "ssim", "input_ssim"):
         frame[name] = frame[name].astype(float)
@@ -61,6 +65,12 @@ def _cell(record: Record) -> Record:
         "smoke": record["smoke"],
         "converged": record["converged"],
     }
+
+
+def overlap(record: Record, test_set: str) -> str:
+    """What a test set shares with the sets that a cell was fitted to, in words; empty where nothing is known of it."""
+    found = [one for one in record.get("overlap") or () if one["set"] == test_set]
+    return "; ".join(f"shares {one['shared']} with {one['holder']} ({one['role']})" for one in found)
 
 
 def budget(cell: Record) -> str:

@@ -31,6 +31,7 @@ class Column:
         unranked: why nothing is marked as best; empty where something is.
         provisional: whether the marks stand on fewer than five seeds.
         looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
+        overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
     """
 
     task: str
@@ -49,6 +50,7 @@ class Column:
     unranked: str = ""
     provisional: bool = False
     looks: int = 0
+    overlap: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """One method; `kind` is `input`, `untrained`, `petl` or `full`."""
+    """One method; `kind` is `input`, `untrained`, `petl` or `full`; `overlap`: a test image was in what it saw."""
 
     label: str
     method: str
     kind: str
     costs: Costs | None
     values: tuple[Value, ...]
+    overlap: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
         rows.image.nunique(),
         rows[rows.regime != ANY].seed.nunique(),
         len(task.undo) > 1 if task else bool((rows.method == CASCADE).any()),
+        overlap="; ".join(sorted(set(rows.overlap) - {""})),
     )
 
 
@@ -74,10 +75,18 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
             kinds.get(label, "input"),
             costs.get(label),
             tuple(values[label] for _, values in filled),
+            any(
+                shared["shared"] == "images" for cell in by_label.get(label, ()) for shared in cell.get("overlap") or ()
+            ),
         )
         for label in (INPUT, *labels)
     ]
     return Table(group, domain, tuple(column for column, _ in filled), tuple(rows))
+
+
+def _leaks(record: Record) -> bool:
+    """Whether test images were in what a cell was fitted to."""
+    return any(one["shared"] == "images" for one in record.get("overlap") or ())
 
 
 def kind_of(record: Record) -> str:

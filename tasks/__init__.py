@@ -16,7 +16,7 @@ def epochs(images: int, repetitions: int = 1) -> int:
 
 
 DEMO = Data("leaves-train", "leaves-validation", ("leaves-test", "photographs"))
-OPEN = Data("BSDS303", "BSDS30", ("Set5", "Set14", "BSD100"))
+OPEN = Data("BSDS302", "BSDS30", ("Set5", "Set14", "BSD100"))
 PAPER = Data(
     "DIV2K+Flickr2K", "DIV2K-valid", ("Set5", "Set14", "BSD100", "Urban100", "Manga109"), steps=epochs(PHOTOGRAPHS)
 )

@@ -15,7 +15,7 @@ from tasks import BSD400, DEMO, PHOTOGRAPHS, WED, epochs
 
 ALL = Data("DIV2K+Flickr2K+WED+BSD400", "DIV2K-valid", ("CBSD68", "Urban100"), steps=epochs(PHOTOGRAPHS + WED + BSD400))
 FEWER = replace(ALL, train="WED+BSD400", steps=epochs(WED + BSD400))
-OPEN = Data("BSDS303", "BSDS30", ("BSD100",), label="BSD100 (CBSD-type)")
+OPEN = Data("BSDS302", "BSDS30", ("BSD100",), label="BSD100 (CBSD-type)")
 
 
 def denoise(sigma: float) -> Task:

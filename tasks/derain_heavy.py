@@ -22,7 +22,7 @@ DERAIN_HEAVY = Task(
     protocols=("y",),
     data={
         "demo": DEMO,
-        "open": Data("BSDS303", "BSDS30", ("Rain100H",), label="synthetic streaks → Rain100H"),
+        "open": Data("BSDS302", "BSDS30", ("Rain100H",), label="synthetic streaks → Rain100H"),
         "paper": PAPER,
     },
     variants={"train": {"RainTrainH": {}, "Rain13K": {"data": {"paper": RAIN13K}}}},

@@ -22,7 +22,7 @@ DERAIN_LIGHT = Task(
     protocols=("y",),
     data={
         "demo": DEMO,
-        "open": Data("BSDS303", "BSDS30", ("Rain100L",), label="synthetic streaks → Rain100L"),
+        "open": Data("BSDS302", "BSDS30", ("Rain100L",), label="synthetic streaks → Rain100L"),
         "paper": PAPER,
     },
     variants={"train": {"RainTrainL": {}, "Rain13K": {"data": {"paper": RAIN13K}}}},

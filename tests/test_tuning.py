@@ -181,9 +181,8 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
 
 
 def test_a_training_image_that_is_a_test_image_is_refused(lab, tmp_path):
-    outcome = lab.run(tmp_path, tasks="leaky")
-    ((_, reason),) = outcome.failed
-    assert reason.startswith("task leaky: small-test/0 is the test image small-test/0; expected")
+    with pytest.raises(PetlirError, match="task leaky: test set small-test leaks from folder:small-test"):
+        lab.run(tmp_path, tasks="leaky")
 
 
 def test_tune_says_what_it_chose(lab, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from benchmark.commands.options import (
     Json,
     Methods,
     Out,
+    Overlap,
     Plugin,
     Regime,
     Seeds,
@@ -60,6 +61,7 @@ def run(
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+    allow_overlap: Overlap = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
     until_separable: Annotated[
         float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
@@ -72,6 +74,7 @@ def run(
     request = runner.request(
         "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
+        allow_overlap=allow_overlap,
     )  # fmt: skip
     work = partial(runner.run, folder=store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
     failed = False
@@ -112,6 +115,7 @@ def tune(
     device: Device = "auto",
     workers: Workers = None,
     export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
+    allow_overlap: Overlap = False,
     again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
 ) -> None:
     """Choose each method's learning rate on validation images."""
@@ -120,6 +124,7 @@ def tune(
     request = runner.request(
         grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
+        allow_overlap=allow_overlap,
     )  # fmt: skip
     for line in runner.tune(request, store, device=device, workers=workers, export=export, again=again):
         typer.echo(line)

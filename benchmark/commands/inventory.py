@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Data, Json, Methods, Plugin, show_rows
+from benchmark.commands.options import Data, Json, Methods, Plugin, Tasks, Weights, show, show_rows
 from benchmark.errors import unknown
 
 app = typer.Typer()
@@ -32,6 +32,29 @@ def images(data: Data = None, as_json: Json = False) -> None:
     from benchmark.listing import presence
 
     show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<11} {row['about']}")
+
+
+@app.command()
+def audit(
+    task: Tasks = None,
+    track: Annotated[str, typer.Option("--track", help="demo, open or paper")] = "open",
+    data: Data = None,
+    weights: Weights = None,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> int:
+    """Look for test images in what is trained, validated and was pre-trained on; exit code 1 where there are any."""
+    from benchmark.audit import command
+    from benchmark.bench import bench_of
+
+    bench = bench_of(plugin or [], data, weights or [])
+    lines = command.lines_of(bench, task or "*", track)
+    if as_json:
+        show([line.plain() for line in lines])
+    else:
+        for text in (*command.described(lines), *command.unknown_pretraining(command.cards(bench))):
+            typer.echo(text)
+    return 1 if any(line.leaks for line in lines) else 0
 
 
 @app.command()

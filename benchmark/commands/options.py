@@ -9,6 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+Overlap = Annotated[
+    bool,
+    typer.Option("--allow-overlap", help="go on where test images are trained on; record and table say so"),
+]
 Store = Annotated[Path, typer.Option("--store", help="folder of the records")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file; may be repeated")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]

@@ -14,8 +14,13 @@ def cache_folder() -> Path:
 
 
 def store_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all, and the folders that it needs."""
+    store_bytes(path, text.encode())
+
+
+def store_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and the folders that it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
-        file.write(text)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+        file.write(content)
     Path(file.name).replace(path)

@@ -38,26 +38,27 @@ class Pair:
     clean: Image
 
 
-def training_pairs(task: Task, track: str, root: Path | None) -> list[tuple[Image, Image]]:
+def training_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[tuple[Image, Image]]:
     """Degraded and clean training images; without the noise of `fresh_noise`, which each crop draws anew.
 
     Raises:
-        PetlirError: an image set cannot be read, or a training image is a test image of this task.
+        PetlirError: an image set cannot be read, or a training image is a test image of this task and may not be.
     """
     sets = [use(task, name, root) for name in task.on(track).training_sets]
-    for one in sets:
+    for one in () if allow_overlap else sets:
         _refuse_test_images(one, track, root)
     return [pair for one in sets for pair in zip(one.prepared(), one.cropped, strict=True)]
 
 
-def validation_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
+def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[Pair]:
     """Validation pairs, degraded as the test pairs are; of large images the middle alone, as it is looked at often.
 
     Raises:
-        PetlirError: an image set cannot be read, or a validation image is a test image of this task.
+        PetlirError: an image set cannot be read, or a validation image is a test image of this task and may not be.
     """
     found = use(task, task.on(track).validation, root)
-    _refuse_test_images(found, track, root)
+    if not allow_overlap:
+        _refuse_test_images(found, track, root)
     return _pairs(found, VALIDATION_SIDE // task.scale)
 
 

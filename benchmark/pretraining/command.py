@@ -115,6 +115,7 @@ def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data
         device=_device(network),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         scores=scores,
+        sets=() if recipe.source == Recipe.source else None,
     ).write(out / f"{network.name}.json")
     return path
 

@@ -1,0 +1,132 @@
+"""Places that an image keeps when it is turned, cropped, resized or degraded, and a 64-bit hash of each's surroundings.
+
+Source: places are extrema of the difference of Gaussians (Lowe, Distinctive image features from scale-invariant
+keypoints, IJCV 2004); a bit of the hash is the sign of that difference at one of 8×8 points around the place, at a
+distance that grows with the scale. A turned image has the same places, and its hashes have the same bits in another
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.audit.turns import Turn
+
+SCALE = 1.6
+"""σ of the finest level, in pixels."""
+LEVELS, OCTAVES = 3, 4
+GRID, SPACING = 8, 1.5
+"""Points of the hash a side, and their distance in σ."""
+KEPT = 200
+CONTRAST = 0.02
+"""The least difference that counts, in standard deviations of the image."""
+EDGE = 10
+"""Curvature along and across a place differ at most so much: a place on an edge could slide along it."""
+
+Codes = NDArray[np.uint64]
+Places = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+"""Level, row and column."""
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """The places that stand out most.
+
+    Attributes:
+        points: N×2, x and y in pixels from the corner of the image.
+        scales: N, σ in pixels.
+        codes: N hashes.
+    """
+
+    points: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    codes: Codes
+
+
+def find(grey: NDArray[np.float32]) -> Blobs:
+    """The blobs of an image, H×W."""
+    rows = [_rows(differences, 2**octave) for octave, differences in enumerate(_octaves(grey))]
+    strength, points, scales, bits = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    kept = np.argsort(-strength, kind="stable")[:KEPT]
+    return Blobs(points[kept].astype(np.float32), scales[kept].astype(np.float32), packed(bits[kept]))
+
+
+def packed(bits: NDArray[np.bool_]) -> Codes:
+    """Hashes from their bits, N×8×8."""
+    scattered = bits.reshape(len(bits), GRID * GRID)[:, _order()]
+    return np.ascontiguousarray(np.packbits(scattered, axis=1)).view(np.uint64).ravel()
+
+
+def turned(codes: Codes, turn: Turn) -> Codes:
+    """The hashes as a turned image would have them."""
+    bits = np.empty((len(codes), GRID * GRID), np.bool_)
+    bits[:, _order()] = np.unpackbits(codes.view(np.uint8).reshape(len(codes), 8), axis=1)
+    return packed(turn(bits.reshape(-1, GRID, GRID)))
+
+
+def _order() -> NDArray[np.intp]:
+    """The points in the order of their bits: neighbours, which agree more often than not, stand far apart."""
+    return np.arange(GRID * GRID) * 37 % (GRID * GRID)
+
+
+def _octaves(grey: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Differences of Gaussians, (LEVELS + 2)×H×W, of the image and of its halvings."""
+    from scipy.ndimage import gaussian_filter
+
+    sigmas = SCALE * 2 ** (np.arange(LEVELS + 3) / LEVELS)
+    base = gaussian_filter(_standard(grey), SCALE)
+    for _ in range(OCTAVES):
+        levels = [base]
+        for step in np.sqrt(np.diff(sigmas**2)):
+            levels.append(gaussian_filter(levels[-1], step))
+        yield np.diff(np.stack(levels), axis=0)
+        base = levels[LEVELS][::2, ::2]
+
+
+def _standard(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Brightness and contrast taken out; a plain image becomes zero."""
+    centred = grey - grey.mean()
+    spread = float(centred.std())
+    standard: NDArray[np.float32] = centred / spread if spread > 0 else centred
+    return standard
+
+
+def _rows(differences: NDArray[np.float32], factor: int) -> tuple[NDArray[np.generic], ...]:
+    """Strength, place, scale and bits of the blobs of an octave that is `factor` times smaller than the image."""
+    levels, rows, columns = places = _places(differences)
+    scales = SCALE * 2 ** (levels / LEVELS)
+    points = np.stack([columns, rows], axis=1) * float(factor) + 0.5
+    return np.abs(differences[places]), points, scales * factor, _around(differences, places, scales)
+
+
+def _places(differences: NDArray[np.float32]) -> Places:
+    """Where a difference is larger, or smaller, than its 26 neighbours, and not on an edge."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    extreme = (differences == maximum_filter(differences, 3)) | (differences == minimum_filter(differences, 3))
+    extreme &= np.abs(differences) > CONTRAST
+    inner = np.zeros_like(extreme)
+    inner[1:-1, 1:-1, 1:-1] = True
+    level, y, x = np.nonzero(extreme & inner)
+    around = {(i, j): differences[level, y + i, x + j] for i in (-1, 0, 1) for j in (-1, 0, 1)}
+    across = around[0, 1] + around[0, -1] - 2 * around[0, 0]
+    down = around[1, 0] + around[-1, 0] - 2 * around[0, 0]
+    mixed = (around[1, 1] + around[-1, -1] - around[1, -1] - around[-1, 1]) / 4
+    round_ = (across + down) ** 2 * EDGE < (EDGE + 1) ** 2 * (across * down - mixed**2)
+    return level[round_], y[round_], x[round_]
+
+
+def _around(differences: NDArray[np.float32], places: Places, scales: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The bits of each place, N×8×8."""
+    from scipy.ndimage import map_coordinates
+
+    offsets = (np.arange(GRID) - (GRID - 1) / 2) * SPACING * scales[:, None]
+    level, y, x = (place[:, None, None] for place in places)
+    grid = np.broadcast_arrays(level, y + offsets[:, :, None], x + offsets[:, None, :])
+    values = map_coordinates(differences, np.stack(grid), order=1, mode="reflect")
+    signs: NDArray[np.bool_] = values > 0
+    return signs

@@ -1,0 +1,70 @@
+"""What `petlir audit` does: compare, and say what leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from benchmark import grid, weights
+from benchmark.audit.audit import Line, audit
+from benchmark.audit.overlap import Overlap
+from benchmark.bench import Bench
+from benchmark.errors import PetlirError
+from benchmark.skeleton import without_memory
+from benchmark.track import track
+from benchmark.weights import Card
+
+MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
+
+
+def lines_of(bench: Bench, tasks: str, on: str) -> list[Line]:
+    """The audit of a selection of tasks on a track, and of the weights that the user named.
+
+    Raises:
+        PetlirError: a name or a folder is wrong, an image cannot be read, or there was nothing to compare.
+    """
+    if bench.root is not None and not bench.root.is_dir():
+        raise PetlirError(f"the data folder {bench.root} is missing; expected a folder of image sets")
+    text, opened = bench.opening(tasks)
+    chosen = grid.tasks(text, opened.plugins.tasks, track(on).name)
+    lines = list(audit(chosen, on, cards(opened), opened.root))
+    if all(line.comparison.unsearched and not line.comparison.overlaps for line in lines):
+        raise PetlirError(f"nothing could be searched: {lines[0].comparison.unsearched}")
+    return lines
+
+
+def cards(bench: Bench) -> Mapping[str, Card]:
+    """The cards of the weights that the user named, by backbone."""
+    found = {}
+    for name in bench.sources:
+        with without_memory():
+            network = bench.plugins.build(name)
+        found[name] = weights.load(network, sources=bench.sources)
+    return found
+
+
+def unknown_pretraining(found: Mapping[str, Card]) -> Iterator[str]:
+    """A line on each backbone whose pre-training images are not known."""
+    for name, card in found.items():
+        if card.sets is None:
+            yield f"not searched: what {name} was pre-trained on: {card.images}"
+
+
+def described(lines: Sequence[Line]) -> Iterator[str]:
+    """The audit in words."""
+    for line in lines:
+        beside = f"{line.comparison.test} beside {line.use}"
+        for overlap in line.comparison.overlaps:
+            yield from _overlap(beside, overlap)
+        if line.comparison.unsearched:
+            yield f"not searched: {beside}: {line.comparison.unsearched}"
+        elif not line.comparison.overlaps:
+            yield f"{'ok':<7}{beside}"
+    leaks = sum(line.leaks for line in lines)
+    yield f"{len(lines)} pairs of sets: {leaks} leak{'' if leaks == 1 else 's'}"
+
+
+def _overlap(beside: str, overlap: Overlap) -> Iterator[str]:
+    source = f" ({overlap.source})" if overlap.source else ""
+    yield f"{MARKS[overlap.shared]:<7}{beside}: {overlap.statement}{source}"
+    for one in overlap.found:
+        yield f"       {one.image} in {one.found_in}: {one.how}; likeness {one.likeness:.2f}"

@@ -1,0 +1,70 @@
+"""No run on leaking data without the user's word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.audit.audit import Use, shared, uses
+from benchmark.audit.overlap import Overlap
+from benchmark.cell import Cell
+from benchmark.errors import PetlirError
+from benchmark.grid import restored
+from benchmark.plugins import Plugins
+from benchmark.weights import Card
+
+
+def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, Overlap]]:
+    """What the test sets of a cell share with all that it, its required cells and its weights were fitted to.
+
+    Raises:
+        PetlirError: an image cannot be read.
+    """
+    names = dict.fromkeys(_tasks(cell, plugins))
+    tasks = [plugins.task(name) for name in names]
+    found = uses(tasks, cell.track, {cell.backbone: card})
+    return shared(plugins.task(cell.task).on(cell.track).tests, found, root)
+
+
+def _tasks(cell: Cell, plugins: Plugins) -> list[str]:
+    """The cell's task and those of the cells that it requires."""
+    method = restored(plugins.method(cell.method), cell.options)
+    return [cell.task, *(name for need in method.requires(cell) for name in _tasks(need, plugins))]
+
+
+def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], root: Path | None) -> None:
+    """Refuse cells whose test images are in what they are fitted to.
+
+    Raises:
+        PetlirError: names the first test image, where it is, and how to go on.
+    """
+    for cell in cells:
+        for use, overlap in overlaps_of(cell, plugins, cards[cell.backbone], root):
+            if overlap.shared == "images":
+                raise PetlirError(
+                    f"task {cell.task}: {_first(use, overlap)}; expected test images that nothing was fitted to; "
+                    "--allow-overlap goes on, and the record says so"
+                )
+
+
+def _first(use: Use, overlap: Overlap) -> str:
+    if not overlap.found:
+        return f"test set {overlap.test} leaks from {use}: {overlap.statement}"
+    first = overlap.found[0]
+    others = f", and {overlap.images - 1} more" if overlap.images and overlap.images > 1 else ""
+    return f"test image {overlap.test}/{first.image} is in {use} as {first.found_in} ({first.how}){others}"
+
+
+def recorded(found: Sequence[tuple[Use, Overlap]]) -> list[dict[str, Any]]:
+    """What a record says of it."""
+    return [
+        {
+            "set": overlap.test,
+            "holder": overlap.holder,
+            "role": use.role,
+            "shared": overlap.shared,
+            "images": overlap.images,
+        }
+        for use, overlap in found
+    ]

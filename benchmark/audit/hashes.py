@@ -1,0 +1,65 @@
+"""Which hashes are nearly equal, found without comparing all with all."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.audit.blobs import Codes
+
+BANDS = 4
+NEAR = 10
+"""Bits of 64 that may differ."""
+Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
+"""Indices of what was looked for, and of what was found."""
+
+
+class HashIndex:
+    """Hashes sorted by each of their four 16-bit bands; what is near agrees in one of them, mostly.
+
+    Args:
+        codes: N hashes.
+    """
+
+    def __init__(self, codes: Codes) -> None:
+        self._codes = codes
+        bands = _bands(codes)
+        self._orders = [np.argsort(bands[:, band], kind="stable") for band in range(BANDS)]
+        self._sorted = [bands[order, band] for band, order in enumerate(self._orders)]
+
+    def near(self, codes: Codes) -> Pairs:
+        """All pairs that agree in a band and differ in `NEAR` bits at most, each once."""
+        found = [self._sharing(codes, band) for band in range(BANDS)]
+        sought, there = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        once = np.unique(sought * np.intp(max(1, len(self._codes))) + there)
+        return once // max(1, len(self._codes)), once % max(1, len(self._codes))
+
+    def _sharing(self, codes: Codes, band: int) -> Pairs:
+        wanted = _bands(codes)[:, band]
+        first, last = (np.searchsorted(self._sorted[band], wanted, side) for side in ("left", "right"))
+        counts = last - first
+        sought = np.repeat(np.arange(len(codes)), counts)
+        rank = np.arange(len(sought)) - np.repeat(np.cumsum(counts) - counts, counts)
+        there = self._orders[band][rank + np.repeat(first, counts)]
+        near = distance(codes[sought], self._codes[there]) <= NEAR
+        return sought[near], there[near]
+
+
+def distance(first: Codes, second: Codes) -> NDArray[np.intp]:
+    """In how many bits hashes differ, pair by pair."""
+    total: NDArray[np.intp] = _bit_counts()[_bands(first ^ second)].sum(axis=1, dtype=np.intp)
+    return total
+
+
+def _bands(codes: Codes) -> NDArray[np.uint16]:
+    return codes.view(np.uint16).reshape(len(codes), BANDS)
+
+
+@cache
+def _bit_counts() -> NDArray[np.uint8]:
+    """How many bits of each 16-bit number are set."""
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    counts: NDArray[np.uint8] = np.unpackbits(numbers, axis=1).sum(axis=1, dtype=np.uint8)
+    return counts

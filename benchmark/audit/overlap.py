@@ -1,0 +1,148 @@
+"""What a test set shares with another set: as the images show where both are at hand, else as it is published."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.audit.search import Match
+from benchmark.audit.store import matches
+from benchmark.audit.traps import Shared, traps
+from benchmark.errors import PetlirError
+from benchmark.images.catalogue import image_set
+from benchmark.images.imageset import Entry, ImageSet
+
+NEARLY = 0.97
+"""The share of an area that counts as all of it: papers crop images to multiples of the scale."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A test image that stands in another set.
+
+    Attributes:
+        image: the test image's name.
+        found_in: the other image's name.
+        how: the relation of the one to the other, in words.
+        likeness: correlation of what both show, up to 1.
+    """
+
+    image: str
+    found_in: str
+    how: str
+    likeness: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What a test set shares with another set.
+
+    Attributes:
+        test: name of the test set.
+        holder: name of the other set.
+        shared: `images`, `scenes`, or `maybe`.
+        images: how many test images; None where that is not known.
+        statement: what is known, in a sentence.
+        source: who says so; empty where the images at hand were compared.
+        found: the images, where they were compared.
+    """
+
+    test: str
+    holder: str
+    shared: Shared
+    images: int | None
+    statement: str
+    source: str = ""
+    found: tuple[Found, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A test set beside another set.
+
+    Attributes:
+        test: name of the test set.
+        holder: name of the other set.
+        overlaps: what they share; empty where nothing is known or found.
+        unsearched: why the images were not compared; empty where they were.
+    """
+
+    test: str
+    holder: str
+    overlaps: tuple[Overlap, ...]
+    unsearched: str = ""
+
+
+def compare(test: str, holder: str, root: Path | None) -> Comparison:
+    """What the images of `test` share with those of `holder`; `root` is the data folder.
+
+    Raises:
+        PetlirError: an image cannot be read.
+    """
+    try:
+        one, other = image_set(test), image_set(holder)
+    except PetlirError:  # weights may be pre-trained on sets that are in no catalogue
+        return Comparison(test, holder, _published(test, holder), f"{holder} is in no catalogue")
+    test, holder = one.name, other.name
+    if test == holder:
+        return Comparison(test, holder, (Overlap(test, holder, "images", None, "it is the test set itself"),))
+    try:
+        images, others = one.index(root), other.index(root)
+    except PetlirError as error:
+        return Comparison(test, holder, _published(test, holder), str(error))
+    return Comparison(test, holder, _searched(one, other, images, others))
+
+
+def _published(test: str, holder: str) -> tuple[Overlap, ...]:
+    trap = traps().get((holder, test))
+    if trap is None:
+        return ()
+    return (Overlap(test, holder, trap.shared, trap.images, trap.statement, trap.source),)
+
+
+def _searched(
+    test: ImageSet, holder: ImageSet, images: Sequence[Entry], others: Sequence[Entry]
+) -> tuple[Overlap, ...]:
+    """Other photographs of one scene may look alike; they count as scenes."""
+    scenes = _scenes(images, others) if test.citation == holder.citation else set()
+    found = []
+    for match in matches(images, others):
+        image, other = images[match.image], others[match.found_in]
+        if match.equal or image.unit != other.unit or image.unit not in scenes:
+            found.append(Found(image.name, other.name, relation(match), round(match.likeness, 3)))
+    overlaps = []
+    if found:
+        count = len({one.image for one in found})
+        statement = f"{count} of {len(images)} test images found in {holder.name}"
+        overlaps.append(Overlap(test.name, holder.name, "images", count, statement, found=tuple(found)))
+    if scenes:
+        count = sum(entry.unit in scenes for entry in images)
+        statement = f"other photographs of the scenes of {count} of {len(images)} test images"
+        overlaps.append(Overlap(test.name, holder.name, "scenes", count, statement))
+    return tuple(overlaps)
+
+
+def _scenes(images: Sequence[Entry], others: Sequence[Entry]) -> set[str]:
+    """The scenes that two parts of one collection share, of which there are several photographs in one part."""
+    counts = [Counter(entry.unit for entry in entries) for entries in (images, others)]
+    return {unit for unit in counts[0].keys() & counts[1].keys() if max(count[unit] for count in counts) > 1}
+
+
+def relation(match: Match) -> str:
+    """How a test image relates to the image that it was found in."""
+    all_of_it, all_of_other = match.share > NEARLY, match.share_of_other > NEARLY
+    if all_of_it and all_of_other:
+        words = ["the same image"]
+    elif all_of_it:
+        words = [f"{match.share_of_other:.0%} of it, cropped"]
+    elif all_of_other:
+        words = [f"the whole of it, {match.share:.0%} of the test image"]
+    else:
+        words = [f"{match.share_of_other:.0%} of it, {match.share:.0%} of the test image"]
+    if match.turn.name != "as it is":
+        words.append(match.turn.name)
+    if abs(match.scale - 1) > 1 - NEARLY:
+        words.append(f"at {1 / match.scale:.2f} of its size")
+    return ", ".join(words)

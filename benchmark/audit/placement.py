@@ -1,0 +1,83 @@
+"""How one image lies in another, from places that look alike in both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.audit.turns import Points
+
+SUPPORT = 4
+"""Places that must agree; what they agree on is looked at afterwards."""
+MOST = 400
+"""Pairs of places that are looked at; where there are more, something repeats, such as a wall of bricks."""
+NEARBY, LEEWAY = 0.6, 0.3
+"""How far a place may lie from where it should, in σ, and how far its scale may be off, as a logarithm."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A point p of one image lies at `scale` · p + `shift` of the other.
+
+    Attributes:
+        scale: pixels of the other image a pixel of the one.
+        shift: x and y, in pixels of the other image.
+        support: how many different places say so.
+    """
+
+    scale: float
+    shift: tuple[float, float]
+    support: int
+
+
+def place(points: Points, scales: Points, there: Points, scales_there: Points) -> Placement | None:
+    """The placement that most pairs of places agree on, if enough do.
+
+    Args:
+        points: N×2, places in the one image.
+        scales: N, their σ.
+        there: N×2, what looks like each in the other image.
+        scales_there: N, their σ.
+    """
+    points, scales, there, scales_there = points[:MOST], scales[:MOST], there[:MOST], scales_there[:MOST]
+    factors = scales_there / scales
+    agree = _most(points, there, scales_there, factors)
+    for _ in range(3):
+        if agree.sum() < SUPPORT:
+            return None
+        scale, shift = _fit(points[agree], there[agree])
+        if scale <= 0:
+            return None
+        off = np.linalg.norm(there - scale * points - shift, axis=1)
+        agree = (off < NEARBY * scales_there + 0.5) & (np.abs(np.log(factors / scale)) < LEEWAY)
+    support = min(_different(points[agree], scales[agree]), _different(there[agree], scales_there[agree]))
+    return Placement(scale, (float(shift[0]), float(shift[1])), support) if support >= SUPPORT else None
+
+
+def _most(points: Points, there: Points, scales_there: Points, factors: Points) -> NDArray[np.bool_]:
+    """The pairs that agree with the one pair that most agree with; a coarse look, since one pair's scale is coarse."""
+    apart = points[None] - points[:, None]
+    apart_there = there[None] - there[:, None]
+    off = np.linalg.norm(apart_there - factors[:, None, None] * apart, axis=2)
+    near = off < scales_there + 0.15 * np.linalg.norm(apart_there, axis=2)
+    agree = near & (np.abs(np.log(factors[None] / factors[:, None])) < LEEWAY)
+    chosen: NDArray[np.bool_] = agree[np.argmax(agree.sum(axis=1))]
+    return chosen
+
+
+def _fit(points: Points, there: Points) -> tuple[float, Points]:
+    """Scale and shift of least squares."""
+    middle, middle_there = points.mean(axis=0), there.mean(axis=0)
+    centred = points - middle
+    size = float((centred**2).sum())
+    scale = float((centred * (there - middle_there)).sum()) / size if size > 0 else 0.0
+    return scale, middle_there - scale * middle
+
+
+def _different(points: Points, scales: Points) -> int:
+    """How many places there are, those that lie within each other counted once."""
+    if not len(points):
+        return 0
+    return len(np.unique(np.round(points / (2 * np.median(scales))), axis=0))

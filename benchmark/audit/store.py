@@ -1,0 +1,80 @@
+"""Fingerprints and what the search found, kept in the user's cache: an audit of the same files again is quick."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.audit.blobs import Blobs
+from benchmark.audit.fingerprint import Fingerprint, fingerprint
+from benchmark.audit.search import Match, search
+from benchmark.audit.turns import Turn
+from benchmark.images.cache import cache_folder, store_bytes, store_text
+from benchmark.images.imageset import Entry, Reader
+
+CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
+"""The modules that decide what is found."""
+
+
+def matches(images: Sequence[Entry], others: Sequence[Entry]) -> list[Match]:
+    """Which of the images stand in which of the others; from the cache where no file has changed.
+
+    Raises:
+        PetlirError: an image cannot be read.
+    """
+    stamps = [[entry.clean.stamp for entry in entries] for entries in (images, others)]
+    path = cache_folder() / "overlaps" / f"{_key(stamps)}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        return [Match(**{**row, "turn": Turn(**row["turn"])}) for row in json.loads(path.read_text(encoding="utf-8"))]
+    found = search(_fingerprints(images), _fingerprints(others))
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        store_text(path, json.dumps([asdict(match) for match in found]))
+    return found
+
+
+def _fingerprints(entries: Sequence[Entry]) -> list[Fingerprint]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda entry: _fingerprint(entry.clean), entries))
+
+
+def _fingerprint(reader: Reader) -> Fingerprint:
+    path = cache_folder() / "fingerprints" / f"{_key(reader.stamp)}.npz"
+    with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return _loaded(path)
+    made = fingerprint(reader())
+    content = io.BytesIO()
+    np.savez(
+        content, digest=made.digest, size=(made.width, made.height), thumbnail=made.thumbnail, **asdict(made.blobs)
+    )
+    with contextlib.suppress(OSError):
+        store_bytes(path, content.getvalue())
+    return made
+
+
+def _loaded(path: Path) -> Fingerprint:
+    with np.load(path, allow_pickle=False) as stored:
+        blobs = Blobs(stored["points"], stored["scales"], stored["codes"])
+        width, height = map(int, stored["size"])
+        return Fingerprint(str(stored["digest"]), width, height, stored["thumbnail"], blobs)
+
+
+def _key(what: object) -> str:
+    return hashlib.sha256(repr((_version(), what)).encode()).hexdigest()[:32]
+
+
+@cache
+def _version() -> str:
+    """Changes with the code that decides what is found."""
+    sources = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in CODE]
+    return hashlib.sha256(b"".join(sources)).hexdigest()

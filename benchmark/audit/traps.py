@@ -1,0 +1,47 @@
+"""The published traps: image sets that are known to share images, named even where none of the images are at hand."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, cast
+
+FILE = Path(__file__).with_name("traps.csv")
+Shared = Literal["images", "scenes", "maybe"]
+"""The same photographs; other photographs of the same scenes; or that cannot be known from what is published."""
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A set that shares images with a test set.
+
+    Attributes:
+        holder: the image set that holds the images.
+        held: the test set that they belong to.
+        images: how many of the test set's images; None where that is not known.
+        shared: what they share.
+        statement: what is known, in a sentence.
+        source: who says so.
+    """
+
+    holder: str
+    held: str
+    images: int | None
+    shared: Shared
+    statement: str
+    source: str
+
+
+@cache
+def traps() -> dict[tuple[str, str], Trap]:
+    """All traps, by holder and test set."""
+    with FILE.open(encoding="utf-8", newline="") as file:
+        found = [_trap(row) for row in csv.DictReader(file)]
+    return {(trap.holder, trap.held): trap for trap in found}
+
+
+def _trap(row: dict[str, str]) -> Trap:
+    images = int(row["images"]) if row["images"] else None
+    return Trap(row["holder"], row["held"], images, cast("Shared", row["shared"]), row["statement"], row["source"])
