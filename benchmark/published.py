@@ -1,0 +1,148 @@
+"""Published numbers and orderings: what papers claim, as data in `results/published`.
+
+A claim is a number with its paper, table, protocol and set; an ordering says that one method is better than others,
+on whatever backbone.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from benchmark.errors import PetlirError
+from benchmark.protocol import protocol
+
+FOLDER = Path(__file__).parents[1] / "results" / "published"
+ORDERINGS = "orderings.csv"
+UNSTATED = "unstated"
+"""The protocol of a number whose paper states none: comparable with nothing."""
+RELATIONS = (">", "~")
+MEASURES = ("psnr", "contribution")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published number.
+
+    Attributes:
+        paper: its short name.
+        table: where in it.
+        backbone: the network, by the project's name where it has one.
+        method: as a grid reads it, e.g. `adaptir[ensemble=false]`.
+        task: the task's name.
+        set: the image set's name.
+        protocol: how images were scored; `unstated` where the paper does not say.
+        psnr: in dB.
+        ssim: None where the paper gives none.
+        params: trainable parameters as printed, e.g. `697K`; empty where none are.
+        remark: misprints, doubts and circumstances.
+    """
+
+    paper: str
+    table: str
+    backbone: str
+    method: str
+    task: str
+    set: str
+    protocol: str
+    psnr: float
+    ssim: float | None
+    params: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """A published statement on which methods are better.
+
+    Attributes:
+        statement: in words.
+        paper: its short name, and table.
+        left: methods of which each is better than each on the right (`>`), or about as good (`~`).
+        relation: `>` or `~`.
+        right: the methods on the other side.
+        tasks: where it is said to hold; `*` for all.
+        measure: `psnr`, or `contribution`, which scores cannot tell.
+        remark: what of it is our reading.
+    """
+
+    statement: str
+    paper: str
+    left: tuple[str, ...]
+    relation: str
+    right: tuple[str, ...]
+    tasks: tuple[str, ...]
+    measure: str
+    remark: str
+
+
+def claims(folder: Path = FOLDER) -> list[Claim]:
+    """All published numbers of a folder's CSV files.
+
+    Raises:
+        PetlirError: a file lacks a column, or a claim its protocol or another part; names file and line.
+    """
+    return [
+        _claim(row, where)
+        for path in sorted(folder.glob("*.csv"))
+        if path.name != ORDERINGS
+        for where, row in _rows(path, Claim)
+    ]
+
+
+def orderings(path: Path = FOLDER / ORDERINGS) -> list[Ordering]:
+    """All published orderings of a file.
+
+    Raises:
+        PetlirError: the file lacks a column, or a row a part; names file and line.
+    """
+    return [_ordering(row, where) for where, row in _rows(path, Ordering)]
+
+
+def _rows(path: Path, kind: type[Claim | Ordering]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row with the file and line that it stands on."""
+    wanted = [field.name for field in fields(kind)]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = [name for name in wanted if name not in (reader.fieldnames or ())]
+            if missing:
+                raise PetlirError(f"{path}: there is no column {', '.join(missing)}; expected {', '.join(wanted)}")
+            for row in reader:
+                where = f"{path}, line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise PetlirError(f"{where}: expected {len(wanted)} fields: {', '.join(wanted)}")
+                yield where, {name: row[name].strip() for name in wanted}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PetlirError(f"cannot read {path}: {error}") from error
+
+
+def _claim(row: dict[str, str], where: str) -> Claim:
+    for name in ("paper", "table", "backbone", "method", "task", "set", "protocol"):
+        if not row[name]:
+            raise PetlirError(f"{where}: a claim without {name}; without it the number cannot be compared")
+    if row["protocol"] != UNSTATED:
+        protocol(row["protocol"])
+    try:
+        psnr, ssim = float(row["psnr"]), float(row["ssim"]) if row["ssim"] else None
+    except ValueError as error:
+        raise PetlirError(f"{where}: {error}; expected PSNR in dB, and SSIM or nothing") from error
+    parts = {name: row[name] for name in row if name not in ("psnr", "ssim")}
+    return Claim(**parts, psnr=psnr, ssim=ssim)
+
+
+def _ordering(row: dict[str, str], where: str) -> Ordering:
+    if row["relation"] not in RELATIONS or row["measure"] not in MEASURES:
+        raise PetlirError(
+            f"{where}: relation {row['relation']!r} of {row['measure']!r}; "
+            f"expected {' or '.join(RELATIONS)} of {' or '.join(MEASURES)}"
+        )
+    left, right = (tuple(name.strip() for name in row[side].split("|")) for side in ("left", "right"))
+    if not all((*left, *right, row["statement"], row["tasks"])):
+        raise PetlirError(f"{where}: an ordering needs a statement, methods on both sides, and tasks")
+    return Ordering(
+        row["statement"], row["paper"], left, row["relation"], right, tuple(row["tasks"].split()), row["measure"],
+        row["remark"],
+    )  # fmt: skip

@@ -1,0 +1,176 @@
+"""Papers' numbers beside what came out here, with a verdict that is computed."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.official import known
+from benchmark.published import UNSTATED, Claim
+from reports.frame import Record, budget
+
+MARGIN = 0.1
+"""In dB: nearer than this to a claim is reproduced, and two methods are about as good."""
+SIZES = {"K": 1e3, "M": 1e6}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim beside our number.
+
+    Attributes:
+        claim: the published number.
+        verdict: `reproduced`, `not reproduced`, `inconclusive`, `not comparable` or `not run`.
+        reasons: why it is not comparable, or no more can be said.
+        source: the backbone and track of our number.
+        ours: the mean over seeds and images in dB; None where set or protocol are others.
+        low: lower end of its 95 % interval over seeds, the images the same.
+        high: upper end.
+        seeds: how many.
+    """
+
+    claim: Claim
+    verdict: str
+    reasons: tuple[str, ...] = ()
+    source: str = ""
+    ours: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seeds: int = 0
+
+
+def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[Verdict]:
+    """A verdict on each claim, from the records that come nearest to how it was made.
+
+    *Reproduced* iff the interval lies within ± 0.1 dB of the claim, *not reproduced* iff it lies wholly outside, else
+    *inconclusive*. *Not comparable* where protocol, backbone, weights, data, track or size differ.
+    """
+    by_task: dict[str, dict[tuple[object, ...], list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        if record["state"] == "done":
+            cell = record["cell"]
+            place = (cell["backbone"], cell["track"], cell["label"], cell["regime"], budget(cell))
+            by_task[cell["task"]][(*place, record["environment"]["device"])].append(record)
+    return [_verdict(claim, by_task[claim.task].values()) for claim in claims]
+
+
+def _verdict(claim: Claim, candidates: Iterable[list[Record]]) -> Verdict:
+    matching = [cells for cells in candidates if is_method(claim.method, cells[0])]
+    if not matching:
+        return Verdict(claim, "not run", ("no record of this method on this task",))
+    nearest = min(matching, key=lambda cells: (len(list(_differences(claim, cells[0]))), -len(cells)))
+    reasons = tuple(_differences(claim, nearest[0]))
+    cell = nearest[0]["cell"]
+    source = f"{cell['backbone']}, {cell['track']} track"
+    means = _means(claim, nearest)
+    if not len(means):
+        return Verdict(claim, "not comparable", reasons or ("no finite score",), source)
+    interval = _interval(means, trained=cell["regime"] != "none")
+    low, high = interval or (None, None)
+    ours = (source, float(means.mean()), low, high, len(means))
+    if reasons:
+        return Verdict(claim, "not comparable", reasons, *ours)
+    if interval is None:
+        return Verdict(claim, "inconclusive", ("one seed has no interval",), *ours)
+    return Verdict(claim, within(*interval, claim.psnr), (), *ours)
+
+
+def within(low: float, high: float, claimed: float) -> str:
+    """`reproduced`, `not reproduced` or `inconclusive`: an interval against ± 0.1 dB of a claim."""
+    if claimed - MARGIN <= low and high <= claimed + MARGIN:
+        return "reproduced"
+    return "not reproduced" if high < claimed - MARGIN or low > claimed + MARGIN else "inconclusive"
+
+
+def is_method(name: str, record: Record) -> bool:
+    """Whether a record is of the method that a claim or an ordering names, in whatever size.
+
+    Options that are named must be the record's own; of the others only numbers, which set a size, may differ from the
+    defaults.
+    """
+    wanted, actual = _parsed(name), _parsed(record["cell"]["label"])
+    others = {key: value for key, value in actual[1].items() if key not in wanted[1]}
+    return (
+        wanted[0] == actual[0]
+        and all(actual[1].get(key) == value for key, value in wanted[1].items())
+        and all(re.fullmatch(r"[\d.]+", value) for value in others.values())
+    )
+
+
+def _parsed(label: str) -> tuple[str, dict[str, str]]:
+    name, _, options = label.removesuffix("]").partition("[")
+    pairs = (part.partition("=") for part in options.split(";") if part.strip())
+    return name, {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _differences(claim: Claim, record: Record) -> Iterator[str]:
+    """In what a record's making differs from the claim's."""
+    cell = record["cell"]
+    if claim.protocol == UNSTATED:
+        yield "protocol: the paper states none"
+    elif all(_base(score["protocol"]) != claim.protocol for score in record["scores"]):
+        ours = sorted({_base(score["protocol"]) for score in record["scores"]})
+        yield f"protocol: {', '.join(ours)} here, {claim.protocol} there"
+    if cell["backbone"] != claim.backbone:
+        yield f"backbone weights: {cell['backbone']} here, {claim.backbone} there"
+    elif _unofficial(claim.backbone, record["digests"]["weights"]):
+        yield "backbone weights: not the official ones"
+    if cell["track"] != "paper":
+        yield f"track: {cell['track']} here, paper there"
+    if cell["regime"] == "tuned":
+        yield "training: the learning rate was tuned here"
+    if cell["simulated"] or cell["data_label"]:
+        yield f"data: {cell['simulated'] or cell['data_label']}"
+    if all(score["set"] != claim.set for score in record["scores"]):
+        yield f"data: {claim.set} is not among our sets"
+    size, trainable = _size(claim.params), record["costs"]["trainable"]
+    if size is not None and trainable and abs(trainable - size) > 0.01 * size:
+        yield f"size: {trainable:,} parameters here, {claim.params} there"
+
+
+def _base(protocol: str) -> str:
+    return protocol.partition("@")[0]
+
+
+def _unofficial(backbone: str, sha256: str) -> bool:
+    """Whether the weights certainly are none of the official ones: all of these are known by their digests."""
+    digests = [one.digest.partition("…") for one in known() if one.backbone == backbone]
+    complete = bool(digests) and all(first for first, _, _ in digests)
+    return complete and not any(sha256.startswith(first) and sha256.endswith(last) for first, _, last in digests)
+
+
+def _size(printed: str) -> float | None:
+    match = re.fullmatch(r"([\d.]+)([KM])", printed)
+    return float(match[1]) * SIZES[match[2]] if match else None
+
+
+def _means(claim: Claim, cells: Sequence[Record]) -> np.ndarray:
+    """The mean PSNR of each seed over the images of the claim's set that are finite with all seeds."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for score in (score for cell in cells for score in cell["scores"] if score["set"] == claim.set):
+        if _base(score["protocol"]) == claim.protocol and score["protocol"] == _first(cells[0], claim.protocol):
+            found[score["image"]].append(float(score["psnr"]))
+    table = [values for values in found.values() if len(values) == len(cells) and np.isfinite(values).all()]
+    return np.array(table).mean(axis=0) if table else np.array([])
+
+
+def _first(record: Record, protocol: str) -> str:
+    """The protocol id under which a record has this protocol; where it was seen in two ways, the headline one."""
+    return next(str(score["protocol"]) for score in record["scores"] if _base(score["protocol"]) == protocol)
+
+
+def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:
+    """The t interval over seeds; a point where nothing is trained, None from one seed."""
+    from scipy import special
+
+    mean = float(means.mean())
+    if not trained:
+        return mean, mean
+    if len(means) < 2:
+        return None
+    half = -float(special.stdtrit(len(means) - 1, 0.025)) * float(means.std(ddof=1)) / len(means) ** 0.5
+    return mean - half, mean + half

@@ -1,0 +1,107 @@
+"""Papers' orderings of methods, tested in every column that has both: by sign and interval, on any backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from benchmark.columns import tables
+from benchmark.published import Ordering
+from benchmark.statistics import Difference, Scores, difference, printable
+from reports.claims import is_method, within
+from reports.frame import Record, score_frame
+
+
+class Where(NamedTuple):
+    """The column in which an ordering was tested."""
+
+    backbone: str
+    track: str
+    task: str
+    set: str
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An ordering of two methods in one column.
+
+    Attributes:
+        ordering: the published statement.
+        left: the label of the method that is said to be better, or as good.
+        right: the label of the other.
+        where: the column.
+        difference: `left - right` in dB, over scenes and seeds.
+        verdict: `holds`, `contradicted` or `inconclusive`.
+        reason: why no more can be said.
+    """
+
+    ordering: Ordering
+    left: str
+    right: str
+    where: Where
+    difference: Difference
+    verdict: str
+    reason: str = ""
+
+
+def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[Finding]:
+    """Every published ordering in every column that has both methods, converged and with the same two seeds at least.
+
+    `>` holds where the interval of the difference lies above zero and is contradicted where it lies below; `~` holds
+    where it lies within ± 0.1 dB and is contradicted where it lies wholly outside. All else is inconclusive.
+    """
+    usable = [record for record in records if record["state"] == "done" and not record["smoke"]]
+    named = {record["cell"]["label"]: record for record in usable}
+    columns = list(_columns(usable))
+    return [
+        _finding(ordering, left, right, where, gap)
+        for ordering in orderings
+        if ordering.measure == "psnr"
+        for where, scores in columns
+        if where.task in ordering.tasks or "*" in ordering.tasks
+        for left, right in permutations(scores, 2)
+        if any(is_method(name, named[left]) for name in ordering.left)
+        and any(is_method(name, named[right]) for name in ordering.right)
+        and (gap := _gap(scores[left], scores[right])).shape[1] > 1
+    ]
+
+
+def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
+    """Each column with its methods' scores; what trains nothing but has seeds stands in every one."""
+    frame = score_frame(records)
+    trains = frame.regime != "none"
+    converged = frame.converged.eq(True).groupby([frame.backbone, frame.label, frame.task]).transform("all")
+    trained, others = frame[trains & converged], frame[~trains]
+    parts = list(Where._fields)
+    for place, rows in trained.groupby([*parts, "budget", "regime", "device"]):
+        where = Where(*map(str, place[: len(parts)]))
+        same = (others[parts] == list(where)).all(axis=1) & (others.device == place[-1])
+        scores = tables(pd.concat([rows, others[same]]), 2)
+        if scores and len(next(iter(scores.values()))) > 1:
+            yield where, scores
+
+
+def _gap(left: Scores, right: Scores) -> Scores:
+    gap = left - right
+    return gap[:, np.isfinite(gap).any(axis=0)]
+
+
+def _finding(ordering: Ordering, left: str, right: str, where: Where, gap: Scores) -> Finding:
+    found = difference(gap, np.zeros_like(gap))
+    if not printable(*gap.shape):
+        few = f"{gap.shape[0]} scenes and {gap.shape[1]} seeds give no interval"
+        return Finding(ordering, left, right, where, found, "inconclusive", few)
+    return Finding(ordering, left, right, where, found, _holds(ordering.relation, found))
+
+
+def _holds(relation: str, found: Difference) -> str:
+    if relation == ">":
+        return "holds" if found.low > 0 else "contradicted" if found.high < 0 else "inconclusive"
+    near = within(found.low, found.high, 0.0)
+    return {"reproduced": "holds", "not reproduced": "contradicted"}.get(near, near)

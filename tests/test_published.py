@@ -1,0 +1,72 @@
+"""Published numbers as data: they are whole, agree with known sums, and bad rows are refused with file and line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from benchmark.errors import PetlirError
+from benchmark.plugins import find
+from benchmark.published import claims, orderings
+
+HEADER = "paper,table,backbone,method,task,set,protocol,psnr,ssim,params,remark\n"
+GOOD = "AdaptIR,1,ipt,lora,sr_x4,Set5,y-crop4,32.70,,995K,\n"
+
+
+def test_the_adaptir_tables_are_whole():
+    """Table 1: 10 methods on 2 tasks and 5 sets; Table 4: 9 methods without moe on 5 sets; Table 15: 6 methods."""
+    counts = Counter(claim.table for claim in claims() if claim.paper == "AdaptIR")
+    assert (counts["1"], counts["4"], counts["14"], counts["15"]) == (100, 45, 45, 6)
+
+
+def test_methods_and_tasks_of_claims_are_those_of_the_project():
+    plugins = find([])
+    ours = [claim for claim in claims() if claim.paper == "AdaptIR"]
+    assert {claim.task for claim in ours} <= set(plugins.tasks)
+    assert {claim.method.partition("[")[0] for claim in ours} <= set(plugins.methods)
+    known = {method.partition("[")[0] for ordering in orderings() for method in (*ordering.left, *ordering.right)}
+    assert known - set(plugins.methods) <= {"bias", "norm", "conv", "lora-union"}
+    assert {task for ordering in orderings() for task in ordering.tasks} - {"*"} <= set(plugins.tasks)
+
+
+def test_misprints_are_marked():
+    table = [
+        claim for claim in claims() if (claim.paper, claim.table, claim.task) == ("AdaptIR", "1", "hybrid_lr4_noise30")
+    ]
+    remarks = {(claim.method, claim.set): claim.remark for claim in table}
+    assert "SSIM fits about 22.1" in remarks["fact", "Urban100"]
+    assert "swapped" in remarks["adaptir", "BSD100"]
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / "paper.csv").write_text(text)
+    return folder
+
+
+def test_a_good_row_is_read(tmp_path):
+    (claim,) = claims(write(tmp_path, HEADER + GOOD))
+    assert (claim.method, claim.psnr, claim.ssim, claim.params) == ("lora", 32.7, None, "995K")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HEADER + GOOD + GOOD.replace("y-crop4", ""), r"paper\.csv, line 3: a claim without protocol"),
+        (HEADER + GOOD.replace("y-crop4", "y-corp4"), "y-corp4"),
+        (HEADER + GOOD.replace("32.70", "32,70"), r"line 2: expected 11 fields"),
+        (HEADER + GOOD.replace("32.70", "high"), r"line 2: could not convert.*expected PSNR in dB"),
+        (HEADER.replace("protocol,", ""), "there is no column protocol"),
+    ],
+)
+def test_bad_rows_are_refused(tmp_path, text, line):
+    with pytest.raises(PetlirError, match=line):
+        claims(write(tmp_path, text))
+
+
+def test_bad_orderings_are_refused(tmp_path):
+    path = tmp_path / "orderings.csv"
+    path.write_text("statement,paper,left,relation,right,tasks,measure,remark\na,b,lora,>=,ssf,*,psnr,\n")
+    with pytest.raises(PetlirError, match=r"line 2: relation '>='"):
+        orderings(path)
