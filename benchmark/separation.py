@@ -69,12 +69,12 @@ def run(
                 yield work(replace(chosen, seeds=_listed(seeds[:count])))
     for plan in stating:
         for where, found in columns(asked, store, plan).items():
-            say(f"{plan.backbone} · {plan.task} · {where}: {_told(found)}")
+            say(f"{plan.backbone} · {plan.task} · {where}: {_told(found, plan.seeds[-1])}")
 
 
-def _told(found: Comparison) -> str:
+def _told(found: Comparison, most: int) -> str:
     apart = sum(pair.apart for pair in found.pairs)
-    if not printable(found.units, FEWEST_SEEDS):
+    if not printable(found.units, most):
         return f"{found.units} scenes are too few to tell methods apart"
     return f"{apart} of {len(found.pairs)} pairs told apart, {found.looks} looks"
 
