@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from benchmark.bench import bench_of
-from benchmark.cell import Cell
 from benchmark.degradation import Image, seed_of
 from benchmark.degradations.resize import enlarge
 from benchmark.devices import pick
 from benchmark.errors import PetlirError
 from benchmark.evaluation import write_png
 from benchmark.images.reading import images_in, read_image
-from benchmark.payload import Payload
 from benchmark.plugins import find
-from benchmark.records import ADAPTER, RECORD, read_record
 from benchmark.restoration import check, restore_image
-from benchmark.store import Store
-from benchmark.subject import Subject, prepare
+from benchmark.subject import Subject, finished
 
 
 def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequence[Path]) -> int:
@@ -99,29 +93,7 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     if not adapter.exists():
         raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")
-    folder = adapter if adapter.is_dir() else adapter.parent
-    record = read_record(folder / RECORD)
-    if record["state"] != "done":
-        raise PetlirError(f"{folder} holds a cell that is {record['state']}; expected a finished one")
     bench = bench_of(plugins, weights=weights)
-    path = folder / ADAPTER
-    try:
-        stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
-    except (SafetensorError, FileNotFoundError) as error:
-        raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
-    job = Payload("cell", cell_of(record), bench, Store(folder), weights=record["digests"]["weights"])
-    subject = prepare(job, pick(device), stored)
-    subject.adapted.load(stored)
-    subject.adapted.eval()
-    return subject
-
-
-def cell_of(record: Mapping[str, Any]) -> Cell:
-    """The cell that a record is of."""
-    found = record["cell"] | {"rate": record["cell"]["learning_rate"]}
-    return Cell(**{field.name: found[field.name] for field in fields(Cell)})
+    return finished(adapter if adapter.is_dir() else adapter.parent, bench, pick(device))

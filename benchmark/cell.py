@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 ENGINE = "2"
@@ -83,6 +83,12 @@ class Cell:
         """What one choice of the learning rate is made for: everything but seed and rate."""
         plain = {k: v for k, v in self.plain().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
+
+
+def cell_of(record: Mapping[str, Any]) -> Cell:
+    """The cell that a record is of."""
+    found = record["cell"] | {"rate": record["cell"]["learning_rate"]}
+    return Cell(**{field.name: found[field.name] for field in fields(Cell)})
 
 
 def digest(value: object) -> str:

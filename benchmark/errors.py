@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+"""What others' code may raise, a plugin's or a metric's; it fails its cell or its column, and the grid goes on."""
+
 
 class PetlirError(Exception):
     """A mistake that the user can mend; its text is one line: what, where, what was expected."""

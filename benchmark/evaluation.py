@@ -11,19 +11,21 @@ from typing import Any
 
 import PIL.Image
 import torch
+from torch import Tensor
 
 from benchmark.backbone import Backbone
 from benchmark.costs import StepTimer
 from benchmark.degradation import Degraded, Image, rounded
 from benchmark.degradations.resize import enlarge
 from benchmark.images.prepare import Pair
-from benchmark.metrics import psnr, recorded, ssim
+from benchmark.metrics import psnr, recorded, scores, ssim
 from benchmark.protocol import Protocol, protocol
 from benchmark.records import write_bytes
 from benchmark.restoration import restore as restore
 from benchmark.restoration import restore_image as restore_image
+from benchmark.restoration import restore_through, to_batch
 from benchmark.restoration import to_image as to_image
-from benchmark.views import scored_as, tile_of
+from benchmark.views import tiling_of
 
 
 @dataclass(frozen=True)
@@ -43,63 +45,81 @@ def evaluate(
     network: Backbone,
     heads: Sequence[str],
     pairs: Sequence[Pair],
-    protocols: Sequence[str],
-    views: Sequence[str],
+    names: Sequence[str],
     folder: Path,
     shared: Path,
+    first: str | None = None,
 ) -> Evaluation:
-    """Restore and score every test image.
+    """Restore every test image in each way that a protocol asks for, and score it.
 
     Args:
         network: the adapted backbone, in evaluation mode.
         heads: what an image goes through, one after the other.
         pairs: the test images.
-        protocols: ids under which to score.
-        views: what the network sees at once, see `benchmark.views`; the images of the first are kept.
-        folder: where restored images go, as `SET/IMAGE.png`.
+        names: protocol ids with what the network sees at once, see `benchmark.views`.
+        folder: where restored images go, as `restored/SET/IMAGE.png`; see `kept_in` for those of further ways.
         shared: where degraded and clean ones go, as `SET/degraded/IMAGE.png`, for all cells of the task.
+        first: the way of restoring whose images go to `restored`; that of the first protocol if left out.
     """
-    rules = [[protocol(name) for name in scored_as(protocols, [view])] for view in views]
+    ways: dict[str, list[Protocol]] = {}
+    for rule in map(protocol, names):
+        ways.setdefault(rule.way, []).append(rule)
+    first = next(iter(ways)) if first is None else first
     rows: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     for pair in pairs:
-        restored = [seen(network, pair.degraded, heads, view) for view in views]
-        digest.update(f"{pair.set}/{pair.name}".encode() + b"".join(image.tobytes() for image in restored))
-        write_png(folder / pair.set / f"{pair.name}.png", restored[0])
-        for side, image in (("degraded", pair.degraded), ("clean", pair.clean)):
+        digest.update(f"{pair.set}/{pair.name}".encode())
+        for way, rules in ways.items():
+            exact = restored(network, pair.degraded, heads, rules[0])
+            image = to_image(exact)
+            digest.update(image.tobytes())
+            write_png(folder / kept_in(way, first) / pair.set / f"{pair.name}.png", image)
+            rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in rules]
+        for side, shown in (("degraded", pair.degraded), ("clean", pair.clean)):
             path = shared / pair.set / side / f"{pair.name}.png"
             if not path.exists():
-                write_png(path, image)
-        rows += [_row(pair, image, rule) for image, named in zip(restored, rules, strict=True) for rule in named]
+                write_png(path, shown)
     return Evaluation(rows, digest.hexdigest())
 
 
-def seen(network: Backbone, image: Degraded, heads: Sequence[str], view: str) -> Image:
-    """The image restored, the network seeing as much of it at once as `view` says."""
-    tile = tile_of(view)
-    return restore_image(network, image, heads, "whole" if tile is None else "default", tile)
+def kept_in(way: str, first: str) -> str:
+    """The folder of a cell's restored images: `restored` for the way of its first protocol, else `restored@WAY`."""
+    return "restored" if way == first else f"restored{way}"
 
 
-def _row(pair: Pair, restored: Image, rule: Protocol) -> dict[str, Any]:
-    input_psnr, input_ssim = _input_scores(pair, rule)
+def restored(network: Backbone, image: Degraded, heads: Sequence[str], rule: Protocol) -> Tensor:
+    """The image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
+    tiling, tile = tiling_of(rule.seen)
+    return restore_through(network, image, heads, tiling, tile, ensemble=rule.ensemble > 1)
+
+
+def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any]:
+    """PSNR and SSIM as a record holds them: of an 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
+    if isinstance(image, Tensor):
+        found = [value.item() for value in scores(image.cpu(), to_batch(clean), rule, torch.float64)]
+    else:
+        found = [psnr(image, clean, rule), ssim(image, clean, rule)]
+    return {"psnr": recorded(found[0]), "ssim": found[1]}
+
+
+def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, Any]:
+    """One image's scores, as a record holds them."""
+    of_input = scored(_input(pair), pair.clean, rule)
     return {
         "set": pair.set,
         "domain": pair.domain,
         "image": pair.name,
         "unit": pair.unit,
         "protocol": rule.id,
-        "psnr": recorded(psnr(restored, pair.clean, rule)),
-        "ssim": ssim(restored, pair.clean, rule),
-        "input_psnr": recorded(input_psnr),
-        "input_ssim": input_ssim,
+        **scored(image, pair.clean, rule),
+        **{f"input_{name}": value for name, value in of_input.items()},
     }
 
 
-def _input_scores(pair: Pair, rule: Protocol) -> tuple[float, float]:
-    """PSNR and SSIM of the degraded image, enlarged bicubically where it is smaller."""
+def _input(pair: Pair) -> Image:
+    """The degraded image, enlarged bicubically where it is smaller."""
     scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
-    image = enlarge(image, scale) if scale > 1 else image
-    return psnr(image, pair.clean, rule), ssim(image, pair.clean, rule)
+    return enlarge(image, scale) if scale > 1 else image
 
 
 def write_png(path: Path, image: Degraded) -> None:

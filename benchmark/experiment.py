@@ -23,7 +23,7 @@ from benchmark.bench import Bench
 from benchmark.cell import Cell
 from benchmark.degradation import seed_of
 from benchmark.environment import environment
-from benchmark.errors import PetlirError, Unwritable
+from benchmark.errors import FAULTS, PetlirError, Unwritable
 from benchmark.images.catalogue import image_set
 from benchmark.images.prepare import shrunk_by_files
 from benchmark.metrics import psnr
@@ -37,9 +37,6 @@ from benchmark.views import scored_as
 
 Report = Callable[[float, str], None]
 """Told the share of a cell that is done, in [0, 1], and a word on how it goes."""
-
-FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
-"""What a plugin's own code may raise; it fails its cell, and the grid goes on."""
 
 
 def fit(
@@ -144,11 +141,10 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: 
         "exclusive": bench.exclusive,
     }
     started = monotonic()
-    shared = store.root / "images" / cell.track / cell.task
+    shared = store.shared({"cell": cell.plain()})
     pairs = bench.tests(cell.task, cell.track)
-    scored = evaluation.evaluate(
-        subject.network, subject.heads, pairs, subject.task.protocols, subject.views, work / "restored", shared
-    )
+    names = scored_as(subject.task.protocols, subject.views)
+    scored = evaluation.evaluate(subject.network, subject.heads, pairs, names, work, shared)
     spent |= {"evaluation_seconds": monotonic() - started, **_inference(subject)}
     adapter = _store_adapter(subject.adapted, work) if subject.adapted.state() else None
     return {

@@ -75,7 +75,10 @@ def _tracks(_: Sequence[Path]) -> list[Row]:
 
 
 def _protocols(_: Sequence[Path]) -> list[Row]:
-    return [{"name": name, "about": protocol(name).describe()} for name in KNOWN]
+    return [
+        {"name": name, "about": f"{protocol(name).describe()} Used: {used}.", "used": used}
+        for name, used in KNOWN.items()
+    ]
 
 
 def _images(_: Sequence[Path]) -> list[Row]:

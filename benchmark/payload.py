@@ -17,13 +17,15 @@ class Payload:
     """A piece of work.
 
     Attributes:
-        kind: `cell`, or `trial` of a learning rate.
+        kind: `cell`, `trial` of a learning rate, or `measure` a finished cell further.
         cell: what to work on.
         bench: plugins and images.
         store: where it goes.
         needs: folders of the finished cells that the cell requires, relative to the store.
         parts: the ingredients of a cell's key; empty for a trial.
         weights: digest of the pre-trained weights, where `parts` does not hold it.
+        protocols: ids to score a finished cell under, beyond those that it has.
+        metrics: names of further metrics to measure a finished cell by.
     """
 
     kind: str
@@ -33,6 +35,8 @@ class Payload:
     needs: tuple[Path, ...] = ()
     parts: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
+    protocols: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
     def packed(self) -> dict[str, Any]:
         """The payload as plain values."""
@@ -44,6 +48,8 @@ class Payload:
             "needs": [str(need) for need in self.needs],
             "parts": dict(self.parts),
             "weights": self.weights,
+            "protocols": list(self.protocols),
+            "metrics": list(self.metrics),
         }
 
 
@@ -52,4 +58,5 @@ def unpack(plain: Mapping[str, Any]) -> Payload:
     bench: dict[str, Any] = {name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["bench"].items()}
     needs = tuple(Path(need) for need in plain["needs"])
     store = Store(Path(plain["store"]))
-    return Payload(plain["kind"], Cell(**plain["cell"]), Bench(**bench), store, needs, plain["parts"], plain["weights"])
+    cell, further = Cell(**plain["cell"]), (tuple(plain["protocols"]), tuple(plain["metrics"]))
+    return Payload(plain["kind"], cell, Bench(**bench), store, needs, plain["parts"], plain["weights"], *further)

@@ -43,6 +43,8 @@ class Request:
         seeds: e.g. `0,1,2`.
         steps: optimiser steps; None for the track's.
         regime: `tuned` or `paper`; None for the track's.
+        protocols: ids with commas, beyond the tasks' own.
+        metrics: names of pyiqa's metrics with commas.
         bench: plugins and images.
     """
 
@@ -53,6 +55,8 @@ class Request:
     seeds: str = "0"
     steps: int | None = None
     regime: str | None = None
+    protocols: str = ""
+    metrics: str = ""
     bench: Bench = field(default_factory=Bench)
 
 
@@ -78,6 +82,11 @@ class Planned:
     def key(self) -> str:
         """The cell's content key."""
         return cells.key(self.parts)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the protocols that it is scored under as it is worked on."""
+        return self.parts["protocols"].split()
 
     def folder(self, store: Store) -> Path:
         """Where `store` keeps the cell."""

@@ -21,17 +21,12 @@ from typing import Any, TypeGuard, TypeVar
 from benchmark import backbones, grid
 from benchmark.backbone import Backbone
 from benchmark.backbones import Builder
-from benchmark.errors import PetlirError, unknown
+from benchmark.errors import FAULTS, PetlirError, unknown
 from benchmark.imports import built_on
 from benchmark.method import Method
 from benchmark.task import Family, Task
 
 T = TypeVar("T")
-FAULTS = (
-    ImportError, SyntaxError, NameError, AttributeError, TypeError, ValueError, ArithmeticError, LookupError,
-    AssertionError, OSError, RuntimeError,
-)  # fmt: skip
-"""What a plugin file may raise as it is imported."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +153,6 @@ def load_file(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
-    except FAULTS as error:
+    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
         raise PetlirError(f"plugin file {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

@@ -1,73 +1,192 @@
-"""The contract of a protocol: exactly how a restored image is scored against the clean one."""
+"""The contract of a protocol: exactly how a restored image is scored against the clean one.
+
+An id is made of parts, in this order, and every combination is valid: `y-crop4`, `rgb-ssim3d-float@whole+x8`.
+
+    CHANNEL [-crop<N>] [-ssim3d] [-gtmean] [-float]      how two images are compared
+    [@whole | @tiles-<SIDE> | @official] [+x8]           how the image was restored
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import product
 from typing import Literal
 
 from benchmark.errors import unknown
 
-KNOWN = ("y", "rgb", "y-crop2", "y-crop3", "y-crop4", "rgb-crop2", "rgb-crop3", "rgb-crop4")
-"""The ids that the literature reports under; every other border is as valid."""
+
+@dataclass(frozen=True)
+class Channel:
+    """What is compared of an image in 0..255.
+
+    Attributes:
+        about: what it is, in words.
+        luma: factors of R, G and B; None where all three channels are compared.
+        offset: what is added to that luma.
+        rounded: whether the luma is rounded to integers.
+    """
+
+    about: str
+    luma: tuple[float, float, float] | None = None
+    offset: float = 0.0
+    rounded: bool = False
+
+
+MATLAB = (65.481 / 255, 128.553 / 255, 24.966 / 255)
+CHANNELS: Mapping[str, Channel] = {
+    "rgb": Channel("RGB"),
+    "y": Channel("MATLAB luma, 16 + (65.481 R + 128.553 G + 24.966 B) / 255, not rounded", MATLAB, 16),
+    "y-uint8": Channel("MATLAB luma of 8-bit images, which `rgb2ycbcr` rounds to integers", MATLAB, 16, rounded=True),
+    "y-ipt": Channel(
+        "IPT's luma, 16 + (65.738 R + 129.057 G + 25.064 B) / 256, not rounded",
+        (65.738 / 256, 129.057 / 256, 25.064 / 256),
+        16,
+    ),
+    "y-full": Channel("full-range luma, 0.299 R + 0.587 G + 0.114 B, not rounded", (0.299, 0.587, 0.114)),
+}
+
+KNOWN: Mapping[str, str] = {
+    "y": "deraining in the AdaptIR and EDT papers",
+    "rgb": "denoising, low light and SIDD in the AdaptIR paper; PromptIR",
+    "y-crop2": "super-resolution ×2: AdaptIR, EDT, SwinIR",
+    "y-crop3": "super-resolution ×3: the same",
+    "y-crop4": "super-resolution ×4 and hybrid degradations: the same",
+    "rgb-crop2": "super-resolution ×2 on all channels",
+    "rgb-crop3": "super-resolution ×3 on all channels",
+    "rgb-crop4": "super-resolution ×4 on all channels",
+    "y-uint8": "MATLAB scripts that read 8-bit images, as those for Rain13K",
+    "y-ipt": "IPT at scale 1, denoising included; the paper prints no SSIM",
+    "y-ipt-crop4": "IPT, super-resolution ×4",
+    "y-full": "pyiqa's `psnry` and `ssim` unless told otherwise",
+    "rgb-ssim3d": "NAFNet's tables (SIDD, GoPro): SSIM over a window that spans the channels too",
+    "rgb-float": "Restormer (SIDD, denoising): outputs are not rounded to 8 bit",
+    "rgb-gtmean": "KinD, LLFlow, diffusion models on LOL: brightness is taken from the clean image",
+    "rgb@official": "IPT, AdaptIR, EDT: images go through the network as its own code does it",
+    "rgb+x8": "rows with a + in EDSR, SwinIR and IPT: the mean over eight flips and rotations",
+}
+"""Ids that the literature reports under, and who does; every other combination of parts is as valid."""
+
+PATTERN = re.compile(
+    rf"(?P<channel>{'|'.join(CHANNELS)})(?:-crop(?P<border>[1-9][0-9]*))?(?P<ssim>-ssim3d)?(?P<gtmean>-gtmean)?"
+    r"(?P<float>-float)?(?:@(?P<seen>whole|official|tiles-[1-9][0-9]*))?(?P<x8>\+x8)?"
+)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How two 8-bit images are compared. Two ids are never comparable.
+    """How two images are compared, and how the restored one came about. Two ids are never comparable.
 
     The same pair of images moves by 5 dB between protocols, so the id stands in every record and column head.
 
     Attributes:
-        id: its name, the one truth of it: `y`, `rgb`, `y-crop4`, `rgb-crop2@whole`.
-        channel: `y`, the unrounded luma of MATLAB's `rgb2ycbcr`; or `rgb`, all three channels.
+        channel: a name of `CHANNELS`.
         border: pixels left out at each side.
+        ssim: `2d`, a window in each channel, then the mean; `3d`, one that spans the channels (NAFNet).
+        uses_reference: whether the restored image is first scaled to the mean brightness of the clean one (LOL's
+            GT-mean): such a score tells less of the method.
+        rounded: whether the restored image is rounded to 8 bit, as it is stored; else it is scored while restoring.
+        seen: what the network saw at once, `whole` or `tiles-48`, or `official`; empty where that is not known.
+        ensemble: over how many flips and rotations the restored image was averaged, 1 or 8.
         peak: the largest value, of PSNR and of SSIM.
         window: side of SSIM's Gaussian window in pixels.
         sigma: standard deviation of that window in pixels.
         average: what the mean of a set is taken over.
-        seen: what the network saw at once, `whole` or `tiles-48`; empty where that is not known.
     """
 
-    id: str
-    channel: Literal["y", "rgb"]
+    channel: str
     border: int = 0
+    ssim: Literal["2d", "3d"] = "2d"
+    uses_reference: bool = False
+    rounded: bool = True
+    seen: str = ""
+    ensemble: Literal[1, 8] = 1
     peak: float = 255.0
     window: int = 11
     sigma: float = 1.5
     average: Literal["per-image"] = "per-image"
-    seen: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its name: how it scores, and how the image was restored."""
+        crop = f"-crop{self.border}" if self.border else ""
+        kind = "-ssim3d" * (self.ssim == "3d") + "-gtmean" * self.uses_reference + "-float" * (not self.rounded)
+        return self.channel + crop + kind + self.way
+
+    @property
+    def way(self) -> str:
+        """How the image was restored, as it ends the id: `@whole`, `@tiles-48+x8`."""
+        return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
+
+    def of(self, way: Protocol) -> Protocol:
+        """This way of scoring, on images that were restored as those of `way`."""
+        return replace(self, seen=way.seen, ensemble=way.ensemble)
 
     def describe(self) -> str:
-        """What is done to the two images, in one sentence."""
-        channel = {
-            "y": "MATLAB luma, 16 + (65.481 R + 128.553 G + 24.966 B) / 255, not rounded",
-            "rgb": "RGB: PSNR over all channels together, SSIM per channel, then the mean",
-        }[self.channel]
+        """What is done to the two images, in a few sentences."""
+        rounding = "Clipped and rounded to 8 bit" if self.rounded else "Clipped, not rounded"
+        grey = "; scaled to the mean grey of the clean image, which a restorer cannot know" * self.uses_reference
         border = f"{self.border} pixels of border off" if self.border else "no border off"
         return (
-            f"Clipped and rounded to 8 bit; {channel}; {border}; peak {self.peak:g}; SSIM with a "
-            f"{self.window}×{self.window} Gaussian window, σ {self.sigma:g}, where it lies wholly inside; "
-            f"mean of per-image values.{self._seen()}"
+            f"{rounding}{grey}; {CHANNELS[self.channel].about}{self._channels()}; {border}; peak {self.peak:g}; "
+            f"SSIM with a {self._window()}; mean of per-image values.{self._seen()}"
         )
 
-    def _seen(self) -> str:
-        if not self.seen:
+    def _channels(self) -> str:
+        if CHANNELS[self.channel].luma is not None:
             return ""
+        return ": PSNR over all channels together" + ", SSIM per channel, then the mean" * (self.ssim == "2d")
+
+    def _window(self) -> str:
+        side = "×".join([str(self.window)] * (2 if self.ssim == "2d" else 3))
+        where = "where it lies wholly inside" if self.ssim == "2d" else "over the channels too, edges repeated"
+        return f"{side} Gaussian window, σ {self.sigma:g}, {where}"
+
+    def _seen(self) -> str:
         side = self.seen.removeprefix("tiles-")
-        what = "the whole image" if self.seen == side else f"tiles of {side}×{side} pixels of the degraded image"
-        return f" The network saw {what} at once."
+        seen = {
+            "": "",
+            "whole": " The network saw the whole image at once.",
+            "official": " The image went through the network as the network's own code does it.",
+        }.get(self.seen, f" The network saw tiles of {side}×{side} pixels of the degraded image at once.")
+        return seen + " Mean over eight flips and rotations." * (self.ensemble == 8)
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of this id: `y` or `rgb`, then `-crop<N>` where N ≥ 1 pixels of border are left out.
-
-    In records, `@whole` or `@tiles-<SIDE>` follows.
+    """The protocol of this id.
 
     Raises:
         PetlirError: nothing goes by this id; names the nearest that is valid.
     """
-    match = re.fullmatch(r"(y|rgb)(?:-crop([1-9][0-9]*))?(?:@(whole|tiles-[1-9][0-9]*))?", name)
+    match = PATTERN.fullmatch(name)
     if match is None:
-        raise unknown("protocol", name, KNOWN)
-    return Protocol(name, "y" if match[1] == "y" else "rgb", int(match[2] or 0), seen=match[3] or "")
+        raise unknown("protocol", name, get_close_matches(name, _spellings(name), n=1, cutoff=0.5) or KNOWN)
+    return Protocol(
+        match["channel"],
+        int(match["border"] or 0),
+        "3d" if match["ssim"] else "2d",
+        match["gtmean"] is not None,
+        match["float"] is None,
+        match["seen"] or "",
+        8 if match["x8"] else 1,
+    )
+
+
+def protocols(names: str) -> tuple[Protocol, ...]:
+    """The protocols of ids with commas, each once.
+
+    Raises:
+        PetlirError: nothing goes by one of them.
+    """
+    return tuple(dict.fromkeys(protocol(name.strip()) for name in names.split(",") if name.strip()))
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """Ids that someone who wrote `name` may have meant: every combination of parts, with the numbers in it."""
+    numbers = {int(number) for number in re.findall("[0-9]+", name)} - {0}
+    borders = ["", *(f"-crop{number}" for number in sorted({2, 3, 4} | numbers))]
+    seen = ["", "@whole", "@official", *(f"@tiles-{number}" for number in sorted({48} | numbers))]
+    parts = (CHANNELS, borders, ["", "-ssim3d"], ["", "-gtmean"], ["", "-float"], seen, ["", "+x8"])
+    return map("".join, product(*parts))

@@ -71,6 +71,25 @@ class Score(_Part):
     input_ssim: Number
 
 
+class Value(_Part):
+    """What a metric says of one image."""
+
+    set: Name
+    image: Name
+    value: Number
+
+
+class Metric(_Part):
+    """A metric beyond PSNR and SSIM, over the stored images; without values where it was `unavailable`, and why."""
+
+    metric: Name
+    better: Literal["higher", "lower"]
+    colour: Name
+    library: Name
+    unavailable: Name | None
+    values: list[Value]
+
+
 class Point(_Part):
     """One point of the training curve; the loss is null at step 0."""
 
@@ -178,6 +197,7 @@ class Done(_Common):
     state: Literal["done"]
     reason: None
     scores: Annotated[list[Score], Field(min_length=1)]
+    metrics: list[Metric] = []
     curve: list[Point]
     costs: Costs
     digests: Digests

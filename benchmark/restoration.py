@@ -13,6 +13,7 @@ from torch import Tensor
 
 from benchmark.backbone import Backbone
 from benchmark.degradation import Degraded, Image
+from benchmark.ensemble import eightfold
 from benchmark.errors import PetlirError, unknown
 from benchmark.live_bytes import LiveBytes
 from benchmark.tiling import TILES_AT_ONCE, Forward, blend, chop, evenly, flipped, pad_to
@@ -220,8 +221,33 @@ def restore_image(
     network: Backbone, image: Degraded, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Image:
     """One image through `heads`, one after the other; between two heads it is clipped, and stays in float."""
-    device = next(network.parameters()).device
-    batch = to_batch(image, device)
-    for place, head in enumerate(heads):
-        batch = restore(network, batch.clamp(0, 1) if place else batch, head, tiling, tile=tile)
-    return to_image(batch)
+    return to_image(restore_through(network, image, heads, tiling, tile))
+
+
+def restore_through(
+    network: Backbone,
+    image: Degraded,
+    heads: Sequence[str],
+    tiling: str = "default",
+    tile: int | None = None,
+    *,
+    ensemble: bool = False,
+) -> Tensor:
+    """One image through `heads`, as 1×3×H×W on the network's device, neither clipped nor rounded.
+
+    Args:
+        network: the backbone.
+        image: the degraded image.
+        heads: what it goes through, one after the other.
+        tiling: as in `restore`.
+        tile: as in `restore`.
+        ensemble: whether to take the mean over its eight flips and rotations.
+    """
+
+    def through(images: Tensor) -> Tensor:
+        for place, head in enumerate(heads):
+            images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
+        return images
+
+    batch = to_batch(image, next(network.parameters()).device)
+    return eightfold(through, batch) if ensemble else through(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from benchmark.devices import workers_on
 from benchmark.errors import PetlirError, unknown
 from benchmark.executors import Event, Executor, Job
 from benchmark.executors.local import LocalExecutor, WorkerSpec
+from benchmark.measuring import Further
 from benchmark.payload import Payload
 from benchmark.planning import Planned, Planner, Request, state, with_needs
 from benchmark.progress import Progress
@@ -88,7 +89,7 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
-    planner = Planner(asked)
+    planner, further = Planner(asked), Further.of(asked.protocols, asked.metrics)
     for cell in planner.cells:
         planner.plan(cell)
     planner.refuse_overlap()
@@ -105,9 +106,11 @@ def run(
         if todo:  # what a lost server missed; what is there is not repeated
             _mirror_done(planned, store, mirror)
         _settle(todo, bench, store, runs_on, mirror.put)
+        lost = _measure(planned, further, bench, store, runs_on, mirror.put)
     finally:
         mirror.close()
-    return _outcome(planned, store, len(todo))
+    outcome = _outcome(planned, store, len(todo))
+    return replace(outcome, failed=outcome.failed + lost)
 
 
 def _executor(name: str, specs: Sequence[WorkerSpec]) -> Executor:
@@ -165,6 +168,45 @@ def _work(
                 put(read_record(folder / RECORD))
 
         runs_on.run([_job(planned[key], payload) for key, payload in payloads.items()], on_event)
+
+
+def _measure(
+    planned: Sequence[Planned],
+    further: Further,
+    bench: Bench,
+    store: Store,
+    runs_on: Executor,
+    put: Callable[[dict[str, Any]], None],
+) -> list[tuple[str, str]]:
+    """Measure finished cells by what their records lack; returns the cells that cannot be, with the reason."""
+    done = {one.key: one for one in planned if one.obstacle is None and state(one, store) == "done"} if further else {}
+    records = {key: _record(one, store) for key, one in done.items()}
+    wanted = {key: further.missing(record, done[key].ids) for key, record in records.items()}
+    jobs = [
+        Job(key, replace(_payload(done[key], bench, store), kind="measure", **asdict(lacks)).packed())
+        for key, lacks in wanted.items()
+        if lacks
+    ]
+    lost: list[tuple[str, str]] = []
+
+    def on_event(event: Event) -> None:
+        one = done[event.key]
+        progress.update(event, f"{one.cell}, measured further")
+        if event.done:
+            put(_record(one, store))
+        elif event.kind in ("finished", "died"):
+            lost.append((str(one.cell), event.text or str(event.result.get("reason"))))
+
+    if jobs:
+        with Progress(len(jobs)) as progress:
+            runs_on.run(jobs, on_event)
+    return lost
+
+
+def _record(one: Planned, store: Store) -> dict[str, Any]:
+    folder = store.find(one.key)
+    assert folder is not None
+    return read_record(folder / RECORD)
 
 
 def _job(one: Planned, payload: Payload) -> Job:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from benchmark.degradation import Image
 from benchmark.degradations.resize import enlarge
 from benchmark.errors import PetlirError
 from benchmark.images.reading import images_in, read_image
+from benchmark.iqa import measured
 from benchmark.metrics import psnr, recorded, ssim
-from benchmark.protocol import Protocol
+from benchmark.protocol import KNOWN, Protocol, protocol
+from benchmark.rescoring import check_stored
 
 PREFIXES = ("norain-", "rain-")
 """What the names of a pair begin with where a set tells them apart so: Rain100's `rain-001`, `norain-001`."""
@@ -33,31 +36,72 @@ class ImageScore(Mean):
 
 
 class Scores(TypedDict):
-    """What `petlir score --json` prints."""
+    """What `petlir score --json` prints of one protocol."""
 
     protocol: str
     mean: Mean
     images: list[ImageScore]
 
 
-def score_folders(restored: Path, reference: Path, protocol: Protocol, *, bicubic: bool = False) -> Scores:
+def all_protocols() -> list[Protocol]:
+    """Those of `KNOWN` that stored images can be scored under, however they were restored."""
+    return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
+
+
+def score_folders(restored: Path, reference: Path, rule: Protocol, *, bicubic: bool = False) -> Scores:
     """PSNR and SSIM of each image in `restored` against the one of its name in `reference`, and their means.
 
     Args:
         restored: folder of 8-bit images; suffixes may differ from the reference's.
         reference: folder of the clean images.
-        protocol: how two images are compared.
+        rule: how two images are compared.
         bicubic: enlarge restored images that are an integer factor smaller, as MATLAB's `imresize` does: the
             baseline of super-resolution.
 
     Raises:
-        PetlirError: a folder is missing or empty, names or sizes do not match, or an image cannot be read;
-            names the first offender.
+        PetlirError: a folder is missing or empty, names or sizes do not match, an image cannot be read, or the
+            protocol scores what is not rounded; names the first offender.
     """
-    scores = [_score(*pair, protocol, bicubic) for pair in paired(restored, reference)]
-    mean = _row(fmean(psnr for _, psnr, _ in scores), fmean(ssim for _, _, ssim in scores))
-    images = [ImageScore(name=name, **_row(psnr, ssim)) for name, psnr, ssim in scores]
-    return Scores(protocol=protocol.id, mean=mean, images=images)
+    return side_by_side(restored, reference, [rule], bicubic=bicubic)[0]
+
+
+def side_by_side(restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool = False) -> list[Scores]:
+    """The same images under several protocols; as `score_folders`."""
+    check_stored(rules)
+    rows: dict[str, list[tuple[str, float, float]]] = {rule.id: [] for rule in rules}
+    for paths in paired(restored, reference):
+        pair = _both(*paths, bicubic)
+        for rule in rules:
+            rows[rule.id].append((paths[1].stem, *_score(*pair, rule, paths[0])))
+    return [_scores(name, found) for name, found in rows.items()]
+
+
+def _scores(name: str, rows: Sequence[tuple[str, float, float]]) -> Scores:
+    mean = _row(fmean(psnr for _, psnr, _ in rows), fmean(ssim for _, _, ssim in rows))
+    return Scores(protocol=name, mean=mean, images=[ImageScore(name=image, **_row(*row)) for image, *row in rows])
+
+
+def measure_folders(
+    restored: Path, reference: Path, names: Sequence[str], device: str, *, bicubic: bool = False
+) -> list[dict[str, Any]]:
+    """What metrics of pyiqa say of the images: direction, colour, means and values, or why there are none.
+
+    Args:
+        restored: as in `score_folders`.
+        reference: the same.
+        names: of metrics, see `benchmark.iqa.metrics`.
+        device: where to compute.
+        bicubic: as in `score_folders`.
+    """
+    looks = {clean.stem: partial(_both, image, clean, bicubic) for image, clean in paired(restored, reference)}
+    return [
+        {
+            "metric": one.name, "better": one.better, "colour": one.colour, "library": one.library,
+            "unavailable": one.unavailable, "mean": fmean(one.values) if one.values else None,
+            "images": [{"name": name, "value": value} for name, value in zip(looks, one.values, strict=False)],
+        }
+        for one in measured(names, looks, device)
+    ]  # fmt: skip
 
 
 def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
@@ -84,14 +128,18 @@ def _bare(images: dict[str, Path]) -> dict[str, Path]:
     return {re.sub(pattern, "", stem): path for stem, path in images.items()}
 
 
-def _score(restored: Path, reference: Path, protocol: Protocol, bicubic: bool) -> tuple[str, float, float]:
-    """Name, PSNR and SSIM of one pair."""
+def _both(restored: Path, reference: Path, bicubic: bool) -> tuple[Image, Image]:
+    """A restored image at the size of its clean one, and that."""
     clean = read_image(reference)
-    image = _enlarged(read_image(restored), clean, restored, bicubic)
+    return _enlarged(read_image(restored), clean, restored, bicubic), clean
+
+
+def _score(image: Image, clean: Image, rule: Protocol, path: Path) -> tuple[float, float]:
+    """PSNR and SSIM of one pair; what is wrong is said of the file."""
     try:
-        return reference.stem, psnr(image, clean, protocol), ssim(image, clean, protocol)
+        return psnr(image, clean, rule), ssim(image, clean, rule)
     except PetlirError as error:
-        raise PetlirError(f"{restored}: {error}") from None
+        raise PetlirError(f"{path}: {error}") from None
 
 
 def _enlarged(image: Image, clean: Image, path: Path, bicubic: bool) -> Image:

@@ -1,6 +1,7 @@
 """The store that keeps what cells leave: a folder of this machine, or of the network.
 
 STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/   record.json  adapter.safetensors  restored/…
+                                     restored@<way>/…          where images were restored in further ways
 STORE/images/<track>/<task>/<set>/{degraded,clean}/        shared by all cells of that task
 STORE/work/<key>/                                          a cell that is running, with its checkpoint
 STORE/claims/<key>.<number>                                who works on it, and whether that process lives
@@ -48,6 +49,11 @@ class Store:
         cell = record["cell"]
         name = f"{_slug(cell['label'])}-s{cell['seed']}-{record['key'][:8]}"
         return self.root / "cells" / _slug(cell["backbone"]) / _slug(cell["task"]) / name
+
+    def shared(self, record: dict[str, Any]) -> Path:
+        """Where the degraded and clean images lie that all cells of this record's task share."""
+        cell = record["cell"]
+        return self.root.joinpath("images", cell["track"], cell["task"])
 
     def files(self) -> list[Path]:
         """The record files of all cells, sorted."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from benchmark.adaptation import Adapted, adapt
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
-from benchmark.cell import Cell
+from benchmark.cell import Cell, cell_of
 from benchmark.degradation import seed_of
 from benchmark.errors import PetlirError
 from benchmark.grid import restored as restored_method
@@ -22,6 +22,7 @@ from benchmark.method import Evidence, Method
 from benchmark.payload import Payload
 from benchmark.records import ADAPTER, RECORD, read_record
 from benchmark.restoration import to_batch
+from benchmark.store import Store
 from benchmark.task import Task
 from benchmark.views import views
 from benchmark.weights import Card, load
@@ -70,6 +71,30 @@ def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = Non
     seed = seed_of("init", cell.method, task.name, cell.seed)
     known = _evidence(job, heads[-1], device, stored)
     return Subject(cell, method, task, heads, card, adapt(backbone.to(device), method, heads[-1], seed, known))
+
+
+def finished(folder: Path, bench: Bench, device: str) -> Subject:
+    """The network of a finished cell, as it was trained, in evaluation mode.
+
+    Raises:
+        PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    record = read_record(folder / RECORD)
+    if record["state"] != "done":
+        raise PetlirError(f"{folder} holds a cell that is {record['state']}; expected a finished one")
+    path = folder / ADAPTER
+    try:
+        stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
+    except (SafetensorError, FileNotFoundError) as error:
+        raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
+    job = Payload("cell", cell_of(record), bench, Store(folder), weights=record["digests"]["weights"])
+    subject = prepare(job, device, stored)
+    subject.adapted.load(stored)
+    subject.adapted.eval()
+    return subject
 
 
 def _check_weights(card: Card, job: Payload) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from benchmark import cell as cells
 from benchmark import experiment, records, training
 from benchmark.cell import Cell
-from benchmark.errors import PetlirError
+from benchmark.errors import FAULTS, PetlirError
 from benchmark.payload import Payload
 from benchmark.store import Store
 from benchmark.subject import prepare
@@ -105,7 +105,7 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
         psnr = curve[-1]["validation_psnr"]
     except training.Diverged:
         curve, psnr = [], None
-    except (PetlirError, *experiment.FAULTS) as error:
+    except (PetlirError, *FAULTS) as error:
         return {"state": "failed", "reason": experiment.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
     key = selection_key(cell, job.parts.get("ground", job.weights))

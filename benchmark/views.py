@@ -6,10 +6,12 @@ scores depend on it; where there is one, both are reported.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from benchmark.backbone import Backbone
 from benchmark.method import Method
+from benchmark.protocol import protocol
 
 WHOLE = "whole"
 
@@ -27,12 +29,17 @@ def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
     return (WHOLE, f"tiles-{patch}") if backbone.sees_whole or method.sees_whole else (WHOLE,)
 
 
-def scored_as(protocols: Iterable[str], seen: Iterable[str]) -> tuple[str, ...]:
-    """The protocol ids of a record, e.g. `y-crop4@tiles-48`."""
-    names = tuple(protocols)
-    return tuple(f"{name}@{view}" for view in seen for name in names)
+def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
+    """The protocol ids of a record, e.g. `y-crop4@tiles-48`; what names no view is meant under each of `seen`.
+
+    Raises:
+        PetlirError: a name is no protocol's.
+    """
+    rules = [protocol(name) for name in names]
+    meant = (rule if rule.seen else replace(rule, seen=view) for view in seen for rule in rules)
+    return tuple(dict.fromkeys(rule.id for rule in meant))
 
 
-def tile_of(view: str) -> int | None:
-    """The side of the tiles; None for the whole image."""
-    return None if view == WHOLE else int(view.removeprefix("tiles-"))
+def tiling_of(view: str) -> tuple[str, int | None]:
+    """How `benchmark.restoration.restore` is told of a view: the tiling, and the side of its tiles."""
+    return ("default", int(view.removeprefix("tiles-"))) if view.startswith("tiles-") else (view, None)

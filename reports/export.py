@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmark.errors import PetlirError, unknown
+from benchmark.protocol import Protocol
 from benchmark.records import write_bytes
 from reports.formats import count, decibel, percent, signed
 from reports.frame import load
@@ -19,7 +21,7 @@ from reports.titles import built_in_tasks
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
-def write(store: Path, out: Path, format: str) -> None:  # noqa: A002 - the word of the command line
+def write(store: Path, out: Path, format: str, lens: Sequence[Protocol] = ()) -> None:  # noqa: A002 - the same
     """Write the results of a store into a file, whole or not at all; `parquet` has the columns of `csv`.
 
     Raises:
@@ -27,19 +29,21 @@ def write(store: Path, out: Path, format: str) -> None:  # noqa: A002 - the word
     """
     if format == "parquet":
         content = io.BytesIO()
-        rows(tables(load(store), built_in_tasks())).to_parquet(content, index=False)
+        rows(tables(load(store, lens=lens), built_in_tasks())).to_parquet(content, index=False)
         write_bytes(out, content.getvalue())
     else:
-        write_bytes(out, table(store, format).encode())
+        write_bytes(out, table(store, format, lens).encode())
 
 
-def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the command line
+def table(store: Path, format: str, lens: Sequence[Protocol] = ()) -> str:  # noqa: A002 - the command line's word
     """The results of a store.
 
     Args:
         store: the folder that holds the records.
         format: `csv`: one row for each method, task, set and protocol, with full digits and the state of what has
             no number; `markdown` or `latex`: one table for each backbone, device, regime and kind of image.
+
+        lens: protocols that the stored images are scored under too.
 
     Raises:
         PetlirError: another format; names the nearest.
@@ -48,7 +52,7 @@ def table(store: Path, format: str) -> str:  # noqa: A002 - the word of the comm
         raise PetlirError("parquet is no text; expected --out FILE beside it")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    found = tables(load(store), built_in_tasks())
+    found = tables(load(store, lens=lens), built_in_tasks())
     if format == "csv":
         return csv(found)
     return "\n\n".join(_markdown(one) if format == "markdown" else _latex(one) for one in found) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.looks import stated
+from benchmark.protocol import Protocol
 from benchmark.records import newest
 from benchmark.store import Store
 
@@ -21,7 +22,7 @@ SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_ps
 COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE, "overlap")
 
 
-def load(store: Path, warn: Callable[[str], None] = lambda line: None) -> list[Record]:
+def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Sequence[Protocol] = ()) -> list[Record]:
     """The newest record of every cell in a store.
 
     A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
@@ -30,12 +31,20 @@ def load(store: Path, warn: Callable[[str], None] = lambda line: None) -> list[R
     Args:
         store: the folder that holds the records.
         warn: gets one line on each file that is not a record, and which is left out.
+        lens: protocols that stored images are scored under beyond those of the records.
+
+    Raises:
+        PetlirError: the lens asks for what stored images do not tell.
     """
     found = newest(Store(store).records(warn))
     for plan, record in product(stated(Store(store)), found):
         if plan.covers(record["cell"]):
             record["looks"] = plan
-    return found
+    if not lens:
+        return found
+    from benchmark.rescoring import through
+
+    return through(lens, found, Store(store), warn)
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.errors import PetlirError
+from benchmark.protocol import Protocol
 from reports.export import csv
 from reports.frame import Record, load
 from reports.page import render
@@ -16,7 +17,7 @@ from reports.tables import tables
 from reports.titles import built_in_tasks
 
 
-def write_report(store: Path, out: Path) -> Path:
+def write_report(store: Path, out: Path, lens: Sequence[Protocol] = ()) -> Path:
     """Write the report of a store: `out/index.html`, `out/results.csv` and the pictures in `out/images`.
 
     An earlier report in `out` is replaced; the page appears last, and whole.
@@ -24,15 +25,17 @@ def write_report(store: Path, out: Path) -> Path:
     Args:
         store: the folder that holds the records.
         out: the folder to write into; it may be sent or zipped as it is.
+        lens: protocols that the stored images are scored under too, each in columns of its own.
 
     Returns:
         The page.
 
     Raises:
-        PetlirError: the store holds no record, or `out` cannot be written or holds someone else's images.
+        PetlirError: the store holds no record, the lens asks for what stored images do not tell, or `out` cannot be
+            written or holds someone else's images.
     """
     problems: list[str] = []
-    records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")))
+    records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")), lens)
     if not records:
         raise PetlirError(f"store {store} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
     if (out / "images").exists() and not _ours(out / "index.html"):

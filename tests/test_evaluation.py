@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from torch import Tensor
 
 from benchmark import evaluation
 from benchmark.errors import PetlirError
-from benchmark.evaluation import evaluate, seconds_per_megapixel
+from benchmark.evaluation import evaluate, restore_image, seconds_per_megapixel
 from benchmark.images.prepare import Pair
+from benchmark.images.reading import read_image
+from benchmark.metrics import psnr
+from benchmark.protocol import protocol
+from benchmark.trial import tiny
 from tests.engine import draw
 from tests.networks import Pointwise
 
-VIEWS = ("tiles-20",)
+RGB = ("rgb@tiles-20",)
 
 
 def pairs(scale: int = 1) -> list[Pair]:
@@ -29,9 +34,9 @@ def pairs(scale: int = 1) -> list[Pair]:
 
 
 def test_scores_are_of_the_stored_images(tmp_path):
-    places = tmp_path / "restored", tmp_path / "shared"
-    found = evaluate(Pointwise(), ("same",), pairs(), ("rgb", "y"), VIEWS, *places)
-    named = [(n, p) for n in "012" for p in ("rgb@tiles-20", "y@tiles-20")]
+    names = ("rgb@tiles-20", "y@tiles-20")
+    found = evaluate(Pointwise(), ("same",), pairs(), names, tmp_path, tmp_path / "shared")
+    named = [(n, p) for n in "012" for p in names]
     assert [(row["image"], row["protocol"]) for row in found.rows] == named
     for row in found.rows[::2]:
         stored, clean = (
@@ -43,26 +48,52 @@ def test_scores_are_of_the_stored_images(tmp_path):
         assert row["unit"] == "scene"
 
 
-def test_each_view_has_a_protocol_of_its_own_and_the_first_is_stored(tmp_path):
-    """A network that takes off the mean of what it sees makes other images of tiles."""
+class Centred(Pointwise):
+    """A network that takes off the mean of what it sees, so makes other images of tiles."""
 
-    class Centred(Pointwise):
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        return images - images.mean((-2, -1), keepdim=True) + 0.5
+
+
+def test_each_way_of_restoring_has_a_protocol_and_images_of_its_own(tmp_path):
+    names = ("rgb@whole", "y@whole", "rgb@tiles-24", "rgb@whole+x8")
+    found = evaluate(Centred(None), ("same",), pairs(), names, tmp_path, tmp_path / "shared")
+    assert [row["protocol"] for row in found.rows] == list(names) * 3
+    assert all(one["psnr"] != other["psnr"] for one, other in zip(found.rows[::4], found.rows[2::4], strict=True))
+    for row in found.rows:
+        way = row["protocol"].partition("@")[2]
+        folder = {"whole": "restored", "tiles-24": "restored@tiles-24", "whole+x8": "restored@whole+x8"}[way]
+        image = read_image(tmp_path / folder / "set" / f"{row['image']}.png")
+        clean = read_image(tmp_path / "shared/set/clean" / f"{row['image']}.png")
+        assert row["psnr"] == psnr(image, clean, protocol(row["protocol"]))
+
+
+def test_the_official_way_is_the_official_tiling(tmp_path):
+    network = tiny().eval()
+    pair = Pair("0", "scene", "set", "photographs", draw([1], 20, 16), draw([2], 20, 16))
+    (row,) = evaluate(network, ("denoise_30",), [pair], ("rgb@official",), tmp_path, tmp_path / "shared").rows
+    image = restore_image(network, pair.degraded, ("denoise_30",), "official")
+    assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(pair.clean, image), abs=1e-9)
+    assert (image != restore_image(network, pair.degraded, ("denoise_30",))).any()
+
+
+def test_what_is_not_rounded_is_scored_before_it_is_stored(tmp_path):
+    """A constant error of a fraction of a grey level: stored images would show none, or a whole one."""
+
+    class Brighter(Pointwise):
         def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-            return images - images.mean((-2, -1), keepdim=True) + 0.5
+            return images + 0.25 / 255
 
-    found = evaluate(Centred(None), ("same",), pairs(), ("rgb",), ("whole", "tiles-24"), tmp_path / "a", tmp_path / "b")
-    whole, tiles = found.rows[::2], found.rows[1::2]
-    assert {row["protocol"] for row in whole} == {"rgb@whole"} and {row["protocol"] for row in tiles} == {
-        "rgb@tiles-24"
-    }
-    assert all(one["psnr"] != other["psnr"] for one, other in zip(whole, tiles, strict=True))
-    for row, pair in zip(whole, pairs(), strict=True):
-        stored = np.asarray(PIL.Image.open(tmp_path / "a" / "set" / f"{row['image']}.png"))
-        assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(pair.clean, stored), abs=1e-6)
+    grey = np.full((24, 24, 3), 100, np.uint8)
+    pair = Pair("0", "scene", "set", "photographs", grey, grey)
+    names = ("rgb-float@whole", "rgb@whole")
+    exact, stored = evaluate(Brighter(None), ("same",), [pair], names, tmp_path, tmp_path / "shared").rows
+    assert exact["psnr"] == pytest.approx(20 * math.log10(255 / 0.25), abs=1e-3)
+    assert (stored["psnr"], exact["input_psnr"]) == ("inf", "inf")
 
 
 def test_the_input_is_scored_enlarged(tmp_path):
-    found = evaluate(Pointwise(), ("double",), pairs(2), ("y-crop2",), VIEWS, tmp_path / "a", tmp_path / "b")
+    found = evaluate(Pointwise(), ("double",), pairs(2), ("y-crop2@tiles-20",), tmp_path / "a", tmp_path / "b")
     assert all(15 < row["input_psnr"] < 60 for row in found.rows)
     with PIL.Image.open(tmp_path / "b/set/degraded/0.png") as image:
         assert image.size == (30, 24)
@@ -72,7 +103,7 @@ def test_the_digest_is_of_names_order_and_pixels(tmp_path):
     def digest(some: list[Pair], gain: float = 0.7) -> str:
         network = Pointwise()
         network.gain.data.fill_(gain)
-        return evaluate(network, ("same",), some, ("rgb",), VIEWS, tmp_path / "a", tmp_path / "b").digest
+        return evaluate(network, ("same",), some, RGB, tmp_path / "a", tmp_path / "b").digest
 
     assert digest(pairs()) == digest(pairs())
     assert len({digest(pairs()), digest(pairs()[::-1]), digest(pairs()[:2]), digest(pairs(), 0.6)}) == 4

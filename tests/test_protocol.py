@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import PetlirError
-from benchmark.protocol import KNOWN, protocol
+from benchmark.protocol import CHANNELS, KNOWN, Protocol, protocol, protocols
+
+PROTOCOLS = st.builds(
+    Protocol,
+    channel=st.sampled_from(sorted(CHANNELS)),
+    border=st.integers(0, 999),
+    ssim=st.sampled_from(["2d", "3d"]),
+    uses_reference=st.booleans(),
+    rounded=st.booleans(),
+    seen=st.sampled_from(["", "whole", "official"]) | st.integers(1, 999).map("tiles-{}".format),
+    ensemble=st.sampled_from([1, 8]),
+)
+
+
+@given(PROTOCOLS)
+def test_every_combination_of_parts_has_an_id_that_is_read_as_it(made):
+    assert protocol(made.id) == made
+
+
+@given(PROTOCOLS, PROTOCOLS)
+def test_two_ids_are_two_protocols(one, other):
+    assert (one.id == other.id) == (one == other)
+    assert (one.describe() == other.describe()) == (one == other)
+
+
+@given(PROTOCOLS, PROTOCOLS)
+def test_an_id_is_how_it_scores_and_how_the_image_was_restored(one, other):
+    assert one.of(other).way == other.way
+    assert one.id == one.of(protocol("y")).id + one.way
 
 
 @given(st.sampled_from(["y", "rgb"]), st.integers(1, 999))
@@ -25,6 +54,7 @@ def test_known_ids_are_protocols_and_describe_themselves(name):
     assert parsed.id == name
     assert ("luma" in parsed.describe()) == name.startswith("y")
     assert f"{parsed.border} pixels of border" in parsed.describe() or parsed.border == 0
+    assert ("which a restorer cannot know" in parsed.describe()) == ("gtmean" in name) == parsed.uses_reference
 
 
 @pytest.mark.parametrize(
@@ -42,6 +72,11 @@ def test_known_ids_are_protocols_and_describe_themselves(name):
         "y@",
         "y@tiles-0",
         "y@all",
+        "y-ssim3d-crop4",
+        "y-float-gtmean",
+        "y+x8@whole",
+        "y-ipt-full",
+        "rgb-uint8",
     ],
 )
 def test_one_meaning_has_one_id(name):
@@ -49,9 +84,26 @@ def test_one_meaning_has_one_id(name):
         protocol(name)
 
 
-def test_the_nearest_id_is_named():
-    with pytest.raises(PetlirError, match="did you mean 'y-crop4'"):
-        protocol("ycrop4")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ycrop4", "y-crop4"),
+        ("y-crop8-ssim3D", "y-crop8-ssim3d"),
+        ("rgb-gt-mean", "rgb-gtmean"),
+        ("rgb@tile-192+x8", "rgb@tiles-192+x8"),
+        ("rgb-floats", "rgb-float"),
+        ("y_ipt", "y-ipt"),
+    ],
+)
+def test_the_nearest_id_is_named(name, meant):
+    with pytest.raises(PetlirError, match=re.escape(f"did you mean '{meant}'")):
+        protocol(name)
+
+
+def test_ids_with_commas():
+    assert [rule.id for rule in protocols("y, rgb-ssim3d,y")] == ["y", "rgb-ssim3d"]
+    with pytest.raises(PetlirError, match="unknown protocol 'lab'; valid: rgb, "):
+        protocols("y,lab")
 
 
 def test_protocols_are_there_without_torch():

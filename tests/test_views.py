@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmark.backbones import build
+from benchmark.errors import PetlirError
 from benchmark.trial import tiny
-from benchmark.views import scored_as, tile_of, views
+from benchmark.views import scored_as, tiling_of, views
 from methods.adaptir import AdaptIR
 from methods.lora import LoRA
 
@@ -27,5 +28,16 @@ def test_operators_over_the_whole_image_are_reported_in_tiles_too(backbone, meth
 
 
 def test_protocol_ids_of_records():
-    assert scored_as(("y", "rgb"), ("whole", "tiles-48")) == ("y@whole", "rgb@whole", "y@tiles-48", "rgb@tiles-48")
-    assert (tile_of("whole"), tile_of("tiles-48")) == (None, 48)
+    seen = ("whole", "tiles-48")
+    assert scored_as(("y", "rgb"), seen) == ("y@whole", "rgb@whole", "y@tiles-48", "rgb@tiles-48")
+    assert scored_as(("y+x8", "y@official"), seen) == ("y@whole+x8", "y@official", "y@tiles-48+x8")
+    with pytest.raises(PetlirError, match="unknown protocol 'z'"):
+        scored_as(("y", "z"), seen)
+
+
+def test_views_as_tilings():
+    assert [tiling_of(view) for view in ("whole", "official", "tiles-48")] == [
+        ("whole", None),
+        ("official", None),
+        ("default", 48),
+    ]

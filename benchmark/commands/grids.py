@@ -16,7 +16,9 @@ from benchmark.commands.options import (
     Device,
     Grid,
     Json,
+    Lens,
     Methods,
+    Metrics,
     Out,
     Overlap,
     Plugin,
@@ -62,6 +64,8 @@ def run(
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
     allow_overlap: Overlap = False,
+    protocols: Annotated[str | None, typer.Option("--protocols", help="beyond the tasks' own, e.g. y,rgb+x8")] = None,
+    metrics: Metrics = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
     until_separable: Annotated[
         float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
@@ -74,7 +78,7 @@ def run(
     request = runner.request(
         "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
-        allow_overlap=allow_overlap,
+        allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
     )  # fmt: skip
     work = partial(runner.run, folder=store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
     failed = False
@@ -171,14 +175,15 @@ def status(store: Store = STORE, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(store: Store = STORE, out: Out = None) -> None:
+def report(store: Store = STORE, out: Out = None, lens: Lens = None) -> None:
     """Write the HTML report of a store."""
+    from benchmark.protocol import protocols
     from benchmark.store import Store as Records
     from reports.html import write_report
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
-    typer.echo(write_report(store, out or store / "report"))
+    typer.echo(write_report(store, out or store / "report", protocols(lens or "")))
 
 
 @app.command()
@@ -186,11 +191,13 @@ def export(
     store: Store = STORE,
     style: Annotated[str, typer.Option("--format", help="csv, markdown, latex or parquet")] = "csv",
     out: Annotated[Path | None, typer.Option("--out", help="the file to write; printed if left out")] = None,
+    lens: Lens = None,
 ) -> None:
     """Print the table of a store, or write it into a file."""
+    from benchmark.protocol import protocols
     from reports.export import table, write
 
     if out is None:
-        typer.echo(table(store, style))
+        typer.echo(table(store, style, protocols(lens or "")))
     else:
-        write(store, out, style)
+        write(store, out, style, protocols(lens or ""))

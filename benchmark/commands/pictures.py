@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Device, Json, Plugin, Protocol, Weights, show
+from benchmark.commands.options import Device, Json, Metrics, Plugin, Protocol, Weights, show
 
 app = typer.Typer()
 
@@ -17,21 +18,39 @@ def score(
     restored: Path,
     reference: Path,
     protocol: Protocol = "rgb",
+    every: Annotated[bool, typer.Option("--all-protocols", help="under all that papers use, side by side")] = False,
+    metrics: Metrics = None,
     bicubic: Annotated[bool, typer.Option("--bicubic", help="enlarge smaller images bicubically first")] = False,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Score a folder of restored images against the clean ones, paired by file name."""
+    from benchmark import iqa, scoring
+    from benchmark.devices import pick
     from benchmark.protocol import protocol as named
-    from benchmark.scoring import score_folders
 
-    scores = score_folders(restored, reference, named(protocol), bicubic=bicubic)
+    rules, names = scoring.all_protocols() if every else [named(protocol)], iqa.metrics(metrics or "")
+    found = scoring.side_by_side(restored, reference, rules, bicubic=bicubic)
+    more = scoring.measure_folders(restored, reference, names, pick(device), bicubic=bicubic) if names else []
     if as_json:
-        show(scores)
-    else:
-        mean = scores["mean"]
-        psnr = mean["psnr"]
-        shown = psnr if isinstance(psnr, str) else f"{psnr:.2f}"
-        typer.echo(f"{shown} dB  SSIM {mean['ssim']:.4f}  {len(scores['images'])} images  {protocol}")
+        told = {"metrics": more} if names else {}
+        show({"protocols": found, **told} if every else {**found[0], **told})
+        return
+    for line in (*map(_scored, found), *map(_measured, more)):
+        typer.echo(line)
+
+
+def _scored(scores: Mapping[str, Any]) -> str:
+    psnr = scores["mean"]["psnr"]
+    shown = psnr if isinstance(psnr, str) else f"{psnr:.2f}"
+    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {len(scores['images'])} images  {scores['protocol']}"
+
+
+def _measured(metric: Mapping[str, Any]) -> str:
+    if metric["unavailable"] is not None:
+        return f"{metric['metric']}  not available: {metric['unavailable']}"
+    about = f"{metric['better']} is better; {metric['colour']}; {metric['library']}"
+    return f"{metric['metric']}  {metric['mean']:.4f}  {len(metric['images'])} images  {about}"
 
 
 @app.command()

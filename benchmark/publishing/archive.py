@@ -4,7 +4,7 @@ An archive is a zip of
 
     submission.json                                      who, how it was tuned, and a digest of every other file
     cells/<backbone>/<task>/<cell>/record.json           as in a store, with adapter.safetensors
-    cells/<backbone>/<task>/<cell>/restored/<set>/*.png
+    cells/<backbone>/<task>/<cell>/restored/<set>/*.png  and restored@<way> for each further way of restoring
 
 so that, unpacked, it is a store. Clean and degraded images stay out: most sets may not be passed on.
 """
@@ -25,9 +25,8 @@ from benchmark.errors import PetlirError, Unwritable
 
 MANIFEST = "submission.json"
 NAME = r"[A-Za-z0-9._=+-]*[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*"
-ALLOWED = re.compile(
-    rf"{re.escape(MANIFEST)}|cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|restored/{NAME}/[^/\\\0]+\.png)"
-)
+IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/{NAME}/[^/\\\0]+\.png"
+ALLOWED = re.compile(rf"{re.escape(MANIFEST)}|cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|{IMAGE})")
 LARGEST_FILE = 2**30
 LARGEST_ARCHIVE = 64 * 2**30
 """Bytes, unpacked."""

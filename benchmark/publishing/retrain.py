@@ -10,9 +10,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmark import experiment
-from benchmark.application import cell_of
 from benchmark.bench import Bench
-from benchmark.cell import Cell
+from benchmark.cell import Cell, cell_of
 from benchmark.devices import pick
 from benchmark.errors import PetlirError
 from benchmark.grid import restored
@@ -56,7 +55,7 @@ def retrained(folder: Path, record: dict[str, Any], bench: Bench, device: str) -
 
 def _gaps(record: dict[str, Any], again: dict[str, Any]) -> list[tuple[float, str]]:
     then, now = _means(record), _means(again)
-    return [(abs(then[name] - now[name]), name) for name in then]
+    return [(abs(then[name] - now[name]), name) for name in now]  # a record may have been scored further since
 
 
 def _means(record: dict[str, Any]) -> dict[str, float]:

@@ -50,7 +50,7 @@ def _files(folders: list[Path]) -> Iterator[Path]:
         yield folder / RECORD
         if (folder / ADAPTER).exists():
             yield folder / ADAPTER
-        yield from sorted(folder.glob("restored/*/*.png"))
+        yield from sorted(folder.glob("restored*/*/*.png"))
 
 
 def _tuning(folders: list[Path]) -> str:

@@ -11,7 +11,7 @@ Each level holds what the one before it holds:
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from benchmark.application import restorer
 from benchmark.bench import Bench
+from benchmark.degradation import Image
 from benchmark.errors import PetlirError
-from benchmark.evaluation import digest_of, seen
+from benchmark.evaluation import digest_of, kept_in, restored, scored, to_image
 from benchmark.images.prepare import Pair
 from benchmark.images.reading import read_image
-from benchmark.metrics import psnr, recorded, ssim
 from benchmark.protocol import protocol
 from benchmark.publishing import manifest
 from benchmark.publishing.archive import unpack
@@ -144,9 +145,15 @@ def _complete(folder: Path, record: dict[str, Any]) -> None:
     found = sha256(folder / ADAPTER) if (folder / ADAPTER).exists() else None
     if found != expected:
         raise Tampered(f"{ADAPTER} is missing or not the one of the record")
-    for name in {f"{row['set']}/{row['image']}" for row in record["scores"]}:
-        if not (folder / "restored" / f"{name}.png").is_file():
-            raise Tampered(f"restored/{name}.png is missing; the record scores it")
+    for row in record["scores"]:
+        if not (folder / _place(record, row)).is_file():
+            raise Tampered(f"{_place(record, row)} is missing; the record scores it")
+
+
+def _place(record: dict[str, Any], row: dict[str, Any]) -> Path:
+    """Where in the cell's folder the image lies that a row scores."""
+    way, first = (protocol(name).way for name in (row["protocol"], record["cell"]["protocols"][0]))
+    return Path(kept_in(way, first), row["set"], f"{row['image']}.png")
 
 
 def _test_images(record: dict[str, Any], bench: Bench) -> dict[tuple[str, str], Pair]:
@@ -157,24 +164,17 @@ def _test_images(record: dict[str, Any], bench: Bench) -> dict[tuple[str, str], 
     return {(pair.set, pair.name): pair for pair in pairs}
 
 
-def _kept(record: dict[str, Any]) -> str:
-    """The view whose restored images are stored: that of the first protocol."""
-    return protocol(record["cell"]["protocols"][0]).seen
-
-
 def _scored(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair]) -> None:
     if {(row["set"], row["image"]) for row in record["scores"]} != set(pairs):
         raise Tampered("the record scores other images than the test sets hold")
     for row in record["scores"]:
-        if protocol(row["protocol"]).seen == _kept(record):
-            image = read_image(folder / "restored" / row["set"] / f"{row['image']}.png")
+        if protocol(row["protocol"]).rounded:
+            image = read_image(folder / _place(record, row))
             _same_scores(row, image, pairs[row["set"], row["image"]], SCORE_TOLERANCE, "its image scores")
 
 
-def _same_scores(row: dict[str, Any], image: Any, pair: Pair, tolerance: float, what: str) -> None:
-    rule = protocol(row["protocol"])
-    values = {"psnr": recorded(psnr(image, pair.clean, rule)), "ssim": ssim(image, pair.clean, rule)}
-    for name, value in values.items():
+def _same_scores(row: dict[str, Any], image: Image | Tensor, pair: Pair, tolerance: float, what: str) -> None:
+    for name, value in scored(image, pair.clean, protocol(row["protocol"])).items():
         if abs(float(value) - float(row[name])) > tolerance and value != row[name]:
             where = f"{row['set']}/{row['image']} under {row['protocol']}"
             raise Tampered(f"{where}: the record says {name} {row[name]}, {what} {value}")
@@ -183,17 +183,20 @@ def _same_scores(row: dict[str, Any], image: Any, pair: Pair, tolerance: float, 
 def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair], check: Check) -> None:
     subject = restorer(folder, check.device, [Path(file) for file in check.bench.plugin_files], check.bench.weights)
     for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
-        rows = [row for row in record["scores"] if (row["set"], row["image"]) == key]
-        for view in dict.fromkeys(protocol(row["protocol"]).seen for row in rows):
-            image = seen(subject.network, pairs[key].degraded, subject.heads, view)
-            if view == _kept(record):
-                _same_image(folder, key, image)
-            for row in (row for row in rows if protocol(row["protocol"]).seen == view):
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for row in record["scores"]:
+            if (row["set"], row["image"]) == key:
+                rows.setdefault(protocol(row["protocol"]).way, []).append(row)
+        for mine in rows.values():
+            rule = protocol(mine[0]["protocol"])
+            exact = restored(subject.network, pairs[key].degraded, subject.heads, rule)
+            _same_image(folder / _place(record, mine[0]), key, to_image(exact))
+            for row in mine:
+                image = to_image(exact) if protocol(row["protocol"]).rounded else exact
                 _same_scores(row, image, pairs[key], INFERENCE_TOLERANCE, "restoring it again gives")
 
 
-def _same_image(folder: Path, key: Sequence[str], image: Any) -> None:
-    stored = read_image(folder / "restored" / key[0] / f"{key[1]}.png")
-    off = int(np.abs(stored.astype(int) - image.astype(int)).max())
+def _same_image(path: Path, key: tuple[str, str], image: Image) -> None:
+    off = int(np.abs(read_image(path).astype(int) - image.astype(int)).max())
     if off > LEVEL_TOLERANCE:
         raise Tampered(f"the adapter restores {'/'.join(key)} otherwise: by up to {off} grey levels")

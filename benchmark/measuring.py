@@ -1,0 +1,142 @@
+"""Measures finished cells further: protocols beyond the task's own, metrics of pyiqa. Nothing is trained again.
+
+They do not decide a cell's result, so they are not in its key: they are added to its record. What its stored images
+tell is computed from them; for the rest (unrounded floats, another way of restoring) the test images go through the
+network again, with the adapter that the cell has stored.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmark import cell as cells
+from benchmark import evaluation, iqa
+from benchmark.degradation import Image
+from benchmark.errors import PetlirError
+from benchmark.images.reading import read_image
+from benchmark.payload import Payload
+from benchmark.protocol import Protocol, protocol, protocols
+from benchmark.records import RECORD, read_record, write_json
+from benchmark.rescoring import rescored, ways
+from benchmark.store import Store
+from benchmark.subject import finished
+from benchmark.views import scored_as
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Further:
+    """What is to be measured beyond a task's own protocols.
+
+    Attributes:
+        protocols: ids; those that name no view are meant under each view of a cell.
+        metrics: names of pyiqa's metrics.
+    """
+
+    protocols: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: str, metrics: str) -> Further:
+        """What lists with commas name.
+
+        Raises:
+            PetlirError: a name is unknown, or pyiqa is not installed.
+        """
+        return cls(tuple(rule.id for rule in protocols(names)), iqa.metrics(metrics))
+
+    def missing(self, record: Record, own: Sequence[str]) -> Further:
+        """What a record lacks of it; a metric that could not be had is tried again.
+
+        Args:
+            record: of a cell that is done.
+            own: the protocol ids that the cell was planned with.
+        """
+        seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
+        there = {score["protocol"] for score in record["scores"]}
+        known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
+        return Further(
+            tuple(name for name in scored_as(self.protocols, seen) if name not in there),
+            tuple(name for name in self.metrics if name not in known),
+        )
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.protocols or self.metrics)
+
+
+def measure(job: Payload, device: str) -> Record:
+    """Add to a finished cell's record what the job asks for; returns the record.
+
+    Raises:
+        PetlirError: the cell's images or its adapter are not there as they were; the record stays as it is.
+    """
+    folder = job.store.find(cells.key(job.parts))
+    if folder is None:
+        raise PetlirError(f"{job.cell} has no record in {job.store.root}")
+    record = read_record(folder / RECORD)
+    stored = {way.way for way in ways(record, job.store)}
+    rules = [protocol(name) for name in job.protocols]
+    told = [rule for rule in rules if rule.rounded and rule.way in stored]
+    rows = rescored(record, job.store, told)
+    if again := [rule for rule in rules if rule not in told]:
+        rows += _restored_again(job, record, folder, again, device)
+    found = iqa.measured(job.metrics, _images(record, job.store, folder), device) if job.metrics else []
+    known = [metric for metric in record.get("metrics", ()) if metric["metric"] not in job.metrics]
+    names = dict.fromkeys([*record["cell"]["protocols"], *job.protocols])
+    record |= {
+        "cell": record["cell"] | {"protocols": list(names)},
+        "scores": record["scores"] + rows,
+        "metrics": known + [_plain(metric, record) for metric in found],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(folder / RECORD, record)
+    return record
+
+
+def _restored_again(job: Payload, record: Record, folder: Path, rules: Sequence[Protocol], device: str) -> list[Record]:
+    """The rows under protocols that need the network; images of new ways join the cell's."""
+    pairs = job.bench.tests(job.cell.task, job.cell.track)
+    if evaluation.digest_of(pairs) != record["digests"]["data"]:
+        raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
+    subject = finished(folder, job.bench, device)
+    work, first = job.store.begin(record["key"]), ways(record, job.store)[0].way
+    shared, names = job.store.shared(record), [rule.id for rule in rules]
+    rows = evaluation.evaluate(subject.network, subject.heads, pairs, names, work, shared, first).rows
+    for new in {evaluation.kept_in(rule.way, first) for rule in rules}:
+        if not (folder / new).exists():
+            (work / new).rename(folder / new)
+    shutil.rmtree(work)
+    return rows
+
+
+def _images(record: Record, store: Store, folder: Path) -> dict[str, iqa.Look]:
+    """By name, what reads each restored image of a record, of its first way, and its clean one."""
+    names = dict.fromkeys((score["set"], f"{score['image']}.png") for score in record["scores"])
+    shared = store.shared(record)
+    return {
+        f"{set_}/{file}": partial(_read, folder / "restored" / set_ / file, shared / set_ / "clean" / file)
+        for set_, file in names
+    }
+
+
+def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
+    return read_image(restored), read_image(clean)
+
+
+def _plain(metric: iqa.Metric, record: Record) -> Record:
+    """A metric as a record holds it."""
+    images = dict.fromkeys((score["set"], score["image"]) for score in record["scores"])
+    values = [
+        {"set": set_, "image": image, "value": value}
+        for (set_, image), value in zip(images if metric.values else (), metric.values, strict=True)
+    ]
+    named = ("better", "colour", "library", "unavailable")
+    return {"metric": metric.name, **{name: getattr(metric, name) for name in named}, "values": values}
