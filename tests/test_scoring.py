@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from skimage.io import imsave
 from skimage.metrics import peak_signal_noise_ratio
@@ -19,7 +20,8 @@ from benchmark.degradations.resize import enlarge, imresize
 from benchmark.errors import PetlirError
 from benchmark.images.reading import read_image
 from benchmark.protocol import protocol
-from benchmark.scoring import paired, score_folders
+from benchmark.scoring import all_protocols, paired, score_folders, side_by_side
+from tests.engine import command
 
 
 def image(seed: int, height: int = 24, width: int = 28) -> Image:
@@ -163,3 +165,44 @@ def test_greyscale_is_the_same_as_its_rgb(tmp_path):
     reference = save(tmp_path / "rgb", a=np.repeat(grey[..., None], 3, 2))
     assert score_folders(restored, reference, protocol("rgb"))["mean"]["psnr"] == "inf"
     assert math.isclose(score_folders(restored, reference, protocol("rgb"))["mean"]["ssim"], 1)
+
+
+def test_all_protocols_stand_side_by_side_as_each_would_alone(tmp_path):
+    clean = {stem: image(seed, 40, 44) for seed, stem in enumerate("ab")}
+    restored = {stem: (0.8 * pixels).astype(np.uint8) for stem, pixels in clean.items()}
+    folders = save(tmp_path / "restored", **restored), save(tmp_path / "clean", **clean)
+    found = side_by_side(*folders, all_protocols())
+    assert found == [score_folders(*folders, rule) for rule in all_protocols()]
+    names = [scores["protocol"] for scores in found]
+    assert {"y", "rgb", "y-crop4", "y-ipt", "y-full", "rgb-ssim3d", "rgb-gtmean"} <= set(names)
+    assert not any("float" in name or "@" in name or "+" in name for name in names)
+
+
+def test_what_is_not_rounded_is_not_scored_from_files(tmp_path):
+    folder = save(tmp_path / "one", a=image(0))
+    refused("rgb-float scores images before they are rounded", folder, folder, "rgb-float")
+
+
+def test_the_command_prints_them_side_by_side(tmp_path, capsys):
+    clean = save(tmp_path / "clean", a=image(0, 40, 44))
+    restored = save(tmp_path / "restored", a=image(1, 40, 44))
+    code, out, _ = command(capsys, "score", restored, clean, "--all-protocols")
+    assert (code, len(out.splitlines())) == (0, len(all_protocols()))
+    told = json.loads(command(capsys, "score", restored, clean, "--all-protocols", "--json")[1])
+    assert [scores["protocol"] for scores in told["protocols"]] == [rule.id for rule in all_protocols()]
+
+
+def test_metrics_of_folders(tmp_path, capsys):
+    pyiqa = pytest.importorskip("pyiqa", exc_type=ImportError)
+    pair = image(0, 24, 28), image(1, 24, 28)
+    restored, clean = (save(tmp_path / name, a=pixels) for name, pixels in zip(("r", "c"), pair, strict=True))
+    told = json.loads(command(capsys, "score", restored, clean, "--metrics", "gmsd,ms_ssim", "--json")[1])
+    gmsd, ms_ssim = told["metrics"]
+    batches = (torch.tensor(pixels).permute(2, 0, 1)[None] / 255 for pixels in pair)
+    assert gmsd["images"] == [{"name": "a", "value": pytest.approx(pyiqa.create_metric("gmsd")(*batches).item())}]
+    assert (gmsd["better"], gmsd["unavailable"], told["protocol"]) == ("lower", None, "rgb")
+    assert (ms_ssim["mean"], ms_ssim["images"]) == (None, []) and ms_ssim["unavailable"]
+    out = command(capsys, "score", restored, clean, "--metrics", "ms_ssim")[1]
+    assert "ms_ssim  not available: " in out
+    code, _, err = command(capsys, "score", restored, clean, "--metrics", "nothing-such")
+    assert (code, err.count("\n")) == (2, 1)
