@@ -36,7 +36,7 @@ def test_the_same_store_twice_moves_nothing(tmp_path):
 
 def test_a_move_that_is_the_same_for_all_seeds_has_the_interval_of_a_t_test_over_scenes(tmp_path):
     """Without an effect of the seed the crossed interval is that of the scenes' means."""
-    before = [record("lora", "sr_x4", seed) for seed in range(3)]
+    before = [record("lora", "sr_x4", seed) for seed in range(5)]
     steps = [0.2, 0.4, 0.3, 0.1, 0.35, 0.5]
     after = [shifted(one, steps) for one in before]
     (move,) = (
