@@ -93,6 +93,8 @@ def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
     found: list[Task] = []
     for item in split(text):
         match = ITEM.fullmatch(item)
+        if match is None and "[" not in item:
+            raise unknown("task", item, valid)
         if match is None or match["size"]:
             raise PetlirError(f"task {item!r} is not of the form name[option=value,value; option=value]")
         for name in choose("task", match["name"], valid):

@@ -74,8 +74,8 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
         )
     try:
         values = json.loads(path.read_text())
-        sets = values.get("sets")
-        lists = {"pretrained_on": tuple(values["pretrained_on"]), "sets": None if sets is None else tuple(sets)}
+        tasks, sets = tuple(values["pretrained_on"]), values.get("sets")
+        lists = {"pretrained_on": tasks, "sets": None if sets is None else tuple(sets)}
         return Card(**{**values, **lists})
     except (ValueError, KeyError, TypeError) as error:
         raise PetlirError(f"{path} is no card of weights: {error!r}; expected what `petlir pretrain` writes") from error
