@@ -12,12 +12,15 @@ from typing import get_args, get_type_hints
 from torch import Tensor
 
 from benchmark import grid
+from benchmark.adaptation import Adapted
 from benchmark.errors import PetlirError
 from benchmark.method import Method, Paper, spelled
 from benchmark.trial import Trial
 
-ROOM = 8
-"""The size at which options are tried: at the smallest sizes, shares of it all round to the same."""
+Outcome = tuple[int, Tensor]
+"""How many parameters are trained, and what the network then puts out."""
+ROOMS = (8, 32)
+"""Further sizes at which options are tried: at the smallest ones, shares of it all round to the same."""
 
 
 def described(trial: Trial) -> str | None:
@@ -58,7 +61,7 @@ def sizes(trial: Trial) -> str | None:
     option = trial.method.size
     if option is None:
         return None
-    counts = [_count(trial, replace(trial.method, **{option: value})) for value in (1, 2, 3)]
+    counts = [_count(trial.adapted(method=replace(trial.method, **{option: value}))) for value in (1, 2, 3)]
     if not counts[0] < counts[1] < counts[2]:
         return f"{option} = 1, 2, 3 gives {counts[0]}, {counts[1]}, {counts[2]} parameters, which do not grow"
     try:
@@ -68,22 +71,26 @@ def sizes(trial: Trial) -> str | None:
     return f"{option} = 0 is not refused with a PetlirError"
 
 
-def _count(trial: Trial, method: Method) -> int:
-    return sum(parameter.numel() for parameter in trial.adapted(method=method).trainable().values())
+def _count(adapted: Adapted) -> int:
+    return sum(parameter.numel() for parameter in adapted.trainable().values())
 
 
 def options_act(trial: Trial) -> str | None:
-    """Every option that is a number changes the number of parameters, or what a few steps of training make.
-
-    A method that requires other cells is passed over: its options may act on what those have trained.
-    """
-    method = trial.method
-    if trial.needs_evidence:
-        return None
-    if method.size:
-        method = replace(method, **{method.size: ROOM})
-    idle = [name for name in _numbers(method) if name != method.size and _idle(trial, method, name)]
+    """Every option that is a number changes the number of parameters, or what a few steps of training make."""
+    idle = [name for name in _numbers(trial.method) if name != trial.method.size]
+    for method in _roomy(trial.method):
+        if idle and method.supports(trial.network()) is None:
+            with suppress(PetlirError):
+                before = _outcome(trial, method)
+                idle = [name for name in idle if _idle(trial, method, name, before)]
     return f"another value of {', '.join(idle)} changes neither size nor function" if idle else None
+
+
+def _roomy(method: Method) -> Iterator[Method]:
+    """The method as it is, then larger."""
+    yield method
+    if method.size:
+        yield from (replace(method, **{method.size: room}) for room in ROOMS)
 
 
 def _numbers(method: Method) -> Iterator[str]:
@@ -94,9 +101,9 @@ def _numbers(method: Method) -> Iterator[str]:
             yield name
 
 
-def _idle(trial: Trial, method: Method, option: str) -> bool:
+def _idle(trial: Trial, method: Method, option: str, before: Outcome) -> bool:
     """Whether no other value of the option that the method takes makes any difference."""
-    before, tried = _outcome(trial, method), False
+    tried = False
     for value in _others(method, option):
         with suppress(PetlirError):
             other = replace(method, **{option: value})
@@ -108,15 +115,16 @@ def _idle(trial: Trial, method: Method, option: str) -> bool:
     return tried
 
 
-def _others(method: Method, option: str) -> tuple[float, ...]:
+def _others(method: Method, option: str) -> list[float]:
     value, types = getattr(method, option), get_type_hints(type(method))
     if value is None:
-        return (0.5, 2.0) if float in get_args(types[option]) else (1, 2)
-    return (2 * value, value // 2, value + 1) if isinstance(value, int) else (2 * value, value / 2, value + 0.5)
+        return [0.5, 2.0] if float in get_args(types[option]) else [1, 2]
+    others = (1, 2 * value, value // 2, value + 1) if isinstance(value, int) else (2 * value, value / 2, value + 0.5)
+    return [other for other in others if other != value]
 
 
-def _outcome(trial: Trial, method: Method) -> tuple[int, Tensor]:
+def _outcome(trial: Trial, method: Method) -> Outcome:
     """How many parameters it trains, and the output after a few steps."""
     adapted = trial.adapted(method=method)
     trial.train(adapted)
-    return _count(trial, method), trial.output(adapted.backbone)
+    return _count(adapted), trial.output(adapted.backbone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -14,10 +15,21 @@ from benchmark.backbone import Backbone
 from benchmark.backbones import build
 from benchmark.backbones.edt import EDT, EDTConfig
 from benchmark.backbones.ipt import IPT, IPTConfig
-from benchmark.method import Method
+from benchmark.cell import Cell, Chosen
+from benchmark.degradation import seed_of
+from benchmark.method import Evidence, Method
 
+TASK = "trial"
+"""The task on which a method is tried."""
 STEPS = 3
 """Optimiser steps; what stands behind two layers that start at zero gets its first gradient in the third."""
+CLOSE = 1e-5
+"""Outputs are equal within this share of their largest magnitude."""
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """The largest difference, as a share of the largest magnitude."""
+    return float((one - other).abs().max() / other.abs().max())
 
 
 def tiny() -> IPT:
@@ -48,9 +60,26 @@ SMALL: Mapping[str, Callable[[], Backbone]] = {
 }
 """A small network of each family."""
 
+Stored = Mapping[str, Tensor]
+"""What a method stores, by name."""
+
+
+@dataclass(frozen=True)
+class Asked(Cell):
+    """A cell that remembers the method itself, which may be found nowhere by its name."""
+
+    chosen: Method | None = None
+
+    def of(self, method: Chosen, task: str | None = None) -> Asked:
+        """The cell of another method, maybe on another task."""
+        assert isinstance(method, Method)
+        return replace(self, method=method.name, options=method.options(), task=task or self.task, chosen=method)
+
 
 class Trial:
     """A method with fresh networks of the same weights.
+
+    Where it requires other cells, it gets what a few steps make of them on images that are made up for each task.
 
     Args:
         method: the one to check.
@@ -62,20 +91,14 @@ class Trial:
         first = build()
         self._weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
         self.head = min(first.heads, key=lambda name: first.heads[name])
-        side, scale = first.window or 16, first.heads[self.head]
-        random_numbers = torch.Generator().manual_seed(0)
-        self.images = torch.rand(2, 3, side, side, generator=random_numbers)
-        self.clean = torch.rand(2, 3, side * scale, side * scale, generator=random_numbers)
+        self._side, self._scale = first.window or 16, first.heads[self.head]
+        self._finished: dict[tuple[Method, str, int], Stored] = {}
+        self.images, self.clean = self.batch(TASK, 0)
 
     @cached_property
     def obstacle(self) -> str | None:
         """Why the method does not support the network, or None."""
         return self.method.supports(self.network())
-
-    @property
-    def needs_evidence(self) -> bool:
-        """Whether the method requires other cells; a trial has none, so what depends on them cannot be tried."""
-        return type(self.method).requires is not Method.requires
 
     def network(self) -> Backbone:
         """A fresh network."""
@@ -83,9 +106,49 @@ class Trial:
         network.load_state_dict(self._weights)
         return network.eval()
 
-    def adapted(self, seed: int = 1, method: Method | None = None) -> Adapted:
-        """A fresh network with the method, or a variant of it, on it."""
-        return adapt(self.network(), method or self.method, self.head, seed)
+    def batch(self, task: str, index: int, seed: int = 1) -> tuple[Tensor, Tensor]:
+        """Images and what they should become, made up; each image has a brightness of its own."""
+        numbers = torch.Generator().manual_seed(seed_of(task, index, seed))
+        images = torch.rand(2, 3, self._side, self._side, generator=numbers)
+        clean = torch.rand(2, 3, self._side * self._scale, self._side * self._scale, generator=numbers)
+        return images * torch.rand(2, 1, 1, 1, generator=numbers), clean
+
+    def adapted(self, seed: int = 1, method: Method | None = None, stored: Stored | None = None) -> Adapted:
+        """A fresh network with the method, or a variant of it, on it.
+
+        Args:
+            seed: of initial weights, those of the required cells included.
+            method: another one than that of the trial.
+            stored: what it has stored, where it is to be loaded again; then it has to do without the required cells.
+        """
+        return self.put_on(self.network(), seed, method, stored)
+
+    def put_on(
+        self, network: Backbone, seed: int = 1, method: Method | None = None, stored: Stored | None = None
+    ) -> Adapted:
+        """The method, or a variant of it, on `network`; see `adapted`."""
+        chosen = method or self.method
+        return adapt(network, chosen, self.head, seed, self._evidence(chosen, TASK, seed, stored))
+
+    def _evidence(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> Evidence:
+        asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self._side)
+        needs = [] if stored is not None else method.requires(asked)
+        adapters = tuple(self._trained_before(need, seed) for need in needs)
+        return Evidence(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
+
+    def _validation(self) -> list[tuple[Tensor, Tensor]]:
+        return list(zip(self.images.split(1), self.clean.split(1), strict=True))
+
+    def _trained_before(self, need: Cell, seed: int) -> Stored:
+        """What a required cell stores."""
+        assert isinstance(need, Asked) and need.chosen is not None
+        key = need.chosen, need.task, seed
+        if key not in self._finished:
+            evidence = self._evidence(need.chosen, need.task, seed)
+            adapted = adapt(self.network(), need.chosen, self.head, seed, evidence)
+            self.train(adapted, need.task, seed)
+            self._finished[key] = adapted.state()
+        return self._finished[key]
 
     @torch.no_grad()
     def output(self, network: Backbone) -> Tensor:
@@ -99,12 +162,13 @@ class Trial:
         adapted = self.adapted()
         return adapted, self.train(adapted)
 
-    def train(self, adapted: Adapted, *, mixed: bool = False) -> set[str]:
+    def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
         """A few steps, in mixed precision if wanted; the names of the parameters that got a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:
             return reached
+        images, clean = self.batch(task, 0, seed)
         optimizer = torch.optim.AdamW(trainable.values(), lr=1e-2)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -112,8 +176,8 @@ class Trial:
             for _ in range(STEPS):
                 optimizer.zero_grad()
                 with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-                    output = adapted.backbone(self.images, self.head)
-                torch.autograd.backward(functional.l1_loss(output.float(), self.clean))
+                    output = adapted.backbone(images, self.head)
+                torch.autograd.backward(functional.l1_loss(output.float(), clean))
                 reached |= {name for name, p in trainable.items() if p.grad is not None and p.grad.any()}
                 optimizer.step()
         return reached

@@ -18,6 +18,7 @@ from benchmark.method import Evidence, Method, Paper
 from benchmark.restoration import restored
 from benchmark.routing import BlockStatistics, ClipEmbedding, Describe, Router
 from methods.lora import LoRA, LowRank, low_rank
+from methods.sites import QUERY_VALUE
 
 WEIGHTS = ("router", "uniform", "best", "oracle")
 ROUTERS = ("features", "clip")
@@ -128,6 +129,7 @@ class UIRLoRA(Method):
         router: what is compared, `features` of the frozen backbone or `clip`.
         top: how many LoRAs share an image.
         temperature: of the softmax over similarities, cosines.
+        sites: the projections that have LoRAs, as LoRA's own option says.
     """
 
     name = "uir-lora"
@@ -140,6 +142,7 @@ class UIRLoRA(Method):
         "Low-Rank Adaptation}, author={Zhang, Cheng and Gong, Dong and He, Jiumei and Zhu, Yu and Sun, Jinqiu and "
         "Zhang, Yanning}, journal={arXiv preprint arXiv:2409.20197}, year={2024}}",
     )
+    identity = False
     trains = False
 
     degradations: str = "sr_x4+derain_heavy+denoise_50+low_light"
@@ -148,6 +151,7 @@ class UIRLoRA(Method):
     router: str = "features"
     top: int = 2
     temperature: float = 0.1
+    sites: str = QUERY_VALUE
 
     def __post_init__(self) -> None:
         """Refuse names and numbers that mean nothing."""
@@ -171,7 +175,7 @@ class UIRLoRA(Method):
     @property
     def lora(self) -> LoRA:
         """What each degradation is adapted to by."""
-        return LoRA(rank=self.rank)
+        return LoRA(rank=self.rank, sites=self.sites)
 
     def requires(self, cell: Cell) -> list[Cell]:
         """The LoRA of each degradation."""

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
+from benchmark.cell import Cell
 from benchmark.contract import POINTS, check, method_of, networks
 from benchmark.errors import PetlirError
-from benchmark.method import Method, Paper
+from benchmark.method import Evidence, Method, Paper
 from benchmark.plugins import find
 from benchmark.scaffold import new_method
 from benchmark.trial import SMALL, tiny
@@ -323,22 +324,84 @@ class Unwritable(Sound):
     parts: str = "local,channel"
 
 
+class Beginning(Beside):
+    """Starts from a fixed matrix, which is stored."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.start = nn.Buffer(torch.zeros(width, width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) + features @ self.start
+
+
+@dataclass(frozen=True)
+class Follows(Sound):
+    """Requires a cell on another task, and starts from a share of what that has trained."""
+
+    identity = False
+    module: ClassVar[type[Beside]] = Beginning
+
+    share: float = 0.5
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        return [cell.of(Sound(), "another")]
+
+    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+        self.adapt(backbone)
+        if evidence.stored is None:
+            self.start(backbone, evidence)
+
+    def start(self, backbone: Backbone, evidence: Evidence) -> None:
+        (trained,) = evidence.adapters
+        for block, tensor in zip(backbone.blocks(), trained.values(), strict=True):
+            block.mlp.doors.beside[0].get_buffer("start").copy_(self.share * tensor)
+
+
+@dataclass(frozen=True)
+class ForgetsItsShare(Follows):
+    """Takes all, whatever its share."""
+
+    def start(self, backbone: Backbone, evidence: Evidence) -> None:
+        Follows(share=1.0).start(backbone, evidence)
+
+
+@dataclass(frozen=True)
+class FollowsAndSavesBackbone(Follows):
+    """Stores frozen weights beside what it required."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        for block in backbone.blocks():
+            weight = block.mlp.sites[0].module.get_parameter("weight")
+            block.mlp.doors.beside[0].kept = nn.Buffer(weight.detach().clone())
+
+
+@dataclass(frozen=True)
+class AsksAgain(Follows):
+    """Cannot be loaded without what it required."""
+
+    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+        self.adapt(backbone)
+        self.start(backbone, evidence)
+
+
 FAULTS: dict[str, list[Method]] = {
     "identity at the start": [with_module(NotZero)],
     "frozen weights stay": [ScalesFrozen(), with_module(Drifts)],
     "trains what it says": [Nothing(), Baseline()],
     "gradients reach all": [with_module(Unused)],
-    "saves and loads": [with_module(Hidden)],
+    "saves and loads": [with_module(Hidden), AsksAgain()],
     "merges exactly": [with_module(MergesWrong), with_module(MergesInPlace)],
     "repeats from a seed": [with_module(OwnEntropy)],
     "leaves no trace": [with_module(UsesNumpy)],
     "images stay apart": [with_module(MixesImages), with_module(Fails)],
     "sizes": [SizeWithoutEffect(), SizeZero()],
-    "options act": [ForgetsTheScale(), ForgetsAlpha()],
+    "options act": [ForgetsTheScale(), ForgetsAlpha(), ForgetsItsShare()],
     "named in a grid": [Unwritable()],
     "unfreezes what it says": [Leaks(), UnfreezesNothing()],
     "shares what it says": [SharesModule(), SharesTensor(), SharesMemory()],
-    "stores its own": [SavesBackbone()],
+    "stores its own": [SavesBackbone(), FollowsAndSavesBackbone()],
     "mixed precision": [with_module(HalfOnly), with_module(NoHalf)],
     "described": [Nameless(), Idealess(), Undocumented(), Paperless()],
     "frozen dataclass": [NoDataclass(), NotJson()],
@@ -347,7 +410,11 @@ FAULTS: dict[str, list[Method]] = {
 
 DECLARED = {"described", "frozen dataclass", "named in a grid", "trains what it says", "sizes", "options act"}
 DECLARED |= {"unfreezes what it says", "shares what it says"}
-ALSO = {"Fails": set(POINTS) - DECLARED, "Nameless": {"named in a grid"}, "NotJson": {"named in a grid"}}
+ALSO = {
+    "Fails": set(POINTS) - DECLARED,
+    "Nameless": {"named in a grid"},
+    "NotJson": {"named in a grid"},
+}
 """Further points that a fault cannot but break: a forward pass that fails breaks all that use it."""
 
 
@@ -355,9 +422,10 @@ def failed(method: Method, build: Callable[[], Backbone] = tiny) -> dict[str, st
     return {finding.name: finding.detail for finding in check(method, build) if not finding.passed}
 
 
-def test_a_sound_method_passes_every_point():
-    assert failed(Sound()) == {}
-    assert [finding.name for finding in check(Sound())] == list(POINTS)
+@pytest.mark.parametrize("method", [Sound(), Follows()], ids=["alone", "after another"])
+def test_a_sound_method_passes_every_point(method):
+    assert failed(method) == {}
+    assert [finding.name for finding in check(method)] == list(POINTS)
 
 
 @pytest.mark.parametrize(

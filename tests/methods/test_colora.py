@@ -101,14 +101,14 @@ def test_a_projection_that_contributes_more_gets_more():
 @pytest.mark.parametrize("method", [CoLoRA(beta=1, alpha=3, images=1), CoLoRA(alpha=0, images=1)])
 def test_without_sharpness_or_all_floor_each_gets_its_equal_share(method):
     trial = Trial(method, tiny)
-    equal = ranks(trial.adapted().backbone)
+    equal = ranks(adapt(trial.network(), method, trial.head, 1).backbone)
     assert ranks(adapted(trial, method, (MOVED,)).backbone) == equal
     assert ranks(adapted(trial, CoLoRA(images=1), (MOVED,)).backbone) != equal
 
 
 def test_only_vectors_and_updates_are_trained():
     trial = Trial(CoLoRA(), SMALL["nafnet"])
-    names = trial.adapted().trainable()
+    names = adapt(trial.network(), CoLoRA(), trial.head, 1).trainable()
     endings = {name.rpartition(".")[2] for name in names}
     assert endings == {"up", "down", "weight", "bias", "beta", "gamma"}
     assert all("norm" in name for name in names if name.endswith(".weight"))

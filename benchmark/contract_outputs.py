@@ -1,0 +1,76 @@
+"""What the contract asks of outputs: where they start, what they depend on, and that nothing else changes."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.trial import CLOSE, Trial, apart
+
+
+def identity(trial: Trial) -> str | None:
+    """Before any training it computes what the frozen network does, where it declares so."""
+    if not trial.method.identity:
+        return None
+    distance = apart(trial.output(trial.adapted().backbone), trial.output(trial.network()))
+    return None if distance <= 1e-6 else f"the output differs by {distance:.1e} before any training"
+
+
+def mixed_precision(trial: Trial) -> str | None:
+    """It trains under autocast to bfloat16, and parameters and output stay finite."""
+    adapted = trial.adapted()
+    trial.train(adapted, mixed=True)
+    lost = [name for name, parameter in adapted.trainable().items() if not parameter.isfinite().all()]
+    if lost:
+        return f"not finite after training in bfloat16: {', '.join(lost[:4])}"
+    with torch.autocast("cpu", torch.bfloat16):
+        finite = trial.output(adapted.backbone).isfinite().all()
+    return None if finite else "the output in bfloat16 is not finite"
+
+
+def repeats(trial: Trial) -> str | None:
+    """The same seed gives the same weights, before and after training."""
+    again = trial.adapted()
+    if not _equal(again.state(), trial.adapted().state()):
+        return "two networks of the same seed start apart"
+    trial.train(again)
+    return None if _equal(again.state(), trial.trained[0].state()) else "two trainings of the same seed end apart"
+
+
+def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def leaves_no_trace(trial: Trial) -> str | None:
+    """Global random numbers and settings are as before."""
+    network = trial.network()
+    before = _global_state()
+    trial.put_on(network)
+    trial.output(network)
+    changed = [name for name, now in _global_state().items() if now != before[name]]
+    return f"it changes {', '.join(changed)}" if changed else None
+
+
+def _global_state() -> dict[str, object]:
+    return {
+        "numpy's global random numbers": pickle.dumps(np.random.get_state()),
+        "Python's global random numbers": random.getstate(),
+        "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
+        "torch's default type": torch.get_default_dtype(),
+        "torch's gradient mode": torch.is_grad_enabled(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+        "torch's threads": torch.get_num_threads(),
+    }
+
+
+def images_apart(trial: Trial) -> str | None:
+    """In evaluation an image's result does not depend on its neighbours in the batch."""
+    network = trial.trained[0].backbone.eval()
+    with torch.no_grad():
+        alone = torch.cat([network(image[None], trial.head) for image in trial.images])
+    distance = apart(alone, trial.output(network))
+    return None if distance <= CLOSE else f"an image alone differs by {distance:.1e} from the same in a batch"

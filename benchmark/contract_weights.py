@@ -1,0 +1,125 @@
+"""What the contract asks of weights: which are trained, moved, shared, stored and folded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.adaptation import merge
+from benchmark.method import Mergeable
+from benchmark.trial import CLOSE, STEPS, Trial, apart
+
+SPARE = 0.05
+"""What may be stored beside the trainable parameters, as a share of their bytes."""
+
+
+def trains(trial: Trial) -> str | None:
+    """Something is trainable exactly where the method says so."""
+    count = len(trial.adapted().trainable())
+    if trial.method.trains == (count > 0):
+        return None
+    return "it declares that it trains, and nothing is trainable" if count == 0 else f"{count} tensors are trainable"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor of a module, where it stands, and a copy of its value."""
+
+    module: nn.Module
+    attribute: str
+    name: str
+    value: Tensor
+
+    @property
+    def now(self) -> Tensor:
+        """What stands there now."""
+        tensor: Tensor = getattr(self.module, self.attribute)
+        return tensor
+
+
+def frozen_stays(trial: Trial) -> str | None:
+    """Adapting and training leave every frozen weight and buffer as it was, to the bit."""
+    network = trial.network()
+    held = [*_hold(network, "parameters"), *_hold(network, "buffers")]
+    adapted = trial.put_on(network)
+    held += [tensor for tensor in _hold(network, "parameters") if tensor.module in adapted.inserted]
+    trainable = {id(parameter) for parameter in adapted.trainable().values()}
+    trial.train(adapted)
+    moved = [one.name for one in held if id(one.now) not in trainable and not torch.equal(one.now, one.value)]
+    return f"not trainable, and changed: {', '.join(moved[:4])}" if moved else None
+
+
+def _hold(network: nn.Module, kind: str) -> Iterator[Held]:
+    for prefix, module in network.named_modules():
+        for name, tensor in getattr(module, f"named_{kind}")(recurse=False):
+            yield Held(module, name, f"{prefix}.{name}", tensor.detach().clone())
+
+
+def unfreezes(trial: Trial) -> str | None:
+    """It trains tensors of the backbone exactly where it says so."""
+    says, tuned = trial.method.unfreezes or trial.method.tunes_backbone, trial.adapted().backbone.tuned
+    if says and not tuned:
+        return "it declares that it unfreezes, and none of the backbone's tensors is trainable"
+    if tuned and not says:
+        return f"tensors of the backbone are trainable, and unfreezes is not declared: {', '.join(sorted(tuned)[:4])}"
+    return None
+
+
+def shares(trial: Trial) -> str | None:
+    """A trainable tensor stands at one place, unless it declares that it shares."""
+    places = defaultdict(list)
+    for name, parameter in trial.adapted().backbone.named_parameters(remove_duplicate=False):
+        if parameter.requires_grad and parameter.numel():
+            places[parameter.data_ptr()].append(name)
+    several = [names for names in places.values() if len(names) > 1]
+    if trial.method.shared or not several:
+        return None
+    return f"one tensor at several places, and shared is not declared: {', '.join(several[0][:4])}"
+
+
+def gradients(trial: Trial) -> str | None:
+    """Every trainable parameter gets a gradient, but those declared dead."""
+    adapted, reached = trial.trained
+    lost = [name for name in adapted.trainable() if name not in reached and not name.endswith(trial.method.dead())]
+    return f"no gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
+
+
+def stored(trial: Trial) -> str | None:
+    """What is stored makes the trained network again, from a fresh one of another seed."""
+    adapted, _ = trial.trained
+    fresh = trial.adapted(seed=2, stored=adapted.state())
+    fresh.load(adapted.state())
+    distance = apart(trial.output(fresh.backbone), trial.output(adapted.backbone))
+    if distance == 0:
+        return None
+    return f"the output differs by {distance:.1e} after saving and loading; something is no parameter or buffer"
+
+
+def stores_its_own(trial: Trial) -> str | None:
+    """Beside parameters, and buffers that training, the seed or required cells decide, it stores next to nothing."""
+    adapted, fresh = trial.trained[0], trial.adapted(seed=2).state()
+    state, trainable = adapted.state(), adapted.trainable()
+    idle = [name for name in state if name not in trainable and name in fresh and state[name].equal(fresh[name])]
+    own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
+    if spare <= SPARE * own:
+        return None
+    return f"{spare:,} bytes that any fresh network has, beside {own:,} of parameters: {', '.join(idle[:4])}"
+
+
+def merges(trial: Trial) -> str | None:
+    """Folding leaves the output as it was, and the unfolded network too."""
+    adapted = trial.adapted()
+    trial.train(adapted)
+    before = trial.output(adapted.backbone)
+    for module in adapted.backbone.modules():
+        if isinstance(module, Mergeable) and callable(module.merged):
+            module.merged()
+    if not trial.output(adapted.backbone).equal(before):
+        return "merged() changes the module that it folds; it has to return another"
+    merge(adapted.backbone)
+    distance = apart(trial.output(adapted.backbone), before)
+    return None if distance <= CLOSE else f"the output differs by {distance:.1e} after merging"
