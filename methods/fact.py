@@ -247,12 +247,14 @@ class FacT(Method):
                     yield block.width, site, base
 
     def supports(self, backbone: Backbone) -> str | None:
-        """The factors are as wide as the block."""
-        for width, _, base in self._projections(backbone):
+        """The factors are as wide as the block, and the rank no higher than that."""
+        found = list(self._projections(backbone))
+        for width, _, base in found:
             outputs, inputs = base.weight.shape[:2]
             if inputs % width or outputs % width:
                 return f"{backbone.name} has a projection {inputs} to {outputs} in a block of width {width}"
-        return None
+        narrow = next(((width, site) for width, site, _ in found if self.rank > width), None)
+        return narrow and f"rank {self.rank} is beyond a {narrow[1].name} projection in a block of {narrow[0]} channels"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

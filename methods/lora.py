@@ -1,4 +1,4 @@
-"""LoRA: a low-rank update beside the query and value projections."""
+"""LoRA: low-rank updates of projections, by default those of queries and values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from benchmark.backbone import Backbone
 from benchmark.method import Method, Paper, Published
+from methods.sites import QUERY_VALUE, beyond, lacking, projections
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
@@ -54,11 +55,13 @@ class LowRank(nn.Module):
 class LoRA(Method):
     """Low-rank updates of the query and value projections of every attention, cross-attention included.
 
-    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4.
+    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4. A network without attention
+    has other projections to name in `sites`, which its label then shows.
 
     Attributes:
         rank: of the update.
         alpha: the update is scaled by alpha / rank; without one by 1, whatever the rank.
+        sites: the projections that get an update, joined by +, or `all`.
     """
 
     name = "lora"
@@ -76,20 +79,19 @@ class LoRA(Method):
 
     rank: int = 4
     alpha: float | None = None
+    sites: str = QUERY_VALUE
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put an update beside each query and value projection."""
+        """Put an update beside each projection of the sites."""
         scale = 1.0 if self.alpha is None else self.alpha / self.rank
-        for block in backbone.blocks():
-            for site in block.projections("query", "value"):
-                base = site.module
-                assert isinstance(base, nn.Linear | nn.Conv2d)
-                site.replace(LowRank(base, self.rank, scale))
+        for site in projections(backbone, self.sites):
+            base = site.module
+            assert isinstance(base, nn.Linear | nn.Conv2d)
+            site.replace(LowRank(base, self.rank, scale))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """LoRA as published needs attention."""
-        found = any(block.projections("query", "value") for block in backbone.blocks())
-        return None if found else f"{backbone.name} has no query and value projections"
+        """Every named site has to be there, with room for the rank."""
+        return lacking(backbone, self.sites) or beyond(projections(backbone, self.sites), self.rank)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

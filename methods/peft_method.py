@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from benchmark.backbone import Backbone, Site
 from benchmark.errors import PetlirError
 from benchmark.method import Method, Paper
+from methods.sites import QUERY_VALUE, lacking, projections
 
 Projection = nn.Linear | nn.Conv2d
 REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)
@@ -41,7 +42,7 @@ class Tuner:
     paper: Paper
     options: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    sites: str = "query+value"
+    sites: str = QUERY_VALUE
     size: str | None = None
 
 
@@ -109,7 +110,7 @@ class PeftMethod(Method):
 
     def adapt(self, backbone: Backbone) -> None:
         """Let peft wrap every projection of the sites."""
-        found = list(self._found(backbone))
+        found = projections(backbone, self.sites)
         for site, tuned in zip(found, self._tuned(found), strict=True):
             site.replace(tuned)
 
@@ -119,11 +120,11 @@ class PeftMethod(Method):
         Raises:
             PetlirError: peft is not installed.
         """
-        present = dict.fromkeys(site.name for block in backbone.blocks() for site in block.projections())
-        missing = [name for name in self._names() if name not in present]
-        if missing:
-            return f"{backbone.name} has no {missing[0]} projection; option sites takes {'+'.join(present)}, or all"
-        shapes = {cast("Projection", site.module).weight.shape[:2]: site for site in self._found(backbone)}
+        lack = lacking(backbone, self.sites)
+        if lack:
+            return lack
+        found = projections(backbone, self.sites)
+        shapes = {cast("Projection", site.module).weight.shape[:2]: site for site in found}
         try:
             with torch.random.fork_rng(devices=[]):
                 self._tuned(list(shapes.values()))
@@ -133,14 +134,7 @@ class PeftMethod(Method):
             return str(error)
         return None
 
-    def _names(self) -> list[str]:
-        return [] if self.sites == "all" else self.sites.split("+")
-
-    def _found(self, backbone: Backbone) -> Iterator[Site]:
-        for block in backbone.blocks():
-            yield from block.projections(*self._names())
-
-    def _tuned(self, sites: Sequence[Site]) -> list[Tuned]:
+    def _tuned(self, found: Sequence[Site]) -> list[Tuned]:
         """What stands at these sites, with the tuner on it."""
         if not _installed():
             raise PetlirError(
@@ -148,7 +142,7 @@ class PeftMethod(Method):
             )
         from peft import PeftType, mapping
 
-        bases = {f"{site.name}{index}": cast("Projection", site.module) for index, site in enumerate(sites)}
+        bases = {f"{site.name}{index}": cast("Projection", site.module) for index, site in enumerate(found)}
         try:
             with torch.device("cpu"), warnings.catch_warnings(action="ignore"):
                 layers = nn.ModuleDict({name: _as_linear(base) for name, base in bases.items()})

@@ -55,7 +55,7 @@ def test_a_family_that_is_not_supported_is_skipped_with_the_reason(run):
     assert code == pytest.ExitCode.OK
     assert set(reports.outcomes) == {f"lora[{family}: described]" for family in SMALL}
     assert reports.outcomes["lora[nafnet: described]"] == "skipped"
-    assert "no query and value" in reports.details["lora[nafnet: described]"]
+    assert "no query projection" in reports.details["lora[nafnet: described]"]
 
 
 def test_a_target_that_is_none_is_one_line(run, capsys):

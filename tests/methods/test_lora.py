@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from benchmark.adaptation import adapt, merge
-from benchmark.trial import tiny
+from benchmark.trial import SMALL, tiny
+from methods.fact import FacT
 from methods.lora import LoRA, LowRank
 
 HEAD = "denoise_30"
@@ -69,3 +70,26 @@ def test_the_scale_does_not_depend_on_the_rank_unless_alpha_is_given():
 
     assert scale(LoRA(rank=2)) == scale(LoRA(rank=8)) == 1
     assert scale(LoRA(rank=8, alpha=1.0)) == 1 / 8
+
+
+def test_on_a_network_without_attention_the_label_names_the_sites():
+    nafnet, method = SMALL["nafnet"](), LoRA(sites="expand+out")
+    assert LoRA().supports(nafnet) == (
+        "nafnet has no query projection; option sites takes expand+attention+out+up+down, or all"
+    )
+    assert method.supports(nafnet) is None
+    assert method.label == "lora[sites=expand+out]"
+    adapted = adapt(nafnet, method, min(nafnet.heads), 0)
+    owners = {name.rpartition(".")[0].rpartition(".")[2] for name in adapted.trainable()}
+    assert owners == {"conv1", "conv3"}
+
+
+def test_all_sites_are_all_projections():
+    adapted = adapt(tiny(), LoRA(sites="all", rank=1), HEAD, 0)
+    sites = [site for block in tiny().blocks() for site in block.projections()]
+    assert len(adapted.trainable()) == 2 * len(sites)
+
+
+@pytest.mark.parametrize("method", [LoRA(rank=2000), FacT(rank=2000)], ids=["lora", "fact"])
+def test_a_rank_beyond_the_layer_is_one_clear_line(method):
+    assert str(method.supports(tiny())).startswith("rank 2000 is beyond a query projection")
