@@ -69,6 +69,7 @@ def rows(found: list[Table]) -> pd.DataFrame:
         _plain(one, row, column, value)
         for one in found
         for row in one.rows
+        if not one.part or row.kind == "composed"
         for column, value in zip(one.columns, row.values, strict=True)
     )
 
@@ -128,7 +129,7 @@ def _note(one: Table) -> str:
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = f" Nothing is marked in a column where: {'; '.join(why)}." if why else ""
     return (
-        f"{one.group.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
+        f"{one.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
         f"bold: best PETL method, or not told apart from it; *: not converged.{unranked}"
     )
 

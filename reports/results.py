@@ -81,7 +81,12 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """One method; `kind` is `input`, `untrained`, `petl` or `full`; `overlap`: a test image was in what it saw."""
+    """One method.
+
+    Attributes:
+        kind: `input`, `untrained`, `composed` (of what other cells have trained, untrained itself), `petl` or `full`.
+        overlap: whether a test image was in what it saw.
+    """
 
     label: str
     method: str
@@ -93,12 +98,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One group on one kind of image."""
+    """One group on one kind of image.
+
+    Attributes:
+        part: which of the group's methods it holds, in words; empty for those that are compared with one another.
+    """
 
     group: Group
     domain: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    part: str = ""
+
+    @property
+    def title(self) -> str:
+        """The group in words, and the part."""
+        return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def row(self, label: str) -> Row | None:
         """The row of this label."""

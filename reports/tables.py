@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -14,6 +15,8 @@ from reports.results import CASCADE, FULL, INPUT, Column, Row, Table
 from reports.titles import named, title
 from reports.values import fill
 
+COMPOSED = "composed of finished cells, itself untrained"
+
 
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
     """All tables, photographs before procedural images."""
@@ -24,8 +27,20 @@ def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
         known = _columns(frame, members, tasks)
         for domain in sorted({column.domain for column in known if column.set}) or ["photographs"]:
             columns = [column for column in known if column.domain in (domain, "")]
-            found.append(_table(group, domain, columns, members, frame))
+            found += _apart(_table(group, domain, columns, members, frame))
     return found
+
+
+def _apart(table: Table) -> list[Table]:
+    """The table without composed methods, which are not ranked with trained ones, and a table of these."""
+    composed = [row for row in table.rows if row.kind == "composed"]
+    if not composed:
+        return [table]
+    kept = [row for row in table.rows if row.kind != "composed"]
+    baselines = [row for row in table.rows if row.kind in ("input", "untrained")]
+    columns = tuple(replace(column, unranked="zero-shot") for column in table.columns)
+    apart = replace(table, part=COMPOSED, columns=columns, rows=(*baselines, *composed))
+    return [replace(table, rows=tuple(kept)), apart]
 
 
 def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Task]) -> list[Column]:
@@ -90,12 +105,14 @@ def _leaks(record: Record) -> bool:
 
 
 def kind_of(record: Record) -> str:
-    """`untrained`, `petl` or `full`."""
+    """`untrained`, `composed`, `petl` or `full`."""
     cell = record["cell"]
-    return "untrained" if cell["regime"] == ANY else "full" if cell["method"] == FULL else "petl"
+    if cell["regime"] == ANY:
+        return "composed" if "needs" in record["ingredients"] else "untrained"
+    return "full" if cell["method"] == FULL else "petl"
 
 
 def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]:
     """Untrained baselines, then methods by size, then full fine-tuning: an order that ranks nothing."""
-    place = ("untrained", "petl", "full").index(kind)
-    return place, costs.trainable if costs and place == 1 else 0.0, label
+    place = ("untrained", "composed", "petl", "full").index(kind)
+    return place, costs.trainable if costs and kind == "petl" else 0.0, label
