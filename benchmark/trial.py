@@ -137,7 +137,7 @@ class Trial:
         return Evidence(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
 
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
-        return list(zip(self.images.split(1), self.clean.split(1), strict=True))
+        return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]
 
     def _trained_before(self, need: Cell, seed: int) -> Stored:
         """What a required cell stores."""
