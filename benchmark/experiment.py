@@ -133,6 +133,7 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: 
     step = fitted.timer.summary() if fitted else None
     spent |= {
         "step_seconds": asdict(step) if step else None,
+        "adaptation_seconds": subject.adaptation_seconds,
         "training_seconds": fitted.seconds if fitted else 0.0,
         "waiting_share": fitted.waiting_share if fitted else None,
         "validation_seconds": fitted.looking if fitted else 0.0,

@@ -20,6 +20,9 @@ from benchmark.task import Task
 ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>\d*\.?\d+[kKmM%]?))?")
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
+NEAR = 0.05
+"""How far from the size asked for a method may be, as a share of it."""
+
 V = TypeVar("V")
 
 
@@ -198,6 +201,15 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
         middle = (low + high) // 2
         low, high = (middle, high) if counted(middle) < wanted else (low, middle)
     return at(min(low, high, key=lambda value: abs(counted(value) - wanted)))
+
+
+def missed(method: Method, wanted: int, found: int) -> str:
+    """What to say of a trained method that is not as large as asked for; empty where it is, within 5 %."""
+    if not method.trains or abs(found - wanted) <= NEAR * wanted:
+        return ""
+    apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} asked for"
+    nearest = f"no {method.size} is nearer" if method.size else "it has no size option"
+    return f"{method.label} trains {found:,} parameters, {apart}: {nearest}"
 
 
 def restored(method: type[Method], options: Mapping[str, Any]) -> Method:

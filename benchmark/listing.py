@@ -165,12 +165,18 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
             for setting in settings
         ]
 
+    notes: dict[Method, str] = {}
+
     def resize(method: Method, size: str) -> Method:
         if method.supports(network) is not None:
             return method
-        return grid.solve(method, grid.target(size, total), lambda sized: measure(sized)[0])
+        wanted = grid.target(size, total)
+        found = grid.solve(method, wanted, lambda sized: measure(sized)[0])
+        notes[found] = grid.missed(found, wanted, measure(found)[0])
+        return found
 
-    return [_parameter_row(network, m, measure) for m in grid.methods(methods, plugins.methods, resize)]
+    chosen = grid.methods(methods, plugins.methods, resize)
+    return [_parameter_row(network, one, measure) | {"note": notes.get(one, "")} for one in chosen]
 
 
 def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:

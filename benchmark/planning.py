@@ -103,6 +103,7 @@ class Planner:
         self._cards: dict[str, Card] = {}
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
+        self._missed: list[str] = []
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -116,6 +117,11 @@ class Planner:
                     own = [self._cell(backbone, method, task, seed) for seed in seeds]
                     found += own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
         return found
+
+    @property
+    def missed(self) -> list[str]:
+        """A line for each method that could not be made as large as asked for."""
+        return self._missed if self.cells else []
 
     def _cell(self, backbone: str, method: Method, task: str, seed: int) -> Cell:
         steps = self.request.steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
@@ -167,7 +173,10 @@ class Planner:
         total = count(self.network(backbone)).total
         if method.supports(self.network(backbone)) is not None:
             return method
-        return grid.solve(method, grid.target(size, total), partial(self.count, backbone))
+        wanted, counted = grid.target(size, total), partial(self.count, backbone)
+        found = grid.solve(method, wanted, counted)
+        self._missed += filter(None, [grid.missed(found, wanted, counted(found))])
+        return found
 
     def obstacle(self, cell: Cell) -> str | None:
         """Why the cell's combination has no meaning, or None."""

@@ -119,8 +119,9 @@ class StepSeconds(_Part):
 class Costs(_Part):
     """What the cell cost; times are comparable within one device only, and only where `exclusive`.
 
-    `required_seconds` is the training of the cells that it requires; `waiting_share` the share of the training seconds
-    in which the device waits for a batch, null where nothing is trained.
+    `adaptation_seconds` is putting the method on, with what it looks at before (CoLoRA's attribution, a router's
+    prototypes); `required_seconds` is the training of the cells that it requires; `waiting_share` the share of the
+    training seconds in which the device waits for a batch, null where nothing is trained.
     """
 
     trainable: Count
@@ -130,6 +131,7 @@ class Costs(_Part):
     flops_per_step: Count
     memory: Memory
     step_seconds: StepSeconds | None
+    adaptation_seconds: Seconds = 0.0
     training_seconds: Seconds
     required_seconds: Seconds = 0.0
     waiting_share: Share | None = None

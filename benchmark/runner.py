@@ -93,6 +93,8 @@ def run(
     for cell in planner.cells:
         planner.plan(cell)
     planner.refuse_overlap()
+    for line in planner.missed:
+        _warn(line)
     specs = workers_on(device, workers)
     bench = replace(asked.bench, exclusive=len(specs) == 1)
     runs_on = _executor(engine, specs)
@@ -264,6 +266,8 @@ def survey(asked: Request, folder: Path) -> list[dict[str, str]]:
     """For each cell of the request its state and, where it is stale, what changed; runs nothing."""
     planner, store = Planner(asked), Store(folder)
     rates = Rates(planner, store)
+    for line in planner.missed:
+        _warn(line)
     return [
         {"cell": str(one.cell), "label": one.cell.label, "task": one.cell.task, **_standing(one, rates)}
         for one in map(rates.planned, planner.cells)

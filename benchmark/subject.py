@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import torch
 from torch import Tensor
@@ -30,7 +31,11 @@ from benchmark.weights import Card, load
 
 @dataclass(frozen=True)
 class Subject:
-    """A cell's names turned into what they name, on a device."""
+    """A cell's names turned into what they name, on a device.
+
+    Attributes:
+        adaptation_seconds: what putting the method on took, with all that it looked at before.
+    """
 
     cell: Cell
     method: Method
@@ -38,6 +43,7 @@ class Subject:
     heads: tuple[str, ...]
     card: Card
     adapted: Adapted
+    adaptation_seconds: float
 
     @property
     def network(self) -> Backbone:
@@ -70,7 +76,10 @@ def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = Non
     heads = method.heads(backbone, task)
     seed = seed_of("init", cell.method, task.name, cell.seed)
     known = _evidence(job, heads[-1], device, stored)
-    return Subject(cell, method, task, heads, card, adapt(backbone.to(device), method, heads[-1], seed, known))
+    backbone.to(device)
+    started = monotonic()
+    adapted = adapt(backbone, method, heads[-1], seed, known)
+    return Subject(cell, method, task, heads, card, adapted, monotonic() - started)
 
 
 def finished(folder: Path, bench: Bench, device: str) -> Subject:

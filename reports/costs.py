@@ -24,7 +24,8 @@ class Costs:
         saved: bytes saved for the backward pass of one step.
         flops: floating-point operations of a training step.
         step: median seconds of a training step.
-        training: seconds of the whole training.
+        training: seconds of the whole training, with what the method looks at before.
+        required: the same with the training of the cells that it requires.
         inference: seconds per megapixel of output.
         merged: the same after the method was folded into the weights.
         energy: joules of training.
@@ -40,6 +41,7 @@ class Costs:
     flops: float
     step: float | None
     training: float
+    required: float
     inference: float
     merged: float | None
     energy: float | None
@@ -67,7 +69,8 @@ def costs_of(cells: Iterable[Record], table: Sequence[Record]) -> Costs | None:
         median(cost["saved_for_backward_bytes"] for cost in found),
         median(cost["flops_per_step"] for cost in found),
         _median((cost["step_seconds"] or {}).get("median") for cost in found),
-        median(cost["training_seconds"] for cost in found),
+        median(map(_own, found)),
+        median(_own(cost) + cost.get("required_seconds", 0.0) for cost in found),
         median(cost["inference_seconds_per_megapixel"] for cost in found),
         _median(cost["merged_inference_seconds_per_megapixel"] for cost in found),
         _median(cost["energy_joules"] for cost in found),
@@ -75,6 +78,11 @@ def costs_of(cells: Iterable[Record], table: Sequence[Record]) -> Costs | None:
         _median(cost["memory"]["peak"] for cost in found),
         all(cost["exclusive"] for cost in found),
     )
+
+
+def _own(cost: dict[str, Any]) -> float:
+    """Seconds of training; records of older versions do not tell the seconds before."""
+    return float(cost["training_seconds"] + cost.get("adaptation_seconds", 0.0))
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -234,3 +234,16 @@ def test_a_star_stands_for_a_family_only_where_it_is_named():
     valid = {"lora": 1, "adapter": 2, "peft:lora": 3, "peft:loha": 4}
     assert grid.choose("method", "*", valid) == ["lora", "adapter"]
     assert grid.choose("method", "peft:*,lora", valid) == ["peft:lora", "peft:loha", "lora"]
+
+
+@pytest.mark.parametrize(
+    ("found", "line"),
+    [
+        (1050, ""),
+        (950, ""),
+        (1051, "knobs[alpha=3] trains 1,051 parameters, 5.1% above the 1,000 asked for: no rank is nearer"),
+        (900, "knobs[alpha=3] trains 900 parameters, 10.0% below the 1,000 asked for: no rank is nearer"),
+    ],
+)
+def test_a_size_that_is_missed_is_said(found, line):
+    assert grid.missed(Knobs(alpha=3), 1000, found) == line

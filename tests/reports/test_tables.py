@@ -151,3 +151,13 @@ def test_composed_methods_stand_in_a_table_of_their_own_and_are_not_ranked():
     assert apart.title == f"{main.title}; composed of finished cells, itself untrained"
     assert value(apart, "uir-lora", "hybrid_lr4_noise30").psnr is not None
     assert {v.mark for row in apart.rows for v in row.values} == {""}
+
+
+def test_the_cells_that_a_method_requires_belong_to_its_costs():
+    alone, follower = record("lora", "sr_x4"), record("adapter", "sr_x4")
+    follower["costs"] |= {"adaptation_seconds": 2.0, "required_seconds": 40.0}
+    table = photographs([alone, follower])
+    seconds = {
+        label: (table.row(label).costs.training, table.row(label).costs.required) for label in ("lora", "adapter")
+    }
+    assert seconds == {"lora": (4.0, 4.0), "adapter": (6.0, 46.0)}
