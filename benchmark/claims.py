@@ -139,7 +139,10 @@ class Claims:
             for number in self._numbers(claim.holding.key):
                 self.shelf.remove(f"{claim.holding.key}.{number}")
         elif not claim.overtaken():
-            self.shelf.write(claim.name, replace(claim.holding, released=True).content)
+            try:
+                self.shelf.write(claim.name, replace(claim.holding, released=True).content)
+            except Unwritable:  # to remove a file takes no room on a full disk
+                self.shelf.remove(claim.name)
 
     def _abandoned(self, key: str, number: int, written: float) -> bool:
         content = self.shelf.read(f"{key}.{number}")

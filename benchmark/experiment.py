@@ -29,7 +29,7 @@ from benchmark.images.prepare import shrunk_by_files
 from benchmark.metrics import psnr
 from benchmark.payload import Payload
 from benchmark.protocol import protocol
-from benchmark.store import Store
+from benchmark.store import CHECKPOINT, Store
 from benchmark.subject import Subject, prepare, sampler
 from benchmark.task import Task
 from benchmark.track import track
@@ -72,7 +72,7 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
         Unwritable: the store cannot be written; what was done so far stays in its work folder.
     """
     settle(job.bench)
-    work = job.store.begin(cells.key(job.parts))
+    work = job.store.begin(job.key)
     started = monotonic()
     record = blank(job.cell, job.parts, job.bench, device)
     try:
@@ -92,10 +92,26 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     return _commit(record, work, job.store)
 
 
-def leave(job: Payload, state: str, reason: str) -> dict[str, Any]:
-    """Leave the record of a cell that was not, or not wholly, worked on; returns it."""
-    record = blank(job.cell, job.parts, job.bench, "none") | {"state": state, "reason": reason}
-    return _commit(record, job.store.begin(record["key"]), job.store)
+def settled(job: Payload) -> dict[str, Any] | None:
+    """The record that another runner has left of this cell since the job was made, if any."""
+    try:
+        record = records.read_record(job.folder / records.RECORD)
+    except PetlirError:  # there is none, or it is damaged and will give way
+        return None
+    return record if record["key"] == job.key and record["finished"] != job.before else None
+
+
+def leave(job: Payload, state: str, reason: str) -> dict[str, Any] | None:
+    """Leave the record of a cell that was not, or not wholly, worked on; returns it.
+
+    Its checkpoint, if any, stays where it is. None where another runner works on the cell, or has done so.
+    """
+    with job.store.claims.hold(job.key, str(job.cell)) as claim:
+        if claim is None or settled(job) is not None:
+            return None
+        claim.done = state == "not-applicable"
+        record = blank(job.cell, job.parts, job.bench, "none") | {"state": state, "reason": reason}
+        return _commit(record, job.store.begin(f"{job.key}.left"), job.store)
 
 
 def _spent_before(job: Payload) -> float:
@@ -106,7 +122,7 @@ def _spent_before(job: Payload) -> float:
 
 def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
     record["finished"] = _now()
-    (work / "checkpoint.pt").unlink(missing_ok=True)
+    (work / CHECKPOINT).unlink(missing_ok=True)
     records.write_json(work / records.RECORD, record)
     store.commit(work, store.cell_folder(record))
     return record
@@ -128,7 +144,7 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: 
     fitted: training.Fit | None = None
     with costs.Peak(device) as peak, costs.Energy(device) as energy:
         if subject.method.trains:
-            fitted = fit(subject, bench, work / "checkpoint.pt", lambda share, text: report(0.8 * share, text))
+            fitted = fit(subject, bench, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
     spent["memory"]["peak"] = peak.bytes
     step = fitted.timer.summary() if fitted else None
     spent |= {

@@ -17,6 +17,7 @@ from benchmark.errors import PetlirError
 from benchmark.images import catalogue
 from benchmark.images.digests import different, digests
 from benchmark.images.imageset import HalfThere, ImageSet, Missing
+from benchmark.index import Index
 from benchmark.method import Method
 from benchmark.official import Official, known
 from benchmark.plugins import Plugins, find
@@ -199,14 +200,23 @@ def _parameter_row(network: Backbone, method: Method, measure: Callable[[Method]
     return row | {"trainable": trainable, "stored_bytes": stored, "total": total, "not_applicable": reason}
 
 
-def states(folder: Path) -> tuple[dict[str, int], list[Row]]:
+def states(index: Index) -> tuple[dict[str, int], list[Row]]:
     """The records of a store by state, and those without a result."""
-    counts: Counter[str] = Counter()
-    failures = []
-    for record in Store(folder).records():
-        counts[record["state"]] += 1
-        if record["state"] in ("failed", "out-of-memory"):
-            cell = record["cell"]
-            name = f"{cell['backbone']} · {cell['label']} · {cell['task']} · seed {cell['seed']}"
-            failures.append({"state": record["state"], "cell": name, "reason": record["reason"]})
+    counts = Counter(head.state for head in index.heads)
+    failures = [{"state": h.state, "cell": h.title, "reason": h.reason} for h in index.heads if h.retried]
     return dict(counts), failures
+
+
+def working(store: Store) -> list[Row]:
+    """What is being worked on: by whom, how far it is, and whether that process still lives."""
+    return [
+        {
+            "state": "running" if one.alive else "dead",
+            "cell": one.title,
+            "by": f"{one.process.host}:{one.process.pid}",
+            "since": one.since,
+            "share": one.share,
+            "about": one.text,
+        }
+        for one in store.claims.standing()
+    ]

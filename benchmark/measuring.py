@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark import cell as cells
 from benchmark import evaluation, iqa
 from benchmark.degradation import Image
 from benchmark.errors import PetlirError
@@ -72,13 +71,24 @@ class Further:
         return bool(self.protocols or self.metrics)
 
 
+def measured(job: Payload) -> bool:
+    """Whether a cell's record holds all that the job asks for."""
+    folder = job.store.find(job.key)
+    if folder is None:
+        return False
+    record = read_record(folder / RECORD)
+    scored = {score["protocol"] for score in record["scores"]}
+    known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
+    return scored.issuperset(job.protocols) and known.issuperset(job.metrics)
+
+
 def measure(job: Payload, device: str) -> Record:
     """Add to a finished cell's record what the job asks for; returns the record.
 
     Raises:
         PetlirError: the cell's images or its adapter are not there as they were; the record stays as it is.
     """
-    folder = job.store.find(cells.key(job.parts))
+    folder = job.store.find(job.key)
     if folder is None:
         raise PetlirError(f"{job.cell} has no record in {job.store.root}")
     record = read_record(folder / RECORD)

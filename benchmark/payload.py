@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.bench import Bench
-from benchmark.cell import Cell
+from benchmark.cell import Cell, key
 from benchmark.store import Store
 
 
@@ -26,6 +26,7 @@ class Payload:
         weights: digest of the pre-trained weights, where `parts` does not hold it.
         protocols: ids to score a finished cell under, beyond those that it has.
         metrics: names of further metrics to measure a finished cell by.
+        before: when the failed record was finished that this work is to replace; empty where there is none.
     """
 
     kind: str
@@ -37,6 +38,17 @@ class Payload:
     weights: str = ""
     protocols: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
+    before: str = ""
+
+    @property
+    def key(self) -> str:
+        """The content key of the cell."""
+        return key(self.parts)
+
+    @property
+    def folder(self) -> Path:
+        """Where the store keeps the cell."""
+        return self.store.cell_folder({"cell": self.cell.plain(), "key": self.key})
 
     def packed(self) -> dict[str, Any]:
         """The payload as plain values."""
@@ -50,13 +62,22 @@ class Payload:
             "weights": self.weights,
             "protocols": list(self.protocols),
             "metrics": list(self.metrics),
+            "before": self.before,
         }
 
 
 def unpack(plain: Mapping[str, Any]) -> Payload:
     """A payload from its plain values."""
     bench: dict[str, Any] = {name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["bench"].items()}
-    needs = tuple(Path(need) for need in plain["needs"])
-    store = Store(Path(plain["store"]))
-    cell, further = Cell(**plain["cell"]), (tuple(plain["protocols"]), tuple(plain["metrics"]))
-    return Payload(plain["kind"], cell, Bench(**bench), store, needs, plain["parts"], plain["weights"], *further)
+    return Payload(
+        kind=plain["kind"],
+        cell=Cell(**plain["cell"]),
+        bench=Bench(**bench),
+        store=Store(Path(plain["store"])),
+        needs=tuple(Path(need) for need in plain["needs"]),
+        parts=plain["parts"],
+        weights=plain["weights"],
+        protocols=tuple(plain["protocols"]),
+        metrics=tuple(plain["metrics"]),
+        before=plain["before"],
+    )

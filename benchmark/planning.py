@@ -17,8 +17,8 @@ from benchmark.cell import Cell
 from benchmark.costs import count
 from benchmark.errors import PetlirError
 from benchmark.images.prepare import data_digest
+from benchmark.index import Head, Index
 from benchmark.method import Method
-from benchmark.records import RECORD, read_record
 from benchmark.skeleton import without_memory
 from benchmark.store import Store
 from benchmark.track import track
@@ -205,11 +205,10 @@ class Planner:
         fault = next((f"it requires {need.cell}: {need.fault}" for need in needs if need.fault is not None), None)
         return Planned(cell, parts, obstacle, fault, needs)
 
-    def changed(self, planned: Planned, store: Store) -> str:
+    def changed(self, planned: Planned, index: Index) -> str:
         """Which ingredients differ from those of the newest record of the same cell."""
-        folders = sorted(predecessors(planned, store), key=lambda folder: (folder / RECORD).stat().st_mtime)
-        before = read_record(folders[-1] / RECORD)["ingredients"]
-        names = [name for name, value in planned.parts.items() if before.get(name) != value]
+        newest = max(predecessors(planned, index), key=lambda head: head.finished)
+        names = [name for name, value in planned.parts.items() if newest.ingredients.get(name) != value]
         return f"changed since: {', '.join(names)}"
 
     def weights(self, backbone: str) -> str:
@@ -246,12 +245,12 @@ class Planner:
         return self._data_digests[task]
 
 
-def state(planned: Planned, store: Store) -> str:
+def state(planned: Planned, index: Index) -> str:
     """`done`, `failed`, `stale` or `missing`."""
-    folder = store.find(planned.key)
-    if folder is not None:
-        return "failed" if read_record(folder / RECORD)["state"] in ("failed", "out-of-memory") else "done"
-    return "stale" if any(True for _ in predecessors(planned, store)) else "missing"
+    head = index.find(planned.key)
+    if head is not None:
+        return "failed" if head.retried else "done"
+    return "stale" if any(True for _ in predecessors(planned, index)) else "missing"
 
 
 def with_needs(planned: Iterable[Planned]) -> list[Planned]:
@@ -263,11 +262,9 @@ def with_needs(planned: Iterable[Planned]) -> list[Planned]:
     return list(found.values())
 
 
-def predecessors(planned: Planned, store: Store) -> Iterator[Path]:
-    """Folders of records of the same cell, made from other ingredients."""
-    probe = {"cell": planned.cell.plain(), "key": "0" * 64}
-    pattern = store.cell_folder(probe)
-    for path in sorted(pattern.parent.glob(f"{pattern.name.removesuffix('-00000000')}-*/{RECORD}")):
-        then, now = read_record(path)["cell"], planned.cell.plain()
-        if path.parent.name[-8:] != planned.key[:8] and all(then[name] == now[name] for name in SAME):
-            yield path.parent
+def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
+    """The records of the same cell, made from other ingredients."""
+    now = planned.cell.plain()
+    for head in index.beside(planned.folder(index.store)):
+        if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):
+            yield head

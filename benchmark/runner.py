@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from benchmark import experiment, tuning
+from benchmark import tuning, work
 from benchmark.bench import Bench, bench_of
 from benchmark.devices import workers_on
 from benchmark.errors import PetlirError, unknown
-from benchmark.executors import Event, Executor, Job
+from benchmark.executors import Executor, Job
 from benchmark.executors.local import LocalExecutor, WorkerSpec
+from benchmark.executors.sharing import Sharing
+from benchmark.index import Index
 from benchmark.measuring import Further
-from benchmark.payload import Payload
+from benchmark.payload import unpack
 from benchmark.planning import Planned, Planner, Request, state, with_needs
-from benchmark.progress import Progress
 from benchmark.rates import Rates
 from benchmark.records import RECORD, read_record
+from benchmark.settling import Settler, measure_further, open_cells
 from benchmark.store import Store
 from benchmark.tracking import Mirror, default_uri
 
@@ -97,22 +99,21 @@ def run(
         _warn(line)
     specs = workers_on(device, workers)
     bench = replace(asked.bench, exclusive=len(specs) == 1)
-    runs_on = _executor(engine, specs)
+    runs_on = _shared(_executor(engine, specs))
     store = Store(folder).create()
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
-    todo = [one for one in planned if state(one, store) != "done"]
+    settler, index, worked = Settler(bench, store, runs_on), Index.of(store), 0
     mirror = Mirror(mlflow_uri or default_uri(folder), _warn, folder)
     try:
-        if todo:  # what a lost server missed; what is there is not repeated
-            _mirror_done(planned, store, mirror)
-        _settle(todo, bench, store, runs_on, mirror.put)
-        lost = _measure(planned, further, bench, store, runs_on, mirror.put)
+        if open_cells(planned, index):
+            _mirror_done(planned, index, mirror)
+            worked = settler.settle(planned, mirror.put)
+        lost = measure_further(settler, planned, further, mirror.put) if further else []
     finally:
         mirror.close()
-    outcome = _outcome(planned, store, len(todo))
-    return replace(outcome, failed=outcome.failed + lost)
+    return _outcome(planned, Index.of(store), worked, lost)
 
 
 def _executor(name: str, specs: Sequence[WorkerSpec]) -> Executor:
@@ -121,115 +122,37 @@ def _executor(name: str, specs: Sequence[WorkerSpec]) -> Executor:
     return LocalExecutor(WORK, specs)
 
 
-def _mirror_done(planned: Sequence[Planned], store: Store, mirror: Mirror) -> None:
-    for folder in filter(None, (store.find(one.key) for one in planned)):
-        mirror.put(read_record(folder / RECORD))
+def _shared(runs_on: Executor) -> Executor:
+    """The executor, beside other runners of the store."""
+
+    def free(job: Job) -> bool:
+        payload = unpack(job.payload)
+        return payload.store.claims.free(work.name(payload))
+
+    return Sharing(runs_on, free, lambda job: work.settled(unpack(job.payload)))
+
+
+def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> None:
+    """Mirror what a lost server missed; what is there is not repeated."""
+    for head in filter(None, (index.find(one.key) for one in planned)):
+        mirror.put(read_record(head.folder / RECORD))
 
 
 def _settle_quietly(bench: Bench, runs_on: Executor, planned: Sequence[Planned], store: Store) -> None:
     """Work on what trials require; it is neither mirrored nor reported."""
-    todo = [one for one in with_needs(planned) if state(one, store) != "done"]
-    _settle(todo, bench, store.create(), runs_on, lambda record: None)
+    Settler(bench, store.create(), runs_on).settle(planned)
 
 
-def _settle(
-    todo: Sequence[Planned], bench: Bench, store: Store, runs_on: Executor, put: Callable[[dict[str, Any]], None]
-) -> None:
-    """Leave a record of each cell: let the executor work on what can be worked on; `put` gets them as they come."""
-    jobs = {one.key: _payload(one, bench, store) for one in todo}
-    for one in todo:
-        if one.obstacle is not None:
-            put(experiment.leave(jobs.pop(one.key), "not-applicable", one.obstacle))
-        elif one.fault is not None:
-            put(experiment.leave(jobs.pop(one.key), "failed", one.fault))
-    if jobs:
-        _work({one.key: one for one in todo if one.key in jobs}, jobs, runs_on, put)
-
-
-def _work(
-    planned: Mapping[str, Planned],
-    payloads: Mapping[str, Payload],
-    runs_on: Executor,
-    put: Callable[[dict[str, Any]], None],
-) -> None:
-    """Let the executor work; a dead worker's cell is recorded, and one whose required cell was not done."""
-    with Progress(len(payloads)) as progress:
-
-        def on_event(event: Event) -> None:
-            one, job = planned[event.key], payloads[event.key]
-            progress.update(event, str(one.cell))
-            if event.kind == "died":
-                put(experiment.leave(job, "failed", event.text))
-            elif event.kind == "skipped":
-                lost = next(need for need in one.needs if state(need, job.store) != "done")
-                put(experiment.leave(job, "failed", f"it requires {lost.cell}, which has no result"))
-            elif event.kind == "finished":
-                folder = job.store.find(event.key)
-                if folder is None:
-                    raise PetlirError(str(event.result.get("reason")))
-                put(read_record(folder / RECORD))
-
-        runs_on.run([_job(planned[key], payload) for key, payload in payloads.items()], on_event)
-
-
-def _measure(
-    planned: Sequence[Planned],
-    further: Further,
-    bench: Bench,
-    store: Store,
-    runs_on: Executor,
-    put: Callable[[dict[str, Any]], None],
-) -> list[tuple[str, str]]:
-    """Measure finished cells by what their records lack; returns the cells that cannot be, with the reason."""
-    done = {one.key: one for one in planned if one.obstacle is None and state(one, store) == "done"} if further else {}
-    records = {key: _record(one, store) for key, one in done.items()}
-    wanted = {key: further.missing(record, done[key].ids) for key, record in records.items()}
-    jobs = [
-        Job(key, replace(_payload(done[key], bench, store), kind="measure", **asdict(lacks)).packed())
-        for key, lacks in wanted.items()
-        if lacks
-    ]
-    lost: list[tuple[str, str]] = []
-
-    def on_event(event: Event) -> None:
-        one = done[event.key]
-        progress.update(event, f"{one.cell}, measured further")
-        if event.done:
-            put(_record(one, store))
-        elif event.kind in ("finished", "died"):
-            lost.append((str(one.cell), event.text or str(event.result.get("reason"))))
-
-    if jobs:
-        with Progress(len(jobs)) as progress:
-            runs_on.run(jobs, on_event)
-    return lost
-
-
-def _record(one: Planned, store: Store) -> dict[str, Any]:
-    folder = store.find(one.key)
-    assert folder is not None
-    return read_record(folder / RECORD)
-
-
-def _job(one: Planned, payload: Payload) -> Job:
-    return Job(one.key, payload.packed(), needs=tuple(need.key for need in one.needs), group=one.cell.task)
-
-
-def _payload(one: Planned, bench: Bench, store: Store) -> Payload:
-    needs = tuple(need.folder(store).relative_to(store.root) for need in one.needs)
-    return Payload("cell", one.cell, bench, store, needs, one.parts)
-
-
-def _outcome(planned: Sequence[Planned], store: Store, worked: int) -> Outcome:
+def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[tuple[str, str]]) -> Outcome:
     states: Counter[str] = Counter()
     failed = []
     for one in planned:
-        folder = store.find(one.key)
-        record = read_record(folder / RECORD) if folder else {"state": "missing", "reason": "was not worked on"}
-        states[record["state"]] += 1
-        if record["state"] not in ("done", "not-applicable"):
-            failed.append((str(one.cell), str(record["reason"])))
-    return Outcome(states, worked, failed)
+        head = index.find(one.key)
+        found, reason = (head.state, head.reason) if head else ("missing", "was not worked on")
+        states[found] += 1
+        if found not in ("done", "not-applicable"):
+            failed.append((str(one.cell), str(reason)))
+    return Outcome(states, worked, failed + lost)
 
 
 def tune(
@@ -245,7 +168,7 @@ def tune(
     planner = Planner(asked)
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
-    runs_on = _executor("local", workers_on(device, workers))
+    runs_on = _shared(_executor("local", workers_on(device, workers)))
     rates = Rates(planner, Store(folder).create())
     rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on), again=again)
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
@@ -265,22 +188,22 @@ def tune(
 def survey(asked: Request, folder: Path) -> list[dict[str, str]]:
     """For each cell of the request its state and, where it is stale, what changed; runs nothing."""
     planner, store = Planner(asked), Store(folder)
-    rates = Rates(planner, store)
+    rates, index = Rates(planner, store), Index.of(store)
     for line in planner.missed:
         _warn(line)
     return [
-        {"cell": str(one.cell), "label": one.cell.label, "task": one.cell.task, **_standing(one, rates)}
+        {"cell": str(one.cell), "label": one.cell.label, "task": one.cell.task, **_standing(one, rates, index)}
         for one in map(rates.planned, planner.cells)
     ]
 
 
-def _standing(one: Planned, rates: Rates) -> dict[str, str]:
+def _standing(one: Planned, rates: Rates, index: Index) -> dict[str, str]:
     if one.obstacle is not None:
         return {"state": "not-applicable", "why": one.obstacle}
     if one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         return {"state": "to be tuned", "why": f"{len(rates.planner.method(one.cell).rates)} trials first"}
-    found = state(one, rates.store)
-    return {"state": found, "why": rates.planner.changed(one, rates.store) if found == "stale" else one.fault or ""}
+    found = state(one, index)
+    return {"state": found, "why": rates.planner.changed(one, index) if found == "stale" else one.fault or ""}
 
 
 def _warn(line: str) -> None:

@@ -17,8 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PetlirError
+from benchmark.claims import Claims
+from benchmark.errors import PetlirError, Unwritable
 from benchmark.records import RECORD, read_record
+from benchmark.shelf import Folder
+
+CHECKPOINT = "checkpoint.pt"
+"""In a work folder: where training goes on after a kill."""
 
 
 def _slug(name: str) -> str:
@@ -34,6 +39,11 @@ class Store:
     def __post_init__(self) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise PetlirError(f"the store {self.root} is a file; a folder was expected")
+
+    @property
+    def claims(self) -> Claims:
+        """Who works on what."""
+        return Claims(Folder(self.root / "claims"))
 
     def create(self) -> Store:
         """This store, its folder made where missing; PetlirError where nothing can be written."""
@@ -87,14 +97,15 @@ class Store:
         try:
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
+            raise Unwritable(f"cannot write into the store {self.root}: {error.strerror}") from error
         return work
 
     def commit(self, work: Path, final: Path) -> None:
         """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
 
         Raises:
-            PetlirError: the work folder holds no record, or it cannot be renamed.
+            PetlirError: the work folder holds no record.
+            Unwritable: it cannot be renamed.
         """
         read_record(work / RECORD)
         older = work.with_name(f"{work.name}.old")
@@ -107,5 +118,5 @@ class Store:
         except OSError as error:
             if older.exists() and not final.exists():
                 older.rename(final)
-            raise PetlirError(f"cannot move {work} to {final}: {error.strerror}") from error
+            raise Unwritable(f"cannot move {work} to {final}: {error.strerror}") from error
         shutil.rmtree(older, ignore_errors=True)

@@ -97,7 +97,7 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
 
     A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
     """
-    cell, store = job.cell, job.store
+    cell = job.cell
     experiment.settle(job.bench)
     try:
         subject = prepare(replace(job, cell=replace(cell, seed=SEED)), device)
@@ -108,9 +108,26 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
     except (PetlirError, *FAULTS) as error:
         return {"state": "failed", "reason": experiment.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
-    key = selection_key(cell, job.parts.get("ground", job.weights))
-    records.write_json(_folder(store) / key / f"{cell.rate:g}.json", {"cell": cell.plain(), **row})
+    records.write_json(_file(job), {"cell": cell.plain(), **row})
     return {"state": "done"}
+
+
+def trial_name(job: Payload) -> str:
+    """What a trial is claimed by."""
+    return f"{_key(job)}-{job.cell.rate:g}"
+
+
+def tried(job: Payload) -> bool:
+    """Whether another runner has left this trial."""
+    return _file(job).exists()
+
+
+def _key(job: Payload) -> str:
+    return selection_key(job.cell, job.parts.get("ground", job.weights))
+
+
+def _file(job: Payload) -> Path:
+    return _folder(job.store) / _key(job) / f"{job.cell.rate:g}.json"
 
 
 def kept(store: Store, cell: Cell, ground: str) -> Selection | None:

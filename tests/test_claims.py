@@ -69,6 +69,12 @@ def test_an_error_gives_the_key_back(claims):
     assert claims.free("key")
 
 
+def test_on_a_full_disk_a_key_is_given_back_all_the_same(claims, monkeypatch):
+    with claims.hold("key", "a cell"):
+        monkeypatch.setattr(Folder, "write", lambda *_: (_ for _ in ()).throw(Unwritable("No space left on device")))
+    assert claims.free("key") and claims.standing() == []
+
+
 def test_of_many_that_try_at_once_one_gets_it(claims):
     gate = threading.Barrier(8)
 

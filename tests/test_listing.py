@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark import listing
+from benchmark.index import Index
 from benchmark.plugins import find
-from tests.engine import PLUGIN, draw, save
+from benchmark.store import Store
+from tests.engine import PLUGIN, command, draw, save
 
 
 @pytest.mark.parametrize("kind", sorted(listing.LISTS))
@@ -79,13 +83,31 @@ def test_sizes_are_solved_for_in_the_list_too():
 
 
 def test_states_of_a_store(lab, tmp_path):
-    assert listing.states(tmp_path) == ({}, [])
+    assert listing.states(Index.of(Store(tmp_path))) == ({}, [])
     lab.run(tmp_path, methods="frozen,broken,elsewhere")
-    counts, failures = listing.states(tmp_path)
+    counts, failures = listing.states(Index.of(Store(tmp_path)))
     assert counts == {"done": 1, "failed": 1, "not-applicable": 1}
     assert failures == [
         {"state": "failed", "cell": "ipt-nano · broken · tiny · seed 0", "reason": "ValueError: no such width"}
     ]
+
+
+def test_what_runs_and_what_died_is_told(tmp_path, capsys):
+    claims = Store(tmp_path).claims
+    with claims.hold("a", "one cell") as running, claims.hold("b", "another cell") as dead:
+        assert running is not None and dead is not None
+        running.holding = replace(running.holding, share=0.25, text="27.1 dB")
+        claims.shelf.write(running.name, running.holding.content)
+        gone = replace(dead.holding, process=replace(dead.holding.process, pid=2**22 + 1))
+        claims.shelf.write(dead.name, gone.content)
+        rows = listing.working(Store(tmp_path))
+        _, out, _ = command(capsys, "status", "--store", tmp_path)
+    assert [(row["state"], row["cell"], row["share"], row["about"]) for row in rows] == [
+        ("running", "one cell", 0.25, "27.1 dB"),
+        ("dead", "another cell", 0.0, ""),
+    ]
+    assert "running: one cell: 25% 27.1 dB, by " in out and "dead: another cell: 0%, by " in out
+    assert listing.working(Store(tmp_path)) == []
 
 
 def test_image_sets_are_there_or_missing(small_images):

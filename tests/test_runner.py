@@ -27,12 +27,12 @@ from pathlib import Path
 from benchmark import runner
 
 if __name__ == "__main__":
-    data, plugin, store = map(Path, sys.argv[1:])
-    chosen = {"methods": "adaptformer,adaptir", "tasks": "tiny", "steps": 8, "regime": "paper"}
+    data, plugin, store = map(Path, sys.argv[1:4])
+    chosen = {"methods": sys.argv[4], "tasks": "tiny", "steps": 8, "regime": "paper"}
     asked = runner.request("demo", [plugin], data, True, "float32", **chosen)
     bench = replace(asked.bench, checkpoint_seconds=0)
-    runner.Mirror = type("Silent", (), {"__init__": lambda *_: None, "put": print, "close": print})
-    runner.run(replace(asked, bench=bench), store, device="cpu", workers=1)
+    runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
+    print("worked on", runner.run(replace(asked, bench=bench), store, device="cpu", workers=1).worked)
 """
 """`petlir run`, keeping a checkpoint after every step."""
 
@@ -129,12 +129,12 @@ def test_exclusive_only_with_one_worker(lab, tmp_path):
     assert next(Store(tmp_path).records())["costs"]["exclusive"]
 
 
-def drive(lab: Lab, script: Path, store: Path) -> subprocess.Popen[bytes]:
+def drive(lab: Lab, script: Path, store: Path, methods: str = "adaptformer,adaptir") -> subprocess.Popen[bytes]:
     script.write_text(DRIVER)
-    command = [sys.executable, str(script), str(lab.data), str(PLUGIN), str(store)]
+    command = [sys.executable, str(script), str(lab.data), str(PLUGIN), str(store), methods]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    silent = subprocess.DEVNULL
-    return subprocess.Popen(command, env=environment, stdout=silent, stderr=silent, start_new_session=True)
+    out, silent = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdout=out, stderr=silent, start_new_session=True)
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
@@ -155,6 +155,21 @@ def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
     assert results(killed) == results(whole)
     assert files(killed) == files(whole)
     assert not list(killed.glob("work/*"))
+
+
+def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
+    """Both are asked for the same cells, one of which needs another."""
+    methods = "frozen,lora,ssf,bitfit,follower,elsewhere"
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    with drive(lab, tmp_path / "a.py", shared, methods) as one, drive(lab, tmp_path / "b.py", shared, methods) as two:
+        worked = [int(runner.communicate()[0].split()[-1]) for runner in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0)
+    assert sum(worked) == 7 and min(worked) > 0, worked
+    with drive(lab, tmp_path / "c.py", alone, methods) as process:
+        process.communicate()
+    assert results(shared) == results(alone) and len(results(alone)) == 7
+    assert files(shared) == files(alone)
+    assert not list(shared.glob("work/*")) and not list(shared.glob("claims/*"))
 
 
 def test_a_run_goes_on_from_its_checkpoint(lab, tmp_path, monkeypatch):

@@ -162,16 +162,25 @@ def plan(
 
 @app.command()
 def status(store: Store = STORE, as_json: Json = False) -> None:
-    """Count the records of a store by state, and name what failed."""
-    from benchmark.listing import states
+    """Count the records of a store by state, name what failed, and tell what runs from what died."""
+    from benchmark.index import Index
+    from benchmark.listing import states, working
+    from benchmark.store import Store as Records
 
-    counts, failures = states(store)
+    index = Index.of(Records(store))
+    counts, failures = states(index)
+    at_work = working(index.store)
     if as_json:
-        show({"counts": counts, "failures": failures})
-    else:
-        typer.echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
-        for failure in failures:
-            typer.echo(f"{failure['state']}: {failure['cell']}: {failure['reason']}")
+        show({"counts": counts, "failures": failures, "working": at_work, "damaged": index.problems})
+        return
+    typer.echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
+    for row in at_work:
+        far = f"{row['share']:.0%} {row['about']}".strip()
+        typer.echo(f"{row['state']}: {row['cell']}: {far}, by {row['by']} since {row['since']}")
+    for row in failures:
+        typer.echo(f"{row['state']}: {row['cell']}: {row['reason']}")
+    for line in index.problems:
+        typer.echo(f"damaged: {line}")
 
 
 @app.command()

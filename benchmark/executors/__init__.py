@@ -44,7 +44,7 @@ class Event:
         device: where it runs; empty where it never ran.
         fraction: how much of it is done, in [0, 1].
         text: a few words on what it does now, or the one line that says why it died or was skipped.
-        result: what the work function returned.
+        result: what the work function returned; of a skipped job `lost`, the key of the job that was not done.
     """
 
     kind: Literal["started", "progress", "finished", "died", "skipped"]
@@ -118,6 +118,6 @@ class Schedule:
                 if lost is None:
                     self._ready.append(self._jobs[key])
                 else:
-                    skipped = Event("skipped", key, text=f"needs {lost}, which was not done")
+                    skipped = Event("skipped", key, text=f"needs {lost}, which was not done", result={"lost": lost})
                     self.end(skipped)
                     yield skipped

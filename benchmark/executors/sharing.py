@@ -1,0 +1,61 @@
+"""Beside other runners: what another runner of the same store works on is waited for, and not done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.executors import Event, Executor, Job
+
+ELSEWHERE = "elsewhere"
+"""The state of a job that another runner works on."""
+PAUSE = 2.0
+"""Seconds between two looks at what others work on."""
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Runs jobs on an executor; those that end as `elsewhere` are told of once another runner has ended them.
+
+    Where that runner dies or gives one back, it is run after all.
+
+    Attributes:
+        executor: does the work.
+        free: whether nobody works on a job.
+        settled: how another runner has ended a job; None where it is still to be done.
+    """
+
+    executor: Executor
+    free: Callable[[Job], bool]
+    settled: Callable[[Job], Mapping[str, Any] | None]
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`."""
+        left = list(jobs)
+        while left:
+            elsewhere: set[str] = set()
+
+            def hear(event: Event, elsewhere: set[str] = elsewhere) -> None:
+                if event.result.get("state") == ELSEWHERE or event.result.get("lost") in elsewhere:
+                    elsewhere.add(event.key)
+                    event = Event("progress", event.key, event.device, text="another runner works on it")
+                on_event(event)
+
+            self.executor.run(left, hear)
+            left = self._wait([job for job in left if job.key in elsewhere], on_event)
+
+    def _wait(self, jobs: list[Job], on_event: Callable[[Event], None]) -> list[Job]:
+        """Wait until one of the jobs can be run here; returns what others have not ended."""
+        while jobs:
+            names = {job.key for job in jobs}
+            for job in [job for job in jobs if names.isdisjoint(job.needs) and self.free(job)]:
+                result = self.settled(job)
+                if result is None:
+                    return jobs
+                jobs.remove(job)
+                on_event(Event("finished", job.key, fraction=1.0, result=result))
+            if jobs:
+                time.sleep(PAUSE)
+        return jobs

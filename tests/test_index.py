@@ -1,0 +1,110 @@
+"""The index: what it says is what the records say, whatever happened to its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark import index as indexing
+from benchmark.errors import Unwritable
+from benchmark.index import FILE, Index
+from benchmark.records import RECORD, read_record, write_json
+from benchmark.store import Store
+from tests.samples import KEY, failed, record
+
+
+def leave(store: Store, key: str, left: dict[str, object]) -> Path:
+    left = {**left, "key": key}
+    folder = store.cell_folder(left)
+    write_json(folder / RECORD, left)
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    leave(store, KEY, record())
+    leave(store, "f" * 64, failed())
+    return store
+
+
+def told(store: Store) -> list[tuple[object, ...]]:
+    return [(h.key, h.state, h.reason, h.cell, h.ingredients, h.costs, h.finished) for h in Index.of(store).heads]
+
+
+def recorded(store: Store) -> list[tuple[object, ...]]:
+    names = ("key", "state", "reason", "cell", "ingredients", "costs", "finished")
+    return [tuple(one[name] for name in names) for one in store.records()]
+
+
+def test_it_says_what_the_records_say(store):
+    assert told(store) == recorded(store) and len(told(store)) == 2
+    head = Index.of(store).find(KEY)
+    assert head is not None and head.folder == store.find(KEY) and not head.retried
+    assert head.device == record()["environment"]["device"]
+    assert Index.of(store).find(KEY[:-1] + "0") is None
+
+
+def test_no_record_is_read_twice(store, monkeypatch):
+    before = told(store)
+    monkeypatch.setattr(indexing, "read_record", lambda path: pytest.fail(f"read {path}"))
+    assert told(store) == before
+
+
+def test_a_record_that_changed_is_read_again(store):
+    told(store)
+    leave(store, "f" * 64, record())
+    assert told(store) == recorded(store)
+    assert [head.state for head in Index.of(store).heads] == ["done", "done"]
+
+
+def test_records_that_went_are_forgotten(store):
+    told(store)
+    folder = store.find(KEY)
+    assert folder is not None
+    (folder / RECORD).unlink()
+    assert [head.key for head in Index.of(store).heads] == ["f" * 64]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema": "petlir-index/1", "heads": {"a": {}}}'])
+def test_a_damaged_index_is_made_anew(store, content):
+    told(store)
+    (store.root / FILE).write_bytes(content)
+    assert told(store) == recorded(store)
+    assert len(json.loads((store.root / FILE).read_bytes())["heads"]) == 2
+
+
+def test_a_damaged_record_is_named_and_the_rest_indexed(store):
+    folder = store.find(KEY)
+    assert folder is not None
+    (folder / RECORD).write_text("{")
+    found = Index.of(store)
+    assert [head.key for head in found.heads] == ["f" * 64]
+    assert len(found.problems) == 1 and str(folder / RECORD) in found.problems[0]
+
+
+def test_records_of_one_cell_are_found_by_its_place(store):
+    left = record()
+    old = leave(store, "a" * 64, left)
+    index = Index.of(store)
+    beside = index.beside(store.cell_folder({**left, "key": "b" * 64}))
+    assert {head.key for head in beside} == {KEY, "a" * 64, "f" * 64}
+    assert old in {head.folder for head in index.heads}
+    left["cell"] = left["cell"] | {"seed": 1}
+    assert list(index.beside(store.cell_folder(left))) == []
+
+
+def test_a_store_that_is_not_there_has_nothing_and_stays_away(tmp_path):
+    assert Index.of(Store(tmp_path / "none")).heads == ()
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_store_that_can_only_be_read_is_indexed(store, monkeypatch):
+    def refuse(path: Path, content: bytes) -> None:
+        raise Unwritable("read-only")
+
+    monkeypatch.setattr(indexing, "write_bytes", refuse)
+    assert told(store) == recorded(store)
+    assert read_record(store.files()[0])
