@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands import authoring, grids, inventory, pictures, publishing
+from benchmark.commands import analyse, authoring, grids, inventory, pictures, publishing
 from benchmark.errors import PetlirError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for part in (inventory, grids, pictures, publishing, authoring):
+for part in (inventory, grids, pictures, publishing, analyse, authoring):
     app.add_typer(part.app)
 
 UsageError: Any = typer.BadParameter.__base__

@@ -46,6 +46,17 @@ class Mergeable(Protocol):
         """A module without extra cost that computes the same, to rounding."""
 
 
+@runtime_checkable
+class Branched(Protocol):
+    """An inserted module whose output several branches make up; `petlir analyse response` asks them."""
+
+    def responses(self, features: Tensor) -> Mapping[str, Tensor]:
+        """What each branch, by name, makes of the features that the module gets: maps N×h×H×W, or N×h.
+
+        Gates are there as `NAME gate`, with values in [0, 1].
+        """
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a method that requires other cells may look at before it adapts.

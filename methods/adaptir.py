@@ -100,6 +100,18 @@ class AdaptIRModule(nn.Module):
             mixed = self.channels(inside)[..., None, None] * mixed
         return cast("Tensor", self.tail(mixed))
 
+    def responses(self, features: Tensor) -> dict[str, Tensor]:
+        """What each branch makes of a map N×C×H×W, N×h×H×W or N×h, and how far the ensemble's gates are open."""
+        inside = self.BN(self.head(features))
+        known = {"local": self.local, "frequency": self.frequency, "channel": self.channels}
+        found = {name: known[name](inside) for name in BRANCHES if name in self.branches}
+        if not self.ensemble:
+            return found
+        spatial = [found[name] for name in SPATIAL if name in found]
+        first, last = spatial[0], spatial[-1]
+        gates = {"channel": self.channel_interaction(last).flatten(1), "place": self.spatial_interaction(first)}
+        return found | {f"{name} gate": torch.sigmoid(gate) for name, gate in gates.items()}
+
     def spatial(self, inside: Tensor) -> Tensor:
         """What the spatial branches make of the hidden features, together; these themselves where there are none."""
         known = {"local": self.local, "frequency": self.frequency}

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from benchmark import runner
-from tests.engine import Inline, Lab, Silent, fill
+from tests.engine import Lab, fill, laboratory
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +35,7 @@ def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lab(small_images: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+def lab(small_images: Path) -> Iterator[Lab]:
     """The engine in this process, on small images, without MLflow."""
-    executor = Inline()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as a worker has
-    monkeypatch.setattr(runner, "_executor", lambda name, specs: executor)
-    monkeypatch.setattr(runner, "Mirror", Silent)
-    monkeypatch.delenv("PETLIR_WEIGHTS", raising=False)
-    yield Lab(small_images, executor)
-    torch.set_num_threads(threads)
+    with laboratory(small_images) as found:
+        yield found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 
 from benchmark import runner
 from benchmark.bench import Bench
@@ -105,6 +107,20 @@ class Lab:
     def bench(self, **changes: Any) -> Bench:
         """The plugins and images that a worker would have."""
         return replace(self.request().bench, **changes)
+
+
+@contextmanager
+def laboratory(images: Path) -> Iterator[Lab]:
+    """The engine in this process, on small images, without MLflow."""
+    executor = Inline()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker has
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "_executor", lambda name, specs: executor)
+        patch.setattr(runner, "Mirror", Silent)
+        patch.delenv("PETLIR_WEIGHTS", raising=False)
+        yield Lab(images, executor)
+    torch.set_num_threads(threads)
 
 
 def results(store: Path) -> dict[str, dict[str, Any]]:

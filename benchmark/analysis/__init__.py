@@ -1,1 +1,1 @@
-"""Studies of networks: what their parameters contribute."""
+"""Studies of finished cells: which frequencies methods add, what parameters contribute, how branches answer."""

@@ -1,0 +1,149 @@
+"""The finished cells of a store as networks, and the images that analyses look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.backbone import Backbone
+from benchmark.bench import Bench
+from benchmark.degradation import Degraded, Image
+from benchmark.errors import PetlirError
+from benchmark.images.prepare import Pair
+from benchmark.records import read_record
+from benchmark.restoration import to_batch
+from benchmark.store import Store
+from benchmark.subject import Subject, finished
+from benchmark.weights import load
+
+SIDE = 64
+"""Side of what is looked at of an image, for networks that take any size."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an analysis found.
+
+    Attributes:
+        rows: one for each number, flat: a table.
+        sentences: what the rows show, with their numbers.
+        left_out: what it does not apply to, each with the reason.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished cell: its record, and where it lies."""
+
+    record: dict[str, Any]
+    folder: Path
+
+    @property
+    def label(self) -> str:
+        """What its row is called."""
+        return str(self.record["cell"]["label"])
+
+    @property
+    def task(self) -> str:
+        """Its task."""
+        return str(self.record["cell"]["task"])
+
+    @property
+    def head(self) -> str:
+        """The head that an image leaves by."""
+        return str(self.record["cell"]["heads"][-1])
+
+    @property
+    def name(self) -> str:
+        """It in words."""
+        cell = self.record["cell"]
+        return f"{cell['backbone']} · {cell['label']} · {cell['task']} · seed {cell['seed']}"
+
+    def subject(self, bench: Bench, device: str) -> Subject:
+        """Its network, in evaluation mode."""
+        return finished(self.folder, bench, device)
+
+
+def cells(store: Store, wanted: Callable[[dict[str, Any]], bool] = lambda cell: True) -> list[Finished]:
+    """The finished cells of a store, of one backbone and track, the first seed of each label and task.
+
+    Args:
+        store: holds them.
+        wanted: chooses among them by what a record says of its cell.
+
+    Raises:
+        PetlirError: there is none, or they are of several backbones or tracks.
+    """
+    found: dict[tuple[str, str], Finished] = {}
+    for path in store.files():
+        record = read_record(path)
+        if record["state"] == "done" and wanted(record["cell"]):
+            one = Finished(record, path.parent)
+            known = found.get((one.label, one.task))
+            if known is None or record["cell"]["seed"] < known.record["cell"]["seed"]:
+                found[one.label, one.task] = one
+    _refuse_mixture(store, list(found.values()))
+    return list(found.values())
+
+
+def _refuse_mixture(store: Store, found: Sequence[Finished]) -> None:
+    if not found:
+        raise PetlirError(f"store {store.root} holds no finished cell of what was asked for; `petlir run` makes them")
+    for word in ("backbone", "track"):
+        names = sorted({str(one.record["cell"][word]) for one in found})
+        if len(names) > 1:
+            raise PetlirError(f"an analysis compares cells of one {word}; these are of {', '.join(names)}: choose one")
+
+
+def frozen(bench: Bench, backbone: str, device: str) -> Backbone:
+    """The pre-trained backbone as it is, in evaluation mode."""
+    network = bench.plugins.build(backbone)
+    load(network, sources=bench.sources)
+    return network.to(device).eval().requires_grad_(False)
+
+
+Looked = dict[str, tuple[Tensor, Tensor]]
+"""Degraded N×3×s×s and clean N×3×ks×ks in [0, 1], by task."""
+
+
+def looked_at(found: Sequence[Finished], network: Backbone, bench: Bench, device: str) -> Looked:
+    """The middle of each test image of each task, as large as the network's window.
+
+    Raises:
+        PetlirError: no test image of a task is as large.
+    """
+    heads = {cell.task: (cell, cell.head) for cell in found}
+    return {task: _middles(cell, network.patch(head, SIDE), bench, device) for task, (cell, head) in heads.items()}
+
+
+def _middles(cell: Finished, side: int, bench: Bench, device: str) -> tuple[Tensor, Tensor]:
+    pairs = bench.tests(cell.task, str(cell.record["cell"]["track"]))
+    found = [_middle(pair, side) for pair in pairs if min(pair.degraded.shape[:2]) >= side]
+    if not found:
+        raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are looked at")
+    degraded, clean = ([to_batch(image, device) for image in images] for images in zip(*found, strict=True))
+    return torch.cat(degraded), torch.cat(clean)
+
+
+def _middle(pair: Pair, side: int) -> tuple[Degraded, Image]:
+    top, left = ((length - side) // 2 for length in pair.degraded.shape[:2])
+    scale = pair.clean.shape[0] // pair.degraded.shape[0]
+    rows, columns = slice(top * scale, (top + side) * scale), slice(left * scale, (left + side) * scale)
+    return pair.degraded[top : top + side, left : left + side], pair.clean[rows, columns]
+
+
+def by_label(found: Sequence[Finished]) -> Iterator[tuple[str, list[Finished]]]:
+    """The cells of each label, in the order of labels."""
+    for label in sorted({one.label for one in found}):
+        yield label, [one for one in found if one.label == label]

@@ -1,0 +1,55 @@
+"""`petlir analyse fourier`: which frequencies each method adds for each task, and whether all tasks get the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark.analysis import spectrum
+from benchmark.analysis.finished import Analysis, Finished, Row, by_label, frozen, looked_at
+from benchmark.analysis.spectrum import Curves
+from benchmark.bench import Bench
+
+BACKBONE = "backbone"
+"""What the rows of the frozen network's own features are called."""
+
+
+def fourier(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
+    """Curves of every label and task, and for each label of several tasks how far these lie apart, in nats."""
+    analysis = Analysis()
+    network = frozen(bench, str(found[0].record["cell"]["backbone"]), device)
+    images = {task: degraded for task, (degraded, _) in looked_at(found, network, bench, device).items()}
+    heads = {cell.task: cell.head for cell in found}
+    for label, cells in by_label(found):
+        curves: dict[str, Curves] = {}
+        for cell in cells:
+            adapted = cell.subject(bench, device).network
+            added = spectrum.added_curves(adapted, network, images[cell.task], cell.head)
+            if np.isfinite(added).any():
+                curves[cell.task] = added
+            else:
+                analysis.left_out.append(f"{cell.name}: it adds nothing to the features of any block")
+        _tell(analysis, label, curves)
+    _tell(analysis, BACKBONE, {t: spectrum.own_curves(network, images[t], head) for t, head in heads.items()})
+    return analysis
+
+
+def _tell(analysis: Analysis, label: str, curves: dict[str, Curves]) -> None:
+    for task, one in curves.items():
+        mean = np.nanmean(one, 0)
+        analysis.rows.extend(
+            {"label": label, "task": task, "frequency": k / len(mean), "relative_log_amplitude": float(value)}
+            for k, value in enumerate(mean)
+        )
+    if len(curves) < 2:
+        return
+    low, high = spectrum.interval(curves)
+    apart = spectrum.heterogeneity(curves)
+    row: Row = {"label": label, "tasks": len(curves), "heterogeneity": apart, "low": low, "high": high}
+    analysis.rows.append(row)
+    what = "features of the frozen network" if label == BACKBONE else f"what {label} adds"
+    analysis.sentences.append(
+        f"{what[0].upper()}{what[1:]}: curves of {len(curves)} tasks lie {apart:.3f} apart on average "
+        f"(95 % over images: {low:.3f} to {high:.3f})."
+    )

@@ -1,0 +1,70 @@
+"""`petlir analyse contribution`: what full fine-tuning moved, by layer, kind and place (CoLoRA's Figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
+from benchmark.analysis.finished import Analysis, Finished, Looked, frozen, looked_at
+from benchmark.backbone import Backbone
+from benchmark.bench import Bench
+from benchmark.records import ADAPTER
+
+STEPS = 10
+IMAGES = 8
+"""How many images are looked at: the attribution needs as many passes forth and back as it has steps, for each."""
+
+
+def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
+    """The mean contribution per parameter of each tensor, kind and place, for each fully fine-tuned cell.
+
+    A contribution is that of `benchmark.analysis.contribution.faig`, from the fine-tuned to the pre-trained weights.
+    """
+    analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, bench)]
+    for label in sorted({cell.label for cell in found} - {cell.label for cell in tuned}):
+        analysis.left_out.append(f"{label}: it does not fine-tune the backbone, so no way leads to what it became")
+    if tuned:
+        network = frozen(bench, str(tuned[0].record["cell"]["backbone"]), device)
+        images = looked_at(tuned, network, bench, device)
+        for cell in tuned:
+            _tell(analysis, cell, network, images, device)
+    return analysis
+
+
+def _tunes(cell: Finished, bench: Bench) -> bool:
+    return bench.plugins.method(str(cell.record["cell"]["method"])).tunes_backbone
+
+
+def _tell(analysis: Analysis, cell: Finished, network: Backbone, images: Looked, device: str) -> None:
+    found = contributions(cell, network, images, device)
+    groups = {"kind": kinds_of(network), "place": places_of(network), "tensor": {name: name for name in found}}
+    for level, names in groups.items():
+        means = per_group(found, names)
+        parameters: dict[str, int] = {}
+        for name, values in found.items():
+            parameters[names[name]] = parameters.get(names[name], 0) + values.numel()
+        analysis.rows.extend(
+            {"label": cell.label, "task": cell.task, "level": level, "group": group, "mean": mean,
+             "parameters": parameters[group]}
+            for group, mean in means.items()
+        )  # fmt: skip
+    analysis.sentences.append(f"{cell.name}: {_order(per_group(found, groups['kind']))} per parameter; "
+                              f"{_order(per_group(found, groups['place']))}.")  # fmt: skip
+
+
+def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
+    """By parameter name, for the middles of the first test images."""
+    target = {name: tensor.to(device) for name, tensor in load_file(cell.folder / ADAPTER).items()}
+    own = {name: parameter.detach() for name, parameter in network.named_parameters()}
+    target = {name: tensor for name, tensor in target.items() if name in own}
+    degraded, clean = images[cell.task]
+    batch = degraded[:IMAGES], clean[:IMAGES]
+    return faig(network, {name: own[name] for name in target}, target, [batch], cell.head, STEPS)
+
+
+def _order(means: Mapping[str, float]) -> str:
+    ranked = sorted(means, key=lambda group: -means[group])
+    return " > ".join(f"{group} {means[group]:.2g}" for group in ranked)

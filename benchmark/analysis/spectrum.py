@@ -1,0 +1,128 @@
+"""Which frequencies features hold: the relative log amplitude of Park and Kim, and how far tasks lie apart in it.
+
+Park and Kim, How Do Vision Transformers Work?, ICLR 2022, §3; AdaptIR (NeurIPS 2024) shows these curves for what PETL
+methods add (Figures 1, 5, 8–10) and calls a method homogeneous whose curves are alike for all degradations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+
+POINTS = 12
+"""Frequencies of a curve, from 0 to just below Nyquist's in equal steps."""
+DRAWS = 1000
+Curves = NDArray[np.float64]
+"""Images × POINTS; NaN where an image has none."""
+
+
+def relative_log_amplitude(maps: Tensor) -> Tensor:
+    """Maps N×C×H×W as N×⌊m/2⌋, m the shorter side: log |F| along the diagonal less that of frequency 0.
+
+    F is the two-dimensional Fourier transform of the middle m×m; logarithms are means over channels. Column k is the
+    frequency k / ⌊m/2⌋ of Nyquist's. An image whose maps are zero has NaN.
+    """
+    side = min(maps.shape[-2:])
+    top, left = ((length - side) // 2 for length in maps.shape[-2:])
+    middle = maps[..., top : top + side, left : left + side].double()
+    logs = torch.fft.fft2(middle).abs().log().diagonal(dim1=-2, dim2=-1)[..., : side // 2]
+    logs = torch.where(logs.isfinite(), logs, torch.nan).nanmean(1)
+    return logs - logs[:, :1]
+
+
+def resampled(curves: Tensor, points: int = POINTS) -> Curves:
+    """Curves N×L of maps of any size at `points` frequencies, linearly between their own."""
+    own, wanted = np.linspace(0, 1, curves.shape[1], endpoint=False), np.linspace(0, 1, points, endpoint=False)
+    return np.stack([np.interp(wanted, own, curve) for curve in curves.cpu().numpy()])
+
+
+@contextmanager
+def added_maps(adapted: Backbone, frozen: Backbone) -> Iterator[Callable[[], list[Tensor]]]:
+    """Within, passes through `adapted` leave what its method adds behind each block, N×C×H×W.
+
+    That is what a block puts out less what the frozen block puts out for the same input, wherever in the block the
+    method acts. Ask for the maps after each pass; they are forgotten then.
+    """
+    found: list[Tensor] = []
+
+    def watch(layout: Any, twin: nn.Module) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
+            found.append(layout.to_map(output - twin(*inputs, **named)))
+
+        return hook
+
+    def taken() -> list[Tensor]:
+        maps = list(found)
+        found.clear()
+        return maps
+
+    pairs = zip(adapted.blocks(), frozen.blocks(), strict=True)
+    handles = [
+        block.site.module.register_forward_hook(watch(block.layout, twin.site.module), with_kwargs=True)
+        for block, twin in pairs
+    ]
+    try:
+        yield taken
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@torch.no_grad()
+def added_curves(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> Curves:
+    """The curve of what a method adds for each image N×3×h×w: the mean over the blocks to which it adds anything."""
+    with added_maps(adapted, frozen) as taken:
+        adapted(images, head)
+        maps = taken()
+    return _mean([resampled(relative_log_amplitude(one)) for one in maps])
+
+
+@torch.no_grad()
+def own_curves(backbone: Backbone, images: Tensor, head: str) -> Curves:
+    """The same of the features behind each block of a network."""
+    found: list[Tensor] = []
+    handles = [
+        block.site.module.register_forward_hook(
+            lambda module, inputs, output, layout=block.layout: found.append(layout.to_map(output))
+        )
+        for block in backbone.blocks()
+    ]
+    try:
+        backbone(images, head)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return _mean([resampled(relative_log_amplitude(one)) for one in found])
+
+
+def _mean(curves: Sequence[Curves]) -> Curves:
+    """Over blocks, of each image; those without a curve are passed over."""
+    stacked = np.ma.masked_invalid(np.stack(curves))
+    return np.ma.filled(stacked.mean(0), np.nan)
+
+
+def heterogeneity(curves: Mapping[str, Curves]) -> float:
+    """The mean over pairs of tasks of the mean absolute difference of their mean curves; 0 where all are alike."""
+    means = [np.nanmean(one, 0) for one in curves.values()]
+    return float(np.mean([np.abs(a - b).mean() for a, b in combinations(means, 2)]))
+
+
+def interval(curves: Mapping[str, Curves], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+    """95 % over images, by a percentile bootstrap; tasks that show the same images have the same ones drawn."""
+    numbers = np.random.default_rng(seed)
+    counts = sorted({len(one) for one in curves.values()})
+    found = []
+    for _ in range(draws):
+        drawn = {count: numbers.integers(count, size=count) for count in counts}
+        found.append(heterogeneity({task: one[drawn[len(one)]] for task, one in curves.items()}))
+    low, high = np.quantile(found, (0.025, 0.975))
+    return float(low), float(high)

@@ -1,0 +1,30 @@
+"""The analyses by name, and how their rows are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.analysis.finished import Analysis, Finished
+from benchmark.analysis.fourier import fourier
+from benchmark.analysis.response import response
+from benchmark.analysis.shares import shares
+from benchmark.analysis.transfer import transfer
+from benchmark.bench import Bench
+from benchmark.records import write_bytes
+
+Study = Callable[[Sequence[Finished], Bench, str], Analysis]
+STUDIES: Mapping[str, Study] = {
+    "fourier": fourier,
+    "contribution": shares,
+    "response": response,
+    "transfer": transfer,
+}
+
+
+def keep(found: Analysis, path: Path) -> None:
+    """Write the rows as CSV, whole or not at all; what a row does not have is empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, pd.DataFrame(found.rows).to_csv(index=False).encode())

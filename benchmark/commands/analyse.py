@@ -1,0 +1,55 @@
+"""What the papers explain, on any finished cells."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.commands.options import STORE, Data, Device, Json, Out, Plugin, Store, Weights, show
+from benchmark.errors import unknown
+
+app = typer.Typer()
+
+
+@app.command()
+def analyse(
+    name: Annotated[str, typer.Argument(help="fourier, contribution, response or transfer")],
+    method: Annotated[str | None, typer.Option("-m", "--method", help="labels with commas; all if left out")] = None,
+    task: Annotated[str | None, typer.Option("-t", "--task", help="names with commas; all if left out")] = None,
+    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="where there are several")] = None,
+    track: Annotated[str | None, typer.Option("--track", help="where there are several")] = None,
+    store: Store = STORE,
+    out: Out = None,
+    data: Data = None,
+    plugin: Plugin = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Explain finished cells: frequencies, contributions, branches, transfer; rows as CSV, and what they show."""
+    from benchmark.analysis.finished import cells
+    from benchmark.analysis.studies import STUDIES, keep
+    from benchmark.bench import bench_of
+    from benchmark.devices import pick
+    from benchmark.grid import split
+    from benchmark.store import Store as Records
+
+    if name not in STUDIES:
+        raise unknown("analysis", name, STUDIES)
+    asked = {"label": method, "task": task, "backbone": backbone, "track": track}
+    chosen = {word: split(text) for word, text in asked.items() if text}
+
+    def wanted(cell: dict[str, Any]) -> bool:
+        return all(cell[word] in names for word, names in chosen.items())
+
+    bench = bench_of(plugin or [], data, weights or [])
+    found = STUDIES[name](cells(Records(store), wanted), bench, pick(device))
+    path = (out or store / "analyses") / f"{name}.csv"
+    keep(found, path)
+    if as_json:
+        show({"rows": found.rows, "sentences": found.sentences, "left_out": found.left_out})
+        return
+    for line in (*found.sentences, *(f"not applicable: {reason}" for reason in found.left_out)):
+        typer.echo(line)
+    typer.echo(f"{len(found.rows)} rows: {path}")

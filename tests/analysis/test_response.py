@@ -1,0 +1,50 @@
+"""Branches against the module's own output, energies against sinusoids."""
+
+import math
+
+import pytest
+import torch
+
+from benchmark.adaptation import adapt
+from benchmark.analysis.response import answered, low_energy, measured
+from benchmark.method import Branched
+from benchmark.trial import tiny
+from methods.adaptir import AdaptIR, AdaptIRModule
+from methods.lora import LoRA
+
+
+def wave(frequency: float) -> torch.Tensor:
+    return torch.cos(2 * math.pi * frequency * torch.arange(64, dtype=torch.float64)).expand(64, 64)
+
+
+def test_energy_is_that_of_the_waves():
+    """A slow wave of amplitude 1 and a fast one of amplitude 2, on a mean that does not count."""
+    maps = (7 + wave(1 / 32) + 2 * wave(1 / 8))[None, None]
+    assert low_energy(maps) == pytest.approx(1 / 5, abs=1e-9)
+    assert low_energy(torch.ones(1, 1, 8, 8)) == 0
+
+
+def test_numbers_per_channel_vary_over_channels():
+    assert measured(torch.tensor([[1.0, 3.0], [2.0, 2.0]])) == {"strength": 2.0, "channel_variance": 0.5}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_the_branches_make_up_what_the_module_puts_out(ensemble):
+    module = AdaptIRModule(24, 8, ensemble=ensemble).eval()
+    for parameter in module.parameters():
+        parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(parameter.numel()))
+    features = torch.randn(2, 24, 10, 10)
+    found = module.responses(features)
+    gates = (found["channel gate"][..., None, None], found["place gate"]) if ensemble else (1, 1)
+    mixed = gates[0] * found["local"] + gates[1] * found["frequency"]
+    torch.testing.assert_close(module(features), module.tail(found["channel"][..., None, None] * mixed))
+
+
+def test_every_module_with_branches_answers_once():
+    images = torch.rand(1, 3, 12, 12)
+    adapted = adapt(tiny(), AdaptIR(hidden=4), "denoise_30", 0).backbone.eval()
+    answers = list(answered(adapted, images, "denoise_30"))
+    assert len(answers) == sum(isinstance(module, Branched) for module in adapted.modules()) > 0
+    assert set(answers[0]) == {"local", "frequency", "channel", "channel gate", "place gate"}
+    assert list(answered(adapt(tiny(), LoRA(), "denoise_30", 0).backbone, images, "denoise_30")) == []

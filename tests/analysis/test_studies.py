@@ -1,0 +1,90 @@
+"""The command on finished cells: tables, sentences, and what it does not apply to."""
+
+import pandas as pd
+import pytest
+
+from benchmark.metrics import psnr
+from benchmark.protocol import protocol
+from benchmark.restoration import restore, to_batch, to_image
+from benchmark.store import Store
+from benchmark.subject import finished
+from tests.engine import PLUGIN, command, laboratory
+
+NAMES = ("fourier", "contribution", "response", "transfer")
+
+
+@pytest.fixture(scope="module")
+def store(small_images, tmp_path_factory):
+    root = tmp_path_factory.mktemp("studied")
+    with laboratory(small_images) as lab:
+        lab.run(root, methods="frozen,full-ft,lora,adaptir", tasks="tiny,tiny_x2")
+    return root
+
+
+@pytest.fixture
+def analysed(lab, store, tmp_path, capsys):
+    def ask(name, *further):
+        code, out, err = command(
+            capsys, "analyse", name, "--store", store, "--data", lab.data, "--plugin", PLUGIN, "--out", tmp_path,
+            "--device", "cpu", *further,
+        )  # fmt: skip
+        return code, out.splitlines(), err, pd.read_csv(tmp_path / f"{name}.csv")
+
+    return ask
+
+
+def test_frequencies_of_every_method_that_adds_something(analysed):
+    code, lines, _, table = analysed("fourier")
+    assert code == 0
+    curves = table[table.frequency.notna()]
+    assert set(curves.label) == {"full-ft", "lora", "adaptir", "backbone"}
+    assert (curves[curves.frequency == 0].relative_log_amplitude == 0).all()
+    assert any(line.startswith("What lora adds: curves of 2 tasks lie ") for line in lines)
+    assert any("frozen · tiny · seed 0: it adds nothing" in line for line in lines)
+
+
+def test_contributions_of_full_fine_tuning_alone(analysed):
+    _, lines, _, table = analysed("contribution")
+    assert set(table.label) == {"full-ft"}
+    for task, level in (("tiny", "kind"), ("tiny_x2", "place")):
+        rows = table[(table.task == task) & (table.level == level)]
+        tensors = table[(table.task == task) & (table.level == "tensor")]
+        assert (rows["mean"] * rows.parameters).sum() == pytest.approx((tensors["mean"] * tensors.parameters).sum())
+    assert any(line.startswith("not applicable: lora: ") for line in lines)
+
+
+def test_branches_of_adaptir_alone(analysed):
+    _, lines, _, table = analysed("response")
+    assert set(table.label) == {"adaptir"}
+    assert set(table.branch) == {"local", "frequency", "channel", "channel gate", "place gate"}
+    assert "not applicable: lora: no module of it has branches" in lines
+
+
+def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, store):
+    _, lines, _, table = analysed("transfer", "-m", "lora,frozen")
+    assert len(table) == 4
+    cell = next(r for r in Store(store).records() if (r["cell"]["label"], r["cell"]["task"]) == ("lora", "tiny"))
+    subject = finished(Store(store).cell_folder(cell), lab.bench(), "cpu")
+    values = []
+    for pair in lab.bench().tests("tiny", "demo"):
+        side = subject.network.window
+        top, left = ((length - side) // 2 for length in pair.degraded.shape[:2])
+        crop = (slice(top, top + side), slice(left, left + side))
+        output = to_image(restore(subject.network, to_batch(pair.degraded[crop]), head=subject.heads[-1]))
+        values.append(psnr(output, pair.clean[crop], protocol("rgb")))
+    own = table[(table.trained == "tiny") & (table.tested == "tiny")]
+    near = 1e-3  # of a batch and of an image alone a value in ten thousand is rounded to another grey level
+    assert own.psnr.item() == pytest.approx(sum(values) / len(values), abs=near)
+    assert "not applicable: frozen: nothing of it was trained" in lines
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_cells_there_is_one_line(name, lab, tmp_path, capsys):
+    code, _, err = command(capsys, "analyse", name, "--store", tmp_path / "none")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "holds no finished cell" in err
+
+
+def test_an_unknown_analysis_names_the_nearest(capsys, tmp_path):
+    code, _, err = command(capsys, "analyse", "furier", "--store", tmp_path)
+    assert (code, err) == (2, "petlir: unknown analysis 'furier'; did you mean 'fourier'?\n")
