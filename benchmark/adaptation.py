@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
@@ -59,8 +60,16 @@ class Adapted:
     def train(self) -> None:
         """Training mode for what is trained; frozen modules stay in evaluation mode (no DropPath, fixed statistics)."""
         for module in self.backbone.modules():
-            own = module.parameters(recurse=False)
-            module.training = module in self.inserted or any(p.requires_grad for p in own)
+            module.training = self._is_trained(module)
+
+    @property
+    def batch_statistics(self) -> bool:
+        """Whether an output in training depends on the other images of its batch."""
+        return any(isinstance(module, _BatchNorm) and self._is_trained(module) for module in self.backbone.modules())
+
+    def _is_trained(self, module: nn.Module) -> bool:
+        own = module.parameters(recurse=False)
+        return module in self.inserted or any(p.requires_grad for p in own)
 
     def eval(self) -> None:
         """Evaluation mode for all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
 ENGINE = "2"
@@ -73,7 +73,7 @@ class Cell:
 
     def plain(self) -> dict[str, Any]:
         """The cell as JSON holds it."""
-        return {**asdict(self), "options": dict(self.options)}
+        return {**vars(self), "options": dict(self.options)}
 
     def __str__(self) -> str:
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"

@@ -5,64 +5,31 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean
 from time import monotonic
 from typing import Any
 
 import torch
 
 from benchmark import cell as cells
-from benchmark import costs, evaluation, records, training
+from benchmark import evaluation, records, training
 from benchmark.adaptation import Adapted, merge
 from benchmark.audit.guard import overlaps_of, recorded
 from benchmark.bench import Bench
 from benchmark.cell import Cell
-from benchmark.degradation import seed_of
 from benchmark.environment import environment
 from benchmark.errors import FAULTS, PetlirError, Unwritable
+from benchmark.fitting import Report, Trained, trained
 from benchmark.images.catalogue import image_set
 from benchmark.images.prepare import shrunk_by_files
-from benchmark.metrics import psnr
 from benchmark.payload import Payload
-from benchmark.protocol import protocol
 from benchmark.store import CHECKPOINT, Store
-from benchmark.subject import Subject, prepare, sampler
+from benchmark.subject import Subject
 from benchmark.task import Task
 from benchmark.track import track
 from benchmark.views import scored_as
-
-Report = Callable[[float, str], None]
-"""Told the share of a cell that is done, in [0, 1], and a word on how it goes."""
-
-
-def fit(
-    subject: Subject,
-    bench: Bench,
-    checkpoint: Path | None = None,
-    report: Report = lambda share, text: None,
-    looks: tuple[float, ...] = training.CHECKS,
-) -> training.Fit:
-    """Train the subject on its task, in place; raises `training.Diverged` where the loss is no number."""
-    cell, task = subject.cell, subject.task
-    assert cell.rate is not None
-    seed = seed_of("order", task.name, cell.seed)
-    device = next(subject.network.parameters()).device
-    precision = bench.precision if device.type == "cuda" else "float32"
-    budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, looks)
-    shown = bench.validation(cell.task, cell.track)
-    rule = protocol(task.protocols[0])
-
-    def validate() -> float:
-        outputs = (evaluation.restore_image(subject.network, pair.degraded, subject.heads) for pair in shown)
-        return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
-
-    return training.fit(
-        subject.adapted, sampler(subject.cell, bench, device), validate, budget, checkpoint=checkpoint, report=report
-    )
 
 
 def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
@@ -76,10 +43,11 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     started = monotonic()
     record = blank(job.cell, job.parts, job.bench, device)
     try:
-        subject = prepare(job, device)
-        record["cell"] |= described(subject, job.bench.root)
+        one = trained(job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
+        subject = one.subject
+        record["cell"] |= described(subject, job.bench.root) | {"accumulation": one.accumulation}
         record["overlap"] = recorded(overlaps_of(job.cell, job.bench.plugins, subject.card, job.bench.root))
-        record |= _measured(subject, job.bench, work, job.store, report)
+        record |= _measured(one, job.bench, work, job.store)
         record["costs"]["required_seconds"] = _spent_before(job)
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
@@ -137,32 +105,15 @@ def settle(bench: Bench) -> None:
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 
-def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: Report) -> dict[str, Any]:
+def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str, Any]:
     """Everything of a record that comes from working: scores, curve, costs and digests."""
-    cell, device = subject.cell, next(subject.network.parameters()).device
-    spent = _costs(subject, bench)
-    fitted: training.Fit | None = None
-    with costs.Peak(device) as peak, costs.Energy(device) as energy:
-        if subject.method.trains:
-            fitted = fit(subject, bench, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
-    spent["memory"]["peak"] = peak.bytes
-    step = fitted.timer.summary() if fitted else None
-    spent |= {
-        "step_seconds": asdict(step) if step else None,
-        "adaptation_seconds": subject.adaptation_seconds,
-        "training_seconds": fitted.seconds if fitted else 0.0,
-        "waiting_share": fitted.waiting_share if fitted else None,
-        "validation_seconds": fitted.looking if fitted else 0.0,
-        "energy_joules": energy.joules,
-        "threads": torch.get_num_threads(),
-        "exclusive": bench.exclusive,
-    }
+    subject, fitted, cell = one.subject, one.fitted, one.subject.cell
     started = monotonic()
     shared = store.shared({"cell": cell.plain()})
     pairs = bench.tests(cell.task, cell.track)
     names = scored_as(subject.task.protocols, subject.views)
     scored = evaluation.evaluate(subject.network, subject.heads, pairs, names, work, shared)
-    spent |= {"evaluation_seconds": monotonic() - started, **_inference(subject)}
+    spent = one.spent | {"evaluation_seconds": monotonic() - started, **_inference(subject)}
     adapter = _store_adapter(subject.adapted, work) if subject.adapted.state() else None
     return {
         "scores": scored.rows,
@@ -175,32 +126,6 @@ def _measured(subject: Subject, bench: Bench, work: Path, store: Store, report: 
             "data": evaluation.digest_of(pairs),
             "weights": subject.card.sha256,
         },
-    }
-
-
-def _costs(subject: Subject, bench: Bench) -> dict[str, Any]:
-    """What can be counted before anything is trained."""
-    network = subject.network
-    size = costs.count(network)
-    saved = flops = 0
-    if subject.method.trains:
-        batch = sampler(subject.cell, bench).batch(0)
-        subject.adapted.train()
-
-        def step() -> None:
-            nonlocal flops
-            flops = costs.flops_of_step(lambda: training.loss_of(subject.adapted, batch))
-
-        with costs.undisturbed(network):
-            saved = costs.saved_for_backward_bytes(step, [*network.parameters(), *network.buffers()])
-    stored = sum(tensor.nbytes for tensor in subject.adapted.state().values())
-    return {
-        "trainable": size.trainable,
-        "stored_bytes": stored,
-        "total": size.total,
-        "saved_for_backward_bytes": saved,
-        "flops_per_step": flops,
-        "memory": asdict(costs.memory(network, saved, None)),
     }
 
 

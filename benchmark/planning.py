@@ -78,7 +78,7 @@ class Planned:
     fault: str | None = None
     needs: tuple[Planned, ...] = ()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The cell's content key."""
         return cells.key(self.parts)
@@ -93,6 +93,22 @@ class Planned:
         return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
 
 
+@dataclass(frozen=True)
+class _Common:
+    """What a cell shares with the same of other seeds and rates: why it has no meaning, and ingredients of its key."""
+
+    obstacle: str | None
+    weights: str
+    data: str
+    plugin: str
+    heads: tuple[str, ...]
+    protocols: tuple[str, ...]
+
+    def parts(self, cell: Cell, needs: tuple[Planned, ...]) -> dict[str, str]:
+        known = {name: value for name, value in vars(self).items() if name != "obstacle"}
+        return cells.ingredients(cell, needs=tuple(need.key for need in needs), **known)
+
+
 class Planner:
     """Turns a request into cells; reads names, weights and digests, and runs nothing."""
 
@@ -104,6 +120,7 @@ class Planner:
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
         self._missed: list[str] = []
+        self._shared: dict[tuple[object, ...], _Common] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -114,7 +131,8 @@ class Planner:
             methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    own = [self._cell(backbone, method, task, seed) for seed in seeds]
+                    first = self._cell(backbone, method, task, seeds[0])
+                    own = [replace(first, seed=seed) for seed in seeds]
                     found += own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
         return found
 
@@ -180,25 +198,35 @@ class Planner:
 
     def obstacle(self, cell: Cell) -> str | None:
         """Why the cell's combination has no meaning, or None."""
-        method = self.method(cell)
-        return method.supports(self.network(cell.backbone)) or method.applies(self.plugins.task(cell.task))
+        return self._common(cell).obstacle
 
-    def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
-        """The cell with what decides its result, the cells that it requires included."""
-        task = self.plugins.task(cell.task)
-        obstacle = self.obstacle(cell)
-        network, method = self.network(cell.backbone), self.method(cell)
-        heads = method.heads(network, task) if obstacle is None else ()
+    def check(self) -> None:
+        """Raise PetlirError where a name, weights or images of the request are wrong."""
+        for cell in self.cells:
+            self._common(cell)
+
+    def _common(self, cell: Cell) -> _Common:
+        kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
+        if kind not in self._shared:
+            self._shared[kind] = self._look(cell)
+        return self._shared[kind]
+
+    def _look(self, cell: Cell) -> _Common:
+        network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
+        obstacle = method.supports(network) or method.applies(task)
         names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{task.name}")
-        parts = cells.ingredients(
-            cell,
+        return _Common(
+            obstacle=obstacle,
             weights=self.weights(cell.backbone),
             data=self._data(cell.task),
             plugin=self.plugins.source_digest(*names),
-            heads=heads,
+            heads=method.heads(network, task) if obstacle is None else (),
             protocols=scored_as(task.protocols, views(network, method, cell.patch)),
-            needs=tuple(need.key for need in needs),
         )
+
+    def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
+        """The cell with what decides its result, the cells that it requires included."""
+        obstacle, parts = self.obstacle(cell), self._common(cell).parts(cell, needs)
         lost = next((need for need in needs if need.obstacle is not None), None)
         if obstacle is None and lost is not None:
             obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
@@ -264,7 +292,7 @@ def with_needs(planned: Iterable[Planned]) -> list[Planned]:
 
 def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
     """The records of the same cell, made from other ingredients."""
-    now = planned.cell.plain()
-    for head in index.beside(planned.folder(index.store)):
+    now = vars(planned.cell)
+    for head in index.beside(planned.folder(index.store)) if index.heads else ():
         if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):
             yield head

@@ -31,6 +31,16 @@ class Nothing(_Part):
     """An empty object: a cell that did not finish has no costs and no digests."""
 
 
+class Accumulation(_Part):
+    """Each batch was worked on in parts, since memory ran out.
+
+    `batch_statistics`: the method looks across a batch, so it saw fewer crops at once, and is not ranked.
+    """
+
+    parts: Count
+    batch_statistics: bool
+
+
 class Cell(_Part):
     """What was asked for. `label` is what its row is called; `regime` none: nothing is trained.
 
@@ -55,6 +65,7 @@ class Cell(_Part):
     data_label: str
     degradation: str = ""
     transfer: Literal["seen", "related", "unseen"]
+    accumulation: Accumulation | None = None
 
 
 class Score(_Part):

@@ -92,8 +92,7 @@ def run(
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
     planner, further = Planner(asked), Further.of(asked.protocols, asked.metrics)
-    for cell in planner.cells:
-        planner.plan(cell)
+    planner.check()
     planner.refuse_overlap()
     for line in planner.missed:
         _warn(line)

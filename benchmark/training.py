@@ -26,6 +26,8 @@ CHECKS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 """When validation looks at the network, as shares of the budget; the last two tell convergence."""
 
 
+Batch = tuple[Tensor, Tensor]
+"""Degraded and clean crops, N×3×H×W in [0, 1]."""
 Point = dict[str, float | None]
 """A point of the training curve: step, learning rate, mean loss since the last point, validation PSNR in dB."""
 
@@ -45,6 +47,7 @@ class Budget:
         seed: of dropout, by step.
         checkpoint_seconds: how often the state is kept.
         looks: when validation looks, as shares of the steps.
+        parts: in how many parts each batch is worked on; gradients are added up before the step.
     """
 
     steps: int
@@ -53,6 +56,7 @@ class Budget:
     seed: int = 0
     checkpoint_seconds: float = 20.0
     looks: tuple[float, ...] = CHECKS
+    parts: int = 1
 
     def rate_at(self, step: int) -> float:
         """The learning rate of `step`."""
@@ -127,11 +131,24 @@ def fit(
             return state
         _step(adapted, sampler, optimizer, scaler, budget, state)
         if checkpoint is not None and monotonic() - kept > budget.checkpoint_seconds:
-            _keep(adapted, optimizer, scaler, state, checkpoint)
+            _keep(adapted, optimizer, scaler, state, budget.parts, checkpoint)
             kept = monotonic()
 
 
-def loss_of(adapted: Adapted, batch: tuple[Tensor, Tensor], precision: str = "float32") -> Tensor:
+def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:
+    """A batch in parts, each with its share of the crops, by which its mean loss counts."""
+    degraded, clean = (side.chunk(parts) for side in batch)
+    return [(len(some) / len(batch[0]), (some, same)) for some, same in zip(degraded, clean, strict=True)]
+
+
+def parts_of(checkpoint: Path | None) -> int:
+    """In how many parts the batches of a kept state were worked on; 1 where none is kept."""
+    if checkpoint is None or not checkpoint.exists():
+        return 1
+    return int(torch.load(checkpoint, weights_only=True).get("parts", 1))
+
+
+def loss_of(adapted: Adapted, batch: Batch, precision: str = "float32") -> Tensor:
     """The L1 loss of a batch of degraded and clean crops in [0, 1]."""
     device = next(adapted.backbone.parameters()).device
     degraded, clean = (side.to(device, non_blocking=True) for side in batch)
@@ -157,12 +174,15 @@ def _step(
     with loading:
         batch = sampler.batch(state.step)
     with state.timer:
-        loss = loss_of(adapted, batch, budget.precision)
         optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(scaler.scale(loss))
+        losses = []
+        for share, part in split(batch, budget.parts):
+            loss = share * loss_of(adapted, part, budget.precision)
+            torch.autograd.backward(scaler.scale(loss))
+            losses.append(loss.detach())
         scaler.step(optimizer)
         scaler.update()
-    value = loss.item()
+    value = sum(loss.item() for loss in losses)
     if not math.isfinite(value):
         raise Diverged(f"the loss is {value} at step {state.step} of {budget.steps} (learning rate {budget.rate:g})")
     state.step += 1
@@ -189,6 +209,7 @@ def _keep(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     state: Fit,
+    parts: int,
     checkpoint: Path,
 ) -> None:
     content: dict[str, Any] = {
@@ -204,6 +225,7 @@ def _keep(
             "losses": state.losses,
         },
         "times": state.timer.seconds,
+        "parts": parts,
     }
     buffer = BytesIO()
     torch.save(content, buffer)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import cell as cells
-from benchmark import experiment, records, training
+from benchmark import experiment, fitting, records, training
 from benchmark.cell import Cell
 from benchmark.errors import FAULTS, PetlirError
 from benchmark.payload import Payload
@@ -100,8 +100,8 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
     cell = job.cell
     experiment.settle(job.bench)
     try:
-        subject = prepare(replace(job, cell=replace(cell, seed=SEED)), device)
-        curve = experiment.fit(subject, job.bench, looks=LOOKS).curve
+        selecting = replace(job, cell=replace(cell, seed=SEED))
+        curve = fitting.sparing(job, lambda parts: _curve(selecting, device, parts))
         psnr = curve[-1]["validation_psnr"]
     except training.Diverged:
         curve, psnr = [], None
@@ -110,6 +110,10 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
     records.write_json(_file(job), {"cell": cell.plain(), **row})
     return {"state": "done"}
+
+
+def _curve(job: Payload, device: str, parts: int) -> list[training.Point]:
+    return fitting.fit(prepare(job, device), job.bench, looks=LOOKS, parts=parts).curve
 
 
 def trial_name(job: Payload) -> str:

@@ -83,5 +83,10 @@ def overlap(record: Record, test_set: str) -> str:
 
 
 def budget(cell: Record) -> str:
-    """The budget of a cell in words: steps, batch size, side of a crop."""
-    return f"{cell['steps']} steps × {cell['batch_size']} × {cell['patch']}²"
+    """The budget of a cell in words: steps, batch size, side of a crop; cells of two budgets share no column.
+
+    Where memory ran out, and a method with batch statistics saw parts of its batches, that is a budget of its own.
+    """
+    whole = f"{cell['steps']} steps × {cell['batch_size']} × {cell['patch']}²"
+    parts = cell.get("accumulation")
+    return f"{whole}, batch statistics in {parts['parts']} parts" if parts and parts["batch_statistics"] else whole

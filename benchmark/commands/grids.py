@@ -81,15 +81,28 @@ def run(
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
     )  # fmt: skip
     work = partial(runner.run, folder=store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
-    failed = False
+    failed, worked = False, until_separable is not None
     for outcome in _outcomes(request, store, work, until_separable, max_seeds):
         typer.echo(outcome.summary())
-        failed = failed or bool(outcome.failed)
+        failed, worked = failed or bool(outcome.failed), worked or bool(outcome.worked)
     if not no_report:
-        from reports.html import write_report
-
-        typer.echo(f"report: {write_report(store, store / 'report')}")
+        typer.echo(f"report: {_report(store, again=worked)}")
     return 1 if failed else 0
+
+
+def _report(store: Path, *, again: bool) -> Path:
+    """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
+    import reports
+    from benchmark.index import Index
+    from benchmark.store import Store as Records
+
+    page = store / "report" / "index.html"
+    shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
+    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.of(Records(store)).changed):
+        return page
+    from reports.html import write_report
+
+    return write_report(store, page.parent)
 
 
 def _outcomes(

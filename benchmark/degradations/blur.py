@@ -8,7 +8,6 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.signal import oaconvolve
 
 from benchmark.degradation import Degradation, Image
 from benchmark.degradations.resize import imresize
@@ -62,6 +61,8 @@ class MotionBlur(Degradation):
         kernel = line(self.length, self.angle)
         reach = kernel.shape[0] // 2
         padded = np.pad(image.astype(np.float64), ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
+        from scipy.signal import oaconvolve
+
         return _rounded(oaconvolve(padded, kernel[..., None], mode="valid", axes=(0, 1)))
 
 

@@ -7,7 +7,6 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import oaconvolve
 
 from benchmark.degradation import Degradation, Image
 from benchmark.errors import unknown
@@ -78,6 +77,8 @@ def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, covera
     count = rng.poisson(coverage * drops.size / streak.sum())
     places = rng.integers(0, drops.size, count)
     drops.flat[places] = rng.uniform(0.2, 1.2, count)
+    from scipy.signal import oaconvolve
+
     layer: Array = oaconvolve(drops, streak, mode="valid").clip(0, 1)
     return layer
 

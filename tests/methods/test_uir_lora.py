@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchmark import experiment, routing
+from benchmark import fitting, routing
 from benchmark.adaptation import adapt
 from benchmark.application import restorer
 from benchmark.backbone import Backbone
@@ -289,14 +289,14 @@ def test_cells_end_to_end(lab, tmp_path):
 
 
 def test_without_one_of_its_loras_it_says_which(lab, tmp_path, monkeypatch):
-    fit = experiment.fit
+    fit = fitting.fit
 
-    def fit_but_one(subject, *arguments):
+    def fit_but_one(subject, *arguments, **more):
         if subject.cell.task == "leaky":
             raise Diverged("the loss is nan")
-        return fit(subject, *arguments)
+        return fit(subject, *arguments, **more)
 
-    monkeypatch.setattr(experiment, "fit", fit_but_one)
+    monkeypatch.setattr(fitting, "fit", fit_but_one)
     lab.run(tmp_path, methods="uir-lora[degradations=tiny+leaky; rank=2]", allow_overlap=True)
     records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
     assert records["uir-lora"]["state"] == "failed"

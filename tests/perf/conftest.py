@@ -30,8 +30,8 @@ def _one_thread():
 @pytest.fixture(autouse=True)
 def _ratios_are_told(request: pytest.FixtureRequest) -> Iterator[None]:
     """The table of pytest-benchmark shows seconds; what counts here are ratios."""
+    told = request.getfixturevalue("benchmark").extra_info if "benchmark" in request.fixturenames else {}
     yield
-    if "benchmark" in request.fixturenames:
-        terminal = request.config.get_terminal_writer()
-        for what, value in request.getfixturevalue("benchmark").extra_info.items():
-            terminal.line(f"\n  {what}: {value}")
+    terminal = request.config.get_terminal_writer()
+    for what, value in told.items():
+        terminal.line(f"\n  {what}: {value}")
