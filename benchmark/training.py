@@ -19,6 +19,7 @@ from benchmark.costs import StepTimer
 from benchmark.degradation import seed_of
 from benchmark.images.patches import PatchSampler
 from benchmark.records import write_bytes
+from benchmark.signals import deferred
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""
@@ -105,7 +106,7 @@ def fit(
     checkpoint: Path | None = None,
     report: Callable[[float, str], None] = lambda share, text: None,
 ) -> Fit:
-    """Train what is trainable.
+    """Train what is trainable. Asked to stop by a signal, it keeps its state and leaves.
 
     Args:
         adapted: the network; trained in place.
@@ -129,10 +130,12 @@ def fit(
         if state.step == budget.steps:
             adapted.eval()
             return state
-        _step(adapted, sampler, optimizer, scaler, budget, state)
-        if checkpoint is not None and monotonic() - kept > budget.checkpoint_seconds:
-            _keep(adapted, optimizer, scaler, state, budget.parts, checkpoint)
-            kept = monotonic()
+        with deferred() as asked:  # a step is done whole, and then kept
+            _step(adapted, sampler, optimizer, scaler, budget, state)
+            due = asked.numbers or monotonic() - kept > budget.checkpoint_seconds
+            if checkpoint is not None and due:
+                _keep(adapted, optimizer, scaler, state, budget.parts, checkpoint)
+                kept = monotonic()
 
 
 def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:

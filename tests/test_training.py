@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +67,28 @@ def validation(adapted: Adapted) -> Callable[[], float]:
 
 def train(adapted: Adapted, budget: Budget = BUDGET, checkpoint: Path | None = None, until: float = math.inf) -> Fit:
     return fit(adapted, Batches(until), validation(adapted), budget, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_asked_to_stop_it_ends_its_step_keeps_its_state_and_leaves(tmp_path, number):
+    class Stopping(Batches):
+        def batch(self, step: int) -> tuple[Tensor, Tensor]:
+            if step == 3:
+                os.kill(os.getpid(), number)
+            return super().batch(step)
+
+    seldom, path = replace(BUDGET, checkpoint_seconds=1e9), tmp_path / "checkpoint.pt"
+    handlers = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR2)]
+    stopped, adapted = Stopping(), start("adaptir")
+    with pytest.raises(SystemExit) as left:
+        fit(adapted, stopped, validation(adapted), seldom, checkpoint=path)
+    assert left.value.code == 128 + number and stopped.steps == [0, 1, 2, 3]
+    assert [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGUSR2)] == handlers
+    batches, continued, whole = Batches(), start("adaptir"), start("adaptir")
+    fit(continued, batches, validation(continued), seldom, checkpoint=path)
+    assert batches.steps == [4, 5, 6, 7]
+    train(whole)
+    assert all(torch.equal(tensor, whole.state()[name]) for name, tensor in continued.state().items())
 
 
 @pytest.mark.parametrize("name", TRAINED)

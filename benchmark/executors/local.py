@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmark.errors import PetlirError
 from benchmark.executors import Event, Job, Schedule, Work
+from benchmark.signals import leave
 
 GRACE = 5.0
 """Seconds that a worker gets to end after SIGTERM, before SIGKILL."""
@@ -165,9 +166,6 @@ def _terminated_as_exit() -> Iterator[None]:
         yield
         return
 
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
     before = signal.signal(signal.SIGTERM, leave)
     try:
         yield
@@ -178,6 +176,7 @@ def _terminated_as_exit() -> Iterator[None]:
 def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
     """A worker's life: take a job, do it, tell, until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # torch reads it as it is imported, which only the work function's module does.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(spec.threads)
