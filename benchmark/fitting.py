@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -149,7 +150,7 @@ def _counted(subject: Subject, bench: Bench, parts: int) -> dict[str, Any]:
 
         with costs.undisturbed(network):
             held = [*network.parameters(), *network.buffers()]
-            saved = max(costs.saved_for_backward_bytes(lambda part=part: step(*part), held) for part in batch)
+            saved = max(costs.saved_for_backward_bytes(partial(step, *part), held) for part in batch)
     stored = sum(tensor.nbytes for tensor in subject.adapted.state().values())
     return {
         "trainable": size.trainable,

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,12 @@ from tests.samples import record
 
 RANKS = ",".join(map(str, range(1, 11)))
 SEEDS = ",".join(map(str, range(50)))
-GRID = {"backbones": "ipt-nano", "methods": f"lora[rank={RANKS}]", "tasks": "tiny,tiny_x2", "regime": "paper"}
+GRID: dict[str, Any] = {
+    "backbones": "ipt-nano",
+    "methods": f"lora[rank={RANKS}]",
+    "tasks": "tiny,tiny_x2",
+    "regime": "paper",
+}
 """Ten methods on two tasks; with fifty seeds 1,000 cells."""
 
 
