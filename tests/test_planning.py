@@ -115,3 +115,13 @@ def test_a_cell_of_another_budget_or_seed_is_another_cell(lab, tmp_path):
 def test_a_failed_cell_is_not_done(lab, tmp_path):
     lab.run(tmp_path, methods="broken")
     assert whys(lab, tmp_path, methods="broken") == [("failed", "")]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in runner.GRIDS.glob("*.json")))
+def test_every_named_grid_can_be_planned(name):
+    """Each option of a grid of the papers' ablations is one that its method takes, on its backbone."""
+    planner = Planner(runner.request(name, [], None, True, "float32"))
+    cells = planner.cells
+    assert len({(cell.label, cell.task, cell.seed) for cell in cells}) == len(cells) > 0
+    if name not in ("all", "demo", "uir-composition"):  # in these some methods have no meaning on some tasks
+        assert [str(cell) for cell in cells if planner.obstacle(cell)] == []
