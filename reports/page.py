@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from benchmark.task import Task
 from reports import curves, formats, pareto
+from reports.analyses import studies
 from reports.answer import answer
 from reports.cells import listed
 from reports.conditions import described_protocols, environments, mixed
@@ -48,6 +49,7 @@ def render(
     """
     cells, colours = listed(records), classes(records)
     rate_rows = rates(records, store, problems.append)
+    analyses = studies(store, problems.append)
     domain = min((table.domain for table in results), key=lambda name: name != "photographs")
     return (
         templates()
@@ -63,6 +65,7 @@ def render(
             colours=colours,
             cells=cells,
             rates=rate_rows,
+            studies=analyses,
             protocols=described_protocols(records),
             environments=environments(records),
             problems=[*problems, *mixed(records)],

@@ -13,7 +13,7 @@ from benchmark.analysis.response import response
 from benchmark.analysis.shares import shares
 from benchmark.analysis.transfer import transfer
 from benchmark.bench import Bench
-from benchmark.records import write_bytes
+from benchmark.records import write_bytes, write_json
 
 Study = Callable[[Sequence[Finished], Bench, str], Analysis]
 STUDIES: Mapping[str, Study] = {
@@ -25,6 +25,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def keep(found: Analysis, path: Path) -> None:
-    """Write the rows as CSV, whole or not at all; what a row does not have is empty."""
+    """Write the rows as CSV, and beside them as JSON what they show and what was left out; each whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, pd.DataFrame(found.rows).to_csv(index=False).encode())
+    write_json(path.with_suffix(".json"), {"sentences": found.sentences, "left_out": found.left_out})
