@@ -161,13 +161,15 @@ def described(subject: Subject, root: Path | None) -> dict[str, Any]:
         "protocols": list(scored_as(task.protocols, subject.views)),
         "simulated": simulation(task, on),
         "data_label": "; ".join(filter(None, (*notes, subject.network.input_note(subject.heads[0])))),
-        "degradation": "" if task.degradation is None else str(task.degradation),
+        "degradation": "; ".join(str(one.degradation) for one in task.parts or (task,) if one.degradation),
         "transfer": subject.card.transfer(task),
     }
 
 
 def simulation(task: Task, on: str) -> str:
     """What a column says where its test images only imitate a camera or the weather; empty where they are real."""
+    if task.parts:
+        return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
     real = all(image_set(name).paired for name in task.on(on).tests)
     return task.degradation.simulated if task.degradation and not real else ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -119,7 +119,8 @@ def _restored_again(job: Payload, record: Record, folder: Path, rules: Sequence[
     subject = finished(folder, job.bench, device)
     work, first = job.store.begin(record["key"]), ways(record, job.store)[0].way
     shared, names = job.store.shared(record), [rule.id for rule in rules]
-    rows = evaluation.evaluate(subject.network, subject.heads, pairs, names, work, shared, first).rows
+    every = [replace(pair, protocols=()) for pair in pairs]
+    rows = evaluation.evaluate(subject.network, subject.heads, every, names, work, shared, first).rows
     for new in {evaluation.kept_in(rule.way, first) for rule in rules}:
         if not (folder / new).exists():
             (work / new).rename(folder / new)

@@ -21,6 +21,7 @@ from benchmark.index import Head, Index
 from benchmark.method import Method
 from benchmark.skeleton import without_memory
 from benchmark.store import Store
+from benchmark.task import Task
 from benchmark.track import track
 from benchmark.views import scored_as, views
 from benchmark.weights import Card
@@ -91,6 +92,11 @@ class Planned:
     def folder(self, store: Store) -> Path:
         """Where `store` keeps the cell."""
         return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
+
+
+def _reserved(method: Method, task: Task) -> str | None:
+    """Why nothing may be trained on a task, where it is there for what was trained on others."""
+    return f"{task.name} is there to test what was trained on other tasks" if method.trains and task.test_only else None
 
 
 @dataclass(frozen=True)
@@ -213,7 +219,7 @@ class Planner:
 
     def _look(self, cell: Cell) -> _Common:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
-        obstacle = method.supports(network) or method.applies(task)
+        obstacle = method.supports(network) or method.applies(task) or _reserved(method, task)
         names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{task.name}")
         return _Common(
             obstacle=obstacle,

@@ -17,7 +17,7 @@ from benchmark.cell import Cell, cell_of
 from benchmark.degradation import seed_of
 from benchmark.errors import PetlirError
 from benchmark.grid import restored as restored_method
-from benchmark.images.patches import PatchSampler
+from benchmark.images.patches import MixedSampler, PatchSampler, Sampler
 from benchmark.images.prepare import fresh_noise
 from benchmark.method import Evidence, Method
 from benchmark.payload import Payload
@@ -142,9 +142,12 @@ def _adapter(folder: Path) -> dict[str, Tensor]:
     return adapter
 
 
-def sampler(cell: Cell, bench: Bench, device: torch.device | str = "cpu") -> PatchSampler:
+def sampler(cell: Cell, bench: Bench, device: torch.device | str = "cpu") -> Sampler:
     """The training batches: a function of task and seed, the same for every method."""
     task = bench.plugins.task(cell.task)
+    if task.parts:
+        parts = [sampler(cell.on(part.label), bench, device) for part in task.parts]
+        return MixedSampler(parts, seed_of("mixture", task.name, cell.seed))
     return PatchSampler(
         bench.training(cell.task, cell.track),
         scale=task.scale,

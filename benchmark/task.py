@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,6 +49,8 @@ class Task:
         data: its images by track.
         undo: the single tasks that, one after the other, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
         scale: how many times larger the clean image is.
+        parts: of a mixture the tasks whose images it trains on together, and is tested on one by one.
+        test_only: whether it is there for methods that train on other tasks alone.
         variants: what papers differ in, as options: each names its values and, for each value, the attributes of the
             task that change; the first value is the default.
         chosen: the values that are not the default, by option.
@@ -61,6 +63,8 @@ class Task:
     data: Mapping[str, Data]
     undo: tuple[str, ...] = ()
     scale: int = 1
+    parts: tuple[Task, ...] = ()
+    test_only: bool = False
     variants: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     chosen: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,6 +99,32 @@ class Task:
             return self.data[track]
         except KeyError:
             raise unknown(f"track for task {self.label}", track, self.data) from None
+
+
+def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
+    """All in one: a task that is the union of others of one scale, on the tracks that all of them have.
+
+    Args:
+        name: its name in the grid.
+        title: its name on a page.
+        parts: the tasks; a training crop is as likely of each.
+    """
+    tracks = [track for track in parts[0].data if all(track in part.data for part in parts)]
+    protocols = tuple(dict.fromkeys(protocol for part in parts for protocol in part.protocols))
+    data = {track: _united([part.on(track) for part in parts]) for track in tracks}
+    return Task(name, title, None, protocols, data, scale=parts[0].scale, parts=parts)
+
+
+def _united(several: Sequence[Data]) -> Data:
+    """The sets of all; as many steps as all of them together."""
+    steps = [data.steps for data in several if data.steps is not None]
+    return Data(
+        "+".join(dict.fromkeys(name for data in several for name in data.training_sets)),
+        several[0].validation,
+        tuple(dict.fromkeys(name for data in several for name in data.tests)),
+        "; ".join(dict.fromkeys(data.label for data in several if data.label)),
+        sum(steps) if steps else None,
+    )
 
 
 def _bracketed(chosen: Mapping[str, str]) -> str:

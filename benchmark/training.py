@@ -17,7 +17,7 @@ from torch.nn import functional
 from benchmark.adaptation import Adapted
 from benchmark.costs import StepTimer
 from benchmark.degradation import seed_of
-from benchmark.images.patches import PatchSampler
+from benchmark.images.patches import Sampler
 from benchmark.records import write_bytes
 from benchmark.signals import deferred
 
@@ -99,7 +99,7 @@ class Fit:
 
 def fit(
     adapted: Adapted,
-    sampler: PatchSampler,
+    sampler: Sampler,
     validate: Callable[[], float],
     budget: Budget,
     *,
@@ -162,7 +162,7 @@ def loss_of(adapted: Adapted, batch: Batch, precision: str = "float32") -> Tenso
 
 def _step(
     adapted: Adapted,
-    sampler: PatchSampler,
+    sampler: Sampler,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     budget: Budget,

@@ -52,6 +52,9 @@ class Card:
 
     def transfer(self, task: Task) -> str:
         """Whether the network has `seen` this task, one `related` to it, or neither (`unseen`)."""
+        if task.parts:
+            found = {self.transfer(part) for part in task.parts}
+            return found.pop() if len(found) == 1 else "related"
         if task.name in self.pretrained_on:
             return "seen"
         return "related" if task.name in self.related else "unseen"

@@ -37,7 +37,7 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
             paper = plugins.build(name).paper
         if paper is not None:
             yield paper.bibtex
-    for name in {score["set"] for record in records for score in record["scores"]} & set(names()):
+    for name in {score["set"].rpartition("/")[2] for record in records for score in record["scores"]} & set(names()):
         yield image_set(name).bibtex or _misc(name, image_set(name).citation)
 
 

@@ -14,5 +14,6 @@ RAIN_NOISE = Task(
     degradation=Chain((RainStreaks("heavy"), GaussianNoise(50))),
     protocols=("rgb",),
     data={"demo": DEMO, "open": OPEN},
+    test_only=True,
     undo=("denoise_50", "derain_heavy"),
 )

@@ -1,7 +1,7 @@
 """Denoising of camera images: simulated noise on the demo track, PolyU's real noise on the open one, SIDD's in papers.
 
 The AdaptIR paper does not say how long it trained on SIDD, nor whether it scored rounded images: here as long as for
-super-resolution, and images are rounded to 8 bit. Scores of floats differ by up to 0.26 dB.
+super-resolution, and images are scored rounded to 8 bit (`rgb`) and as they are (`rgb-float`): up to 0.26 dB apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SIDD = Task(
     name="sidd",
     title="Camera noise",
     degradation=CameraNoise(),
-    protocols=("rgb",),
+    protocols=("rgb", "rgb-float"),
     data={
         "demo": DEMO,
         "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"),

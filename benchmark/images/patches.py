@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,13 @@ from benchmark.images.crops import Crop, cut_from
 
 Pair = tuple[Image, Image]
 """A degraded image and its clean one, `scale` times larger."""
+
+
+class Sampler(Protocol):
+    """Training batches by step."""
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Degraded N×3×P×P and clean N×3×sP×sP of `step`, always the same."""
 
 
 class PatchSampler:
@@ -74,6 +82,28 @@ class PatchSampler:
         image = int(rng.integers(len(self._sizes)))
         top, left = (int(rng.integers(side - self._patch + 1)) for side in self._sizes[image])
         return Crop(image, top, left, int(rng.integers(4)), bool(rng.integers(2)))
+
+
+class MixedSampler:
+    """Draws each crop of a batch from one of several samplers, all as likely; as pure a function of seed and step.
+
+    Args:
+        samplers: of the same patch, scale and batch size.
+        seed: of the choice.
+    """
+
+    def __init__(self, samplers: Sequence[Sampler], seed: int) -> None:
+        self._samplers, self._seed = samplers, seed
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of `step`."""
+        batches = [sampler.batch(step) for sampler in self._samplers]
+        size = len(batches[0][0])
+        chosen = np.random.default_rng([self._seed, step]).integers(len(batches), size=size)
+        degraded, clean = (
+            torch.stack([batches[part][side][row] for row, part in enumerate(chosen)]) for side in range(2)
+        )
+        return degraded, clean
 
 
 def _as_floats(crops: Tensor) -> Tensor:

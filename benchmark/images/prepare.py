@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.degradation import Degradation, Degraded, Image
@@ -28,6 +29,7 @@ class Pair:
         domain: `procedural` or `photographs`.
         degraded: h×w×3 uint8, or float32 where the task's noise is kept so.
         clean: sh×sw×3 uint8, s the task's scale.
+        protocols: the ids that it is scored under, where its task has others for other images; empty for all of them.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Pair:
     domain: str
     degraded: Degraded
     clean: Image
+    protocols: tuple[str, ...] = ()
 
 
 def training_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[tuple[Image, Image]]:
@@ -56,6 +59,8 @@ def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: b
     Raises:
         PetlirError: an image set cannot be read, or a validation image is a test image of this task and may not be.
     """
+    if task.parts:
+        return _by_part(task, lambda part: validation_pairs(part, track, root, allow_overlap))
     found = use(task, task.on(track).validation, root)
     if not allow_overlap:
         _refuse_test_images(found, track, root)
@@ -64,6 +69,8 @@ def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: b
 
 def test_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
     """The pairs of all test sets; what is random has a seed of its own per (task, set, file name)."""
+    if task.parts:
+        return _by_part(task, lambda part: test_pairs(part, track, root))
     return [pair for name in task.on(track).tests for pair in _pairs(use(task, name, root))]
 
 
@@ -73,6 +80,8 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
     Raises:
         PetlirError: a set is missing, half there, or not the one that the catalogue knows.
     """
+    if task.parts:
+        return hashlib.sha256("\n".join(data_digest(part, track, root) for part in task.parts).encode()).hexdigest()
     data = task.on(track)
     sets = [use(task, name, root) for name in (*data.training_sets, data.validation, *data.tests)]
     parts = [digest_of(one.set, root) for one in sets]
@@ -83,6 +92,8 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
 
 def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
     """The image sets whose own shrunk images are used; those of the others are made by MATLAB's bicubic."""
+    if task.parts:
+        return list(dict.fromkeys(name for part in task.parts for name in shrunk_by_files(part, track, root)))
     data = task.on(track)
     names = dict.fromkeys((*data.training_sets, data.validation, *data.tests))
     sets = (use(task, name, root) for name in names)
@@ -113,11 +124,20 @@ def _refuse_test_images(found: Used, track: str, root: Path | None) -> None:
             )
 
 
+def _by_part(task: Task, pairs: Callable[[Task], list[Pair]]) -> list[Pair]:
+    """The pairs of each part of a mixture, whose sets are called PART/SET, under the part's own protocols."""
+    return [
+        replace(pair, set=f"{part.name}/{pair.set}", protocols=part.protocols)
+        for part in task.parts
+        for pair in pairs(part)
+    ]
+
+
 def _pairs(found: Used, middle: int | None = None) -> list[Pair]:
     degraded, clean = found.degraded(middle).images, found.cropped
     if middle is not None:
         clean = [middle_of(image, middle, found.task.scale) for image in clean]
     return [
-        Pair(entry.name, entry.unit, found.set.name, found.set.domain, *images)
-        for entry, *images in zip(found.entries, degraded, clean, strict=True)
+        Pair(entry.name, entry.unit, found.set.name, found.set.domain, one, whole)
+        for entry, one, whole in zip(found.entries, degraded, clean, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from benchmark.degradation import KEPT
 from benchmark.degradations.noise import GaussianNoise
 from benchmark.degradations.resize import Bicubic
 from benchmark.method import Evidence, Method
-from benchmark.task import Data, Task
+from benchmark.task import Data, Task, mixture
 from methods.lora import LoRA
 
 IMAGES = Data("folder:small-train", "folder:small-validation", ("folder:small-test",))
@@ -27,6 +27,9 @@ TINY = Task(
     variants={"noise": {kept: {"degradation": GaussianNoise(30, kept)} for kept in KEPT}},
 )
 TINY_X2 = Task("tiny_x2", "Small images, enlarged", Bicubic(2), ("y-crop2",), {"demo": IMAGES}, scale=2)
+TINY_Y = replace(TINY, name="tiny_y", protocols=("y",))
+TINY_MIX = mixture("tiny_mix", "Both in one", (TINY, TINY_Y))
+ASIDE = replace(TINY, name="aside", test_only=True)
 LEAKY = Task(
     "leaky",
     "Trained on a test image",

@@ -1,0 +1,13 @@
+"""All in one: heavy rain, noise and low light, trained on together by one adapter and tested on one by one.
+
+With its LoRA `uir-lora[degradations=mixture]` is the control that composition is compared with: one LoRA on the union.
+"""
+
+from __future__ import annotations
+
+from benchmark.task import mixture
+from tasks.denoise_50 import DENOISE_50
+from tasks.derain_heavy import DERAIN_HEAVY
+from tasks.low_light import LOW_LIGHT
+
+MIXTURE = mixture("mixture", "Rain, noise and low light in one", (DENOISE_50, DERAIN_HEAVY, LOW_LIGHT))
