@@ -1,4 +1,4 @@
-"""Signals that ask a process to stop: heeded where nothing is lost."""
+"""SIGTERM asks a process to stop, from a user, a parent or a scheduler: heeded where nothing is lost."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-
-STOPS = (signal.SIGTERM, signal.SIGUSR2)
-"""SIGTERM from a user, a parent or a scheduler; SIGUSR2 is what a scheduler sends ahead of a time limit."""
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
@@ -36,7 +33,7 @@ class Deferred:
 
 @contextmanager
 def deferred() -> Iterator[Deferred]:
-    """Note signals to stop instead of stopping; one that was not heeded inside is heeded at the end.
+    """Note SIGTERM instead of stopping; one that was not heeded inside is heeded at the end.
 
     Only the main thread is sent signals; in another one this does nothing.
     """
@@ -44,12 +41,22 @@ def deferred() -> Iterator[Deferred]:
     if threading.current_thread() is not threading.main_thread():
         yield found
         return
-    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in STOPS}
-    for number in STOPS:
-        signal.signal(number, lambda number, _: found.numbers.append(number))
+    before = signal.signal(signal.SIGTERM, lambda number, _: found.numbers.append(number))
     try:
         yield found
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, before)
     found.heed()
+
+
+@contextmanager
+def terminated_as_exit() -> Iterator[None]:
+    """SIGTERM unwinds the stack as Ctrl-C does, so that workers are stopped; only the main thread sets that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

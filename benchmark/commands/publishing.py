@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.commands.options import STORE, Data, Device, Json, Plugin, Store, Weights, show, show_rows
+from benchmark.errors import PetlirError
 
 app = typer.Typer()
 
@@ -90,3 +91,23 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
     from reports.bibliography import bibliography
 
     typer.echo(bibliography(store, find(plugin or [])), nl=False)
+
+
+@app.command()
+def sync(
+    store: Store = STORE,
+    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+) -> None:
+    """Mirror to MLflow what a lost server has missed; what is there is not repeated."""
+    from functools import partial
+
+    from benchmark.store import Store as Records
+    from benchmark.tracking import Tracker, default_uri
+
+    records = list(Records(store).records(partial(typer.echo, err=True)))
+    if not records:
+        raise PetlirError(f"store {store} holds no records; nothing to mirror")
+    tracker = Tracker(mlflow_uri or default_uri(store), store)
+    for record in records:
+        tracker.mirror(record)
+    typer.echo(f"{len(records)} records are in {tracker.uri}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from typing import Any, Literal, Protocol
 
 from benchmark.errors import PetlirError
@@ -121,3 +122,10 @@ class Schedule:
                     skipped = Event("skipped", key, text=f"needs {lost}, which was not done", result={"lost": lost})
                     self.end(skipped)
                     yield skipped
+
+
+def resolve(work: str) -> Work:
+    """The work function of a name `module:function`."""
+    module, _, name = work.partition(":")
+    function: Work = getattr(import_module(module), name)
+    return function

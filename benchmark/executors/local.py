@@ -6,16 +6,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job, Schedule, Work
-from benchmark.signals import leave
+from benchmark.executors import Event, Job, Schedule, Work, resolve
+from benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
 """Seconds that a worker gets to end after SIGTERM, before SIGKILL."""
@@ -49,7 +48,7 @@ class LocalExecutor:
         """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`."""
         schedule = Schedule(jobs)
         workers = [_Worker(spec, self.work) for spec in self.workers[: len(jobs)]]
-        with _terminated_as_exit():
+        with terminated_as_exit():
             try:
                 happened: list[Event] = []
                 while schedule or happened:
@@ -159,20 +158,6 @@ def _cause_of_death(code: int) -> str:
     return f"its worker process was killed by {name}{hint}"
 
 
-@contextmanager
-def _terminated_as_exit() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl-C does, so that workers are stopped; only the main thread sets that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
     """A worker's life: take a job, do it, tell, until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -180,7 +165,7 @@ def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # torch reads it as it is imported, which only the work function's module does.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(spec.threads)
-    function = _resolve(work)
+    function = resolve(work)
     while True:
         try:
             key, payload = connection.recv()
@@ -219,9 +204,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
     os._exit(1)
-
-
-def _resolve(work: str) -> Work:
-    module, _, name = work.partition(":")
-    function: Work = getattr(import_module(module), name)
-    return function
