@@ -115,6 +115,13 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
 """What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
 
 
+def as_markdown(kind: str, rows: Sequence[Row]) -> str:
+    """A list as a page: a table of names, and of what each is."""
+    lines = [f"| `{row['name']}` | {str(row['about']).replace('|', '&#124;')} |" for row in rows]
+    made = f"Made by `petlir list {kind} --markdown`."
+    return "\n".join([f"# {kind.capitalize()}", "", made, "", f"| {kind} | what it is |", "| --- | --- |", *lines])
+
+
 def presence(root: Path | None) -> list[Row]:
     """Each image set: whether it is there, half there, another than the catalogue's or missing; and how to get it."""
     return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
@@ -135,7 +142,7 @@ def _present(images: ImageSet, root: Path | None) -> Row:
     row |= {"count": len(entries), "digest": found.content}
     if images.known not in (None, found.content):
         return row | {"state": "different", "about": different(images, found)}
-    checked = ", as in the catalogue" if images.known else ""
+    checked = ", as in the catalogue" if images.known else "; the catalogue knows none to check it against"
     return row | {"state": "there", "about": f"{len(entries)} images, digest {found.content[:12]}{checked}"}
 
 

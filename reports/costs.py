@@ -29,6 +29,7 @@ class Costs:
         inference: seconds per megapixel of output.
         merged: the same after the method was folded into the weights.
         energy: joules of training.
+        waiting: the share of training that waits for batches, in [0, 1].
         memory: bytes by part, in the order of `PARTS`.
         peak: bytes that the device measured.
         exclusive: whether nothing else ran on the device; otherwise its times say little.
@@ -45,6 +46,7 @@ class Costs:
     inference: float
     merged: float | None
     energy: float | None
+    waiting: float | None
     memory: tuple[float, ...]
     peak: float | None
     exclusive: bool
@@ -74,6 +76,7 @@ def costs_of(cells: Iterable[Record], table: Sequence[Record]) -> Costs | None:
         median(cost["inference_seconds_per_megapixel"] for cost in found),
         _median(cost["merged_inference_seconds_per_megapixel"] for cost in found),
         _median(cost["energy_joules"] for cost in found),
+        _median(cost.get("waiting_share") for cost in found),
         tuple(median(cost["memory"][part] for cost in found) for part in PARTS),
         _median(cost["memory"]["peak"] for cost in found),
         all(cost["exclusive"] for cost in found),

@@ -122,6 +122,7 @@ def _cell(value: Value, bold: str) -> str:
 
 def _head(column: Column) -> list[str]:
     notes = [column.set, column.protocol, column.transfer, column.simulated, column.data_label, column.overlap]
+    notes.append(column.borrowed)
     return [column.title, ", ".join(note for note in notes if note)]
 
 

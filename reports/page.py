@@ -19,6 +19,7 @@ from reports.costs import PARTS
 from reports.frame import Record
 from reports.gallery import gallery
 from reports.groups import groups
+from reports.metrics import further
 from reports.rates import rates
 from reports.results import Table
 from reports.tables import kind_of
@@ -65,6 +66,7 @@ def render(
             colours=colours,
             cells=cells,
             rates=rate_rows,
+            further=further(records),
             studies=analyses,
             protocols=described_protocols(records),
             environments=environments(records),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.protocol import protocol
 from reports.costs import Costs
 from reports.groups import Group
 
@@ -51,6 +52,12 @@ class Column:
     provisional: bool = False
     looks: int = 0
     overlap: str = ""
+
+    @property
+    def borrowed(self) -> str:
+        """What the protocol takes from the clean image, in words; empty where it takes nothing."""
+        borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
+        return "GT-mean: brightness taken from the clean image" if borrows else ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from benchmark import listing
 from benchmark.index import Index
 from benchmark.plugins import find
 from benchmark.store import Store
-from tests.engine import PLUGIN, command, draw, save
+from tests.engine import PLUGIN, ROOT, command, draw, save
 
 
 @pytest.mark.parametrize("kind", sorted(listing.LISTS))
@@ -129,7 +129,7 @@ def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path, mon
     rows = {row["name"]: row for row in listing.presence(tmp_path)}
     mine = rows["McMaster"]
     assert (mine["state"], mine["count"], mine["expected"], len(mine["digest"])) == ("there", 18, 18, 64)
-    assert mine["about"] == f"18 images, digest {mine['digest'][:12]}"
+    assert mine["about"] == (f"18 images, digest {mine['digest'][:12]}; the catalogue knows none to check it against")
     assert rows["Kodak24"]["state"] == "half there"
     assert "2 of 24 files are missing: " in rows["Kodak24"]["about"]
     assert f"{tmp_path}/Kodak24/kodim23.png, {tmp_path}/Kodak24/kodim24.png;" in rows["Kodak24"]["about"]
@@ -142,3 +142,8 @@ def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path, mon
     assert rows["Manga109"]["about"].startswith("get it: http")
     assert rows["Urban100"]["about"].endswith("; or name in Urban100.hub one of eugenesiow/Urban100, Voxel51/Urban100")
     assert all("\n" not in row["about"] for row in rows.values())
+
+
+def test_the_page_of_protocols_is_what_the_command_prints(capsys):
+    code, out, _ = command(capsys, "list", "protocols", "--markdown")
+    assert (code, out) == (0, (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8"))

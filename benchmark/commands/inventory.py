@@ -17,12 +17,16 @@ def list_(
     kind: Annotated[str, typer.Argument(help="methods, tasks, backbones, tracks, protocols, images or weights")],
     plugin: Plugin = None,
     as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,
 ) -> None:
     """List what a grid can name."""
-    from benchmark.listing import LISTS
+    from benchmark.listing import LISTS, as_markdown
 
     if kind not in LISTS:
         raise unknown("list", kind, LISTS)
+    if markdown:
+        typer.echo(as_markdown(kind, LISTS[kind](plugin or [])))
+        return
     show_rows(LISTS[kind](plugin or []), as_json, lambda row: f"{row['name']:<22} {row['about']}")
 
 

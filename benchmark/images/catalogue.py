@@ -2,7 +2,7 @@
 
 An entry there says what a set is (`title`, `licence`, `citation`, `bibtex`, what its `origins` table says where it says
 nothing itself), where to get it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), what belongs
-to it (`count`, `names`, `units`: see `benchmark.images.listed`), and how it lies and is joined (`layouts`: see
+to it (`count`, `names`, `units`, `same`: see `benchmark.images.listed`), and how it lies and is joined (`layouts`: see
 `benchmark.images.layouts`).
 """
 
@@ -71,7 +71,7 @@ def _described(name: str, table: Mapping[str, Any]) -> ImageSet:
         names=expand(table["names"]) if "names" in table else None,
         units=frozenset(table["units"]) if "units" in table else None,
         rows=table.get("rows", "").split(),
-        **{key: table[key] for key in ("digits", "called", "unit", "unit_called") if key in table},
+        **{key: table[key] for key in ("digits", "called", "unit", "unit_called", "same") if key in table},
     )
     return ImageSet(
         name=name,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePath
 
@@ -44,6 +44,7 @@ class Listed:
         unit: regular expression; its first group, in the name, is the source scene. None: the name is.
         unit_called: how the unit is named after that group.
         units: those that belong to the set; None for all.
+        same: scenes that are another one of this set or another, by what its unit would be called after.
         rows: names of the first axis of a file of blocks.
     """
 
@@ -58,6 +59,7 @@ class Listed:
     unit_called: str = "{}"
     units: frozenset[str] | None = None
     rows: Sequence[str] = ()
+    same: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
         """The images; see `benchmark.images.imageset.Index`.
@@ -158,7 +160,9 @@ class Listed:
         return found[1] if found else name
 
     def _unit(self, key: Key) -> str:
-        return self.unit_called.format(self._scene(key)) if self.unit else self._scene(key)
+        scene = self._scene(key)
+        scene = self.same.get(scene, scene)
+        return self.unit_called.format(scene) if self.unit else scene
 
     def _check(self, found: Lying, keys: Sequence[Key]) -> None:
         """Refuse a half-present set; name the files that are missing where that can be known."""

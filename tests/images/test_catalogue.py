@@ -1,9 +1,11 @@
 """The catalogue on the real sets: sizes, splits without a shared scene, digests, errors."""
 
+import hashlib
 import re
 
 import pytest
 
+from benchmark.audit.store import matches
 from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set, names
 from benchmark.images.listed import Listed
@@ -85,6 +87,22 @@ def test_light_and_heavy_rain_share_their_scenes(shared):
     light, heavy = (image_set(name).index(shared / "datasets") for name in ("Rain100L", "Rain100H"))
     assert [entry.unit for entry in light] == [entry.unit for entry in heavy]
     assert (light[0].read().clean == heavy[0].read().clean).all()
+
+
+def test_a_scene_that_is_there_twice_is_one_unit(shared):
+    """Nine clean images of Rain100L are the same as another, to the pixel, and no further ones."""
+    entries = image_set("Rain100L").index(shared / "datasets")
+    digests = [hashlib.sha256(entry.read().clean.tobytes()).hexdigest() for entry in entries]
+    units = [entry.unit for entry in entries]
+    assert [digests.index(digest) for digest in digests] == [units.index(unit) for unit in units]
+    assert len(set(units)) == 91
+
+
+def test_scenes_that_two_sets_share_are_those_that_a_search_finds(shared):
+    few, more = (image_set(name).index(shared / "datasets") for name in ("Set5", "Set14"))
+    found = {(few[match.image].name, more[match.found_in].name) for match in matches(few, more)}
+    joined = {(one.name, other.name) for one in few for other in more if one.unit == other.unit}
+    assert joined == found == {("head", "img_006"), ("butterfly", "img_011")}
 
 
 @pytest.mark.parametrize("name", ["Set5", "BSDS30", "Rain100H", "PolyU-test"])

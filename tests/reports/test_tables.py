@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from reports.frame import COLUMNS, load, score_frame
 from reports.groups import groups
-from reports.results import INPUT
+from reports.metrics import further
+from reports.results import INPUT, Column
 from reports.tables import tables
 from reports.titles import built_in_tasks
 from tests.reports.stores import ranked_records, record, smoke_records, unfinished, write_store
@@ -161,3 +163,28 @@ def test_the_cells_that_a_method_requires_belong_to_its_costs():
         label: (table.row(label).costs.training, table.row(label).costs.required) for label in ("lora", "adapter")
     }
     assert seconds == {"lora": (4.0, 4.0), "adapter": (6.0, 46.0)}
+
+
+def measured(label, seed, values, unavailable=None):
+    plain = record(label, "sr_x4", seed)
+    rows = [{"set": "photographs", "image": name, "value": value} for name, value in values.items()]
+    return plain | {"metrics": [{
+        "metric": "lpips", "better": "lower", "colour": "RGB", "library": "pyiqa 0.1", "unavailable": unavailable,
+        "values": rows,
+    }]}  # fmt: skip
+
+
+def test_further_metrics_are_means_over_images_of_means_over_seeds():
+    lora = [measured("lora", 0, {"a": 0.1, "b": 0.4}), measured("lora", 1, {"a": 0.3})]
+    found = further([*lora, measured("ssf", 0, {}, "its weights are not at hand"), record("adapter", "sr_x4")])
+    assert [(one.label, one.set, one.mean, one.unavailable) for one in found] == [
+        ("ssf", "", None, "its weights are not at hand"),
+        ("lora", "photographs", pytest.approx((0.2 + 0.4) / 2), ""),
+    ]
+    assert further([record("adapter", "sr_x4")]) == []
+
+
+def test_a_protocol_that_looks_at_the_clean_image_says_so():
+    column = Column("low_light", "Low light", "LOL", "photographs", "rgb-gtmean@whole", "")
+    assert column.borrowed == "GT-mean: brightness taken from the clean image"
+    assert replace(column, protocol="rgb@whole").borrowed == replace(column, protocol="").borrowed == ""

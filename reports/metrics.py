@@ -1,0 +1,66 @@
+"""What metrics beyond PSNR and SSIM say, for each method and image set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.frame import Record
+
+
+@dataclass(frozen=True)
+class Further:
+    """A metric of one method on one image set, the mean over images of the mean over seeds.
+
+    Attributes:
+        mean: None where the metric was not available.
+        better: `higher` or `lower`.
+        unavailable: why there is no number.
+    """
+
+    label: str
+    task: str
+    set: str
+    metric: str
+    mean: float | None
+    better: str
+    unavailable: str
+
+
+def further(records: Iterable[Record]) -> list[Further]:
+    """All that were measured, by task, set, metric and method."""
+    rows = pd.DataFrame(_rows(records))
+    if rows.empty:
+        return []
+    keys = ["task", "set", "metric", "label", "better", "unavailable"]
+    found = rows.groupby([*keys, "image"], dropna=False).value.mean().groupby(keys, dropna=False).mean()
+    return [
+        Further(
+            row["label"],
+            row["task"],
+            row["set"],
+            row["metric"],
+            _number(row["value"]),
+            row["better"],
+            row["unavailable"],
+        )
+        for row in found.reset_index().to_dict("records")
+    ]
+
+
+def _number(mean: float) -> float | None:
+    return None if pd.isna(mean) else float(mean)
+
+
+def _rows(records: Iterable[Record]) -> Iterator[dict[str, object]]:
+    for record in records:
+        cell = record["cell"]
+        for metric in record.get("metrics", ()):
+            named = {
+                "label": cell["label"], "task": cell["task"], "metric": metric["metric"],
+                "better": metric["better"], "unavailable": metric["unavailable"] or "",
+            }  # fmt: skip
+            for one in metric["values"] or [{"set": "", "image": "", "value": None}]:
+                yield named | one
