@@ -62,8 +62,9 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
 
 def settled(job: Payload) -> dict[str, Any] | None:
     """The record that another runner has left of this cell since the job was made, if any."""
+    path = job.store.fetch(job.folder / records.RECORD, newest=True)
     try:
-        record = records.read_record(job.folder / records.RECORD)
+        record = records.read_record(path)
     except PetlirError:  # there is none, or it is damaged and will give way
         return None
     return record if record["key"] == job.key and record["finished"] != job.before else None
@@ -84,8 +85,8 @@ def leave(job: Payload, state: str, reason: str) -> dict[str, Any] | None:
 
 def _spent_before(job: Payload) -> float:
     """Seconds of training of the cells that this one requires."""
-    folders = (job.store.root / need for need in job.needs)
-    return sum(float(records.read_record(folder / records.RECORD)["costs"]["training_seconds"]) for folder in folders)
+    paths = (job.store.fetch(job.store.root / need / records.RECORD) for need in job.needs)
+    return sum(float(records.read_record(path)["costs"]["training_seconds"]) for path in paths)
 
 
 def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _attempt(job: Payload, device: str, checkpoint: Path, report: Report, parts:
     on = next(subject.network.parameters()).device
     with costs.Peak(on) as peak, costs.Energy(on) as energy:
         if subject.method.trains:
-            fitted = fit(subject, job.bench, checkpoint, report, parts=parts)
+            kept = partial(job.store.publish, checkpoint)
+            fitted = fit(subject, job.bench, checkpoint, report, parts=parts, kept=kept)
     spent["memory"]["peak"] = peak.bytes
     step = fitted.timer.summary() if fitted else None
     spent |= {
@@ -116,6 +117,7 @@ def fit(
     report: Report = lambda share, text: None,
     looks: tuple[float, ...] = training.CHECKS,
     parts: int = 1,
+    kept: Callable[[], None] = lambda: None,
 ) -> training.Fit:
     """Train the subject on its task, in place; raises `training.Diverged` where the loss is no number."""
     cell, task = subject.cell, subject.task
@@ -132,7 +134,7 @@ def fit(
         return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
 
     batches = sampler(subject.cell, bench, device)
-    return training.fit(subject.adapted, batches, validate, budget, checkpoint=checkpoint, report=report)
+    return training.fit(subject.adapted, batches, validate, budget, checkpoint=checkpoint, report=report, kept=kept)
 
 
 def _counted(subject: Subject, bench: Bench, parts: int) -> dict[str, Any]:

@@ -73,10 +73,10 @@ class Further:
 
 def measured(job: Payload) -> bool:
     """Whether a cell's record holds all that the job asks for."""
-    folder = job.store.find(job.key)
-    if folder is None:
+    path = job.store.fetch(job.folder / RECORD, newest=True)
+    if not path.exists():
         return False
-    record = read_record(folder / RECORD)
+    record = read_record(path)
     scored = {score["protocol"] for score in record["scores"]}
     known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
     return scored.issuperset(job.protocols) and known.issuperset(job.metrics)
@@ -88,6 +88,7 @@ def measure(job: Payload, device: str) -> Record:
     Raises:
         PetlirError: the cell's images or its adapter are not there as they were; the record stays as it is.
     """
+    job.store.fetch_all()
     folder = job.store.find(job.key)
     if folder is None:
         raise PetlirError(f"{job.cell} has no record in {job.store.root}")
@@ -108,6 +109,7 @@ def measure(job: Payload, device: str) -> Record:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / RECORD, record)
+    job.store.publish(folder)
     return record
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.bench import Bench
 from benchmark.cell import Cell, key
+from benchmark.remote import store_at
 from benchmark.store import Store
 
 
@@ -56,7 +57,7 @@ class Payload:
             "kind": self.kind,
             "cell": self.cell.plain(),
             "bench": asdict(self.bench),
-            "store": str(self.store.root),
+            "store": self.store.address,
             "needs": [str(need) for need in self.needs],
             "parts": dict(self.parts),
             "weights": self.weights,
@@ -73,7 +74,7 @@ def unpack(plain: Mapping[str, Any]) -> Payload:
         kind=plain["kind"],
         cell=Cell(**plain["cell"]),
         bench=Bench(**bench),
-        store=Store(Path(plain["store"])),
+        store=store_at(plain["store"]),
         needs=tuple(Path(need) for need in plain["needs"]),
         parts=plain["parts"],
         weights=plain["weights"],

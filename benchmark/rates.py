@@ -36,7 +36,7 @@ class Rates:
     @property
     def selection_cells(self) -> Store:
         """Where the cells lie that trials require: they are of the selection seed and stand in no report."""
-        return Store(self.store.root / "selection")
+        return self.store.within("selection")
 
     def selection(self, cell: Cell) -> tuning.Selection | None:
         """The choice that was made for a cell, if any."""

@@ -25,6 +25,7 @@ from benchmark.payload import unpack
 from benchmark.planning import Planned, Planner, Request, state, with_needs
 from benchmark.rates import Rates
 from benchmark.records import RECORD, read_record
+from benchmark.remote import store_at
 from benchmark.settling import Settler, measure_further, open_cells
 from benchmark.store import Store
 from benchmark.tracking import Mirror, default_uri
@@ -79,9 +80,10 @@ def request(
 
 def run(
     asked: Request,
-    folder: Path,
+    folder: Path | str,
     *,
     engine: str = "local",
+    slurm: str = "",
     device: str = "auto",
     workers: int | None = None,
     mlflow_uri: str | None = None,
@@ -96,28 +98,36 @@ def run(
     planner.refuse_overlap()
     for line in planner.missed:
         _warn(line)
-    specs = workers_on(device, workers)
+    specs = workers_on(device, workers) if engine == "local" else []
     bench = replace(asked.bench, exclusive=len(specs) == 1)
-    runs_on = _shared(_executor(engine, specs))
-    store = Store(folder).create()
+    store = store_at(folder)
+    runs_on = _shared(_executor(engine, specs, store.root, slurm))
+    store.create()
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
     settler, index, worked = Settler(bench, store, runs_on), Index.of(store), 0
-    mirror = Mirror(mlflow_uri or default_uri(folder), _warn, folder)
+    mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
     try:
         if open_cells(planned, index):
             _mirror_done(planned, index, mirror)
             worked = settler.settle(planned, mirror.put)
+            store.refresh()
         lost = measure_further(settler, planned, further, mirror.put) if further else []
     finally:
         mirror.close()
     return _outcome(planned, Index.of(store), worked, lost)
 
 
-def _executor(name: str, specs: Sequence[WorkerSpec]) -> Executor:
+def _executor(name: str, specs: Sequence[WorkerSpec], folder: Path, slurm: str = "") -> Executor:
+    if name == "slurm":
+        from benchmark.executors import slurm as cluster
+
+        return cluster.executor(WORK, folder, slurm)
     if name != "local":
-        raise unknown("executor", name, ("local",))
+        raise unknown("executor", name, ("local", "slurm"))
+    if slurm:
+        raise PetlirError(f"--slurm {slurm} needs --executor slurm")
     return LocalExecutor(WORK, specs)
 
 
@@ -156,7 +166,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 def tune(
     asked: Request,
-    folder: Path,
+    folder: Path | str,
     *,
     device: str = "auto",
     workers: int | None = None,
@@ -167,8 +177,9 @@ def tune(
     planner = Planner(asked)
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
-    runs_on = _shared(_executor("local", workers_on(device, workers)))
-    rates = Rates(planner, Store(folder).create())
+    store = store_at(folder)
+    runs_on = _shared(_executor("local", workers_on(device, workers), store.root))
+    rates = Rates(planner, store.create())
     rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on), again=again)
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
     for cell, selection in found:
@@ -184,9 +195,10 @@ def tune(
         raise PetlirError("; ".join(rates.faults.values()))
 
 
-def survey(asked: Request, folder: Path) -> list[dict[str, str]]:
+def survey(asked: Request, folder: Path | str) -> list[dict[str, str]]:
     """For each cell of the request its state and, where it is stale, what changed; runs nothing."""
-    planner, store = Planner(asked), Store(folder)
+    planner, store = Planner(asked), store_at(folder)
+    store.refresh()
     rates, index = Rates(planner, store), Index.of(store)
     for line in planner.missed:
         _warn(line)

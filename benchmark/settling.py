@@ -86,7 +86,7 @@ def _found(job: Payload, event: Event, put: Put) -> int:
     """Hand on the record that a worker has left."""
     if not event.result.get("recorded"):  # the store cannot be written: no other cell would fare better
         raise PetlirError(str(event.result.get("reason")))
-    put(read_record(job.folder / RECORD))
+    put(read_record(job.store.fetch(job.folder / RECORD, newest=True)))
     return 1
 
 

@@ -32,13 +32,42 @@ def _slug(name: str) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder that holds the records of all cells, finished and running."""
+    """The folder that holds the records of all cells, finished and running.
+
+    `benchmark.remote.RemoteStore` keeps them behind a URL and works on them in `root`; what it does more is in
+    `refresh`, `fetch`, `fetch_all` and `publish`, which have nothing to do here.
+
+    Attributes:
+        root: the folder.
+    """
 
     root: Path
 
     def __post_init__(self) -> None:
         if self.root.exists() and not self.root.is_dir():
             raise PetlirError(f"the store {self.root} is a file; a folder was expected")
+
+    @property
+    def address(self) -> str:
+        """What `benchmark.remote.store_at` finds it by."""
+        return str(self.root)
+
+    def within(self, name: str) -> Store:
+        """A store in a folder of this one."""
+        return Store(self.root / name)
+
+    def refresh(self) -> None:
+        """Have here what others have left since: records and trials."""
+
+    def fetch(self, path: Path, *, newest: bool = False) -> Path:
+        """Have a file of the store here, if there is one; returns its path. `newest`: even where an older one is."""
+        return path
+
+    def fetch_all(self) -> None:
+        """Have everything of the finished cells here, adapters and images too."""
+
+    def publish(self, path: Path) -> None:
+        """Let others see a file, or all files of a folder, a record last."""
 
     @property
     def claims(self) -> Claims:
@@ -98,6 +127,7 @@ class Store:
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Unwritable(f"cannot write into the store {self.root}: {error.strerror}") from error
+        self.fetch(work / CHECKPOINT)
         return work
 
     def commit(self, work: Path, final: Path) -> None:

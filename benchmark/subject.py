@@ -128,17 +128,17 @@ def _evidence(job: Payload, head: str, device: str, stored: Mapping[str, Tensor]
         pairs = job.bench.validation(job.cell.task, job.cell.track)
         return [(to_batch(pair.degraded, device), to_batch(pair.clean, device)) for pair in pairs]
 
-    adapters = () if stored is not None else tuple(_adapter(job.store.root / need) for need in job.needs)
+    adapters = () if stored is not None else tuple(_adapter(job.store, job.store.root / need) for need in job.needs)
     return Evidence(adapters, batch, job.cell.task, head, stored, validation)
 
 
-def _adapter(folder: Path) -> dict[str, Tensor]:
+def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
-    record = read_record(folder / RECORD)
+    record = read_record(store.fetch(folder / RECORD))
     if record["state"] != "done":
         raise PetlirError(f"the required cell {folder.name} has no result: {record['reason']}")
-    adapter: dict[str, Tensor] = load_file(folder / ADAPTER)
+    adapter: dict[str, Tensor] = load_file(store.fetch(folder / ADAPTER))
     return adapter
 
 

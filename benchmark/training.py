@@ -105,6 +105,7 @@ def fit(
     *,
     checkpoint: Path | None = None,
     report: Callable[[float, str], None] = lambda share, text: None,
+    kept: Callable[[], None] = lambda: None,
 ) -> Fit:
     """Train what is trainable. Asked to stop by a signal, it keeps its state and leaves.
 
@@ -115,6 +116,7 @@ def fit(
         budget: steps and rate.
         checkpoint: where to keep the state, and to continue from where it is there.
         report: told the share done and the last validation score.
+        kept: called whenever the state has been kept.
 
     Raises:
         Diverged: the loss or the validation score is not finite; says at which step.
@@ -122,7 +124,7 @@ def fit(
     optimizer = torch.optim.AdamW(adapted.trainable().values(), lr=budget.rate)
     scaler = torch.amp.GradScaler(enabled=budget.precision == "float16")
     state = _resume(adapted, optimizer, scaler, checkpoint)
-    kept = monotonic()
+    last = monotonic()
     while True:
         if state.step in budget.checks and not (state.curve and state.curve[-1]["step"] == state.step):
             _look(adapted, validate, budget, state)
@@ -132,10 +134,11 @@ def fit(
             return state
         with deferred() as asked:  # a step is done whole, and then kept
             _step(adapted, sampler, optimizer, scaler, budget, state)
-            due = asked.numbers or monotonic() - kept > budget.checkpoint_seconds
+            due = asked.numbers or monotonic() - last > budget.checkpoint_seconds
             if checkpoint is not None and due:
                 _keep(adapted, optimizer, scaler, state, budget.parts, checkpoint)
-                kept = monotonic()
+                kept()
+                last = monotonic()
 
 
 def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:

@@ -109,6 +109,7 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
         return {"state": "failed", "reason": experiment.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
     records.write_json(_file(job), {"cell": cell.plain(), **row})
+    job.store.publish(_file(job))
     return {"state": "done"}
 
 
@@ -123,7 +124,7 @@ def trial_name(job: Payload) -> str:
 
 def tried(job: Payload) -> bool:
     """Whether another runner has left this trial."""
-    return _file(job).exists()
+    return job.store.fetch(_file(job)).exists()
 
 
 def _key(job: Payload) -> str:

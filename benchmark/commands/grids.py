@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from benchmark.commands.options import (
     STORE,
+    Address,
     Backbones,
+    Cells,
     Data,
     Device,
     Grid,
@@ -53,13 +55,14 @@ def run(
     regime: Regime = None,
     grid: Grid = "demo",
     everything: Annotated[bool, typer.Option("--all", help="every method on every task; as --grid all")] = False,
-    store: Store = STORE,
+    store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
-    executor: Annotated[str, typer.Option("--executor", help="local")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="local or slurm")] = "local",
+    slurm: Annotated[str, typer.Option("--slurm", help="e.g. time=60,partition=gpu,gpus=1; time in minutes")] = "",
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
@@ -80,7 +83,8 @@ def run(
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
     )  # fmt: skip
-    work = partial(runner.run, folder=store, engine=executor, device=device, workers=workers, mlflow_uri=mlflow_uri)
+    place: dict[str, Any] = {"engine": executor, "slurm": slurm, "device": device, "workers": workers}
+    work = partial(runner.run, folder=store, mlflow_uri=mlflow_uri, **place)
     failed, worked = False, until_separable is not None
     for outcome in _outcomes(request, store, work, until_separable, max_seeds):
         typer.echo(outcome.summary())
@@ -90,31 +94,36 @@ def run(
     return 1 if failed else 0
 
 
-def _report(store: Path, *, again: bool) -> Path:
+def _report(address: str, *, again: bool) -> Path:
     """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
     import reports
     from benchmark.index import Index
-    from benchmark.store import Store as Records
+    from benchmark.remote import store_at
 
-    page = store / "report" / "index.html"
+    store = store_at(address)
+    page = store.root / "report" / "index.html"
     shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
-    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.of(Records(store)).changed):
+    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.of(store).changed):
         return page
     from reports.html import write_report
 
-    return write_report(store, page.parent)
+    store.fetch_all()
+    return write_report(store.root, page.parent)
 
 
 def _outcomes(
-    request: Request, store: Path, work: Callable[[Request], Outcome], confidence: float | None, most: int
+    request: Request, address: str, work: Callable[[Request], Outcome], confidence: float | None, most: int
 ) -> Iterable[Outcome]:
     """One run, or one after the other until methods separate."""
     if confidence is None:
         return [work(request)]
     from benchmark import separation
-    from benchmark.store import Store as Records
+    from benchmark.remote import RemoteStore, store_at
 
-    return separation.run(request, Records(store), work, typer.echo, confidence=confidence, most=most)
+    store = store_at(address)
+    if isinstance(store, RemoteStore):
+        raise PetlirError(f"--until-separable states its looks in the store; expected a folder, not {address}")
+    return separation.run(request, store, work, typer.echo, confidence=confidence, most=most)
 
 
 @app.command()
@@ -125,7 +134,7 @@ def tune(
     track: Track = None,
     steps: Steps = None,
     grid: Grid = "demo",
-    store: Store = STORE,
+    store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
@@ -157,7 +166,7 @@ def plan(
     steps: Steps = None,
     regime: Regime = None,
     grid: Grid = "demo",
-    store: Store = STORE,
+    store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
@@ -174,13 +183,15 @@ def plan(
 
 
 @app.command()
-def status(store: Store = STORE, as_json: Json = False) -> None:
+def status(store: Address = STORE, as_json: Json = False) -> None:
     """Count the records of a store by state, name what failed, and tell what runs from what died."""
     from benchmark.index import Index
     from benchmark.listing import states, working
-    from benchmark.store import Store as Records
+    from benchmark.remote import store_at
 
-    index = Index.of(Records(store))
+    found = store_at(store)
+    found.refresh()
+    index = Index.of(found)
     counts, failures = states(index)
     at_work = working(index.store)
     if as_json:
@@ -197,7 +208,7 @@ def status(store: Store = STORE, as_json: Json = False) -> None:
 
 
 @app.command()
-def report(store: Store = STORE, out: Out = None, lens: Lens = None) -> None:
+def report(store: Cells = STORE, out: Out = None, lens: Lens = None) -> None:
     """Write the HTML report of a store."""
     from benchmark.protocol import protocols
     from benchmark.store import Store as Records

@@ -13,7 +13,29 @@ Overlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="go on where test images are trained on; record and table say so"),
 ]
-Store = Annotated[Path, typer.Option("--store", help="folder of the records")]
+
+
+def _records(address: str | Path) -> Path:
+    """The folder of a store; the records of one behind a URL are brought here."""
+    from benchmark.remote import store_at
+
+    store = store_at(address)
+    store.refresh()
+    return store.root
+
+
+def _cells(address: str | Path) -> Path:
+    """The folder of a store; the cells of one behind a URL are brought here whole."""
+    from benchmark.remote import store_at
+
+    store = store_at(address)
+    store.fetch_all()
+    return store.root
+
+
+Address = Annotated[str, typer.Option("--store", help="folder of the records, or a URL such as s3://BUCKET/FOLDER")]
+Store = Annotated[Path, typer.Option("--store", parser=_records, help="folder or URL of the records", metavar="STORE")]
+Cells = Annotated[Path, typer.Option("--store", parser=_cells, help="folder or URL of the records", metavar="STORE")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file; may be repeated")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Track = Annotated[str | None, typer.Option("--track", help="demo, open or paper")]
@@ -35,7 +57,7 @@ Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rg
 Metrics = Annotated[str | None, typer.Option("--metrics", help="metrics of pyiqa, e.g. lpips,dists,fsim")]
 Lens = Annotated[str | None, typer.Option("--lens", help="score stored images under these protocols too, e.g. y,rgb")]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
-STORE = Path("petlir-store")
+STORE: Any = "petlir-store"
 
 
 def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import STORE, Data, Device, Json, Plugin, Store, Weights, show, show_rows
+from benchmark.commands.options import STORE, Cells, Data, Device, Json, Plugin, Store, Weights, show, show_rows
 from benchmark.errors import PetlirError
 
 app = typer.Typer()
@@ -17,7 +17,7 @@ app = typer.Typer()
 def submit(
     out: Annotated[Path, typer.Argument(help="the archive to write, e.g. results.zip")],
     by: Annotated[str, typer.Option("--by", help="who submits")],
-    store: Store = STORE,
+    store: Cells = STORE,
     tuning: Annotated[
         str | None, typer.Option("--tuning", help="how rates and options were chosen; what the records say if left out")
     ] = None,
@@ -95,7 +95,7 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
 
 @app.command()
 def sync(
-    store: Store = STORE,
+    store: Cells = STORE,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
 ) -> None:
     """Mirror to MLflow what a lost server has missed; what is there is not repeated."""

@@ -1,0 +1,145 @@
+"""A folder behind a URL that fsspec knows, such as `s3://bucket/folder`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+from benchmark.errors import PetlirError, Unwritable
+
+PATIENCE: Mapping[str, Mapping[str, Any]] = {
+    "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}}
+}
+"""Options by protocol: left to itself, a client tries for minutes to reach a server that is not there."""
+WRITTEN = ("LastModified", "mtime", "updated", "last_modified")
+"""Under which of these names a file system says when a file was written."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A folder behind a URL; also a `Shelf`. All methods raise Unwritable where it is out of reach.
+
+    Raises:
+        PetlirError: the URL is not understood, or a package is missing.
+    """
+
+    url: str
+
+    def within(self, name: str) -> Bucket:
+        """A folder in it."""
+        return Bucket(f"{self.url}/{name}")
+
+    def create(self, name: str, content: bytes) -> bool:
+        """See `Shelf`; a conditional write."""
+        with self._told():
+            try:
+                self._fs.pipe_file(self._path(name), content, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def write(self, name: str, content: bytes) -> None:
+        """See `Shelf`."""
+        with self._told():
+            self._fs.pipe_file(self._path(name), content)
+
+    def read(self, name: str) -> bytes | None:
+        """See `Shelf`."""
+        return self.read_all([name]).get(name)
+
+    def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
+        """The content of those of these files that are there, fetched side by side."""
+        if not names:
+            return {}
+        with self._told():
+            found: dict[str, bytes | Exception] = self._fs.cat([self._path(name) for name in names], on_error="return")
+            for content in found.values():
+                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                    raise content
+        return {self._name(path): content for path, content in found.items() if isinstance(content, bytes)}
+
+    def remove(self, name: str) -> None:
+        """See `Shelf`; a folder goes with all that is in it."""
+        with self._told(), suppress(FileNotFoundError):
+            self._fs.rm(self._path(name), recursive=True)
+
+    def written(self) -> Mapping[str, float]:
+        """See `Shelf`."""
+        return {info["name"].rsplit("/", 1)[-1]: _when(info) for info in self._list("") if info["type"] == "file"}
+
+    def now(self) -> float:
+        """See `Shelf`; the server's clock."""
+        name = f".clock-{uuid4().hex}"
+        self.write(name, b"")
+        with self._told():
+            moment = _when(self._fs.info(self._path(name)))
+        self.remove(name)
+        return moment
+
+    def folders(self, name: str) -> list[str]:
+        """The folders in a folder, relative to this one."""
+        return [self._name(info["name"]) for info in self._list(name) if info["type"] == "directory"]
+
+    def sizes(self, name: str) -> dict[str, int]:
+        """Every file below a folder, relative to this one, and its bytes."""
+        with self._told():
+            found = self._fs.find(self._path(name), detail=True)
+        return {self._name(path): int(info["size"]) for path, info in found.items()}
+
+    def _list(self, name: str) -> list[Any]:
+        with self._told(), suppress(FileNotFoundError):
+            listed: list[Any] = self._fs.ls(self._path(name), detail=True)
+            return listed
+        return []
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        import fsspec
+
+        try:
+            opened: tuple[Any, str] = fsspec.url_to_fs(
+                self.url, use_listings_cache=False, **PATIENCE.get(self.url.split("://")[0], {})
+            )
+        except ImportError as error:
+            raise PetlirError(f"the store {self.url} needs a package: {error}; s3: pip install 'petlir[s3]'") from error
+        except ValueError as error:
+            raise PetlirError(f"the store {self.url} is not understood: {error}; e.g. s3://BUCKET/FOLDER") from error
+        return opened
+
+    @property
+    def _fs(self) -> Any:
+        return self._opened[0]
+
+    def _path(self, name: str) -> str:
+        return f"{self._opened[1]}/{name}".rstrip("/")
+
+    def _name(self, path: str) -> str:
+        return path.removeprefix(f"{self._opened[1]}/")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except _faults() as error:
+            line = next(iter(str(error).splitlines()), "") or type(error).__name__
+            raise Unwritable(f"the store {self.url} is out of reach: {line}") from error
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What a file system raises where a server is out of reach; errors of the libraries below come through."""
+    below = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
+    loaded = ((sys.modules.get(module), name) for module, name in below)
+    return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
+
+
+def _when(info: Mapping[str, Any]) -> float:
+    moment = next((info[name] for name in WRITTEN if name in info), 0.0)
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)

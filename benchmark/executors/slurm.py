@@ -1,0 +1,246 @@
+"""The SLURM executor: jobs go to a cluster's queue as arrays, through submitit.
+
+A job that ends without a result, cancelled, preempted or at its time limit, is submitted again and goes on from its
+checkpoint in the store. What runs is read from `squeue` and from small JSON files beside the logs: there may be no
+accounting database, and nothing that a job has written is unpickled here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import PetlirError, unknown
+from benchmark.executors import Event, Job, Schedule, resolve
+from benchmark.records import write_bytes
+from benchmark.signals import leave, terminated_as_exit
+
+OPTIONS: Mapping[str, str] = {
+    "time": "time", "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
+    "gpus": "gpus_per_node", "cpus": "cpus_per_task", "mem": "mem", "parallel": "array_parallelism",
+}  # fmt: skip
+"""Options of `--slurm` and what submitit calls them."""
+NUMBERS = ("time", "gpus", "cpus", "parallel")
+TRIES = 3
+"""How often in a row a job may end without having got any further."""
+PAUSE = 2.0
+"""Seconds between two looks at the queue."""
+
+
+def options(text: str) -> dict[str, Any]:
+    """What `--slurm` asks for, e.g. `time=60,partition=gpu,gpus=1`; times in minutes.
+
+    Raises:
+        PetlirError: an option is unknown, or no number.
+    """
+    found: dict[str, Any] = {"time": 60, "cpus": 1}
+    for item in filter(None, text.split(",")):
+        name, _, value = item.partition("=")
+        if name not in OPTIONS:
+            raise unknown("option of --slurm", name, OPTIONS)
+        if not value or (name in NUMBERS and not (value.isdecimal() and int(value))):
+            raise PetlirError(f"--slurm {item}: expected {name}={'a number above 0' if name in NUMBERS else 'a name'}")
+        found[name] = int(value) if name in NUMBERS else value
+    return found
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job does on its node. What comes of it goes into the file `answer`, as JSON."""
+
+    work: str
+    payload: Mapping[str, Any]
+    device: str
+    answer: str
+
+    def __call__(self) -> None:
+        """Work; asked to stop, leave with the state kept, and with no answer."""
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read as torch is imported, below
+        # over submitit's own: its warning of a time limit comes up to a minute early, SIGTERM comes at the limit
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, leave)
+        try:
+            result = resolve(self.work)(dict(self.payload), self.device, self._tell)
+        except PetlirError as error:
+            result = {"state": "failed", "reason": str(error)}
+        except Exception as error:
+            # A bug: the log has its traceback, the runner learns the line.
+            self._answer(died=f"{type(error).__name__}: {' '.join(str(error).split())}")
+            raise
+        self._answer(result=result)
+
+    def _tell(self, share: float, text: str) -> None:
+        self._answer(share=share, text=text)
+
+    def _answer(self, **content: Any) -> None:
+        write_bytes(Path(self.answer), json.dumps(content).encode())
+
+
+@dataclass
+class _Sent:
+    """A job in the queue: its number there, how often it was looked for in vain, and how far it had come."""
+
+    job: Job
+    answer: Path
+    number: str = ""
+    running: bool = False
+    gone: int = 0
+    tries: int = 0
+    share: float = 0.0
+
+    def event(self, kind: Any, **more: Any) -> Event:
+        return Event(kind, self.job.key, f"slurm {self.number}", **more)
+
+
+@dataclass(frozen=True)
+class SlurmExecutor:
+    """Runs jobs on a SLURM cluster. When interrupted or terminated, it cancels what it has submitted.
+
+    Attributes:
+        work: the work function as `module:function`.
+        folder: where logs and answers go; all nodes must reach it.
+        asked: options of the jobs, as `options` gives them.
+    """
+
+    work: str
+    folder: Path
+    asked: Mapping[str, Any]
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`.
+
+        Raises:
+            PetlirError: there is no SLURM, or it does not take the jobs.
+        """
+        schedule, sent = Schedule(jobs), list[_Sent]()
+        with terminated_as_exit():
+            try:
+                while schedule:
+                    happened = list(schedule.refresh())
+                    fresh = [self._sent(job) for job in iter(lambda: schedule.take(None, ()), None)]
+                    self._submit(fresh)
+                    sent += fresh
+                    happened += self._look(schedule, sent)
+                    for event in happened:
+                        on_event(event)
+                    if not happened:
+                        time.sleep(PAUSE)
+            finally:
+                if sent:
+                    _call("scancel", *(one.number for one in sent))
+
+    def _sent(self, job: Job) -> _Sent:
+        return _Sent(job, self.folder / f"{hashlib.sha256(job.key.encode()).hexdigest()[:16]}.json")
+
+    def _submit(self, fresh: Sequence[_Sent]) -> None:
+        """Put jobs into the queue, several as an array."""
+        if not fresh:
+            return
+        device = "cuda" if self.asked.get("gpus") else "cpu"
+        for one in fresh:
+            one.answer.unlink(missing_ok=True)
+        tasks = [Task(self.work, one.job.payload, device, str(one.answer)) for one in fresh]
+        for one, number in zip(fresh, self._queued(tasks), strict=True):
+            one.number, one.running, one.gone = number, False, 0
+
+    def _queued(self, tasks: Sequence[Task]) -> list[str]:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        try:
+            return [entry.job_id for entry in self._queue.map_array(Task.__call__, tasks)]
+        except (FailedJobError, FailedSubmissionError, OSError) as error:
+            line = next((line for line in str(error).splitlines() if "error:" in line), str(error).splitlines()[0])
+            raise PetlirError(f"SLURM does not take the jobs: {line.strip()}") from error
+
+    @cached_property
+    def _queue(self) -> Any:
+        import submitit
+
+        queue = submitit.SlurmExecutor(folder=self.folder / "logs")
+        queue.update_parameters(job_name="petlir", **{OPTIONS[name]: value for name, value in self.asked.items()})
+        return queue
+
+    def _look(self, schedule: Schedule, sent: list[_Sent]) -> Iterator[Event]:
+        """What has happened since; what ended without an answer goes into the queue again."""
+        answers, states = {one.job.key: _read(one.answer) for one in sent}, queued()
+        again = []
+        for one in list(sent):
+            answer = answers[one.job.key]
+            if "result" in answer or "died" in answer:
+                yield self._end(one, answer, schedule, sent)
+                continue
+            if answer.get("share", 0.0) > one.share:
+                one.share, one.tries = answer["share"], 0
+                yield one.event("progress", fraction=one.share, text=answer["text"])
+            state = None if states is None else states.get(one.number, "")
+            one.gone = one.gone + 1 if state == "" else 0
+            if state == "R" and not one.running:
+                one.running = True
+                yield one.event("started")
+            if one.gone > 1:  # twice, since its answer may have been under way
+                one.tries += 1
+                if one.tries > TRIES:
+                    logs = self.folder / "logs" / one.number
+                    died = f"its SLURM job ended without a result {one.tries} times, the last one's logs: {logs}"
+                    yield self._end(one, {"died": died}, schedule, sent)
+                else:
+                    again.append(one)
+        self._submit(again)
+
+    @staticmethod
+    def _end(one: _Sent, answer: Mapping[str, Any], schedule: Schedule, sent: list[_Sent]) -> Event:
+        if "result" in answer:
+            event = one.event("finished", fraction=1.0, result=answer["result"])
+        else:
+            event = one.event("died", text=answer["died"])
+        sent.remove(one)
+        schedule.end(event)
+        return event
+
+
+def executor(work: str, store: Path, text: str) -> SlurmExecutor:
+    """The executor of a store, once it is known that it can work.
+
+    Raises:
+        PetlirError: submitit or SLURM is not here, or an option is wrong.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("submitit") is None:
+        raise PetlirError("--executor slurm needs submitit: pip install 'petlir[slurm]'")
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise PetlirError("--executor slurm needs a machine that can submit jobs; there is no sbatch or srun here")
+    return SlurmExecutor(work, store.resolve() / "slurm", options(text))
+
+
+def queued() -> dict[str, str] | None:
+    """The user's jobs, number → state; None where the controller does not answer."""
+    done = _call("squeue", "--noheader", "--array", "--me", "--format=%i %t")
+    if done is None or done.returncode:
+        return None
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def _call(*command: str) -> subprocess.CompletedProcess[str] | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
+def _read(answer: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(answer.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found

@@ -1,0 +1,137 @@
+"""Stores behind a URL. Cells are worked on and read in a folder of this machine, and kept behind the URL.
+
+What is whole is uploaded, a cell's record last, so a cell whose record can be seen is whole; nothing is moved or
+renamed there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.bucket import Bucket
+from benchmark.claims import Claims
+from benchmark.images.cache import cache_folder
+from benchmark.index import Index
+from benchmark.records import RECORD, write_bytes
+from benchmark.store import Store
+
+UPLOADED = ".uploaded"
+"""A file in the folder of each cell that is known to lie behind the URL; what lacks it is still to be uploaded."""
+
+
+def store_at(address: str | Path) -> Store:
+    """The store in a folder or behind a URL."""
+    text = str(address)
+    if "://" not in text:
+        return Store(Path(text))
+    if text.startswith("file://"):
+        return Store(Path(text.removeprefix("file://")))
+    url = text.rstrip("/")
+    return RemoteStore(cache_folder() / "stores" / hashlib.sha256(url.encode()).hexdigest()[:16], Bucket(url))
+
+
+@dataclass(frozen=True)
+class RemoteStore(Store):
+    """A store behind a URL.
+
+    Attributes:
+        root: the folder of this machine that it is worked on in.
+        bucket: where it is kept.
+    """
+
+    bucket: Bucket
+
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return self.bucket.url
+
+    @property
+    def claims(self) -> Claims:
+        """Who works on what; kept behind the URL."""
+        return Claims(self.bucket.within("claims"))
+
+    def within(self, name: str) -> Store:
+        """A store in a folder of this one."""
+        return RemoteStore(self.root / name, self.bucket.within(name))
+
+    def create(self) -> Store:
+        """This store; PetlirError where nothing can be written, here or there."""
+        super().create()
+        self.bucket.now()  # writes
+        self.refresh()
+        return self
+
+    def refresh(self) -> None:
+        """Have here what others have left since; upload what an earlier run could not."""
+        ours = {path.parent.relative_to(self.root).as_posix() for path in self.files()}
+        theirs = set(self._cells())
+        pending = {name for name in ours if not (self.root / name / UPLOADED).exists()}
+        for name in pending:
+            self.publish(self.root / name)
+        for name in ours - theirs - pending:  # removed there since
+            shutil.rmtree(self.root / name)
+        whole = {head.folder for head in Index.of(self).heads if not head.retried}
+        self._bring(f"{name}/{RECORD}" for name in theirs if self.root / name not in whole)
+        self._exchange("tuning")
+
+    def fetch(self, path: Path, *, newest: bool = False) -> Path:
+        """Have a file of the store here, if there is one; returns its path. `newest`: even where an older one is."""
+        if newest or not path.exists():
+            self._bring([path.relative_to(self.root).as_posix()])
+        return path
+
+    def fetch_all(self) -> None:
+        """Have everything of the finished cells here, adapters and images too."""
+        self.refresh()
+        done = [head.folder for head in Index.of(self).heads if head.state == "done"]
+        lacking = [folder for folder in done if not (folder / "restored").exists()]
+        for folder in [self.root / "images", *lacking]:
+            names = self.bucket.sizes(folder.relative_to(self.root).as_posix())
+            self._bring(name for name in names if not (self.root / name).exists())
+
+    def publish(self, path: Path) -> None:
+        """Let others see a file, or all files of a folder, a record last."""
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda file: (file.name == RECORD, file)):
+            if file.name != UPLOADED:
+                self.bucket.write(file.relative_to(self.root).as_posix(), file.read_bytes())
+        if (path / RECORD).exists():
+            write_bytes(path / UPLOADED, b"")
+
+    def commit(self, work: Path, final: Path) -> None:
+        """Make a whole work folder the cell's own, here and there."""
+        super().commit(work, final)
+        self._upload_missing("images")
+        self.publish(final)
+        self.bucket.remove(work.relative_to(self.root).as_posix())
+
+    def _cells(self) -> list[str]:
+        """The folders of all cells there."""
+        folders = ["cells"]
+        for _ in range(3):
+            folders = [inner for folder in folders for inner in self.bucket.folders(folder)]
+        return folders
+
+    def _bring(self, names: Iterable[str]) -> None:
+        for name, content in self.bucket.read_all(list(names)).items():
+            path = self.root / name
+            write_bytes(path, content)
+            if path.name == RECORD:
+                write_bytes(path.with_name(UPLOADED), b"")
+
+    def _exchange(self, folder: str) -> None:
+        """Have the files of a folder here and there; those of one name are the same."""
+        self._bring(name for name in self._upload_missing(folder) if not (self.root / name).exists())
+
+    def _upload_missing(self, folder: str) -> set[str]:
+        """Upload what a folder has here and not there; returns what it had there."""
+        theirs = set(self.bucket.sizes(folder))
+        for path in (self.root / folder).rglob("*.*"):
+            if path.relative_to(self.root).as_posix() not in theirs and not path.name.startswith("."):
+                self.publish(path)
+        return theirs

@@ -1,0 +1,43 @@
+"""A LoRA whose training steps take as many seconds as `PETLIR_SLOW` says of its rank, e.g. `2:3,3:9`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from torch import nn
+
+from benchmark.backbone import Backbone
+from methods.lora import LoRA
+
+
+class Pause(nn.Module):
+    """Passes features on, after a while, in training."""
+
+    def __init__(self, seconds: float, log: str | None, rank: int) -> None:
+        super().__init__()
+        self.seconds, self.log, self.rank = seconds, log, rank
+
+    def forward(self, features):
+        """The features; notes the step in the file that `PETLIR_SLOW_LOG` names."""
+        if self.training and self.log:
+            with open(self.log, "a") as file:  # noqa: PTH123 - several processes append
+                file.write(f"{self.rank}\n")
+            time.sleep(self.seconds)
+        return features
+
+
+@dataclass(frozen=True)
+class Slow(LoRA):
+    """A slow LoRA."""
+
+    name = "slow"
+    idea = "It takes its time."
+
+    def adapt(self, backbone: Backbone) -> None:
+        """A LoRA, and a pause behind the first mlp."""
+        super().adapt(backbone)
+        seconds = dict(item.split(":") for item in os.environ.get("PETLIR_SLOW", "").split(",") if item)
+        pause = Pause(float(seconds.get(str(self.rank), 0)), os.environ.get("PETLIR_SLOW_LOG"), self.rank)
+        next(iter(backbone.blocks())).mlp.after(pause)

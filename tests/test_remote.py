@@ -1,0 +1,209 @@
+"""Stores behind a URL, on an S3 server of this machine."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from torch import Tensor
+
+from benchmark import runner
+from benchmark.bucket import Bucket
+from benchmark.claims import Claims
+from benchmark.errors import PetlirError, Unwritable
+from benchmark.images.patches import PatchSampler
+from benchmark.records import ADAPTER, RECORD
+from benchmark.remote import RemoteStore, store_at
+from benchmark.store import Store
+from tests.engine import PLUGIN, command, results
+from tests.servers import s3
+
+s3fs = pytest.importorskip("s3fs")
+pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[str]:
+    with s3() as address:
+        yield address
+
+
+@pytest.fixture
+def url() -> str:
+    return f"s3://bucket/{uuid4().hex}"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Makes this machine look like another one, with a folder of its own to work in."""
+
+    def be(name: str) -> None:
+        monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / name))
+
+    be("one")
+    return be
+
+
+def here(url: str) -> RemoteStore:
+    store = store_at(url)
+    assert isinstance(store, RemoteStore)
+    return store
+
+
+def test_of_many_that_try_at_once_one_gets_it(url):
+    claims, gate = Claims(Bucket(url)), threading.Barrier(4)
+
+    def attempt(_: int) -> bool:
+        gate.wait()
+        with claims.hold("key", "a cell") as claim:
+            gate.wait()
+            return claim is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(3):
+            assert sum(pool.map(attempt, range(4))) == 1
+    assert sorted(claims.shelf.written()) == ["key.2", "key.3"]
+    assert claims.standing() == [] and claims.free("key")
+    with claims.hold("key", "a cell") as claim:
+        assert claim is not None and [one.alive for one in claims.standing()] == [True]
+        claim.done = True
+    assert claims.shelf.written() == {}
+
+
+def test_a_shelf_keeps_the_servers_time(url):
+    shelf = Bucket(url)
+    assert shelf.written() == {} and shelf.read("a") is None
+    shelf.write("a", b"1")
+    assert abs(shelf.now() - shelf.written()["a"]) < 5
+    assert shelf.read("a") == b"1"
+    shelf.remove("a")
+    shelf.remove("a")
+    assert shelf.written() == {}
+
+
+def test_a_grid_behind_a_url_is_the_one_in_a_folder(lab, tmp_path, url, machine, capsys):
+    chosen = {"methods": "frozen,follower,elsewhere"}
+    assert lab.run(url, **chosen).summary() == "4 cells: 3 done, 1 not-applicable; worked on 4"
+    lab.run(tmp_path / "folder", **chosen)
+    assert results(here(url).root) == results(tmp_path / "folder")
+    assert {name.split("/")[0] for name in Bucket(url).sizes("")} == {"cells", "images"}, "no work, no claims"
+    machine("two")
+    assert lab.run(url, **chosen).worked == 0
+    assert results(here(url).root) == results(tmp_path / "folder")
+    code, out, err = command(capsys, "report", "--store", url)
+    assert (code, err) == (0, "") and Path(out.strip()).is_file()
+    assert whole(here(url).root) == whole(tmp_path / "folder")
+
+
+def whole(root: Path) -> dict[str, bytes]:
+    """Adapters and images of a store."""
+    found = [path for kind in ("cells", "images") for path in (root / kind).rglob("*.*")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found if path.suffix in (".png", ".safetensors")}
+
+
+def test_a_failed_cell_that_another_machine_has_mended_is_seen(lab, url, machine, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(PatchSampler, "batch", lambda self, step: 1 / 0)
+        assert lab.run(url).states == {"failed": 1}
+    machine("two")
+    assert lab.run(url).states == {"done": 1}
+    machine("one")
+    outcome = lab.run(url)
+    assert (outcome.states, outcome.worked) == ({"done": 1}, 0)
+
+
+def test_another_machine_goes_on_from_the_checkpoint(lab, tmp_path, url, machine, monkeypatch):
+    asked = lab.request(steps=5)
+    asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
+    stops, seen, real = [3], [], PatchSampler.batch
+
+    def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
+        if step in stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        seen.append(step)
+        return real(self, step)
+
+    monkeypatch.setattr(PatchSampler, "batch", batch)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(asked, url, device="cpu", workers=1)
+    machine("two")
+    seen.clear()
+    runner.run(asked, url, device="cpu", workers=1)
+    assert seen == [0, 3, 4], "a batch to count costs with, then the steps that were left"
+    lab.run(tmp_path / "whole", steps=5)
+    assert results(here(url).root) == results(tmp_path / "whole")
+
+
+def test_what_could_not_be_uploaded_is_uploaded_later(lab, url, monkeypatch):
+    real = Bucket.write
+
+    def write(self: Bucket, name: str, content: bytes) -> None:
+        if name.endswith(RECORD):
+            raise Unwritable("the store is out of reach")
+        real(self, name, content)
+
+    with monkeypatch.context() as broken, pytest.raises(PetlirError, match="out of reach"):
+        broken.setattr(Bucket, "write", write)
+        lab.run(url)
+    assert not [name for name in Bucket(url).sizes("") if name.endswith(RECORD)]
+    outcome = lab.run(url)
+    assert (outcome.states, outcome.worked) == ({"done": 1}, 0)
+    names = {name.rsplit("/", 1)[1] for name in Bucket(url).sizes("cells") if "restored" not in name}
+    assert names == {RECORD, ADAPTER}
+
+
+def test_what_was_removed_there_is_removed_here_and_done_again(lab, url, machine):
+    lab.run(url, methods="frozen")
+    Bucket(url).remove("cells")
+    assert lab.run(url, methods="frozen").worked == 1
+
+
+def test_trials_are_shared(lab, url, machine):
+    assert lab.run(url, regime="tuned").states == {"done": 1}
+    assert [name for name in Bucket(url).sizes("tuning") if name.endswith("0.001.json")]
+    machine("two")
+    lab.executor.worked.clear()
+    assert lab.run(url, regime="tuned").worked == 0 and lab.executor.worked == []
+
+
+@pytest.mark.parametrize(
+    ("address", "line"),
+    [
+        ("s3://no-such-bucket/x", "petlir: the store s3://no-such-bucket/x is out of reach: "),
+        ("s4://bucket/x", "petlir: the store s4://bucket/x is not understood: Protocol not known: s4"),
+        ("gs://bucket/x", "petlir: the store gs://bucket/x needs a package: "),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "status", "report"])
+def test_a_store_that_is_not_there_is_told_in_one_line(machine, capsys, lab, verb, address, line):
+    more = ["-m", "frozen", "-t", "tiny", "--data", lab.data, "--plugin", PLUGIN] if verb == "run" else []
+    code, out, err = command(capsys, verb, "--store", address, *more)
+    assert (code, out, len(err.splitlines())) == (2, "", 1) and err.startswith(line)
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line(machine, capsys, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()  # it knows where the server was
+    code, out, err = command(capsys, "status", "--store", f"s3://bucket/{uuid4().hex}")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "is out of reach: Could not connect to the endpoint URL" in err
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_folder_may_be_named_by_a_url(tmp_path):
+    assert store_at(f"file://{tmp_path}") == store_at(tmp_path) == store_at(str(tmp_path)) == Store(tmp_path)
+
+
+def test_looks_are_stated_in_folders_only(machine, capsys, lab, url):
+    asked = ["-m", "frozen,lora", "-t", "tiny", "--data", lab.data, "--plugin", PLUGIN, "--seeds", "0,1,2"]
+    code, _, err = command(capsys, "run", *asked, "--store", url, "--until-separable", "0.95", "--no-report")
+    assert (code, err) == (
+        2,
+        f"petlir: --until-separable states its looks in the store; expected a folder, not {url}\n",
+    )
