@@ -29,7 +29,7 @@ def test_every_built_in_is_found_under_its_own_name():
 def test_a_file_brings_methods_and_tasks():
     plain, more = find(), find([PLUGIN])
     assert set(more.methods) - set(plain.methods) == {"broken", "diverging", "elsewhere", "follower", "lost", "nowhere"}
-    assert set(more.tasks) - set(plain.tasks) == {"tiny", "tiny_x2", "leaky"}
+    assert set(more.tasks) - set(plain.tasks) == {"tiny", "tiny_x2", "tiny_y", "tiny_mix", "aside", "leaky"}
     assert more.sources["task:tiny"] == more.sources["method:broken"] == PLUGIN
 
 
@@ -66,10 +66,10 @@ def test_the_digest_is_of_the_files_that_define_the_names(tmp_path):
     ("name", "files"),
     [
         ("method:moe", {"methods/moe.py", "methods/adaptir.py", "benchmark/pointwise.py"}),
-        ("method:uir-lora", {"methods/uir_lora.py", "methods/lora.py", "benchmark/routing.py"}),
+        ("method:uir-lora", {"methods/uir_lora.py", "methods/lora.py", "methods/sites.py", "benchmark/routing.py"}),
         (
             "method:colora",
-            {"methods/colora.py", "methods/lora.py", "methods/full_ft.py", "methods/partial.py"}
+            {"methods/colora.py", "methods/lora.py", "methods/sites.py", "methods/full_ft.py", "methods/partial.py"}
             | {"benchmark/analysis/contribution.py", "benchmark/subset.py", "benchmark/places.py"},
         ),
         ("task:sidd", {"tasks/sidd.py", "tasks/__init__.py", "benchmark/degradations/camera.py"}),

@@ -107,11 +107,12 @@ def _searched(
 ) -> tuple[Overlap, ...]:
     """Other photographs of one scene may look alike; they count as scenes."""
     scenes = _scenes(images, others) if test.citation == holder.citation else set()
-    found = []
+    found, several = [], frozenset(scenes)
     for match in matches(images, others):
         image, other = images[match.image], others[match.found_in]
-        if match.equal or image.unit != other.unit or image.unit not in scenes:
+        if match.equal or image.unit != other.unit or image.unit not in several:
             found.append(Found(image.name, other.name, relation(match), round(match.likeness, 3)))
+            scenes.discard(image.unit)  # said already, and more
     overlaps = []
     if found:
         count = len({one.image for one in found})

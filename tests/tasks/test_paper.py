@@ -75,7 +75,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_all_eleven_are_there():
-    assert set(TASKS) == set(STEPS_AN_EPOCH)
+    assert set(TASKS) == {*STEPS_AN_EPOCH, "mixture"}
+    parts = ("denoise_50", "derain_heavy", "low_light")
+    assert TASKS["mixture"].on("paper").steps == 500 * sum(STEPS_AN_EPOCH[part] for part in parts)
     assert (PAPER.batch_size, PAPER.patch, PAPER.regime) == (64, 48, "paper")
 
 
@@ -118,10 +120,13 @@ def test_images_load_from_the_layouts_of_the_wild(lab: Lab, root: Path, name: st
     degraded, clean = sampler(cell, bench).batch(0)
     assert degraded.shape == (64, 3, 48, 48)
     assert clean.shape == (64, 3, 48 * task.scale, 48 * task.scale)
-    assert len(bench.validation(name, "paper")) == 1
+    parts = task.parts or (task,)
+    assert len(bench.validation(name, "paper")) == len(parts)
     tests = bench.tests(name, "paper")
-    assert list(dict.fromkeys(pair.set for pair in tests)) == list(task.on("paper").tests)
-    assert len(tests) == (40 if name == "sidd" else len(task.on("paper").tests))
+    sets = [(part.name, one) for part in parts for one in part.on("paper").tests]
+    expected = [f"{part}/{one}" for part, one in sets] if task.parts else [one for _, one in sets]
+    assert list(dict.fromkeys(pair.set for pair in tests)) == expected
+    assert len(tests) == (40 if name == "sidd" else len(sets))
     assert all(pair.clean.shape[0] == task.scale * pair.degraded.shape[0] for pair in tests)
 
 
