@@ -22,8 +22,9 @@ def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[L
 
 
 def headline(tables: Sequence[Table]) -> list[Table]:
-    """The tables on photographs; all tables where there are none."""
-    return [table for table in tables if table.domain == "photographs"] or list(tables)
+    """The tables of methods that are compared, on photographs; where there are none, what there is."""
+    compared = [table for table in tables if not table.part] or list(tables)
+    return [table for table in compared if table.domain == "photographs"] or compared
 
 
 def hybrid(tables: Sequence[Table]) -> list[str]:

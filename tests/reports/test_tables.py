@@ -10,6 +10,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from reports.answer import headline
 from reports.frame import COLUMNS, load, score_frame
 from reports.groups import groups
 from reports.metrics import further
@@ -153,6 +154,7 @@ def test_composed_methods_stand_in_a_table_of_their_own_and_are_not_ranked():
     assert apart.title == f"{main.title}; composed of finished cells, itself untrained"
     assert value(apart, "uir-lora", "hybrid_lr4_noise30").psnr is not None
     assert {v.mark for row in apart.rows for v in row.values} == {""}
+    assert headline([main, apart]) == [main]
 
 
 def test_the_cells_that_a_method_requires_belong_to_its_costs():
