@@ -203,6 +203,13 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
     return at(min(low, high, key=lambda value: abs(counted(value) - wanted)))
 
 
+def sized(method: Method, size: str, total: int, count: Callable[[Method], int]) -> tuple[Method, str]:
+    """The method as large as `size` says (see `target`), and what to say where it is not (see `missed`)."""
+    wanted = target(size, total)
+    found = solve(method, wanted, count)
+    return found, missed(found, wanted, count(found))
+
+
 def missed(method: Method, wanted: int, found: int) -> str:
     """What to say of a trained method that is not as large as asked for; empty where it is, within 5 %."""
     if not method.trains or abs(found - wanted) <= NEAR * wanted:

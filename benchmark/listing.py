@@ -178,9 +178,8 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
     def resize(method: Method, size: str) -> Method:
         if method.supports(network) is not None:
             return method
-        wanted = grid.target(size, total)
-        found = grid.solve(method, wanted, lambda sized: measure(sized)[0])
-        notes[found] = grid.missed(found, wanted, measure(found)[0])
+        found, note = grid.sized(method, size, total, lambda one: measure(one)[0])
+        notes[found] = note
         return found
 
     chosen = grid.methods(methods, plugins.methods, resize)

@@ -21,7 +21,6 @@ from benchmark.index import Head, Index
 from benchmark.method import Method
 from benchmark.skeleton import without_memory
 from benchmark.store import Store
-from benchmark.task import Task
 from benchmark.track import track
 from benchmark.views import scored_as, views
 from benchmark.weights import Card
@@ -92,11 +91,6 @@ class Planned:
     def folder(self, store: Store) -> Path:
         """Where `store` keeps the cell."""
         return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
-
-
-def _reserved(method: Method, task: Task) -> str | None:
-    """Why nothing may be trained on a task, where it is there for what was trained on others."""
-    return f"{task.name} is there to test what was trained on other tasks" if method.trains and task.test_only else None
 
 
 @dataclass(frozen=True)
@@ -197,9 +191,8 @@ class Planner:
         total = count(self.network(backbone)).total
         if method.supports(self.network(backbone)) is not None:
             return method
-        wanted, counted = grid.target(size, total), partial(self.count, backbone)
-        found = grid.solve(method, wanted, counted)
-        self._missed += filter(None, [grid.missed(found, wanted, counted(found))])
+        found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        self._missed += filter(None, [note])
         return found
 
     def obstacle(self, cell: Cell) -> str | None:
@@ -219,7 +212,7 @@ class Planner:
 
     def _look(self, cell: Cell) -> _Common:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
-        obstacle = method.supports(network) or method.applies(task) or _reserved(method, task)
+        obstacle = method.supports(network) or method.applies(task) or (task.reserved if method.trains else None)
         names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{task.name}")
         return _Common(
             obstacle=obstacle,

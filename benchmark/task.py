@@ -73,6 +73,11 @@ class Task:
         """The name with the values that are not the default, e.g. `hybrid_lr4_noise30[noise=truncated]`."""
         return self.name + _bracketed(self.chosen)
 
+    @property
+    def reserved(self) -> str | None:
+        """Why nothing may be trained on it, or None where it may."""
+        return f"{self.name} is there to test what was trained on other tasks" if self.test_only else None
+
     def varied(self, options: Mapping[str, str]) -> Task:
         """The task with these values of its options.
 

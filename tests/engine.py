@@ -14,12 +14,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from torch import Tensor
 
 from benchmark import runner
 from benchmark.bench import Bench
 from benchmark.cli import main
 from benchmark.errors import PetlirError
 from benchmark.executors import Event, Job, Schedule
+from benchmark.images.patches import PatchSampler
 from benchmark.planning import Request
 from benchmark.runner import Outcome
 from benchmark.store import Store
@@ -121,6 +123,21 @@ def laboratory(images: Path) -> Iterator[Lab]:
         patch.delenv("PETLIR_WEIGHTS", raising=False)
         yield Lab(images, executor)
     torch.set_num_threads(threads)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
+    """Let the batch of `step` interrupt the run in this process, once; gives the steps whose batches were drawn."""
+    stops, seen, real = [step], list[int](), PatchSampler.batch
+
+    def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
+        if step in stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        seen.append(step)
+        return real(self, step)
+
+    monkeypatch.setattr(PatchSampler, "batch", batch)
+    return seen
 
 
 def results(store: Path) -> dict[str, dict[str, Any]]:

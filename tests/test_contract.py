@@ -244,15 +244,20 @@ class NoHalf(Beside):
             return changed @ torch.eye(len(self.weight))
 
 
+def keep_weights(backbone: Backbone) -> None:
+    """Make a frozen weight of each block a buffer of what was inserted there."""
+    for block in backbone.blocks():
+        weight = block.mlp.sites[0].module.get_parameter("weight")
+        block.mlp.doors.beside[0].kept = nn.Buffer(weight.detach().clone())
+
+
 @dataclass(frozen=True)
 class SavesBackbone(Sound):
     """Keeps copies of frozen weights as buffers, which are stored with every adapter."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
-        for block in backbone.blocks():
-            weight = block.mlp.sites[0].module.get_parameter("weight")
-            block.mlp.doors.beside[0].kept = nn.Buffer(weight.detach().clone())
+        keep_weights(backbone)
 
 
 @dataclass(frozen=True)
@@ -372,9 +377,7 @@ class FollowsAndSavesBackbone(Follows):
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
-        for block in backbone.blocks():
-            weight = block.mlp.sites[0].module.get_parameter("weight")
-            block.mlp.doors.beside[0].kept = nn.Buffer(weight.detach().clone())
+        keep_weights(backbone)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from benchmark import runner, training
-from benchmark.images.patches import PatchSampler
 from benchmark.plugins import find
 from benchmark.store import Store
 from benchmark.training import Batch, loss_of, split
 from benchmark.trial import Trial, tiny
 from reports.frame import budget
-from tests.engine import results
+from tests.engine import interrupt, results
 
 
 @pytest.fixture
@@ -93,16 +92,7 @@ def test_a_cell_in_parts_goes_on_in_parts(lab, tmp_path, memory, monkeypatch):
     memory(1)
     asked = lab.request(methods="adaptir", steps=4)
     asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
-    stops, seen, real = [2], [], PatchSampler.batch
-
-    def batch(self: PatchSampler, step: int) -> Batch:
-        if step in stops:
-            stops.clear()
-            raise KeyboardInterrupt
-        seen.append(step)
-        return real(self, step)
-
-    monkeypatch.setattr(PatchSampler, "batch", batch)
+    seen = interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         runner.run(asked, tmp_path / "stopped", device="cpu", workers=1)
     seen.clear()

@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from torch import Tensor
 
 from benchmark import runner
 from benchmark.bucket import Bucket
@@ -20,7 +19,7 @@ from benchmark.images.patches import PatchSampler
 from benchmark.records import ADAPTER, RECORD
 from benchmark.remote import RemoteStore, store_at
 from benchmark.store import Store
-from tests.engine import PLUGIN, command, results
+from tests.engine import PLUGIN, command, interrupt, results
 from tests.servers import s3
 
 s3fs = pytest.importorskip("s3fs")
@@ -120,16 +119,7 @@ def test_a_failed_cell_that_another_machine_has_mended_is_seen(lab, url, machine
 def test_another_machine_goes_on_from_the_checkpoint(lab, tmp_path, url, machine, monkeypatch):
     asked = lab.request(steps=5)
     asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
-    stops, seen, real = [3], [], PatchSampler.batch
-
-    def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
-        if step in stops:
-            stops.clear()
-            raise KeyboardInterrupt
-        seen.append(step)
-        return real(self, step)
-
-    monkeypatch.setattr(PatchSampler, "batch", batch)
+    seen = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         runner.run(asked, url, device="cpu", workers=1)
     machine("two")

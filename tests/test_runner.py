@@ -11,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from torch import Tensor
 
 from benchmark import runner
 from benchmark.executors import Event
-from benchmark.images.patches import PatchSampler
 from benchmark.records import RECORD
 from benchmark.store import Store
-from tests.engine import PLUGIN, ROOT, Lab, results
+from tests.engine import PLUGIN, ROOT, Lab, interrupt, results
 
 DRIVER = """
 import sys
@@ -176,16 +174,7 @@ def test_a_run_goes_on_from_its_checkpoint(lab, tmp_path, monkeypatch):
     """Interrupted in this process before its step 3, a cell does only the steps that are left."""
     asked = lab.request(methods="adaptformer", steps=5)
     asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
-    stops, seen, real = [3], [], PatchSampler.batch
-
-    def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
-        if step in stops:
-            stops.clear()
-            raise KeyboardInterrupt
-        seen.append(step)
-        return real(self, step)
-
-    monkeypatch.setattr(PatchSampler, "batch", batch)
+    seen = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         runner.run(asked, tmp_path / "killed", device="cpu", workers=1)
     assert seen == [0, 0, 1, 2], "a batch to count costs with, then those of the steps"

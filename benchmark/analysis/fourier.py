@@ -25,13 +25,14 @@ def fourier(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
         curves: dict[str, Curves] = {}
         for cell in cells:
             adapted = cell.subject(bench, device).network
-            added = spectrum.added_curves(adapted, network, images[cell.task], cell.head)
+            added = spectrum.curves_of(spectrum.added_maps(adapted, network, images[cell.task], cell.head))
             if np.isfinite(added).any():
                 curves[cell.task] = added
             else:
                 analysis.left_out.append(f"{cell.name}: it adds nothing to the features of any block")
         _tell(analysis, label, curves)
-    _tell(analysis, BACKBONE, {t: spectrum.own_curves(network, images[t], head) for t, head in heads.items()})
+    own = {task: spectrum.own_maps(network, images[task], head) for task, head in heads.items()}
+    _tell(analysis, BACKBONE, {task: spectrum.curves_of(maps) for task, maps in own.items()})
     return analysis
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from statistics import fmean
 from typing import Any
 
@@ -52,7 +53,7 @@ def _rows(cell: Finished, images: Looked, bench: Bench, device: str) -> list[Row
 
 
 @torch.no_grad()
-def answered(network: Backbone, images: Tensor, head: str) -> Iterator[Mapping[str, Tensor]]:
+def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, Tensor]]:
     """What the branches of each module put out for images N×3×h×w, in the order of computation."""
     found: list[Mapping[str, Tensor]] = []
 
@@ -60,14 +61,13 @@ def answered(network: Backbone, images: Tensor, head: str) -> Iterator[Mapping[s
         assert isinstance(module, Branched)
         found.append(module.responses(inputs[0]))
 
-    handles = [module.register_forward_pre_hook(hook) for module in network.modules() if isinstance(module, Branched)]
-    try:
-        if handles:
+    modules = [module for module in network.modules() if isinstance(module, Branched)]
+    with ExitStack() as watched:
+        for module in modules:
+            watched.enter_context(module.register_forward_pre_hook(hook))
+        if modules:
             network(images, head)
-    finally:
-        for handle in handles:
-            handle.remove()
-    yield from found
+    return found
 
 
 def measured(values: Tensor) -> dict[str, float]:

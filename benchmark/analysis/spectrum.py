@@ -6,8 +6,8 @@ methods add (Figures 1, 5, 8–10) and calls a method homogeneous whose curves a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import combinations
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
+from benchmark.backbone import Backbone, Layout
 
 POINTS = 12
 """Frequencies of a curve, from 0 to just below Nyquist's in equal steps."""
@@ -45,68 +45,47 @@ def resampled(curves: Tensor, points: int = POINTS) -> Curves:
     return np.stack([np.interp(wanted, own, curve) for curve in curves.cpu().numpy()])
 
 
-@contextmanager
-def added_maps(adapted: Backbone, frozen: Backbone) -> Iterator[Callable[[], list[Tensor]]]:
-    """Within, passes through `adapted` leave what its method adds behind each block, N×C×H×W.
+@torch.no_grad()
+def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> list[Tensor]:
+    """What a method adds behind each block for images N×3×h×w, N×C×H×W.
 
     That is what a block puts out less what the frozen block puts out for the same input, wherever in the block the
-    method acts. Ask for the maps after each pass; they are forgotten then.
+    method acts.
     """
     found: list[Tensor] = []
 
-    def watch(layout: Any, twin: nn.Module) -> Callable[..., None]:
+    def watch(layout: Layout, twin: nn.Module) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
             found.append(layout.to_map(output - twin(*inputs, **named)))
 
         return hook
 
-    def taken() -> list[Tensor]:
-        maps = list(found)
-        found.clear()
-        return maps
-
-    pairs = zip(adapted.blocks(), frozen.blocks(), strict=True)
-    handles = [
-        block.site.module.register_forward_hook(watch(block.layout, twin.site.module), with_kwargs=True)
-        for block, twin in pairs
-    ]
-    try:
-        yield taken
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@torch.no_grad()
-def added_curves(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> Curves:
-    """The curve of what a method adds for each image N×3×h×w: the mean over the blocks to which it adds anything."""
-    with added_maps(adapted, frozen) as taken:
+    with ExitStack() as watched:
+        for block, twin in zip(adapted.blocks(), frozen.blocks(), strict=True):
+            hook = watch(block.layout, twin.site.module)
+            watched.enter_context(block.site.module.register_forward_hook(hook, with_kwargs=True))
         adapted(images, head)
-        maps = taken()
-    return _mean([resampled(relative_log_amplitude(one)) for one in maps])
+    return found
 
 
 @torch.no_grad()
-def own_curves(backbone: Backbone, images: Tensor, head: str) -> Curves:
-    """The same of the features behind each block of a network."""
+def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
+    """The features behind each block of a network, N×C×H×W."""
     found: list[Tensor] = []
-    handles = [
-        block.site.module.register_forward_hook(
-            lambda module, inputs, output, layout=block.layout: found.append(layout.to_map(output))
-        )
-        for block in backbone.blocks()
-    ]
-    try:
+
+    def watch(layout: Layout) -> Callable[..., None]:
+        return lambda module, inputs, output: found.append(layout.to_map(output))
+
+    with ExitStack() as watched:
+        for block in backbone.blocks():
+            watched.enter_context(block.site.module.register_forward_hook(watch(block.layout)))
         backbone(images, head)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return _mean([resampled(relative_log_amplitude(one)) for one in found])
+    return found
 
 
-def _mean(curves: Sequence[Curves]) -> Curves:
-    """Over blocks, of each image; those without a curve are passed over."""
-    stacked = np.ma.masked_invalid(np.stack(curves))
+def curves_of(maps: Sequence[Tensor]) -> Curves:
+    """The curve of each image: the mean over those of the maps in which it has one."""
+    stacked = np.ma.masked_invalid(np.stack([resampled(relative_log_amplitude(one)) for one in maps]))
     return np.ma.filled(stacked.mean(0), np.nan)
 
 

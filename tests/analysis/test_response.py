@@ -44,7 +44,7 @@ def test_the_branches_make_up_what_the_module_puts_out(ensemble):
 def test_every_module_with_branches_answers_once():
     images = torch.rand(1, 3, 12, 12)
     adapted = adapt(tiny(), AdaptIR(hidden=4), "denoise_30", 0).backbone.eval()
-    answers = list(answered(adapted, images, "denoise_30"))
+    answers = answered(adapted, images, "denoise_30")
     assert len(answers) == sum(isinstance(module, Branched) for module in adapted.modules()) > 0
     assert set(answers[0]) == {"local", "frequency", "channel", "channel gate", "place gate"}
-    assert list(answered(adapt(tiny(), LoRA(), "denoise_30", 0).backbone, images, "denoise_30")) == []
+    assert answered(adapt(tiny(), LoRA(), "denoise_30", 0).backbone, images, "denoise_30") == []

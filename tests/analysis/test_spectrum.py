@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from benchmark.adaptation import adapt
 from benchmark.analysis.spectrum import (
-    added_curves,
     added_maps,
+    curves_of,
     heterogeneity,
     interval,
-    own_curves,
+    own_maps,
     relative_log_amplitude,
     resampled,
 )
@@ -96,14 +96,13 @@ def test_what_is_added_is_what_the_inserted_module_puts_out():
     modules = [block.mlp.doors.beside_input[0] for block in adapted.blocks()]
     for module, block in zip(modules, adapted.blocks(), strict=True):
         module.register_forward_hook(lambda m, i, output, layout=block.layout: outputs.append(layout.to_map(output)))
-    with added_maps(adapted, frozen) as taken:
-        adapted(images, HEAD)
-        added = taken()
+    added = added_maps(adapted, frozen, images, HEAD)
     assert len(added) == len(outputs) > 0
     for one, other in zip(added, outputs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    before = len(added)
     adapted(images, HEAD)
-    assert taken() == [], "nothing is watched any more"
+    assert len(added) == before, "nothing is watched any more"
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -111,6 +110,6 @@ def test_every_family_has_curves(family):
     network = SMALL[family]().eval()
     head, side = min(network.heads), network.window or 32
     images = torch.rand(2, 3, side, side)
-    assert np.isfinite(own_curves(network, images, head)).all()
+    assert np.isfinite(curves_of(own_maps(network, images, head))).all()
     still = adapt(SMALL[family](), Frozen(), head, 0).backbone.eval()
-    assert np.isnan(added_curves(still, network, images, head)).all()
+    assert np.isnan(curves_of(added_maps(still, network, images, head))).all()

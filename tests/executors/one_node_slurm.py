@@ -86,6 +86,7 @@ def one_node() -> Iterator[Mapping[str, str]]:
         _wait(environment)
         yield environment
     finally:
+        _end_jobs(environment)
         for name in ("slurmd", "slurmctld", "munge"):
             _stop(folder / f"{name}.pid")
         shutil.rmtree(folder, ignore_errors=True)
@@ -98,6 +99,17 @@ def _wait(environment: Mapping[str, str]) -> None:
             return
         time.sleep(0.5)
     raise RuntimeError("SLURM did not come up within 30 s")
+
+
+def _end_jobs(environment: Mapping[str, str]) -> None:
+    """Kill what still runs: the processes of a job outlive the daemon that started them."""
+    subprocess.run(["scancel", "--me", "--signal=KILL", "--full"], env=environment, capture_output=True, check=False)
+    subprocess.run(["scancel", "--me"], env=environment, capture_output=True, check=False)
+    left = ["squeue", "--noheader", "--me"]
+    for _ in range(20):
+        if not subprocess.run(left, env=environment, capture_output=True, text=True, check=False).stdout:
+            return
+        time.sleep(0.5)
 
 
 def _stop(pid_file: Path) -> None:
