@@ -15,16 +15,15 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
 
     Args:
         device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
-        workers: how many on a CPU; None for one a core.
+        workers: how many on the CPU or on each GPU, which they then share; None for one a core, one a GPU.
     """
     found = torch.cuda.device_count()
     names = [f"cuda:{n}" for n in range(found)]
     if device == "cpu" or (device == "auto" and not found):
         return [WorkerSpec("cpu", 1)] * (workers or len(os.sched_getaffinity(0)))
-    if device in ("auto", "cuda") and found:
-        return [WorkerSpec(name, 1) for name in names]
-    if device in names:
-        return [WorkerSpec(device, 1)]
+    chosen = names if device in ("auto", "cuda") else [name for name in names if name == device]
+    if chosen:
+        return [WorkerSpec(name, 1) for _ in range(workers or 1) for name in chosen]
     raise PetlirError(f"device {device!r} is not here; valid: {', '.join(['auto', 'cpu', *names])}")
 
 

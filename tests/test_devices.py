@@ -34,6 +34,7 @@ def test_every_gpu_works(gpus):
     assert workers_on("auto", None) == workers_on("cuda", None) == both
     assert workers_on("cuda:1", None) == both[1:]
     assert workers_on("cpu", 1) == [WorkerSpec("cpu", 1)]
+    assert workers_on("cuda", 2) == both * 2, "workers that share a GPU"
     assert pick("auto") == "cuda:0"
 
 

@@ -52,7 +52,7 @@ Weights = Annotated[
     typer.Option("--weights", help="NAME=FILE or NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX; may be repeated"),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on a CPU")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on the CPU, or on each GPU")]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
 Metrics = Annotated[str | None, typer.Option("--metrics", help="metrics of pyiqa, e.g. lpips,dists,fsim")]
 Lens = Annotated[str | None, typer.Option("--lens", help="score stored images under these protocols too, e.g. y,rgb")]
