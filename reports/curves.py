@@ -1,9 +1,10 @@
-"""Training curves: validation PSNR over the steps, one small plot for each task."""
+"""Training curves: validation PSNR over the steps, one plot for each task; the seeds of a method as a band."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from reports.axis import Axis, spanning
 from reports.frame import Record
@@ -11,16 +12,26 @@ from reports.frame import Record
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182
 
+Series = list[tuple[int, list[float]]]
+"""Each step with the values of all seeds there."""
+
 
 @dataclass(frozen=True)
 class Line:
-    """One seed of one method."""
+    """One method.
+
+    Attributes:
+        last: mean over its seeds at the last step, in dB.
+        points: of the mean over seeds.
+        band: from the lowest seed to the highest; empty with one seed.
+    """
 
     label: str
-    seed: int
+    seeds: int
     colour: str
     last: float
     points: str
+    band: str
 
 
 @dataclass(frozen=True)
@@ -45,17 +56,29 @@ def _finite(record: Record) -> list[tuple[int, float]]:
 
 
 def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> Curves:
-    series = [(record["cell"], _finite(record)) for record in records]
-    x = Axis(0, max(step for _, points in series for step, _ in points), LEFT, RIGHT)
-    y = spanning([psnr for _, points in series for _, psnr in points], BOTTOM, TOP)
-    lines = (
-        Line(
-            cell["label"],
-            cell["seed"],
-            colours.get(cell["label"], ""),
-            points[-1][1],
-            " ".join(f"{x(step)},{y(psnr)}" for step, psnr in points),
-        )
-        for cell, points in series
-    )
-    return Curves(task, x, y, tuple(sorted(lines, key=lambda line: (line.label, line.seed))))
+    seeds: dict[str, list[Record]] = {}
+    for record in records:
+        seeds.setdefault(record["cell"]["label"], []).append(record)
+    series = {label: _series(found) for label, found in sorted(seeds.items())}
+    x = Axis(0, max(step for points in series.values() for step, _ in points), LEFT, RIGHT)
+    y = spanning([psnr for points in series.values() for _, values in points for psnr in values], BOTTOM, TOP)
+    lines = (_line(label, len(seeds[label]), points, x, y, colours) for label, points in series.items())
+    return Curves(task, x, y, tuple(lines))
+
+
+def _series(records: Sequence[Record]) -> Series:
+    """The values of all seeds at each step at which every seed has one; all of them where there is no such step."""
+    found: dict[int, list[float]] = {}
+    for record in records:
+        for step, psnr in _finite(record):
+            found.setdefault(step, []).append(psnr)
+    shared = [(step, values) for step, values in sorted(found.items()) if len(values) == len(records)]
+    return shared or sorted(found.items())
+
+
+def _line(label: str, seeds: int, series: Series, x: Axis, y: Axis, colours: Mapping[str, str]) -> Line:
+    points = " ".join(f"{x(step)},{y(fmean(values))}" for step, values in series)
+    there = [f"{x(step)},{y(max(values))}" for step, values in series]
+    back = [f"{x(step)},{y(min(values))}" for step, values in reversed(series)]
+    band = " ".join([*there, *back]) if seeds > 1 else ""
+    return Line(label, seeds, colours.get(label, ""), fmean(series[-1][1]), points, band)

@@ -1,35 +1,64 @@
-"""The pictures: degraded, restored and clean photographs, copied beside the page."""
+"""The pictures: degraded, restored and clean photographs, copied beside the pages, and where methods differ on them."""
 
 from __future__ import annotations
 
 import re
 import shutil
-import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from benchmark.store import Store
 from benchmark.task import Task
+from reports.crops import Crop, Pixels, crops
 from reports.formats import decibel
 from reports.frame import Record
 from reports.groups import groups
 from reports.titles import title
 
 MOST_IMAGES = 12
-"""Photographs of one set on the page; a set of a hundred would make it a download."""
-
-Picture = dict[str, str]
-"""`label`, `src` (relative to the page) and `score` in words."""
+"""Photographs of one set in the report; a set of a hundred would make it a download."""
 
 
-def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[str, Task]) -> list[dict[str, Any]]:
-    """Copy the photographs and say where they are, as plain data for the page's script.
+class Picture(TypedDict):
+    """One version of a photograph: `src` from the top of the site, its score in words."""
+
+    label: str
+    src: str
+    score: str
+
+
+class Photograph(TypedDict):
+    """A photograph in all its versions, degraded first and clean last."""
+
+    set: str
+    name: str
+    protocol: str
+    width: int
+    height: int
+    pictures: list[Picture]
+    crops: list[Crop]
+
+
+class Shown(TypedDict):
+    """The photographs of a task in one table."""
+
+    group: str
+    task: str
+    title: str
+    images: list[Photograph]
+
+
+def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[str, Task]) -> list[Shown]:
+    """Copy the photographs and say where they are, as plain data for the inspector.
 
     Args:
         records: what to show; of several seeds the first.
         store: where the images are.
-        images: the folder, beside the page, that they are copied into.
+        images: the folder, beside the first page, that they are copied into.
         tasks: the tasks with a title.
     """
     found = []
@@ -37,9 +66,9 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
         done = [record for record in group.select(records) if record["state"] == "done"]
         for task in sorted({record["cell"]["task"] for record in done}):
             mine = _first_seeds(record for record in done if record["cell"]["task"] == task)
-            shown = [_image(score, mine, store, images) for score in _photographs(mine)]
-            if shown := [image for image in shown if len(image["pictures"]) > 1]:
-                found.append({"group": group.title, "task": task, "title": title(task, tasks), "images": shown})
+            shown = [_photograph(score, mine, store, images) for score in _photographs(mine)]
+            if there := [image for image in shown if image]:
+                found.append(Shown(group=group.title, task=task, title=title(task, tasks), images=there))
     return found
 
 
@@ -60,30 +89,40 @@ def _photographs(records: Sequence[Record]) -> list[dict[str, Any]]:
     return [score for images in by_set.values() for score in [*images.values()][:MOST_IMAGES]]
 
 
-def _image(score: dict[str, Any], records: Sequence[Record], store: Path, images: Path) -> dict[str, Any]:
-    """One photograph: degraded, what each method made of it, clean."""
-    set_, name, protocol = score["set"], score["image"], score["protocol"]
+def _photograph(score: dict[str, Any], records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
+    """One photograph: degraded, what each method made of it, clean; None where fewer than two are stored."""
+    pictures = [
+        (Picture(label=label, src=src, score=words), pixels)
+        for label, source, words in _sources(score, records, store)
+        if (src := _copy(store, source, images)) and (pixels := _pixels(images.parent / src)) is not None
+    ]
+    if len(pictures) < 2:
+        return None
+    versions = [pixels for _, pixels in pictures]
+    restored = [index for index, (one, _) in enumerate(pictures) if one["label"] not in ("degraded", "clean")]
+    height, width = versions[-1].shape[:2]
+    return Photograph(
+        set=score["set"],
+        name=score["image"],
+        protocol=score["protocol"],
+        width=width,
+        height=height,
+        pictures=[one for one, _ in pictures],
+        crops=crops(versions, restored, versions[-1]) if pictures[-1][0]["label"] == "clean" else [],
+    )
+
+
+def _sources(score: dict[str, Any], records: Sequence[Record], store: Path) -> list[tuple[str, Path, str]]:
+    """Label, place in the store and score in words of each version."""
+    set_, name = score["set"], score["image"]
     cell = records[0]["cell"]
     shared = Path("images", cell["track"], cell["task"], set_)
     sources = [("degraded", shared / "degraded" / f"{name}.png", _words(score, "input_"))]
     for record in records:
-        folder = Store(store).cell_folder(record).relative_to(store)
-        own = _score(record, set_, name, protocol)
-        if own:
-            label = record["cell"]["label"]
-            sources.append((label, folder / "restored" / set_ / f"{name}.png", _words(own)))
-    sources.append(("clean", shared / "clean" / f"{name}.png", ""))
-    copied = [(label, _copy(store, source, images), words) for label, source, words in sources]
-    pictures: list[Picture] = [{"label": a, "src": b, "score": c} for a, b, c in copied if b]
-    width, height = _size(images.parent / pictures[-1]["src"]) if pictures else (1, 1)
-    return {
-        "set": set_,
-        "name": name,
-        "protocol": protocol,
-        "width": width,
-        "height": height,
-        "pictures": pictures,
-    }
+        if own := _score(record, set_, name, score["protocol"]):
+            folder = Store(store).cell_folder(record).relative_to(store)
+            sources.append((record["cell"]["label"], folder / "restored" / set_ / f"{name}.png", _words(own)))
+    return [*sources, ("clean", shared / "clean" / f"{name}.png", "")]
 
 
 def _score(record: Record, set_: str, name: str, protocol: str) -> dict[str, Any] | None:
@@ -96,7 +135,7 @@ def _words(score: dict[str, Any], prefix: str = "") -> str:
 
 
 def _copy(store: Path, source: Path, images: Path) -> str:
-    """The copy's place relative to the page; empty where the store has no such image of its own."""
+    """The copy's place from the top of the site; empty where the store has no such image of its own."""
     root, original = store.resolve(), (store / source).resolve()
     if not original.is_relative_to(root) or not original.is_file():
         return ""
@@ -108,8 +147,10 @@ def _copy(store: Path, source: Path, images: Path) -> str:
     return f"images/{name}"
 
 
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height that a PNG file states, so that the page keeps room for it."""
-    with path.open("rb") as file:
-        width, height = struct.unpack(">16xII", file.read(24))
-    return width, height
+def _pixels(path: Path) -> Pixels | None:
+    """The RGB values of an image file, H×W×3; None where it is none."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError):
+        return None

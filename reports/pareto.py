@@ -1,4 +1,4 @@
-"""Quality over size: the gain of each method over the frozen backbone against its trainable parameters."""
+"""Quality over cost: the gain of each method over the frozen backbone against what it costs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from reports.axis import Axis, spanning
-from reports.results import CASCADE, FROZEN, INPUT, Column, Row, Table
+from reports.results import CASCADE, FROZEN, INPUT, Row, Table
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 740, 16, 356
@@ -46,6 +46,29 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """What a plot has along: a cost, as the part of `Costs` that holds it.
+
+    Attributes:
+        title: with the unit.
+        unit: the filter that writes a value.
+    """
+
+    part: str
+    title: str
+    unit: str
+
+
+SCALES = (
+    Scale("trainable", "trainable parameters", "count"),
+    Scale("stored", "stored bytes", "size"),
+    Scale("saved", "bytes saved for the backward pass", "size"),
+    Scale("flops", "FLOP of a training step", "flops"),
+    Scale("step", "seconds of a training step", "seconds"),
+)
+
+
+@dataclass(frozen=True)
 class Point:
     """A method in the plot: its gain in dB, where it stands, and its label where there is room."""
 
@@ -53,7 +76,7 @@ class Point:
     method: str
     kind: str
     colour: str
-    trainable: float
+    cost: float
     gain: float
     x: float
     y: float
@@ -72,9 +95,10 @@ class Level:
 
 @dataclass(frozen=True)
 class Plot:
-    """One choice of tasks; `sizes` joins those of one method; `frontier` is empty where nothing may be ranked."""
+    """Tasks against a cost; `sizes` joins those of one method; `frontier` is empty where nothing may be ranked."""
 
     title: str
+    scale: Scale
     unranked: str
     x: Axis
     y: Axis
@@ -85,19 +109,22 @@ class Plot:
     left_out: tuple[str, ...]
 
 
-def plots(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """The mean over the tasks of each kind of transfer, and every column by itself; the fullest first."""
+def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
+    """The mean over the tasks of each kind of transfer against each cost; the fullest first."""
     scored = [index for index, column in enumerate(table.columns) if column.set]
     kinds = sorted({table.columns[index].transfer for index in scored})
-    choices = [(f"Mean over {kind} tasks", [i for i in scored if table.columns[i].transfer == kind]) for kind in kinds]
-    choices = [(f"{title} ({len(chosen)})", chosen) for title, chosen in choices if len(chosen) > 1]
-    choices += [(f"{_name(table.columns[index])}", [index]) for index in scored]
-    made = [plot for title, chosen in choices if (plot := _plot(title, table, chosen, colours))]
-    return sorted(made, key=lambda plot: -len(plot.points))
+    choices = [(kind, [index for index in scored if table.columns[index].transfer == kind]) for kind in kinds]
+    titles = {kind: f"Mean over {kind} tasks ({len(chosen)})".replace("  ", " ") for kind, chosen in choices}
+    made = [_plot(titles[kind], table, chosen, colours, scale) for scale in SCALES for kind, chosen in choices]
+    return sorted((plot for plot in made if plot), key=lambda plot: -len(plot.points))
 
 
-def _name(column: Column) -> str:
-    return f"{column.title}, {column.set}, {column.protocol}"
+def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
+    """Every column of a task against each cost."""
+    columns = [(index, column) for index, column in enumerate(table.columns) if column.set and column.task == task]
+    titles = {index: ", ".join(filter(None, (c.set, c.protocol, c.budget))) for index, c in columns}
+    made = [_plot(titles[index], table, [index], colours, scale) for scale in SCALES for index, _ in columns]
+    return [plot for plot in made if plot]
 
 
 def _gain(row: Row, chosen: Sequence[int]) -> float | None:
@@ -107,19 +134,29 @@ def _gain(row: Row, chosen: Sequence[int]) -> float | None:
     return fmean(known) if len(known) == len(chosen) else None
 
 
-def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str, str]) -> Plot | None:
+def _cost(row: Row, scale: Scale) -> float | None:
+    """What a method costs; None where nothing measured it, or other work ran beside what a clock measured."""
+    found = getattr(row.costs, scale.part) if row.costs else None
+    return None if scale.part == "step" and row.costs and not row.costs.exclusive else found
+
+
+def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str, str], scale: Scale) -> Plot | None:
     gains = {row.label: _gain(row, chosen) for row in table.rows}
     trained = [row for row in table.rows if row.kind in ("petl", "full")]
-    drawn = [(row, gain) for row in trained if (gain := gains[row.label]) is not None and row.costs]
+    drawn = [
+        (row, gain, cost) for row in trained if (gain := gains[row.label]) is not None and (cost := _cost(row, scale))
+    ]
     if not drawn:
         return None
     lines = {label: gain for label in (INPUT, FROZEN, CASCADE) if (gain := gains.get(label)) is not None}
-    x = spanning([row.costs.trainable for row, _ in drawn if row.costs], LEFT, RIGHT - 90, log=True)
-    y = spanning([gain for _, gain in drawn] + list(lines.values()), BOTTOM, TOP)
+    x = spanning([cost for _, _, cost in drawn], LEFT, RIGHT - 90, log=True)
+    y = spanning([gain for _, gain, _ in drawn] + list(lines.values()), BOTTOM, TOP)
     points = _points(drawn, x, y, colours)
     reasons = sorted({table.columns[index].unranked for index in chosen} - {""})
+    there = {point.label for point in points}
     return Plot(
         title,
+        scale,
         "; ".join(reasons),
         x,
         y,
@@ -127,22 +164,20 @@ def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str,
         tuple(_levels(lines, y)),
         _joined(points),
         "" if reasons else frontier(points),
-        tuple(row.label for row in trained if gains[row.label] is None),
+        tuple(row.label for row in trained if row.label not in there),
     )
 
 
-def _points(drawn: Sequence[tuple[Row, float]], x: Axis, y: Axis, colours: Mapping[str, str]) -> list[Point]:
+def _points(drawn: Sequence[tuple[Row, float, float]], x: Axis, y: Axis, colours: Mapping[str, str]) -> list[Point]:
     """The methods from high to low; a label goes where it lies on nothing, or is left to the pointer."""
-    places = {row.label: (x(row.costs.trainable), y(gain)) for row, gain in drawn if row.costs}
+    places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
     taken = [Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values()]
     points: list[Point] = []
-    for row, gain in sorted(drawn, key=lambda pair: -pair[1]):
-        assert row.costs is not None
+    for row, gain, cost in sorted(drawn, key=lambda one: -one[1]):
         at, height = places[row.label]
         text = next((text for text in _around(row.label, at, height) if not text.box.hits(taken)), None)
         taken += [text.box] if text else []
-        colour = colours.get(row.label, "")
-        points.append(Point(row.label, row.method, row.kind, colour, row.costs.trainable, gain, at, height, text))
+        points.append(Point(row.label, row.method, row.kind, colours.get(row.label, ""), cost, gain, at, height, text))
     return points
 
 
@@ -162,7 +197,7 @@ def _around(label: str, x: float, y: float) -> list[Text]:
 def _joined(points: Sequence[Point]) -> tuple[tuple[str, str], ...]:
     """For each method of several sizes, its style and the points of the line through them."""
     by_method: dict[str, list[Point]] = {}
-    for point in sorted(points, key=lambda point: point.trainable):
+    for point in sorted(points, key=lambda point: point.cost):
         by_method.setdefault(point.method, []).append(point)
     return tuple(
         (sizes[0].colour.partition(" ")[0], " ".join(f"{size.x},{size.y}" for size in sizes))
@@ -181,9 +216,9 @@ def _levels(lines: Mapping[str, float], y: Axis) -> list[Level]:
 
 
 def frontier(points: Sequence[Point]) -> str:
-    """The PETL methods that none with fewer parameters equals, as the points of a polyline."""
+    """The PETL methods that none of lower cost equals, as the points of a polyline."""
     best, steps = -math.inf, []
-    for point in sorted((p for p in points if p.kind == "petl"), key=lambda p: (p.trainable, -p.gain)):
+    for point in sorted((p for p in points if p.kind == "petl"), key=lambda p: (p.cost, -p.gain)):
         if point.gain > best:
             best = point.gain
             steps.append(f"{point.x},{point.y}")

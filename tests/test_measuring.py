@@ -18,7 +18,7 @@ from benchmark.rescoring import rescored, through, ways
 from benchmark.store import Store
 from reports.export import table
 from reports.frame import load
-from reports.html import write_report
+from reports.site import write_report
 from tests.engine import command
 
 

@@ -105,7 +105,7 @@ def _report(address: str, *, again: bool) -> Path:
     shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
     if not again and page.exists() and page.stat().st_mtime > max(shown, Index.of(store).changed):
         return page
-    from reports.html import write_report
+    from reports.site import write_report
 
     store.fetch_all()
     return write_report(store.root, page.parent)
@@ -212,7 +212,7 @@ def report(store: Cells = STORE, out: Out = None, lens: Lens = None) -> None:
     """Write the HTML report of a store."""
     from benchmark.protocol import protocols
     from benchmark.store import Store as Records
-    from reports.html import write_report
+    from reports.site import write_report
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")

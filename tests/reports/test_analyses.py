@@ -6,9 +6,8 @@ import pytest
 
 from benchmark.analysis.finished import Analysis
 from benchmark.analysis.studies import keep
-from reports import curves
 from reports.analyses import studies
-from reports.page import templates
+from reports.templating import templates
 
 
 def refuse(line):
@@ -57,7 +56,11 @@ def test_tables_hold_groups_and_strengths(store):
 
 
 def test_the_section_says_all_and_escapes_it(store):
-    page = templates().get_template("analyses.html.j2").render(studies=studies(store, refuse), chart=curves)
+    page = (
+        templates()
+        .get_template("analyses.html.j2")
+        .render(studies=studies(store, refuse), root="", here="analyses.html", navigation=[])
+    )
     for words in (
         "what fourier shows",
         "what transfer shows",

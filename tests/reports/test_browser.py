@@ -1,136 +1,102 @@
-"""The page in Chromium, driven by a script that is added to a copy of it."""
+"""The site in a real Chromium: sorted, filtered, copied, inspected, and looked through by axe."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-import shutil
-import subprocess
 
+import numpy as np
 import pytest
+from axe_core_python.sync_playwright import Axe
+from skimage.io import imread, imsave
 
-from reports.html import write_report
-from tests.reports.stores import MALICIOUS, scores
+from reports.site import write_report
+from tests.reports.browser import CHROMIUM, chromium, opened
+from tests.reports.stores import MALICIOUS, ranked_records, scores, smoke_records, write_store
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-
-COLUMN = """
-const found = {errors: []};
-window.addEventListener("error", (event) => found.errors.push(event.message));
-const table = document.querySelector("table.results");
-const titles = [...table.querySelectorAll("thead tr:first-child .task .title")];
-const index = titles.findIndex((title) => title.textContent.startsWith("Super"));
-const head = table.tHead.rows[1].cells[index];
-const button = head.querySelector("button");
-const row = ({ cells }) => [cells[0].textContent, cells[6 + index].dataset.psnr];
-const shown = () => [...table.tBodies[0].rows].map(row);
-"""
+TABLE = "table.results >> nth=0"
 
 
-def driven(store, tmp_path, script, address=""):
-    """What `script` put into `found`, run once the page is there."""
-    assert CHROMIUM
-    page = write_report(store, tmp_path / "out")
-    done = "<script>{ %s; document.body.textContent = JSON.stringify(found) }</script></body>"
-    copy = page.with_name("driven.html")
-    copy.write_text(page.read_text().replace("</body>", done % (COLUMN + script)))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000", "--dump-dom"]
-    run = subprocess.run(
-        [CHROMIUM, *flags, copy.as_uri() + address], capture_output=True, text=True, timeout=120, check=True
-    )
-    body = re.search(r"<body[^>]*>(.*)</body>", run.stdout, re.S)
-    assert body, run.stderr
-    return json.loads(body[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
 
 
-def test_sorting_filtering_and_switching(store, tmp_path):
-    found = driven(
-        store,
-        tmp_path,
-        """
-        button.click(); found.down = shown(); found.first = head.getAttribute("aria-sort");
-        button.click(); found.up = shown(); found.second = head.getAttribute("aria-sort");
-        const filter = document.getElementById("filter");
-        filter.value = "ADAPT"; filter.dispatchEvent(new Event("input"));
-        found.left = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
-        document.querySelector("input[value=ssim]").click();
-        found.ssim = getComputedStyle(table.querySelector("td .v.ssim")).display;
-        found.psnr = getComputedStyle(table.querySelector("td .v.psnr")).display;
-        found.procedural = getComputedStyle(document.querySelector(".wide[data-domain=procedural]")).display;
-        found.title = document.title;
-        """,
-    )
-    down = [float(psnr) for _, psnr in found["down"] if psnr]
-    assert down == sorted(down, reverse=True)
-    assert found["down"][-1][1] == found["up"][-1][1] == ""
-    up = [float(psnr) for _, psnr in found["up"] if psnr]
-    assert up == sorted(up)
-    assert (found["first"], found["second"]) == ("descending", "ascending")
-    assert found["left"] == ["adapter"]
-    assert (found["ssim"], found["psnr"], found["procedural"]) == ("inline", "none", "none")
-    assert found["title"] == "petlir report"
-    assert found["errors"] == []
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    return write_report(write_store(folder / "store", smoke_records()), folder / "out").parent
 
 
-def test_pictures_can_be_chosen(store, tmp_path):
-    found = driven(
-        store,
-        tmp_path,
-        """
-        const pick = (name, text) => {
-          const select = document.getElementById(`picture-${name}`);
-          select.value = [...select.options].findIndex((option) => option.text.includes(text));
-          select.dispatchEvent(new Event("change"));
-        };
-        pick("task", "Super"); pick("image", "coffee"); pick("left", "lora"); pick("right", "full-ft");
-        const pair = [...document.querySelectorAll("img-comparison-slider img")];
-        found.sources = pair.map((img) => img.getAttribute("src"));
-        found.captions = ["left", "right"].map((side) => document.getElementById(`caption-${side}`).textContent);
-        """,
-    )
-    assert all(source.endswith("/restored/photographs/coffee.png") for source in found["sources"])
-    for caption, method in zip(found["captions"], ("lora", "full-ft"), strict=True):
-        coffee = next(score for score in scores(method, "sr_x4", 0) if score["image"] == "coffee")
-        assert caption == f"{method}  {coffee['psnr']:.2f} dB, SSIM {coffee['ssim']:.3f}"
-    assert all((tmp_path / "out" / source).is_file() for source in found["sources"])
+@pytest.fixture(scope="module")
+def ranked_site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranked")
+    return write_report(write_store(folder / "store", ranked_records(3)), folder / "out").parent
 
 
-def test_the_address_keeps_order_and_filter(store, tmp_path):
-    found = driven(
-        store,
-        tmp_path,
-        """
-        found.sorted = [...table.querySelectorAll("[aria-sort=ascending]")].map((head) => head.textContent.trim());
-        found.left = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
-        found.typed = document.getElementById("filter").value;
-        head.querySelector("button").click();
-        found.address = location.hash;
-        """,
-        "#sort=0.1.ascending&filter=f&metric=ssim",
-    )
-    assert found["sorted"] == ["trainableparameters"]
-    assert found["left"] == ["frozen", "ssf", "full-ft"]
-    assert found["typed"] == "f"
-    assert re.fullmatch(r"#sort=0\.\d+\.descending&filter=f&metric=ssim", found["address"])
-    assert found["errors"] == []
+def column(page, title):
+    """The number of a column of the first table among its tasks."""
+    titles = page.locator(TABLE).locator("thead .task .title").all_inner_texts()
+    return next(index for index, text in enumerate(titles) if text.startswith(title))
 
 
-def test_what_is_shown_is_copied(store, tmp_path):
-    found = driven(
-        store,
-        tmp_path,
-        """
-        found.copied = [];
-        const writeText = async (text) => found.copied.push(text);
-        Object.defineProperty(navigator, "clipboard", { value: { writeText } });
-        for (const copy of document.querySelectorAll("[data-copy]")) copy.click();
-        """,
-        "#filter=l",
-    )
-    plain, markdown, latex = found["copied"]
+def shown(page, index):
+    """Method and PSNR of each visible row."""
+    rows = page.locator(TABLE).locator("tbody tr:visible").all()
+    return [
+        (row.locator("th").inner_text(), row.locator("td.quality").nth(index).get_attribute("data-psnr"))
+        for row in rows
+    ]
+
+
+def test_sorting_filtering_and_switching(browser, site):
+    with opened(browser, site / "index.html") as page:
+        index = column(page, "Super")
+        head = page.locator(TABLE).locator("thead tr:nth-child(2) th").nth(index)
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "descending"
+        down = [psnr for _, psnr in shown(page, index)]
+        assert down[-1] == ""
+        assert [float(psnr) for psnr in down if psnr] == sorted((float(p) for p in down if p), reverse=True)
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "ascending"
+        up = [psnr for _, psnr in shown(page, index)]
+        assert up[-1] == ""
+        assert [float(psnr) for psnr in up if psnr] == sorted(float(p) for p in up if p)
+        page.fill("#filter", "ADAPT")
+        assert [label for label, _ in shown(page, index)] == ["adapter"]
+        page.get_by_text("SSIM", exact=True).click()
+        assert page.locator(TABLE).locator("tbody tr:visible .v.ssim").first.is_visible()
+        assert not page.locator(TABLE).locator("tbody tr:visible .v.psnr").first.is_visible()
+        assert page.locator(".wide[data-domain=procedural]:visible").count() == 0
+        assert page.title() == "petlir report"
+
+
+def test_the_address_keeps_order_and_filter(browser, site):
+    with opened(browser, site / "index.html", "#sort=0.1.ascending&filter=f&metric=ssim") as page:
+        ordered = page.locator(TABLE).locator("[aria-sort=ascending]").all_inner_texts()
+        assert [re.sub(r"\W+", " ", text).strip() for text in ordered] == ["trainable parameters"]
+        assert [label for label, _ in shown(page, 0)] == ["frozen", "ssf", "full-ft"]
+        assert page.input_value("#filter") == "f"
+        page.locator(TABLE).locator("thead tr:nth-child(2) button").first.click()
+        assert re.search(r"#sort=0\.\d+\.descending&filter=f&metric=ssim$", page.url)
+
+
+def test_what_is_shown_is_copied(browser, site):
+    with opened(browser, site / "index.html", "#filter=l") as page:
+        page.evaluate(
+            """() => {
+                window.copied = [];
+                const writeText = async (text) => window.copied.push(text);
+                Object.defineProperty(navigator, "clipboard", { value: { writeText } });
+            }"""
+        )
+        for button in page.locator("[data-copy]").all():
+            button.click()
+        plain, markdown, latex = page.evaluate("window.copied")
     lines = list(csv.DictReader(io.StringIO(plain)))
     assert [line["method"] for line in lines] == [MALICIOUS, "lora", "full-ft"]  # equal sizes go by label
     (title,) = (name for name in lines[0] if name.startswith("Super") and "y-crop4" in name)
@@ -140,4 +106,109 @@ def test_what_is_shown_is_copied(store, tmp_path):
     assert "**" not in markdown
     assert latex.count("textless{}/script") == 2
     assert latex.endswith("\\end{tabular}")
-    assert found["errors"] == []
+
+
+def choose(page, part, value):
+    page.locator(f"[data-part={part}]").select_option(value)
+
+
+def test_two_versions_stand_under_the_slider(browser, site):
+    with opened(browser, site / "pictures.html") as page:
+        choose(page, "task", "sr_x4")
+        choose(page, "image", "photographs/coffee")
+        choose(page, "left", "lora")
+        choose(page, "right", "full-ft")
+        for side, name, method in (("first", "left", "lora"), ("second", "right", "full-ft")):
+            source = page.locator(f"[slot={side}] img").first.get_attribute("src") or ""
+            assert source.endswith("/restored/photographs/coffee.png")
+            assert (site / source).is_file()
+            coffee = next(score for score in scores(method, "sr_x4", 0) if score["image"] == "coffee")
+            caption = page.locator(f"[data-part={name}-caption]").inner_text()
+            assert caption == f"{method} {coffee['psnr']:.2f} dB, SSIM {coffee['ssim']:.3f}"
+        slider = page.locator("img-comparison-slider")
+        before = slider.evaluate("element => element.value")
+        slider.focus()
+        page.keyboard.down("ArrowRight")
+        page.wait_for_timeout(300)
+        page.keyboard.up("ArrowRight")
+        assert slider.evaluate("element => element.value") > before
+
+
+def test_a_link_shows_one_place_in_every_version(browser, site):
+    address = "#task=sr_x4&set=photographs&image=rocket&left=frozen&right=lora&x=8&y=20"
+    with opened(browser, site / "pictures.html", address) as page:
+        assert page.locator("[data-part=image]").input_value() == "photographs/rocket"
+        assert page.locator("[data-part=left]").input_value() == "frozen"
+        style = page.locator(".loupe").get_attribute("style") or ""
+        assert "left: 12.5%" in style
+        assert "top: 31.25%" in style
+        places = {lens.get_attribute("style") for lens in page.locator(".lens img:not(.clean)").all()}
+        assert places == {"width: 200%; height: 200%; left: -25%; top: -62.5%;"}
+        page.keyboard.press("Shift+ArrowRight")
+        assert re.search(r"x=12&y=20", page.url)
+        again = page.url.partition("#")[2]
+    with opened(browser, site / "pictures.html", f"#{again}") as page:
+        assert "left: 18.75%" in str(page.locator(".loupe").get_attribute("style"))
+
+
+def test_keys_step_through_images_versions_and_places(browser, site):
+    with opened(browser, site / "pictures.html") as page:
+        image, right = page.locator("[data-part=image]"), page.locator("[data-part=right]")
+        first = image.input_value()
+        page.keyboard.press("j")
+        assert image.input_value() != first
+        page.keyboard.press("k")
+        assert image.input_value() == first
+        assert right.input_value() == "clean"
+        page.keyboard.press("]")
+        assert right.input_value() == "degraded"
+        page.keyboard.press("[")
+        assert right.input_value() == "clean"
+        page.keyboard.press("1")
+        assert page.locator("[data-part=crops] button").first.get_attribute("aria-pressed") == "true"
+        page.keyboard.press("e")
+        assert page.locator("[data-part=map]").is_checked()
+        assert "map=1" in page.url
+
+
+def test_the_error_map_is_eight_times_the_difference(browser, site, tmp_path):
+    """A degraded picture of one level of difference shows as that level times eight, saturated at white."""
+    folder = tmp_path / "store"
+    one = smoke_records()[0]
+    write_store(folder, [one])
+    clean, shift = np.full((64, 64, 3), 100, np.uint8), 10
+    for path in folder.rglob("*.png"):
+        imsave(path, clean + (shift if "restored" in path.parts else 0), check_contrast=False)
+    page_file = write_report(folder, tmp_path / "out").with_name("pictures.html")
+    with opened(browser, page_file, f"#right=frozen&left=frozen&map=1&task={one['cell']['task']}") as page:
+        page.wait_for_timeout(200)
+        page.locator("[slot=first]").evaluate("e => e.closest('img-comparison-slider').value = 100")
+        page.locator(".lens").nth(1).screenshot(path=tmp_path / "lens.png")
+    seen = imread(tmp_path / "lens.png")[..., :3].astype(int)
+    middle = seen[seen.shape[0] // 2, seen.shape[1] // 2]
+    assert np.abs(middle - 8 * shift).max() <= 8, "grey levels are rounded before they are enlarged"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (360, "dark")])
+def test_axe_finds_nothing_serious(browser, site, ranked_site, width, scheme):
+    axe = Axe()
+    for path in (site / "index.html", site / "pictures.html", *one_of_each_kind(ranked_site)):
+        with opened(browser, path, width=width) as page:
+            page.emulate_media(color_scheme=scheme)
+            found = axe.run(page)["violations"]
+        grave = [one for one in found if one["impact"] in ("serious", "critical")]
+        assert not grave, (path.name, [(one["id"], one["nodes"][0]["html"][:200]) for one in grave])
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_no_page_is_wider_than_its_window(browser, ranked_site, width):
+    for path in one_of_each_kind(ranked_site):
+        with opened(browser, path, width=width) as page:
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def one_of_each_kind(folder):
+    """The pages of the top, each list, and the first task, method, backbone and paper."""
+    kinds = [sorted(folder.glob(f"{kind}/*.html")) for kind in ("tasks", "methods", "backbones", "claims")]
+    return [*sorted(folder.glob("*.html")), *folder.glob("*/index.html"),
+            *(next(path for path in found if path.name != "index.html") for found in kinds)]  # fmt: skip

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.axis import spanning
+from reports.colours import classes
 from reports.curves import curves
-from reports.page import classes
-from reports.pareto import Point, frontier, plots
+from reports.pareto import SCALES, Point, frontier, of_task, overview
 from reports.tables import tables
 from reports.titles import built_in_tasks
 from tests.reports.stores import ranked_records, record, smoke_records
@@ -49,17 +49,32 @@ def test_the_frontier_is_what_nothing_dominates(pairs):
 
 def test_labels_do_not_overlap_and_smoke_has_no_frontier():
     for records, smoke in ((smoke_records(), True), (ranked_records(), False)):
-        for plot in plots(tables(records, built_in_tasks())[0], classes(records)):
+        for plot in overview(tables(records, built_in_tasks())[0], classes(records)):
             boxes = [point.text.box for point in plot.points if point.text]
             assert not any(one.hits([other]) for one, other in combinations(boxes, 2))
             assert bool(plot.frontier) is not smoke
 
 
 def test_the_mean_is_over_tasks_of_one_kind_of_transfer_only():
-    titles = [plot.title for plot in plots(tables(ranked_records(), {})[0], {})]
-    assert titles[0] == "Mean over seen tasks (2)"
-    assert not any(title.startswith("Mean over unseen") for title in titles)
-    assert len(titles) == 4
+    table = tables(ranked_records(), {})[0]
+    plots = overview(table, {})
+    assert {plot.title for plot in plots} == {"Mean over seen tasks (2)", "Mean over unseen tasks (1)"}
+    (mean,) = (plot for plot in plots if plot.title.startswith("Mean over seen") and plot.scale.part == "trainable")
+    row = table.row("lora")
+    assert row
+    pairs = zip(row.values, table.columns, strict=True)
+    seen = [value.frozen or 0.0 for value, column in pairs if column.transfer == "seen"]
+    assert next(point.gain for point in mean.points if point.label == "lora") == pytest.approx(sum(seen) / 2)
+
+
+def test_a_task_is_drawn_against_every_cost_but_times_of_a_shared_device():
+    table = tables(ranked_records(), {})[0]
+    drawn = {plot.scale.part for plot in of_task(table, "sr_x4", {})}
+    assert drawn == {scale.part for scale in SCALES} - {"step"}
+    alone = ranked_records()
+    for one in alone:
+        one["costs"]["exclusive"] = True
+    assert "step" in {plot.scale.part for plot in of_task(tables(alone, {})[0], "sr_x4", {})}
 
 
 def test_a_curve_has_a_point_for_every_validation():
@@ -68,3 +83,17 @@ def test_a_curve_has_a_point_for_every_validation():
     lost["curve"] = []
     (plot,) = curves([lora, lost], {})
     assert [(line.label, len(line.points.split())) for line in plot.lines] == [("lora", 8)]
+
+
+def test_seeds_are_a_band_around_their_mean():
+    one, other = record("lora", "sr_x4", 0), record("lora", "sr_x4", 1)
+    for offset, made in ((0.0, one), (2.0, other)):
+        for point in made["curve"]:
+            point["validation_psnr"] = 20.0 + offset
+    (plot,) = curves([one, other], {})
+    (line,) = plot.lines
+    heights = {float(point.split(",")[1]) for point in line.points.split()}
+    band = {float(point.split(",")[1]) for point in line.band.split()}
+    assert heights == {plot.y(21.0)}
+    assert band == {plot.y(20.0), plot.y(22.0)}
+    assert (line.last, line.seeds) == (21.0, 2)

@@ -1,0 +1,25 @@
+"""The style of each method in the plots: a hue by method, a dash by size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.frame import Record
+from reports.tables import kind_of
+
+HUES = 6
+"""Colours of the plots; further methods get them again, dashed otherwise."""
+DASHES = 4
+
+
+def classes(records: Sequence[Record]) -> dict[str, str]:
+    """The style classes of each trained label, the same in every plot."""
+    kinds = {record["cell"]["label"]: kind_of(record) for record in records}
+    methods = {record["cell"]["label"]: record["cell"]["method"] for record in records}
+    petl = sorted(label for label, kind in kinds.items() if kind == "petl")
+    order = sorted({methods[label] for label in petl})
+    found = {label: "hue-full" for label, kind in kinds.items() if kind == "full"}
+    for index, method in enumerate(order):
+        for dash, label in enumerate((label for label in petl if methods[label] == method), start=index // HUES):
+            found[label] = f"hue-{index % HUES} dash-{dash % DASHES}"
+    return found

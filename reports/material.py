@@ -1,0 +1,69 @@
+"""What all pages of a report are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmark.plugins import Plugins, find
+from benchmark.task import Task
+from reports.cells import Listed, listed
+from reports.colours import classes
+from reports.frame import Record
+from reports.results import Table
+from reports.tables import tables
+from reports.titles import built_in_tasks, title
+
+
+@dataclass
+class Material:
+    """The records of a store, and what several pages need of them.
+
+    Attributes:
+        store: the folder that holds the records.
+        records: what it holds, at least one.
+        problems: one line on each file that could not be read.
+    """
+
+    store: Path
+    records: Sequence[Record]
+    problems: list[str]
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks that have a title."""
+        return built_in_tasks()
+
+    @cached_property
+    def plugins(self) -> Plugins:
+        """What is installed; the method of a record may be missing there."""
+        return find([])
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """The tables of results."""
+        return tables(self.records, self.tasks)
+
+    @cached_property
+    def cells(self) -> list[Listed]:
+        """All cells, the missing ones too."""
+        return listed(self.records)
+
+    @cached_property
+    def colours(self) -> dict[str, str]:
+        """The style classes of each trained label, the same in every plot."""
+        return classes(self.records)
+
+    def title(self, task: str) -> str:
+        """What a task is called."""
+        return title(task, self.tasks)
+
+    def names(self, part: str) -> list[str]:
+        """The different values of a part of the cell: `task`, `method`, `backbone`."""
+        return sorted({str(record["cell"][part]) for record in self.records})
+
+    def of(self, part: str, name: str) -> list[Record]:
+        """The records that have this value in this part of their cell."""
+        return [record for record in self.records if record["cell"][part] == name]

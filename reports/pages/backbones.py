@@ -1,0 +1,49 @@
+"""The page of each backbone: what it was pre-trained on, and how its cells went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from benchmark import weights
+from benchmark.errors import PetlirError
+from benchmark.weights import Card
+from reports import links
+from reports.material import Material
+from reports.pages.page import Page
+
+
+def pages(material: Material) -> Iterator[Page]:
+    """A page for each backbone, and the list of them."""
+    names = material.names("backbone")
+    found = {name: _values(material, name) for name in names}
+    for name in names:
+        yield Page(links.page("backbones", name), "backbone.html.j2", found[name])
+    yield Page("backbones/index.html", "backbones.html.j2", {"rows": [found[name] for name in names]})
+
+
+def _values(material: Material, name: str) -> dict[str, Any]:
+    records = material.of("backbone", name)
+    done = [record for record in records if record["state"] == "done"]
+    used = sorted({record["digests"]["weights"] for record in done})
+    untouched = {record["costs"]["total"] for record in done if record["costs"]["trainable"] == 0}
+    return {
+        "name": name,
+        "total": min(untouched, default=None),
+        "weights": used,
+        "card": _card(name, used),
+        "heads": sorted({(r["cell"]["task"], " → ".join(r["cell"]["heads"]), r["cell"]["transfer"]) for r in done}),
+        "states": Counter(record["state"] for record in records),
+        "titles": {task: material.title(task) for task in material.names("task")},
+        "tables": [table for table in material.tables if table.group.backbone == name],
+    }
+
+
+def _card(name: str, used: list[str]) -> Card | None:
+    """The card of the weights that the project ships, if the cells started from these."""
+    try:
+        card = weights.card(name)
+    except (PetlirError, OSError):
+        return None
+    return card if used == [card.sha256] else None

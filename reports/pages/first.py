@@ -1,0 +1,24 @@
+"""The first page: the answer, the tables, quality over size, ranks."""
+
+from __future__ import annotations
+
+from reports import pareto
+from reports.answer import answer
+from reports.conditions import mixed
+from reports.material import Material
+from reports.pages.page import Page
+
+
+def page(material: Material) -> Page:
+    """The page that a reader opens first."""
+    tables = material.tables
+    domain = min((table.domain for table in tables), key=lambda name: name != "photographs")
+    values = {
+        "answer": answer(tables, material.records, material.cells),
+        "tables": tables,
+        "domains": sorted({table.domain for table in tables}),
+        "domain": domain,
+        "plots": [(table, pareto.overview(table, material.colours)) for table in tables if table.domain == domain],
+        "problems": [*material.problems, *mixed(material.records)],
+    }
+    return Page("index.html", "index.html.j2", values)

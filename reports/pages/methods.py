@@ -1,0 +1,122 @@
+"""The card of each method: what it is, what it promises, how it did, and the command that repeats each row."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields
+from statistics import fmean
+from typing import Any
+
+from benchmark.method import Method, spelled
+from benchmark.published import claims
+from reports import links
+from reports.claims import verdicts
+from reports.frame import Record
+from reports.groups import ANY
+from reports.material import Material
+from reports.pages.page import Page
+
+TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
+
+
+@dataclass(frozen=True)
+class Line:
+    """The cells of a label on a task that differ in nothing but the seed.
+
+    Attributes:
+        state: of the cells, or how many of them are done.
+        psnr: mean over seeds of the mean over photographs, or over what images there are; None where nothing is done.
+        command: what makes these cells again.
+    """
+
+    cell: dict[str, Any]
+    seeds: tuple[int, ...]
+    state: str
+    reason: str
+    domain: str
+    psnr: float | None
+    trainable: float | None
+    command: str
+
+
+def pages(material: Material) -> Iterator[Page]:
+    """A page for each method that has a record, and the list of them."""
+    names = material.names("method")
+    for name in names:
+        yield Page(links.page("methods", name), "method.html.j2", _values(material, name))
+    rows = [(name, material.plugins.methods.get(name), len(material.of("method", name))) for name in names]
+    yield Page("methods/index.html", "methods.html.j2", {"rows": rows})
+
+
+def _values(material: Material, name: str) -> dict[str, Any]:
+    records, method = material.of("method", name), material.plugins.methods.get(name)
+    claimed = [one for one in claims() if one.method.partition("[")[0] == name]
+    return {
+        "name": name,
+        "method": method,
+        "source": inspect.cleandoc(method.__doc__ or "") if method else "",
+        "options": options(method) if method else [],
+        "published": [(at, one) for at in sorted(material.plugins.backbones) for one in method.published(at)]
+        if method
+        else [],
+        "lines": lines(records),
+        "verdicts": verdicts(records, claimed),
+        "titles": {task: material.title(task) for task in material.names("task")},
+    }
+
+
+def options(method: type[Method]) -> list[tuple[str, str]]:
+    """Each option with its default as a grid reads it."""
+    return [
+        (field.name, "none" if field.default is MISSING or field.default is None else spelled(field.default))
+        for field in fields(method)
+    ]
+
+
+def lines(records: Sequence[Record]) -> list[Line]:
+    """The rows of a method's card, by backbone, task and label."""
+    by_cell: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        by_cell.setdefault(tuple(record["cell"][part] for part in TRACKED), []).append(record)
+    return [_line(found) for _, found in sorted(by_cell.items(), key=lambda pair: str(pair[0]))]
+
+
+def _line(found: Sequence[Record]) -> Line:
+    done = [record for record in found if record["state"] == "done"]
+    first = (done or found)[0]
+    domain, psnr = _psnr(done)
+    states = sorted({record["state"] for record in found})
+    return Line(
+        first["cell"],
+        tuple(sorted(record["cell"]["seed"] for record in found)),
+        states[0] if len(states) == 1 else f"{len(done)} of {len(found)} done",
+        "; ".join(sorted({record["reason"] for record in found if record["reason"]})),
+        domain,
+        psnr,
+        first["costs"].get("trainable"),
+        command(found),
+    )
+
+
+def _psnr(done: Sequence[Record]) -> tuple[str, float | None]:
+    """Under the first protocol of the first set of photographs, or of what there is."""
+    scores = [score for record in done for score in record["scores"]]
+    if not scores:
+        return "", None
+    first = min(scores, key=lambda score: score["domain"] != "photographs")
+    place = (first["set"], first["protocol"])
+    values = [float(s["psnr"]) for s in scores if (s["set"], s["protocol"]) == place and s["psnr"] != "inf"]
+    return f"{place[0]}, {place[1]}", fmean(values) if values else None
+
+
+def command(found: Sequence[Record]) -> str:
+    """The command that runs these cells, to be pasted into a shell."""
+    cell = found[0]["cell"]
+    seeds = ",".join(str(seed) for seed in sorted({record["cell"]["seed"] for record in found}))
+    words = ["petlir", "run", "-b", cell["backbone"], "-m", cell["label"], "-t", cell["task"], "--track", cell["track"]]
+    words += ["--seeds", seeds]
+    if cell["regime"] != ANY:
+        words += ["--regime", cell["regime"], "--steps", str(cell["steps"])]
+    return shlex.join(words)

@@ -1,0 +1,26 @@
+"""What a page is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page to be made.
+
+    Attributes:
+        path: from the top of the site.
+        template: its name in `reports/templates`.
+        values: what the template is given.
+    """
+
+    path: str
+    template: str
+    values: Mapping[str, Any]
+
+    def within(self, navigation: Sequence[tuple[str, str]]) -> Page:
+        """The page with the titles and paths that its head leads to."""
+        return replace(self, values={**self.values, "navigation": navigation})

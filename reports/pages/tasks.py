@@ -1,0 +1,66 @@
+"""The page of a task: how its images spread, how training went, and where methods differ most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from reports import links, pareto
+from reports.curves import curves
+from reports.distributions import contested, distribution
+from reports.frame import Record, score_frame
+from reports.gallery import Shown
+from reports.groups import Group, groups
+from reports.material import Material
+from reports.pages.page import Page
+from reports.titles import named
+
+
+def pages(material: Material, gallery: Sequence[Shown]) -> Iterator[Page]:
+    """A page for each task, and the list of them."""
+    found = [(name, material.of("task", name)) for name in material.names("task")]
+    for name, records in found:
+        yield Page(links.page("tasks", name), "task.html.j2", _values(material, name, records, gallery))
+    rows = [
+        (name, material.title(name), _transfer(records), sum(record["state"] == "done" for record in records))
+        for name, records in found
+    ]
+    yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows})
+
+
+def _values(material: Material, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, Any]:
+    pictured = {(shown["group"], image["set"], image["name"]) for shown in gallery if shown["task"] == name
+                for image in shown["images"]}  # fmt: skip
+    return {
+        "name": name,
+        "title": material.title(name),
+        "task": named(name, material.tasks),
+        "transfer": _transfer(records),
+        "groups": [_group(material, name, group, group.select(records)) for group in groups(records)],
+        "pictured": pictured,
+        "colours": material.colours,
+    }
+
+
+def _group(material: Material, name: str, group: Group, members: list[Record]) -> dict[str, Any]:
+    """One table's share of the task."""
+    frame = score_frame(members)
+    own = [table for table in material.tables if table.group == group]
+    trained = [label for label in material.colours if label in set(frame.label)]
+    spreads = [
+        distribution(f"{place[0]}, {place[1]}", rows, material.colours)
+        for place, rows in frame.groupby(["set", "protocol"])
+    ]
+    return {
+        "title": group.title,
+        "plots": [(t, drawn) for t in own if (drawn := pareto.of_task(t, name, material.colours))],
+        "spreads": [spread for spread in spreads if spread],
+        "curves": curves(members, material.colours),
+        "contested": contested(frame[frame.domain == "photographs"], trained),
+    }
+
+
+def _transfer(records: Sequence[Record]) -> str:
+    """What the backbones have seen of the task, in words."""
+    known = sorted({(record["cell"]["backbone"], record["cell"]["transfer"]) for record in records})
+    return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in known if transfer)

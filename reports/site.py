@@ -1,0 +1,88 @@
+"""Records to a folder of pages that needs nothing but itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.errors import PetlirError
+from benchmark.protocol import Protocol
+from reports.export import csv
+from reports.frame import load
+from reports.material import Material
+from reports.pages import FILES, FOLDERS, pages
+from reports.templating import HERE, templates
+
+STATIC = "static"
+OWN_FOLDERS = (*FOLDERS, "images", STATIC)
+
+
+def write_report(store: Path, out: Path, lens: Sequence[Protocol] = ()) -> Path:
+    """Write the report of a store: `out/index.html` and the pages, `results.csv` and pictures that it leads to.
+
+    An earlier report in `out` is replaced; its first page appears last, and whole.
+
+    Args:
+        store: the folder that holds the records.
+        out: the folder to write into; it may be sent, zipped or published as it is.
+        lens: protocols that the stored images are scored under too, each in columns of its own.
+
+    Returns:
+        The first page.
+
+    Raises:
+        PetlirError: the store holds no record, the lens asks for what stored images do not tell, or `out` cannot be
+            written or holds someone else's files where the report's would go.
+    """
+    problems: list[str] = []
+    records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")), lens)
+    if not records:
+        raise PetlirError(f"store {store} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
+    _refuse_others(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
+            _build(Material(store, records, problems), Path(name))
+            return _replace(Path(name), out)
+    except OSError as error:
+        raise PetlirError(f"cannot write the report into {out}: {error.strerror}") from error
+
+
+def _refuse_others(out: Path) -> None:
+    there = [name for name in OWN_FOLDERS if (out / name).exists()]
+    if there and not _ours(out / "index.html"):
+        raise PetlirError(f"{out} holds a folder `{there[0]}` that is no report's; name another folder")
+
+
+def _ours(page: Path) -> bool:
+    return page.is_file() and 'name="generator" content="petlir"' in page.read_text(encoding="utf-8")[:2000]
+
+
+def _build(material: Material, folder: Path) -> None:
+    """The whole report in a folder of its own."""
+    shutil.copytree(HERE / STATIC, folder / STATIC)
+    for name in ("images", *FOLDERS):
+        (folder / name).mkdir()
+    made = templates()
+    for one in pages(material, folder / "images"):
+        root = "../" * one.path.count("/")
+        text = made.get_template(one.template).render(root=root, here=one.path, **one.values)
+        (folder / one.path).write_text(text, encoding="utf-8")
+    (folder / "results.csv").write_text(csv(material.tables), encoding="utf-8")
+
+
+def _replace(new: Path, out: Path) -> Path:
+    """Put the new report where the old one is, the first page last."""
+    old = new / "old"
+    old.mkdir()
+    for name in (*OWN_FOLDERS, *FILES):
+        if (out / name).exists():
+            (out / name).rename(old / name)
+        if (new / name).exists():
+            (new / name).rename(out / name)
+    for name in ("results.csv", "index.html"):
+        os.replace(new / name, out / name)  # noqa: PTH105 - one verb for "over what is there"
+    return out / "index.html"

@@ -1,0 +1,40 @@
+"""Jinja for the pages: everything escaped, numbers as a reader wants them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from reports import curves, distributions, formats, pareto
+from reports.costs import PARTS
+from reports.links import page
+
+HERE = Path(__file__).parent
+FILTERS: tuple[Any, ...] = (
+    formats.decibel, formats.signed, formats.count, formats.size,
+    formats.flops, formats.seconds, formats.percent, formats.plural, formats.joined,
+)  # fmt: skip
+
+
+def templates() -> Environment:
+    """Jinja with everything escaped and an undefined name an error."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    units = {function.__name__: function for function in FILTERS}
+    made.filters |= units
+    made.globals |= {
+        "units": units,
+        "page": page,
+        "pareto": pareto,
+        "chart": curves,
+        "spreads": distributions,
+        "memory_parts": PARTS,
+    }
+    return made
