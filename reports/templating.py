@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import curves, distributions, formats, pareto
+from reports import curves, distributions, formats, pareto, waterfall
 from reports.costs import PARTS
 from reports.links import page
 
@@ -35,6 +35,7 @@ def templates() -> Environment:
         "pareto": pareto,
         "chart": curves,
         "spreads": distributions,
+        "waterfall": waterfall,
         "memory_parts": PARTS,
     }
     return made

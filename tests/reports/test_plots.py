@@ -12,6 +12,7 @@ from reports.curves import curves
 from reports.pareto import SCALES, Point, frontier, of_task, overview
 from reports.tables import tables
 from reports.titles import built_in_tasks
+from reports.waterfall import MIB, waterfall
 from tests.reports.stores import ranked_records, record, smoke_records
 
 
@@ -97,3 +98,14 @@ def test_seeds_are_a_band_around_their_mean():
     assert heights == {plot.y(21.0)}
     assert band == {plot.y(20.0), plot.y(22.0)}
     assert (line.last, line.seeds) == (21.0, 2)
+
+
+def test_the_steps_of_a_waterfall_lead_from_full_fine_tuning_to_the_method():
+    table = tables(ranked_records(), {})[0]
+    falls = waterfall(table)
+    assert falls
+    for row in falls.rows:
+        costs = next(one.costs for one in table.rows if one.label == row.label)
+        assert costs
+        assert falls.start + sum(fall.change for fall in row.parts) == pytest.approx(sum(costs.memory))
+        assert min(fall.left for fall in row.parts) == falls.x(sum(costs.memory) / MIB)
