@@ -25,6 +25,8 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
         Method → table; all tables have the same units and seeds, the seeds ascending, and a column of NaN where a
         method was not run with a seed.
     """
+    import pandas as pd
+
     finite = rows[np.isfinite(rows.psnr)]
     if finite.empty:
         return {}
@@ -32,5 +34,9 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     counts = by_image.columns.get_level_values("label").value_counts()
     whole = [str(label) for label, count in counts.items() if count >= fewest]
     by_unit = by_image[whole].dropna().groupby(level="unit").mean()
+    if by_unit.empty:
+        return {}
     seeds = sorted(by_unit.columns.get_level_values("seed").unique())
-    return {label: by_unit[label].reindex(columns=seeds).to_numpy() for label in whole} if len(by_unit) else {}
+    by_label = by_unit.reindex(columns=pd.MultiIndex.from_product([whole, seeds]))
+    scores = by_label.to_numpy().reshape(len(by_unit), len(whole), len(seeds))
+    return {label: scores[:, place] for place, label in enumerate(whole)}

@@ -52,18 +52,18 @@ class Costs:
     exclusive: bool
 
 
-def costs_of(cells: Iterable[Record], table: Sequence[Record]) -> Costs | None:
+def costs_of(cells: Iterable[Record], backbone: float | None) -> Costs | None:
     """The costs of one method; None where no cell of it is done.
 
     Args:
         cells: the records of the method.
-        table: all records beside which it stands; an untrained one tells the size of the backbone.
+        backbone: parameters of the backbone, see `backbone_size`; None where only what was added to it is known.
     """
     found = [record["costs"] for record in cells if record["state"] == "done"]
     if not found:
         return None
     trainable = median(cost["trainable"] for cost in found)
-    total = _backbone(table) or median(cost["total"] for cost in found)
+    total = backbone or median(cost["total"] for cost in found)
     return Costs(
         trainable,
         trainable / total,
@@ -93,8 +93,8 @@ def _median(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _backbone(table: Sequence[Record]) -> float | None:
-    """Parameters of the backbone as it is, from a cell that adds none."""
+def backbone_size(table: Sequence[Record]) -> float | None:
+    """Parameters of the backbone as it is, from the records of a table that add none; None where there is none."""
     untouched: list[Any] = [
         record["costs"]["total"] for record in table if record["state"] == "done" and record["costs"]["trainable"] == 0
     ]

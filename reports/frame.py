@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,7 @@ Record = dict[str, Any]
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
+WORDS = SCORE[:5]
 COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE, "overlap")
 
 
@@ -36,7 +38,7 @@ def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Seq
     Raises:
         PetlirError: the lens asks for what stored images do not tell.
     """
-    found = newest(Store(store).records(warn))
+    found = newest(map(_slim, Store(store).records(warn)))
     for plan, record in product(stated(Store(store)), found):
         if plan.covers(record["cell"]):
             record["looks"] = plan
@@ -47,21 +49,33 @@ def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Seq
     return through(lens, found, Store(store), warn)
 
 
+def _slim(record: Record) -> Record:
+    """The same record, its scores sharing with all others the words that stand in each."""
+    for score in record["scores"]:
+        score |= {name: sys.intern(score[name]) for name in WORDS}
+    return record
+
+
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per image, protocol and cell; the PSNR of identical images is infinite.
 
     Returns:
         A frame with the columns `COLUMNS`; PSNR in dB.
     """
-    rows = [
-        {**_cell(record), **score, "overlap": overlap(record, score["set"])}
-        for record in records
-        for score in record["scores"]
-    ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in ("psnr", "input_psnr", "ssim", "input_ssim"):
-        frame[name] = frame[name].astype(float)
-    return frame
+    records = list(records)
+    cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])
+    frame = cells.loc[[place for place, record in enumerate(records) for _ in record["scores"]]].reset_index(drop=True)
+    for name in SCORE:
+        frame[name] = [score[name] for record in records for score in record["scores"]]
+    frame["overlap"] = [text for record in records for text in _overlaps(record)]
+    return frame.astype(dict.fromkeys(("psnr", "input_psnr", "ssim", "input_ssim"), float))
+
+
+def _overlaps(record: Record) -> list[str]:
+    """What the set of each score shares."""
+    sets = [score["set"] for score in record["scores"]]
+    known = {name: overlap(record, name) for name in set(sets)}
+    return [known[name] for name in sets]
 
 
 def _cell(record: Record) -> Record:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.task import Task
-from reports.costs import Costs, costs_of
+from reports.costs import Costs, backbone_size, costs_of
 from reports.frame import Record, score_frame
 from reports.groups import ANY, Group, groups
 from reports.results import CASCADE, FULL, INPUT, Column, Row, Table
@@ -78,7 +78,8 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
     by_label: dict[str, list[Record]] = {}
     for record in members:
         by_label.setdefault(record["cell"]["label"], []).append(record)
-    costs = {label: costs_of(cells, members) for label, cells in by_label.items()}
+    total = backbone_size(members)
+    costs = {label: costs_of(cells, total) for label, cells in by_label.items()}
     kinds = {label: kind_of(cells[0]) for label, cells in by_label.items()}
     filled = [fill(column, frame, by_label, kinds) for column in columns]
     labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
@@ -97,11 +98,6 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
         for label in (INPUT, *labels)
     ]
     return Table(group, domain, tuple(column for column, _ in filled), tuple(rows))
-
-
-def _leaks(record: Record) -> bool:
-    """Whether test images were in what a cell was fitted to."""
-    return any(one["shared"] == "images" for one in record.get("overlap") or ())
 
 
 def kind_of(record: Record) -> str:

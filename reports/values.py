@@ -72,37 +72,35 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
     psnr, ssim = (rows.pivot_table(index="image", columns="label", values=name) for name in ("psnr", "ssim"))
     psnr[INPUT], ssim[INPUT] = (rows.groupby("image")[name].mean() for name in ("input_psnr", "input_ssim"))
     finite = psnr.replace(np.inf, np.nan)
-    seeds = rows.groupby(["label", "seed"]).psnr.agg(_mean).groupby("label").agg(tuple)
-    trained = rows[rows.regime != ANY].groupby("label").converged
-    converged = {label: bool(flags.eq(True).all()) for label, flags in trained}
+    infinite, means = np.isinf(psnr).sum(), finite.mean().fillna(np.inf)
+    full, frozen, input_ = (_gaps(finite, other) for other in (FULL, FROZEN, INPUT))
+    by_seed = rows.assign(psnr=rows.psnr.replace(np.inf, np.nan)).groupby(["label", "seed"]).psnr.mean()
+    seeds = by_seed.fillna(np.inf).groupby("label").agg(tuple)
+    converged = rows[rows.regime != ANY].converged.eq(True).groupby(rows.label).all().to_dict()
+    ssims = ssim.mean()
     return {
         label: Value(
             "done",
             "",
-            _mean(psnr[label]),
-            float(ssim[label].mean()),
-            _gap(finite, label, FULL),
-            _gap(finite, label, FROZEN),
-            _gap(finite, label, INPUT),
+            float(means[label]),
+            float(ssims[label]),
+            full.get(label),
+            frozen.get(label),
+            input_.get(label),
             seeds.get(label, ()),
-            int(np.isinf(psnr[label]).sum()),
+            int(infinite[label]),
             converged.get(label),
         )
-        for label in psnr.columns
+        for label in map(str, psnr.columns)
     }
 
 
-def _mean(psnr: pd.Series) -> float:
-    finite = psnr[np.isfinite(psnr)]
-    return float(finite.mean()) if len(finite) else float("inf")
-
-
-def _gap(finite: pd.DataFrame, label: str, other: str) -> float | None:
-    """Mean difference over the images that have a finite PSNR on both sides."""
+def _gaps(finite: pd.DataFrame, other: str) -> dict[str, float]:
+    """Each label's mean difference to another over the images that have a finite PSNR on both sides, where any has."""
     if other not in finite:
-        return None
-    gap = finite[label] - finite[other]
-    return float(gap.mean()) if gap.notna().any() else None
+        return {}
+    gaps = finite.sub(finite[other], axis=0).mean().dropna()
+    return {str(label): float(gap) for label, gap in gaps.items()}
 
 
 def _ranked(column: Column, rows: pd.DataFrame, fewest: int) -> tuple[dict[str, statistics.Scores], str]:

@@ -9,13 +9,14 @@ Statistics in Biopharmaceutical Research 5, 2013).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations, permutations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from benchmark.statistics.crossed import Difference, Scores, differences
+from benchmark.statistics.crossed import Difference, Floats, Scores, differences
 from benchmark.statistics.spending import Look
 
 FEWEST_SEEDS = 3
@@ -24,22 +25,27 @@ FIRM_SEEDS = 5
 """With fewer seeds a separation is provisional, and stated only beyond `PROVISIONAL_GAP`."""
 PROVISIONAL_GAP = 0.1
 """In dB."""
+AT_ONCE = 4_000_000
+"""Differences of scores that are worked out at once."""
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.int_]
 
 
-def holm(p: Sequence[float], family: int | None = None) -> list[float]:
+def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
     """Holm's adjusted p values, in the order given; `family` counts hypotheses that have no p value too."""
-    size = len(p) if family is None else family
-    adjusted, highest = [0.0] * len(p), 0.0
-    for rank, index in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
-        highest = max(highest, min(1.0, (size - rank) * p[index]))
-        adjusted[index] = highest
+    p = np.asarray(p, float)
+    order = np.argsort(p, kind="stable")
+    factors = (len(p) if family is None else family) - np.arange(len(p))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, factors * p[order]))
     return adjusted
 
 
-def separable(pair: Difference, adjusted_p: float, seeds: int, alpha: float = 0.05) -> bool:
-    """Whether a pair may be told apart with this many seeds; below five, only beyond 0.1 dB."""
-    enough = seeds >= FIRM_SEEDS or (seeds >= FEWEST_SEEDS and abs(pair.mean) > PROVISIONAL_GAP)
-    return enough and adjusted_p <= alpha
+def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | int, alpha: float = 0.05) -> Flags:
+    """Whether pairs may be told apart with this many seeds; below five, only beyond 0.1 dB."""
+    firm, few = np.asarray(seeds) >= FIRM_SEEDS, np.asarray(seeds) >= FEWEST_SEEDS
+    enough = firm | (few & (np.abs(gap) > PROVISIONAL_GAP))
+    return np.asarray(enough & (np.asarray(adjusted_p) <= alpha))
 
 
 @dataclass(frozen=True)
@@ -64,19 +70,33 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Found:
+    """All pairs of a column as arrays, in the order of `itertools.combinations`; see `Pair`.
+
+    Attributes:
+        difference: 4 × pairs: mean, lower end, upper end, p value.
+    """
+
+    difference: Floats
+    adjusted_p: Floats
+    apart: Flags
+    seeds: Indices
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What may be said of one column's methods.
 
     Attributes:
         order: the methods, the highest mean first.
-        pairs: all of their pairs.
+        found: what was found of their pairs.
         units: how many source scenes.
         seeds: the fewest seeds of a method.
         looks: how many looks were taken.
     """
 
     order: tuple[str, ...]
-    pairs: tuple[Pair, ...]
+    found: Found = field(repr=False)
     units: int
     seeds: int
     looks: int = 1
@@ -86,29 +106,47 @@ class Comparison:
         """Whether the separations stand on fewer than five seeds."""
         return self.seeds < FIRM_SEEDS
 
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """All pairs; of m methods m (m - 1) / 2."""
+        return tuple(self._pair(*both, at) for at, both in enumerate(combinations(self.order, 2)))
+
     def pair(self, one: str, other: str) -> Pair:
         """The pair of these two methods, in whichever order."""
-        return next(pair for pair in self.pairs if {pair.better, pair.worse} == {one, other})
+        first, second = sorted((self.order.index(one), self.order.index(other)))
+        at = first * len(self.order) - first * (first + 1) // 2 + second - first - 1
+        return self._pair(self.order[first], self.order[second], at)
+
+    def _pair(self, better: str, worse: str, at: int) -> Pair:
+        difference = Difference(*map(float, self.found.difference[:, at]))
+        adjusted, apart = float(self.found.adjusted_p[at]), bool(self.found.apart[at])
+        return Pair(better, worse, difference, adjusted, apart, int(self.found.seeds[at]))
+
+    @property
+    def apart(self) -> Flags:
+        """Methods × methods in their order: whether they may be told apart."""
+        size = len(self.order)
+        table = np.zeros((size, size), bool)
+        table[np.triu_indices(size, 1)] = self.found.apart
+        return table | table.T
 
     def tied(self) -> tuple[str, ...]:
         """The method of the highest mean, then those that cannot be told apart from it."""
-        best = self.order[0]
-        return (best, *(name for name in self.order[1:] if not self.pair(best, name).apart))
+        return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def ranks(self) -> dict[str, tuple[int, int]]:
         """The best and the worst rank that each method may have, 1 the best; all hold together at 95 %."""
-        above = {name: sum(pair.apart for pair in self.pairs if pair.worse == name) for name in self.order}
-        below = {name: sum(pair.apart for pair in self.pairs if pair.better == name) for name in self.order}
-        return {name: (1 + above[name], len(self.order) - below[name]) for name in self.order}
+        above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
+        ends = zip(1 + above, len(self.order) - below, strict=True)
+        return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
 
     def cliques(self) -> list[tuple[str, ...]]:
         """The longest runs in the order of which no two methods can be told apart: the bars of a rank strip."""
         found: list[tuple[str, ...]] = []
+        apart = self.apart
         for start in range(len(self.order)):
             stop = start + 1
-            while stop < len(self.order) and not any(
-                self.pair(name, self.order[stop]).apart for name in self.order[start:stop]
-            ):
+            while stop < len(self.order) and not apart[start:stop, stop].any():
                 stop += 1
             if not found or self.order[stop - 1] not in found[-1]:
                 found.append(self.order[start:stop])
@@ -120,51 +158,60 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, looks: Sequence[L
 
     Args:
         scores: method → units × seeds in dB, on the same units and the same list of seeds; a column of NaN is a
-            seed that this method was not run with. A pair is compared on the seeds that both have.
+            seed that this method was not run with. A pair is compared on the seeds that both have; with fewer than
+            two its difference is NaN.
         alpha: the chance of any false separation.
         looks: where seeds were added until methods separate, all looks that were planned; the first `seeds` of the
             list of seeds belong to a look. Without, there is one.
     """
     order = sorted(scores, key=lambda name: -float(np.nanmean(scores[name])))
-    gaps = {(better, worse): _gaps(scores[better], scores[worse]) for better, worse in combinations(order, 2)}
-    most = max((gap.shape[1] for gap in gaps.values()), default=0)
-    planned = looks or [Look(0, 1.0)]
+    table = np.stack([scores[name] for name in order])
+    there = np.asarray(np.isfinite(table).any(axis=1))
+    better, worse = np.triu_indices(len(order), 1)
+    counts = (there[better] & there[worse]).sum(axis=1)
+    most = int(counts.max(initial=0))
+    planned = looks or [Look(most, 1.0)]
     taken = [look for look in planned if look.seeds <= most] or planned[:1]
-    found: dict[tuple[str, str], Pair] = {}
-    for look in taken:
-        open_ = [both for both in gaps if both not in found or not found[both].apart]
-        ready = [both for both in open_ if both not in found or gaps[both].shape[1] >= look.seeds]
-        found |= _look({both: gaps[both][:, : look.seeds or None] for both in ready}, len(open_), look.share, alpha)
-    seeds = min(int(np.isfinite(table).any(axis=0).sum()) for table in scores.values())
-    pairs = tuple(found[both] for both in gaps)
-    return Comparison(tuple(order), pairs, len(next(iter(scores.values()))), seeds, len(taken))
+    pairs = len(counts)
+    found = Found(np.full((4, pairs), np.nan), np.ones(pairs), np.zeros(pairs, bool), np.zeros(pairs, int))
+    for number, look in enumerate(taken):
+        ready = ~found.apart & (counts > 1) & ((counts >= look.seeds) | (number == 0))
+        _look(found, ready, _Pairs(table, there, better, worse), look, alpha)
+    return Comparison(tuple(order), found, table.shape[1], int(there.sum(axis=1).min()), len(taken))
 
 
-def _look(
-    gaps: Mapping[tuple[str, str], Scores], family: int, share: float, alpha: float
-) -> dict[tuple[str, str], Pair]:
-    """The pairs as one look finds them, of a family in which others may not be ready."""
-    tested = _tested(list(gaps.values()), 1 - alpha * share)
-    adjusted = holm([min(1.0, one.p / share) for one in tested], family)
-    return {
-        both: Pair(*both, one, p, separable(one, p, gaps[both].shape[1], alpha), gaps[both].shape[1])
-        for both, one, p in zip(gaps, tested, adjusted, strict=True)
-    }
+@dataclass(frozen=True)
+class _Pairs:
+    """Methods × units × seeds, methods × seeds: which there are, and the two methods of each pair."""
+
+    table: Floats
+    there: Flags
+    better: Indices
+    worse: Indices
+
+    def alike(self, chosen: Indices) -> Iterator[tuple[Indices, Indices]]:
+        """The chosen pairs in parts that share the same seeds, not too many at once, and these seeds."""
+        _, kinds = np.unique(self.there, axis=0, return_inverse=True)
+        codes = kinds.ravel()[self.better[chosen]] * len(kinds) + kinds.ravel()[self.worse[chosen]]
+        most = AT_ONCE // self.table[0].size + 1
+        for code in np.unique(codes):
+            members = chosen[codes == code]
+            shared = self.there[self.better[members[0]]] & self.there[self.worse[members[0]]]
+            for start in range(0, len(members), most):
+                yield members[start : start + most], np.flatnonzero(shared)
 
 
-def _gaps(a: Scores, b: Scores) -> Scores:
-    """The differences on the seeds that both have."""
-    gap = a - b
-    return gap[:, np.isfinite(gap).any(axis=0)]
-
-
-def _tested(gaps: Sequence[Scores], level: float) -> list[Difference]:
-    """Each pair's difference; those with equally many seeds are worked out together."""
-    found: dict[int, Difference] = {}
-    for seeds in {gap.shape[1] for gap in gaps}:
-        members = [index for index, gap in enumerate(gaps) if gap.shape[1] == seeds]
-        found |= dict(zip(members, differences(np.stack([gaps[index] for index in members]), level), strict=True))
-    return [found[index] for index in range(len(gaps))]
+def _look(found: Found, ready: Flags, pairs: _Pairs, look: Look, alpha: float) -> None:
+    """Note what one look finds of the pairs that are ready; the family is all that are not told apart yet."""
+    family = int((~found.apart).sum())
+    for members, shared in pairs.alike(np.flatnonzero(ready)):
+        seeds = shared[: look.seeds]
+        gaps = pairs.table[pairs.better[members]][:, :, seeds] - pairs.table[pairs.worse[members]][:, :, seeds]
+        found.seeds[members] = len(seeds)
+        found.difference[:, members] = differences(gaps, 1 - alpha * look.share)
+    p = np.minimum(1.0, found.difference[3, ready] / look.share)
+    found.adjusted_p[ready] = holm(p, family)
+    found.apart[ready] = separable(found.difference[0, ready], found.adjusted_p[ready], found.seeds[ready], alpha)
 
 
 def best_group(scores: Mapping[str, Scores]) -> list[str]:
@@ -179,6 +226,7 @@ def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
     """
     found = {}
     for one, other in permutations(scores, 2):
-        gap = _gaps(scores[one], scores[other])
+        gap = scores[one] - scores[other]
+        gap = gap[np.isfinite(gap)]
         found[one, other] = float(np.mean((gap > 0) + 0.5 * (gap == 0)))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,13 +18,13 @@ def column(*levels: float, spread: float = 0.01, seed: int = 0) -> dict[str, np.
     return {chr(97 + i): images + level + draw.normal(0, spread, (UNITS, SEEDS)) for i, level in enumerate(levels)}
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_is_the_closed_form(p):
-    """max over smaller p of (m − rank) p, cut at 1 (Holm 1979, as R's p.adjust writes it)."""
-    order = np.argsort(p, kind="stable")
-    known = np.empty(len(p))
-    known[order] = np.minimum(1, np.maximum.accumulate((len(p) - np.arange(len(p))) * np.array(p)[order]))
-    assert holm(p) == pytest.approx(list(known))
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
+def test_an_adjusted_p_value_is_below_alpha_where_holms_steps_reject(p, alpha):
+    """Holm 1979: reject the smallest while it is at most alpha over the number of those that are left."""
+    left = sorted(range(len(p)), key=lambda i: p[i])
+    while left and p[left[0]] * len(left) <= alpha:
+        left.pop(0)
+    assert [adjusted > alpha for adjusted in holm(p)] == [index in left for index in range(len(p))]
 
 
 def test_what_lies_far_apart_has_one_rank_each():
@@ -58,7 +57,9 @@ def test_a_pair_is_compared_on_the_seeds_that_both_have():
     scores = column(1.0, 0.0)
     scores["b"][:, 3:] = np.nan
     found = compare(scores)
-    assert found.pair("a", "b").difference == difference(scores["a"][:, :3], scores["b"][:, :3])
+    known = difference(scores["a"][:, :3], scores["b"][:, :3])
+    assert found.pair("b", "a").difference == known
+    assert found.pairs == (found.pair("a", "b"),)
     assert found.seeds == 3
     assert found.provisional
 

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from benchmark.statistics import difference, separable
+from benchmark.statistics.crossed import Squares, p_value
 
 ZERO = np.zeros((6, 3))
 
@@ -71,9 +72,21 @@ def test_the_scale_changes_no_p_value(scores, scale):
 
 
 def test_few_seeds_are_told_apart_only_beyond_a_tenth_of_a_decibel():
-    near, far = difference(ZERO + 0.09, ZERO), difference(ZERO + 0.11, ZERO)
+    near, far = 0.09, -0.11
     assert not separable(far, 0.0, seeds=2)
     assert not separable(near, 0.0, seeds=3)
     assert separable(far, 0.0, seeds=3)
     assert separable(near, 0.0, seeds=5)
     assert not separable(far, 0.2, seeds=5)
+
+
+def test_the_p_value_of_many_pairs_solves_its_equation_however_large():
+    """Scipy's t distribution on the right side, for differences from a thousandth to a thousand of the spread."""
+    draw = np.random.default_rng(2)
+    squares = Squares(24, 3, *(10 ** draw.uniform(-3, 3, 2000) for _ in range(4)))
+    p = p_value(squares)
+    right = sum(
+        stats.t.isf(p / 2, freedom) ** 2 * square for freedom, square in ((23, squares.unit), (2, squares.seed))
+    )
+    assert right[p > 1e-120] == pytest.approx((squares.mean**2 * 72)[p > 1e-120], rel=1e-6)
+    assert (p > 1e-120).mean() > 0.9
