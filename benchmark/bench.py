@@ -8,11 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from benchmark import grid
+from benchmark.backbones import Builder
 from benchmark.degradation import Image
 from benchmark.errors import PetlirError
 from benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
 from benchmark.plugins import Plugins, find
-from benchmark.sources import sources
+from benchmark.sources import UNTRAINED, network_of, sources
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,13 @@ class Bench:
     def sources(self) -> dict[str, str]:
         """The user's own pre-trained weights: backbone → source."""
         return dict(text.split("=", 1) for text in self.weights)
+
+    @property
+    def backbones(self) -> dict[str, Builder]:
+        """What a grid can name: the networks, each untrained too, and with the weights that the user has labelled."""
+        networks = self.plugins.backbones
+        labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
+        return {**networks, **{name: networks[network_of(name)] for name in labelled}}
 
     def opening(self, tasks: str) -> tuple[str, Bench]:
         """A selection with the own names of its tasks of families, and the bench that has them.

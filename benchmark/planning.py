@@ -20,6 +20,7 @@ from benchmark.images.prepare import data_digest
 from benchmark.index import Head, Index
 from benchmark.method import Method
 from benchmark.skeleton import without_memory
+from benchmark.sources import network_of
 from benchmark.store import Store
 from benchmark.track import track
 from benchmark.views import scored_as, views
@@ -127,7 +128,7 @@ class Planner:
         """Every cell of the request; the learning rates of the tuned ones are not chosen yet."""
         tasks = [task.label for task in grid.tasks(self.request.tasks, self.plugins.tasks, self.request.track)]
         found, seeds = [], grid.seeds(self.request.seeds)
-        for backbone in grid.choose("backbone", self.request.backbones, self.plugins.backbones):
+        for backbone in grid.choose("backbone", self.request.backbones, self.request.bench.backbones):
             methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
@@ -213,7 +214,7 @@ class Planner:
     def _look(self, cell: Cell) -> _Common:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
         obstacle = method.supports(network) or method.applies(task) or (task.reserved if method.trains else None)
-        names = (f"backbone:{cell.backbone}", f"method:{cell.method}", f"task:{task.name}")
+        names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         return _Common(
             obstacle=obstacle,
             weights=self.weights(cell.backbone),

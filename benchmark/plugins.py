@@ -18,12 +18,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeGuard, TypeVar
 
+import torch
+
 from benchmark import backbones, grid
 from benchmark.backbone import Backbone
 from benchmark.backbones import Builder
 from benchmark.errors import FAULTS, PetlirError, unknown
 from benchmark.imports import built_on
 from benchmark.method import Method
+from benchmark.sources import network_of, untrained
 from benchmark.task import Family, Task
 
 T = TypeVar("T")
@@ -52,8 +55,15 @@ class Plugins:
         return grid.task(name, self.tasks)
 
     def build(self, name: str, **options: Any) -> Backbone:
-        """The backbone of this name, without pre-trained weights."""
-        return backbones.construct(name, _named("backbone", name, self.backbones), options)
+        """The backbone of this name, without pre-trained weights; those of `NAME:none` are always the same."""
+        builder = _named("backbone", network_of(name), self.backbones)
+        with torch.random.fork_rng(devices=[], enabled=untrained(name)):
+            if untrained(name):
+                torch.manual_seed(0)
+            network = backbones.construct(name, builder, options)
+        if ":" in name:
+            network.name = name
+        return network
 
     def source_digest(self, *names: str) -> str:
         """SHA-256 over the files that define these `kind:name`s, and over those that they are built on."""

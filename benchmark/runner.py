@@ -188,7 +188,7 @@ def tune(
         yield f"{cell.backbone} · {cell.label} · {cell.task}: {shown}, of {len(selection.trials)} rates"
     if export:
         for backbone in {cell.backbone for cell in cells}:
-            path = tuning.COMMITTED / asked.track / f"{backbone}.json"
+            path = tuning.shipped_at(backbone, asked.track)
             tuning.export([chosen for cell, chosen in found if cell.backbone == backbone], path)
             yield f"written: {path}"
     if rates.faults:

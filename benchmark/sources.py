@@ -13,6 +13,8 @@ from benchmark.errors import PetlirError, unknown
 
 FOLDER = "PETLIR_WEIGHTS"
 """The environment variable that names the folder in which `NAME.pth` is the weights of backbone NAME."""
+UNTRAINED = "none"
+"""The backbone `NAME:none` is NAME with random weights; `NAME:LABEL` with those that are given under that name."""
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -20,14 +22,25 @@ def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]
     """The user's own weights, each `NAME=SOURCE`; what is given wins over what lies in `PETLIR_WEIGHTS`.
 
     Args:
-        given: the same, with paths that may be relative, or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
-        backbones: the names that there are.
+        given: the same, with paths that may be relative, or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; NAME may be
+            `NETWORK:LABEL`, so that one network with several weights stands in one grid.
+        backbones: the networks that there are.
 
     Raises:
         PetlirError: a source is not understood, or the folder has two files for one backbone; nothing is fetched yet.
     """
     own = dict(_parse(text, backbones) for text in given)
     return tuple(f"{name}={source}" for name, source in ({**in_folder(), **own}).items())
+
+
+def network_of(name: str) -> str:
+    """The network behind a backbone's name: of `nafnet-nano:none` that is `nafnet-nano`."""
+    return name.partition(":")[0]
+
+
+def untrained(name: str) -> bool:
+    """Whether the name stands for random weights."""
+    return name.partition(":")[2] == UNTRAINED
 
 
 def fetch(source: str) -> Path:
@@ -72,8 +85,10 @@ def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
     name, _, source = text.partition("=")
     if not name or not source:
         raise PetlirError(f"weights {text!r} are not understood; expected NAME=FILE or NAME={hub.FORM}")
-    if name not in backbones:
+    if network_of(name) not in backbones:
         raise unknown("backbone in --weights", name, backbones)
+    if untrained(name):
+        raise PetlirError(f"weights {text!r}: {name} stands for random ones; expected another label, NAME:LABEL=FILE")
     if source.startswith(hub.SCHEME):
         hub.parse(source)
         return name, source

@@ -7,10 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmark.errors import unknown
+from benchmark.errors import PetlirError, unknown
 
 if TYPE_CHECKING:
     from benchmark.degradation import Degradation
+
+
+IMAGES = "images"
+"""The option that every task has: on how many of its training images it trains."""
+FIRST = "first:"
+"""`first:16:NAME` are 16 images of the set NAME; see `ImageSet.first`."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,13 @@ class Data:
     def training_sets(self) -> tuple[str, ...]:
         """The names of the image sets to train on."""
         return tuple(self.train.split("+"))
+
+    def of_first(self, count: int) -> Data:
+        """The same with `count` training images, of joined sets as many of each as can be."""
+        each, over = divmod(count, len(self.training_sets))
+        shares = [each + (place < over) for place in range(len(self.training_sets))]
+        few = [f"{FIRST}{share}:{name}" for share, name in zip(shares, self.training_sets, strict=True) if share]
+        return replace(self, train="+".join(few))
 
 
 @dataclass(frozen=True)
@@ -79,14 +92,17 @@ class Task:
         return f"{self.name} is there to test what was trained on other tasks" if self.test_only else None
 
     def varied(self, options: Mapping[str, str]) -> Task:
-        """The task with these values of its options.
+        """The task with these values of its options; `images` is one of every task.
 
         Raises:
             PetlirError: it has no such option, or the option no such value; names the nearest.
         """
+        if IMAGES in options and IMAGES not in self.variants:
+            others = {option: value for option, value in options.items() if option != IMAGES}
+            return self.varied(others)._of_first(options[IMAGES])
         for option, value in options.items():
             if option not in self.variants:
-                raise unknown(f"option of task {self.name}", option, self.variants)
+                raise unknown(f"option of task {self.name}", option, [*self.variants, IMAGES])
             if value not in self.variants[option]:
                 raise unknown(f"value of {self.name}[{option}]", value, self.variants[option])
         changes: dict[str, Any] = {}
@@ -97,6 +113,19 @@ class Task:
             if value != next(iter(values)):
                 chosen[option] = value
         return replace(self, **{"title": self.title + _bracketed(chosen), **changes}, chosen=chosen)
+
+    def _of_first(self, count: str) -> Task:
+        """The task with so many training images; of a mixture each part."""
+        if not count.isdecimal() or int(count) < 1:
+            raise PetlirError(f"{self.name}[{IMAGES}]={count!r}: expected a whole number of training images from 1 on")
+        chosen = {IMAGES: str(int(count))}
+        return replace(
+            self,
+            title=self.title + _bracketed(chosen),
+            data={track: data.of_first(int(count)) for track, data in self.data.items()},
+            parts=tuple(part._of_first(count) for part in self.parts),
+            chosen={**self.chosen, **chosen},
+        )
 
     def on(self, track: str) -> Data:
         """The images of this task on `track`; an unknown track is named with its neighbours."""

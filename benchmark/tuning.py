@@ -161,7 +161,12 @@ def open_trials(selection: Selection | None, rates: Iterable[float]) -> list[flo
 
 def committed(cell: Cell, ground: str, folder: Path = COMMITTED) -> Selection | None:
     """The selection that the project ships for this cell, if any."""
-    return _shipped(folder / cell.track / f"{cell.backbone}.json").get(selection_key(cell, ground))
+    return _shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, ground))
+
+
+def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
+    """The file of the selections that the project ships for a backbone on a track."""
+    return folder / track / f"{backbone.replace(':', '-')}.json"
 
 
 @lru_cache(maxsize=8)

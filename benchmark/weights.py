@@ -13,7 +13,7 @@ from benchmark.backbone import Backbone
 from benchmark.errors import PetlirError
 from benchmark.official import Official, candidates
 from benchmark.records import write_bytes
-from benchmark.sources import check_digest, fetch, sha256
+from benchmark.sources import check_digest, fetch, sha256, untrained
 from benchmark.task import Task
 
 SHIPPED = Path(__file__).parent / "backbones" / "weights"
@@ -88,13 +88,15 @@ def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] 
     """Put pre-trained weights into `backbone`, all or none; returns what is known of them.
 
     Args:
-        backbone: on the `meta` device it is only tried whether they fit.
+        backbone: on the `meta` device it is only tried whether they fit; `NAME:none` keeps the weights that it has.
         folder: where the shipped ones lie.
         sources: the user's own, which win over the shipped ones; see `benchmark.sources`.
 
     Raises:
         PetlirError: there are none, they are another network's, or the file is not the one that its card describes.
     """
+    if untrained(backbone.name):
+        return _random(backbone.name)
     path = _verified(backbone.name, folder, sources)
     checkpoints.load(backbone, path)
     return _described(backbone, path)
@@ -106,7 +108,12 @@ def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -
     Raises:
         PetlirError: there is none, or it is not the one that its card describes.
     """
-    return sha256(_verified(name, folder, sources))
+    return _random(name).sha256 if untrained(name) else sha256(_verified(name, folder, sources))
+
+
+def _random(name: str) -> Card:
+    """Of the weights that `Plugins.build` has drawn; the sources of the network are part of a cell's key anyhow."""
+    return Card(hashlib.sha256(name.encode()).hexdigest(), (), {}, "none: random weights", {"name": "none"}, sets=())
 
 
 def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:

@@ -10,6 +10,7 @@ from benchmark.errors import PetlirError
 from benchmark.images.catalogue import image_set, names
 from benchmark.plugins import Plugins
 from benchmark.skeleton import without_memory
+from benchmark.sources import network_of
 from reports.frame import Record, load
 
 
@@ -32,7 +33,7 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
         paper = plugins.methods[name].paper
         if paper is not None and paper.bibtex:
             yield paper.bibtex
-    for name in {cell["backbone"] for cell in cells} & plugins.backbones.keys():
+    for name in {network_of(cell["backbone"]) for cell in cells} & plugins.backbones.keys():
         with without_memory():
             paper = plugins.build(name).paper
         if paper is not None:

@@ -152,7 +152,7 @@ def test_a_star_leaves_out_what_has_no_images_on_the_track():
     [
         ("vried", "unknown task 'vried'; did you mean 'varied'?"),
         ("varied[nois=hard]", "unknown option of task varied 'nois'; did you mean 'noise'?"),
-        ("plain[noise=hard]", "unknown option of task plain 'noise'; valid: none"),
+        ("plain[noise=hard]", "unknown option of task plain 'noise'; valid: images"),
         ("varied[noise=hrd]", "unknown value of varied[noise] 'hrd'; did you mean 'hard'?"),
         ("varied[noise]", "option 'noise' of varied is not of the form name=value"),
         ("varied@20k", "task 'varied@20k' is not of the form name[option=value,value; option=value]"),

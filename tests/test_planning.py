@@ -122,6 +122,6 @@ def test_every_named_grid_can_be_planned(name):
     """Each option of a grid of the papers' ablations is one that its method takes, on its backbone."""
     planner = Planner(runner.request(name, [], None, True, "float32"))
     cells = planner.cells
-    assert len({(cell.label, cell.task, cell.seed) for cell in cells}) == len(cells) > 0
+    assert len({(cell.backbone, cell.label, cell.task, cell.seed) for cell in cells}) == len(cells) > 0
     if name not in ("all", "demo", "uir-composition"):  # in these some methods have no meaning on some tasks
         assert [str(cell) for cell in cells if planner.obstacle(cell)] == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmark.degradation import Image
 from benchmark.degradations import resize
+from benchmark.errors import PetlirError
 from benchmark.images import procedural
 from benchmark.images.imageset import Entry
 
@@ -55,21 +56,29 @@ class Leaves:
     """Dead-leaves images.
 
     Attributes:
-        first: the seed of the first image; the others follow.
+        start: the seed of the first image; the others follow.
         count: how many.
         size: their side in pixels.
     """
 
-    first: int
+    start: int
     count: int
     size: int
 
+    def first(self, count: int) -> Leaves:
+        """The first `count` of them, or more than there are here."""
+        if count > SEEDS:
+            raise PetlirError(f"{count} dead-leaves images were asked for; expected at most {SEEDS}")
+        return replace(self, count=count)
+
     def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
         """The images; each is a scene of its own. `root` and `scale` are not used."""
-        drawn = [Drawn(seed, self.size) for seed in range(self.first, self.first + self.count)]
+        drawn = [Drawn(seed, self.size) for seed in range(self.start, self.start + self.count)]
         return [Entry(image.where, image.where, image) for image in drawn]
 
 
+SEEDS = 1000
+"""From one part to the next: no image of more is one of another part."""
 LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 84)}
 
 

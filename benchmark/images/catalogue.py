@@ -21,6 +21,7 @@ from benchmark.images.imageset import ImageSet
 from benchmark.images.layouts import Layout, expand
 from benchmark.images.listed import Listed
 from benchmark.images.pairs import Part, UserPairs
+from benchmark.task import FIRST
 
 SETS = Path(__file__).parent / "sets"
 FOLDER, PAIRS = "folder:", "pairs:"
@@ -29,9 +30,14 @@ FOLDER, PAIRS = "folder:", "pairs:"
 def image_set(name: str) -> ImageSet:
     """The image set of this name, or of one of its aliases; `folder:PATH` is a folder below the data folder.
 
+    `first:16:NAME` has 16 images of the set NAME.
+
     Raises:
         PetlirError: nothing goes by this name; names the nearest that is valid.
     """
+    if name.startswith(FIRST):
+        count, _, whole = name.removeprefix(FIRST).partition(":")
+        return image_set(whole).first(int(count))
     if name.startswith(FOLDER):
         return _folder(name.removeprefix(FOLDER))
     if name.startswith(PAIRS):

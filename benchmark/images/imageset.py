@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from benchmark.degradation import Degraded, Image
 from benchmark.errors import PetlirError
@@ -120,6 +120,42 @@ class Index(Protocol):
         """
 
 
+@runtime_checkable
+class Drawing(Protocol):
+    """An index of images that are drawn when they are needed."""
+
+    def first(self, count: int) -> Index:
+        """The index of `count` of them; PetlirError where so many cannot be drawn."""
+
+
+@dataclass(frozen=True)
+class Fewer:
+    """The index of some images of a set, whose order their names decide, so that fewer are always among more.
+
+    Attributes:
+        find: finds the whole set.
+        name: of the set, for errors.
+        count: how many.
+    """
+
+    find: Index
+    name: str
+    count: int
+
+    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
+        """The chosen images, in the order of names; see `Index`.
+
+        Raises:
+            PetlirError: the set is missing, or has not as many.
+        """
+        entries = self.find(root, scale)
+        if len(entries) < self.count:
+            raise PetlirError(f"{self.name} has {len(entries)} images; {self.count} were asked for")
+        order = sorted(entries, key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
+        chosen = {entry.name for entry in order[: self.count]}
+        return [entry for entry in entries if entry.name in chosen]
+
+
 @dataclass(frozen=True)
 class ImageSet:
     """A set of images.
@@ -153,6 +189,11 @@ class ImageSet:
     mirrors: tuple[str, ...] = ()
     count: int | None = None
     known: str | None = None
+
+    def first(self, count: int) -> ImageSet:
+        """This set with `count` of its images; see `Fewer`. Sets that are drawn can have more than they have here."""
+        some = self.find.first(count) if isinstance(self.find, Drawing) else Fewer(self.find, self.name, count)
+        return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 
     def index(self, root: Path | None, scale: int = 1) -> list[Entry]:
         """All images, not read yet, in the order of names; see `Index`.

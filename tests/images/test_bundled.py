@@ -11,7 +11,7 @@ from benchmark.pretraining.images import FIRST_IMAGE
 
 
 def test_seeds_are_disjoint_and_far_from_those_of_pretraining():
-    seeds = [set(range(part.first, part.first + part.count)) for part in LEAVES.values()]
+    seeds = [set(range(part.start, part.start + part.count)) for part in LEAVES.values()]
     assert sum(map(len, seeds)) == len(set.union(*seeds)) == 64 + 12 + 32
     assert max(set.union(*seeds)) < FIRST_IMAGE
 

@@ -1,0 +1,75 @@
+"""Some images of a set: as many as asked for, fewer among more, and the rest as it was."""
+
+from itertools import pairwise
+
+import pytest
+
+from benchmark.bench import Bench
+from benchmark.errors import PetlirError
+from benchmark.images.catalogue import image_set
+from benchmark.images.prepare import data_digest, training_pairs
+from benchmark.task import Data
+from tasks.derain_heavy import DERAIN_HEAVY
+from tasks.mixture import MIXTURE
+from tests.engine import draw, save
+
+COUNTS = (16, 32, 64, 128, 256)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(7):
+        save(tmp_path / "own" / f"{number}.png", draw([number]))
+    return tmp_path
+
+
+def test_fewer_are_among_more(folder):
+    names = [[e.name for e in image_set(f"first:{count}:folder:own").index(folder)] for count in range(1, 8)]
+    assert [len(some) for some in names] == [*range(1, 8)]
+    assert all(set(some) < set(more) for some, more in pairwise(names))
+    assert names[-1] == [entry.name for entry in image_set("folder:own").index(folder)]
+
+
+def test_more_than_there_are_is_one_line(folder):
+    with pytest.raises(PetlirError, match=r"^own has 7 images; 8 were asked for$"):
+        image_set("first:8:folder:own").index(folder)
+    with pytest.raises(PetlirError, match=r"^1001 dead-leaves images were asked for; expected at most 1000$"):
+        image_set("first:1001:leaves-train")
+
+
+def test_dead_leaves_are_drawn_beyond_the_sets_own_number():
+    known = {entry.name for entry in image_set("leaves-train").index(None)}
+    found = [{entry.name for entry in image_set(f"first:{count}:leaves-train").index(None)} for count in COUNTS]
+    assert [len(names) for names in found] == [*COUNTS]
+    assert found[0] < found[1] < known == found[2] < found[3] < found[4]
+    held_out = {e.name for part in ("validation", "test") for e in image_set(f"leaves-{part}").index(None)}
+    assert not held_out & {entry.name for entry in image_set("first:1000:leaves-train").index(None)}
+
+
+def test_the_option_changes_what_is_trained_on_and_nothing_else():
+    other = DERAIN_HEAVY.varied({"images": "3", "train": "Rain13K"})
+    assert (other.label, other.on("paper").train) == ("derain_heavy[train=Rain13K; images=3]", "first:3:Rain13K")
+    few = DERAIN_HEAVY.varied({"images": "3"})
+    assert few.on("demo").tests == DERAIN_HEAVY.on("demo").tests
+    pairs, all_of_them = (training_pairs(task, "demo", None) for task in (few, DERAIN_HEAVY))
+    assert (len(pairs), len(all_of_them)) == (3, 64)
+    assert all(
+        (a == b).all() for few, known in zip(pairs, all_of_them, strict=False) for a, b in zip(few, known, strict=True)
+    )
+    assert data_digest(few, "demo", None) != data_digest(DERAIN_HEAVY, "demo", None)
+    assert Bench().plugins.task(few.label) == few
+
+
+def test_joined_sets_and_mixtures_share():
+    joined = Data("a+b+c", "v", ("t",))
+    assert joined.of_first(7).train == "first:3:a+first:2:b+first:2:c"
+    assert joined.of_first(2).training_sets == ("first:1:a", "first:1:b")
+    few = MIXTURE.varied({"images": "5"})
+    assert {part.label.partition("[")[2] for part in few.parts} == {"images=5]"}
+    assert few.on("demo").train == "first:5:leaves-train"
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many", "1.5"])
+def test_a_count_that_is_none_is_one_line(count):
+    with pytest.raises(PetlirError, match=r"low_light\[images\]=.*: expected a whole number of training images"):
+        Bench().plugins.task(f"low_light[images={count}]")
