@@ -191,7 +191,7 @@ def blank(cell: Cell, parts: Mapping[str, str], bench: Bench, device: str) -> di
         "scores": [],
         "curve": [],
         "converged": None,
-        "smoke": track(cell.track).smoke,
+        "smoke": track(cell.track).too_brief(cell.steps),
         "overlap": None,
         "costs": {},
         "environment": environment(device, bench.deterministic, torch.get_num_threads(), bench.precision),

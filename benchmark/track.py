@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from benchmark.errors import unknown
 
 
+LONGER = 5
+"""How many times a smoke track's steps a cell must train to be no smoke run; that it has converged is asked besides."""
+
+
 @dataclass(frozen=True)
 class Track:
     """A budget, and what it is meant for.
@@ -19,7 +23,7 @@ class Track:
         batch_size: crops of a step.
         patch: side of a crop on the degraded side.
         regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW 1e-4 for all).
-        smoke: whether the budget is too small to rank anything by.
+        smoke: whether its own budget is too small to rank anything by.
     """
 
     name: str
@@ -30,6 +34,10 @@ class Track:
     patch: int
     regime: str
     smoke: bool
+
+    def too_brief(self, steps: int) -> bool:
+        """Whether so many steps are too few to rank by; 0, of what trains nothing, counts as the track's own."""
+        return self.smoke and steps < LONGER * self.steps
 
 
 DEMO = Track(
