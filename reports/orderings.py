@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.columns import tables
 from benchmark.published import Ordering
-from benchmark.statistics import Difference, Scores, difference, printable
+from benchmark.statistics import Difference, Scores, differences_of, printable
 from reports.claims import is_method, within
 from reports.frame import Record, score_frame
 
@@ -60,16 +60,19 @@ def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[F
     named = {record["cell"]["label"]: record for record in usable}
     columns = list(_columns(usable))
     return [
-        _finding(ordering, left, right, where, gap)
+        finding
         for ordering in orderings
         if ordering.measure == "psnr"
+        for sides in [tuple(_meant(side, named) for side in (ordering.left, ordering.right))]
         for where, scores in columns
         if where.task in ordering.tasks or "*" in ordering.tasks
-        for left, right in permutations(scores, 2)
-        if any(is_method(name, named[left]) for name in ordering.left)
-        and any(is_method(name, named[right]) for name in ordering.right)
-        and (gap := _gap(scores[left], scores[right])).shape[1] > 1
+        for finding in _tested(ordering, where, scores, *sides)
     ]
+
+
+def _meant(names: Iterable[str], named: dict[str, Record]) -> set[str]:
+    """The labels of the methods that one side of an ordering names."""
+    return {label for label, record in named.items() if any(is_method(name, record) for name in names)}
 
 
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
@@ -87,15 +90,26 @@ def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Score
             yield where, scores
 
 
-def _gap(left: Scores, right: Scores) -> Scores:
-    gap = left - right
-    return gap[:, np.isfinite(gap).any(axis=0)]
+def _tested(
+    ordering: Ordering, where: Where, scores: dict[str, Scores], lefts: set[str], rights: set[str]
+) -> Iterator[Finding]:
+    """An ordering in one column: each method on the left against each on the right, on the seeds that both have."""
+    pairs = [pair for pair in permutations(scores, 2) if pair[0] in lefts and pair[1] in rights]
+    there = {label: np.isfinite(table).any(axis=0) for label, table in scores.items()}
+    shared = [there[left] & there[right] for left, right in pairs]
+    gaps = [scores[left][:, both] - scores[right][:, both] for (left, right), both in zip(pairs, shared, strict=True)]
+    found = differences_of(gaps)
+    for (left, right), gap, one in zip(pairs, gaps, found, strict=True):
+        if one is not None:
+            yield _finding(ordering, left, right, where, one, gap.shape)
 
 
-def _finding(ordering: Ordering, left: str, right: str, where: Where, gap: Scores) -> Finding:
-    found = difference(gap, np.zeros_like(gap))
-    if not printable(*gap.shape):
-        few = f"{gap.shape[0]} scenes and {gap.shape[1]} seeds give no interval"
+def _finding(
+    ordering: Ordering, left: str, right: str, where: Where, found: Difference, shape: tuple[int, ...]
+) -> Finding:
+    units, seeds = shape
+    if not printable(units, seeds):
+        few = f"{units} scenes and {seeds} seeds give no interval"
         return Finding(ordering, left, right, where, found, "inconclusive", few)
     return Finding(ordering, left, right, where, found, _holds(ordering.relation, found))
 

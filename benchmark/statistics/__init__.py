@@ -16,7 +16,7 @@ from benchmark.statistics.column import (
     wins,
 )
 from benchmark.statistics.conditions import printable
-from benchmark.statistics.crossed import Difference, Scores, difference
+from benchmark.statistics.crossed import Difference, Scores, difference, differences_of
 from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered
 from benchmark.statistics.regret import Stability, regret, stability
 from benchmark.statistics.spending import Look, planned, spend
@@ -36,6 +36,7 @@ __all__ = [
     "best_group",
     "compare",
     "difference",
+    "differences_of",
     "holm",
     "planned",
     "printable",

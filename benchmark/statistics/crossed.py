@@ -17,6 +17,7 @@ Where one of the two effects is absent, both are the one-sample t test.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,17 @@ def differences(gaps: Floats, level: float = 0.95) -> Floats:
     squares = mean_squares(gaps)
     half = half_width(squares, level)
     return np.stack([squares.mean, squares.mean - half, squares.mean + half, p_value(squares)])
+
+
+def differences_of(gaps: Sequence[Scores], level: float = 0.95) -> list[Difference | None]:
+    """`difference` of tables of several shapes; None where one has fewer than two units or seeds."""
+    found: list[Difference | None] = [None] * len(gaps)
+    for shape in {gap.shape for gap in gaps if min(gap.shape) > 1}:
+        alike = [place for place, gap in enumerate(gaps) if gap.shape == shape]
+        columns = differences(np.stack([gaps[place] for place in alike]), level).T
+        for place, column in zip(alike, columns, strict=True):
+            found[place] = Difference(*map(float, column))
+    return found
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ def _group(material: Material, name: str, group: Group, members: list[Record]) -
     """One table's share of the task."""
     frame = score_frame(members)
     own = [table for table in material.tables if table.group == group]
-    trained = [label for label in material.colours if label in set(frame.label)]
+    here = set(frame.label)
+    trained = [label for label in material.colours if label in here]
     spreads = [
         distribution(f"{place[0]}, {place[1]}", rows, material.colours)
         for place, rows in frame.groupby(["set", "protocol"])
