@@ -8,7 +8,14 @@ from benchmark.track import track
 
 @pytest.mark.parametrize(
     ("name", "steps", "brief"),
-    [("demo", 0, True), ("demo", 40, True), ("demo", 199, True), ("demo", 200, False), ("open", 60, False)],
+    [
+        ("demo", 0, True),
+        ("demo", 40, True),
+        ("demo", 199, True),
+        ("demo", 200, False),
+        ("open", 60, True),
+        ("paper", 60, False),
+    ],
 )
 def test_a_smoke_tracks_own_budget_ranks_nothing_a_longer_one_does(name, steps, brief):
     assert track(name).too_brief(steps) is brief
