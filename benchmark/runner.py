@@ -74,6 +74,7 @@ def request(
         raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
     given = {name: value for name, value in chosen.items() if value is not None}
     asked = {**json.loads(path.read_text()), **given}
+    asked.pop("page", None)  # how the report shows it
     tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(asked["tasks"])
     return Request(**{**asked, "tasks": tasks}, bench=replace(bench, allow_overlap=allow_overlap))
 

@@ -1,0 +1,121 @@
+"""The named grids that have a page of their own: what their files say, and which records are theirs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmark import grid
+from benchmark.errors import PetlirError
+from benchmark.plugins import Plugins
+from reports.frame import Record
+
+FOLDER = Path(__file__).parents[1] / "results" / "grids"
+SIZED = "@"
+"""Behind the name of a method that the grid makes as large as it asks: its label is not known without counting."""
+
+
+@dataclass(frozen=True)
+class NamedGrid:
+    """A grid of `results/grids` with a page.
+
+    Attributes:
+        name: its file's.
+        title: its heading.
+        asked: what it runs, as the file has it.
+        paper: whose claims it tests, by the short name.
+        tables: the tables of that paper whose numbers stand beside the rows.
+        along: what curves run over: `parameters`, `images` or an option of the method; empty for a table.
+        about: what else a reader must know.
+    """
+
+    name: str
+    title: str
+    asked: Mapping[str, Any]
+    paper: str = ""
+    tables: tuple[str, ...] = ()
+    along: str = ""
+    about: str = ""
+
+
+class Place(NamedTuple):
+    """What a cell of a grid is, whatever its seed."""
+
+    backbone: str
+    task: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The records of a grid.
+
+    Attributes:
+        grid: the grid.
+        records: those that are done.
+        missing: a line on each trained place without any, with the reason where a record has one.
+        places: how many trained places the grid has.
+    """
+
+    grid: NamedGrid
+    records: tuple[Record, ...]
+    missing: tuple[str, ...]
+    places: int
+
+
+def named_grids(folder: Path = FOLDER) -> list[NamedGrid]:
+    """The grids of a folder whose file has a `page`.
+
+    Raises:
+        PetlirError: a file is damaged; names it.
+    """
+    return [one for path in sorted(folder.glob("*.json")) if (one := _read(path)) is not None]
+
+
+def _read(path: Path) -> NamedGrid | None:
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8"))
+        page = asked.pop("page", None)
+        if page is None:
+            return None
+        return NamedGrid(path.stem, asked=asked, **{**page, "tables": tuple(page.get("tables", ()))})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise PetlirError(f"grid {path} is damaged: {error}; expected what `petlir run` takes, and a page") from error
+
+
+def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> Found:
+    """The records that a grid would run, whatever their seeds and budget."""
+    wanted = dict(_places(one, plugins))
+    mine: dict[Place, list[Record]] = {place: [] for place in wanted}
+    for record in records:
+        if record["cell"]["track"] == one.asked["track"] and (place := _place(record, wanted)) is not None:
+            mine[place].append(record)
+    done = {place: [record for record in some if record["state"] == "done"] for place, some in mine.items()}
+    trained = [place for place, trains in wanted.items() if trains]
+    missing = tuple(_missing(place, mine[place]) for place in trained if not done[place])
+    return Found(one, tuple(record for some in done.values() for record in some), missing, len(trained))
+
+
+def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[Place, bool]]:
+    """Every place of the grid, and whether anything is trained there."""
+    tasks = grid.tasks(one.asked["tasks"], plugins.tasks, one.asked["track"])
+    for item in grid.split(one.asked["methods"]):
+        sized = SIZED in item.rpartition("]")[2]
+        for method in grid.methods(item, plugins.methods):
+            name = f"{method.name}{SIZED}" if sized else method.label
+            for backbone in grid.split(one.asked["backbones"]):
+                yield from ((Place(backbone, task.label, name), method.trains) for task in tasks)
+
+
+def _place(record: Record, wanted: Mapping[Place, bool]) -> Place | None:
+    cell = record["cell"]
+    named = (Place(cell["backbone"], cell["task"], name) for name in (cell["label"], f"{cell['method']}{SIZED}"))
+    return next((place for place in named if place in wanted), None)
+
+
+def _missing(place: Place, records: Sequence[Record]) -> str:
+    reasons = sorted({f"{record['state']}: {record['reason']}" for record in records})
+    return f"{place.backbone} · {place.name} · {place.task}: {'; '.join(reasons) or 'no record'}"

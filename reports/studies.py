@@ -1,0 +1,159 @@
+"""The pages of the named grids: for each the figures that its records make, with sentences, CSV and papers' numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import pandas as pd
+
+from benchmark.errors import PetlirError
+from benchmark.plugins import Plugins
+from benchmark.published import Claim, claims
+from benchmark.task import IMAGES
+from reports.claims import is_method
+from reports.frame import Record
+from reports.named_grids import FOLDER, Found, NamedGrid, find, named_grids
+from reports.study_curves import Drawing, drawing
+from reports.study_points import PARAMETERS, Place, Point, points
+from reports.study_words import against, of_curves, of_rows, told_apart
+
+AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
+"""What the axes are called; an option goes by its name."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One budget, regime and device on one task and image set.
+
+    Attributes:
+        place: which.
+        points: what was found, in the order of the grid.
+        drawing: the curves; None for a table.
+        published: the paper's mean over its sets, in dB, by label; empty where it has none.
+        source: whose these are, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
+        sentences: what it shows.
+    """
+
+    place: Place
+    points: tuple[Point, ...]
+    drawing: Drawing | None
+    published: dict[str, float]
+    source: str
+    sentences: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Its caption."""
+        place = self.place
+        return f"{place.task}: {place.set}, {place.protocol}; {place.budget}, {place.device}, {place.regime}"
+
+
+@dataclass(frozen=True)
+class GridPage:
+    """What the page of a named grid is made of.
+
+    Attributes:
+        grid: the grid.
+        figures: what its records make.
+        missing: a line on each trained cell that has no result.
+        places: how many trained cells the grid has, seeds not counted.
+    """
+
+    grid: NamedGrid
+    figures: tuple[Figure, ...]
+    missing: tuple[str, ...]
+    places: int
+
+    @property
+    def axis(self) -> str:
+        """What curves run over, in words."""
+        return AXES.get(self.grid.along, self.grid.along)
+
+    @property
+    def csv(self) -> str:
+        """The data of all figures: a line for each point."""
+        rows = [_row(self.grid, figure, point) for figure in self.figures for point in figure.points]
+        return pd.DataFrame(rows).to_csv(index=False)
+
+
+def studies(
+    records: Sequence[Record], plugins: Plugins, warn: Callable[[str], None] = lambda line: None, folder: Path = FOLDER
+) -> list[GridPage]:
+    """A page for each named grid of which these records hold half of what it trains, or more.
+
+    Args:
+        records: of a store.
+        plugins: what the grids' selections are read with.
+        warn: gets a line on each grid that cannot be read here, and is left out.
+        folder: of the grids.
+    """
+    found, published = [], claims()
+    for one in _known(folder, warn):
+        try:
+            mine = find(one, records, plugins)
+        except PetlirError as error:
+            warn(f"grid {one.name}: {error}")
+            continue
+        if 2 * (mine.places - len(mine.missing)) >= mine.places > 0:
+            found.append(GridPage(one, tuple(_figures(mine, published)), mine.missing, mine.places))
+    return found
+
+
+def _known(folder: Path, warn: Callable[[str], None]) -> list[NamedGrid]:
+    try:
+        return named_grids(folder)
+    except PetlirError as error:
+        warn(str(error))
+        return []
+
+
+def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
+    one = found.grid
+    for place, some, rows in points(found.records, one.along):
+        curves = drawing(some, log=one.along in AXES) if one.along else None
+        theirs, sets = _published(one, place.task, some, published)
+        sentences = [
+            *(of_curves(some, one.along) if curves else of_rows(some)),
+            told_apart(some, rows),
+            against(one.paper, theirs, some),
+        ]
+        source = f"{one.paper}, tables {' and '.join(one.tables)}: {', '.join(sets)}" if theirs else ""
+        yield Figure(place, tuple(some), curves, theirs, source, tuple(filter(None, sentences)))
+
+
+def _published(
+    one: NamedGrid, task: str, some: Sequence[Point], known: Sequence[Claim]
+) -> tuple[dict[str, float], list[str]]:
+    """The mean over the sets that the grid's first table has, by label; where it has no number, the next table's."""
+    tables = [[c for c in known if (c.paper, c.table, c.task) == (one.paper, t, task)] for t in one.tables]
+    sets = list(dict.fromkeys(claim.set for claim in tables[0])) if tables else []
+    found: dict[str, float] = {}
+    for point in some:
+        for table in tables:
+            own = {c.set: c.psnr for c in table if c.set in sets and is_method(c.method, point.record)}
+            if sets and own.keys() == set(sets):
+                found.setdefault(point.label, fmean(own.values()))
+    return found, sets
+
+
+def _row(one: NamedGrid, figure: Figure, point: Point) -> dict[str, object]:
+    return {
+        "grid": one.name,
+        **figure.place._asdict(),
+        "backbone": point.backbone,
+        "label": point.label,
+        "series": point.series,
+        one.along or "x": point.x,
+        "seeds": len(point.seeds),
+        "psnr": round(point.mean, 4),
+        "lowest_seed": round(min(point.seeds), 4),
+        "highest_seed": round(max(point.seeds), 4),
+        "over_frozen": None if point.over_frozen is None else round(point.over_frozen, 4),
+        "trainable": point.trainable,
+        "converged": point.converged,
+        "smoke": point.smoke,
+        "paper": figure.published.get(point.label),
+    }

@@ -1,0 +1,96 @@
+"""Curves of a named grid: the mean over seeds, with a band from the lowest to the highest seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.analyses import hues
+from reports.axis import Axis, spanning
+from reports.study_points import Point
+
+WIDTH, HEIGHT = 460, 290
+LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series along the axis.
+
+    Attributes:
+        name: of the series.
+        colour: classes of the style sheet.
+        points: in the order of the axis.
+        line: of the means, in SVG units.
+        band: from the lowest to the highest seed; empty where no point has two.
+    """
+
+    name: str
+    colour: str
+    points: tuple[Point, ...]
+    line: str
+    band: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """What has no place along the axis: a line across."""
+
+    name: str
+    mean: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The curves and levels of one figure."""
+
+    x: Axis
+    y: Axis
+    curves: tuple[Curve, ...]
+    levels: tuple[Level, ...]
+
+
+def drawing(found: Sequence[Point], log: bool) -> Drawing | None:
+    """The curves of the points; None where none has two places along the axis."""
+    series = along(found)
+    drawn = [point for some in series.values() for point in some]
+    if not drawn:
+        return None
+    flat = {name: some for name, some in by_series(found).items() if name not in series}
+    x = spanning([point.x for point in drawn if point.x is not None], LEFT, RIGHT, log)
+    values = [value for point in drawn for value in point.seeds] + [
+        point.mean for some in flat.values() for point in some
+    ]
+    y = spanning(values, BOTTOM, TOP)
+    colours = hues(sorted(series))
+    curves = tuple(_curve(name, colours[name], some, x, y) for name, some in series.items())
+    means = {name: sum(point.mean for point in some) / len(some) for name, some in flat.items()}
+    return Drawing(x, y, curves, tuple(Level(name, mean, y(mean)) for name, mean in sorted(means.items())))
+
+
+def by_series(found: Sequence[Point]) -> dict[str, list[Point]]:
+    """The points of each series."""
+    series: dict[str, list[Point]] = {}
+    for point in found:
+        series.setdefault(point.series, []).append(point)
+    return series
+
+
+def along(found: Sequence[Point]) -> dict[str, list[Point]]:
+    """The trained series with several places along the axis, each in its order."""
+    placed = {
+        name: sorted((p for p in some if p.trained and p.x is not None), key=lambda p: p.x or 0.0)
+        for name, some in by_series(found).items()
+    }
+    return {name: some for name, some in placed.items() if len({point.x for point in some}) > 1}
+
+
+def _curve(name: str, colour: str, some: Sequence[Point], x: Axis, y: Axis) -> Curve:
+    ends = [(x(point.x), point) for point in some if point.x is not None]
+    band = ""
+    if any(len(point.seeds) > 1 for point in some):
+        upper = [f"{at},{y(max(point.seeds))}" for at, point in ends]
+        lower = [f"{at},{y(min(point.seeds))}" for at, point in ends]
+        band = " ".join([*upper, *reversed(lower)])
+    return Curve(name, colour, tuple(some), " ".join(f"{at},{y(point.mean)}" for at, point in ends), band)

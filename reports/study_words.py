@@ -1,0 +1,106 @@
+"""What a figure of a named grid shows, in sentences with its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
+
+import pandas as pd
+
+from benchmark import statistics
+from benchmark.columns import tables
+from benchmark.sources import UNTRAINED, network_of
+from reports.formats import count, decibel, joined, plural, signed
+from reports.study_curves import along
+from reports.study_points import PARAMETERS, Point
+
+
+def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:
+    """What changes along each curve, whether it always rises, and by how much seeds differ."""
+    series = along(found)
+    ends = {name: (some[0], some[-1]) for name, some in series.items()}
+    gains = ", ".join(
+        f"{name} {signed(last.mean - first.mean)} dB ({_at(first, axis)} to {_at(last, axis)})"
+        for name, (first, last) in ends.items()
+    )
+    yield f"From the first to the last point: {gains}."
+    rising = [name for name, some in series.items() if all(b.mean > a.mean for a, b in pairwise(some))]
+    others = [name for name in series if name not in rising]
+    yield f"Higher at every step: {joined(rising) if rising else 'none'}" + (
+        f"; not so: {joined(others)}." if others else "."
+    )
+    yield from _spread([point for some in series.values() for point in some])
+
+
+def of_rows(found: Sequence[Point]) -> Iterator[str]:
+    """Of each backbone the highest and the lowest trained row, and what separates them."""
+    for backbone in dict.fromkeys(point.backbone for point in found):
+        trained = [point for point in found if point.backbone == backbone and point.trained]
+        if len(trained) > 1:
+            high, low = (choose(trained, key=lambda point: point.mean) for choose in (max, min))
+            named = f"{backbone}: " if len({point.backbone for point in found}) > 1 else ""
+            yield (
+                f"{named}{high.label} has the highest mean of what was trained, {decibel(high.mean)} dB, {low.label} "
+                f"the lowest, {decibel(low.mean)} dB."
+            )
+    yield from _over_random(found)
+    yield from _spread([point for point in found if point.trained])
+
+
+def _over_random(found: Sequence[Point]) -> Iterator[str]:
+    """What pre-trained weights are worth, where the same network stands there with random ones."""
+    means = {(point.backbone, point.label): point.mean for point in found}
+    for backbone in dict.fromkeys(point.backbone for point in found):
+        random = f"{network_of(backbone)}:{UNTRAINED}"
+        gains = [
+            f"{label} {signed(mean - means[random, label])} dB"
+            for (own, label), mean in means.items()
+            if own == backbone != random and (random, label) in means
+        ]
+        if gains:
+            yield f"{backbone} over the same network with random weights: {', '.join(gains)}."
+
+
+def _spread(trained: Sequence[Point]) -> Iterator[str]:
+    several = [point for point in trained if len(point.seeds) > 1]
+    if not several:
+        yield "One seed each: nothing tells differences from chance."
+        return
+    widest = max(max(point.seeds) - min(point.seeds) for point in several)
+    yield f"Seeds of one cell lie up to {decibel(widest)} dB apart."
+
+
+def told_apart(found: Sequence[Point], rows: pd.DataFrame) -> str:
+    """Which trained rows are not told apart from the highest, or why nothing may be said."""
+    trained = [point for point in found if point.trained]
+    if any(point.smoke for point in trained):
+        return "Smoke runs, too short to rank anything by."
+    settled = {point.label for point in trained if point.converged}
+    unsettled = sorted({point.label for point in trained} - settled)
+    behind = f" Left out, as they had not converged: {joined(unsettled)}." if unsettled else ""
+    if len({point.backbone for point in trained}) > 1 or along(found):
+        return behind.strip()
+    scores = tables(rows[rows.label.isin(settled)], statistics.FEWEST_SEEDS)
+    if len(scores) < 2 or len(next(iter(scores.values()))) < 2:
+        return (
+            f"No two rows have {plural(statistics.FEWEST_SEEDS, 'seed')} and converged: nothing is told apart.{behind}"
+        )
+    first, *tied = statistics.compare(scores).tied()
+    others = f"not told apart from it: {joined(tied)}" if tied else "told apart from every other"
+    return f"Highest of the converged: {first}; {others}.{behind}"
+
+
+def against(paper: str, published: Mapping[str, float], found: Sequence[Point]) -> str:
+    """How many pairs of trained rows stand in the paper's order; empty where the paper has no two of them."""
+    means = {point.label: point.mean for point in found if point.trained and point.label in published}
+    pairs = [(a, b) for a, b in combinations(means, 2) if published[a] != published[b]]
+    if not pairs:
+        return ""
+    same = sum((published[a] > published[b]) == (means[a] > means[b]) for a, b in pairs)
+    both = f"Of {plural(len(pairs), 'pair')} of trained rows that {paper} has too"
+    return f"{both}, {same} stand in its order here, by their means."
+
+
+def _at(point: Point, axis: str) -> str:
+    assert point.x is not None
+    return count(point.x) if axis == PARAMETERS else f"{point.x:g}"
