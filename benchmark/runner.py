@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from benchmark.executors.sharing import Sharing
 from benchmark.index import Index
 from benchmark.measuring import Further
 from benchmark.payload import unpack
-from benchmark.planning import Planned, Planner, Request, state, with_needs
+from benchmark.planning import Planned, Planner, Request, with_needs
+from benchmark.prediction import Predictor
 from benchmark.rates import Rates
 from benchmark.records import RECORD, read_record
-from benchmark.remote import store_at
+from benchmark.remote import RemoteStore, store_at
 from benchmark.settling import Settler, measure_further, open_cells
 from benchmark.store import Store
 from benchmark.tracking import Mirror, default_uri
@@ -85,6 +86,7 @@ def run(
     *,
     engine: str = "local",
     slurm: str = "",
+    ray_address: str = "",
     device: str = "auto",
     workers: int | None = None,
     mlflow_uri: str | None = None,
@@ -102,12 +104,15 @@ def run(
     specs = workers_on(device, workers) if engine == "local" else []
     bench = replace(asked.bench, exclusive=len(specs) == 1)
     store = store_at(folder)
-    runs_on = _shared(_executor(engine, specs, store.root, slurm))
+    if engine != "local" and not isinstance(store, RemoteStore):
+        store = Store(store.root.resolve())  # workers may have another current folder
+    runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device))
     store.create()
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
-    settler, index, worked = Settler(bench, store, runs_on), Index.of(store), 0
+    index, worked = Index.of(store), 0
+    settler = Settler(bench, store, runs_on, _memory(planner, planned, index, engine, device, specs))
     mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
     try:
         if open_cells(planned, index):
@@ -120,16 +125,39 @@ def run(
     return _outcome(planned, Index.of(store), worked, lost)
 
 
-def _executor(name: str, specs: Sequence[WorkerSpec], folder: Path, slurm: str = "") -> Executor:
+def _executor(
+    name: str, specs: Sequence[WorkerSpec], store: Store, slurm: str = "", ray_address: str = "", device: str = "auto"
+) -> Executor:
+    for option, value, owner in (("--slurm", slurm, "slurm"), ("--ray-address", ray_address, "ray")):
+        if value and name != owner:
+            raise PetlirError(f"{option} {value} needs --executor {owner}")
     if name == "slurm":
-        from benchmark.executors import slurm as cluster
+        from benchmark.executors import slurm as queue
 
-        return cluster.executor(WORK, folder, slurm)
+        return queue.executor(WORK, store.root, slurm)
+    if name == "ray":
+        from benchmark.executors import ray as cluster
+
+        return cluster.executor(WORK, None if isinstance(store, RemoteStore) else store.root, ray_address, device)
     if name != "local":
-        raise unknown("executor", name, ("local", "slurm"))
-    if slurm:
-        raise PetlirError(f"--slurm {slurm} needs --executor slurm")
+        raise unknown("executor", name, ("local", "ray", "slurm"))
     return LocalExecutor(WORK, specs)
+
+
+def _memory(
+    planner: Planner, planned: Sequence[Planned], index: Index, engine: str, device: str, specs: Sequence[WorkerSpec]
+) -> Callable[[Planned], int]:
+    """What each cell needs of a device; those that do not fit this machine's are named, where they run here."""
+    here = engine == "local"
+    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else what is known already
+    predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
+    todo = open_cells(planned, index)
+    needed = {one.key: predictor.of(one) for one in todo}
+    predictor.close()
+    for one in todo if here else ():
+        if unfit := needed[one.key].obstacle(predictor.capacity, predictor.device):
+            _warn(f"{one.cell}: {unfit}")
+    return lambda one: needed[one.key].bytes or 0
 
 
 def _shared(runs_on: Executor) -> Executor:
@@ -179,7 +207,7 @@ def tune(
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)
-    runs_on = _shared(_executor("local", workers_on(device, workers), store.root))
+    runs_on = _shared(_executor("local", workers_on(device, workers), store))
     rates = Rates(planner, store.create())
     rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on), again=again)
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
@@ -194,28 +222,6 @@ def tune(
             yield f"written: {path}"
     if rates.faults:
         raise PetlirError("; ".join(rates.faults.values()))
-
-
-def survey(asked: Request, folder: Path | str) -> list[dict[str, str]]:
-    """For each cell of the request its state and, where it is stale, what changed; runs nothing."""
-    planner, store = Planner(asked), store_at(folder)
-    store.refresh()
-    rates, index = Rates(planner, store), Index.of(store)
-    for line in planner.missed:
-        _warn(line)
-    return [
-        {"cell": str(one.cell), "label": one.cell.label, "task": one.cell.task, **_standing(one, rates, index)}
-        for one in map(rates.planned, planner.cells)
-    ]
-
-
-def _standing(one: Planned, rates: Rates, index: Index) -> dict[str, str]:
-    if one.obstacle is not None:
-        return {"state": "not-applicable", "why": one.obstacle}
-    if one.cell.regime == "tuned" and rates.selection(one.cell) is None:
-        return {"state": "to be tuned", "why": f"{len(rates.planner.method(one.cell).rates)} trials first"}
-    found = state(one, index)
-    return {"state": found, "why": rates.planner.changed(one, index) if found == "stale" else one.fault or ""}
 
 
 def _warn(line: str) -> None:

@@ -35,11 +35,13 @@ class Settler:
         bench: plugins and images.
         store: where the records go.
         executor: does the work.
+        memory: bytes of a device that a cell is predicted to need; 0 where that is not known.
     """
 
     bench: Bench
     store: Store
     executor: Executor
+    memory: Callable[[Planned], int] = lambda one: 0
 
     def settle(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
         """Leave a record of each cell that has no result yet; returns how many were made here."""
@@ -71,7 +73,7 @@ class Settler:
                 elif event.kind == "finished" and event.result.get("worked", True):
                     made += _found(job, event, put)
 
-            self.executor.run([_job(planned[key], payload) for key, payload in payloads.items()], on_event)
+            self.executor.run([self._job(planned[key], payload) for key, payload in payloads.items()], on_event)
         return made
 
     def payload(self, one: Planned, index: Index) -> Payload:
@@ -80,6 +82,10 @@ class Settler:
         head = index.find(one.key)
         before = head.finished if head else ""
         return Payload("cell", one.cell, self.bench, self.store, needs, one.parts, before=before)
+
+    def _job(self, one: Planned, payload: Payload) -> Job:
+        needs = tuple(need.key for need in one.needs)
+        return Job(one.key, payload.packed(), needs=needs, group=one.cell.task, memory=self.memory(one))
 
 
 def _found(job: Payload, event: Event, put: Put) -> int:
@@ -96,10 +102,6 @@ def _leave(job: Payload, state: str, reason: str, put: Put) -> int:
         return 0
     put(record)
     return 1
-
-
-def _job(one: Planned, payload: Payload) -> Job:
-    return Job(one.key, payload.packed(), needs=tuple(need.key for need in one.needs), group=one.cell.task)
 
 
 def measure_further(settler: Settler, planned: Sequence[Planned], further: Further, put: Put) -> list[tuple[str, str]]:

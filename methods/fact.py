@@ -161,7 +161,8 @@ class Factored(nn.Module):
     def _projected(self, rows: Tensor) -> Tensor:
         """Rows of features, all of the type that autocast would compute in."""
         kind = rows.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else rows.dtype
+        cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if cast else rows.dtype
         bias = self.base.bias
         frozen = self.base.weight.flatten(1).to(dtype), None if bias is None else bias.to(dtype)
         factors = (self.factors.u, self.scale * self.core(), self.factors.v)

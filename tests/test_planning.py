@@ -12,12 +12,13 @@ from benchmark import runner
 from benchmark import weights as pretrained
 from benchmark.errors import PetlirError
 from benchmark.planning import PAPER_RATE, Planner
+from benchmark.survey import survey
 from benchmark.track import TRACKS
 from tests.engine import PLUGIN, Lab, draw, fill, save
 
 
 def whys(lab: Lab, store: Path, **chosen: object) -> list[tuple[str, str]]:
-    return [(row["state"], row["why"]) for row in runner.survey(lab.request(**chosen), store)]
+    return [(row.state, row.why) for row in survey(lab.request(**chosen), store)]
 
 
 def test_a_request_fills_in_the_named_grid(lab):
@@ -91,7 +92,7 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     asked = runner.request("demo", [plugin], data, True, "float32", methods="frozen", tasks="tiny")
 
     def why() -> list[str]:
-        return [f"{row['state']} {row['why']}".strip() for row in runner.survey(asked, store)]
+        return [f"{row.state} {row.why}".strip() for row in survey(asked, store)]
 
     runner.run(asked, store, device="cpu", workers=1)
     assert why() == ["done"]

@@ -61,8 +61,11 @@ def run(
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
-    executor: Annotated[str, typer.Option("--executor", help="local or slurm")] = "local",
+    executor: Annotated[str, typer.Option("--executor", help="local, ray or slurm")] = "local",
     slurm: Annotated[str, typer.Option("--slurm", help="e.g. time=60,partition=gpu,gpus=1; time in minutes")] = "",
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster; else this machine's")
+    ] = "",
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
@@ -83,7 +86,8 @@ def run(
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
     )  # fmt: skip
-    place: dict[str, Any] = {"engine": executor, "slurm": slurm, "device": device, "workers": workers}
+    place: dict[str, Any] = {"engine": executor, "slurm": slurm, "ray_address": ray_address}
+    place |= {"device": device, "workers": workers}
     work = partial(runner.run, folder=store, mlflow_uri=mlflow_uri, **place)
     failed, worked = False, until_separable is not None
     for outcome in _outcomes(request, store, work, until_separable, max_seeds):
@@ -170,16 +174,21 @@ def plan(
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
+    device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Say for each cell of a grid whether it is done, failed, stale, missing or still to be tuned; runs nothing."""
+    """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
     from benchmark import runner
+    from benchmark.survey import plain, survey, totals
 
     request = runner.request(
         grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
-    show_rows(runner.survey(request, store), as_json, lambda row: f"{row['state']:<15} {row['cell']}  {row['why']}")
+    rows = survey(request, store, device, lambda line: typer.echo(f"petlir: {line}", err=True))
+    show_rows(plain(rows) if as_json else rows, as_json, str)
+    if not as_json:
+        typer.echo(totals(rows))
 
 
 @app.command()

@@ -26,12 +26,14 @@ class Job:
         payload: what the work function gets; plain JSON values.
         needs: keys of the jobs that must be done first; a key that is none of the jobs' counts as done.
         group: jobs of one group share data, so a worker that holds it already gets the next of them.
+        memory: bytes of a device that it is predicted to need; 0 where that is not known.
     """
 
     key: str
     payload: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     group: str = ""
+    memory: int = 0
 
 
 @dataclass(frozen=True)

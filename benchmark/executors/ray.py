@@ -1,0 +1,281 @@
+"""The Ray executor: jobs are tasks of a Ray cluster, which places them by CPU, GPU and memory.
+
+A job whose node is lost or told to leave is handed in again, and goes on from its checkpoint in the store. Ray decides
+where and when; what jobs tell on their way comes through one small actor.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import PetlirError
+from benchmark.executors import Event, Job, Schedule, resolve
+from benchmark.signals import terminated_as_exit
+
+TRIES = 3
+"""How often in a row a job may lose its node without having got any further."""
+PAUSE = 1.0
+"""Seconds between two looks at what jobs tell."""
+SHARES = (0.125, 0.25, 0.5, 1.0)
+"""The fractions of a GPU that a job may get."""
+START = "start one with `ray start --head`, or name one with --ray-address HOST:PORT"
+
+
+class Mailbox:
+    """Keeps the last word of each job until it is fetched; an actor, so that all nodes reach it."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, tuple[float, str, str]] = {}
+
+    def tell(self, key: str, share: float, text: str, node: str) -> None:
+        """Leave a word on how a job goes, and on which node."""
+        self._words[key] = (share, text, node)
+
+    def take(self) -> dict[str, tuple[float, str, str]]:
+        """All words since the last time."""
+        words, self._words = self._words, {}
+        return words
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job does on its node.
+
+    Attributes:
+        work: the work function as `module:function`.
+        device: `cpu`, or `cuda` where Ray shows it one GPU.
+        folder: the store's folder, which the node must reach; None for one behind a URL.
+        setting: variables of the environment; where the node has its own, those count.
+    """
+
+    work: str
+    device: str
+    folder: Path | None
+    setting: Mapping[str, str]
+
+    def __call__(self, key: str, payload: dict[str, Any], mailbox: Any) -> dict[str, Any]:
+        """Work; gives `result`, `lost` where the node was told to leave, or `away`: it does not reach the store."""
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read as torch is imported, below
+        for name, value in self.setting.items():
+            os.environ.setdefault(name, value)
+        node = socket.gethostname()
+        if self.folder is not None and not self.folder.is_dir():
+            return {"away": node}
+        mailbox.tell.remote(key, 0.0, "", node)
+        try:
+            return {"result": resolve(self.work)(payload, self.device, _Told(key, node, mailbox))}
+        except PetlirError as error:
+            return {"result": {"state": "failed", "reason": str(error)}}
+        except SystemExit:  # asked to stop: its state is kept
+            return {"lost": node}
+
+
+@dataclass(frozen=True)
+class _Told:
+    key: str
+    node: str
+    mailbox: Any
+
+    def __call__(self, share: float, text: str) -> None:
+        self.mailbox.tell.remote(self.key, share, text, self.node)
+
+
+@dataclass
+class _Sent:
+    """A job that Ray has: where it was last, how far it had come, and how often its node was lost since."""
+
+    job: Job
+    node: str = ""
+    share: float = 0.0
+    tries: int = 0
+
+    def event(self, kind: Any, **more: Any) -> Event:
+        return Event(kind, self.job.key, f"ray {self.node}".strip(), **more)
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Runs jobs on the Ray cluster that this process is connected to.
+
+    Attributes:
+        task: what a job does on its node.
+        memory: bytes of the smallest GPU; 0 without one.
+    """
+
+    task: Task
+    memory: int = 0
+
+    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`.
+
+        Raises:
+            PetlirError: a node does not reach the store.
+        """
+        import ray
+
+        mailbox = ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1).remote()
+        schedule, sent, group = Schedule(jobs), dict[Any, _Sent](), ""
+        # Ray says what breaks on stdout, which is for results
+        with terminated_as_exit(), redirect_stdout(sys.stderr):
+            try:
+                while schedule:
+                    happened = list(schedule.refresh())
+                    while job := schedule.take(group, ()):  # those that share data come after one another
+                        group = job.group
+                        sent[self._submit(job, mailbox)] = _Sent(job)
+                    happened += self._look(schedule, sent, mailbox)
+                    for event in happened:
+                        on_event(event)
+            finally:
+                for reference in sent:
+                    ray.cancel(reference)
+                if sent:  # what runs ends its step and gives its claim back
+                    ray.wait(list(sent), num_returns=len(sent), timeout=5)
+                ray.kill(mailbox)
+
+    def _submit(self, job: Job, mailbox: Any) -> Any:
+        import ray
+
+        wanted = {"num_cpus": 1, **({"num_gpus": share_of(job.memory, self.memory)} if self.memory else {})}
+        function = ray.remote(run_task).options(max_retries=0, name="petlir", **wanted)
+        return function.remote(self.task, job.key, dict(job.payload), mailbox)
+
+    def _look(self, schedule: Schedule, sent: dict[Any, _Sent], mailbox: Any) -> Iterator[Event]:
+        """What has happened since; what lost its node is handed in again."""
+        import ray
+
+        if not sent:
+            return
+        ray.wait(list(sent), timeout=PAUSE)
+        ended, _ = ray.wait(list(sent), num_returns=len(sent), timeout=0)
+        yield from _progress({one.job.key: one for one in sent.values()}, mailbox)
+        for reference in ended:
+            one, answer = sent.pop(reference), _answer(reference)
+            if "away" in answer:
+                raise PetlirError(f"node {answer['away']} does not reach the store {self.task.folder}; expected a "
+                                  "folder that all nodes share, or a URL")  # fmt: skip
+            if "lost" in answer and one.tries < TRIES:
+                one.tries += 1
+                sent[self._submit(one.job, mailbox)] = one
+                continue
+            event = _ended(one, answer)
+            schedule.end(event)
+            yield event
+
+
+def run_task(task: Task, key: str, payload: dict[str, Any], mailbox: Any) -> dict[str, Any]:
+    """What Ray calls."""
+    return task(key, payload, mailbox)
+
+
+def _progress(sent: Mapping[str, _Sent], mailbox: Any) -> Iterator[Event]:
+    import ray
+
+    try:
+        words = ray.get(mailbox.take.remote(), timeout=10)
+    except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):  # it moves to another node
+        return
+    for key, (share, text, node) in words.items():
+        if (one := sent.get(key)) is None:
+            continue
+        if node != one.node:
+            one.node = node
+            yield one.event("started")
+        if share > one.share:
+            one.share, one.tries = share, 0
+        yield one.event("progress", fraction=share, text=text)
+
+
+def _ended(one: _Sent, answer: Mapping[str, Any]) -> Event:
+    if "result" in answer:
+        return one.event("finished", fraction=1.0, result=answer["result"])
+    text = f"its node was lost {one.tries + 1} times" if "lost" in answer else answer["died"]
+    return one.event("died", text=text)
+
+
+def _answer(reference: Any) -> dict[str, Any]:
+    """What a task gave; `lost` where its node is gone, `died` with the line that says why it ended by itself."""
+    import ray
+
+    try:
+        found: dict[str, Any] = ray.get(reference)
+    except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
+        return {"lost": True}
+    except ray.exceptions.RayTaskError as error:
+        return {"died": f"{type(error.cause).__name__}: {' '.join(str(error.cause).split())}"}
+    except ray.exceptions.OutOfMemoryError:
+        return {"died": "its worker was killed, since the memory of its node ran out"}
+    except ray.exceptions.RayError as error:
+        return {"died": " ".join(str(error).split(".")[0].split())}
+    return found
+
+
+def share_of(needed: int, total: int) -> float:
+    """The share of a GPU of `total` bytes that a job gets which needs `needed`; all of it where that is not known."""
+    return next((share for share in SHARES if 0 < needed <= share * total), 1.0)
+
+
+def executor(work: str, store: Path | None, address: str, device: str) -> RayExecutor:
+    """The executor of a store, connected to the cluster, once it is known that it can work.
+
+    Args:
+        work: the work function as `module:function`.
+        store: the store's folder; None for one behind a URL.
+        address: of the cluster; empty for the one that this machine belongs to.
+        device: `auto`, `cpu` or `cuda`; the first is a GPU where the cluster has one.
+
+    Raises:
+        PetlirError: ray is not installed, the cluster does not answer, or has no GPU that is asked for.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("ray") is None:
+        raise PetlirError("--executor ray needs ray: pip install 'petlir[ray]'")
+    if device not in ("auto", "cpu", "cuda"):
+        raise PetlirError(f"--device {device}: with --executor ray expected auto, cpu or cuda")
+    _connect(address)
+    memory = 0 if device == "cpu" else _gpu_memory()
+    if device == "cuda" and not memory:
+        raise PetlirError(f"the Ray cluster {address or 'here'} has no GPU; expected one, or --device cpu")
+    setting = {name: value for name, value in os.environ.items() if name.startswith("PETLIR_")}
+    return RayExecutor(Task(work, "cuda" if memory else "cpu", store, setting), memory)
+
+
+def _connect(address: str) -> None:
+    import ray
+
+    where = address or os.environ.get("RAY_ADDRESS", "") or "auto"
+    host, colon, port = where.removeprefix("ray://").rpartition(":")
+    try:
+        if colon:  # Ray itself tries for minutes
+            socket.create_connection((host, int(port)), timeout=5).close()
+        if not ray.is_initialized():
+            ray.init(address=where, log_to_driver=False, logging_level="error")
+    except (OSError, ValueError, RuntimeError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        told = f"the Ray cluster {where} does not answer ({line})" if colon else "there is no Ray cluster here"
+        raise PetlirError(f"{told}; {START}") from error
+
+
+def _gpu_memory() -> int:
+    """Bytes of the smallest GPU of the cluster; 0 where there is none."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    probe = ray.remote(_memory_here)
+    asked = [probe.options(num_cpus=0, num_gpus=0.01, scheduling_strategy=On(node, soft=False)) for node in nodes]
+    return min(ray.get([one.remote() for one in asked]), default=0)
+
+
+def _memory_here() -> int:
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory)
