@@ -157,7 +157,7 @@ def _memory(
     for one in todo if here else ():
         if unfit := needed[one.key].obstacle(predictor.capacity, predictor.device):
             _warn(f"{one.cell}: {unfit}")
-    return lambda one: needed[one.key].bytes or 0
+    return lambda one: (found.bytes or 0) if (found := needed.get(one.key)) else 0
 
 
 def _shared(runs_on: Executor) -> Executor:
