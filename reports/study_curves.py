@@ -11,6 +11,8 @@ from reports.study_points import Point
 
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
+FEW = 6
+"""Places along the axis that are ticks themselves."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Drawing:
     y: Axis
     curves: tuple[Curve, ...]
     levels: tuple[Level, ...]
+
+    @property
+    def ticks(self) -> list[float]:
+        """Where the points stand, if these are few; else round values."""
+        found = sorted({point.x for curve in self.curves for point in curve.points if point.x is not None})
+        return found if len(found) <= FEW else self.x.ticks
 
 
 def drawing(found: Sequence[Point], log: bool) -> Drawing | None:
