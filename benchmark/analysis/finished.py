@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +61,11 @@ class Finished:
         return str(self.record["cell"]["task"])
 
     @property
+    def group(self) -> tuple[str, str]:
+        """Its backbone and track; cells of another are not compared with it."""
+        return str(self.record["cell"]["backbone"]), str(self.record["cell"]["track"])
+
+    @property
     def head(self) -> str:
         """The head that an image leaves by."""
         return str(self.record["cell"]["heads"][-1])
@@ -76,34 +82,38 @@ class Finished:
 
 
 def cells(store: Store, wanted: Callable[[dict[str, Any]], bool] = lambda cell: True) -> list[Finished]:
-    """The finished cells of a store, of one backbone and track, the first seed of each label and task.
+    """The finished cells of a store, the first seed of each backbone, track, label and task.
 
     Args:
         store: holds them.
         wanted: chooses among them by what a record says of its cell.
 
     Raises:
-        PetlirError: there is none, or they are of several backbones or tracks.
+        PetlirError: there is none.
     """
-    found: dict[tuple[str, str], Finished] = {}
+    found: dict[tuple[str, ...], Finished] = {}
     for path in store.files():
         record = read_record(path)
         if record["state"] == "done" and wanted(record["cell"]):
             one = Finished(record, path.parent)
-            known = found.get((one.label, one.task))
+            known = found.get(place := (*one.group, one.label, one.task))
             if known is None or record["cell"]["seed"] < known.record["cell"]["seed"]:
-                found[one.label, one.task] = one
-    _refuse_mixture(store, list(found.values()))
+                found[place] = one
+    if not found:
+        raise PetlirError(f"store {store.root} holds no finished cell of what was asked for; `petlir run` makes them")
     return list(found.values())
 
 
-def _refuse_mixture(store: Store, found: Sequence[Finished]) -> None:
-    if not found:
-        raise PetlirError(f"store {store.root} holds no finished cell of what was asked for; `petlir run` makes them")
-    for word in ("backbone", "track"):
-        names = sorted({str(one.record["cell"][word]) for one in found})
-        if len(names) > 1:
-            raise PetlirError(f"an analysis compares cells of one {word}; these are of {', '.join(names)}: choose one")
+def comparable(found: Sequence[Finished]) -> tuple[list[Finished], list[str]]:
+    """The cells of the backbone and track that have most of them, and a line on each group that is left out."""
+    sizes = Counter(one.group for one in found)
+    (kept, _), *others = sizes.most_common()
+    lines = [
+        f"{count} cells of {backbone} on track {track}: an analysis compares cells of one backbone and track, here "
+        f"{' on '.join(kept)}; -b {backbone} --track {track} looks at them"
+        for (backbone, track), count in others
+    ]
+    return [one for one in found if one.group == kept], lines
 
 
 def frozen(bench: Bench, backbone: str, device: str) -> Backbone:
@@ -117,21 +127,61 @@ Looked = dict[str, tuple[Tensor, Tensor]]
 """Degraded N×3×s×s and clean N×3×ks×ks in [0, 1], by task."""
 
 
-def looked_at(found: Sequence[Finished], network: Backbone, bench: Bench, device: str) -> Looked:
-    """The middle of each test image of each task, as large as the network's window.
+@dataclass(frozen=True)
+class Scene:
+    """What the cells of one backbone are looked at with.
 
-    Raises:
-        PetlirError: no test image of a task is as large.
+    Attributes:
+        network: the frozen backbone.
+        images: the middle of test images of each task, as large as the network's window.
+        cells: those whose task has images.
     """
-    heads = {cell.task: (cell, cell.head) for cell in found}
-    return {task: _middles(cell, network.patch(head, SIDE), bench, device) for task, (cell, head) in heads.items()}
+
+    network: Backbone
+    images: Looked
+    cells: list[Finished]
 
 
-def _middles(cell: Finished, side: int, bench: Bench, device: str) -> tuple[Tensor, Tensor]:
+def scene(found: Sequence[Finished], bench: Bench, device: str, analysis: Analysis, most: int | None = None) -> Scene:
+    """The scene of these cells, all of one backbone; tasks without images are left out, and named in `analysis`.
+
+    Args:
+        found: the cells, at least one.
+        bench: plugins and images.
+        device: where to look at them.
+        analysis: is told what is left out.
+        most: how many images of each task, spread evenly over all; None for all.
+    """
+    network = frozen(bench, str(found[0].record["cell"]["backbone"]), device)
+    images: Looked = {}
+    for cell in {cell.task: cell for cell in found}.values():
+        try:
+            images[cell.task] = _middles(cell, network.patch(cell.head, SIDE), bench, device, most)
+        except PetlirError as error:
+            analysis.left_out.append(f"{cell.task}: {error}")
+    return Scene(network, images, [cell for cell in found if cell.task in images])
+
+
+def opened(
+    found: Sequence[Finished], bench: Bench, device: str, analysis: Analysis
+) -> Iterator[tuple[Finished, Subject]]:
+    """Each cell with its network; one that cannot be loaded is left out, and named in `analysis`."""
+    for cell in found:
+        try:
+            subject = cell.subject(bench, device)
+        except PetlirError as error:
+            analysis.left_out.append(f"{cell.name}: {error}")
+        else:
+            yield cell, subject
+
+
+def _middles(cell: Finished, side: int, bench: Bench, device: str, most: int | None) -> tuple[Tensor, Tensor]:
     pairs = bench.tests(cell.task, str(cell.record["cell"]["track"]))
-    found = [_middle(pair, side) for pair in pairs if min(pair.degraded.shape[:2]) >= side]
-    if not found:
+    large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
+    if not large:
         raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are looked at")
+    every = max(1, -(-len(large) // most)) if most else 1
+    found = [_middle(pair, side) for pair in large[::every]]
     degraded, clean = ([to_batch(image, device) for image in images] for images in zip(*found, strict=True))
     return torch.cat(degraded), torch.cat(clean)
 

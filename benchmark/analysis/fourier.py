@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.analysis import spectrum
-from benchmark.analysis.finished import Analysis, Finished, Row, by_label, frozen, looked_at
+from benchmark.analysis.finished import Analysis, Finished, Row, by_label, opened, scene
 from benchmark.analysis.spectrum import Curves
 from benchmark.bench import Bench
 
@@ -18,20 +18,19 @@ BACKBONE = "backbone"
 def fourier(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     """Curves of every label and task, and for each label of several tasks how far these lie apart, in nats."""
     analysis = Analysis()
-    network = frozen(bench, str(found[0].record["cell"]["backbone"]), device)
-    images = {task: degraded for task, (degraded, _) in looked_at(found, network, bench, device).items()}
-    heads = {cell.task: cell.head for cell in found}
-    for label, cells in by_label(found):
+    seen = scene(found, bench, device, analysis)
+    images = {task: degraded for task, (degraded, _) in seen.images.items()}
+    heads = {cell.task: cell.head for cell in seen.cells}
+    for label, cells in by_label(seen.cells):
         curves: dict[str, Curves] = {}
-        for cell in cells:
-            adapted = cell.subject(bench, device).network
-            added = spectrum.curves_of(spectrum.added_maps(adapted, network, images[cell.task], cell.head))
+        for cell, subject in opened(cells, bench, device, analysis):
+            added = spectrum.curves_of(spectrum.added_maps(subject.network, seen.network, images[cell.task], cell.head))
             if np.isfinite(added).any():
                 curves[cell.task] = added
             else:
                 analysis.left_out.append(f"{cell.name}: it adds nothing to the features of any block")
         _tell(analysis, label, curves)
-    own = {task: spectrum.own_maps(network, images[task], head) for task, head in heads.items()}
+    own = {task: spectrum.own_maps(seen.network, images[task], head) for task, head in heads.items()}
     _tell(analysis, BACKBONE, {task: spectrum.curves_of(maps) for task, maps in own.items()})
     return analysis
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from statistics import fmean
 from typing import Any
@@ -10,46 +10,51 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.analysis.finished import Analysis, Finished, Looked, Row, by_label, frozen, looked_at
+from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, opened, scene
+from benchmark.analysis.spectrum import added_maps
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.method import Branched
 
+ADDED = "added"
 LOW = 0.05
 """Cycles per pixel below which energy counts as low."""
 
 
 def response(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
-    """For each label with branches, its tasks and its branches: means over modules and images.
+    """For each label and task what its branches put out, and what it adds behind blocks: means over places and images.
 
     `strength` is the mean absolute value that a branch puts out; of a map `low_energy`, the share of its energy below
-    0.05 cycles per pixel, its mean left out; of numbers per channel `channel_variance`, their variance over channels.
-    A gate's strength is its mean value.
+    0.05 cycles per pixel, its mean left out; `channel_variance` is the variance over channels of their mean values.
+    A gate's strength is its mean value. The branch `added` is all that a method adds to the features of its blocks.
     """
     analysis = Analysis()
-    network = frozen(bench, str(found[0].record["cell"]["backbone"]), device)
-    images = looked_at(found, network, bench, device)
-    for label, cells in by_label(found):
-        rows = [row for cell in cells for row in _rows(cell, images, bench, device)]
+    seen = scene(found, bench, device, analysis)
+    for label, cells in by_label(seen.cells):
+        rows = [
+            row
+            for cell, subject in opened(cells, bench, device, analysis)
+            for row in _rows(cell, subject.network, seen)
+        ]
+        analysis.rows.extend(rows)
         if rows:
-            analysis.rows.extend(rows)
             analysis.sentences.append(_sentence(label, rows))
-        else:
+        if not any(row["branch"] != ADDED for row in rows):
             analysis.left_out.append(f"{label}: no module of it has branches")
     return analysis
 
 
-def _rows(cell: Finished, images: Looked, bench: Bench, device: str) -> list[Row]:
-    network, (degraded, _) = cell.subject(bench, device).network, images[cell.task]
+def _rows(cell: Finished, network: Backbone, seen: Scene) -> Iterator[Row]:
+    degraded, _ = seen.images[cell.task]
     answers: dict[str, list[dict[str, float]]] = {}
     for one in answered(network, degraded, cell.head):
         for branch, values in one.items():
             answers.setdefault(branch, []).append(measured(values))
-    return [
-        {"label": cell.label, "task": cell.task, "branch": branch, "modules": len(several)}
-        | {name: fmean(one[name] for one in several) for name in several[0]}
-        for branch, several in answers.items()
-    ]
+    added = [maps for maps in added_maps(network, seen.network, degraded, cell.head) if maps.any()]
+    answers |= {ADDED: [measured(maps) for maps in added]} if added else {}
+    for branch, several in answers.items():
+        means = {name: fmean(one[name] for one in several) for name in several[0]}
+        yield {"label": cell.label, "task": cell.task, "branch": branch, "modules": len(several), **means}
 
 
 @torch.no_grad()
@@ -71,11 +76,12 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Of maps N×C×H×W their strength and low energy, of numbers per channel N×C strength and variance."""
+    """Of maps N×C×H×W strength, low energy, variance over channels; of numbers per channel N×C all but the energy."""
     found = {"strength": float(values.abs().mean())}
-    if values.ndim == 4 and values.shape[-1] > 1:
-        return found | {"low_energy": low_energy(values)}
-    return found | {"channel_variance": float(values.flatten(1).var(1, correction=0).mean())}
+    if values.ndim == 4:
+        found["low_energy"] = low_energy(values)
+    channels = values.flatten(2).mean(2) if values.ndim == 4 else values
+    return found | {"channel_variance": float(channels.var(1, correction=0).mean())}
 
 
 def low_energy(maps: Tensor) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
-from benchmark.analysis.finished import Analysis, Finished, Looked, frozen, looked_at
+from benchmark.analysis.finished import Analysis, Finished, Looked, scene
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.records import ADAPTER
@@ -27,15 +28,18 @@ def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     for label in sorted({cell.label for cell in found} - {cell.label for cell in tuned}):
         analysis.left_out.append(f"{label}: it does not fine-tune the backbone, so no way leads to what it became")
     if tuned:
-        network = frozen(bench, str(tuned[0].record["cell"]["backbone"]), device)
-        images = looked_at(tuned, network, bench, device)
-        for cell in tuned:
-            _tell(analysis, cell, network, images, device)
+        seen = scene(tuned, bench, device, analysis, IMAGES)
+        for cell in seen.cells:
+            try:
+                _tell(analysis, cell, seen.network, seen.images, device)
+            except (OSError, SafetensorError) as error:
+                analysis.left_out.append(f"{cell.name}: its weights are missing or damaged: {error}")
     return analysis
 
 
 def _tunes(cell: Finished, bench: Bench) -> bool:
-    return bench.plugins.method(str(cell.record["cell"]["method"])).tunes_backbone
+    method = bench.plugins.methods.get(str(cell.record["cell"]["method"]))
+    return method is not None and method.tunes_backbone
 
 
 def _tell(analysis: Analysis, cell: Finished, network: Backbone, images: Looked, device: str) -> None:
@@ -56,13 +60,11 @@ def _tell(analysis: Analysis, cell: Finished, network: Backbone, images: Looked,
 
 
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
-    """By parameter name, for the middles of the first test images."""
+    """By parameter name, for the middles of test images."""
     target = {name: tensor.to(device) for name, tensor in load_file(cell.folder / ADAPTER).items()}
     own = {name: parameter.detach() for name, parameter in network.named_parameters()}
     target = {name: tensor for name, tensor in target.items() if name in own}
-    degraded, clean = images[cell.task]
-    batch = degraded[:IMAGES], clean[:IMAGES]
-    return faig(network, {name: own[name] for name in target}, target, [batch], cell.head, STEPS)
+    return faig(network, {name: own[name] for name in target}, target, [images[cell.task]], cell.head, STEPS)
 
 
 def _order(means: Mapping[str, float]) -> str:

@@ -1,60 +1,70 @@
-"""`petlir analyse transfer`: each task's adapter on every other task of its scale, against the frozen network."""
+"""`petlir analyse transfer`: each task's adapter on every other task, and how LoRAs are composed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-import torch
-
-from benchmark.analysis.finished import Analysis, Finished, Looked, Row, by_label, frozen, looked_at
-from benchmark.backbone import Backbone
+from benchmark.analysis.composition import composed, of_composition
+from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, opened, scene
+from benchmark.analysis.quality import quality
 from benchmark.bench import Bench
-from benchmark.metrics import psnr
-from benchmark.protocol import Protocol, protocol
-from benchmark.restoration import restore, to_image
+from benchmark.subject import Subject
+
+RESTORED = 20_000
+"""Images that are restored in all, about: labels × tasks² adapters meet tasks, so in large stores each sees fewer."""
+FEWEST = 4
 
 
 def transfer(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
-    """For each label the matrix trained on × tested on: PSNR of the middle of each test image, in dB.
+    """For each label the matrix trained on × tested on: PSNR of the middle of test images, in dB.
 
-    What was trained behind one head is tested through the head of the other task, with the body that it changed.
+    What was trained behind one head is tested through the head of the other task, with the body that it changed. Of
+    what composes the adapters of other cells the rows are these alone, and together; see `composition`.
     """
-    analysis = Analysis()
-    network = frozen(bench, str(found[0].record["cell"]["backbone"]), device)
-    images = looked_at(found, network, bench, device)
-    before = {cell.task: quality(network, cell, images) for cell in {cell.task: cell for cell in found}.values()}
-    for label, cells in by_label(found):
-        networks = {cell.task: cell.subject(bench, device) for cell in cells}
-        if len(cells) < 2:
-            analysis.left_out.append(f"{label}: it has cells of one task, and a matrix needs two")
-        elif not any(one.adapted.state() for one in networks.values()):
-            analysis.left_out.append(f"{label}: nothing of it was trained")
-        else:
+    analysis, most = Analysis(), images_each(found)
+    seen = scene(found, bench, device, analysis, most)
+    before = {cell.task: quality(seen.network, cell, seen.images) for cell in _tasks(seen).values()}
+    for label, cells in by_label(seen.cells):
+        networks = {cell.task: subject for cell, subject in opened(cells, bench, device, analysis)}
+        cells = [cell for cell in cells if cell.task in networks]
+        if any(composed(one) for one in networks.values()):
+            of_composition(analysis, cells, networks, seen, before)
+        elif _applies(analysis, label, networks):
             for cell in cells:
-                after = {trained: quality(one.network, cell, images) for trained, one in networks.items()}
+                after = {trained: quality(one.network, cell, seen.images) for trained, one in networks.items()}
                 analysis.rows.extend(_rows(cell, before[cell.task], after))
             analysis.sentences.append(_sentence(analysis, label))
+            _name_gaps(analysis, label, seen, networks)
+    analysis.sentences.append(_extent(seen))
     return analysis
+
+
+def images_each(found: Sequence[Finished]) -> int:
+    """How many images of each task are looked at, of those that there are."""
+    pairs = sum(len(cells) ** 2 for _, cells in by_label(found))
+    return max(FEWEST, RESTORED // max(1, pairs))
+
+
+def _tasks(seen: Scene) -> dict[str, Finished]:
+    return {cell.task: cell for cell in seen.cells}
+
+
+def _applies(analysis: Analysis, label: str, networks: Mapping[str, Subject]) -> bool:
+    """Whether a label has a matrix; where it has none the reason is noted."""
+    if networks and not any(one.adapted.state() for one in networks.values()):
+        analysis.left_out.append(f"{label}: nothing of it was trained")
+    elif len(networks) < 2:
+        analysis.left_out.append(f"{label}: it has cells of {len(networks)} tasks, and a matrix needs two")
+    else:
+        return True
+    return False
 
 
 def _rows(cell: Finished, before: float, after: Mapping[str, float]) -> Iterator[Row]:
     for trained, found in after.items():
         yield {"label": cell.label, "trained": trained, "tested": cell.task, "psnr": found,
                "over_frozen": found - before}  # fmt: skip
-
-
-@torch.no_grad()
-def quality(network: Backbone, cell: Finished, images: Looked) -> float:
-    """Mean PSNR over the middles of the test images of a cell's task, through the task's last head."""
-    degraded, clean = images[cell.task]
-    rule = _rule(cell)
-    pairs = zip(restore(network, degraded, head=cell.head), clean, strict=True)
-    return fmean(psnr(to_image(output[None]), to_image(whole[None]), rule) for output, whole in pairs)
-
-
-def _rule(cell: Finished) -> Protocol:
-    return protocol(str(cell.record["cell"]["protocols"][0]))
 
 
 def _sentence(analysis: Analysis, label: str) -> str:
@@ -66,3 +76,15 @@ def _sentence(analysis: Analysis, label: str) -> str:
         f"{label}: on its own task {own:+.2f} dB over the frozen network on average, "
         f"on another {fmean(others):+.2f} dB; {harmed} of {len(others)} such pairs do harm."
     )
+
+
+def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[str, Subject]) -> None:
+    gaps = [task for task in _tasks(seen) if task not in networks]
+    if gaps:
+        analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell; its matrix is without them")
+
+
+def _extent(seen: Scene) -> str:
+    counts = sorted({len(degraded) for degraded, _ in seen.images.values()})
+    shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
+    return f"Looked at {shown} test images of each task: about {RESTORED:,} are restored in all, at most."

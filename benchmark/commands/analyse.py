@@ -28,7 +28,7 @@ def analyse(
     as_json: Json = False,
 ) -> None:
     """Explain finished cells: frequencies, contributions, branches, transfer; rows as CSV, and what they show."""
-    from benchmark.analysis.finished import cells
+    from benchmark.analysis.finished import cells, comparable
     from benchmark.analysis.studies import STUDIES, keep
     from benchmark.bench import bench_of
     from benchmark.devices import pick
@@ -44,7 +44,9 @@ def analyse(
         return all(cell[word] in names for word, names in chosen.items())
 
     bench = bench_of(plugin or [], data, weights or [])
-    found = STUDIES[name](cells(Records(store), wanted), bench, pick(device))
+    looked_at, others = comparable(cells(Records(store), wanted))
+    found = STUDIES[name](looked_at, bench, pick(device))
+    found.left_out[:0] = others
     path = (out or store / "analyses") / f"{name}.csv"
     keep(found, path)
     if as_json:

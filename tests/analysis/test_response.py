@@ -26,6 +26,8 @@ def test_energy_is_that_of_the_waves():
 
 def test_numbers_per_channel_vary_over_channels():
     assert measured(torch.tensor([[1.0, 3.0], [2.0, 2.0]])) == {"strength": 2.0, "channel_variance": 0.5}
+    maps = torch.tensor([1.0, 3.0])[None, :, None, None].expand(1, 2, 4, 4) + wave(1 / 4)[:4, :4]
+    assert measured(maps)["channel_variance"] == pytest.approx(1.0)
 
 
 @torch.no_grad()

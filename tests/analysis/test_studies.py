@@ -53,11 +53,14 @@ def test_contributions_of_full_fine_tuning_alone(analysed):
     assert any(line.startswith("not applicable: lora: ") for line in lines)
 
 
-def test_branches_of_adaptir_alone(analysed):
+def test_branches_of_adaptir_and_what_every_method_adds(analysed):
     _, lines, _, table = analysed("response")
-    assert set(table.label) == {"adaptir"}
-    assert set(table.branch) == {"local", "frequency", "channel", "channel gate", "place gate"}
+    assert set(table.label) == {"full-ft", "lora", "adaptir"}
+    assert set(table[table.label == "lora"].branch) == {"added"}
+    own = {"local", "frequency", "channel", "channel gate", "place gate"}
+    assert set(table[table.label == "adaptir"].branch) == own | {"added"}
     assert "not applicable: lora: no module of it has branches" in lines
+    assert "not applicable: frozen: no module of it has branches" in lines
 
 
 def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, store):

@@ -1,0 +1,22 @@
+"""How well a network restores what analyses look at."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import torch
+
+from benchmark.analysis.finished import Finished, Looked
+from benchmark.backbone import Backbone
+from benchmark.metrics import psnr
+from benchmark.protocol import protocol
+from benchmark.restoration import restore, to_image
+
+
+@torch.no_grad()
+def quality(network: Backbone, cell: Finished, images: Looked) -> float:
+    """Mean PSNR over the middles of test images of a cell's task, in dB, through the task's last head."""
+    degraded, clean = images[cell.task]
+    rule = protocol(str(cell.record["cell"]["protocols"][0]))
+    pairs = zip(restore(network, degraded, head=cell.head), clean, strict=True)
+    return fmean(psnr(to_image(output[None]), to_image(whole[None]), rule) for output, whole in pairs)

@@ -1,0 +1,106 @@
+"""Composition: the router's matrix against its own weights, experts alone against their LoRAs, and what is told."""
+
+import pandas as pd
+import pytest
+import torch
+
+from benchmark.analysis.composition import TOGETHER, alone, weights_of
+from benchmark.analysis.finished import Analysis, Finished, cells, comparable, scene
+from benchmark.analysis.quality import quality
+from benchmark.analysis.transfer import FEWEST, images_each, transfer
+from benchmark.routing import BlockStatistics, Router
+from benchmark.store import Store
+from benchmark.trial import tiny
+from tests.engine import laboratory
+
+EXPERTS = ("tiny", "tiny_y")
+UIR = "uir-lora[degradations=tiny+tiny_y; rank=2]"
+
+
+@pytest.fixture(scope="module")
+def store(small_images, tmp_path_factory):
+    root = tmp_path_factory.mktemp("composed")
+    with laboratory(small_images) as lab:
+        lab.run(root, methods=f"lora[rank=2],{UIR},uir-lora[degradations=tiny+tiny_y; rank=2; weights=uniform]",
+                tasks=f"{','.join(EXPERTS)},tiny_x2")  # fmt: skip
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(small_images, store):
+    with laboratory(small_images) as lab:
+        analysis = transfer(cells(Store(store)), lab.bench(), "cpu")
+    return analysis, pd.DataFrame(analysis.rows)
+
+
+def test_an_expert_alone_is_its_lora(found, store):
+    """The composition with all weight on one LoRA restores as that LoRA's own cell does, on every task."""
+    _, table = found
+    rows = table[table.trained.notna()].set_index(["label", "trained", "tested"]).psnr
+    for expert in EXPERTS:
+        for task in (*EXPERTS, "tiny_x2"):
+            near = 1e-3  # of rounding to grey levels
+            assert rows[UIR, expert, task] == pytest.approx(rows["lora[rank=2]", expert, task], abs=near)
+    assert (UIR, TOGETHER, "tiny_x2") in rows.index
+
+
+def test_the_matrix_is_the_routers_own(found, store, lab):
+    analysis, table = found
+    seen = scene(cells(Store(store)), lab.bench(), "cpu", Analysis())
+    cell = next(one for one in seen.cells if (one.label, one.task) == (UIR, "tiny_y"))
+    network = cell.subject(lab.bench(), "cpu").network
+    router = next(module for module in network.modules() if isinstance(module, Router))
+    with weights_of(router) as weights:
+        quality(network, cell, seen.images)
+    rows = table[table.expert.notna() & (table.tested == "tiny_y")].set_index("expert")
+    own = torch.cat(weights)
+    assert len(own) == len(seen.images["tiny_y"][0])
+    for place, expert in enumerate(EXPERTS):
+        assert rows.weight[expert] == pytest.approx(float(own[:, place].mean()), abs=1e-6)
+        assert rows.most[expert] == pytest.approx(float((own.argmax(1) == place).float().mean()), abs=1e-6)
+    assert table[table.expert.notna()].groupby("tested").weight.sum().to_list() == pytest.approx([1, 1, 1])
+    said = " ".join(analysis.sentences)
+    assert f"{UIR}: the router gives a task's own LoRA the most weight on" in said
+    assert "chosen in hindsight, on" in said and "tiny_x2" in said
+
+
+def test_without_a_router_there_is_no_matrix(found):
+    analysis, table = found
+    uniform = "uir-lora[degradations=tiny+tiny_y; rank=2; weights=uniform]"
+    assert set(table[table.label == uniform].trained) == {TOGETHER}
+    assert f"{uniform}: no router weighs what it composes, so it has no confusion matrix" in analysis.left_out
+
+
+def test_alone_gives_one_expert_all_and_then_leaves():
+    network = tiny()
+    head = next(iter(network.heads))
+    describe = BlockStatistics(head)
+    router = Router(describe, torch.rand(3, describe.width(network)), 3, 0.1)
+    images = torch.rand(2, 3, 12, 12)
+    before = router(network, images)
+    with alone(router, 1):
+        assert router(network, images).tolist() == [[0, 1, 0]] * 2
+    assert torch.equal(router(network, images), before)
+
+
+def counted(labels, tasks):
+    def record(label, task):
+        return {"cell": {"label": label, "task": task, "backbone": "b", "track": "t"}}
+
+    return [Finished(record(f"m{a}", f"t{b}"), None) for a in range(labels) for b in range(tasks)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("labels", "tasks", "each"), [(1, 2, 5000), (25, 11, 6), (200, 15, FEWEST)])
+def test_large_stores_see_fewer_images_of_each_task(labels, tasks, each):
+    assert images_each(counted(labels, tasks)) == each
+
+
+def test_cells_of_another_backbone_are_left_out_with_the_reason():
+    mine, other = counted(2, 2), counted(1, 1)
+    other[0].record["cell"]["backbone"] = "other"
+    kept, lines = comparable([*other, *mine])
+    assert kept == mine
+    assert lines == [
+        "1 cells of other on track t: an analysis compares cells of one backbone and track, here b on t; "
+        "-b other --track t looks at them"
+    ]
