@@ -19,6 +19,12 @@ TITLES = {
     "response": "Branches",
     "transfer": "Transfer",
 }
+RESPONSES = {
+    "strength": "Strength: mean absolute value, of a gate its mean",
+    "low_energy": "Share of a map's energy below 0.05 cycles per pixel",
+    "channel_variance": "Variance over channels",
+}
+"""What is measured of a branch, and of all that a method adds."""
 HUES = 6
 """Colours of the style sheet; further lines are dashed."""
 
@@ -60,10 +66,16 @@ class Study:
         return matrices(self.rows) if self._is("transfer") else []
 
     @property
-    def table(self) -> list[list[str]]:
-        """Head and lines, of contributions by kind and place, or of the strength of branches."""
-        shapes = {"contribution": _contributions, "response": _strengths}
-        return [] if self.rows.empty or self.name not in shapes else _lines(shapes[self.name](self.rows))
+    def confusions(self) -> list[Matrix]:
+        """Of each label with a router, for each task the share of images that give an expert the most weight."""
+        return confusions(self.rows) if self._is("transfer") else []
+
+    @property
+    def tables(self) -> list[tuple[str, list[list[str]]]]:
+        """Captions with head and lines: contributions by kind and place, or what branches put out."""
+        if self._is("contribution"):
+            return [("Means per parameter", _lines(_contributions(self.rows)))]
+        return _responses(self.rows) if self._is("response") else []
 
     def _is(self, name: str) -> bool:
         return self.name == name and not self.rows.empty
@@ -81,10 +93,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Gains over the frozen network in dB, trained on × tested on; None where a cell is missing."""
+    """Numbers of a label, a row for each of `down` and a column for each of `across`; None where a cell is missing."""
 
     label: str
-    tasks: tuple[str, ...]
+    down: tuple[str, ...]
+    across: tuple[str, ...]
     rows: tuple[tuple[float | None, ...], ...]
 
 
@@ -133,12 +146,22 @@ def _line(task: str, rows: pd.DataFrame, x: Axis, y: Axis, colours: Mapping[str,
 
 
 def matrices(rows: pd.DataFrame) -> list[Matrix]:
-    """The transfer matrix of each label."""
+    """Gains over the frozen network in dB of each label, trained on × tested on."""
+    return _matrices(rows, "trained", "tested", "over_frozen")
+
+
+def confusions(rows: pd.DataFrame) -> list[Matrix]:
+    """The confusion matrix of each router, task × expert: shares in [0, 1]."""
+    return _matrices(rows, "tested", "expert", "most") if "expert" in rows else []
+
+
+def _matrices(rows: pd.DataFrame, down: str, across: str, values: str) -> list[Matrix]:
     found = []
-    for label, one in rows.groupby("label"):
-        tasks = tuple(sorted({*one.trained, *one.tested}))
-        gains = one.set_index(["trained", "tested"]).over_frozen
-        found.append(Matrix(str(label), tasks, tuple(tuple(gains.get((a, b)) for b in tasks) for a in tasks)))
+    for label, one in rows[rows[values].notna()].groupby("label"):
+        numbers = one.set_index([down, across])[values]
+        rest, columns = tuple(sorted(set(one[down]))), tuple(sorted(set(one[across])))
+        lines = tuple(tuple(numbers.get((a, b)) for b in columns) for a in rest)
+        found.append(Matrix(str(label), rest, columns, lines))
     return found
 
 
@@ -148,8 +171,14 @@ def _contributions(rows: pd.DataFrame) -> pd.DataFrame:
     return groups.pivot_table(index=["label", "task"], columns="group", values="mean", sort=False)
 
 
-def _strengths(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows.pivot_table(index=["label", "branch"], columns="task", values="strength", sort=False)
+def _responses(rows: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
+    """A table for each quantity that some branch has."""
+    return [
+        (caption, _lines(wide))
+        for name, caption in RESPONSES.items()
+        if name in rows
+        and not (wide := rows.pivot_table(index=["label", "branch"], columns="task", values=name, sort=False)).empty
+    ]
 
 
 def _lines(wide: pd.DataFrame) -> list[list[str]]:

@@ -26,10 +26,15 @@ def store(tmp_path):
     fourier.append({"label": "lora", "tasks": 2, "heterogeneity": 0.4, "low": 0.3, "high": 0.5})
     gains = [{"label": "lora", "trained": a, "tested": b, "psnr": 20.0, "over_frozen": gain}
              for a, b, gain in (("rain", "rain", 1.5), ("rain", "noise", -2.0), ("noise", "noise", 0.5))]  # fmt: skip
+    routed = (("rain", "rain", 0.75), ("rain", "noise", 0.25), ("haze", "rain", 1.0))
+    gains += [{"label": "uir-lora", "tested": task, "expert": expert, "weight": 0.5, "most": most}
+              for task, expert, most in routed]  # fmt: skip
     groups = (("kind", "norm", 2.0), ("place", "encoder", 1.0), ("tensor", "a.b", 9.0))
     moved = [{"label": "full-ft", "task": "rain", "level": level, "group": group, "mean": mean, "parameters": 1}
              for level, group, mean in groups]  # fmt: skip
-    strong = [{"label": "adaptir", "task": "rain", "branch": "local", "strength": 0.25, "modules": 2}]
+    strong = [
+        {"label": "adaptir", "task": "rain", "branch": "local", "strength": 0.25, "low_energy": 0.5, "modules": 2}
+    ]
     for name, rows in (("fourier", fourier), ("transfer", gains), ("contribution", moved), ("response", strong)):
         keep(Analysis(rows, [f"what {name} shows"], ["frozen: <nothing>"]), tmp_path / "analyses" / f"{name}.csv")
     return tmp_path
@@ -46,13 +51,26 @@ def test_curves_share_their_axes_and_stand_where_the_rows_say(store):
 
 def test_a_matrix_has_a_row_for_what_was_trained_and_gaps_where_a_cell_is_missing(store):
     (matrix,) = next(study for study in studies(store, refuse) if study.name == "transfer").matrices
-    assert (matrix.tasks, matrix.rows) == (("noise", "rain"), ((0.5, None), (-2.0, 1.5)))
+    assert matrix.down == matrix.across == ("noise", "rain")
+    assert matrix.rows == ((0.5, None), (-2.0, 1.5))
 
 
 def test_tables_hold_groups_and_strengths(store):
-    by_name = {study.name: study.table for study in studies(store, refuse)}
-    assert by_name["contribution"] == [["label", "task", "norm", "encoder"], ["full-ft", "rain", "2", "1"]]
-    assert by_name["response"] == [["label", "branch", "rain"], ["adaptir", "local", "0.25"]]
+    by_name = {study.name: [lines for _, lines in study.tables] for study in studies(store, refuse)}
+    (moved,), strong = by_name["contribution"], by_name["response"]
+    assert moved == [["label", "task", "norm", "encoder"], ["full-ft", "rain", "2", "1"]]
+    assert strong == [
+        [["label", "branch", "rain"], ["adaptir", "local", "0.25"]],
+        [["label", "branch", "rain"], ["adaptir", "local", "0.5"]],
+    ]
+
+
+def test_a_router_has_a_row_for_each_task_and_its_rows_are_no_gains(store):
+    transfer = next(study for study in studies(store, refuse) if study.name == "transfer")
+    (confusion,) = transfer.confusions
+    assert (confusion.label, confusion.down, confusion.across) == ("uir-lora", ("haze", "rain"), ("noise", "rain"))
+    assert confusion.rows == ((None, 1.0), (0.25, 0.75))
+    assert [matrix.label for matrix in transfer.matrices] == ["lora"]
 
 
 def test_the_section_says_all_and_escapes_it(store):
@@ -85,4 +103,4 @@ def test_without_analyses_there_are_none_and_a_damaged_one_is_named(store, tmp_p
 def test_an_analysis_that_applies_to_nothing_has_its_reasons(tmp_path):
     keep(Analysis([], [], ["lora: no module of it has branches"]), tmp_path / "analyses" / "response.csv")
     (study,) = studies(tmp_path, refuse)
-    assert (study.table, study.left_out) == ([], ("lora: no module of it has branches",))
+    assert (study.tables, study.left_out) == ([], ("lora: no module of it has branches",))
