@@ -10,43 +10,51 @@ from reports.conditions import described_protocols, environments
 from reports.gallery import gallery
 from reports.material import Material
 from reports.metrics import further
-from reports.pages import backbones, claims, first, methods, tasks
+from reports.pages import backbones, claims, first, grids, methods, tasks
 from reports.pages.page import Page
 from reports.rates import rates
 
-FOLDERS = ("tasks", "methods", "backbones", "claims")
+FOLDERS = ("tasks", "methods", "backbones", "claims", "grids")
 ANALYSES = "analyses.html"
 NAVIGATION = (
-    ("Results", "index.html"), ("Pictures", "pictures.html"), ("Tasks", "tasks/index.html"),
-    ("Methods", "methods/index.html"), ("Backbones", "backbones/index.html"), ("Claims", "claims/index.html"),
-    ("Explained", ANALYSES), ("Costs", "costs.html"), ("Cells", "cells.html"), ("Conditions", "conditions.html"),
-)  # fmt: skip
+    ("Results", "index.html"),
+    ("Pictures", "pictures.html"),
+    *((folder.capitalize(), f"{folder}/index.html") for folder in FOLDERS),
+    ("Explained", ANALYSES),
+    ("Costs", "costs.html"),
+    ("Cells", "cells.html"),
+    ("Conditions", "conditions.html"),
+)
 FILES = ("pictures.html", "costs.html", ANALYSES, "cells.html", "conditions.html")
 
 
-def pages(material: Material, images: Path) -> Iterator[Page]:
+def pages(material: Material, images: Path) -> list[Page]:
     """Every page, the first one last: by then all problems are known.
 
     Args:
         material: what they are made from.
         images: the folder that pictures are copied into.
     """
+    made = [*_all(material, images), first.page(material)]
+    there = {one.path for one in made}
+    navigation = [(title, path) for title, path in NAVIGATION if path in there]
+    return [one.within(navigation) for one in made]
+
+
+def _all(material: Material, images: Path) -> Iterator[Page]:
+    """Every page but the first."""
     shown = gallery(material.records, material.store, images, material.tasks)
-    explained = studies(material.store, material.problems.append)
-    navigation = [one for one in NAVIGATION if explained or one[1] != ANALYSES]
-    for made in (
-        Page("pictures.html", "pictures.html.j2", {"gallery": shown}),
-        *tasks.pages(material, shown),
-        *methods.pages(material),
-        *backbones.pages(material),
-        *claims.pages(material),
-        Page("costs.html", "costs.html.j2", {"tables": material.tables}),
-        *([Page(ANALYSES, "analyses.html.j2", {"studies": explained})] if explained else []),
-        Page("cells.html", "cells.html.j2", {"cells": material.cells}),
-        _conditions(material),
-        first.page(material),
-    ):
-        yield made.within(navigation)
+    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown})
+    yield from tasks.pages(material, shown)
+    yield from methods.pages(material)
+    yield from backbones.pages(material)
+    yield from claims.pages(material)
+    yield from grids.pages(material)
+    if explained := studies(material.store, material.problems.append):
+        yield Page(ANALYSES, "analyses.html.j2", {"studies": explained})
+    yield Page("costs.html", "costs.html.j2", {"tables": material.tables})
+    yield Page("cells.html", "cells.html.j2", {"cells": material.cells})
+    yield _conditions(material)
 
 
 def _conditions(material: Material) -> Page:

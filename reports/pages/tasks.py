@@ -44,13 +44,13 @@ def _values(material: Material, name: str, records: list[Record], gallery: Seque
 
 def _group(material: Material, name: str, group: Group, members: list[Record]) -> dict[str, Any]:
     """One table's share of the task."""
-    frame = score_frame(members)
+    frame = score_frame(members).sort_values("domain", kind="stable")
     own = [table for table in material.tables if table.group == group]
     here = set(frame.label)
     trained = [label for label in material.colours if label in here]
     spreads = [
-        distribution(f"{place[0]}, {place[1]}", rows, material.colours)
-        for place, rows in frame.groupby(["set", "protocol"])
+        distribution(f"{place[1]}, {place[2]}", rows, material.colours)
+        for place, rows in frame.groupby(["domain", "set", "protocol"], sort=False)
     ]
     return {
         "title": group.title,
