@@ -41,6 +41,20 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def long(session: nox.Session) -> None:
+    """Run the tests that take many minutes: a hundred kills over a grid."""
+    install(session, "test")
+    session.run("pytest", "-m", "long", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Try 10,000 inputs of each kind: grids, records, archives, weight files, folders."""
+    install(session, "test")
+    session.run("pytest", "tests/fuzz", "--hypothesis-profile", "fuzz", *session.posargs)
+
+
+@nox.session
 def perf(session: nox.Session) -> None:
     """Measure the hot paths with pytest-benchmark."""
     if not Path("tests/perf").is_dir():
