@@ -55,6 +55,16 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements.lock again: what is pinned stays where it can; `nox -s lock -- --upgrade` takes the newest."""
+    session.install("uv")
+    flags = ["--all-extras", "--universal", "--no-header", "--no-annotate", "--quiet"]
+    session.run(
+        "uv", "pip", "compile", "pyproject.toml", *flags, "--output-file", "requirements.lock", *session.posargs
+    )
+
+
+@nox.session
 def perf(session: nox.Session) -> None:
     """Measure the hot paths with pytest-benchmark."""
     if not Path("tests/perf").is_dir():

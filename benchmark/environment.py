@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from benchmark import lock
 from benchmark.degradations.jpeg import encoder
 
 LIBRARIES = ("numpy", "scikit-image", "scipy", "safetensors", "torchvision", "pyiqa", "peft")
@@ -38,6 +39,7 @@ def environment(device: str, deterministic: bool, threads: int, precision: str) 
         "deterministic": deterministic,
         "precision": precision,
         "threads": threads,
+        "lock": lock.digest(),
         "versions": {name: found for name, found in libraries.items() if found},
     }
 

@@ -157,7 +157,10 @@ class Costs(_Part):
 
 
 class Environment(_Part):
-    """Where it ran; the revision is null outside a git checkout."""
+    """Where it ran; the revision is null outside a git checkout.
+
+    `lock` is the digest of the checkout's `requirements.lock`, null where what is installed is not as locked.
+    """
 
     device: Name
     python: Name
@@ -170,6 +173,7 @@ class Environment(_Part):
     precision: Name
     threads: Count
     versions: dict[str, str]
+    lock: Hash | None = None
 
 
 class Overlap(_Part):

@@ -68,6 +68,9 @@ def run(
     ] = "",
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="refuse an environment that is not requirements.lock")
+    ] = False,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
     allow_overlap: Overlap = False,
     protocols: Annotated[str | None, typer.Option("--protocols", help="beyond the tasks' own, e.g. y,rgb+x8")] = None,
@@ -79,8 +82,10 @@ def run(
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="the most seeds with --until-separable")] = 10,
 ) -> int:
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
-    from benchmark import runner
+    from benchmark import lock, runner
 
+    if locked:
+        lock.refuse_drift()
     request = runner.request(
         "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
