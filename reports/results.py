@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from benchmark.protocol import protocol
+from benchmark.statistics import Comparison, Scores
 from reports.costs import Costs
 from reports.groups import Group
 
 INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What the marks of a column stand on: each method's units × seeds in dB, and what their comparison says."""
+
+    scores: Mapping[str, Scores] = field(repr=False)
+    comparison: Comparison
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Column:
         provisional: whether the marks stand on fewer than five seeds.
         looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
         overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
+        ranking: what the marks stand on; None where nothing is ranked.
     """
 
     task: str
@@ -52,6 +63,7 @@ class Column:
     provisional: bool = False
     looks: int = 0
     overlap: str = ""
+    ranking: Ranking | None = field(default=None, repr=False, compare=False)
 
     @property
     def borrowed(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import curves, distributions, formats, pareto, waterfall
+from reports import curves, distributions, formats, pareto, ranks, waterfall
 from reports.costs import PARTS
 from reports.links import page
 
@@ -33,6 +33,7 @@ def templates() -> Environment:
         "units": units,
         "page": page,
         "pareto": pareto,
+        "ranks": ranks,
         "chart": curves,
         "spreads": distributions,
         "waterfall": waterfall,

@@ -14,7 +14,7 @@ from benchmark.looks import Plan
 from reports.formats import plural
 from reports.frame import Record, budget
 from reports.groups import ANY
-from reports.results import FROZEN, FULL, INPUT, Column, Value
+from reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
 
 
 def fill(
@@ -41,7 +41,8 @@ def fill(
     first, *others = found.tied()
     for label in (first, *others):
         values[label] = replace(values[label], mark="best" if label == first else "tied")
-    return replace(column, provisional=column.seeds < statistics.FIRM_SEEDS, looks=found.looks), values
+    provisional = column.seeds < statistics.FIRM_SEEDS
+    return replace(column, provisional=provisional, looks=found.looks, ranking=Ranking(scores, found)), values
 
 
 def _plan(column: Column, by_label: dict[str, list[Record]]) -> Plan | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports import pareto
+from reports import pareto, ranks
 from reports.answer import answer
 from reports.conditions import mixed
 from reports.material import Material
@@ -13,12 +13,15 @@ def page(material: Material) -> Page:
     """The page that a reader opens first."""
     tables = material.tables
     domain = min((table.domain for table in tables), key=lambda name: name != "photographs")
+    shown = [table for table in tables if table.domain == domain]
     values = {
         "answer": answer(tables, material.records, material.cells),
         "tables": tables,
         "domains": sorted({table.domain for table in tables}),
         "domain": domain,
-        "plots": [(table, pareto.overview(table, material.colours)) for table in tables if table.domain == domain],
+        "plots": [(table, pareto.overview(table, material.colours)) for table in shown],
+        "strips": [(table, drawn) for table in shown if (drawn := ranks.strips(table, material.colours))],
+        "regrets": [lost for table in shown if (lost := ranks.regrets(table, material.colours))],
         "problems": [*material.problems, *mixed(material.records)],
     }
     return Page("index.html", "index.html.j2", values)

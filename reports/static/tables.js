@@ -75,13 +75,14 @@ if (filter) {
   narrow();
 }
 
-/* Plots: the one of the chosen tasks and cost. */
+/* Plots: the one that all choices of its figure name. */
 for (const figure of document.querySelectorAll("figure[data-plots]")) {
-  const [y, x] = ["y", "x"].map((axis) => figure.querySelector(`select[data-axis=${axis}]`));
+  const choices = [...figure.querySelectorAll("select[data-axis]")];
   const draw = () => {
     const plots = [...figure.querySelectorAll(".plot")];
-    for (const plot of plots) plot.hidden = plot.dataset.x !== x.value || plot.dataset.y !== y.value;
-    figure.querySelector("[data-none]").hidden = plots.some((plot) => !plot.hidden);
+    for (const plot of plots) plot.hidden = !choices.every((select) => plot.dataset[select.dataset.axis] === select.value);
+    const none = figure.querySelector("[data-none]");
+    if (none) none.hidden = plots.some((plot) => !plot.hidden);
   };
-  for (const select of [x, y]) select.addEventListener("change", draw);
+  for (const select of choices) select.addEventListener("change", draw);
 }

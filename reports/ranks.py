@@ -1,0 +1,138 @@
+"""Ranks drawn: which each method may have in a column, who wins how often, and what is lost over tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from benchmark.statistics import FIRM_SEEDS, Interval, printable, stability, wins
+from reports.axis import Axis, spanning
+from reports.results import Column, Ranking, Table
+
+WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
+MOST = 30
+"""Methods of the largest matrix; a larger one cannot be read."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A method in a strip: its place by the mean, and from the best rank to the worst that it may have."""
+
+    label: str
+    colour: str
+    mean: float
+    rank: int
+    best: int
+    worst: int
+    y: float
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The ranks of a column, the highest mean first; `matrix` is empty where there are too many methods.
+
+    Attributes:
+        matrix: for each method, in order, the share of scenes × seeds on which it beats each, itself left out (None).
+    """
+
+    title: str
+    provisional: bool
+    units: int
+    seeds: int
+    x: Axis
+    height: int
+    places: tuple[Place, ...]
+    matrix: tuple[tuple[float | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A method's regret in dB: in each column, the mean over them and the largest, the latter with intervals."""
+
+    label: str
+    colour: str
+    columns: tuple[tuple[str, float], ...]
+    mean: Interval
+    worst: Interval
+    y: float
+
+
+@dataclass(frozen=True)
+class Regrets:
+    """The regret of each method over the ranked columns of a table, the smallest mean first.
+
+    Attributes:
+        columns: what the columns are called.
+        intervals: whether there are scenes and seeds enough to print them.
+        left_out: methods that are not ranked in all of these columns.
+    """
+
+    columns: tuple[str, ...]
+    intervals: bool
+    x: Axis
+    height: int
+    methods: tuple[Lost, ...]
+    left_out: tuple[str, ...]
+
+
+def strips(table: Table, colours: Mapping[str, str]) -> list[Strip]:
+    """The ranks of each column of which something is ranked."""
+    return [_strip(column, column.ranking, colours) for column in table.columns if column.ranking]
+
+
+def _strip(column: Column, ranking: Ranking, colours: Mapping[str, str]) -> Strip:
+    found, ranks = ranking.comparison, ranking.comparison.ranks()
+    means = {label: float(np.nanmean(scores)) for label, scores in ranking.scores.items()}
+    places = tuple(
+        Place(label, colours.get(label, ""), means[label], rank, *ranks[label], TOP + ROW * (rank - 0.5))
+        for rank, label in enumerate(found.order, start=1)
+    )
+    x = Axis(0.5, len(places) + 0.5, LEFT, RIGHT)
+    height = TOP + ROW * len(places) + 36
+    few = len(places) <= MOST
+    matrix = _matrix(found.order, wins(ranking.scores)) if few else ()
+    return Strip(name(column), found.seeds < FIRM_SEEDS, found.units, found.seeds, x, height, places, matrix)
+
+
+def _matrix(order: Sequence[str], shares: Mapping[tuple[str, str], float]) -> tuple[tuple[float | None, ...], ...]:
+    return tuple(tuple(shares.get((one, other)) for other in order) for one in order)
+
+
+def name(column: Column) -> str:
+    """What a column is called."""
+    return ", ".join(filter(None, (column.title, column.set, column.protocol, column.budget)))
+
+
+def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
+    """What each method loses against the best of each task; None with fewer than two ranked tasks or methods."""
+    ranked = _one_a_task([column for column in table.columns if column.ranking])
+    scores = {column.title: column.ranking.scores for column in ranked if column.ranking}
+    labels = sorted({label for found in scores.values() for label in found})
+    found = {label: stable for label in labels if (stable := stability(scores, label))}
+    if len(scores) < 2 or len(found) < 2:
+        return None
+    intervals = all(printable(*next(iter(some.values())).shape) for some in scores.values())
+    order = sorted(found, key=lambda label: found[label].mean.value)
+    highest = [one.worst.high if intervals else one.worst.value for one in found.values()]
+    methods = tuple(
+        Lost(
+            label,
+            colours.get(label, ""),
+            tuple((title, regret.value) for title, regret in found[label].by_column.items()),
+            found[label].mean,
+            found[label].worst,
+            TOP + ROW * (place + 0.5),
+        )
+        for place, label in enumerate(order)
+    )
+    left_out = tuple(label for label in labels if label not in found)
+    x = spanning([0.0, *highest], LEFT, RIGHT)
+    return Regrets(tuple(scores), intervals, x, TOP + ROW * len(methods) + 36, methods, left_out)
+
+
+def _one_a_task(columns: Sequence[Column]) -> list[Column]:
+    """The first column of each task: protocols of the same images count once."""
+    return [next(some) for _, some in groupby(columns, key=lambda column: column.task)]
