@@ -103,6 +103,19 @@ class RemoteStore(Store):
         if (path / RECORD).exists():
             write_bytes(path / UPLOADED, b"")
 
+    def scratch(self) -> dict[str, int]:
+        """What is in work folders, here or there."""
+        found: dict[str, int] = {}
+        for name, size in self.bucket.sizes("work").items():
+            key = name.split("/")[1]
+            found[key] = found.get(key, 0) + size
+        return super().scratch() | found
+
+    def discard(self, name: str) -> None:
+        """Remove a work folder, here and there."""
+        super().discard(name)
+        self.bucket.remove(f"work/{name}")
+
     def commit(self, work: Path, final: Path) -> None:
         """Make a whole work folder the cell's own, here and there."""
         super().commit(work, final)

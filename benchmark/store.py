@@ -130,6 +130,24 @@ class Store:
         self.fetch(work / CHECKPOINT)
         return work
 
+    def scratch(self) -> dict[str, int]:
+        """What is in work folders: its name, a key as a rule → bytes."""
+        folders = [path for path in self.root.glob("work/*") if path.is_dir()]
+        return {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in folders}
+
+    def discard(self, name: str) -> None:
+        """Remove a work folder.
+
+        Raises:
+            Unwritable: it cannot be removed.
+        """
+        try:
+            shutil.rmtree(self.root / "work" / name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Unwritable(f"cannot remove {self.root / 'work' / name}: {error.strerror}") from error
+
     def commit(self, work: Path, final: Path) -> None:
         """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
 

@@ -222,6 +222,47 @@ def status(store: Address = STORE, as_json: Json = False) -> None:
 
 
 @app.command()
+def why(
+    cell: Annotated[Path, typer.Argument(help="the folder of a cell in a store")],
+    data: Data = None,
+    plugin: Plugin = None,
+    weights: Weights = None,
+    as_json: Json = False,
+) -> None:
+    """Say what has changed since a cell was finished, so that it would be worked on again."""
+    from dataclasses import asdict
+
+    from benchmark.bench import bench_of
+    from benchmark.why import changes
+
+    found = changes(cell, bench_of(plugin or [], data, weights or []))
+    show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)
+
+
+@app.command()
+def clean(
+    store: Address = STORE,
+    abandoned: Annotated[bool, typer.Option("--abandoned", help="also checkpoints that nobody works on")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what cells left behind while they were worked on; never records, adapters or images."""
+    from dataclasses import asdict
+
+    from benchmark.cleaning import clean as cleaned
+    from benchmark.remote import store_at
+
+    found = cleaned(store_at(store), abandoned=abandoned, keep=dry_run)
+    if as_json:
+        show([asdict(one) for one in found])
+        return
+    for one in found:
+        typer.echo(f"{one.bytes / 2**20:8.1f} MiB  work/{one.key[:12]}  {one.about}")
+    would = "would be removed" if dry_run else "removed"
+    typer.echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {len(found)} cells {would}")
+
+
+@app.command()
 def report(store: Cells = STORE, out: Out = None, lens: Lens = None) -> None:
     """Write the HTML report of a store."""
     from benchmark.protocol import protocols

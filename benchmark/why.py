@@ -1,0 +1,48 @@
+"""Why a finished cell would be worked on again: what its record stands on, and what it would stand on now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.bench import Bench
+from benchmark.cell import cell_of
+from benchmark.planning import Planner, Request
+from benchmark.rates import Rates
+from benchmark.records import RECORD, read_record
+from benchmark.store import Store
+
+
+@dataclass(frozen=True)
+class Change:
+    """An ingredient that is not what it was; empty where it was not there."""
+
+    ingredient: str
+    then: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"{self.ingredient}: {_short(self.then)} → {_short(self.now)}"
+
+
+def _short(value: str) -> str:
+    return f"{value[:12]}…" if len(value) == 64 else value or "none"
+
+
+def changes(folder: Path, bench: Bench) -> list[Change]:
+    """What differs between a cell's record and the same cell planned now.
+
+    Args:
+        folder: the cell's folder, in its store.
+        bench: plugins, images and weights of now.
+
+    Raises:
+        PetlirError: the folder holds no record, or the cell cannot be planned any more.
+    """
+    record = read_record(folder / RECORD)
+    cell = cell_of(record)
+    request = Request(cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), bench=bench)
+    now = Rates(Planner(request), Store(folder.resolve().parents[3])).planned(cell).parts
+    then = record["ingredients"]
+    names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+    return [Change(name, then.get(name, ""), now.get(name, "")) for name in names]
