@@ -48,7 +48,9 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
         record["cell"] |= described(subject, job.bench.root) | {"accumulation": one.accumulation}
         record["overlap"] = recorded(overlaps_of(job.cell, job.bench.plugins, subject.card, job.bench.root))
         record |= _measured(one, job.bench, work, job.store)
-        record["costs"]["required_seconds"] = _spent_before(job)
+        record["costs"]["required_seconds"] = sum(need["costs"]["training_seconds"] for need in _required(job))
+        if not job.cell.steps and job.needs:  # what is composed is as brief as its parts
+            record["smoke"] = any(need["smoke"] for need in _required(job))
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
         record |= {"state": "out-of-memory", "reason": _line(error)}
@@ -83,10 +85,10 @@ def leave(job: Payload, state: str, reason: str) -> dict[str, Any] | None:
         return _commit(record, job.store.begin(f"{job.key}.left"), job.store)
 
 
-def _spent_before(job: Payload) -> float:
-    """Seconds of training of the cells that this one requires."""
+def _required(job: Payload) -> list[dict[str, Any]]:
+    """The records of the cells that this one requires."""
     paths = (job.store.fetch(job.store.root / need / records.RECORD) for need in job.needs)
-    return sum(float(records.read_record(path)["costs"]["training_seconds"]) for path in paths)
+    return [records.read_record(path) for path in paths]
 
 
 def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:

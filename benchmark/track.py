@@ -35,7 +35,7 @@ class Track:
     smoke: bool
 
     def too_brief(self, steps: int) -> bool:
-        """Whether so many steps are too few to rank by; 0, of what trains nothing, counts as the track's own."""
+        """Whether so many steps are too few to rank by; 0, of what trains nothing, are."""
         return self.smoke and steps < LONGER * self.steps
 
 

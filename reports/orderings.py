@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -76,18 +76,26 @@ def _meant(names: Iterable[str], named: dict[str, Record]) -> set[str]:
 
 
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
-    """Each column with its methods' scores; what trains nothing but has seeds stands in every one."""
+    """Each column with its methods' scores; what trains nothing but has seeds stands in every one, or by itself."""
     frame = score_frame(records)
     trains = frame.regime != "none"
     converged = frame.converged.eq(True).groupby([frame.backbone, frame.label, frame.task]).transform("all")
     trained, others = frame[trains & converged], frame[~trains]
     parts = list(Where._fields)
+    beside = dict(list(others.groupby([*parts, "device"])))
+    alone = set(beside)
     for place, rows in trained.groupby([*parts, "budget", "regime", "device"]):
-        where = Where(*map(str, place[: len(parts)]))
-        same = (others[parts] == list(where)).all(axis=1) & (others.device == place[-1])
-        scores = tables(pd.concat([rows, others[same]]), 2)
-        if scores and len(next(iter(scores.values()))) > 1:
-            yield where, scores
+        same = (*place[: len(parts)], place[-1])
+        alone -= {same}
+        yield from _column(same, [rows, *([beside[same]] if same in beside else [])])
+    for place in sorted(alone):
+        yield from _column(place, [beside[place]])
+
+
+def _column(place: tuple[Any, ...], rows: Sequence[pd.DataFrame]) -> Iterator[tuple[Where, dict[str, Scores]]]:
+    scores = tables(pd.concat(rows), 2)
+    if scores and len(next(iter(scores.values()))) > 1:
+        yield Where(*map(str, place[: len(Where._fields)])), scores
 
 
 def _tested(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark import track
 from benchmark.application import restorer
 from benchmark.planning import Planner
 from benchmark.rates import Rates
@@ -35,6 +36,14 @@ def test_what_is_required_is_done_first_and_handed_on(lab, tmp_path):
     assert records["lora"]["costs"]["required_seconds"] == 0
     lab.executor.worked.clear()
     assert lab.run(tmp_path, methods="follower[rank=3]").summary().endswith("nothing was left to do")
+
+
+@pytest.mark.parametrize(("least", "brief"), [(5, True), (1 / 40, False)])
+def test_what_is_composed_is_as_brief_as_its_parts(lab, tmp_path, monkeypatch, least, brief):
+    monkeypatch.setattr(track, "LONGER", least)
+    lab.run(tmp_path, methods="frozen,uir-lora[degradations=tiny+tiny_y; rank=2; weights=uniform]")
+    found = {record["cell"]["method"]: record["smoke"] for record in Store(tmp_path).records()}
+    assert found == {"frozen": True, "lora": brief, "uir-lora": brief}
 
 
 def test_the_key_holds_what_is_required(lab):

@@ -127,6 +127,17 @@ def test_an_ordering_is_tested_on_any_backbone(left, verdict):
     assert found.where.backbone == "ipt-nano"
 
 
+def test_what_is_composed_is_tested_where_nothing_is_trained():
+    better = replace(BETTER, left=("uir-lora",), right=("uir-lora[degradations=mixture; weights=uniform]",))
+    union = "uir-lora[rank=8; degradations=mixture; weights=uniform]"
+    given = {"regime": "none", "method": "frozen"}
+    made = seeds(*[30.0] * 5, label="uir-lora[rank=8]", **given) + seeds(*[29.0] * 5, label=union, **given)
+    (found,) = findings(made, [better])
+    assert (found.left, found.right, found.verdict) == ("uir-lora[rank=8]", union, "holds")
+    beside = [*made, *seeds(*[25.0] * 5)]
+    assert [one.verdict for one in findings(beside, [better])] == ["holds"]
+
+
 def test_about_as_good_is_within_a_tenth_of_a_decibel():
     about = replace(BETTER, relation="~")
     records = [*seeds(*[30.0, 30.01] * 3), *seeds(*[30.02] * 6, method="adapter"), *seeds(*[29.0] * 6, method="ssf")]
