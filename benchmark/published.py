@@ -7,11 +7,11 @@ on whatever backbone.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from benchmark.errors import PetlirError
+from benchmark.errors import PetlirError, unknown
 from benchmark.protocol import protocol
 
 FOLDER = Path(__file__).parents[1] / "results" / "published"
@@ -90,6 +90,18 @@ def claims(folder: Path = FOLDER) -> list[Claim]:
         if path.name != ORDERINGS
         for where, row in _rows(path, Claim)
     ]
+
+
+def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
+    """The claims of one paper; all where none is named.
+
+    Raises:
+        PetlirError: no claim is of this paper; names the nearest.
+    """
+    papers = list(dict.fromkeys(claim.paper for claim in found))
+    if paper is not None and paper not in papers:
+        raise unknown("paper", paper, papers)
+    return [claim for claim in found if paper in (None, claim.paper)]
 
 
 def orderings(path: Path = FOLDER / ORDERINGS) -> list[Ordering]:

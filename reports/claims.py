@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,24 @@ class Verdict:
     low: float | None = None
     high: float | None = None
     seeds: int = 0
+
+
+def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, list[Verdict]]:
+    """Each paper's verdicts, the papers in alphabetical order; see `verdicts`."""
+    found: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts(records, claims):
+        found[verdict.claim.paper].append(verdict)
+    return dict(sorted(found.items()))
+
+
+def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, Any]]:
+    """Claims as plain data, one row for each; with records beside ours and with the verdict."""
+    if records is None:
+        yield from map(asdict, claims)
+        return
+    for verdict in verdicts(records, claims):
+        plain = asdict(verdict)
+        yield plain.pop("claim") | plain
 
 
 def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[Verdict]:

@@ -85,6 +85,8 @@ def test_a_wrong_name_or_option(refused, arguments, line):
         (["score", "none", "none", "--protocol", "y-corp4"], "petlir: "),
         (["report", "--store", "none"], "petlir: store none holds no records; run `petlir run --store none` first"),
         (["contract", "lroa"], "petlir: unknown method 'lroa'; did you mean 'lora'?"),
+        (["claims", "AdaptRI"], "petlir: unknown paper 'AdaptRI'; did you mean 'AdaptIR'?"),
+        (["claims", "--store", "none"], "petlir: store none holds no records; run `petlir run --store none` first"),
         (["contract", "none.py:Mine"], "petlir: plugin file none.py does not exist"),
         (["new", "taks", "mine"], "petlir: unknown kind 'taks'; did you mean 'task'?"),
     ],

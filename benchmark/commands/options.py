@@ -35,6 +35,9 @@ def _cells(address: str | Path) -> Path:
 
 Address = Annotated[str, typer.Option("--store", help="folder of the records, or a URL such as s3://BUCKET/FOLDER")]
 Store = Annotated[Path, typer.Option("--store", parser=_records, help="folder or URL of the records", metavar="STORE")]
+AnyStore = Annotated[
+    Path | None, typer.Option("--store", parser=_records, help="folder or URL of the records", metavar="STORE")
+]
 Cells = Annotated[Path, typer.Option("--store", parser=_cells, help="folder or URL of the records", metavar="STORE")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file; may be repeated")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]

@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import STORE, Cells, Data, Device, Json, Plugin, Store, Weights, show, show_rows
+from benchmark.commands.options import (
+    STORE,
+    AnyStore,
+    Cells,
+    Data,
+    Device,
+    Json,
+    Plugin,
+    Store,
+    Weights,
+    show,
+    show_rows,
+)
 from benchmark.errors import PetlirError
 
 app = typer.Typer()
@@ -82,6 +94,37 @@ def _moved(row: dict[str, Any]) -> str:
     interval = "" if row["low"] is None else f" [{row['low']:+.3f}, {row['high']:+.3f}]"
     why = "; ".join((*row["changed"], *row["environment"]))
     return f"{row['delta']:+.3f} dB{interval} {row['verdict']}: {row['name']}{f' ({why})' if why else ''}"
+
+
+@app.command()
+def claims(
+    paper: Annotated[str | None, typer.Argument(help="its short name, e.g. AdaptIR; all papers if left out")] = None,
+    store: AnyStore = None,
+    published: Annotated[
+        Path | None, typer.Option("--published", help="folder of CSV files with claims; the project's if left out")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List what papers claim; with a store, beside what came out there, and whether it was reproduced."""
+    from benchmark import published as publishing
+    from reports.claims import rows
+    from reports.frame import load
+
+    known = publishing.of_paper(paper, publishing.claims(published or publishing.FOLDER))
+    records = load(store) if store is not None else None
+    if records == []:
+        raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
+    show_rows(list(rows(known, records)), as_json, _claimed)
+
+
+def _claimed(row: dict[str, Any]) -> str:
+    what = " · ".join(row[name] for name in ("backbone", "method", "task", "set", "protocol"))
+    line = f"{row['paper']}, table {row['table']}: {what}: {row['psnr']:.2f} dB"
+    if "verdict" not in row:
+        return line
+    interval = "" if row["low"] is None else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    here = "" if row["ours"] is None else f"; here {row['ours']:.2f}{interval}"
+    return f"{line}{here}; {row['verdict']}{': ' if row['reasons'] else ''}{'; '.join(row['reasons'])}"
 
 
 @app.command()
