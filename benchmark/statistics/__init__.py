@@ -13,13 +13,13 @@ from benchmark.statistics.column import (
     compare,
     holm,
     separable,
-    wins,
 )
 from benchmark.statistics.conditions import printable
 from benchmark.statistics.crossed import Difference, Scores, difference, differences_of
 from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered
 from benchmark.statistics.regret import Stability, regret, stability
 from benchmark.statistics.spending import Look, planned, spend
+from benchmark.statistics.winning import wins
 
 __all__ = [
     "FEWEST_SEEDS",

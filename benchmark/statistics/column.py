@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations, permutations
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,16 +217,3 @@ def _look(found: Found, ready: Flags, pairs: _Pairs, look: Look, alpha: float) -
 def best_group(scores: Mapping[str, Scores]) -> list[str]:
     """The method of the highest mean, then those that cannot be told apart from it."""
     return list(compare(scores).tied())
-
-
-def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
-    """For each ordered pair the share of units × seeds on which the first scores higher; a draw counts half.
-
-    A description of these scenes and seeds: no interval, and no separation follows from it.
-    """
-    found = {}
-    for one, other in permutations(scores, 2):
-        gap = scores[one] - scores[other]
-        gap = gap[np.isfinite(gap)]
-        found[one, other] = float(np.mean((gap > 0) + 0.5 * (gap == 0)))
-    return found

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.statistics import best_group, compare, difference, holm, wins
+from benchmark.statistics import best_group, compare, difference, holm
 
 UNITS, SEEDS = 8, 5
 
@@ -67,9 +67,3 @@ def test_a_pair_is_compared_on_the_seeds_that_both_have():
 def test_best_group_is_the_tie_with_the_best():
     scores = column(1.0, 1.0, 0.0)
     assert tuple(best_group(scores)) == compare(scores).tied()
-
-
-def test_wins_are_the_share_of_cells_won():
-    a = np.array([[1.0, 2.0], [3.0, 4.0]])
-    found = wins({"a": a, "b": np.array([[0.0, 2.0], [5.0, 1.0]])})
-    assert found == {("a", "b"): 0.625, ("b", "a"): 0.375}

@@ -1,0 +1,36 @@
+"""How likely one method beats another on a scene and with a seed that were not seen.
+
+Scenes and seeds are random effects, drawn independently: each cell of the table of scenes × seeds is distributed as the
+cell of a new scene and a new seed is. So the share of cells on which a method scores higher is an unbiased estimate of
+the probability that it will, whatever the distributions; a draw counts half. This is the probability of superiority
+(the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of paired scores. Cells that
+share a scene or a seed are dependent, so that the share is less certain than its number of cells suggests: it
+describes, and no separation follows from it; those are in `column.compare`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import permutations
+
+import numpy as np
+
+from benchmark.statistics.crossed import Scores
+
+
+def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
+    """For each ordered pair of methods the probability that the first beats the second.
+
+    Args:
+        scores: method → units × seeds in dB, as for `compare`; a pair is compared on the seeds that both have, and NaN
+            where there is none.
+    """
+    names = list(scores)
+    table = np.stack([scores[name] for name in names])
+    rows = []
+    for own in table:
+        gaps = own - table
+        cells = np.isfinite(gaps).sum(axis=(1, 2))
+        won = ((gaps > 0) + 0.5 * (gaps == 0)).sum(axis=(1, 2))
+        rows.append(np.where(cells, won / np.maximum(cells, 1), np.nan))
+    return {(names[i], names[j]): float(rows[i][j]) for i, j in permutations(range(len(names)), 2)}
