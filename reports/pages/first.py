@@ -19,6 +19,7 @@ def page(material: Material) -> Page:
         "tables": tables,
         "domains": sorted({table.domain for table in tables}),
         "domain": domain,
+        "transfers": sorted({column.transfer for table in tables for column in table.columns} - {""}),
         "plots": [(table, pareto.overview(table, material.colours)) for table in shown],
         "strips": [(table, drawn) for table in shown if (drawn := ranks.strips(table, material.colours))],
         "regrets": [lost for table in shown if (lost := ranks.regrets(table, material.colours))],

@@ -75,6 +75,19 @@ def test_sorting_filtering_and_switching(browser, site):
         assert page.title() == "petlir report"
 
 
+def test_tasks_that_were_seen_can_be_set_apart(browser, site):
+    with opened(browser, site / "index.html", "#tasks=unseen") as page:
+        table = page.locator(TABLE)
+        assert [text for text in table.locator("thead .task:visible").all_inner_texts() if "unseen" not in text] == []
+        assert (
+            table.locator("thead .task:visible").count()
+            == table.locator("tbody tr").first.locator("td.quality:visible").count()
+            == 1
+        )
+        page.locator("input[name=tasks][value=any]").evaluate("input => input.click()")
+        assert table.locator("thead .task:visible").count() == 3
+
+
 def test_the_address_keeps_order_and_filter(browser, site):
     with opened(browser, site / "index.html", "#sort=0.1.ascending&filter=f&metric=ssim") as page:
         ordered = page.locator(TABLE).locator("[aria-sort=ascending]").all_inner_texts()
