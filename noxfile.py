@@ -74,6 +74,13 @@ def perf(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Take the pictures of docs/ from the report of a store: `nox -s pictures -- STORE`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.reports.pictures", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff."""
     session.install(*nox.project.dependency_groups(GROUPS, "lint"))
