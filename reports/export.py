@@ -102,6 +102,8 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "converged": value.converged,
         "smoke": column.smoke,
         "mark": value.mark,
+        "level": value.level,
+        "source": value.source,
         "trainable": costs.trainable if costs else None,
         "trainable_share": costs.share if costs else None,
         "stored_bytes": costs.stored if costs else None,

@@ -12,6 +12,8 @@ import pandas as pd
 
 from benchmark.looks import stated
 from benchmark.protocol import Protocol
+from benchmark.publishing.levels import origins
+from benchmark.publishing.verify import LEVELS
 from benchmark.records import newest
 from benchmark.store import Store
 
@@ -21,14 +23,21 @@ CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learn
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
 WORDS = SCORE[:5]
-COLUMNS = ("key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", *SCORE, "overlap")
+COLUMNS = (
+    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "level", "source", *SCORE, "overlap",
+)  # fmt: skip
+HERE = "run here"
+"""The level of what was not submitted: it was run in the store itself."""
+BELIEVED = (*LEVELS, HERE)
+"""How far a record can be believed, the least first."""
 
 
 def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Sequence[Protocol] = ()) -> list[Record]:
     """The newest record of every cell in a store.
 
     A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
-    were added until methods separate, `looks` holds the plan that was stated for the record's cell.
+    were added until methods separate, `looks` holds the plan that was stated for the record's cell; `origin` tells
+    who submitted it and how far it was verified, where it was taken over from an archive.
 
     Args:
         store: the folder that holds the records.
@@ -36,9 +45,13 @@ def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Seq
         lens: protocols that stored images are scored under beyond those of the records.
 
     Raises:
-        PetlirError: the lens asks for what stored images do not tell.
+        PetlirError: the lens asks for what stored images do not tell, or the note on what was verified is damaged.
     """
+    known = origins(store)
     found = newest(map(_slim, Store(store).records(warn)))
+    for record in found:
+        if record["key"] in known:
+            record["origin"] = known[record["key"]]
     for plan, record in product(stated(Store(store)), found):
         if plan.covers(record["cell"]):
             record["looks"] = plan
@@ -87,7 +100,19 @@ def _cell(record: Record) -> Record:
         "device": record["environment"]["device"],
         "smoke": record["smoke"],
         "converged": record["converged"],
+        "level": level(record),
+        "source": source(record),
     }
+
+
+def level(record: Record) -> str:
+    """How far a record can be believed, one of `BELIEVED`."""
+    return str(record["origin"]["level"]) if "origin" in record else HERE
+
+
+def source(record: Record) -> str:
+    """Who submitted a record; empty where it was run in this store."""
+    return str(record["origin"]["by"]) if "origin" in record else ""
 
 
 def overlap(record: Record, test_set: str) -> str:

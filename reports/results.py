@@ -83,6 +83,8 @@ class Value:
         seeds: the mean PSNR of each seed.
         infinite: how many images are identical to the clean one.
         mark: `best`, `tied` or empty.
+        level: how far its records can be believed, the least of them; `run here` where none was submitted.
+        source: who submitted them; empty where none was.
     """
 
     state: str
@@ -96,6 +98,8 @@ class Value:
     infinite: int = 0
     converged: bool | None = None
     mark: str = ""
+    level: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)

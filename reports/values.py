@@ -12,7 +12,7 @@ from benchmark import statistics
 from benchmark.columns import tables
 from benchmark.looks import Plan
 from reports.formats import plural
-from reports.frame import Record, budget
+from reports.frame import BELIEVED, Record, budget
 from reports.groups import ANY
 from reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
 
@@ -79,6 +79,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
     seeds = by_seed.fillna(np.inf).groupby("label").agg(tuple)
     converged = rows[rows.regime != ANY].converged.eq(True).groupby(rows.label).all().to_dict()
     ssims = ssim.mean()
+    levels, sources = _origins(rows)
     return {
         label: Value(
             "done",
@@ -91,9 +92,20 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
             seeds.get(label, ()),
             int(infinite[label]),
             converged.get(label),
+            level=levels.get(label, ""),
+            source=sources.get(label, ""),
         )
         for label in map(str, psnr.columns)
     }
+
+
+def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+    """By label the least level of its records, and all who submitted some."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for label, level, source in rows[["label", "level", "source"]].drop_duplicates().itertuples(index=False):
+        found.setdefault(label, []).append((level, source))
+    levels = {label: min((level for level, _ in pairs), key=BELIEVED.index) for label, pairs in found.items()}
+    return levels, {label: "; ".join(sorted({by for _, by in pairs} - {""})) for label, pairs in found.items()}
 
 
 def _gaps(finite: pd.DataFrame, other: str) -> dict[str, float]:
