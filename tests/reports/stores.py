@@ -21,7 +21,8 @@ SETS = {
     "photographs": ("photographs", ("astronaut", "coffee", "chelsea", "rocket")),
     "leaves-test": ("procedural", tuple(f"leaves-{i:02}" for i in range(6))),
 }
-Edit = Callable[[dict[str, Any]], None]
+Record = dict[str, Any]
+Edit = Callable[[Record], None]
 
 
 def sha(text: str) -> str:
@@ -42,7 +43,7 @@ def record(method: str, task: str, seed: int = 0, label: str = "", smoke: bool =
             "backbone": "ipt-nano", "method": method, "options": {"rank": 8}, "label": label, "task": task,
             "track": "demo", "seed": seed, "heads": ["sr_x4"], "regime": "tuned" if trains else "none",
             "learning_rate": 0.003 if trains else None, "steps": 40, "batch_size": 4, "patch": 48,
-            "protocols": [TASKS[task]], "simulated": "", "data_label": "",
+            "protocols": [TASKS.get(task, "rgb")], "simulated": "", "data_label": "",
             "transfer": "unseen" if task.startswith("hybrid") else "seen", **cell,
         },
         "ingredients": {"engine": "1"},
@@ -70,7 +71,7 @@ def scores(method: str, task: str, seed: int) -> list[dict[str, Any]]:
         for number, image in enumerate(names):
             level = 22.0 + number + (0.5 if domain == "procedural" else 0.0)
             rows.append({
-                "set": set_, "domain": domain, "image": image, "unit": image, "protocol": TASKS[task],
+                "set": set_, "domain": domain, "image": image, "unit": image, "protocol": TASKS.get(task, "rgb"),
                 "psnr": round(level + QUALITY[method] + 0.01 * seed + draw.gauss(0, 0.02), 4),
                 "ssim": round(0.7 + 0.03 * QUALITY[method], 4), "input_psnr": level + 1.5, "input_ssim": 0.74,
             })  # fmt: skip
