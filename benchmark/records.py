@@ -99,8 +99,23 @@ def read_record(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise PetlirError(f"{path} is not a record: it is not UTF-8 text") from error
     except ValidationError as error:
+        if newer := _newer(text):
+            raise PetlirError(
+                f"{path} is a {newer} record; this version reads {SCHEMA}: install a newer one to read it"
+            ) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise PetlirError(f"{path} is not a {SCHEMA} record: {where}: {first['msg']}") from error
     record: dict[str, Any] = json.loads(text)
     return record
+
+
+def _newer(text: str) -> str:
+    """The schema that a later version has written, of a text that is no record of this one; empty where it is none."""
+    with suppress(ValueError):
+        found = json.loads(text)
+        schema = str(found.get("schema")) if isinstance(found, dict) else ""
+        form, _, number = schema.partition("/")
+        known, _, ours = SCHEMA.partition("/")
+        return schema if form == known and int(number) > int(ours) else ""
+    return ""

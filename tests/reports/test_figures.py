@@ -1,0 +1,123 @@
+"""The figures that the first page shows are those of the record files, worked out here by other means."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports import links
+from reports.site import write_report
+from tests.reports.stores import TASKS, ranked_records, write_store
+
+SHOWN = ("psnr", "ssim", "frozen", "full", "input")
+ROUNDED = {"ssim": 0.5e-4}
+"""By which a printed figure may differ: half of its last digit, of 0.01 dB where nothing else is said."""
+
+
+class Results(HTMLParser):
+    """The tables of results: the pages that the heads lead to, and for each row its cells' figures as they are read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.heads: list[list[str]] = []
+        self.rows: list[list[tuple[str, dict[str, Any]]]] = []
+        self.shown: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        classes = given.get("class", "").split()
+        if tag == "table":
+            self.inside = "results" in classes
+            self.heads += [[]] if self.inside else []
+            self.rows += [[]] if self.inside else []
+        elif not self.heads or not self.inside:
+            return
+        elif tag == "a" and "title" in classes:
+            self.heads[-1].append(given["href"])
+        elif tag == "th" and given.get("scope") == "row":
+            self.rows[-1].append(("", {"columns": [], "trainable": None}))
+            self.shown = ["name"]
+        elif tag == "td" and self.rows[-1]:
+            cells = self.rows[-1][-1][1]
+            if "quality" in classes:
+                cells["columns"].append({})
+            elif cells["trainable"] is None:
+                cells["trainable"] = given.get("data-value", "")
+            self.shown = []
+        elif tag == "span" and "v" in classes:
+            self.shown = [classes[1]]
+        elif tag in ("abbr", "small", "span") and self.shown != ["name"]:
+            self.shown = []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("th", "table") or (tag == "span" and self.shown != ["name"]):
+            self.shown = []
+
+    def handle_data(self, data: str) -> None:
+        if self.shown == ["name"]:
+            name, cells = self.rows[-1][-1]
+            self.rows[-1][-1] = (name + data.strip(), cells)
+        elif self.shown:
+            self.rows[-1][-1][1]["columns"][-1][self.shown[0]] = float(data.replace("−", "-").replace("–", "nan"))
+
+
+def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
+    """Label × figure, from the JSON files: means over images of means over seeds, images of ∞ left out."""
+    rows = [
+        {"label": one["cell"]["label"], **score, "psnr": float(score["psnr"])}
+        for one in (json.loads(path.read_text()) for path in store.glob("cells/*/*/*/record.json"))
+        if one["cell"]["task"] == task
+        for score in one["scores"]
+        if score["set"] == set_
+    ]
+    means = pd.DataFrame(rows).groupby(["label", "image"])[["psnr", "ssim", "input_psnr"]].mean()
+    finite = means.psnr.replace(np.inf, np.nan)
+    found = pd.DataFrame({"psnr": finite.groupby("label").mean(), "ssim": means.ssim.groupby("label").mean()})
+    for name, other in (("frozen", finite["frozen"]), ("full", finite["full-ft"])):
+        found[name] = [(finite[label] - other).mean() for label in found.index]
+    found["input"] = [(finite[label] - means.input_psnr[label]).mean() for label in found.index]
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Three seeds, one image that is restored exactly."""
+    records = ranked_records()
+    next(one for one in records if one["cell"]["label"] == "lora")["scores"][1]["psnr"] = "inf"
+    return write_store(tmp_path / "store", records, images=False)
+
+
+def test_every_figure_of_the_first_page_is_the_records(store, tmp_path):
+    page = Results(write_report(store, tmp_path / "out").read_text())
+    assert [len(rows) for rows in page.rows] == [8, 8], "seven methods and the input, on two kinds of images"
+    pages = {links.page("tasks", task): task for task in TASKS}
+    compared = 0
+    for heads, rows, set_ in zip(page.heads, page.rows, ("photographs", "leaves-test"), strict=True):
+        tasks = [pages[head] for head in heads]
+        known = {task: recomputed(store, task, set_) for task in tasks}
+        for label, cells in rows:
+            for task, shown in zip(tasks, cells["columns"], strict=True):
+                if label in known[task].index:
+                    assert set(shown) == set(SHOWN)
+                    for name, value in shown.items():
+                        assert value == pytest.approx(
+                            known[task].loc[label, name], abs=ROUNDED.get(name, 0.005) + 1e-9
+                        ), (label, task, name)
+                        compared += 1
+    assert compared == 2 * len(TASKS) * 7 * len(SHOWN)
+
+
+def test_sizes_are_the_records(store, tmp_path):
+    page = Results(write_report(store, tmp_path / "out").read_text())
+    records = [json.loads(path.read_text()) for path in store.glob("cells/*/*/*/record.json")]
+    known = {one["cell"]["label"]: one["costs"]["trainable"] for one in records}
+    for rows in page.rows:
+        found = {label: cells["trainable"] for label, cells in rows if label in known}
+        assert {label: float(size) for label, size in found.items()} == known
