@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from benchmark.store import Store
 from benchmark.subject import Subject, finished
 from benchmark.weights import load
 
+FEWEST = 4
+"""Images of a task that are looked at in the largest stores, too."""
 SIDE = 64
 """Side of what is looked at of an image, for networks that take any size."""
 
@@ -141,6 +144,18 @@ class Scene:
     images: Looked
     cells: list[Finished]
 
+    @property
+    def extent(self) -> str:
+        """How many images were looked at, in a sentence."""
+        counts = sorted({len(degraded) for degraded, _ in self.images.values()})
+        shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
+        return f"Looked at: the middle of {shown} test images of each task; of large stores fewer, to bound the time."
+
+
+def images_each(total: int, networks: int) -> int:
+    """How many images of each task `networks` passes may look at, so that these are `total` in all, but a few each."""
+    return max(FEWEST, total // max(1, networks))
+
 
 def scene(found: Sequence[Finished], bench: Bench, device: str, analysis: Analysis, most: int | None = None) -> Scene:
     """The scene of these cells, all of one backbone; tasks without images are left out, and named in `analysis`.
@@ -180,8 +195,8 @@ def _middles(cell: Finished, side: int, bench: Bench, device: str, most: int | N
     large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
     if not large:
         raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are looked at")
-    every = max(1, -(-len(large) // most)) if most else 1
-    found = [_middle(pair, side) for pair in large[::every]]
+    places = np.linspace(0, len(large) - 1, min(most or len(large), len(large))).round().astype(int)
+    found = [_middle(large[place], side) for place in places]
     degraded, clean = ([to_batch(image, device) for image in images] for images in zip(*found, strict=True))
     return torch.cat(degraded), torch.cat(clean)
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.analysis import spectrum
-from benchmark.analysis.finished import Analysis, Finished, Row, by_label, opened, scene
+from benchmark.analysis.finished import Analysis, Finished, Row, by_label, images_each, opened, scene
 from benchmark.analysis.spectrum import Curves
 from benchmark.bench import Bench
 
+PASSED = 6_000
+"""Images that pass through adapted networks in all, about."""
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""
 
@@ -18,7 +20,7 @@ BACKBONE = "backbone"
 def fourier(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     """Curves of every label and task, and for each label of several tasks how far these lie apart, in nats."""
     analysis = Analysis()
-    seen = scene(found, bench, device, analysis)
+    seen = scene(found, bench, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}
     heads = {cell.task: cell.head for cell in seen.cells}
     for label, cells in by_label(seen.cells):
@@ -32,6 +34,7 @@ def fourier(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
         _tell(analysis, label, curves)
     own = {task: spectrum.own_maps(seen.network, images[task], head) for task, head in heads.items()}
     _tell(analysis, BACKBONE, {task: spectrum.curves_of(maps) for task, maps in own.items()})
+    analysis.sentences.append(seen.extent)
     return analysis
 
 

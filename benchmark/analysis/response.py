@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, opened, scene
+from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
 from benchmark.analysis.spectrum import added_maps
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.method import Branched
 
+PASSED = 6_000
+"""Images that pass through adapted networks in all, about."""
 ADDED = "added"
 LOW = 0.05
 """Cycles per pixel below which energy counts as low."""
@@ -29,7 +31,7 @@ def response(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     A gate's strength is its mean value. The branch `added` is all that a method adds to the features of its blocks.
     """
     analysis = Analysis()
-    seen = scene(found, bench, device, analysis)
+    seen = scene(found, bench, device, analysis, images_each(PASSED, len(found)))
     for label, cells in by_label(seen.cells):
         rows = [
             row
@@ -41,6 +43,7 @@ def response(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
             analysis.sentences.append(_sentence(label, rows))
         if not any(row["branch"] != ADDED for row in rows):
             analysis.left_out.append(f"{label}: no module of it has branches")
+    analysis.sentences.append(seen.extent)
     return analysis
 
 

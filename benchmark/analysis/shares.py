@@ -9,14 +9,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
-from benchmark.analysis.finished import Analysis, Finished, Looked, scene
+from benchmark.analysis.finished import Analysis, Finished, Looked, images_each, scene
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.records import ADAPTER
 
 STEPS = 10
 IMAGES = 8
-"""How many images are looked at: the attribution needs as many passes forth and back as it has steps, for each."""
+"""Of a task at most: the attribution needs as many passes forth and back as it has steps, for each."""
+ATTRIBUTED = 300
+"""Images in all, about."""
 
 
 def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
@@ -28,12 +30,13 @@ def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     for label in sorted({cell.label for cell in found} - {cell.label for cell in tuned}):
         analysis.left_out.append(f"{label}: it does not fine-tune the backbone, so no way leads to what it became")
     if tuned:
-        seen = scene(tuned, bench, device, analysis, IMAGES)
+        seen = scene(tuned, bench, device, analysis, min(IMAGES, images_each(ATTRIBUTED, len(tuned))))
         for cell in seen.cells:
             try:
                 _tell(analysis, cell, seen.network, seen.images, device)
             except (OSError, SafetensorError) as error:
                 analysis.left_out.append(f"{cell.name}: its weights are missing or damaged: {error}")
+        analysis.sentences.append(seen.extent)
     return analysis
 
 

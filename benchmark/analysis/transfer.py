@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from benchmark.analysis.composition import composed, of_composition
-from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, opened, scene
+from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
 from benchmark.analysis.quality import quality
 from benchmark.bench import Bench
 from benchmark.subject import Subject
 
-RESTORED = 20_000
-"""Images that are restored in all, about: labels × tasks² adapters meet tasks, so in large stores each sees fewer."""
-FEWEST = 4
+RESTORED = 10_000
+"""Images that are restored in all, about: each adapter of a label meets all of its tasks."""
 
 
 def transfer(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
@@ -22,8 +21,9 @@ def transfer(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     What was trained behind one head is tested through the head of the other task, with the body that it changed. Of
     what composes the adapters of other cells the rows are these alone, and together; see `composition`.
     """
-    analysis, most = Analysis(), images_each(found)
-    seen = scene(found, bench, device, analysis, most)
+    analysis = Analysis()
+    pairs = sum(len(cells) ** 2 for _, cells in by_label(found))
+    seen = scene(found, bench, device, analysis, images_each(RESTORED, pairs))
     before = {cell.task: quality(seen.network, cell, seen.images) for cell in _tasks(seen).values()}
     for label, cells in by_label(seen.cells):
         networks = {cell.task: subject for cell, subject in opened(cells, bench, device, analysis)}
@@ -36,14 +36,8 @@ def transfer(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
                 analysis.rows.extend(_rows(cell, before[cell.task], after))
             analysis.sentences.append(_sentence(analysis, label))
             _name_gaps(analysis, label, seen, networks)
-    analysis.sentences.append(_extent(seen))
+    analysis.sentences.append(seen.extent)
     return analysis
-
-
-def images_each(found: Sequence[Finished]) -> int:
-    """How many images of each task are looked at, of those that there are."""
-    pairs = sum(len(cells) ** 2 for _, cells in by_label(found))
-    return max(FEWEST, RESTORED // max(1, pairs))
 
 
 def _tasks(seen: Scene) -> dict[str, Finished]:
@@ -82,9 +76,3 @@ def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[st
     gaps = [task for task in _tasks(seen) if task not in networks]
     if gaps:
         analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell; its matrix is without them")
-
-
-def _extent(seen: Scene) -> str:
-    counts = sorted({len(degraded) for degraded, _ in seen.images.values()})
-    shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
-    return f"Looked at {shown} test images of each task: about {RESTORED:,} are restored in all, at most."

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from reports import study_curves
 from reports.material import Material
 from reports.pages.page import Page
+from reports.stored import csv, stored
 from reports.studies import studies
 
 
@@ -17,5 +18,8 @@ def pages(material: Material) -> Iterator[Page]:
         name = f"grids/{one.grid.name}"
         yield Page(f"{name}.html", "grid.html.j2", {"study_page": one, "grids": study_curves})
         yield Page(f"{name}.csv", "data.csv.j2", {"text": one.csv})
-    if found:
-        yield Page("grids/index.html", "grids.html.j2", {"rows": found})
+    if plans := stored(material.records):
+        yield Page("grids/stored.html", "stored.html.j2", {"rows": plans, "grids": study_curves})
+        yield Page("grids/stored.csv", "data.csv.j2", {"text": csv(plans)})
+    if found or plans:
+        yield Page("grids/index.html", "grids.html.j2", {"rows": found, "plans": plans})

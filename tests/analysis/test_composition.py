@@ -1,13 +1,15 @@
 """Composition: the router's matrix against its own weights, experts alone against their LoRAs, and what is told."""
 
+import shutil
+
 import pandas as pd
 import pytest
 import torch
 
 from benchmark.analysis.composition import TOGETHER, alone, weights_of
-from benchmark.analysis.finished import Analysis, Finished, cells, comparable, scene
+from benchmark.analysis.finished import FEWEST, Analysis, Finished, cells, comparable, images_each, scene
 from benchmark.analysis.quality import quality
-from benchmark.analysis.transfer import FEWEST, images_each, transfer
+from benchmark.analysis.transfer import transfer
 from benchmark.routing import BlockStatistics, Router
 from benchmark.store import Store
 from benchmark.trial import tiny
@@ -90,9 +92,32 @@ def counted(labels, tasks):
     return [Finished(record(f"m{a}", f"t{b}"), None) for a in range(labels) for b in range(tasks)]  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("labels", "tasks", "each"), [(1, 2, 5000), (25, 11, 6), (200, 15, FEWEST)])
-def test_large_stores_see_fewer_images_of_each_task(labels, tasks, each):
-    assert images_each(counted(labels, tasks)) == each
+@pytest.mark.parametrize(
+    ("total", "networks", "each"), [(10_000, 4, 2500), (6000, 350, 17), (300, 350, FEWEST), (9, 0, 9)]
+)
+def test_large_stores_see_fewer_images_of_each_task(total, networks, each):
+    assert images_each(total, networks) == each
+
+
+def test_few_images_are_spread_over_all(lab, store):
+    found = cells(Store(store))
+    whole, first = (scene(found, lab.bench(), "cpu", Analysis(), most).images["tiny"][0] for most in (None, 1))
+    assert (len(whole), len(first)) == (2, 1)
+    assert torch.equal(first[0], whole[0])
+    assert torch.equal(scene(found, lab.bench(), "cpu", Analysis(), 2).images["tiny"][0], whole)
+
+
+def test_a_damaged_cell_is_named_and_the_rest_whole(lab, store, tmp_path):
+    shutil.copytree(store, tmp_path / "store")
+    (adapter,) = (tmp_path / "store").glob("cells/*/tiny/lora-*/adapter.safetensors")
+    adapter.write_bytes(b"torn")
+    analysis = transfer(cells(Store(tmp_path / "store"), lambda cell: cell["method"] == "lora"), lab.bench(), "cpu")
+    (damaged, gap) = analysis.left_out
+    assert "· lora[rank=2] · tiny · seed 0: adapter" in damaged and "missing or damaged" in damaged
+    assert gap == "lora[rank=2] on tiny: no finished cell; its matrix is without them"
+    assert {(row["trained"], row["tested"]) for row in analysis.rows} == {
+        (a, b) for a in ("tiny_x2", "tiny_y") for b in ("tiny_x2", "tiny_y")
+    }
 
 
 def test_cells_of_another_backbone_are_left_out_with_the_reason():

@@ -193,7 +193,9 @@ def test_the_pages_hold_it_all(tmp_path):
         page.path: made.get_template(page.template).render(root="../", here="", navigation=[], **page.values)
         for page in pages(Material(tmp_path, records, []))
     }
-    assert set(texts) == {f"grids/{name}.{kind}" for name in sized for kind in ("html", "csv")} | {"grids/index.html"}
+    assert set(texts) == {f"grids/{name}.{kind}" for name in (*sized, "stored") for kind in ("html", "csv")} | {
+        "grids/index.html"
+    }
     for name in sized:
         found, text = of(name, records), texts[f"grids/{name}.html"]
         assert f"petlir run --grid {name}" in text

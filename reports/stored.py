@@ -1,0 +1,155 @@
+"""Stored bytes over the number of tasks: a network for each, one for all, or one network and a piece for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import pandas as pd
+
+from reports.analyses import hues
+from reports.axis import Axis, spanning
+from reports.costs import backbone_size
+from reports.formats import joined, size
+from reports.frame import Record
+from reports.study_curves import BOTTOM, LEFT, RIGHT, TOP
+from reports.tables import kind_of
+
+MOST = 12
+"""Lines of a drawing; of more labels the smallest of each method is drawn."""
+TASKS = 10
+"""How far a drawing reaches at least."""
+BYTES = 4
+"""Of a parameter of the backbone, as float32."""
+EACH, ONE, SHARED = "N for N", "1 for N", "1 + N for N"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a method serves N tasks.
+
+    Attributes:
+        label: the method.
+        kind: a network for each task (`N for N`), one for all (`1 for N`), or one and a piece each (`1 + N for N`).
+        fixed: bytes that are stored whatever N is.
+        each: bytes more for each task.
+    """
+
+    label: str
+    method: str
+    kind: str
+    fixed: float
+    each: float
+
+    def bytes(self, tasks: int) -> float:
+        """What is stored for so many tasks."""
+        return self.fixed + self.each * tasks
+
+    @property
+    def name(self) -> str:
+        """It in words."""
+        return f"{self.label} ({self.kind})"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The plans of one backbone, drawn.
+
+    Attributes:
+        backbone: its name.
+        plans: all, by what they store for the most tasks.
+        tasks: how far the drawing reaches.
+        lines: name, classes of the style sheet and points of those that are drawn.
+    """
+
+    backbone: str
+    plans: tuple[Plan, ...]
+    tasks: int
+    x: Axis
+    y: Axis
+    lines: tuple[tuple[str, str, str], ...]
+
+    @property
+    def sentence(self) -> str:
+        """Where pieces need less than whole networks, and what each kind needs in the end."""
+        ends = [
+            f"{kind}: {size(min(found))}" + (f" to {size(max(found))}" if len(found) > 1 else "")
+            for kind in (EACH, ONE, SHARED)
+            if (found := [plan.bytes(self.tasks) for plan in self.plans if plan.kind == kind])
+        ]
+        return f"For {self.tasks} tasks on {self.backbone}: {'; '.join(ends)}.{self._crossing()}"
+
+    def _crossing(self) -> str:
+        whole = next((plan for plan in self.plans if plan.kind == EACH), None)
+        pieces = [plan for plan in self.plans if plan.kind == SHARED]
+        if whole is None or not pieces:
+            return ""
+        never = sorted(plan.label for plan in pieces if plan.each >= whole.each)
+        first = sorted({int(plan.fixed // (whole.each - plan.each)) + 1 for plan in pieces if plan.each < whole.each})
+        said = [f"from {' to '.join(str(n) for n in dict.fromkeys((first[0], first[-1])))} tasks on"] if first else []
+        said += [f"never: {joined(never)}"] if never else []
+        return f" Pieces need less than whole networks {', '.join(said)}."
+
+
+def stored(records: Iterable[Record]) -> list[Stored]:
+    """A drawing for each backbone of which the records hold a trained method and the network as it is."""
+    by_backbone: dict[str, list[Record]] = {}
+    for record in records:
+        if record["state"] == "done":
+            by_backbone.setdefault(record["cell"]["backbone"], []).append(record)
+    return [one for name, some in sorted(by_backbone.items()) if (one := _stored(name, some)) is not None]
+
+
+def _stored(backbone: str, records: Sequence[Record]) -> Stored | None:
+    total = backbone_size(records)
+    found = _plans(records, total * BYTES) if total else []
+    if not found:
+        return None
+    tasks = max(TASKS, len({record["cell"]["task"] for record in records}))
+    found.sort(key=lambda plan: (-plan.bytes(tasks), plan.name))
+    drawn = found if len(found) <= MOST else list({(plan.method, plan.kind): plan for plan in found}.values())[:MOST]
+    x = Axis(1, tasks, LEFT + 20, RIGHT)
+    y = spanning([plan.bytes(count) for plan in drawn for count in (1, tasks)], BOTTOM, TOP, log=True)
+    colours = hues([plan.name for plan in drawn])
+    lines = tuple(
+        (plan.name, colours[plan.name], " ".join(f"{x(n)},{y(plan.bytes(n))}" for n in range(1, tasks + 1)))
+        for plan in drawn
+    )
+    return Stored(backbone, tuple(found), tasks, x, y, lines)
+
+
+def _plans(records: Sequence[Record], network: float) -> list[Plan]:
+    """Of each label what it stores on single tasks, and on a mixture of tasks where it was trained on one."""
+    by_place: dict[tuple[str, str, bool], list[Record]] = {}
+    for record in records:
+        cell = record["cell"]
+        if kind_of(record) != "untrained":
+            by_place.setdefault((cell["label"], cell["method"], cell["task"].startswith("mixture")), []).append(record)
+    return [_plan(label, method, mixed, some, network) for (label, method, mixed), some in by_place.items()]
+
+
+def _plan(label: str, method: str, mixed: bool, records: Sequence[Record], network: float) -> Plan:
+    own, kind = fmean(record["costs"]["stored_bytes"] for record in records), kind_of(records[0])
+    whole = kind == "full"
+    if kind == "composed":
+        return Plan(label, method, SHARED, network, own / _pieces(records[0]))
+    if mixed:
+        return Plan(label, method, ONE, own if whole else network + own, 0.0)
+    return Plan(label, method, EACH if whole else SHARED, 0.0 if whole else network, own)
+
+
+def _pieces(record: Record) -> int:
+    """How many degradations a composition holds a piece for."""
+    return len(str(record["cell"]["options"].get("degradations", "")).split("+"))
+
+
+def csv(found: Sequence[Stored]) -> str:
+    """A line for each plan and number of tasks."""
+    rows = [
+        {"backbone": one.backbone, "label": plan.label, "kind": plan.kind, "tasks": n, "bytes": round(plan.bytes(n))}
+        for one in found
+        for plan in one.plans
+        for n in range(1, one.tasks + 1)
+    ]
+    return pd.DataFrame(rows).to_csv(index=False)

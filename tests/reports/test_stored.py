@@ -1,0 +1,69 @@
+"""Stored bytes over tasks, against sums by hand."""
+
+import csv as reader
+import io
+
+from reports.stored import EACH, ONE, SHARED, csv, stored
+from tests.reports.stores import record
+
+
+def cell(label, stored_bytes, task="sr_x4", method="lora", **costs):
+    made = record(method if method in ("frozen", "full-ft") else "lora", "sr_x4", label=label, method_=method)
+    del made["cell"]["method_"]
+    made["cell"] |= {"method": method, "task": task}
+    made["costs"] |= {"stored_bytes": stored_bytes, **costs}
+    return made
+
+
+def composed():
+    made = cell("uir-lora[rank=8]", 4000, method="uir-lora")
+    made["cell"] |= {"regime": "none", "options": {"degradations": "a+b+c+d"}}
+    made["ingredients"]["needs"] = "x"
+    return made
+
+
+RECORDS = [
+    cell("frozen", 0, method="frozen", trainable=0, total=1000) | {"ingredients": {}},
+    cell("full-ft", 4000, method="full-ft"),
+    cell("full-ft", 4400, "low_light", method="full-ft"),
+    cell("lora", 100),
+    cell("lora", 300, "low_light"),
+    cell("lora", 500, "mixture"),
+    composed(),
+]
+
+
+def test_each_kind_is_its_own_sum():
+    (one,) = stored(RECORDS)
+    found = {(plan.label, plan.kind): plan.bytes(7) for plan in one.plans}
+    assert found == {
+        ("full-ft", EACH): 7 * 4200,
+        ("lora", SHARED): 4 * 1000 + 7 * 200,
+        ("lora", ONE): 4 * 1000 + 500,
+        ("uir-lora[rank=8]", SHARED): 4 * 1000 + 7 * 1000,
+    }
+    assert one.lines[0][0] == "full-ft (N for N)"
+
+
+def test_the_sentence_says_from_where_pieces_need_less():
+    """4000 + 200 N < 4200 N from N = 1 on, 4000 + 1000 N < 4200 N from N = 2 on."""
+    (one,) = stored(RECORDS)
+    assert one.sentence.startswith(
+        "For 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"
+    )
+    assert one.sentence.endswith("Pieces need less than whole networks from 2 tasks on.")
+    greedy = [*RECORDS, cell("huge", 5000)]
+    assert stored(greedy)[0].sentence.endswith("tasks on, never: huge.")
+
+
+def test_csv_holds_every_number_of_tasks():
+    rows = list(reader.DictReader(io.StringIO(csv(stored(RECORDS)))))
+    assert len(rows) == 4 * 10
+    assert {(row["tasks"], row["bytes"]) for row in rows if row["label"] == "full-ft"} >= {
+        ("1", "4200"),
+        ("10", "42000"),
+    }
+
+
+def test_without_the_network_as_it_is_there_is_no_drawing():
+    assert stored(RECORDS[1:-1]) == []
