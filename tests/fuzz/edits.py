@@ -1,0 +1,54 @@
+"""Damage to files, as hypothesis draws it; and what the project may do with them: work, or refuse in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from benchmark.errors import PetlirError
+
+T = TypeVar("T")
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def refused_in_a_line(function: Callable[[], T]) -> T | None:
+    """What `function` gives; None where it refuses, in one line. Whatever else it raises is a bug."""
+    try:
+        return function()
+    except PetlirError as error:
+        line = str(error)
+        assert line.strip() and "\n" not in line and "\r" not in line, line
+        return None
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """A file's content, cut, overwritten or with something put in, at some places."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(content)))
+        end = min(len(content), start + draw(st.sampled_from([0, 1, 4, 64, len(content)])))
+        content = content[:start] + draw(st.binary(max_size=16)) + content[end:]
+    return content
+
+
+@st.composite
+def altered(draw: st.DrawFn, plain: Any) -> Any:
+    """JSON data of which one value, however deep, is another one, is gone or has a neighbour."""
+    if not isinstance(plain, dict | list) or not plain or draw(st.integers(0, 3)) == 0:
+        return draw(JSON)
+    if isinstance(plain, list):
+        place = draw(st.integers(0, len(plain) - 1))
+        return [*plain[:place], draw(altered(plain[place])), *plain[place + 1 :]]
+    key = draw(st.sampled_from(sorted(plain)))
+    rest = {name: value for name, value in plain.items() if name != key}
+    kind = draw(st.sampled_from(["alter", "drop", "rename"]))
+    if kind == "drop":
+        return rest
+    return {**rest, draw(st.text(max_size=5)) if kind == "rename" else key: draw(altered(plain[key]))}
