@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmark.protocol import protocol
-from benchmark.statistics import Comparison, Scores
+from benchmark.statistics import Comparison, Interval, Scores
 from reports.costs import Costs
 from reports.groups import Group
 
@@ -83,6 +83,7 @@ class Value:
         seeds: the mean PSNR of each seed.
         infinite: how many images are identical to the clean one.
         mark: `best`, `tied` or empty.
+        share: of full fine-tuning's gain that is recovered, with its interval; None where that says nothing.
         level: how far its records can be believed, the least of them; `run here` where none was submitted.
         source: who submitted them; empty where none was.
     """
@@ -98,6 +99,7 @@ class Value:
     infinite: int = 0
     converged: bool | None = None
     mark: str = ""
+    share: Interval | None = None
     level: str = ""
     source: str = ""
 

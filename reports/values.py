@@ -38,11 +38,25 @@ def fill(
     if why:
         return replace(column, unranked=why), values
     found = statistics.compare(scores, plan.alpha, plan.looks) if plan else statistics.compare(scores)
+    for label, share in _shares(rows, column.seeds).items():
+        values[label] = replace(values[label], share=share)
     first, *others = found.tied()
     for label in (first, *others):
         values[label] = replace(values[label], mark="best" if label == first else "tied")
     provisional = column.seeds < statistics.FIRM_SEEDS
     return replace(column, provisional=provisional, looks=found.looks, ranking=Ranking(scores, found)), values
+
+
+def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
+    """The shares of full fine-tuning's gain, of converged methods with all seeds; see `statistics.recovered`."""
+    frozen, trained = rows[rows.label == FROZEN], rows[rows.converged.eq(True)]
+    every = [frozen.assign(seed=seed) for seed in trained.seed.unique()]
+    scores = tables(pd.concat([*every, trained]), seeds)
+    if FULL not in scores or FROZEN not in scores or not statistics.printable(*scores[FULL].shape):
+        return {}
+    whole = {label: table for label, table in scores.items() if np.isfinite(table).all()}
+    full, base = whole.pop(FULL, None), whole.pop(FROZEN)
+    return {} if full is None else statistics.shares(whole, full, base)
 
 
 def _plan(column: Column, by_label: dict[str, list[Record]]) -> Plan | None:

@@ -16,7 +16,7 @@ from benchmark.statistics.column import (
 )
 from benchmark.statistics.conditions import printable
 from benchmark.statistics.crossed import Difference, Scores, difference, differences_of
-from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered
+from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered, shares
 from benchmark.statistics.regret import Stability, regret, stability
 from benchmark.statistics.spending import Look, planned, spend
 from benchmark.statistics.winning import wins
@@ -43,6 +43,7 @@ __all__ = [
     "recovered",
     "regret",
     "separable",
+    "shares",
     "spend",
     "stability",
     "wins",

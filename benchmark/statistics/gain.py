@@ -6,13 +6,18 @@ interval of a ratio is the set of all ratios r for which `method − r × full` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmark.statistics.crossed import Scores, half_width, mean_squares
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
 """In dB: where full fine-tuning gains less, a share of it says nothing."""
+FARTHEST, HALVINGS = 1e6, 50
+"""How far from the estimate an end of the interval is looked for, and how finely."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +41,33 @@ def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95)
     Returns:
         None where the gain of full fine-tuning is at most 0.3 dB or its interval holds 0.
     """
-    own, whole = method - frozen, full - frozen
+    return shares({"": method}, full, frozen, level).get("")
+
+
+def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: float = 0.95) -> dict[str, Interval]:
+    """The same for the methods of a column; none where `recovered` is None."""
+    whole = full - frozen
     gain = mean_squares(whole)
-    if gain.mean <= max(SMALLEST_GAIN, float(half_width(gain, level))):
-        return None
-    share = float(own.mean() / whole.mean())
+    if not methods or gain.mean <= max(SMALLEST_GAIN, float(half_width(gain, level))):
+        return {}
+    own = np.stack(list(methods.values())) - frozen
+    found = own.mean(axis=(-2, -1)) / whole.mean()
 
-    def compatible(ratio: float) -> bool:
-        squares = mean_squares(own - ratio * whole)
-        return bool(abs(squares.mean) <= half_width(squares, level))
+    def compatible(ratios: Floats) -> NDArray[np.bool_]:
+        squares = mean_squares(own - ratios[:, None, None] * whole)
+        return np.asarray(np.abs(squares.mean) <= half_width(squares, level))
 
-    return Interval(share, _edge(compatible, share, -1.0), _edge(compatible, share, 1.0))
+    ends = zip(found, _edge(compatible, found, -1.0), _edge(compatible, found, 1.0), strict=True)
+    return {name: Interval(*map(float, values)) for name, values in zip(methods, ends, strict=True)}
 
 
-def _edge(compatible: Callable[[float], bool], inside: float, direction: float) -> float:
-    """Where compatibility ends on one side of a ratio that is compatible; infinite where it does not."""
-    step = 1e-3
-    while compatible(inside + direction * step):
-        step *= 2
-        if step > 1e6:
-            return direction * float("inf")
-    near, far = 0.0, step
-    for _ in range(50):
+def _edge(compatible: Callable[[Floats], NDArray[np.bool_]], inside: Floats, direction: float) -> Floats:
+    """Where compatibility ends on one side of ratios that are compatible; infinite where it does not."""
+    near, far = np.zeros_like(inside), np.full_like(inside, 1e-3)
+    while (inner := compatible(inside + direction * far) & (far <= FARTHEST)).any():
+        far = np.where(inner, 2 * far, far)
+    for _ in range(HALVINGS):
         middle = (near + far) / 2
-        near, far = (middle, far) if compatible(inside + direction * middle) else (near, middle)
-    return inside + direction * near
+        inner = compatible(inside + direction * middle)
+        near, far = np.where(inner, middle, near), np.where(inner, far, middle)
+    return np.asarray(np.where(far > FARTHEST / 2, direction * np.inf, inside + direction * near))

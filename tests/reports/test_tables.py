@@ -17,7 +17,7 @@ from reports.metrics import further
 from reports.results import INPUT, Column
 from reports.tables import tables
 from reports.titles import built_in_tasks
-from tests.reports.stores import ranked_records, record, smoke_records, unfinished, write_store
+from tests.reports.stores import QUALITY, ranked_records, record, smoke_records, unfinished, write_store
 
 
 def raw(store, label, task):
@@ -190,3 +190,20 @@ def test_a_protocol_that_looks_at_the_clean_image_says_so():
     column = Column("low_light", "Low light", "LOL", "photographs", "rgb-gtmean@whole", "")
     assert column.borrowed == "GT-mean: brightness taken from the clean image"
     assert replace(column, protocol="rgb@whole").borrowed == replace(column, protocol="").borrowed == ""
+
+
+def test_shares_of_the_gain_stand_where_they_say_something():
+    """On six procedural images intervals hold; on four photographs none is printed."""
+    photographs, procedural = (
+        next(table for table in tables(ranked_records(5), {}) if table.domain == domain)
+        for domain in ("photographs", "procedural")
+    )
+    for label in ("lora", "adapter", "ssf"):
+        row = procedural.row(label)
+        assert row
+        for value in row.values:
+            assert value.share
+            assert value.share.value == pytest.approx(QUALITY[label] / QUALITY["full-ft"], abs=0.01)
+            assert value.share.low <= value.share.value <= value.share.high
+    assert all(value.share is None for row in photographs.rows for value in row.values)
+    assert all(row.values[0].share is None for row in procedural.rows if row.label in ("full-ft", "frozen", "cascade"))

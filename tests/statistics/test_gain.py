@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import recovered
+from benchmark.statistics import recovered, shares
 
 UNITS, SEEDS = 12, 4
 
@@ -46,3 +46,26 @@ def test_full_fine_tuning_recovers_all_of_its_own_gain():
     found = recovered(full, full, frozen)
     assert found is not None
     assert (found.value, found.low, found.high) == pytest.approx((1.0, 1.0, 1.0), abs=1e-6)
+
+
+def test_the_shares_of_a_column_are_those_of_its_methods_one_by_one():
+    draw = np.random.default_rng(3)
+    frozen = draw.normal(25, 3, (UNITS, 1))
+    full = frozen + draw.normal(2.0, 0.3, (UNITS, SEEDS))
+    methods = {f"m{n}": frozen + draw.normal(n / 2, 0.3, (UNITS, SEEDS)) for n in range(5)}
+    found = shares(methods, full, frozen)
+    for name, method in methods.items():
+        alone = recovered(method, full, frozen)
+        assert alone is not None
+        assert (found[name].low, found[name].value, found[name].high) == pytest.approx(
+            (alone.low, alone.value, alone.high), abs=1e-12
+        )
+
+
+def test_an_interval_without_end_is_infinite():
+    """Where the gain is barely certain, no large ratio can be excluded on one side."""
+    draw = np.random.default_rng(4)
+    whole = np.concatenate([np.full(6, 2.0), np.full(6, 0.2)])[:, None] + draw.normal(0, 0.01, (UNITS, SEEDS))
+    found = recovered(draw.normal(0, 5.0, (UNITS, SEEDS)), whole, np.zeros((UNITS, 1)))
+    assert found is not None
+    assert found.low <= found.value <= found.high
