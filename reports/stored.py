@@ -22,6 +22,7 @@ TASKS = 10
 """How far a drawing reaches at least."""
 BYTES = 4
 """Of a parameter of the backbone, as float32."""
+MIB = 2.0**20
 EACH, ONE, SHARED = "N for N", "1 for N", "1 + N for N"
 
 
@@ -110,10 +111,10 @@ def _stored(backbone: str, records: Sequence[Record]) -> Stored | None:
     found.sort(key=lambda plan: (-plan.bytes(tasks), plan.name))
     drawn = found if len(found) <= MOST else list({(plan.method, plan.kind): plan for plan in found}.values())[:MOST]
     x = Axis(1, tasks, LEFT + 20, RIGHT)
-    y = spanning([plan.bytes(count) for plan in drawn for count in (1, tasks)], BOTTOM, TOP, log=True)
+    y = spanning([plan.bytes(count) / MIB for plan in drawn for count in (1, tasks)], BOTTOM, TOP, log=True)
     colours = hues([plan.name for plan in drawn])
     lines = tuple(
-        (plan.name, colours[plan.name], " ".join(f"{x(n)},{y(plan.bytes(n))}" for n in range(1, tasks + 1)))
+        (plan.name, colours[plan.name], " ".join(f"{x(n)},{y(plan.bytes(n) / MIB)}" for n in range(1, tasks + 1)))
         for plan in drawn
     )
     return Stored(backbone, tuple(found), tasks, x, y, lines)
@@ -125,7 +126,8 @@ def _plans(records: Sequence[Record], network: float) -> list[Plan]:
     for record in records:
         cell = record["cell"]
         if kind_of(record) != "untrained":
-            by_place.setdefault((cell["label"], cell["method"], cell["task"].startswith("mixture")), []).append(record)
+            mixed = cell["task"].startswith("mixture") and kind_of(record) != "composed"
+            by_place.setdefault((cell["label"], cell["method"], mixed), []).append(record)
     return [_plan(label, method, mixed, some, network) for (label, method, mixed), some in by_place.items()]
 
 

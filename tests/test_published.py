@@ -9,6 +9,7 @@ import pytest
 
 from benchmark import grid
 from benchmark.errors import PetlirError
+from benchmark.places import PLACES
 from benchmark.plugins import find
 from benchmark.published import claims, orderings
 from reports.claims import is_method
@@ -30,7 +31,7 @@ def test_methods_and_tasks_of_claims_are_those_of_the_project():
     assert {claim.task for claim in ours} <= set(plugins.tasks)
     assert {claim.method.partition("[")[0] for claim in ours} <= set(plugins.methods)
     known = {method.partition("[")[0] for ordering in orderings() for method in (*ordering.left, *ordering.right)}
-    assert known - set(plugins.methods) <= {"bias", "norm", "conv"}
+    assert known - set(plugins.methods) <= {"bias", "norm", "conv", *PLACES}
     for task in {task for ordering in orderings() for task in ordering.tasks} - {"*"}:
         assert plugins.task(task).label == task
 

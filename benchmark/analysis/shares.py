@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
-from benchmark.analysis.finished import Analysis, Finished, Looked, images_each, scene
+from benchmark.analysis.finished import Analysis, Finished, Looked, Row, images_each, scene
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
+from benchmark.published import Ordering, orderings
 from benchmark.records import ADAPTER
 
+FULL = "full-ft"
+GROUPS = {"conv": "weight"}
+"""What orderings call a kind of parameter, where it is another word here."""
 STEPS = 10
 IMAGES = 8
 """Of a task at most: the attribution needs as many passes forth and back as it has steps, for each."""
@@ -36,8 +40,32 @@ def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
                 _tell(analysis, cell, seen.network, seen.images, device)
             except (OSError, SafetensorError) as error:
                 analysis.left_out.append(f"{cell.name}: its weights are missing or damaged: {error}")
-        analysis.sentences.append(seen.extent)
+        analysis.sentences.extend([*stated(analysis.rows, orderings()), seen.extent])
     return analysis
+
+
+def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
+    """Of each published ordering of contributions, in how many fully fine-tuned cells it came out.
+
+    Args:
+        rows: of `shares`.
+        known: orderings; those of other measures are passed over.
+    """
+    means: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        if row["label"] == FULL and row["level"] != "tensor":
+            means.setdefault((row["label"], row["task"]), {})[row["group"]] = row["mean"]
+    for ordering in known:
+        sides = [[GROUPS.get(name, name) for name in side] for side in (ordering.left, ordering.right)]
+        there = {task: m for (_, task), m in means.items() if all(name in m for side in sides for name in side)}
+        if ordering.measure == "contribution" and there:
+            left, right = sides
+            lost = [task for task, m in there.items() if min(m[a] for a in left) <= max(m[b] for b in right)]
+            but = f"; not on {', '.join(lost)}" if lost else ""
+            yield (
+                f"{ordering.statement} ({ordering.paper}): so for {FULL} on {len(there) - len(lost)} of "
+                f"{len(there)} tasks, one seed each{but}."
+            )
 
 
 def _tunes(cell: Finished, bench: Bench) -> bool:

@@ -14,8 +14,10 @@ from benchmark.analysis.contribution import (
     places_of,
     saliency,
 )
+from benchmark.analysis.shares import stated
 from benchmark.backbones import build
 from benchmark.errors import PetlirError
+from benchmark.published import orderings
 from benchmark.trial import SMALL
 
 START, END = {"first": 0.7, "second": -0.4}, {"first": 1.3, "second": 0.9}
@@ -158,3 +160,19 @@ def test_kinds_and_places_of_nafnet_are_those_of_its_layout():
 def test_norms_outside_the_blocks_are_norms():
     kinds = kinds_of(SMALL["edt"]())
     assert {kinds[name] for name in kinds if "norm" in name} == {"norm"}
+
+
+def test_published_orderings_are_counted_over_tasks():
+    """Norms and biases above weights on one task of two; a group that a network lacks leaves nothing to say."""
+    numbers = {"rain": (3.0, 2.0, 1.0), "noise": (3.0, 0.5, 1.0)}
+    rows = [
+        {"label": "full-ft", "task": task, "level": "kind", "group": group, "mean": mean, "parameters": 1}
+        for task, means in numbers.items()
+        for group, mean in zip(("norm", "bias", "weight"), means, strict=True)
+    ]
+    others = [{**row, "label": "partial", "mean": 9.0} for row in rows if row["group"] == "weight"]
+    (said,) = stated([*rows, *others], orderings())
+    assert said.startswith(
+        "Biases and norms contribute more than convolutions (CoLoRA (Fig. 3)): so for full-ft on 1 of 2"
+    )
+    assert said.endswith("not on noise.")
