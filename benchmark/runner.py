@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,21 @@ class Outcome:
         states: cells of the grid by state.
         worked: how many cells this run worked on.
         failed: the cells without a result, with the reason.
+        inapplicable: each backbone, method and task that has no meaning, with the reason; all its seeds at once.
     """
 
     states: Counter[str]
     worked: int
     failed: list[tuple[str, str]]
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """A line on the grid, then one for each cell without a result."""
+        """A line on the grid, then one for each cell without a result and each that is not applicable."""
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
         work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
-        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *(f"{c}: {why}" for c, why in self.failed)])
+        lines = [f"{cell}: {why}" for cell, why in self.failed]
+        lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
+        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines])
 
 
 def request(
@@ -183,14 +187,16 @@ def _settle_quietly(bench: Bench, runs_on: Executor, planned: Sequence[Planned],
 
 def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[tuple[str, str]]) -> Outcome:
     states: Counter[str] = Counter()
-    failed = []
+    failed, inapplicable = [], {}
     for one in planned:
         head = index.find(one.key)
         found, reason = (head.state, head.reason) if head else ("missing", "was not worked on")
         states[found] += 1
-        if found not in ("done", "not-applicable"):
+        if found == "not-applicable":
+            inapplicable[f"{one.cell.backbone} · {one.cell.label} · {one.cell.task}"] = str(reason)
+        elif found != "done":
             failed.append((str(one.cell), str(reason)))
-    return Outcome(states, worked, failed + lost)
+    return Outcome(states, worked, failed + lost, inapplicable)
 
 
 def tune(

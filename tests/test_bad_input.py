@@ -267,3 +267,11 @@ def test_without_a_data_folder_the_line_says_how_to_name_it(lab, store, capsys, 
     code, _, err = command(capsys, "run", "-t", "tiny", "-m", "frozen", "--plugin", PLUGIN, "--store", store)
     assert (code, len(err.splitlines())) == (2, 1)
     assert "PETLIR_DATA" in err
+
+
+def test_what_is_not_applicable_is_named_with_the_reason(lab, store, capsys):
+    asked = ["-t", "tiny", "-m", "lora[sites=qurey]", "--seeds", "0,1", "--device", "cpu", "--data", lab.data]
+    code, out, _ = command(capsys, "run", *asked, "--store", store, "--plugin", PLUGIN, "--no-report")
+    assert code == 0
+    (told,) = (line for line in out.splitlines() if "not applicable" in line)
+    assert re.fullmatch(r"ipt-nano · lora\[sites=qurey\] · tiny: not applicable: .*qurey.*", told)
