@@ -11,7 +11,7 @@ COVERAGE = Path(__file__).with_name("coverage.csv")
 """Written by `python -m benchmark.statistics.simulation`."""
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
 """What coverage must lie between, and the most false separations of a column."""
-NOISE = 0.01
+NOISE = 0.0022
 """Two standard errors of the simulated rate; that it is at most 5 % for normal scores is proven."""
 
 

@@ -3,6 +3,11 @@
 Data with no difference are drawn many times; the interval should hold 0 in 95 ± 1.5 % of the cases and a column of ten
 equal methods should show a separation in at most 5 %, whatever the sizes of unit and seed effects, the tails and the
 spread of variances. The command writes `coverage.csv`, from which `conditions.printable` reads.
+
+The worst of 36 sizes of effects is what counts, so that few repeats give too high a rate: of 2,000 the worst looked
+like 5.75 % where 40,000 say 4.5. Beyond what is simulated here: heavier tails (3 degrees of freedom) and variances
+that differ 16 times make the interval wider than it need be (up to 98 %) and false separations rarer; strongly skewed
+effects (exponential) are not covered (87 %, and up to 6.6 % false separations).
 """
 
 from __future__ import annotations
@@ -10,14 +15,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, product
-from pathlib import Path
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST
 from benchmark.statistics.crossed import Floats, Squares, beyond, half_width, mean_squares
 
-FILE = Path(__file__).with_name("coverage.csv")
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
 """Expected mean square of units or of seeds, over that of the error; at 1 there is no such effect."""
@@ -124,28 +129,61 @@ def coverage(
     return {effects: count / repeats for effects, count in held.items()}
 
 
-def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int = 2_000) -> float:
+def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int = 40_000) -> float:
     """How often ten equal methods show any separation: the highest rate over the sizes of effects.
 
-    Half of the methods vary twice as much as the others. By Holm's method some pair is separated where the smallest p
-    value is below 0.05 over the number of pairs.
+    Half of the methods vary twice as much as the others.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
-    wild = np.where(np.arange(FAMILY) % 2, 2.0, 1.0)[:, None, None, None]
-    pairs = list(combinations(range(FAMILY), 2))
+    wild = np.where(np.arange(FAMILY) % 2, 2.0, 1.0)[:, None, None]
     counts = dict.fromkeys(((unit, seed) for unit in EFFECTS for seed in EFFECTS), 0)
     for size in _chunks(repeats, units * seeds * FAMILY):
         each = [draws(scenario, units, seeds, size, generator) for _ in range(FAMILY)]
-        parts = [np.stack(part) for part in zip(*((d.unit, d.seed, d.error) for d in each), strict=True)]
-        scaled = [part * wild[..., 0] if part.ndim == 3 else part * wild for part in parts]
-        seen = {(unit, seed): np.zeros(size, bool) for unit in EFFECTS for seed in EFFECTS}
-        for one, other in pairs:
-            gap = Draws(*(part[one] - part[other] for part in scaled))
-            for unit, seed, found in squares(gap):
-                seen[unit, seed] |= beyond(found, 0.05 / len(pairs))
-        for effects, any_pair in seen.items():
-            counts[effects] += int(any_pair.sum())
+        methods = Draws(*(np.stack([getattr(one, part) for one in each]) for part in ("unit", "seed", "error")))
+        scaled = Draws(methods.unit * wild, methods.seed * wild, methods.error * wild[..., None])
+        for effects, seen in separated(scaled).items():
+            counts[effects] += int(seen.sum())
     return max(counts.values()) / repeats
+
+
+def separated(methods: Draws) -> dict[tuple[float, float], NDArray[np.bool_]]:
+    """Whether any pair is told apart, for each size of unit and of seed effect, in each repeat.
+
+    By Holm's method some pair is where the smallest p value is at most 0.05 over the number of pairs. The test reads
+    the means of rows and columns only.
+
+    Args:
+        methods: with one axis more before those of `Draws`, the methods.
+    """
+    _, _, units, seeds = methods.error.shape
+    rows, columns = methods.error.mean(axis=3), methods.error.mean(axis=2)
+    by_unit = {size: rows + ((size - 1) / seeds) ** 0.5 * methods.unit for size in EFFECTS}
+    by_seed = {size: columns + ((size - 1) / units) ** 0.5 * methods.seed for size in EFFECTS}
+    unit_squares = {size: seeds * _variances(means) for size, means in by_unit.items()}
+    seed_squares = {size: units * _variances(means) for size, means in by_seed.items()}
+    one, other = _pairs(len(rows))
+    found = {}
+    for unit, seed in product(EFFECTS, EFFECTS):
+        means = (by_unit[unit].mean(axis=2) + by_seed[seed].mean(axis=2) - rows.mean(axis=2)).T
+        gaps = means[:, one] - means[:, other]
+        squares = Squares(units, seeds, gaps, unit_squares[unit], seed_squares[seed], np.ones_like(gaps))
+        found[unit, seed] = np.asarray(beyond(squares, 0.05 / len(one)).any(axis=1))
+    return found
+
+
+def _pairs(methods: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    one, other = np.triu_indices(methods, 1)
+    return one, other
+
+
+def _variances(means: Floats) -> Floats:
+    """Methods × repeats × values → repeats × pairs: the variance of the difference of two methods' values."""
+    one, other = _pairs(len(means))
+    centred = means - means.mean(axis=2, keepdims=True)
+    products = np.einsum("arn,brn->rab", centred, centred)
+    own = np.einsum("raa->ra", products)
+    sums: Floats = (own[:, one] + own[:, other] - 2 * products[:, one, other]) / (means.shape[2] - 1)
+    return sums
 
 
 def _chunks(repeats: int, size: int) -> Iterator[int]:
@@ -155,14 +193,21 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
 
 def main() -> None:
     """Simulate every condition and write `coverage.csv`, a row as soon as it is known."""
-    with FILE.open("w", newline="") as file:
+    with COVERAGE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["units", "seeds", "scenario", "lowest_coverage", "highest_coverage", "false_separations"])
         for units, seeds, scenario in product(UNITS, SEEDS, SCENARIOS):
-            held = coverage(scenario, units, seeds).values()
+            held = _careful(scenario, units, seeds)
             rates = (min(held), max(held), false_separations(scenario, units, seeds))
             writer.writerow([units, seeds, scenario.name, *(f"{rate:.4f}" for rate in rates)])
             file.flush()
+
+
+def _careful(scenario: Scenario, units: int, seeds: int) -> list[float]:
+    """The coverage for all sizes of effects; where one would miss, from five times as many repeats."""
+    held = coverage(scenario, units, seeds).values()
+    missed = min(held) < LOWEST or max(held) > HIGHEST
+    return list(coverage(scenario, units, seeds, 200_000).values() if missed else held)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import csv
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import printable
+from benchmark.statistics import compare, printable
 from benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE
 from benchmark.statistics.crossed import Squares, mean_squares
-from benchmark.statistics.simulation import SCENARIOS, coverage, draws, false_separations, squares
+from benchmark.statistics.simulation import (
+    SCENARIOS,
+    SEEDS,
+    UNITS,
+    Draws,
+    coverage,
+    draws,
+    false_separations,
+    separated,
+    squares,
+)
 
 REPEATS = 20_000
 ERROR = 3 * (0.95 * 0.05 / REPEATS) ** 0.5
@@ -28,7 +39,7 @@ def plain(found: Squares) -> np.ndarray:
     return half
 
 
-@pytest.mark.parametrize(("units", "seeds"), [(5, 3), (15, 5), (24, 3)])
+@pytest.mark.parametrize(("units", "seeds"), [(5, 3), (15, 5), (24, 3), (100, 3)])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_the_interval_covers_95_percent_whatever_the_effects(scenario, units, seeds):
     held = coverage(scenario, units, seeds, REPEATS).values()
@@ -42,9 +53,36 @@ def test_the_textbook_interval_would_fail_both_ways():
     assert max(held) > HIGHEST + ERROR
 
 
-@pytest.mark.parametrize(("units", "seeds"), [(5, 3), (15, 5)])
-def test_equal_methods_are_rarely_told_apart(units, seeds):
-    assert false_separations(SCENARIOS[0], units, seeds, 1000) <= FALSE + 3 * (FALSE / 1000) ** 0.5
+@pytest.mark.parametrize(("units", "seeds", "repeats"), [(5, 3, 10_000), (15, 5, 10_000), (100, 5, 2000)])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_equal_methods_are_rarely_told_apart(scenario, units, seeds, repeats):
+    """A true rate of 5 % would show as more than this once in a thousand times."""
+    assert false_separations(scenario, units, seeds, repeats) <= FALSE + 3 * (FALSE / repeats) ** 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("units", UNITS)
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_every_condition_again(units, seeds):
+    for scenario in SCENARIOS:
+        held = coverage(scenario, units, seeds, REPEATS).values()
+        assert min(held) >= LOWEST - ERROR
+        assert max(held) <= HIGHEST + ERROR
+        assert false_separations(scenario, units, seeds, 10_000) <= FALSE + 3 * (FALSE / 10_000) ** 0.5
+
+
+def test_what_is_simulated_is_what_a_column_is_told_by():
+    """`compare` on whole tables says the same of each repeat."""
+    each = [draws(SCENARIOS[1], 6, 5, 40, np.random.default_rng(seed)) for seed in range(4)]
+    methods = Draws(*(np.stack([getattr(one, part) for one in each]) for part in ("unit", "seed", "error")))
+    methods.error[0] += 1.2  # so that some are told apart
+    found = separated(methods)
+    for unit, seed in [(1.0, 1.0), (4.0, 2.0), (30.0, 1000.0)]:
+        by_unit = ((unit - 1) / 5) ** 0.5 * methods.unit[..., None]
+        tables = methods.error + by_unit + ((seed - 1) / 6) ** 0.5 * methods.seed[:, :, None]
+        known = [compare({str(i): tables[i, repeat] for i in range(4)}).apart.any() for repeat in range(40)]
+        assert list(found[unit, seed]) == known
+    assert 0 < found[1.0, 1.0].sum() < 40
 
 
 def test_effects_are_added_as_a_table_would_add_them():
@@ -59,7 +97,8 @@ def test_effects_are_added_as_a_table_would_add_them():
 def test_the_committed_table_says_what_may_be_printed():
     with COVERAGE.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["scenario"] for row in rows} == {scenario.name for scenario in SCENARIOS}
+    conditions = {(int(row["units"]), int(row["seeds"]), row["scenario"]) for row in rows}
+    assert conditions == set(product(UNITS, SEEDS, [scenario.name for scenario in SCENARIOS]))
     for row in rows:
         if float(row["lowest_coverage"]) < LOWEST or float(row["highest_coverage"]) > HIGHEST:
             assert not printable(int(row["units"]), int(row["seeds"]))
@@ -69,5 +108,6 @@ def test_the_committed_table_says_what_may_be_printed():
 def test_nothing_is_printed_below_the_simulated_numbers():
     assert printable(15, 5)
     assert printable(16, 6)
+    assert printable(1000, 12)
     assert not printable(4, 5)
     assert not printable(15, 2)
