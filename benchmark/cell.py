@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 ENGINE = "2"
@@ -73,12 +74,12 @@ class Cell:
 
     def plain(self) -> dict[str, Any]:
         """The cell as JSON holds it."""
-        return {**vars(self), "options": dict(self.options)}
+        return {**{field.name: getattr(self, field.name) for field in fields(self)}, "options": dict(self.options)}
 
     def __str__(self) -> str:
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
 
-    @property
+    @cached_property
     def selection(self) -> str:
         """What one choice of the learning rate is made for: everything but seed and rate."""
         plain = {k: v for k, v in self.plain().items() if k not in ("seed", "rate", "regime", "label")}

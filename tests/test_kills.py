@@ -62,11 +62,11 @@ def test_random_kills_lose_nothing(small_images, tmp_path, kills, cells):
         whole = max(whole, sum(record["state"] == "done" for record in now))
         assert sum(record["state"] == "done" for record in now) == whole, "a finished record is gone"
     with petlir(store, small_images, cells) as process:
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     assert out.startswith(f"{cells} cells: {cells} done"), out
     with petlir(tmp_path / "undisturbed", small_images, cells) as process:
-        assert process.wait(timeout=300) == 0
+        assert process.wait(timeout=900) == 0
     assert results(store) == results(tmp_path / "undisturbed")
     assert len(results(store)) == len(Store(store).files()) == cells
     assert not list(store.glob("work/*")) and not list(store.glob("claims/*"))
