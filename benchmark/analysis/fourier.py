@@ -11,7 +11,7 @@ from benchmark.analysis.finished import Analysis, Finished, Row, by_label, image
 from benchmark.analysis.spectrum import Curves
 from benchmark.bench import Bench
 
-PASSED = 6_000
+PASSED = 4_000
 """Images that pass through adapted networks in all, about."""
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""

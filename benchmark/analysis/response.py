@@ -16,7 +16,7 @@ from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.method import Branched
 
-PASSED = 6_000
+PASSED = 4_000
 """Images that pass through adapted networks in all, about."""
 ADDED = "added"
 LOW = 0.05

@@ -21,7 +21,7 @@ GROUPS = {"conv": "weight"}
 STEPS = 10
 IMAGES = 8
 """Of a task at most: the attribution needs as many passes forth and back as it has steps, for each."""
-ATTRIBUTED = 300
+ATTRIBUTED = 200
 """Images in all, about."""
 
 
