@@ -13,6 +13,8 @@ from reports.axis import Axis, spanning
 from reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
+EQUAL = 1.05 / 0.95
+"""How much larger the largest of methods of equal size may be."""
 MOST = 30
 """Methods of the largest matrix; a larger one cannot be read."""
 
@@ -62,12 +64,12 @@ class Lost:
 
 @dataclass(frozen=True)
 class Regrets:
-    """The regret of each method over the ranked columns of a table, the smallest mean first.
+    """The regret of methods of equal size over the ranked columns of a table, the smallest mean first.
 
     Attributes:
         columns: what the columns are called.
         intervals: whether there are scenes and seeds enough to print them.
-        left_out: methods that are not ranked in all of these columns.
+        left_out: methods of another size, or not ranked in all of these columns.
     """
 
     columns: tuple[str, ...]
@@ -109,9 +111,12 @@ def name(column: Column) -> str:
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
     """What each method loses against the best of each task; None with fewer than two ranked tasks or methods."""
     ranked = _one_a_task([column for column in table.columns if column.ranking])
-    scores = {column.title: column.ranking.scores for column in ranked if column.ranking}
-    labels = sorted({label for found in scores.values() for label in found})
-    found = {label: stable for label in labels if (stable := stability(scores, label))}
+    alike = equal_sizes({row.label: row.costs.trainable for row in table.rows if row.kind == "petl" and row.costs})
+    every = {column.title: column.ranking.scores for column in ranked if column.ranking}
+    labels = sorted({label for found in every.values() for label in found})
+    scores = {title: {label: s for label, s in found.items() if label in alike} for title, found in every.items()}
+    scores = {title: found for title, found in scores.items() if found}
+    found = {label: stable for label in labels if label in alike and (stable := stability(scores, label))}
     if len(scores) < 2 or len(found) < 2:
         return None
     intervals = all(printable(*next(iter(some.values())).shape) for some in scores.values())
@@ -131,6 +136,12 @@ def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
     left_out = tuple(label for label in labels if label not in found)
     x = spanning([0.0, *highest], LEFT, RIGHT)
     return Regrets(tuple(scores), intervals, x, TOP + ROW * len(methods) + 36, methods, left_out)
+
+
+def equal_sizes(sizes: Mapping[str, float]) -> set[str]:
+    """The largest group of methods of which none has 10.5 % more parameters than another: ± 5 % of one size."""
+    groups = [{name for name, size in sizes.items() if low <= size <= EQUAL * low} for low in sizes.values()]
+    return max(groups, key=len, default=set())
 
 
 def _one_a_task(columns: Sequence[Column]) -> list[Column]:

@@ -1,26 +1,64 @@
-"""A page for each paper: its numbers beside what came out here."""
+"""A page for each paper: its numbers beside what came out here; and the orderings that papers state."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
 
 from benchmark.published import claims, orderings
 from reports import links
-from reports.claims import Verdict, verdicts
+from reports.claims import by_paper
 from reports.material import Material
-from reports.orderings import findings
+from reports.orderings import Finding, findings
 from reports.pages.page import Page
+
+MOST = 200
+"""Findings on the page; the file beside it has them all."""
 
 
 def pages(material: Material) -> Iterator[Page]:
     """A page for each paper, and the list of them with the orderings that are tested."""
-    found: dict[str, list[Verdict]] = {}
-    for verdict in verdicts(material.records, claims()):
-        found.setdefault(verdict.claim.paper, []).append(verdict)
+    found = by_paper(material.records, claims())
     titles = {task: material.title(task) for task in {one.claim.task for some in found.values() for one in some}}
-    for paper, some in sorted(found.items()):
+    for paper, some in found.items():
         yield Page(links.page("claims", paper), "paper.html.j2", {"paper": paper, "verdicts": some, "titles": titles})
-    rows = [(paper, Counter(one.verdict for one in some)) for paper, some in sorted(found.items())]
-    values = {"rows": rows, "orderings": findings(material.records, orderings())}
+    tested = findings(material.records, orderings())
+    if tested:
+        yield Page("claims/orderings.csv", "data.csv.j2", {"text": _csv(tested)})
+    values = {
+        "rows": [(paper, Counter(one.verdict for one in some)) for paper, some in found.items()],
+        "statements": _counted(tested),
+        "orderings": tested[:MOST],
+        "further": max(0, len(tested) - MOST),
+    }
     yield Page("claims/index.html", "claims.html.j2", values)
+
+
+def _counted(tested: Sequence[Finding]) -> list[tuple[str, str, Counter[str]]]:
+    """Each statement with its paper, and how often it held."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for one in tested:
+        counts.setdefault((one.ordering.statement, one.ordering.paper), Counter())[one.verdict] += 1
+    return [(*key, count) for key, count in counts.items()]
+
+
+def _csv(tested: Sequence[Finding]) -> str:
+    rows = [
+        {
+            "statement": one.ordering.statement,
+            "paper": one.ordering.paper,
+            "left": one.left,
+            "relation": one.ordering.relation,
+            "right": one.right,
+            **one.where._asdict(),
+            "difference": one.difference.mean,
+            "low": one.difference.low if not one.reason else None,
+            "high": one.difference.high if not one.reason else None,
+            "verdict": one.verdict,
+            "reason": one.reason,
+        }
+        for one in tested
+    ]
+    return pd.DataFrame(rows).to_csv(index=False)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reports.ranks import MOST, regrets, strips
+from reports.ranks import EQUAL, MOST, equal_sizes, regrets, strips
 from reports.tables import tables
 from tests.reports.stores import QUALITY, TASKS, ranked_records, record, smoke_records
 
@@ -58,8 +60,17 @@ def test_regret_is_the_gap_to_the_best(table):
     assert drawn
     found = {one.label: one for one in drawn.methods}
     assert [one.mean.value for one in drawn.methods] == sorted(one.mean.value for one in drawn.methods)
-    assert found["ssf"].mean.value == pytest.approx(QUALITY["adapter"] - QUALITY["ssf"], abs=0.05)
+    assert found["lora"].mean.value == pytest.approx(QUALITY["adapter"] - QUALITY["lora"], abs=0.05)
+    assert drawn.left_out == ("ssf",), "a quarter of the others' size"
     for one in drawn.methods:
         assert one.worst.value == max(regret for _, regret in one.columns)
         assert one.mean.value == pytest.approx(np.mean([regret for _, regret in one.columns]))
         assert one.mean.low <= one.mean.value <= one.mean.high
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(1, 1e6), min_size=1))
+def test_no_larger_group_is_of_equal_size(sizes):
+    found = equal_sizes(sizes)
+    assert max(sizes[name] for name in found) <= EQUAL * min(sizes[name] for name in found)
+    ordered = sorted(sizes.values())
+    assert len(found) == max(sum(low <= size <= EQUAL * low for size in ordered) for low in ordered)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -10,6 +12,7 @@ import pytest
 from benchmark.errors import PetlirError
 from reports.links import slug
 from reports.site import write_report
+from reports.templating import templates
 from tests.reports.stores import MALICIOUS, ranked_records, record, smoke_records, unfinished, write_store
 
 VOID = {"meta", "link", "input", "img", "br"}
@@ -119,6 +122,12 @@ def test_hostile_names_stay_text(tmp_path):
         Page(text)
     shown = "".join(part for text in texts for part in Page(text).text)
     assert all(name in shown for name in (MALICIOUS, "<b>ipt</b>", "<i>task</i>", "<s>adapter</s>"))
+
+
+def test_files_of_rows_are_quoted_as_csv_and_not_as_html():
+    text = 'label\n"twin[a=""<b>, &""]"\n'
+    made = templates().get_template("data.csv.j2").render(text=text)
+    assert list(csv.DictReader(io.StringIO(made))) == [{"label": 'twin[a="<b>, &"]'}]
 
 
 def test_nothing_is_loaded_from_elsewhere(page, texts):
