@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.errors import PetlirError
-from reports.axis import Axis, spanning
-from reports.curves import BOTTOM, LEFT, RIGHT, TOP
+from reports.figures.axis import Axis, spanning
+from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 
 TITLES = {
     "fourier": "Frequencies of what methods add",

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.plugins import Plugins, find
 from benchmark.task import Task
 from reports.cells import Listed, listed
-from reports.colours import classes
+from reports.figures.colours import classes
 from reports.frame import Record
 from reports.results import Table
 from reports.tables import tables

@@ -7,8 +7,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import curves, distributions, formats, pareto, ranks, waterfall
+from reports import formats
 from reports.costs import PARTS
+from reports.figures import curves, distributions, pareto, ranks, waterfall
 from reports.links import page
 
 HERE = Path(__file__).parent

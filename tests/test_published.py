@@ -13,7 +13,7 @@ from benchmark.places import PLACES
 from benchmark.plugins import find
 from benchmark.published import claims, orderings
 from reports.claims import is_method
-from reports.named_grids import named_grids
+from reports.grids.named import named_grids
 
 HEADER = "paper,table,backbone,method,task,set,protocol,psnr,ssim,params,remark\n"
 GOOD = "AdaptIR,1,ipt,lora,sr_x4,Set5,y-crop4,32.70,,995K,\n"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reports import pareto, ranks
 from reports.answer import answer
 from reports.conditions import mixed
+from reports.figures import pareto, ranks
 from reports.material import Material
 from reports.pages.page import Page
 

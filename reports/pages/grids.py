@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reports import study_curves
+from reports.grids import curves
+from reports.grids.stored import csv, stored
+from reports.grids.studies import studies
 from reports.material import Material
 from reports.pages.page import Page
-from reports.stored import csv, stored
-from reports.studies import studies
 
 
 def pages(material: Material) -> Iterator[Page]:
@@ -16,10 +16,10 @@ def pages(material: Material) -> Iterator[Page]:
     found = studies(material.records, material.plugins, material.problems.append)
     for one in found:
         name = f"grids/{one.grid.name}"
-        yield Page(f"{name}.html", "grid.html.j2", {"study_page": one, "grids": study_curves})
+        yield Page(f"{name}.html", "grid.html.j2", {"study_page": one, "grids": curves})
         yield Page(f"{name}.csv", "data.csv.j2", {"text": one.csv})
     if plans := stored(material.records):
-        yield Page("grids/stored.html", "stored.html.j2", {"rows": plans, "grids": study_curves})
+        yield Page("grids/stored.html", "stored.html.j2", {"rows": plans, "grids": curves})
         yield Page("grids/stored.csv", "data.csv.j2", {"text": csv(plans)})
     if found or plans:
         yield Page("grids/index.html", "grids.html.j2", {"rows": found, "plans": plans})

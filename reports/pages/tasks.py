@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reports import links, pareto
-from reports.curves import curves
-from reports.distributions import contested, distribution
+from reports import links
+from reports.figures import pareto
+from reports.figures.curves import curves
+from reports.figures.distributions import contested, distribution
 from reports.frame import Record, score_frame
 from reports.gallery import Shown
 from reports.groups import Group, groups

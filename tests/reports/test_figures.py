@@ -15,8 +15,8 @@ from reports import links
 from reports.site import write_report
 from tests.reports.stores import TASKS, ranked_records, write_store
 
-SHOWN = ("psnr", "ssim", "frozen", "full", "input")
-ROUNDED = {"ssim": 0.5e-4}
+SHOWN = ("psnr", "ssim", "frozen", "full", "input", "share")
+ROUNDED = {"ssim": 0.5e-4, "share": 0.5}
 """By which a printed figure may differ: half of its last digit, of 0.01 dB where nothing else is said."""
 
 
@@ -65,7 +65,11 @@ class Results(HTMLParser):
             name, cells = self.rows[-1][-1]
             self.rows[-1][-1] = (name + data.strip(), cells)
         elif self.shown:
-            self.rows[-1][-1][1]["columns"][-1][self.shown[0]] = float(data.replace("−", "-").replace("–", "nan"))
+            self.rows[-1][-1][1]["columns"][-1][self.shown[0]] = _number(data)
+
+
+def _number(text: str) -> float:
+    return float(text.replace("−", "-").replace("–", "nan").removesuffix(" %"))
 
 
 def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
@@ -82,6 +86,7 @@ def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
     found = pd.DataFrame({"psnr": finite.groupby("label").mean(), "ssim": means.ssim.groupby("label").mean()})
     for name, other in (("frozen", finite["frozen"]), ("full", finite["full-ft"])):
         found[name] = [(finite[label] - other).mean() for label in found.index]
+    found["share"] = 100 * found.frozen / found.frozen["full-ft"]
     found["input"] = [(finite[label] - means.input_psnr[label]).mean() for label in found.index]
     return found
 
@@ -107,11 +112,14 @@ def test_every_figure_of_the_first_page_is_the_records(store, tmp_path):
                 if label in known[task].index:
                     assert set(shown) == set(SHOWN)
                     for name, value in shown.items():
+                        if name == "share" and np.isnan(value):
+                            continue
                         assert value == pytest.approx(
                             known[task].loc[label, name], abs=ROUNDED.get(name, 0.005) + 1e-9
                         ), (label, task, name)
                         compared += 1
-    assert compared == 2 * len(TASKS) * 7 * len(SHOWN)
+    shares = 4 * len(TASKS)
+    assert compared == 2 * len(TASKS) * 7 * (len(SHOWN) - 1) + shares, "shares of four methods, on procedural images"
 
 
 def test_sizes_are_the_records(store, tmp_path):

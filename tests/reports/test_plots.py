@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.axis import spanning
-from reports.colours import classes
-from reports.curves import curves
-from reports.pareto import SCALES, Point, frontier, of_task, overview
+from reports.figures.axis import spanning
+from reports.figures.colours import classes
+from reports.figures.curves import curves
+from reports.figures.pareto import SCALES, Point, frontier, of_task, overview
+from reports.figures.waterfall import MIB, waterfall
 from reports.tables import tables
 from reports.titles import built_in_tasks
-from reports.waterfall import MIB, waterfall
 from tests.reports.stores import ranked_records, record, smoke_records
 
 

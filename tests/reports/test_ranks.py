@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.ranks import EQUAL, MOST, equal_sizes, regrets, strips
+from reports.figures.ranks import EQUAL, MOST, equal_sizes, regrets, strips
 from reports.tables import tables
 from tests.reports.stores import QUALITY, TASKS, ranked_records, record, smoke_records
 

@@ -3,7 +3,7 @@
 import csv as reader
 import io
 
-from reports.stored import EACH, ONE, SHARED, csv, stored
+from reports.grids.stored import EACH, ONE, SHARED, csv, stored
 from tests.reports.stores import record
 
 

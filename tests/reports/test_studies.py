@@ -11,10 +11,10 @@ import pytest
 from markupsafe import escape
 
 from benchmark.plugins import find
+from reports.grids.named import named_grids
+from reports.grids.studies import studies
 from reports.material import Material
-from reports.named_grids import named_grids
 from reports.pages.grids import pages
-from reports.studies import studies
 from reports.templating import templates
 from tests.reports.stores import record, unfinished
 

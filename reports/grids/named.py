@@ -13,7 +13,7 @@ from benchmark.errors import PetlirError
 from benchmark.plugins import Plugins
 from reports.frame import Record
 
-FOLDER = Path(__file__).parents[1] / "results" / "grids"
+FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
 """Behind the name of a method that the grid makes as large as it asks: its label is not known without counting."""
 

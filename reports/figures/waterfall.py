@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from reports.axis import Axis
 from reports.costs import PARTS
+from reports.figures.axis import Axis
 from reports.results import FULL, Table
 
 WIDTH, LEFT, RIGHT, TOP = 760, 190, 690, 10

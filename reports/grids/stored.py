@@ -9,11 +9,11 @@ from statistics import fmean
 import pandas as pd
 
 from reports.analyses import hues
-from reports.axis import Axis, spanning
 from reports.costs import backbone_size
+from reports.figures.axis import Axis, spanning
 from reports.formats import joined, size
 from reports.frame import Record
-from reports.study_curves import BOTTOM, LEFT, RIGHT, TOP
+from reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
 from reports.tables import kind_of
 
 MOST = 12

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reports.axis import Axis, spanning
+from reports.figures.axis import Axis, spanning
 from reports.results import CASCADE, FROZEN, INPUT, Row, Table
 
 WIDTH, HEIGHT = 760, 400

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.analyses import hues
-from reports.axis import Axis, spanning
-from reports.study_points import Point
+from reports.figures.axis import Axis, spanning
+from reports.grids.points import Point
 
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reports.axis import Axis, spanning
+from reports.figures.axis import Axis, spanning
 from reports.frame import Record
 
 WIDTH, HEIGHT = 340, 210

@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 
 from benchmark.statistics import FIRM_SEEDS, Interval, printable, stability, wins
-from reports.axis import Axis, spanning
+from reports.figures.axis import Axis, spanning
 from reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24

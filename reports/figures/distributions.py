@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.axis import Axis, spanning
+from reports.figures.axis import Axis, spanning
 from reports.results import FROZEN, INPUT
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24

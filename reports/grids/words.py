@@ -11,8 +11,8 @@ from benchmark import statistics
 from benchmark.columns import tables
 from benchmark.sources import UNTRAINED, network_of
 from reports.formats import count, decibel, joined, plural, signed
-from reports.study_curves import along
-from reports.study_points import PARAMETERS, Point
+from reports.grids.curves import along
+from reports.grids.points import PARAMETERS, Point
 
 
 def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:

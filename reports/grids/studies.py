@@ -15,10 +15,10 @@ from benchmark.published import Claim, claims
 from benchmark.task import IMAGES
 from reports.claims import is_method
 from reports.frame import Record
-from reports.named_grids import FOLDER, Found, NamedGrid, find, named_grids
-from reports.study_curves import Drawing, drawing
-from reports.study_points import PARAMETERS, Place, Point, points
-from reports.study_words import against, of_curves, of_rows, told_apart
+from reports.grids.curves import Drawing, drawing
+from reports.grids.named import FOLDER, Found, NamedGrid, find, named_grids
+from reports.grids.points import PARAMETERS, Place, Point, points
+from reports.grids.words import against, of_curves, of_rows, told_apart
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
 """What the axes are called; an option goes by its name."""

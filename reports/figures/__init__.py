@@ -1,0 +1,1 @@
+"""Figures as plain data that the templates draw: axes, points and lines in SVG units."""
