@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import nox
@@ -49,9 +50,13 @@ def long(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try 10,000 inputs of each kind: grids, records, archives, weight files, folders."""
+    """Try 10,000 inputs of each kind (grids, records, claims, archives, weight files, folders), and as many guided."""
     install(session, "test")
     session.run("pytest", "tests/fuzz", "--hypothesis-profile", "fuzz", *session.posargs)
+    if sys.platform == "linux":  # atheris has wheels for no other
+        session.install("atheris")
+        for name in ("grids", "records", "claims", "archives", "weights", "folders"):
+            session.run("python", "-m", "tests.fuzz.guided", name, "-runs=10000")
 
 
 @nox.session

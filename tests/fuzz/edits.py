@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -26,6 +28,17 @@ def refused_in_a_line(function: Callable[[], T]) -> T | None:
         line = str(error)
         assert line.strip() and "\n" not in line and "\r" not in line, line
         return None
+
+
+def in_a_folder(test: Callable[..., None]) -> Callable[..., None]:
+    """The test, each time with an empty folder of its own before what is drawn."""
+
+    def run(**drawn: Any) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            test(Path(name), **drawn)
+
+    run.__name__ = test.__name__
+    return run
 
 
 @st.composite

@@ -7,7 +7,6 @@ import json
 import shutil
 import zipfile
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,15 +29,10 @@ from benchmark.publishing.archive import MANIFEST, unpack
 from benchmark.records import RECORD, read_record
 from benchmark.store import Store
 from benchmark.trial import tiny
-from tests.fuzz.edits import altered, damaged, refused_in_a_line
+from tests.fuzz.edits import altered, damaged, in_a_folder, refused_in_a_line
 from tests.samples import failed, record
 
-many = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-
-
-@pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz")
+many = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @cache
@@ -74,6 +68,7 @@ VALID = [json.loads(json.dumps(one)) for one in (record(), failed())]
 @many
 @given(content=st.sampled_from(VALID).flatmap(altered).map(lambda plain: json.dumps(plain).encode())
        | st.sampled_from(VALID).flatmap(lambda plain: damaged(json.dumps(plain).encode())) | st.binary())  # fmt: skip
+@in_a_folder
 def test_records(folder, content):
     path = folder / "cells/a/b/c-s0-01234567" / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +84,7 @@ def test_records(folder, content):
 
 @many
 @given(content=st.binary() | damaged(claims.Holding("k", "t", Process.this(), "now").content))
+@in_a_folder
 def test_claims(folder, content):
     shelf = folder / "claims"
     shelf.mkdir(exist_ok=True)
@@ -125,6 +121,7 @@ def archives(draw: st.DrawFn) -> bytes:
 @many
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @given(content=st.builds(archive).flatmap(damaged) | archives() | st.binary())
+@in_a_folder
 def test_archives(folder, content):
     path, out = folder / "a.zip", folder / "out"
     path.write_bytes(content)
@@ -154,6 +151,7 @@ def network() -> Any:
 @many
 @pytest.mark.filterwarnings("ignore")
 @given(content=st.builds(weights).flatmap(st.sampled_from).flatmap(damaged) | st.binary())
+@in_a_folder
 def test_weights(folder, content):
     path = folder / "a.pth"
     path.write_bytes(content)
@@ -191,6 +189,7 @@ CONTENT = st.sampled_from([8, 16, 32]).map(image) | st.binary(max_size=20) | dam
 
 @many
 @given(tree=st.lists(st.tuples(st.lists(PARTS, max_size=3), FILES, CONTENT), max_size=8), name=st.sampled_from(OWN))
+@in_a_folder
 def test_folders(folder, tree, name):
     root = folder / "data"
     root.mkdir()
