@@ -79,6 +79,18 @@ def verify(
 
 
 @app.command()
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="stores to read")],
+    into: Annotated[Path, typer.Option("--into", help="the store that takes their cells over")],
+) -> None:
+    """Put the cells of several stores into one, for one report; what is there already stays."""
+    from benchmark.publishing.merging import merge as take
+
+    for source in sources:
+        typer.echo(f"{source}: {take(source, into)} cells taken into {into}")
+
+
+@app.command()
 def compare(first: Path, second: Path, as_json: Json = False) -> None:
     """Say what moved between two stores, whether that is more than chance, and what had changed."""
     from dataclasses import asdict

@@ -1,0 +1,54 @@
+"""Stores put together: nothing twice, nothing overwritten, nothing lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmark.errors import PetlirError
+from benchmark.publishing.levels import FILE, origins
+from benchmark.publishing.merging import merge
+from benchmark.store import Store
+from tests.reports.stores import record, write_store
+
+
+def contents(store):
+    return {path.relative_to(store).as_posix(): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+
+
+def test_two_halves_make_the_whole(tmp_path):
+    whole = [record(method, "sr_x4", seed) for method in ("lora", "adapter") for seed in (0, 1)]
+    first = write_store(tmp_path / "first", whole[::2])
+    second = write_store(tmp_path / "second", whole[1::2])
+    expected = contents(write_store(tmp_path / "whole", whole))
+    assert merge(first, tmp_path / "merged") == len(whole[::2])
+    assert merge(second, tmp_path / "merged") == len(whole[1::2])
+    assert contents(tmp_path / "merged") == expected
+    assert merge(second, tmp_path / "merged") == 0
+    assert contents(tmp_path / "merged") == expected
+
+
+def test_what_is_there_stays(tmp_path):
+    mine, theirs = record("lora", "sr_x4"), record("lora", "sr_x4")
+    theirs["finished"] = "2026-11-22T09:05:00Z"
+    store = write_store(tmp_path / "mine", [mine])
+    other = write_store(tmp_path / "theirs", [theirs, record("adapter", "sr_x4")])
+    assert merge(other, store) == 1
+    assert [one["finished"] for one in Store(store).records()] == [mine["finished"]] * 2
+
+
+def test_what_was_verified_goes_along(tmp_path):
+    cells = [record("lora", "sr_x4"), record("adapter", "sr_x4")]
+    source = write_store(tmp_path / "source", cells)
+    note = {"level": "re-scored", "by": "Ada", "tuning": "six rates", "used_test_data": False}
+    (source / FILE).write_text(json.dumps({one["key"]: note for one in cells}))
+    into = write_store(tmp_path / "into", cells[:1])
+    merge(source, into)
+    assert origins(into) == {cells[1]["key"]: note}, "what was here before was run here"
+
+
+def test_a_source_without_records_is_named(tmp_path):
+    with pytest.raises(PetlirError, match=r"^store .*nothing holds no records"):
+        merge(tmp_path / "nothing", tmp_path / "into")
+    assert not (tmp_path / "into").exists()
