@@ -19,6 +19,7 @@ from benchmark.fitting import PARTS
 from benchmark.index import Head, Index
 from benchmark.planning import Planned, Planner
 from benchmark.sizes import Kept, Sizes, sizes_of
+from benchmark.sources import network_of
 
 BASE = 600 * 2**20
 """Bytes of a process before it trains: torch, and on a GPU its context."""
@@ -152,7 +153,7 @@ class Predictor:
 
     @cache  # noqa: B019 - it lives as long as a command
     def _source(self, backbone: str, method: str) -> str:
-        return self._planner.plugins.source_digest(f"backbone:{backbone}", f"method:{method}")
+        return self._planner.plugins.source_digest(f"backbone:{network_of(backbone)}", f"method:{method}")
 
     def _key(self, planned: Planned) -> str:
         cell = planned.cell
