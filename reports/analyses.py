@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.errors import PetlirError
 from reports.figures.axis import Axis, spanning
+from reports.figures.colours import hues
 from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 
 TITLES = {
@@ -25,8 +26,6 @@ RESPONSES = {
     "channel_variance": "Variance over channels",
 }
 """What is measured of a branch, and of all that a method adds."""
-HUES = 6
-"""Colours of the style sheet; further lines are dashed."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +121,6 @@ def _read(folder: Path, name: str) -> Study:
         return Study(name, pd.DataFrame(), tuple(told["sentences"]), tuple(told["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PetlirError(f"analysis {folder / name} is damaged: {error}; `petlir analyse {name}` makes it") from error
-
-
-def hues(names: Sequence[str]) -> dict[str, str]:
-    """A colour of the style sheet for each name, further ones dashed."""
-    return {name: f"hue-{place % HUES} dash-{place // HUES}" for place, name in enumerate(names)}
 
 
 def panels(rows: pd.DataFrame) -> list[Panel]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 32
-"""Pixels of a crop's side."""
+"""Pixels of a crop's side, and of what the inspector's loupe shows."""
 MOST = 3
 
 

@@ -78,11 +78,8 @@ def _rows(cell: Finished, subject: Subject, seen: Scene, before: float) -> Itera
 def weights_of(router: Router) -> Iterator[list[Tensor]]:
     """Within, gathers the weights N×K of every batch that is routed."""
     found: list[Tensor] = []
-    handle = router.register_forward_hook(lambda module, inputs, output: found.append(output))
-    try:
+    with router.register_forward_hook(lambda module, inputs, output: found.append(output)):
         yield found
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -94,11 +91,8 @@ def alone(router: Router, place: int) -> Iterator[None]:
         only[:, place] = 1
         return only
 
-    handle = router.register_forward_hook(hook)
-    try:
+    with router.register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
 def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:

@@ -25,6 +25,8 @@ from benchmark.weights import load
 
 FEWEST = 4
 """Images of a task that are looked at in the largest stores, too."""
+PASSED = 4_000
+"""Images that pass through adapted networks in all, about, where one pass each is enough."""
 SIDE = 64
 """Side of what is looked at of an image, for networks that take any size."""
 

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.analysis import spectrum
-from benchmark.analysis.finished import Analysis, Finished, Row, by_label, images_each, opened, scene
+from benchmark.analysis.finished import PASSED, Analysis, Finished, Row, by_label, images_each, opened, scene
 from benchmark.analysis.spectrum import Curves
 from benchmark.bench import Bench
 
-PASSED = 4_000
-"""Images that pass through adapted networks in all, about."""
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""
 

@@ -10,14 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
+from benchmark.analysis.finished import PASSED, Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
 from benchmark.analysis.spectrum import added_maps
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.method import Branched
 
-PASSED = 4_000
-"""Images that pass through adapted networks in all, about."""
 ADDED = "added"
 LOW = 0.05
 """Cycles per pixel below which energy counts as low."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -56,3 +56,17 @@ def spanning(values: Iterable[float], start: float, stop: float, log: bool = Fal
         return Axis(low / 1.4, high * 1.4, start, stop, True)
     room = (high - low or 1.0) * 0.08
     return Axis(low - room, high + room, start, stop)
+
+
+def band(places: Sequence[tuple[float, Sequence[float]]], y: Axis) -> str:
+    """The polygon from the highest value at each place to the lowest; empty where no place has two values.
+
+    Args:
+        places: SVG units along the other axis, in order, with the values there.
+        y: the axis of the values.
+    """
+    if all(len(values) < 2 for _, values in places):
+        return ""
+    upper = [f"{at},{y(max(values))}" for at, values in places]
+    lower = [f"{at},{y(min(values))}" for at, values in reversed(places)]
+    return " ".join([*upper, *lower])

@@ -1,4 +1,4 @@
-"""The style of each method in the plots: a hue by method, a dash by size."""
+"""The style of lines in the plots: a hue by name, or by method with a dash by size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from reports.tables import kind_of
 HUES = 6
 """Colours of the plots; further methods get them again, dashed otherwise."""
 DASHES = 4
+
+
+def hues(names: Sequence[str]) -> dict[str, str]:
+    """A colour of the style sheet for each name, further ones dashed."""
+    return {name: f"hue-{place % HUES} dash-{place // HUES}" for place, name in enumerate(names)}
 
 
 def classes(records: Sequence[Record]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reports.figures.axis import Axis, spanning
+from reports.figures.axis import Axis, band, spanning
 from reports.frame import Record
 
 WIDTH, HEIGHT = 340, 210
@@ -78,7 +78,5 @@ def _series(records: Sequence[Record]) -> Series:
 
 def _line(label: str, seeds: int, series: Series, x: Axis, y: Axis, colours: Mapping[str, str]) -> Line:
     points = " ".join(f"{x(step)},{y(fmean(values))}" for step, values in series)
-    there = [f"{x(step)},{y(max(values))}" for step, values in series]
-    back = [f"{x(step)},{y(min(values))}" for step, values in reversed(series)]
-    band = " ".join([*there, *back]) if seeds > 1 else ""
-    return Line(label, seeds, colours.get(label, ""), fmean(series[-1][1]), points, band)
+    spread = band([(x(step), values) for step, values in series], y)
+    return Line(label, seeds, colours.get(label, ""), fmean(series[-1][1]), points, spread)

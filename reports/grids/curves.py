@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analyses import hues
-from reports.figures.axis import Axis, spanning
+from reports.figures.axis import Axis, band, spanning
+from reports.figures.colours import hues
 from reports.grids.points import Point
 
 WIDTH, HEIGHT = 460, 290
@@ -96,9 +96,5 @@ def along(found: Sequence[Point]) -> dict[str, list[Point]]:
 
 def _curve(name: str, colour: str, some: Sequence[Point], x: Axis, y: Axis) -> Curve:
     ends = [(x(point.x), point) for point in some if point.x is not None]
-    band = ""
-    if any(len(point.seeds) > 1 for point in some):
-        upper = [f"{at},{y(max(point.seeds))}" for at, point in ends]
-        lower = [f"{at},{y(min(point.seeds))}" for at, point in ends]
-        band = " ".join([*upper, *reversed(lower)])
-    return Curve(name, colour, tuple(some), " ".join(f"{at},{y(point.mean)}" for at, point in ends), band)
+    line = " ".join(f"{at},{y(point.mean)}" for at, point in ends)
+    return Curve(name, colour, tuple(some), line, band([(at, point.seeds) for at, point in ends], y))

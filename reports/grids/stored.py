@@ -8,9 +8,9 @@ from statistics import fmean
 
 import pandas as pd
 
-from reports.analyses import hues
 from reports.costs import backbone_size
 from reports.figures.axis import Axis, spanning
+from reports.figures.colours import hues
 from reports.formats import joined, size
 from reports.frame import Record
 from reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP

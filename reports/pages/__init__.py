@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reports.analyses import studies
 from reports.conditions import described_protocols, environments
+from reports.crops import SIDE
 from reports.gallery import gallery
 from reports.material import Material
 from reports.metrics import further
@@ -44,7 +45,7 @@ def pages(material: Material, images: Path) -> list[Page]:
 def _all(material: Material, images: Path) -> Iterator[Page]:
     """Every page but the first."""
     shown = gallery(material.records, material.store, images, material.tasks)
-    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown})
+    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown, "side": SIDE})
     yield from tasks.pages(material, shown)
     yield from methods.pages(material)
     yield from backbones.pages(material)
