@@ -55,7 +55,7 @@ def scaled() -> list[dict[str, Any]]:
     return [
         cell(label.partition("[")[0], level + 0.1 * seed, seed, f"{task}[images={count}]", label=label,
              backbone="nafnet-nano")
-        for task in ("low_light", "hybrid_lr4_noise30")
+        for task in ("low_light", "sidd", "derain_heavy")
         for label, several in levels.items()
         for count, level in zip(COUNTS, several, strict=True)
         for seed in range(3)
