@@ -29,6 +29,7 @@ class NamedGrid:
         paper: whose claims it tests, by the short name.
         tables: the tables of that paper whose numbers stand beside the rows.
         along: what curves run over: `parameters`, `images` or an option of the method; empty for a table.
+        mean: whether the paper draws the mean over tasks.
         about: what else a reader must know.
     """
 
@@ -38,6 +39,7 @@ class NamedGrid:
     paper: str = ""
     tables: tuple[str, ...] = ()
     along: str = ""
+    mean: bool = False
     about: str = ""
 
 

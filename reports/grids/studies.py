@@ -16,6 +16,7 @@ from benchmark.task import IMAGES
 from reports.claims import is_method
 from reports.frame import Record
 from reports.grids.curves import Drawing, drawing
+from reports.grids.means import over_tasks
 from reports.grids.named import FOLDER, Found, NamedGrid, find, named_grids
 from reports.grids.points import PARAMETERS, Place, Point, points
 from reports.grids.words import against, of_curves, of_rows, told_apart
@@ -112,7 +113,10 @@ def _known(folder: Path, warn: Callable[[str], None]) -> list[NamedGrid]:
 
 def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
     one = found.grid
-    for place, some, rows in points(found.records, one.along):
+    made = list(points(found.records, one.along))
+    if one.mean:
+        yield from _means(one, [(place, some) for place, some, _ in made])
+    for place, some, rows in made:
         curves = drawing(some, log=one.along in AXES) if one.along else None
         theirs, sets = _published(one, place.task, some, published)
         sentences = [
@@ -122,6 +126,13 @@ def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
         ]
         source = f"{one.paper}, tables {' and '.join(one.tables)}: {', '.join(sets)}" if theirs else ""
         yield Figure(place, tuple(some), curves, theirs, source, tuple(filter(None, sentences)))
+
+
+def _means(one: NamedGrid, made: Sequence[tuple[Place, Sequence[Point]]]) -> Iterator[Figure]:
+    for place, some in over_tasks(made):
+        if curves := drawing(some, log=one.along in AXES):
+            sentences = (*of_curves(some, one.along), told_apart(some, pd.DataFrame()))
+            yield Figure(place, tuple(some), curves, {}, "", tuple(filter(None, sentences)))
 
 
 def _published(

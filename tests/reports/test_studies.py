@@ -67,6 +67,7 @@ def of(name: str, records: list[dict[str, Any]]) -> Any:
 
 
 def photographs(page: Any, task: str = "") -> Any:
+    """The figure of a task on photographs; without one, the first."""
     return next(f for f in page.figures if f.place.set == "photographs" and f.place.task.startswith(task))
 
 
@@ -133,6 +134,25 @@ def test_curves_stand_where_their_seeds_are():
     assert "colora[budget=50] +4.00 dB (16 to 256)" in gains and "full-ft +3.00 dB" in gains
     assert rising == "Higher at every step: scratch and colora[budget=50]; not so: full-ft."
     assert spread == "Seeds of one cell lie up to 0.20 dB apart."
+
+
+def test_the_mean_over_tasks_is_taken_seed_by_seed():
+    records = scaled()
+    for one in records:
+        if one["cell"]["task"].startswith("sidd") and one["cell"]["seed"] == 2:
+            for row in one["scores"]:
+                row["psnr"] += 3.0
+        if one["cell"]["task"].startswith("low_light[images=64]"):
+            one["converged"] = False
+    figure = photographs(of("data-scale", records), "mean")
+    assert figure.place.task == "mean of derain_heavy, low_light and sidd"
+    curve = next(curve for curve in figure.drawing.curves if curve.name == "colora[budget=50]")
+    for level, point in zip((21, 22, 23, 24, 25), curve.points, strict=True):
+        assert point.seeds == pytest.approx((level, level + 0.1, level + 0.2 + 1.0))
+        assert point.converged is (point.x != 64)
+    without = [one for one in records if not one["cell"]["task"].startswith("sidd[images=16]")]
+    figure = photographs(of("data-scale", without), "mean")
+    assert {point.x for curve in figure.drawing.curves for point in curve.points} == {32, 64, 128, 256}
 
 
 def test_random_weights_are_compared_within_their_network():

@@ -1,0 +1,53 @@
+"""The mean over tasks of a named grid's points, where its paper draws that."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from benchmark.task import IMAGES
+from reports.formats import joined
+from reports.grids.points import Place, Point, option
+
+Figures = Sequence[tuple[Place, Sequence[Point]]]
+
+
+def over_tasks(found: Figures) -> Iterator[tuple[Place, list[Point]]]:
+    """For each budget, device and image set with several tasks, the points that all of these tasks have.
+
+    A point is the mean over tasks, seed by seed; where tasks differ in their number of seeds it is left out.
+
+    Args:
+        found: the points of each task, set and budget.
+    """
+    groups: dict[Place, dict[Place, Sequence[Point]]] = defaultdict(dict)
+    for place, points in found:
+        groups[place._replace(task="", protocol="")][place] = points
+    for group, members in groups.items():
+        if len({place.task for place in members}) > 1:
+            tasks = joined([place.task for place in members])
+            protocols = "/".join(dict.fromkeys(place.protocol for place in members))
+            yield group._replace(task=f"mean of {tasks}", protocol=protocols), list(_means(members))
+
+
+def _means(members: Mapping[Place, Sequence[Point]]) -> Iterator[Point]:
+    same: dict[tuple[str, str, str | None], list[Point]] = defaultdict(list)
+    for points in members.values():
+        for point in points:
+            same[point.backbone, point.label, option(point.record["cell"]["task"], IMAGES)].append(point)
+    for some in same.values():
+        if len(some) == len(members) and len({len(point.seeds) for point in some}) == 1:
+            yield _mean(some)
+
+
+def _mean(some: Sequence[Point]) -> Point:
+    gains = [point.over_frozen for point in some if point.over_frozen is not None]
+    return replace(
+        some[0],
+        seeds=tuple(map(fmean, zip(*(point.seeds for point in some), strict=True))),
+        over_frozen=fmean(gains) if len(gains) == len(some) else None,
+        converged=all(point.converged for point in some) if some[0].trained else None,
+        smoke=any(point.smoke for point in some),
+    )
