@@ -13,13 +13,22 @@ from benchmark.errors import PetlirError
 from reports.figures.axis import Axis, spanning
 from reports.figures.colours import hues
 from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
+from reports.figures.layers import Layers, contributions, ranks
+from reports.figures.strengths import Strengths, strengths
 
 TITLES = {
     "fourier": "Frequencies of what methods add",
-    "contribution": "What full fine-tuning moved",
+    "contribution": "What full fine-tuning moved, and ranks",
     "response": "Branches",
     "transfer": "Transfer",
 }
+COLUMNS = {
+    "fourier": ("label", "task", "frequency", "relative_log_amplitude"),
+    "contribution": ("label", "task", "level", "group", "mean", "kind", "place", "rank"),
+    "response": ("label", "task", "branch", "strength"),
+    "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most"),
+}
+"""What is drawn of the rows; a column is empty where an analysis did not apply."""
 RESPONSES = {
     "strength": "Strength: mean absolute value, of a gate its mean",
     "low_energy": "Share of a map's energy below 0.05 cycles per pixel",
@@ -70,10 +79,31 @@ class Study:
         return confusions(self.rows) if self._is("transfer") else []
 
     @property
+    def moved(self) -> tuple[dict[str, str], list[Layers]]:
+        """The style of each kind of tensor, and the contributions of each fully fine-tuned cell."""
+        return contributions(self.rows) if self._is("contribution") else ({}, [])
+
+    @property
+    def ranks(self) -> list[Layers]:
+        """The ranks of each cell whose updates differ in it."""
+        return ranks(self.rows) if self._is("contribution") else []
+
+    @property
+    def strengths(self) -> list[Strengths]:
+        """The branches and gates of each label that has them."""
+        return strengths(self.rows) if self._is("response") else []
+
+    @property
+    def csv(self) -> str:
+        """All its rows."""
+        return self.rows.dropna(axis=1, how="all").to_csv(index=False)
+
+    @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
         """Captions with head and lines: contributions by kind and place, or what branches put out."""
         if self._is("contribution"):
-            return [("Means per parameter", _lines(_contributions(self.rows)))]
+            wide = _contributions(self.rows)
+            return [("Means per parameter", _lines(wide))] if len(wide) else []
         return _responses(self.rows) if self._is("response") else []
 
     def _is(self, name: str) -> bool:
@@ -116,6 +146,7 @@ def _read(folder: Path, name: str) -> Study:
     try:
         told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         rows = pd.read_csv(folder / f"{name}.csv")
+        rows = rows.reindex(columns=list(dict.fromkeys([*rows, *COLUMNS[name]])))
         return Study(name, rows, tuple(told["sentences"]), tuple(told["left_out"]))
     except pd.errors.EmptyDataError:
         return Study(name, pd.DataFrame(), tuple(told["sentences"]), tuple(told["left_out"]))
@@ -146,7 +177,7 @@ def matrices(rows: pd.DataFrame) -> list[Matrix]:
 
 def confusions(rows: pd.DataFrame) -> list[Matrix]:
     """The confusion matrix of each router, task × expert: shares in [0, 1]."""
-    return _matrices(rows, "tested", "expert", "most") if "expert" in rows else []
+    return _matrices(rows, "tested", "expert", "most")
 
 
 def _matrices(rows: pd.DataFrame, down: str, across: str, values: str) -> list[Matrix]:
@@ -161,7 +192,7 @@ def _matrices(rows: pd.DataFrame, down: str, across: str, values: str) -> list[M
 
 def _contributions(rows: pd.DataFrame) -> pd.DataFrame:
     """Means per parameter of each kind and place."""
-    groups = rows[rows.level != "tensor"]
+    groups = rows[rows.level.isin(["kind", "place"])]
     return groups.pivot_table(index=["label", "task"], columns="group", values="mean", sort=False)
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports import formats
 from reports.costs import PARTS
-from reports.figures import curves, distributions, pareto, ranks, waterfall
+from reports.figures import curves, distributions, pareto, ranks, strengths, waterfall
 from reports.links import page
 
 HERE = Path(__file__).parent
@@ -36,6 +36,7 @@ def templates() -> Environment:
         "pareto": pareto,
         "ranks": ranks,
         "chart": curves,
+        "strengths": strengths,
         "spreads": distributions,
         "waterfall": waterfall,
         "memory_parts": PARTS,

@@ -1,4 +1,4 @@
-"""`petlir analyse contribution`: what full fine-tuning moved, by layer, kind and place (CoLoRA's Figure 3)."""
+"""`petlir analyse contribution`: what full fine-tuning moved, by layer, kind and place; ranks (CoLoRA's Figure 3)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
-from benchmark.analysis.finished import Analysis, Finished, Looked, Row, images_each, scene
+from benchmark.analysis.finished import Analysis, Finished, Looked, Row, frozen, images_each, scene
+from benchmark.analysis.ranks import of_ranks
 from benchmark.backbone import Backbone
 from benchmark.bench import Bench
 from benchmark.published import Ordering, orderings
@@ -26,13 +27,12 @@ ATTRIBUTED = 200
 
 
 def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
-    """The mean contribution per parameter of each tensor, kind and place, for each fully fine-tuned cell.
+    """The mean contribution per parameter of each tensor, kind and place, for each fully fine-tuned cell; and ranks.
 
     A contribution is that of `benchmark.analysis.contribution.faig`, from the fine-tuned to the pre-trained weights.
+    Of every cell with low-rank updates there are their ranks, see `benchmark.analysis.ranks`.
     """
     analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, bench)]
-    for label in sorted({cell.label for cell in found} - {cell.label for cell in tuned}):
-        analysis.left_out.append(f"{label}: it does not fine-tune the backbone, so no way leads to what it became")
     if tuned:
         seen = scene(tuned, bench, device, analysis, min(IMAGES, images_each(ATTRIBUTED, len(tuned))))
         for cell in seen.cells:
@@ -41,6 +41,9 @@ def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
             except (OSError, SafetensorError) as error:
                 analysis.left_out.append(f"{cell.name}: its weights are missing or damaged: {error}")
         analysis.sentences.extend([*stated(analysis.rows, orderings()), seen.extent])
+    ranked = of_ranks(analysis, found, frozen(bench, found[0].group[0], device))
+    for label in sorted({cell.label for cell in found} - {cell.label for cell in tuned} - ranked):
+        analysis.left_out.append(f"{label}: it neither fine-tunes the backbone nor adds low-rank updates")
     return analysis
 
 
@@ -53,7 +56,7 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
     """
     means: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
-        if row["label"] == FULL and row["level"] != "tensor":
+        if row["label"] == FULL and row["level"] in ("kind", "place"):
             means.setdefault((row["label"], row["task"]), {})[row["group"]] = row["mean"]
     for ordering in known:
         sides = [[GROUPS.get(name, name) for name in side] for side in (ordering.left, ordering.right)]
@@ -75,27 +78,38 @@ def _tunes(cell: Finished, bench: Bench) -> bool:
 
 def _tell(analysis: Analysis, cell: Finished, network: Backbone, images: Looked, device: str) -> None:
     found = contributions(cell, network, images, device)
-    groups = {"kind": kinds_of(network), "place": places_of(network), "tensor": {name: name for name in found}}
+    groups = {"kind": kinds_of(network), "place": places_of(network)}
+    sizes = {name: values.numel() for name, values in found.items()}
+    for name, values in found.items():
+        _add(analysis, cell, "tensor", name, float(values.double().mean()), sizes[name],
+             **{level: names[name] for level, names in groups.items()})  # fmt: skip
     for level, names in groups.items():
-        means = per_group(found, names)
-        parameters: dict[str, int] = {}
-        for name, values in found.items():
-            parameters[names[name]] = parameters.get(names[name], 0) + values.numel()
-        analysis.rows.extend(
-            {"label": cell.label, "task": cell.task, "level": level, "group": group, "mean": mean,
-             "parameters": parameters[group]}
-            for group, mean in means.items()
-        )  # fmt: skip
+        for group, mean in per_group(found, names).items():
+            _add(analysis, cell, level, group, mean, sum(size for name, size in sizes.items() if names[name] == group))
     analysis.sentences.append(f"{cell.name}: {_order(per_group(found, groups['kind']))} per parameter; "
                               f"{_order(per_group(found, groups['place']))}.")  # fmt: skip
 
 
+def _add(
+    analysis: Analysis, cell: Finished, level: str, group: str, mean: float, parameters: int, **further: str
+) -> None:
+    row = {"label": cell.label, "task": cell.task, "level": level, "group": group, "mean": mean}
+    analysis.rows.append({**row, "parameters": parameters, **further})
+
+
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
-    """By parameter name, for the middles of test images."""
-    target = {name: tensor.to(device) for name, tensor in load_file(cell.folder / ADAPTER).items()}
-    own = {name: parameter.detach() for name, parameter in network.named_parameters()}
-    target = {name: tensor for name, tensor in target.items() if name in own}
+    """By parameter name, in the order of computation, for the middles of test images."""
+    stored = load_file(cell.folder / ADAPTER)
+    own = {name: parameter.detach() for name, parameter in in_order(network)}
+    target = {name: stored[name].to(device) for name in own if name in stored}
     return faig(network, {name: own[name] for name in target}, target, [images[cell.task]], cell.head, STEPS)
+
+
+def in_order(backbone: Backbone) -> list[tuple[str, nn.Parameter]]:
+    """All parameters by name, those of blocks in the order of computation, then those outside."""
+    blocks = list(backbone.blocks())
+    turns = {parameter: turn for turn, block in enumerate(blocks) for parameter in block.site.module.parameters()}
+    return sorted(backbone.named_parameters(), key=lambda named: turns.get(named[1], len(blocks)))
 
 
 def _order(means: Mapping[str, float]) -> str:

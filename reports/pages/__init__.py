@@ -15,18 +15,16 @@ from reports.pages import backbones, claims, first, grids, methods, tasks
 from reports.pages.page import Page
 from reports.rates import rates
 
-FOLDERS = ("tasks", "methods", "backbones", "claims", "grids")
-ANALYSES = "analyses.html"
+FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained")
 NAVIGATION = (
     ("Results", "index.html"),
     ("Pictures", "pictures.html"),
     *((folder.capitalize(), f"{folder}/index.html") for folder in FOLDERS),
-    ("Explained", ANALYSES),
     ("Costs", "costs.html"),
     ("Cells", "cells.html"),
     ("Conditions", "conditions.html"),
 )
-FILES = ("pictures.html", "costs.html", ANALYSES, "cells.html", "conditions.html")
+FILES = ("pictures.html", "costs.html", "cells.html", "conditions.html")
 
 
 def pages(material: Material, images: Path) -> list[Page]:
@@ -51,11 +49,19 @@ def _all(material: Material, images: Path) -> Iterator[Page]:
     yield from backbones.pages(material)
     yield from claims.pages(material)
     yield from grids.pages(material)
-    if explained := studies(material.store, material.problems.append):
-        yield Page(ANALYSES, "analyses.html.j2", {"studies": explained})
+    yield from _explained(material)
     yield Page("costs.html", "costs.html.j2", {"tables": material.tables})
     yield Page("cells.html", "cells.html.j2", {"cells": material.cells})
     yield _conditions(material)
+
+
+def _explained(material: Material) -> Iterator[Page]:
+    """What analyses found, and the rows of each as CSV."""
+    found = studies(material.store, material.problems.append)
+    for study in found:
+        yield Page(f"explained/{study.name}.csv", "data.csv.j2", {"text": study.csv})
+    if found:
+        yield Page("explained/index.html", "analyses.html.j2", {"studies": found})
 
 
 def _conditions(material: Material) -> Page:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from torch import nn
 
 from benchmark.metrics import psnr
 from benchmark.protocol import protocol
@@ -17,7 +18,7 @@ NAMES = ("fourier", "contribution", "response", "transfer")
 def store(small_images, tmp_path_factory):
     root = tmp_path_factory.mktemp("studied")
     with laboratory(small_images) as lab:
-        lab.run(root, methods="frozen,full-ft,lora,adaptir", tasks="tiny,tiny_x2")
+        lab.run(root, methods="frozen,full-ft,lora,adaptir,colora[budget=12]", tasks="tiny,tiny_x2")
     return root
 
 
@@ -37,7 +38,7 @@ def test_frequencies_of_every_method_that_adds_something(analysed):
     code, lines, _, table = analysed("fourier")
     assert code == 0
     curves = table[table.frequency.notna()]
-    assert set(curves.label) == {"full-ft", "lora", "adaptir", "backbone"}
+    assert set(curves.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]", "backbone"}
     assert (curves[curves.frequency == 0].relative_log_amplitude == 0).all()
     assert any(line.startswith("What lora adds: curves of 2 tasks lie ") for line in lines)
     assert any("frozen · tiny · seed 0: it adds nothing" in line for line in lines)
@@ -45,17 +46,40 @@ def test_frequencies_of_every_method_that_adds_something(analysed):
 
 def test_contributions_of_full_fine_tuning_alone(analysed):
     _, lines, _, table = analysed("contribution")
-    assert set(table.label) == {"full-ft"}
+    assert set(table[table.level != "rank"].label) == {"full-ft"}
     for task, level in (("tiny", "kind"), ("tiny_x2", "place")):
         rows = table[(table.task == task) & (table.level == level)]
         tensors = table[(table.task == task) & (table.level == "tensor")]
         assert (rows["mean"] * rows.parameters).sum() == pytest.approx((tensors["mean"] * tensors.parameters).sum())
-    assert any(line.startswith("not applicable: lora: ") for line in lines)
+        assert list(tensors.place.unique()) == ["encoder", "decoder", "outside"]
+    assert "not applicable: adaptir: it neither fine-tunes the backbone nor adds low-rank updates" in lines
+
+
+def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store):
+    _, lines, _, table = analysed("contribution", "-m", "lora,colora[budget=12]")
+    network = lab.bench().plugins.build("ipt-nano")
+    ranks = table[table.level == "rank"]
+    costs = {name: sum(module.weight.shape[:2]) for name, module in network.named_modules()
+             if isinstance(module, nn.Linear)}  # fmt: skip
+    for record in Store(store).records():
+        cell = record["cell"]
+        own = ranks[(ranks.label == cell["label"]) & (ranks.task == cell["task"])]
+        if len(own):
+            updates = sum(rank * costs[name] for name, rank in zip(own.group, own["rank"], strict=True))
+            factors = sum(p.numel() for p in network.tunable(cell["heads"][-1]) if p.squeeze().ndim <= 1)
+            unfrozen = factors if cell["method"] == "colora" else 0
+            assert updates + unfrozen == record["costs"]["trainable"]
+    lora = ranks[ranks.label == "lora"]
+    assert set(lora["rank"]) == {0, 4} and lora[lora["rank"] > 0].group.str.contains("query|value").all()
+    assert "lora: the same rank, 4, wherever it updates a projection, on every task." in lines
+    varied = ranks[(ranks.label == "colora[budget=12]") & (ranks.task == "tiny")]["rank"]
+    told = f"ipt-nano · colora[budget=12] · tiny · seed 0: ranks {varied.min()} to {varied.max()} over {len(varied)} "
+    assert varied.nunique() > 1 and any(line.startswith(told) for line in lines), lines
 
 
 def test_branches_of_adaptir_and_what_every_method_adds(analysed):
     _, lines, _, table = analysed("response")
-    assert set(table.label) == {"full-ft", "lora", "adaptir"}
+    assert set(table.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]"}
     assert set(table[table.label == "lora"].branch) == {"added"}
     own = {"local", "frequency", "channel", "channel gate", "place gate"}
     assert set(table[table.label == "adaptir"].branch) == own | {"added"}

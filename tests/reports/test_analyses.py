@@ -29,12 +29,23 @@ def store(tmp_path):
     routed = (("rain", "rain", 0.75), ("rain", "noise", 0.25), ("haze", "rain", 1.0))
     gains += [{"label": "uir-lora", "tested": task, "expert": expert, "weight": 0.5, "most": most}
               for task, expert, most in routed]  # fmt: skip
-    groups = (("kind", "norm", 2.0), ("place", "encoder", 1.0), ("tensor", "a.b", 9.0))
+    groups = (("kind", "norm", 2.0), ("place", "encoder", 1.0))
+    tensors = (("a", "norm", "encoder", 1e-4), ("b", "bias", "encoder", 1e-2), ("c", "norm", "decoder", 0.0),
+               ("d", "norm", "decoder", 1e-6))  # fmt: skip
     moved = [{"label": "full-ft", "task": "rain", "level": level, "group": group, "mean": mean, "parameters": 1}
              for level, group, mean in groups]  # fmt: skip
-    strong = [
-        {"label": "adaptir", "task": "rain", "branch": "local", "strength": 0.25, "low_energy": 0.5, "modules": 2}
+    moved += [{"label": "full-ft", "task": "rain", "level": "tensor", "group": group, "mean": mean, "parameters": 1,
+               "kind": kind, "place": place} for group, kind, place, mean in tensors]  # fmt: skip
+    moved += [
+        {"label": label, "task": "rain", "level": "rank", "group": str(at), "place": place, "rank": rank}
+        for label, several in (("colora", (2, 0, 8)), ("lora", (4, 0, 4)))
+        for at, (rank, place) in enumerate(zip(several, ("encoder", "encoder", "decoder"), strict=True))
     ]
+    strong = [
+        {"label": "adaptir", "task": task, "branch": branch, "strength": strength, "low_energy": 0.5, "modules": 2}
+        for task, branch, strength in (("rain", "local", 0.25), ("rain", "added", 9.0), ("noise", "local", 0.5),
+                                       ("rain", "place gate", 0.75))
+    ]  # fmt: skip
     for name, rows in (("fourier", fourier), ("transfer", gains), ("contribution", moved), ("response", strong)):
         keep(Analysis(rows, [f"what {name} shows"], ["frozen: <nothing>"]), tmp_path / "analyses" / f"{name}.csv")
     return tmp_path
@@ -59,10 +70,41 @@ def test_tables_hold_groups_and_strengths(store):
     by_name = {study.name: [lines for _, lines in study.tables] for study in studies(store, refuse)}
     (moved,), strong = by_name["contribution"], by_name["response"]
     assert moved == [["label", "task", "norm", "encoder"], ["full-ft", "rain", "2", "1"]]
-    assert strong == [
-        [["label", "branch", "rain"], ["adaptir", "local", "0.25"]],
-        [["label", "branch", "rain"], ["adaptir", "local", "0.5"]],
-    ]
+    named = ["label", "branch", "rain", "noise"]
+    rows = [("local", "0.25", "0.5"), ("added", "9", "nan"), ("place gate", "0.75", "nan")]
+    assert strong[0] == [named, *(["adaptir", *row] for row in rows)]
+
+
+def test_each_tensor_has_a_dot_on_a_log_axis_and_each_place_a_region(store):
+    kinds, (layers,) = next(study for study in studies(store, refuse) if study.name == "contribution").moved
+    y = layers.y
+    assert (layers.label, layers.task, set(kinds)) == ("full-ft", "rain", {"norm", "bias"})
+    assert y(1e-4) == pytest.approx((y(1e-2) + y(1e-6)) / 2, abs=0.1)
+    first, second = re.findall(r"M([\d.]+) ([\d.]+)h0", layers.marks[kinds["norm"]])
+    assert [float(at) for _, at in (first, second)] == [y(1e-4), y(1e-6)]
+    (bias,) = re.findall(r"M([\d.]+) ([\d.]+)h0", layers.marks[kinds["bias"]])
+    assert float(first[0]) < float(bias[0]) < float(second[0])
+    encoder, decoder = layers.regions
+    assert (encoder.name, decoder.name) == ("encoder", "decoder") and encoder.right == decoder.left
+    assert encoder.left < float(bias[0]) < encoder.right < float(second[0]) < decoder.right
+
+
+def test_ranks_are_drawn_where_they_differ_and_a_bar_is_as_high_as_its_rank(store):
+    (layers,) = next(study for study in studies(store, refuse) if study.name == "contribution").ranks
+    assert layers.label == "colora"
+    low, high = re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", layers.marks["hue-0"])
+    heights = [float(bottom) - float(top) for bottom, top in (low, high)]
+    assert heights[1] == pytest.approx(4 * heights[0], abs=0.5)
+
+
+def test_branches_and_gates_stand_apart_and_what_is_added_is_neither(store):
+    branches, gates = next(study for study in studies(store, refuse) if study.name == "response").strengths
+    assert (branches.title, set(branches.colours)) == ("adaptir, branches", {"local"})
+    assert (gates.title, set(gates.colours)) == ("adaptir, gates", {"place gate"})
+    assert {row.task: row.dots["local"] for row in branches.rows} == {
+        "rain": (branches.x(0.25), 0.25),
+        "noise": (branches.x(0.5), 0.5),
+    }
 
 
 def test_a_router_has_a_row_for_each_task_and_its_rows_are_no_gains(store):

@@ -1,0 +1,84 @@
+"""The ranks of the low-rank updates that a cell has stored, e.g. those that CoLoRA derives from contributions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from benchmark.analysis.finished import Analysis, Finished, Row, by_label
+from benchmark.backbone import Backbone
+from benchmark.places import places
+from benchmark.records import ADAPTER
+
+Ranks = Mapping[str, int]
+"""By the name of a projection, in the order of computation; 0 where it has no update."""
+
+
+def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -> set[str]:
+    """Tell the ranks of all cells that have any, and return the labels of these.
+
+    Args:
+        analysis: gets rows of level `rank`, and sentences.
+        found: the cells, all of one backbone.
+        network: that backbone, frozen.
+    """
+    where, told = placed(network), set()
+    for label, cells in by_label(found):
+        known = list(_stored(analysis, cells, where))
+        for cell, ranks in known:
+            analysis.rows.extend(_rows(cell, ranks, where))
+        if known:
+            told.add(label)
+            analysis.sentences.extend(_said(label, known, where))
+    return told
+
+
+def placed(network: Backbone) -> dict[str, str]:
+    """Where each dense projection of the blocks stands, by its name in the network, in the order of computation."""
+    names = {module: name for name, module in network.named_modules()}
+    blocks = [(place, block) for place, several in places(network).items() for block in several]
+    modules = [(place, site.module) for place, block in blocks for site in block.projections()]
+    return {names[module]: place for place, module in modules if isinstance(module, nn.Linear | nn.Conv2d)}
+
+
+def _stored(
+    analysis: Analysis, cells: Sequence[Finished], where: Mapping[str, str]
+) -> Iterator[tuple[Finished, Ranks]]:
+    for cell in cells:
+        path = cell.folder / ADAPTER
+        try:
+            tensors = load_file(path) if path.is_file() else {}
+        except (OSError, SafetensorError) as error:
+            analysis.left_out.append(f"{cell.name}: its weights are missing or damaged: {error}")
+            continue
+        ranks = {name: len(tensors.get(f"{name}.down", ())) if f"{name}.up" in tensors else 0 for name in where}
+        if any(ranks.values()):
+            yield cell, ranks
+
+
+def _rows(cell: Finished, ranks: Ranks, where: Mapping[str, str]) -> Iterator[Row]:
+    for name, rank in ranks.items():
+        yield {"label": cell.label, "task": cell.task, "level": "rank", "group": name, "place": where[name],
+               "rank": rank}  # fmt: skip
+
+
+def _said(label: str, known: Sequence[tuple[Finished, Ranks]], where: Mapping[str, str]) -> Iterator[str]:
+    given = {rank for _, ranks in known for rank in ranks.values() if rank}
+    if len(given) == 1 and all(ranks == known[0][1] for _, ranks in known):
+        yield f"{label}: the same rank, {given.pop()}, wherever it updates a projection, on every task."
+        return
+    for cell, ranks in known:
+        highest = max(ranks, key=lambda name: ranks[name])
+        means = {
+            place: fmean(rank for name, rank in ranks.items() if where[name] == place)
+            for place in dict.fromkeys(where.values())
+        }
+        order = " > ".join(f"{place} {means[place]:.1f}" for place in sorted(means, key=lambda place: -means[place]))
+        yield (
+            f"{cell.name}: ranks {min(ranks.values())} to {max(ranks.values())} over {len(ranks)} projections, on "
+            f"average {order}; highest at {highest}."
+        )

@@ -1,0 +1,99 @@
+"""A network's tensors or projections in a row, in the order of computation, each with a number of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import pandas as pd
+
+from reports.figures.axis import Axis, spanning
+from reports.figures.colours import hues
+from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
+
+Numbers = list[tuple[float, float]]
+"""Where each stands along the row, in SVG units, and its number."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Neighbours in one place of the network, from `left` to `right` in SVG units."""
+
+    name: str
+    left: float
+    right: float
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One cell.
+
+    Attributes:
+        label: its method.
+        task: its task.
+        y: from numbers to SVG units.
+        regions: places of the network.
+        marks: a path for each class of the style sheet.
+        width: of a bar, in SVG units.
+    """
+
+    label: str
+    task: str
+    y: Axis
+    regions: tuple[Region, ...]
+    marks: Mapping[str, str]
+    width: float = 0.0
+
+
+def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
+    """Of each fully fine-tuned cell a dot for every tensor, on a log axis; and the style of each kind of tensor.
+
+    Tensors that contribute nothing have no place on such an axis, and no dot.
+    """
+    tensors = rows[(rows.level == "tensor") & (rows["mean"] > 0) & rows.kind.notna()]
+    colours = hues(sorted(tensors.kind.unique()))
+    return colours, [_dots(label, task, one, colours) for (label, task), one in _cells(tensors)]
+
+
+def ranks(rows: pd.DataFrame) -> list[Layers]:
+    """Of each cell a bar for every projection, unless its label has one rank at the same projections on every task."""
+    found = rows[rows.level == "rank"]
+    labels = [label for label, one in found.groupby("label", sort=False) if _differ(one)]
+    return [_bars(label, task, one) for (label, task), one in _cells(found[found.label.isin(labels)])]
+
+
+def _differ(rows: pd.DataFrame) -> bool:
+    tasks = {tuple(one["rank"]) for _, one in rows.groupby("task")}
+    return len(tasks) > 1 or len(set(*tasks) - {0}) > 1
+
+
+def _cells(rows: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    return [((str(label), str(task)), one) for (label, task), one in rows.groupby(["label", "task"], sort=False)]
+
+
+def _dots(label: str, task: str, rows: pd.DataFrame, colours: Mapping[str, str]) -> Layers:
+    x, y = _along(rows), spanning(rows["mean"], BOTTOM, TOP, log=True)
+    marks = dict.fromkeys(colours, "")
+    for place, (kind, mean) in enumerate(zip(rows.kind, rows["mean"], strict=True)):
+        marks[kind] += f"M{x(place)} {y(mean)}h0"
+    return Layers(label, task, y, _regions(rows, x), {colours[kind]: path for kind, path in marks.items() if path})
+
+
+def _bars(label: str, task: str, rows: pd.DataFrame) -> Layers:
+    x, y = _along(rows), Axis(0, float(rows["rank"].max()), BOTTOM, TOP)
+    path = "".join(f"M{x(place)} {y(0)}V{y(rank)}" for place, rank in enumerate(rows["rank"]) if rank)
+    return Layers(label, task, y, _regions(rows, x), {"hue-0": path}, round(0.7 * (x(1) - x(0)), 1))
+
+
+def _along(rows: pd.DataFrame) -> Axis:
+    """Half a place is left free at both ends."""
+    return Axis(-0.5, len(rows) - 0.5, LEFT, RIGHT)
+
+
+def _regions(rows: pd.DataFrame, x: Axis) -> tuple[Region, ...]:
+    found = []
+    for name, several in groupby(enumerate(rows.place), key=lambda one: str(one[1])):
+        places = [place for place, _ in several]
+        found.append(Region(name, x(places[0] - 0.5), x(places[-1] + 0.5)))
+    return tuple(found)

@@ -1,0 +1,68 @@
+"""How strongly the branches of a method answer to each task: a line for each task, a dot for each branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.figures.axis import Axis
+from reports.figures.colours import hues
+
+WIDTH, LEFT, RIGHT, TOP, ROW = 460, 150, 446, 10, 22
+ADDED = "added"
+"""All that a method adds, which is no branch."""
+GATE = " gate"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One task: its line in SVG units, and where each branch stands, by its style."""
+
+    task: str
+    y: float
+    dots: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Strengths:
+    """The branches of one label, or its gates.
+
+    Attributes:
+        title: the label, and what is drawn of it.
+        x: strengths, from 0.
+        bottom: where the axis stands.
+        colours: the style of each branch.
+        rows: the tasks; of each branch the place along the axis, and the strength.
+    """
+
+    title: str
+    x: Axis
+    bottom: int
+    colours: Mapping[str, str]
+    rows: tuple[Answers, ...]
+
+
+def strengths(rows: pd.DataFrame) -> list[Strengths]:
+    """A figure of the branches and one of the gates of every label that has them."""
+    found = []
+    own = rows[rows.branch != ADDED]
+    for label, one in own.groupby("label", sort=False):
+        gates = one.branch.str.endswith(GATE)
+        for what, some in (("branches", one[~gates]), ("gates", one[gates])):
+            if len(some):
+                found.append(_figure(f"{label}, {what}", some))
+    return found
+
+
+def _figure(title: str, rows: pd.DataFrame) -> Strengths:
+    tasks = list(dict.fromkeys(rows.task))
+    x = Axis(0, float(rows.strength.max()) * 1.05 or 1.0, LEFT, RIGHT)
+    lines = tuple(_answers(str(task), place, rows[rows.task == task], x) for place, task in enumerate(tasks))
+    return Strengths(title, x, TOP + ROW * len(tasks), hues(sorted(set(rows.branch))), lines)
+
+
+def _answers(task: str, place: int, rows: pd.DataFrame, x: Axis) -> Answers:
+    numbers = zip(rows.branch, rows.strength, strict=True)
+    return Answers(task, TOP + ROW * (place + 0.5), {branch: (x(value), float(value)) for branch, value in numbers})
