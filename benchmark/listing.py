@@ -17,7 +17,6 @@ from benchmark.errors import PetlirError
 from benchmark.images import catalogue
 from benchmark.images.digests import different, digests
 from benchmark.images.imageset import HalfThere, ImageSet, Missing
-from benchmark.index import Index
 from benchmark.method import Method
 from benchmark.official import Official, known
 from benchmark.plugins import Plugins, find
@@ -25,6 +24,7 @@ from benchmark.protocol import KNOWN, protocol
 from benchmark.skeleton import without_memory
 from benchmark.sources import in_folder
 from benchmark.store import Store
+from benchmark.store.index import Index
 from benchmark.task import Task
 from benchmark.track import TRACKS
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmark.bench import Bench
 from benchmark.cell import Cell, key
-from benchmark.remote import store_at
 from benchmark.store import Store
+from benchmark.store.remote import store_at
 
 
 @dataclass(frozen=True)

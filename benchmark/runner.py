@@ -19,16 +19,16 @@ from benchmark.errors import PetlirError, unknown
 from benchmark.executors import Executor, Job
 from benchmark.executors.local import LocalExecutor, WorkerSpec
 from benchmark.executors.sharing import Sharing
-from benchmark.index import Index
 from benchmark.measuring import Further
 from benchmark.payload import unpack
 from benchmark.planning import Planned, Planner, Request, with_needs
-from benchmark.prediction import Predictor
+from benchmark.planning.prediction import Predictor
 from benchmark.rates import Rates
 from benchmark.records import RECORD, read_record
-from benchmark.remote import RemoteStore, store_at
 from benchmark.settling import Settler, measure_further, open_cells
 from benchmark.store import Store
+from benchmark.store.index import Index
+from benchmark.store.remote import RemoteStore, store_at
 from benchmark.tracking import Mirror, default_uri
 
 GRIDS = Path(__file__).parent.parent / "results" / "grids"

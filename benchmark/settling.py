@@ -10,13 +10,13 @@ from benchmark import experiment
 from benchmark.bench import Bench
 from benchmark.errors import PetlirError
 from benchmark.executors import Event, Executor, Job
-from benchmark.index import Index
 from benchmark.measuring import Further
 from benchmark.payload import Payload
 from benchmark.planning import Planned, state, with_needs
 from benchmark.progress import Progress
 from benchmark.records import RECORD, read_record
 from benchmark.store import Store
+from benchmark.store.index import Index
 
 Put = Callable[[dict[str, Any]], None]
 """Gets each record that was made here, as it comes."""

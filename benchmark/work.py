@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmark import experiment, measuring, tuning
-from benchmark.claims import Claim, Overtaken
 from benchmark.executors.sharing import ELSEWHERE
 from benchmark.payload import Payload, unpack
+from benchmark.store.claims import Claim, Overtaken
 
 
 def work(payload: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.claims import Holding
 from benchmark.store import Store
+from benchmark.store.claims import Holding
 from tests.engine import PLUGIN, ROOT, results
 
 GRID = ["-t", "tiny", "--steps", "3", "--regime", "paper", "--device", "cpu", "--workers", "2", "--no-report"]

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from benchmark import listing
-from benchmark.index import Index
 from benchmark.plugins import find
 from benchmark.store import Store
+from benchmark.store.index import Index
 from tests.engine import PLUGIN, ROOT, command, draw, save
 
 

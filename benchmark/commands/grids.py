@@ -106,8 +106,8 @@ def run(
 def _report(address: str, *, again: bool) -> Path:
     """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
     import reports
-    from benchmark.index import Index
-    from benchmark.remote import store_at
+    from benchmark.store.index import Index
+    from benchmark.store.remote import store_at
 
     store = store_at(address)
     page = store.root / "report" / "index.html"
@@ -127,7 +127,7 @@ def _outcomes(
     if confidence is None:
         return [work(request)]
     from benchmark import separation
-    from benchmark.remote import RemoteStore, store_at
+    from benchmark.store.remote import RemoteStore, store_at
 
     store = store_at(address)
     if isinstance(store, RemoteStore):
@@ -184,7 +184,7 @@ def plan(
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
     from benchmark import runner
-    from benchmark.survey import plain, survey, totals
+    from benchmark.planning.survey import plain, survey, totals
 
     request = runner.request(
         grid, plugin or [], data, True, "float32", weights or [],
@@ -199,9 +199,9 @@ def plan(
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
     """Count the records of a store by state, name what failed, and tell what runs from what died."""
-    from benchmark.index import Index
     from benchmark.listing import states, working
-    from benchmark.remote import store_at
+    from benchmark.store.index import Index
+    from benchmark.store.remote import store_at
 
     found = store_at(store)
     found.refresh()
@@ -233,7 +233,7 @@ def why(
     from dataclasses import asdict
 
     from benchmark.bench import bench_of
-    from benchmark.why import changes
+    from benchmark.planning.why import changes
 
     found = changes(cell, bench_of(plugin or [], data, weights or []))
     show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)
@@ -249,8 +249,8 @@ def clean(
     """Remove what cells left behind while they were worked on; never records, adapters or images."""
     from dataclasses import asdict
 
-    from benchmark.cleaning import clean as cleaned
-    from benchmark.remote import store_at
+    from benchmark.store.cleaning import clean as cleaned
+    from benchmark.store.remote import store_at
 
     found = cleaned(store_at(store), abandoned=abandoned, keep=dry_run)
     if as_json:

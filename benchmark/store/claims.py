@@ -17,7 +17,7 @@ from typing import Self
 
 from benchmark.errors import Unwritable
 from benchmark.process import Process
-from benchmark.shelf import Shelf
+from benchmark.store.shelf import Shelf
 
 BEAT = 10.0
 """Seconds between two signs of life."""

@@ -17,11 +17,11 @@ from benchmark.cell import Cell
 from benchmark.costs import count
 from benchmark.errors import PetlirError
 from benchmark.images.prepare import data_digest
-from benchmark.index import Head, Index
 from benchmark.method import Method
 from benchmark.skeleton import without_memory
 from benchmark.sources import network_of
 from benchmark.store import Store
+from benchmark.store.index import Head, Index
 from benchmark.track import track
 from benchmark.views import scored_as, views
 from benchmark.weights import Card

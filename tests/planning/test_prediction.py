@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import prediction, sizes
-from benchmark.index import Index
-from benchmark.planning import Planner
-from benchmark.prediction import Prediction, Predictor
+from benchmark.planning import Planner, prediction, sizes
+from benchmark.planning.prediction import Prediction, Predictor
+from benchmark.planning.sizes import Kept, Sizes, sizes_of
+from benchmark.planning.survey import duration, survey, totals
 from benchmark.rates import Rates
 from benchmark.records import read_record
-from benchmark.sizes import Kept, Sizes, sizes_of
 from benchmark.store import Store
-from benchmark.survey import duration, survey, totals
+from benchmark.store.index import Index
 from tests.engine import PLUGIN, command
 
 

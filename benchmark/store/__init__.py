@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.claims import Claims
 from benchmark.errors import PetlirError, Unwritable
 from benchmark.records import RECORD, read_record
-from benchmark.shelf import Folder
+from benchmark.store.claims import Claims
+from benchmark.store.shelf import Folder
 
 CHECKPOINT = "checkpoint.pt"
 """In a work folder: where training goes on after a kill."""
@@ -34,7 +34,7 @@ def _slug(name: str) -> str:
 class Store:
     """The folder that holds the records of all cells, finished and running.
 
-    `benchmark.remote.RemoteStore` keeps them behind a URL and works on them in `root`; what it does more is in
+    `benchmark.store.remote.RemoteStore` keeps them behind a URL and works on them in `root`; what it does more is in
     `refresh`, `fetch`, `fetch_all` and `publish`, which have nothing to do here.
 
     Attributes:
@@ -49,7 +49,7 @@ class Store:
 
     @property
     def address(self) -> str:
-        """What `benchmark.remote.store_at` finds it by."""
+        """What `benchmark.store.remote.store_at` finds it by."""
         return str(self.root)
 
     def within(self, name: str) -> Store:

@@ -12,13 +12,13 @@ from uuid import uuid4
 import pytest
 
 from benchmark import runner
-from benchmark.bucket import Bucket
-from benchmark.claims import Claims
 from benchmark.errors import PetlirError, Unwritable
 from benchmark.images.patches import PatchSampler
 from benchmark.records import ADAPTER, RECORD
-from benchmark.remote import RemoteStore, store_at
 from benchmark.store import Store
+from benchmark.store.bucket import Bucket
+from benchmark.store.claims import Claims
+from benchmark.store.remote import RemoteStore, store_at
 from tests.engine import PLUGIN, command, interrupt, results
 from tests.servers import s3
 

@@ -12,7 +12,7 @@ from benchmark import runner
 from benchmark import weights as pretrained
 from benchmark.errors import PetlirError
 from benchmark.planning import PAPER_RATE, Planner
-from benchmark.survey import survey
+from benchmark.planning.survey import survey
 from benchmark.track import TRACKS
 from tests.engine import PLUGIN, Lab, draw, fill, save
 

@@ -16,10 +16,10 @@ import torch
 from benchmark.cell import ENGINE, Cell, digest
 from benchmark.devices import pick
 from benchmark.fitting import PARTS
-from benchmark.index import Head, Index
 from benchmark.planning import Planned, Planner
-from benchmark.sizes import Kept, Sizes, sizes_of
+from benchmark.planning.sizes import Kept, Sizes, sizes_of
 from benchmark.sources import network_of
+from benchmark.store.index import Head, Index
 
 BASE = 600 * 2**20
 """Bytes of a process before it trains: torch, and on a GPU its context."""

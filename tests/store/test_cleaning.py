@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cleaning import clean
 from benchmark.store import CHECKPOINT, Store
+from benchmark.store.cleaning import clean
 from tests.engine import PLUGIN, command, draw, fill, interrupt, save
 
 

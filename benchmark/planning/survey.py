@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.index import Index
 from benchmark.planning import Planned, Planner, Request, state
-from benchmark.prediction import Prediction, Predictor, gib
+from benchmark.planning.prediction import Prediction, Predictor, gib
 from benchmark.rates import Rates
-from benchmark.remote import store_at
+from benchmark.store.index import Index
+from benchmark.store.remote import store_at
 
 OPEN = ("missing", "stale", "failed", "to be tuned")
 """States of cells that a run works on."""

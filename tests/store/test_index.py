@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import index as indexing
 from benchmark.errors import Unwritable
-from benchmark.index import FILE, Index
 from benchmark.records import RECORD, read_record, write_json
 from benchmark.store import Store
+from benchmark.store import index as indexing
+from benchmark.store.index import FILE, Index
 from tests.samples import KEY, failed, record
 
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmark import contract_options as options
-from benchmark import contract_outputs as outputs
-from benchmark import contract_weights as weights
 from benchmark import grid
 from benchmark.backbone import Backbone
+from benchmark.contract import options, outputs, weights
 from benchmark.errors import PetlirError, unknown
 from benchmark.method import Method
 from benchmark.plugins import find, load_file
