@@ -23,7 +23,7 @@ from benchmark.measuring import Further
 from benchmark.payload import unpack
 from benchmark.planning import Planned, Planner, Request, with_needs
 from benchmark.planning.prediction import Predictor
-from benchmark.rates import Rates
+from benchmark.planning.rates import Rates
 from benchmark.records import RECORD, read_record
 from benchmark.settling import Settler, measure_further, open_cells
 from benchmark.store import Store

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from benchmark import track
 from benchmark.application import restorer
 from benchmark.planning import Planner
-from benchmark.rates import Rates
+from benchmark.planning.rates import Rates
 from benchmark.records import ADAPTER
 from benchmark.store import Store
 from tests.engine import PLUGIN, results

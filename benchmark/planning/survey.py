@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.planning import Planned, Planner, Request, state
 from benchmark.planning.prediction import Prediction, Predictor, gib
-from benchmark.rates import Rates
+from benchmark.planning.rates import Rates
 from benchmark.store.index import Index
 from benchmark.store.remote import store_at
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmark.bench import Bench
 from benchmark.cell import cell_of
 from benchmark.planning import Planner, Request
-from benchmark.rates import Rates
+from benchmark.planning.rates import Rates
 from benchmark.records import RECORD, read_record
 from benchmark.store import Store
 

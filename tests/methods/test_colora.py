@@ -18,7 +18,7 @@ from benchmark.costs import count
 from benchmark.errors import PetlirError
 from benchmark.method import Evidence, Method
 from benchmark.planning import Planner
-from benchmark.rates import Rates
+from benchmark.planning.rates import Rates
 from benchmark.records import ADAPTER
 from benchmark.store import Store
 from benchmark.trial import SMALL, Trial, tiny

@@ -14,7 +14,7 @@ import pytest
 
 from benchmark import runner
 from benchmark.planning import Planner
-from benchmark.rates import Rates
+from benchmark.planning.rates import Rates
 from benchmark.records import RECORD, write_json
 from benchmark.store import Store
 from tests.engine import PLUGIN, ROOT

@@ -9,9 +9,9 @@ import pytest
 
 from benchmark.planning import Planner, prediction, sizes
 from benchmark.planning.prediction import Prediction, Predictor
+from benchmark.planning.rates import Rates
 from benchmark.planning.sizes import Kept, Sizes, sizes_of
 from benchmark.planning.survey import duration, survey, totals
-from benchmark.rates import Rates
 from benchmark.records import read_record
 from benchmark.store import Store
 from benchmark.store.index import Index
