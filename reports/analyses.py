@@ -31,7 +31,7 @@ COLUMNS = {
 """What is drawn of the rows; a column is empty where an analysis did not apply."""
 RESPONSES = {
     "strength": "Strength: mean absolute value, of a gate its mean",
-    "low_energy": "Share of a map's energy below 0.05 cycles per pixel",
+    "low_energy": "Share of a map's energy below 0.05 cycles per pixel, its mean included",
     "channel_variance": "Variance over channels",
 }
 """What is measured of a branch, and of all that a method adds."""

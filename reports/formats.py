@@ -26,6 +26,12 @@ def count(value: float | None) -> str:
     return _scaled(value, 1000.0, ("", " K", " M", " G", " T"))
 
 
+def scientific(value: float) -> str:
+    """A round value of a log axis: `1e-5`."""
+    digit, _, power = f"{value:.0e}".partition("e")
+    return f"{digit}e{int(power)}"
+
+
 def size(value: float | None) -> str:
     """Bytes with three digits: `81.0 KiB`."""
     return _scaled(value, 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))

@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 FILTERS: tuple[Any, ...] = (
     formats.decibel, formats.signed, formats.count, formats.size,
     formats.flops, formats.seconds, formats.percent, formats.plural, formats.joined,
+    formats.scientific,
 )  # fmt: skip
 
 

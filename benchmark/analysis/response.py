@@ -25,7 +25,7 @@ def response(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     """For each label and task what its branches put out, and what it adds behind blocks: means over places and images.
 
     `strength` is the mean absolute value that a branch puts out; of a map `low_energy`, the share of its energy below
-    0.05 cycles per pixel, its mean left out; `channel_variance` is the variance over channels of their mean values.
+    0.05 cycles per pixel, its mean included; `channel_variance` is the variance over channels of their mean values.
     A gate's strength is its mean value. The branch `added` is all that a method adds to the features of its blocks.
     """
     analysis = Analysis()
@@ -86,11 +86,13 @@ def measured(values: Tensor) -> dict[str, float]:
 
 
 def low_energy(maps: Tensor) -> float:
-    """The share of the energy of maps N×C×H×W below `LOW` cycles per pixel, in [0, 1]; the mean of a map counts not."""
+    """The share of the energy of maps N×C×H×W below `LOW` cycles per pixel, in [0, 1].
+
+    The mean of a map counts; on maps of fewer than 20 pixels a side nothing else is as low.
+    """
     energy = torch.fft.fft2(maps.double()).abs().square().sum((0, 1))
     rows, columns = (torch.fft.fftfreq(length, device=maps.device) for length in maps.shape[-2:])
     radius = (rows[:, None].square() + columns.square()).sqrt()
-    energy[0, 0] = 0
     total = float(energy.sum())
     return float(energy[radius < LOW].sum()) / total if total else 0.0
 

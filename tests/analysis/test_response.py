@@ -18,10 +18,11 @@ def wave(frequency: float) -> torch.Tensor:
 
 
 def test_energy_is_that_of_the_waves():
-    """A slow wave of amplitude 1 and a fast one of amplitude 2, on a mean that does not count."""
-    maps = (7 + wave(1 / 32) + 2 * wave(1 / 8))[None, None]
-    assert low_energy(maps) == pytest.approx(1 / 5, abs=1e-9)
-    assert low_energy(torch.ones(1, 1, 8, 8)) == 0
+    """A mean of 1, a slow wave of amplitude 1 and a fast one of amplitude 2: energies 1, ½ and 2."""
+    maps = (1 + wave(1 / 32) + 2 * wave(1 / 8))[None, None]
+    assert low_energy(maps) == pytest.approx(1.5 / 3.5, abs=1e-9)
+    assert low_energy(torch.ones(1, 1, 8, 8)) == 1
+    assert low_energy(torch.zeros(1, 1, 8, 8)) == 0
 
 
 def test_numbers_per_channel_vary_over_channels():

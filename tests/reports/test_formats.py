@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reports.formats import count, decibel, flops, joined, percent, plural, seconds, signed, size
+from reports.formats import count, decibel, flops, joined, percent, plural, scientific, seconds, signed, size
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from reports.formats import count, decibel, flops, joined, percent, plural, seco
         (count(0), "0"), (count(20_736), "20.7 K"), (count(999_600), "1.00 M"), (count(695_520), "696 K"),
         (size(1024), "1.00 KiB"), (size(82_944), "81.0 KiB"), (flops(1_240_000_000), "1.24 GFLOP"), (flops(0), "–"),
         (seconds(0.105), "105 ms"), (seconds(4.0), "4.0 s"), (seconds(720), "12 min"), (percent(0.0061), "0.61 %"),
+        (scientific(1e-5), "1e-5"), (scientific(0.03), "3e-2"), (scientific(1), "1e0"),
         (plural(1, "seed"), "1 seed"), (plural(3, "seed"), "3 seeds"), (joined(["a", "b", "c"]), "a, b and c"),
     ],
 )  # fmt: skip
