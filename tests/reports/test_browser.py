@@ -12,6 +12,7 @@ from axe_core_python.sync_playwright import Axe
 from skimage.io import imread, imsave
 
 from reports.site import write_report
+from tests.reports.analysed import write_analyses
 from tests.reports.browser import CHROMIUM, chromium, opened
 from tests.reports.stores import MALICIOUS, ranked_records, scores, smoke_records, write_store
 
@@ -34,7 +35,9 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ranked_site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranked")
-    return write_report(write_store(folder / "store", ranked_records(3)), folder / "out").parent
+    store = write_store(folder / "store", ranked_records(3))
+    write_analyses(store)
+    return write_report(store, folder / "out").parent
 
 
 def column(page, title):
