@@ -31,8 +31,10 @@ def write_analyses(store: Path) -> None:
     groups = (("kind", "norm", 2.0), ("place", "encoder", 1.0))
     tensors = (("a", "norm", "encoder", 1e-4), ("b", "bias", "encoder", 1e-2), ("c", "norm", "decoder", 0.0),
                ("d", "norm", "decoder", 1e-6))  # fmt: skip
-    moved: list[dict[str, Any]] = [{"label": "full-ft", "task": "rain", "level": level, "group": group, "mean": mean, "parameters": 1}
-             for level, group, mean in groups]  # fmt: skip
+    moved: list[dict[str, Any]] = [
+        {"label": "full-ft", "task": "rain", "level": level, "group": group, "mean": mean, "parameters": 1}
+        for level, group, mean in groups
+    ]
     moved += [{"label": "full-ft", "task": "rain", "level": "tensor", "group": group, "mean": mean, "parameters": 1,
                "kind": kind, "place": place} for group, kind, place, mean in tensors]  # fmt: skip
     moved += [
