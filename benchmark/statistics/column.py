@@ -140,18 +140,6 @@ class Comparison:
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
 
-    def cliques(self) -> list[tuple[str, ...]]:
-        """The longest runs in the order of which no two methods can be told apart: the bars of a rank strip."""
-        found: list[tuple[str, ...]] = []
-        apart = self.apart
-        for start in range(len(self.order)):
-            stop = start + 1
-            while stop < len(self.order) and not apart[start:stop, stop].any():
-                stop += 1
-            if not found or self.order[stop - 1] not in found[-1]:
-                found.append(self.order[start:stop])
-        return found
-
 
 def compare(scores: Mapping[str, Scores], alpha: float = 0.05, looks: Sequence[Look] = ()) -> Comparison:
     """Compare all methods of one column with each other.
@@ -212,8 +200,3 @@ def _look(found: Found, ready: Flags, pairs: _Pairs, look: Look, alpha: float) -
     p = np.minimum(1.0, found.difference[3, ready] / look.share)
     found.adjusted_p[ready] = holm(p, family)
     found.apart[ready] = separable(found.difference[0, ready], found.adjusted_p[ready], found.seeds[ready], alpha)
-
-
-def best_group(scores: Mapping[str, Scores]) -> list[str]:
-    """The method of the highest mean, then those that cannot be told apart from it."""
-    return list(compare(scores).tied())
