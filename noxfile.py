@@ -80,7 +80,7 @@ def perf(session: nox.Session) -> None:
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """Take the pictures of docs/ from the report of a store: `nox -s pictures -- STORE`."""
+    """Take the pictures of docs/ from the report of a store: `nox -s pictures -- STORE NAME …`."""
     install(session, "test")
     session.run("python", "-m", "tests.reports.pictures", *session.posargs)
 

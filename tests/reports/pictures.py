@@ -1,9 +1,10 @@
-"""Pictures of a report for docs/: `nox -s pictures -- STORE`; the inspector needs a store that holds its images."""
+"""Pictures of a report for docs/: `nox -s pictures -- STORE NAME …`; the inspector's need a store with its images."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -18,15 +19,20 @@ PICTURES = (
     ("inspector-light-1400", "pictures.html", "#task=hybrid_lr4_noise30&right=full-ft", "light", 1400, 1150),
     ("inspector-dark-390", "pictures.html", "#task=low_light&right=full-ft", "dark", 390, 1150),
     ("task-light-1400", "tasks/hybrid_lr4_noise30.html", "", "light", 1400, 1500),
+    ("grid-branches", "grids/adaptir-branches.html", "", "light", 1200, 1500),
+    ("grid-placement", "grids/adaptir-placement.html", "", "light", 1200, 1300),
+    ("grid-sizes", "grids/size-curves.html", "", "light", 1400, 1040),
+    ("grid-images", "grids/data-scale.html", "", "light", 1400, 1040),
+    ("explained", "explained/index.html", "", "light", 1400, 1500),
 )
 """Name, page, address, colour scheme, width and height in pixels."""
 
 
-def main(store: Path) -> None:
-    """Write each picture, in 256 colours."""
+def main(store: Path, names: Sequence[str]) -> None:
+    """Write the pictures of these names, in 256 colours."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         site = write_report(store, Path(folder) / "site").parent
-        for name, page, address, scheme, width, height in PICTURES:
+        for name, page, address, scheme, width, height in (one for one in PICTURES if one[0] in names):
             with opened(browser, site / page, address, width) as shown:
                 shown.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
                 shown.set_viewport_size({"width": width, "height": height})
@@ -37,4 +43,4 @@ def main(store: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
