@@ -8,7 +8,7 @@ const [group, task, image, left, right, map, crops] = ["group", "task", "image",
 const stage = inspector.querySelector(".stage");
 const loupe = inspector.querySelector(".loupe");
 const strip = inspector.querySelector(".strip");
-const SIDE = 32;
+const SIDE = Number(inspector.dataset.side);
 const place = { x: 0, y: 0 };
 
 const tasks = () => gallery.filter((entry) => entry.group === group.value);
