@@ -120,8 +120,7 @@ def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
         curves = drawing(some, log=one.along in AXES) if one.along else None
         theirs, sets = _published(one, place.task, some, published)
         sentences = [
-            *(of_curves(some, one.along) if curves else of_rows(some)),
-            told_apart(some, rows),
+            *(of_curves(some, one.along) if curves else (*of_rows(some), told_apart(some, rows))),
             against(one.paper, theirs, some),
         ]
         source = f"{one.paper}, tables {' and '.join(one.tables)}: {', '.join(sets)}" if theirs else ""
@@ -131,8 +130,7 @@ def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
 def _means(one: NamedGrid, made: Sequence[tuple[Place, Sequence[Point]]]) -> Iterator[Figure]:
     for place, some in over_tasks(made):
         if curves := drawing(some, log=one.along in AXES):
-            sentences = (*of_curves(some, one.along), told_apart(some, pd.DataFrame()))
-            yield Figure(place, tuple(some), curves, {}, "", tuple(filter(None, sentences)))
+            yield Figure(place, tuple(some), curves, {}, "", tuple(of_curves(some, one.along)))
 
 
 def _published(

@@ -14,6 +14,8 @@ from reports.formats import count, decibel, joined, plural, signed
 from reports.grids.curves import along
 from reports.grids.points import PARAMETERS, Point
 
+SMOKE = "Smoke runs, too short to rank anything by."
+
 
 def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:
     """What changes along each curve, whether it always rises, and by how much seeds differ."""
@@ -30,6 +32,15 @@ def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:
         f"; not so: {joined(others)}." if others else "."
     )
     yield from _spread([point for some in series.values() for point in some])
+    yield from _unsettled(series)
+
+
+def _unsettled(series: Mapping[str, Sequence[Point]]) -> Iterator[str]:
+    unsettled = [name for name, some in series.items() if not all(point.converged for point in some)]
+    if any(point.smoke for some in series.values() for point in some):
+        yield SMOKE
+    elif unsettled:
+        yield f"Not converged at every point: {joined(unsettled)}."
 
 
 def of_rows(found: Sequence[Point]) -> Iterator[str]:
@@ -74,11 +85,11 @@ def told_apart(found: Sequence[Point], rows: pd.DataFrame) -> str:
     """Which trained rows are not told apart from the highest, or why nothing may be said."""
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
-        return "Smoke runs, too short to rank anything by."
+        return SMOKE
     settled = {point.label for point in trained if point.converged}
     unsettled = sorted({point.label for point in trained} - settled)
     behind = f" Left out, as they had not converged: {joined(unsettled)}." if unsettled else ""
-    if len({point.backbone for point in trained}) > 1 or along(found):
+    if len({point.backbone for point in trained}) > 1:
         return behind.strip()
     scores = tables(rows[rows.label.isin(settled)], statistics.FEWEST_SEEDS)
     if len(scores) < 2 or len(next(iter(scores.values()))) < 2:

@@ -39,7 +39,9 @@ def main(store: Path, names: Sequence[str]) -> None:
                 shown.wait_for_load_state("load")
                 shown.screenshot(path=DOCS / f"{name}.png")
             with Image.open(DOCS / f"{name}.png") as image:
-                image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(DOCS / f"{name}.png", optimize=True)
+                image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+                    DOCS / f"{name}.png", optimize=True
+                )
 
 
 if __name__ == "__main__":

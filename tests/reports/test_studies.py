@@ -150,6 +150,7 @@ def test_the_mean_over_tasks_is_taken_seed_by_seed():
     for level, point in zip((21, 22, 23, 24, 25), curve.points, strict=True):
         assert point.seeds == pytest.approx((level, level + 0.1, level + 0.2 + 1.0))
         assert point.converged is (point.x != 64)
+    assert "Not converged at every point: scratch, full-ft and colora[budget=50]." in figure.sentences
     without = [one for one in records if not one["cell"]["task"].startswith("sidd[images=16]")]
     figure = photographs(of("data-scale", without), "mean")
     assert {point.x for curve in figure.drawing.curves for point in curve.points} == {32, 64, 128, 256}
