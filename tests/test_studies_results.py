@@ -13,7 +13,7 @@ from reports.frame import load
 from reports.grids.studies import studies
 
 STORE = Path(__file__).parents[1] / "results" / "studies"
-WHOLE = ("adaptir-branches", "adaptir-placement", "size-curves", "data-scale")
+WHOLE = ("adaptir-branches", "adaptir-placement", "adaptir-design", "size-curves", "data-scale")
 
 
 def refuse(line):
