@@ -19,7 +19,7 @@ Ranks = Mapping[str, int]
 
 
 def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -> set[str]:
-    """Tell the ranks of all cells that have any, and return the labels of these.
+    """Tell the ranks of all cells that have any, and return the labels on which something was said.
 
     Args:
         analysis: gets rows of level `rank`, and sentences.
@@ -28,12 +28,14 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
     """
     where, told = placed(network), set()
     for label, cells in by_label(found):
+        before = len(analysis.left_out)
         known = list(_stored(analysis, cells, where))
         for cell, ranks in known:
             analysis.rows.extend(_rows(cell, ranks, where))
         if known:
-            told.add(label)
             analysis.sentences.extend(_said(label, known, where))
+        if known or len(analysis.left_out) > before:
+            told.add(label)
     return told
 
 

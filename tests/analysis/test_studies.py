@@ -1,5 +1,7 @@
 """The command on finished cells: tables, sentences, and what it does not apply to."""
 
+import shutil
+
 import pandas as pd
 import pytest
 from torch import nn
@@ -103,6 +105,17 @@ def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, sto
     near = 1e-3  # of a batch and of an image alone a value in ten thousand is rounded to another grey level
     assert own.psnr.item() == pytest.approx(sum(values) / len(values), abs=near)
     assert "not applicable: frozen: nothing of it was trained" in lines
+
+
+def test_a_damaged_adapter_is_named_once(analysed, store, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(store / "cells", damaged / "cells")
+    (adapter,) = damaged.glob("cells/*/tiny/lora-*/adapter.safetensors")
+    adapter.write_bytes(adapter.read_bytes()[:100])
+    code, lines, _, table = analysed("contribution", "-m", "lora,frozen", "--store", damaged)
+    assert code == 0 and set(table.task) == {"tiny_x2"}
+    (line,) = (line for line in lines if line.startswith("not applicable: ") and "lora" in line)
+    assert line.startswith("not applicable: ipt-nano · lora · tiny · seed 0: its weights are missing or damaged: ")
 
 
 @pytest.mark.parametrize("name", NAMES)
