@@ -9,9 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from benchmark.analysis.contribution import places_of
 from benchmark.analysis.finished import Analysis, Finished, Row, by_label
 from benchmark.backbone import Backbone
-from benchmark.places import places
 from benchmark.records import ADAPTER
 
 Ranks = Mapping[str, int]
@@ -41,10 +41,10 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
 
 def placed(network: Backbone) -> dict[str, str]:
     """Where each dense projection of the blocks stands, by its name in the network, in the order of computation."""
-    names = {module: name for name, module in network.named_modules()}
-    blocks = [(place, block) for place, several in places(network).items() for block in several]
-    modules = [(place, site.module) for place, block in blocks for site in block.projections()]
-    return {names[module]: place for place, module in modules if isinstance(module, nn.Linear | nn.Conv2d)}
+    names, where = {module: name for name, module in network.named_modules()}, places_of(network)
+    modules = [site.module for block in network.blocks() for site in block.projections()]
+    dense = [names[module] for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]
+    return {name: where[f"{name}.weight"] for name in dense}
 
 
 def _stored(

@@ -12,9 +12,6 @@ from reports.figures.axis import Axis, spanning
 from reports.figures.colours import hues
 from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 
-Numbers = list[tuple[float, float]]
-"""Where each stands along the row, in SVG units, and its number."""
-
 
 @dataclass(frozen=True)
 class Region:
