@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.method import Evidence, Mergeable, Method
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Evidence, Mergeable, Method
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmark.bench import bench_of
-from benchmark.degradation import Image, seed_of
-from benchmark.degradations.resize import enlarge
-from benchmark.devices import pick
-from benchmark.errors import PetlirError
-from benchmark.evaluation import write_png
-from benchmark.images.reading import images_in, read_image
-from benchmark.plugins import find
-from benchmark.restoration import check, restore_image
-from benchmark.subject import Subject, finished
+from petlir.benchmark.bench import bench_of
+from petlir.benchmark.degradation import Image, seed_of
+from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.evaluation import write_png
+from petlir.benchmark.images.reading import images_in, read_image
+from petlir.benchmark.plugins import find
+from petlir.benchmark.restoration import check, restore_image
+from petlir.benchmark.subject import Subject, finished
 
 
 def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequence[Path]) -> int:
@@ -60,8 +60,8 @@ def restore_folder(
         bicubic: enlarge by this factor instead of using a network.
         device: where to compute.
         plugins: plugin files.
-        weights: the user's own pre-trained weights, see `benchmark.sources`.
-        tiling: how images go through the network, see `benchmark.restoration.restore`.
+        weights: the user's own pre-trained weights, see `petlir.benchmark.sources`.
+        tiling: how images go through the network, see `petlir.benchmark.restoration.restore`.
 
     Raises:
         PetlirError: not exactly one of `adapter` and `bicubic` is given, a file is not as expected, or the tiling does

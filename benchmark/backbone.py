@@ -15,9 +15,9 @@ from typing import ClassVar, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import PetlirError, unknown
-from benchmark.paper import Paper
-from benchmark.task import Task
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.paper import Paper
+from petlir.benchmark.task import Task
 
 
 @dataclass(frozen=True)

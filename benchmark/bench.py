@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from benchmark import grid
-from benchmark.backbones import Builder
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
-from benchmark.plugins import Plugins, find
-from benchmark.sources import UNTRAINED, network_of, sources
+from petlir.benchmark import grid
+from petlir.benchmark.backbones import Builder
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.sources import UNTRAINED, network_of, sources
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import backbones
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.hub import first_line
-from benchmark.skeleton import without_memory
+from petlir.benchmark import backbones
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.hub import first_line
+from petlir.benchmark.skeleton import without_memory
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")
 """Where a file keeps its weights, in the order in which they are looked for; else it holds them bare."""

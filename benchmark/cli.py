@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands import analyse, authoring, grids, inventory, pictures, publishing
-from benchmark.errors import PetlirError
+from petlir.benchmark.commands import analyse, authoring, grids, inventory, pictures, publishing
+from petlir.benchmark.errors import PetlirError
 
 app = typer.Typer(
     name="petlir",

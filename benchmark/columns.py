@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.statistics import Scores
+from petlir.benchmark.statistics import Scores
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 Image = NDArray[np.uint8]
 """One image, H×W×3, 0..255, RGB."""

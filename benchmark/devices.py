@@ -6,8 +6,8 @@ import os
 
 import torch
 
-from benchmark.errors import PetlirError
-from benchmark.executors.local import WorkerSpec
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors.local import WorkerSpec
 
 
 def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:

@@ -10,7 +10,7 @@ from itertools import product
 
 from torch import Tensor
 
-from benchmark.tiling import Forward
+from petlir.benchmark.tiling import Forward
 
 
 def eightfold(forward: Forward, images: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from benchmark import lock
-from benchmark.degradations.jpeg import encoder
+from petlir.benchmark import lock
+from petlir.benchmark.degradations.jpeg import encoder
 
 LIBRARIES = ("numpy", "scikit-image", "scipy", "safetensors", "torchvision", "pyiqa", "peft")
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -13,19 +13,19 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from benchmark.backbone import Backbone
-from benchmark.costs import StepTimer
-from benchmark.degradation import Degraded, Image, rounded
-from benchmark.degradations.resize import enlarge
-from benchmark.images.prepare import Pair
-from benchmark.metrics import psnr, recorded, scores, ssim
-from benchmark.protocol import Protocol, protocol
-from benchmark.records import write_bytes
-from benchmark.restoration import restore as restore
-from benchmark.restoration import restore_image as restore_image
-from benchmark.restoration import restore_through, to_batch
-from benchmark.restoration import to_image as to_image
-from benchmark.views import tiling_of
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.costs import StepTimer
+from petlir.benchmark.degradation import Degraded, Image, rounded
+from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.metrics import psnr, recorded, scores, ssim
+from petlir.benchmark.protocol import Protocol, protocol
+from petlir.benchmark.records import write_bytes
+from petlir.benchmark.restoration import restore as restore
+from petlir.benchmark.restoration import restore_image as restore_image
+from petlir.benchmark.restoration import restore_through, to_batch
+from petlir.benchmark.restoration import to_image as to_image
+from petlir.benchmark.views import tiling_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def evaluate(
         network: the adapted backbone, in evaluation mode.
         heads: what an image goes through, one after the other.
         pairs: the test images.
-        names: protocol ids with what the network sees at once, see `benchmark.views`.
+        names: protocol ids with what the network sees at once, see `petlir.benchmark.views`.
         folder: where restored images go, as `restored/SET/IMAGE.png`; see `kept_in` for those of further ways.
         shared: where degraded and clean ones go, as `SET/degraded/IMAGE.png`, for all cells of the task.
         first: the way of restoring whose images go to `restored`; that of the first protocol if left out.

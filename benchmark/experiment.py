@@ -13,23 +13,23 @@ from typing import Any
 
 import torch
 
-from benchmark import cell as cells
-from benchmark import evaluation, records, training
-from benchmark.adaptation import Adapted, merge
-from benchmark.audit.guard import overlaps_of, recorded
-from benchmark.bench import Bench
-from benchmark.cell import Cell
-from benchmark.environment import environment
-from benchmark.errors import FAULTS, PetlirError, Unwritable
-from benchmark.fitting import Report, Trained, trained
-from benchmark.images.catalogue import image_set
-from benchmark.images.prepare import shrunk_by_files
-from benchmark.payload import Payload
-from benchmark.store import CHECKPOINT, Store
-from benchmark.subject import Subject
-from benchmark.task import Task
-from benchmark.track import track
-from benchmark.views import scored_as
+from petlir.benchmark import cell as cells
+from petlir.benchmark import evaluation, records, training
+from petlir.benchmark.adaptation import Adapted, merge
+from petlir.benchmark.audit.guard import overlaps_of, recorded
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.environment import environment
+from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
+from petlir.benchmark.fitting import Report, Trained, trained
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.prepare import shrunk_by_files
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.store import CHECKPOINT, Store
+from petlir.benchmark.subject import Subject
+from petlir.benchmark.task import Task
+from petlir.benchmark.track import track
+from petlir.benchmark.views import scored_as
 
 
 def run(job: Payload, device: str, report: Report) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 
 import torch
 
-from benchmark import costs, evaluation, training
-from benchmark.bench import Bench
-from benchmark.degradation import seed_of
-from benchmark.metrics import psnr
-from benchmark.payload import Payload
-from benchmark.protocol import protocol
-from benchmark.subject import Subject, prepare, sampler
+from petlir.benchmark import costs, evaluation, training
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.metrics import psnr
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.subject import Subject, prepare, sampler
 
 Report = Callable[[float, str], None]
 """Told the share of a cell that is done, in [0, 1], and a word on how it goes."""

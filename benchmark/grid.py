@@ -13,9 +13,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from benchmark.errors import PetlirError, unknown
-from benchmark.method import Method
-from benchmark.task import Task
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.method import Method
+from petlir.benchmark.task import Task
 
 ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>\d*\.?\d+[kKmM%]?))?")
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 SCHEME = "hub:"
 FORM = "hub:OWNER/REPO@REVISION/FILE#sha256=HEX"

@@ -10,8 +10,9 @@ from importlib.util import resolve_name
 from pathlib import Path
 
 SHARED = (
-    "methods", "tasks", "benchmark.analysis", "benchmark.backbones", "benchmark.degradations",
-    "benchmark.places", "benchmark.pointwise", "benchmark.routing", "benchmark.subset",
+    "petlir.methods", "petlir.tasks", "petlir.benchmark.analysis", "petlir.benchmark.backbones",
+    "petlir.benchmark.degradations",
+    "petlir.benchmark.places", "petlir.benchmark.pointwise", "petlir.benchmark.routing", "petlir.benchmark.subset",
 )  # fmt: skip
 """Where a plugin may take a part of itself from; the rest of the engine has a version of its own."""
 
@@ -34,7 +35,9 @@ def _imported(path: Path, changed: int) -> frozenset[Path]:
     """The files that are imported at first hand; looked for again only when `path` has changed."""
     named = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in _names(path))
     files = {name: Path(file) for name, file in named if file is not None}
-    beside = {file for name, file in files.items() if path.parent in file.parents and not _within(name, ["benchmark"])}
+    beside = {
+        file for name, file in files.items() if path.parent in file.parents and not _within(name, ["petlir.benchmark"])
+    }
     return frozenset(beside | {file for name, file in files.items() if _within(name, SHARED)})
 
 

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark import errors
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError, unknown
+from petlir.benchmark import errors
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError, unknown
 
 PATIENCE = 120.0
 """Seconds that a metric gets to be made, its weights' download included."""

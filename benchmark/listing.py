@@ -9,24 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark import grid, weights
-from benchmark.adaptation import adapt
-from benchmark.backbone import Backbone
-from benchmark.costs import count
-from benchmark.errors import PetlirError
-from benchmark.images import catalogue
-from benchmark.images.digests import different, digests
-from benchmark.images.imageset import HalfThere, ImageSet, Missing
-from benchmark.method import Method
-from benchmark.official import Official, known
-from benchmark.plugins import Plugins, find
-from benchmark.protocol import KNOWN, protocol
-from benchmark.skeleton import without_memory
-from benchmark.sources import in_folder
-from benchmark.store import Store
-from benchmark.store.index import Index
-from benchmark.task import Task
-from benchmark.track import TRACKS
+from petlir.benchmark import grid, weights
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.costs import count
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import catalogue
+from petlir.benchmark.images.digests import different, digests
+from petlir.benchmark.images.imageset import HalfThere, ImageSet, Missing
+from petlir.benchmark.method import Method
+from petlir.benchmark.official import Official, known
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.protocol import KNOWN, protocol
+from petlir.benchmark.skeleton import without_memory
+from petlir.benchmark.sources import in_folder
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.task import Task
+from petlir.benchmark.track import TRACKS
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 SHOWN = 5

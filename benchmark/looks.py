@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.records import write_json
-from benchmark.statistics import Look, spend
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import write_json
+from petlir.benchmark.statistics import Look, spend
+from petlir.benchmark.store import Store
 
 LOOKS = "looks.json"
 

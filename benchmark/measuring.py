@@ -15,17 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark import evaluation, iqa
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
-from benchmark.payload import Payload
-from benchmark.protocol import Protocol, protocol, protocols
-from benchmark.records import RECORD, read_record, write_json
-from benchmark.rescoring import rescored, ways
-from benchmark.store import Store
-from benchmark.subject import finished
-from benchmark.views import scored_as
+from petlir.benchmark import evaluation, iqa
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.protocol import Protocol, protocol, protocols
+from petlir.benchmark.records import RECORD, read_record, write_json
+from petlir.benchmark.rescoring import rescored, ways
+from petlir.benchmark.store import Store
+from petlir.benchmark.subject import finished
+from petlir.benchmark.views import scored_as
 
 Record = dict[str, Any]
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from benchmark.errors import PetlirError
-from benchmark.paper import Paper as Paper
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.paper import Paper as Paper
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from benchmark.backbone import Backbone
-    from benchmark.cell import Cell
-    from benchmark.task import Task
+    from petlir.benchmark.backbone import Backbone
+    from petlir.benchmark.cell import Cell
+    from petlir.benchmark.task import Task
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """The learning rates that tuning tries, one trial each; every method has as many."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.protocol import CHANNELS, Channel, Protocol
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.protocol import CHANNELS, Channel, Protocol
 
 GREY = CHANNELS["y-full"]
 """What the mean brightness of an image is taken of, as OpenCV makes images grey."""

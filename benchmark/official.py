@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from benchmark.backbone import Backbone
+from petlir.benchmark.backbone import Backbone
 
 KNOWN = Path(__file__).parent / "backbones" / "weights" / "official.json"
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.bench import Bench
-from benchmark.cell import Cell, key
-from benchmark.store import Store
-from benchmark.store.remote import store_at
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cell import Cell, key
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.remote import store_at
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmark.backbone import Backbone, Block
+from petlir.benchmark.backbone import Backbone, Block
 
 PLACES = ("encoder", "middle", "decoder")
 

@@ -20,14 +20,14 @@ from typing import Any, TypeGuard, TypeVar
 
 import torch
 
-from benchmark import backbones, grid
-from benchmark.backbone import Backbone
-from benchmark.backbones import Builder
-from benchmark.errors import FAULTS, PetlirError, unknown
-from benchmark.imports import built_on
-from benchmark.method import Method
-from benchmark.sources import network_of, untrained
-from benchmark.task import Family, Task
+from petlir.benchmark import backbones, grid
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones import Builder
+from petlir.benchmark.errors import FAULTS, PetlirError, unknown
+from petlir.benchmark.imports import built_on
+from petlir.benchmark.method import Method
+from petlir.benchmark.sources import network_of, untrained
+from petlir.benchmark.task import Family, Task
 
 T = TypeVar("T")
 
@@ -138,7 +138,7 @@ def _is_method(value: object, module: ModuleType) -> TypeGuard[type[Method]]:
 
 
 def _built_in() -> Iterator[ModuleType]:
-    for package_name in ("methods", "tasks"):
+    for package_name in ("petlir.methods", "petlir.tasks"):
         package = importlib.import_module(package_name)
         for entry in pkgutil.iter_modules(package.__path__):
             yield importlib.import_module(f"{package_name}.{entry.name}")

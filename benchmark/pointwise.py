@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from benchmark.backbone import Block
-from benchmark.errors import PetlirError
+from petlir.benchmark.backbone import Block
+from petlir.benchmark.errors import PetlirError
 
 
 def on_maps(block: Block) -> bool:

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.executors import Event
+from petlir.benchmark.executors import Event
 
 
 @dataclass

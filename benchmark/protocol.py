@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from itertools import product
 from typing import Literal
 
-from benchmark.errors import unknown
+from petlir.benchmark.errors import unknown
 
 
 @dataclass(frozen=True)

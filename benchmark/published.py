@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from benchmark.errors import PetlirError, unknown
-from benchmark.protocol import protocol
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.protocol import protocol
 
 FOLDER = Path(__file__).parents[1] / "results" / "published"
 ORDERINGS = "orderings.csv"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from benchmark.trial import Trial
+    from petlir.benchmark.trial import Trial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before others deselect by name or mark
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add a test for each target, backbone and point."""
-    from benchmark.errors import PetlirError
+    from petlir.benchmark.errors import PetlirError
 
     try:
         for target in config.getoption("--petlir-contract"):
@@ -39,8 +39,8 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[pytest.Item]:
-    from benchmark.contract import POINTS, method_of, networks
-    from benchmark.trial import Trial
+    from petlir.benchmark.contract import POINTS, method_of, networks
+    from petlir.benchmark.trial import Trial
 
     method = method_of(target)
     for backbone, build in networks(backbones).items():
@@ -59,7 +59,7 @@ class Point(pytest.Item):
 
     def runtest(self) -> None:
         """Check the point."""
-        from benchmark.contract import examine
+        from petlir.benchmark.contract import examine
 
         obstacle = self.trial.obstacle
         if obstacle is not None:

@@ -1,6 +1,6 @@
 """The form of a record, checked whenever one is read; `record.schema.json` is made from it.
 
-`python -m benchmark.record_schema` writes that file again.
+`python -m petlir.benchmark.record_schema` writes that file again.
 """
 
 from __future__ import annotations

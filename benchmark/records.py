@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.errors import PetlirError, Unwritable
 
 SCHEMA = "petlir-record/1"
 RECORD = "record.json"
@@ -89,7 +89,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     from pydantic import ValidationError
 
-    from benchmark.record_schema import RECORDS
+    from petlir.benchmark.record_schema import RECORDS
 
     try:
         text = path.read_text(encoding="utf-8")

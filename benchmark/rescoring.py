@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.evaluation import kept_in, score_row
-from benchmark.images.prepare import Pair
-from benchmark.images.reading import read_image
-from benchmark.protocol import Protocol, protocol
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.evaluation import kept_in, score_row
+from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.protocol import Protocol, protocol
+from petlir.benchmark.store import Store
 
 Record = dict[str, Any]
 

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbone import Backbone
-from benchmark.degradation import Degraded, Image
-from benchmark.ensemble import eightfold
-from benchmark.errors import PetlirError, unknown
-from benchmark.live_bytes import LiveBytes
-from benchmark.tiling import TILES_AT_ONCE, Forward, blend, chop, evenly, flipped, pad_to
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import Degraded, Image
+from petlir.benchmark.ensemble import eightfold
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.live_bytes import LiveBytes
+from petlir.benchmark.tiling import TILES_AT_ONCE, Forward, blend, chop, evenly, flipped, pad_to
 
 TILINGS = ("default", "official", "whole")
 WAYS = ("default", "whole", "chop", "extra-window")

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 if TYPE_CHECKING:
-    from benchmark.backbone import Backbone
+    from petlir.benchmark.backbone import Backbone
 
 CLIP = "openai/clip-vit-base-patch32"
 """The image encoder, by its name in Hugging Face's cache."""

@@ -12,27 +12,27 @@ from typing import Any
 
 import typer
 
-from benchmark import tuning, work
-from benchmark.bench import Bench, bench_of
-from benchmark.devices import workers_on
-from benchmark.errors import PetlirError, unknown
-from benchmark.executors import Executor, Job
-from benchmark.executors.local import LocalExecutor, WorkerSpec
-from benchmark.executors.sharing import Sharing
-from benchmark.measuring import Further
-from benchmark.payload import unpack
-from benchmark.planning import Planned, Planner, Request, with_needs
-from benchmark.planning.prediction import Predictor
-from benchmark.planning.rates import Rates
-from benchmark.records import RECORD, read_record
-from benchmark.settling import Settler, measure_further, open_cells
-from benchmark.store import Store
-from benchmark.store.index import Index
-from benchmark.store.remote import RemoteStore, store_at
-from benchmark.tracking import Mirror, default_uri
+from petlir.benchmark import tuning, work
+from petlir.benchmark.bench import Bench, bench_of
+from petlir.benchmark.devices import workers_on
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.executors import Executor, Job
+from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.executors.sharing import Sharing
+from petlir.benchmark.measuring import Further
+from petlir.benchmark.payload import unpack
+from petlir.benchmark.planning import Planned, Planner, Request, with_needs
+from petlir.benchmark.planning.prediction import Predictor
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.settling import Settler, measure_further, open_cells
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.store.remote import RemoteStore, store_at
+from petlir.benchmark.tracking import Mirror, default_uri
 
 GRIDS = Path(__file__).parent.parent / "results" / "grids"
-WORK = "benchmark.work:work"
+WORK = "petlir.benchmark.work:work"
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ def _executor(
         if value and name != owner:
             raise PetlirError(f"{option} {value} needs --executor {owner}")
     if name == "slurm":
-        from benchmark.executors import slurm as queue
+        from petlir.benchmark.executors import slurm as queue
 
         return queue.executor(WORK, store.root, slurm)
     if name == "ray":
-        from benchmark.executors import ray as cluster
+        from petlir.benchmark.executors import ray as cluster
 
         return cluster.executor(WORK, None if isinstance(store, RemoteStore) else store.root, ray_address, device)
     if name != "local":

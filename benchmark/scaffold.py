@@ -7,7 +7,7 @@ from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 METHOD = Template('''\
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper
-from benchmark.pointwise import Bottleneck
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method, Paper
+from petlir.benchmark.pointwise import Bottleneck
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class $class_name(Method):
 TASK = Template('''\
 """$title: Gaussian noise of σ 20, to start from."""
 
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.task import Data, Task
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.task import Data, Task
 
 $variable = Task(
     name="$name",

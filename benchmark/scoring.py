@@ -9,14 +9,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypedDict
 
-from benchmark.degradation import Image
-from benchmark.degradations.resize import enlarge
-from benchmark.errors import PetlirError
-from benchmark.images.reading import images_in, read_image
-from benchmark.iqa import measured
-from benchmark.metrics import psnr, recorded, ssim
-from benchmark.protocol import KNOWN, Protocol, protocol
-from benchmark.rescoring import check_stored
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import images_in, read_image
+from petlir.benchmark.iqa import measured
+from petlir.benchmark.metrics import psnr, recorded, ssim
+from petlir.benchmark.protocol import KNOWN, Protocol, protocol
+from petlir.benchmark.rescoring import check_stored
 
 PREFIXES = ("norain-", "rain-")
 """What the names of a pair begin with where a set tells them apart so: Rain100's `rain-001`, `norain-001`."""
@@ -89,7 +89,7 @@ def measure_folders(
     Args:
         restored: as in `score_folders`.
         reference: the same.
-        names: of metrics, see `benchmark.iqa.metrics`.
+        names: of metrics, see `petlir.benchmark.iqa.metrics`.
         device: where to compute.
         bicubic: as in `score_folders`.
     """

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from benchmark import grid
-from benchmark.columns import tables
-from benchmark.errors import PetlirError
-from benchmark.looks import Plan, state
-from benchmark.planning import Planner, Request
-from benchmark.records import newest
-from benchmark.runner import Outcome
-from benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
-from benchmark.store import Store
+from petlir.benchmark import grid
+from petlir.benchmark.columns import tables
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.looks import Plan, state
+from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.records import newest
+from petlir.benchmark.runner import Outcome
+from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
+from petlir.benchmark.store import Store
 
 
 def plans(asked: Request, confidence: float, most: int) -> list[Plan]:

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from benchmark import experiment
-from benchmark.bench import Bench
-from benchmark.errors import PetlirError
-from benchmark.executors import Event, Executor, Job
-from benchmark.measuring import Further
-from benchmark.payload import Payload
-from benchmark.planning import Planned, state, with_needs
-from benchmark.progress import Progress
-from benchmark.records import RECORD, read_record
-from benchmark.store import Store
-from benchmark.store.index import Index
+from petlir.benchmark import experiment
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.measuring import Further
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.planning import Planned, state, with_needs
+from petlir.benchmark.progress import Progress
+from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
 
 Put = Callable[[dict[str, Any]], None]
 """Gets each record that was made here, as it comes."""

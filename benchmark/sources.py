@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from benchmark import hub
-from benchmark.errors import PetlirError, unknown
+from petlir.benchmark import hub
+from petlir.benchmark.errors import PetlirError, unknown
 
 FOLDER = "PETLIR_WEIGHTS"
 """The environment variable that names the folder in which `NAME.pth` is the weights of backbone NAME."""

@@ -10,23 +10,23 @@ from time import monotonic
 import torch
 from torch import Tensor
 
-from benchmark.adaptation import Adapted, adapt
-from benchmark.backbone import Backbone
-from benchmark.bench import Bench
-from benchmark.cell import Cell, cell_of
-from benchmark.degradation import seed_of
-from benchmark.errors import PetlirError
-from benchmark.grid import restored as restored_method
-from benchmark.images.patches import MixedSampler, PatchSampler, Sampler
-from benchmark.images.prepare import fresh_noise
-from benchmark.method import Evidence, Method
-from benchmark.payload import Payload
-from benchmark.records import ADAPTER, RECORD, read_record
-from benchmark.restoration import to_batch
-from benchmark.store import Store
-from benchmark.task import Task
-from benchmark.views import views
-from benchmark.weights import Card, load
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cell import Cell, cell_of
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.grid import restored as restored_method
+from petlir.benchmark.images.patches import MixedSampler, PatchSampler, Sampler
+from petlir.benchmark.images.prepare import fresh_noise
+from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.records import ADAPTER, RECORD, read_record
+from petlir.benchmark.restoration import to_batch
+from petlir.benchmark.store import Store
+from petlir.benchmark.task import Task
+from petlir.benchmark.views import views
+from petlir.benchmark.weights import Card, load
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method
 
 WEIGHT_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 """The learning rates that tuning tries where pre-trained weights are trained at large."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmark.errors import PetlirError, unknown
+from petlir.benchmark.errors import PetlirError, unknown
 
 if TYPE_CHECKING:
-    from benchmark.degradation import Degradation
+    from petlir.benchmark.degradation import Degradation
 
 
 IMAGES = "images"

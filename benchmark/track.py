@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmark.errors import unknown
+from petlir.benchmark.errors import unknown
 
 LONGER = 5
 """How many times a smoke track's steps a cell must train to be no smoke run; that it has converged is asked besides."""

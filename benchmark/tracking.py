@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import PetlirError
-from benchmark.model_card import card
-from benchmark.records import ADAPTER, RECORD
-from benchmark.store import Store
-from benchmark.tracked import family, metrics, params, tags
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.model_card import card
+from petlir.benchmark.records import ADAPTER, RECORD
+from petlir.benchmark.store import Store
+from petlir.benchmark.tracked import family, metrics, params, tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

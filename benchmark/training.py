@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.adaptation import Adapted
-from benchmark.costs import StepTimer
-from benchmark.degradation import seed_of
-from benchmark.images.patches import Sampler
-from benchmark.records import write_bytes
-from benchmark.signals import deferred
+from petlir.benchmark.adaptation import Adapted
+from petlir.benchmark.costs import StepTimer
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.images.patches import Sampler
+from petlir.benchmark.records import write_bytes
+from petlir.benchmark.signals import deferred
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.adaptation import Adapted, adapt
-from benchmark.backbone import Backbone
-from benchmark.backbones import build
-from benchmark.backbones.edt import EDT, EDTConfig
-from benchmark.backbones.ipt import IPT, IPTConfig
-from benchmark.cell import Cell, Chosen
-from benchmark.degradation import seed_of
-from benchmark.method import Evidence, Method
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.edt import EDT, EDTConfig
+from petlir.benchmark.backbones.ipt import IPT, IPTConfig
+from petlir.benchmark.cell import Cell, Chosen
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.method import Evidence, Method
 
 TASK = "trial"
 """The task on which a method is tried."""

@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmark import cell as cells
-from benchmark import experiment, fitting, records, training
-from benchmark.cell import Cell
-from benchmark.errors import FAULTS, PetlirError
-from benchmark.payload import Payload
-from benchmark.store import Store
-from benchmark.subject import prepare
+from petlir.benchmark import cell as cells
+from petlir.benchmark import experiment, fitting, records, training
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.store import Store
+from petlir.benchmark.subject import prepare
 
 SEED = 1000
 """The selection seed; reported seeds are others."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method
-from benchmark.protocol import protocol
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method
+from petlir.benchmark.protocol import protocol
 
 WHOLE = "whole"
 
@@ -41,5 +41,5 @@ def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
 
 
 def tiling_of(view: str) -> tuple[str, int | None]:
-    """How `benchmark.restoration.restore` is told of a view: the tiling, and the side of its tiles."""
+    """How `petlir.benchmark.restoration.restore` is told of a view: the tiling, and the side of its tiles."""
     return ("default", int(view.removeprefix("tiles-"))) if view.startswith("tiles-") else (view, None)

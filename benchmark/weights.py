@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmark import checkpoints
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.official import Official, candidates
-from benchmark.records import write_bytes
-from benchmark.sources import check_digest, fetch, sha256, untrained
-from benchmark.task import Task
+from petlir.benchmark import checkpoints
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.official import Official, candidates
+from petlir.benchmark.records import write_bytes
+from petlir.benchmark.sources import check_digest, fetch, sha256, untrained
+from petlir.benchmark.task import Task
 
 SHIPPED = Path(__file__).parent / "backbones" / "weights"
 
@@ -90,7 +90,7 @@ def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] 
     Args:
         backbone: on the `meta` device it is only tried whether they fit; `NAME:none` keeps the weights that it has.
         folder: where the shipped ones lie.
-        sources: the user's own, which win over the shipped ones; see `benchmark.sources`.
+        sources: the user's own, which win over the shipped ones; see `petlir.benchmark.sources`.
 
     Raises:
         PetlirError: there are none, they are another network's, or the file is not the one that its card describes.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmark import experiment, measuring, tuning
-from benchmark.executors.sharing import ELSEWHERE
-from benchmark.payload import Payload, unpack
-from benchmark.store.claims import Claim, Overtaken
+from petlir.benchmark import experiment, measuring, tuning
+from petlir.benchmark.executors.sharing import ELSEWHERE
+from petlir.benchmark.payload import Payload, unpack
+from petlir.benchmark.store.claims import Claim, Overtaken
 
 
 def work(payload: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone, OnMap
-from benchmark.method import Method, Paper, Published
+from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.method import Method, Paper, Published
 
 
 class DepthwiseBottleneck(nn.Sequential):

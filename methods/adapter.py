@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import Bottleneck, Residual
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method, Paper, Published
+from petlir.benchmark.pointwise import Bottleneck, Residual
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Paper, Published
-from benchmark.pointwise import Bottleneck, Scaled
-from methods.bottleneck import BottleneckMethod
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Paper, Published
+from petlir.benchmark.pointwise import Bottleneck, Scaled
+from petlir.methods.bottleneck import BottleneckMethod
 
 
 @dataclass(frozen=True)

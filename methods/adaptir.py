@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone, OnMap
-from benchmark.errors import unknown
-from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import Residual
+from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.method import Method, Paper, Published
+from petlir.benchmark.pointwise import Residual
 
 SPATIAL = ("local", "frequency")
 BRANCHES = (*SPATIAL, "channel")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.method import Method
-from benchmark.pointwise import check_share
+from petlir.benchmark.method import Method
+from petlir.benchmark.pointwise import check_share
 
 
 @dataclass(frozen=True)

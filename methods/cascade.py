@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.backbone import Backbone
-from benchmark.errors import unknown
-from benchmark.method import Method
-from benchmark.task import Task
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.method import Method
+from petlir.benchmark.task import Task
 
 
 @dataclass(frozen=True)

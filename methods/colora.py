@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from benchmark.analysis.contribution import faig, gradient_squared, is_vector, per_layer, saliency
-from benchmark.backbone import Backbone, Site
-from benchmark.cell import Cell
-from benchmark.errors import PetlirError, unknown
-from benchmark.method import Evidence, Method
-from methods.full_ft import FullFineTuning
-from methods.lora import LowRank
-from methods.partial import PartialFineTuning
+from petlir.benchmark.analysis.contribution import faig, gradient_squared, is_vector, per_layer, saliency
+from petlir.benchmark.backbone import Backbone, Site
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.method import Evidence, Method
+from petlir.methods.full_ft import FullFineTuning
+from petlir.methods.lora import LowRank
+from petlir.methods.partial import PartialFineTuning
 
 PUBLISHED_SHARE = 0.07
 """What the paper says it tunes, of all the backbone's parameters."""

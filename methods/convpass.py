@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone, OnMap
-from benchmark.method import Paper
-from benchmark.pointwise import Scaled
-from methods.bottleneck import BottleneckMethod
+from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.method import Paper
+from petlir.benchmark.pointwise import Scaled
+from petlir.methods.bottleneck import BottleneckMethod
 
 
 class QuickGELU(nn.Module):

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from benchmark.backbone import Backbone, Site
-from benchmark.errors import unknown
-from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import check_share
+from petlir.benchmark.backbone import Backbone, Site
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.method import Method, Paper, Published
+from petlir.benchmark.pointwise import check_share
 
 LANES = 8
 """Numbers of 32 bits that a CPU multiplies at once; GPUs like multiples of it too."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method
 
 
 @dataclass(frozen=True)

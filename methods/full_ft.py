@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Published
-from benchmark.subset import WEIGHT_RATES, Subset
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Published
+from petlir.benchmark.subset import WEIGHT_RATES, Subset
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper, Published
-from methods.sites import QUERY_VALUE, beyond, lacking, projections
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method, Paper, Published
+from petlir.methods.sites import QUERY_VALUE, beyond, lacking, projections
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:

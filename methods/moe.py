@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone, OnMap
-from benchmark.method import Method, Published
-from methods.adaptir import AdaptIR, low_rank_convolution
+from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.method import Method, Published
+from petlir.methods.adaptir import AdaptIR, low_rank_convolution
 
 EXPERTS = 3
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Paper
-from benchmark.subset import Subset
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Paper
+from petlir.benchmark.subset import Subset
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.errors import unknown
-from benchmark.method import Paper
-from benchmark.places import PLACES, places
-from benchmark.subset import WEIGHT_RATES, Subset
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.method import Paper
+from petlir.benchmark.places import PLACES, places
+from petlir.benchmark.subset import WEIGHT_RATES, Subset
 
 
 @dataclass(frozen=True)

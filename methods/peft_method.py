@@ -13,10 +13,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone, Site
-from benchmark.errors import PetlirError
-from benchmark.method import Method, Paper
-from methods.sites import QUERY_VALUE, lacking, projections
+from petlir.benchmark.backbone import Backbone, Site
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method, Paper
+from petlir.methods.sites import QUERY_VALUE, lacking, projections
 
 Projection = nn.Linear | nn.Conv2d
 REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)

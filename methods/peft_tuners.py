@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from benchmark.method import Paper
-from methods.peft_method import PeftMethod, Tuner
+from petlir.benchmark.method import Paper
+from petlir.methods.peft_method import PeftMethod, Tuner
 
 
 def _paper(title: str, authors: str, venue: str) -> Paper:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone
-from benchmark.method import Paper
-from benchmark.pointwise import on_maps, pointwise
-from methods.bottleneck import BottleneckMethod
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Paper
+from petlir.benchmark.pointwise import on_maps, pointwise
+from petlir.methods.bottleneck import BottleneckMethod
 
 GROUPS = 2
 """Groups of the up-projection, as published."""

@@ -8,9 +8,9 @@ from typing import Protocol, runtime_checkable
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Published
-from methods.full_ft import FullFineTuning
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Published
+from petlir.methods.full_ft import FullFineTuning
 
 
 @runtime_checkable

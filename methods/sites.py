@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.backbone import Backbone, Site
+from petlir.benchmark.backbone import Backbone, Site
 
 QUERY_VALUE = "query+value"
 """The sites of the LoRA paper."""

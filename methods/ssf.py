@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper, Published
-from benchmark.pointwise import along_channels, on_maps
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method, Paper, Published
+from petlir.benchmark.pointwise import along_channels, on_maps
 
 
 class ScaleShift(nn.Module):

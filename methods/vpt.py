@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.method import Method, Paper, Published
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.method import Method, Paper, Published
 
 
 class Prompts(nn.Module):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.errors import PetlirError
-from reports.figures.axis import Axis, spanning
-from reports.figures.colours import hues
-from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
-from reports.figures.layers import Layers, contributions, ranks
-from reports.figures.strengths import Strengths, strengths
+from petlir.benchmark.errors import PetlirError
+from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.figures.colours import hues
+from petlir.reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
+from petlir.reports.figures.layers import Layers, contributions, ranks
+from petlir.reports.figures.strengths import Strengths, strengths
 
 TITLES = {
     "fourier": "Frequencies of what methods add",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from reports.cells import Listed
-from reports.formats import decibel, joined, plural
-from reports.frame import Record
-from reports.results import CASCADE, INPUT, Column, Row, Table
+from petlir.reports.cells import Listed
+from petlir.reports.formats import decibel, joined, plural
+from petlir.reports.frame import Record
+from petlir.reports.results import CASCADE, INPUT, Column, Row, Table
 
 MOST_COLUMNS, MOST_METHODS = 4, 3
 """What a sentence names before it points to the tables."""

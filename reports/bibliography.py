@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set, names
-from benchmark.plugins import Plugins
-from benchmark.skeleton import without_memory
-from benchmark.sources import network_of
-from reports.frame import Record, load
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set, names
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.skeleton import without_memory
+from petlir.benchmark.sources import network_of
+from petlir.reports.frame import Record, load
 
 
 def bibliography(store: Path, plugins: Plugins) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.frame import Record, budget
-from reports.groups import Group, groups
+from petlir.reports.frame import Record, budget
+from petlir.reports.groups import Group, groups
 
 
 @dataclass(frozen=True)

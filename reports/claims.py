@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.official import known
-from benchmark.published import UNSTATED, Claim
-from reports.frame import Record, budget
+from petlir.benchmark.official import known
+from petlir.benchmark.published import UNSTATED, Claim
+from petlir.reports.frame import Record, budget
 
 MARGIN = 0.1
 """In dB: nearer than this to a claim is reproduced, and two methods are about as good."""

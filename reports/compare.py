@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark import statistics
-from benchmark.errors import PetlirError
-from reports.frame import Record, load, score_frame
+from petlir.benchmark import statistics
+from petlir.benchmark.errors import PetlirError
+from petlir.reports.frame import Record, load, score_frame
 
 ROW = ["backbone", "label", "task", "track", "regime", "budget", "set", "protocol"]
 """What two scores must share to be compared, beside image and seed."""

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.protocol import protocol
-from reports.frame import Record
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.protocol import protocol
+from petlir.reports.frame import Record
 
 
 def described_protocols(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from reports.frame import Record
+from petlir.reports.frame import Record
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
 """The parts of training memory, in the order in which a bar shows them."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.errors import PetlirError, unknown
-from benchmark.protocol import Protocol
-from benchmark.records import write_bytes
-from reports.formats import count, decibel, percent, signed
-from reports.frame import load
-from reports.results import Column, Row, Table, Value
-from reports.tables import tables
-from reports.titles import built_in_tasks
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.protocol import Protocol
+from petlir.benchmark.records import write_bytes
+from petlir.reports.formats import count, decibel, percent, signed
+from petlir.reports.frame import load
+from petlir.reports.results import Column, Row, Table, Value
+from petlir.reports.tables import tables
+from petlir.reports.titles import built_in_tasks
 
 FORMATS = ("csv", "latex", "markdown", "parquet")
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.looks import stated
-from benchmark.protocol import Protocol
-from benchmark.publishing.levels import origins
-from benchmark.publishing.verify import LEVELS
-from benchmark.records import newest
-from benchmark.store import Store
+from petlir.benchmark.looks import stated
+from petlir.benchmark.protocol import Protocol
+from petlir.benchmark.publishing.levels import origins
+from petlir.benchmark.publishing.verify import LEVELS
+from petlir.benchmark.records import newest
+from petlir.benchmark.store import Store
 
 Record = dict[str, Any]
 
@@ -57,7 +57,7 @@ def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Seq
             record["looks"] = plan
     if not lens:
         return found
-    from benchmark.rescoring import through
+    from petlir.benchmark.rescoring import through
 
     return through(lens, found, Store(store), warn)
 

@@ -11,13 +11,13 @@ from typing import Any, TypedDict
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.store import Store
-from benchmark.task import Task
-from reports.crops import Crop, Pixels, crops
-from reports.formats import decibel
-from reports.frame import Record
-from reports.groups import groups
-from reports.titles import title
+from petlir.benchmark.store import Store
+from petlir.benchmark.task import Task
+from petlir.reports.crops import Crop, Pixels, crops
+from petlir.reports.formats import decibel
+from petlir.reports.frame import Record
+from petlir.reports.groups import groups
+from petlir.reports.titles import title
 
 MOST_IMAGES = 12
 """Photographs of one set in the report; a set of a hundred would make it a download."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reports.frame import Record
+from petlir.reports.frame import Record
 
 ANY = "none"
 """The regime of cells that train nothing and the device of cells that never ran: they stand in every table."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from benchmark.plugins import Plugins, find
-from benchmark.task import Task
-from reports.cells import Listed, listed
-from reports.figures.colours import classes
-from reports.frame import Record
-from reports.results import Table
-from reports.tables import tables
-from reports.titles import built_in_tasks, title
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.task import Task
+from petlir.reports.cells import Listed, listed
+from petlir.reports.figures.colours import classes
+from petlir.reports.frame import Record
+from petlir.reports.results import Table
+from petlir.reports.tables import tables
+from petlir.reports.titles import built_in_tasks, title
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.frame import Record
+from petlir.reports.frame import Record
 
 
 @dataclass(frozen=True)

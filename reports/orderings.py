@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmark.columns import tables
-from benchmark.published import Ordering
-from benchmark.statistics import Difference, Scores, differences_of, printable
-from reports.claims import is_method, within
-from reports.frame import Record, score_frame
+from petlir.benchmark.columns import tables
+from petlir.benchmark.published import Ordering
+from petlir.benchmark.statistics import Difference, Scores, differences_of, printable
+from petlir.reports.claims import is_method, within
+from petlir.reports.frame import Record, score_frame
 
 
 class Where(NamedTuple):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.tuning import COMMITTED
-from reports.frame import Record
+from petlir.benchmark.tuning import COMMITTED
+from petlir.reports.frame import Record
 
 FOR = ("backbone", "label", "task", "track", "steps", "batch_size", "patch")
 Chosen = tuple[object, ...]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmark.protocol import protocol
-from benchmark.statistics import Comparison, Interval, Scores
-from reports.costs import Costs
-from reports.groups import Group
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.statistics import Comparison, Interval, Scores
+from petlir.reports.costs import Costs
+from petlir.reports.groups import Group
 
 INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
 

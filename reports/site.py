@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.errors import PetlirError
-from benchmark.protocol import Protocol
-from reports.export import csv
-from reports.frame import load
-from reports.material import Material
-from reports.pages import FILES, FOLDERS, pages
-from reports.templating import HERE, templates
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.protocol import Protocol
+from petlir.reports.export import csv
+from petlir.reports.frame import load
+from petlir.reports.material import Material
+from petlir.reports.pages import FILES, FOLDERS, pages
+from petlir.reports.templating import HERE, templates
 
 STATIC = "static"
 OWN_FOLDERS = (*FOLDERS, "images", STATIC)

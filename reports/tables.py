@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.task import Task
-from reports.costs import Costs, backbone_size, costs_of
-from reports.frame import Record, score_frame
-from reports.groups import ANY, Group, groups
-from reports.results import CASCADE, FULL, INPUT, Column, Row, Table
-from reports.titles import named, title
-from reports.values import fill
+from petlir.benchmark.task import Task
+from petlir.reports.costs import Costs, backbone_size, costs_of
+from petlir.reports.frame import Record, score_frame
+from petlir.reports.groups import ANY, Group, groups
+from petlir.reports.results import CASCADE, FULL, INPUT, Column, Row, Table
+from petlir.reports.titles import named, title
+from petlir.reports.values import fill
 
 COMPOSED = "composed of finished cells, itself untrained"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from reports import formats
-from reports.costs import PARTS
-from reports.figures import curves, distributions, pareto, ranks, strengths, waterfall
-from reports.links import page
+from petlir.reports import formats
+from petlir.reports.costs import PARTS
+from petlir.reports.figures import curves, distributions, pareto, ranks, strengths, waterfall
+from petlir.reports.links import page
 
 HERE = Path(__file__).parent
 FILTERS: tuple[Any, ...] = (

@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from benchmark.errors import PetlirError
-from benchmark.grid import task
-from benchmark.task import Task
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.grid import task
+from petlir.benchmark.task import Task
 
 
 def built_in_tasks() -> dict[str, Task]:
     """The tasks of the `tasks` folder by name; a task from elsewhere goes by its name on the page."""
-    package = importlib.import_module("tasks")
-    modules = (importlib.import_module(f"tasks.{entry.name}") for entry in pkgutil.iter_modules(package.__path__))
+    package = importlib.import_module("petlir.tasks")
+    modules = (
+        importlib.import_module(f"{package.__name__}.{entry.name}") for entry in pkgutil.iter_modules(package.__path__)
+    )
     return {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Task)}
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from benchmark import statistics
-from benchmark.columns import tables
-from benchmark.looks import Plan
-from reports.formats import plural
-from reports.frame import BELIEVED, Record, budget
-from reports.groups import ANY
-from reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
+from petlir.benchmark import statistics
+from petlir.benchmark.columns import tables
+from petlir.benchmark.looks import Plan
+from petlir.reports.formats import plural
+from petlir.reports.frame import BELIEVED, Record, budget
+from petlir.reports.groups import ANY
+from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
 
 
 def fill(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.task import Data
+from petlir.benchmark.task import Data
 
 EPOCHS, BATCH = 500, 64
 """Of the AdaptIR paper's training; a last batch that is not full is dropped."""

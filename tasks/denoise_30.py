@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmark.degradation import KEPT
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.task import Data, Task
-from tasks import BSD400, DEMO, PHOTOGRAPHS, WED, epochs
+from petlir.benchmark.degradation import KEPT
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.task import Data, Task
+from petlir.tasks import BSD400, DEMO, PHOTOGRAPHS, WED, epochs
 
 ALL = Data("DIV2K+Flickr2K+WED+BSD400", "DIV2K-valid", ("CBSD68", "Urban100"), steps=epochs(PHOTOGRAPHS + WED + BSD400))
 FEWER = replace(ALL, train="WED+BSD400", steps=epochs(WED + BSD400))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tasks.denoise_30 import denoise
+from petlir.tasks.denoise_30 import denoise
 
 DENOISE_50 = denoise(50)

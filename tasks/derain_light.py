@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmark.degradations.rain import RainStreaks
-from benchmark.task import Data, Task
-from tasks import DEMO, epochs
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.task import Data, Task
+from petlir.tasks import DEMO, epochs
 
 PAPER = Data("RainTrainL", "DIV2K-valid", ("Rain100L",), steps=epochs(200, repetitions=24))
 RAIN13K = replace(PAPER, train="Rain13K", steps=epochs(13_712))

@@ -6,11 +6,11 @@ whole. The code of AdaptIR compresses patches, and swaps red and blue: `official
 
 from __future__ import annotations
 
-from benchmark.degradation import Chain
-from benchmark.degradations.jpeg import Jpeg
-from benchmark.degradations.resize import Bicubic
-from benchmark.task import Task
-from tasks import DEMO, OPEN, PAPER
+from petlir.benchmark.degradation import Chain
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.degradations.resize import Bicubic
+from petlir.benchmark.task import Task
+from petlir.tasks import DEMO, OPEN, PAPER
 
 WAYS = {
     "whole": Jpeg(30),

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from benchmark.degradation import KEPT, Chain
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.resize import Bicubic
-from benchmark.task import Task
-from tasks import DEMO, OPEN, PAPER
+from petlir.benchmark.degradation import KEPT, Chain
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.resize import Bicubic
+from petlir.benchmark.task import Task
+from petlir.tasks import DEMO, OPEN, PAPER
 
 HYBRID_LR4_NOISE30 = Task(
     name="hybrid_lr4_noise30",

@@ -5,9 +5,9 @@ On the paper track after the 485 pairs of LOL, each 16 times an epoch; validatio
 
 from __future__ import annotations
 
-from benchmark.degradations.low_light import LowLight
-from benchmark.task import Data, Task
-from tasks import DEMO, OPEN, epochs
+from petlir.benchmark.degradations.low_light import LowLight
+from petlir.benchmark.task import Data, Task
+from petlir.tasks import DEMO, OPEN, epochs
 
 LOW_LIGHT = Task(
     name="low_light",

@@ -5,11 +5,11 @@ The image is some five times too dark, so σ = 15 on it is as much as 75 once it
 
 from __future__ import annotations
 
-from benchmark.degradation import Chain
-from benchmark.degradations.low_light import LowLight
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.task import Task
-from tasks import DEMO, OPEN
+from petlir.benchmark.degradation import Chain
+from petlir.benchmark.degradations.low_light import LowLight
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.task import Task
+from petlir.tasks import DEMO, OPEN
 
 LOW_LIGHT_NOISE = Task(
     name="low_light_noise",

@@ -5,9 +5,9 @@ With its LoRA `uir-lora[degradations=mixture]` is the control that composition i
 
 from __future__ import annotations
 
-from benchmark.task import mixture
-from tasks.denoise_50 import DENOISE_50
-from tasks.derain_heavy import DERAIN_HEAVY
-from tasks.low_light import LOW_LIGHT
+from petlir.benchmark.task import mixture
+from petlir.tasks.denoise_50 import DENOISE_50
+from petlir.tasks.derain_heavy import DERAIN_HEAVY
+from petlir.tasks.low_light import LOW_LIGHT
 
 MIXTURE = mixture("mixture", "Rain, noise and low light in one", (DENOISE_50, DERAIN_HEAVY, LOW_LIGHT))

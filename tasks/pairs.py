@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmark.images.catalogue import own_pairs
-from benchmark.images.pairs import PairFolder
-from benchmark.task import Data, Family, Task
-from benchmark.track import TRACKS
+from petlir.benchmark.images.catalogue import own_pairs
+from petlir.benchmark.images.pairs import PairFolder
+from petlir.benchmark.task import Data, Family, Task
+from petlir.benchmark.track import TRACKS
 
 
 class Pairs(Family):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmark.degradation import Chain
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.task import Task
-from tasks import DEMO, OPEN
+from petlir.benchmark.degradation import Chain
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.task import Task
+from petlir.tasks import DEMO, OPEN
 
 RAIN_NOISE = Task(
     name="rain_noise",

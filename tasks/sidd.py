@@ -6,9 +6,9 @@ super-resolution, and images are scored rounded to 8 bit (`rgb`) and as they are
 
 from __future__ import annotations
 
-from benchmark.degradations.camera import CameraNoise
-from benchmark.task import Data, Task
-from tasks import DEMO, PAPER
+from petlir.benchmark.degradations.camera import CameraNoise
+from petlir.benchmark.task import Data, Task
+from petlir.tasks import DEMO, PAPER
 
 SIDD = Task(
     name="sidd",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from benchmark.degradations.resize import Bicubic
-from benchmark.task import Task
-from tasks import DEMO, OPEN, PAPER
+from petlir.benchmark.degradations.resize import Bicubic
+from petlir.benchmark.task import Task
+from petlir.tasks import DEMO, OPEN, PAPER
 
 SR_X3 = Task(
     name="sr_x3",

@@ -16,16 +16,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import runner
-from benchmark.bench import Bench
-from benchmark.cli import main
-from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job, Schedule
-from benchmark.images.patches import PatchSampler
-from benchmark.planning import Request
-from benchmark.runner import Outcome
-from benchmark.store import Store
-from benchmark.work import work
+from petlir.benchmark import runner
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cli import main
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Job, Schedule
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.planning import Request
+from petlir.benchmark.runner import Outcome
+from petlir.benchmark.store import Store
+from petlir.benchmark.work import work
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone, Block, Branch, Doors, Site
+from petlir.benchmark.backbone import Backbone, Block, Branch, Doors, Site
 
 
 class Norm(nn.Module):

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbone import Backbone
-from benchmark.plugins import load_file
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.plugins import load_file
 
 Shapes = dict[str, tuple[int, ...]]
 """By official key."""

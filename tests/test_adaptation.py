@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.adaptation import Adapted, adapt, merge
-from benchmark.backbone import Backbone, OnMap
-from benchmark.errors import PetlirError
-from benchmark.method import Method
-from benchmark.trial import tiny
-from methods.adapter import Adapter
-from methods.adaptir import AdaptIR
-from methods.frozen import Frozen
-from methods.full_ft import FullFineTuning
-from methods.lora import LoRA
-from methods.ssf import SSF
+from petlir.benchmark.adaptation import Adapted, adapt, merge
+from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method
+from petlir.benchmark.trial import tiny
+from petlir.methods.adapter import Adapter
+from petlir.methods.adaptir import AdaptIR
+from petlir.methods.frozen import Frozen
+from petlir.methods.full_ft import FullFineTuning
+from petlir.methods.lora import LoRA
+from petlir.methods.ssf import SSF
 from tests.networks import ConvNet
 
 HEAD = "denoise_30"

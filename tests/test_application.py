@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.application import degrade_folder, restore_folder, restorer
-from benchmark.degradation import seed_of
-from benchmark.degradations.resize import enlarge
-from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
-from benchmark.plugins import find
-from benchmark.records import RECORD
-from benchmark.restoration import restore_image
-from benchmark.store import Store
+from petlir.benchmark.application import degrade_folder, restore_folder, restorer
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.plugins import find
+from petlir.benchmark.records import RECORD
+from petlir.benchmark.restoration import restore_image
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, draw, save
 
 

@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from benchmark.backbone import Doors, OnMap, Site, load_strictly
-from benchmark.backbones.ipt import IPT, IPTConfig, TokenGrid
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.errors import PetlirError
-from benchmark.task import Task
-from benchmark.trial import tiny
+from petlir.benchmark.backbone import Doors, OnMap, Site, load_strictly
+from petlir.benchmark.backbones.ipt import IPT, IPTConfig, TokenGrid
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.task import Task
+from petlir.benchmark.trial import tiny
 
 SEED = st.integers(0, 2**31 - 1)
 

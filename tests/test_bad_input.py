@@ -14,8 +14,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark import records, subject, weights
-from benchmark.store import Store
+from petlir.benchmark import records, subject, weights
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, command, draw, fill, save
 
 
@@ -239,8 +239,8 @@ def test_a_file_that_outgrows_the_disk_is_not_half_written(tmp_path):
     code = f"""
 import resource
 from pathlib import Path
-from benchmark.errors import Unwritable
-from benchmark.records import write_bytes
+from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.records import write_bytes
 path = Path({str(tmp_path)!r}) / "file"
 write_bytes(path, b"old")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

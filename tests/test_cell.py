@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmark import cell as cells
-from benchmark.cell import Cell
+from petlir.benchmark import cell as cells
+from petlir.benchmark.cell import Cell
 
 CELL = Cell(
     backbone="ipt-nano", method="lora", options={"rank": 4, "alpha": 1.0}, label="lora", task="sr_x4", track="demo",

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark import backbones, checkpoints
-from benchmark.checkpoints import load, lookalikes, read
-from benchmark.errors import PetlirError
-from benchmark.trial import tiny
+from petlir.benchmark import backbones, checkpoints
+from petlir.benchmark.checkpoints import load, lookalikes, read
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.trial import tiny
 
 State = dict[str, Tensor]
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.images.reading import read_image
-from benchmark.store import Store
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, draw, save
 
 HEAVY = ("torch", "numpy", "pandas", "skimage", "scipy", "mlflow", "datasets", "jinja2", "pydantic")
@@ -32,7 +32,7 @@ def small(lab, store: Path, *more: str) -> list[str | Path]:
 
 
 def test_help_imports_nothing_heavy():
-    code = f"import sys, benchmark.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, petlir.benchmark.cli; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -148,7 +148,7 @@ def test_new_writes_a_method_that_is_found(capsys, tmp_path):
 
 def test_the_python_entry_is_the_same_module():
     done = subprocess.run(
-        [sys.executable, "-m", "benchmark", "--version"], cwd=ROOT, text=True, capture_output=True, check=True
+        [sys.executable, "-m", "petlir", "--version"], cwd=ROOT, text=True, capture_output=True, check=True
     )
     assert done.stdout == f"petlir {version('petlir')}\n"
 

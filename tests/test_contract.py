@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.cell import Cell
-from benchmark.contract import POINTS, check, method_of, networks
-from benchmark.errors import PetlirError
-from benchmark.method import Evidence, Method, Paper
-from benchmark.plugins import find
-from benchmark.scaffold import new_method
-from benchmark.trial import SMALL, tiny
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.contract import POINTS, check, method_of, networks
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Evidence, Method, Paper
+from petlir.benchmark.plugins import find
+from petlir.benchmark.scaffold import new_method
+from petlir.benchmark.trial import SMALL, tiny
 from tests.networks import ConvNet
 
 PAPER = Paper("A title", "Someone", "2024", "@misc{someone}")

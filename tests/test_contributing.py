@@ -9,12 +9,12 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from benchmark import runner
-from benchmark.contract import check
-from benchmark.images.reading import read_image
-from benchmark.plugins import Plugins, find
-from benchmark.store import Store
-from benchmark.trial import SMALL
+from petlir.benchmark import runner
+from petlir.benchmark.contract import check
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.store import Store
+from petlir.benchmark.trial import SMALL
 from tests.engine import command, draw, save
 
 GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.costs import (
+from petlir.benchmark.costs import (
     Energy,
     Memory,
     Peak,
@@ -26,7 +26,7 @@ from benchmark.costs import (
     saved_for_backward_bytes,
     undisturbed,
 )
-from benchmark.trial import SMALL
+from petlir.benchmark.trial import SMALL
 
 BATCH, IN, HIDDEN, OUT = 5, 8, 16, 3
 FLOAT = 4

@@ -7,9 +7,9 @@ import os
 import pytest
 import torch
 
-from benchmark.devices import pick, workers_on
-from benchmark.errors import PetlirError
-from benchmark.executors.local import WorkerSpec
+from petlir.benchmark.devices import pick, workers_on
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors.local import WorkerSpec
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.environment import environment, git_state
-from benchmark.record_schema import Environment
+from petlir.benchmark.environment import environment, git_state
+from petlir.benchmark.record_schema import Environment
 
 
 def git(folder: Path, *arguments: str) -> str:

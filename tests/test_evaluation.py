@@ -11,14 +11,14 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
-from benchmark import evaluation
-from benchmark.errors import PetlirError
-from benchmark.evaluation import evaluate, restore_image, seconds_per_megapixel
-from benchmark.images.prepare import Pair
-from benchmark.images.reading import read_image
-from benchmark.metrics import psnr
-from benchmark.protocol import protocol
-from benchmark.trial import tiny
+from petlir.benchmark import evaluation
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.evaluation import evaluate, restore_image, seconds_per_megapixel
+from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.metrics import psnr
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.trial import tiny
 from tests.engine import draw
 from tests.networks import Pointwise
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import runner
-from benchmark.store import Store
+from petlir.benchmark import runner
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, results
 
 GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", "--device", "cpu", "--no-report"]
@@ -21,7 +21,7 @@ GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", 
 
 def petlir(*arguments: str | Path, **environment: str) -> tuple[int, str]:
     """`petlir` in a process of its own: its exit code, and the lines that it has for the user."""
-    asked = [sys.executable, "-m", "benchmark", *map(str, arguments)]
+    asked = [sys.executable, "-m", "petlir", *map(str, arguments)]
     setting = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr

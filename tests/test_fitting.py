@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import runner, training
-from benchmark.plugins import find
-from benchmark.store import Store
-from benchmark.training import Batch, loss_of, split
-from benchmark.trial import Trial, tiny
-from reports.frame import budget
+from petlir.benchmark import runner, training
+from petlir.benchmark.plugins import find
+from petlir.benchmark.store import Store
+from petlir.benchmark.training import Batch, loss_of, split
+from petlir.benchmark.trial import Trial, tiny
+from petlir.reports.frame import budget
 from tests.engine import interrupt, results
 
 

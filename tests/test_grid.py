@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark import grid
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.method import Method
-from benchmark.plugins import find
-from benchmark.task import Data, Task
+from petlir.benchmark import grid
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import find
+from petlir.benchmark.task import Data, Task
 
 
 @dataclass(frozen=True)

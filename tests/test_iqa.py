@@ -15,10 +15,10 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from benchmark import iqa
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.iqa import Look, measured, metrics
+from petlir.benchmark import iqa
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.iqa import Look, measured, metrics
 from tests.engine import draw
 
 pyiqa = pytest.importorskip("pyiqa", exc_type=ImportError)
@@ -167,7 +167,7 @@ def test_names_are_checked_before_anything_is_computed():
 def test_without_pyiqa_one_line_says_how_to_get_it():
     code = (
         "import sys; sys.modules['pyiqa'] = None\n"
-        "from benchmark import iqa; from benchmark.errors import PetlirError\n"
+        "from petlir.benchmark import iqa; from petlir.benchmark.errors import PetlirError\n"
         "assert iqa.metrics('') == ()\n"
         "try: iqa.metrics('lpips')\n"
         "except PetlirError as error: print(error)"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.store import Store
-from benchmark.store.claims import Holding
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.claims import Holding
 from tests.engine import PLUGIN, ROOT, results
 
 GRID = ["-t", "tiny", "--steps", "3", "--regime", "paper", "--device", "cpu", "--workers", "2", "--no-report"]
@@ -22,7 +22,7 @@ GRID = ["-t", "tiny", "--steps", "3", "--regime", "paper", "--device", "cpu", "-
 def petlir(store: Path, data: Path, cells: int) -> subprocess.Popen[str]:
     methods = f"lora[rank={','.join(map(str, range(1, cells + 1)))}]"
     places = ["-m", methods, "--data", data, "--plugin", PLUGIN, "--store", store]
-    asked = [sys.executable, "-m", "benchmark", "run", *GRID, *map(str, places)]
+    asked = [sys.executable, "-m", "petlir", "run", *GRID, *map(str, places)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     return subprocess.Popen(asked, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)

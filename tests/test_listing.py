@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import listing
-from benchmark.plugins import find
-from benchmark.store import Store
-from benchmark.store.index import Index
+from petlir.benchmark import listing
+from petlir.benchmark.plugins import find
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
 from tests.engine import PLUGIN, ROOT, command, draw, save
 
 

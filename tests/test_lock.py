@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 import pytest
 
-from benchmark import lock
-from benchmark.environment import environment
-from benchmark.errors import PetlirError
+from petlir.benchmark import lock
+from petlir.benchmark.environment import environment
+from petlir.benchmark.errors import PetlirError
 from tests.engine import PLUGIN, command
 
 NUMPY, SCIPY = version("numpy"), version("scipy")

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark import training
-from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
-from benchmark.protocol import protocol, protocols
-from benchmark.records import ADAPTER, RECORD
-from benchmark.rescoring import rescored, through, ways
-from benchmark.store import Store
-from reports.export import table
-from reports.frame import load
-from reports.site import write_report
+from petlir.benchmark import training
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.protocol import protocol, protocols
+from petlir.benchmark.records import ADAPTER, RECORD
+from petlir.benchmark.rescoring import rescored, through, ways
+from petlir.benchmark.store import Store
+from petlir.reports.export import table
+from petlir.reports.frame import load
+from petlir.reports.site import write_report
 from tests.engine import command
 
 

@@ -20,11 +20,11 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.evaluation import to_image
-from benchmark.metrics import psnr, recorded, scores, ssim
-from benchmark.protocol import protocol
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.evaluation import to_image
+from petlir.benchmark.metrics import psnr, recorded, scores, ssim
+from petlir.benchmark.protocol import protocol
 
 SIZES = st.tuples(st.integers(11, 40), st.integers(11, 40), st.just(3))
 PAIRS = SIZES.flatmap(lambda size: st.tuples(arrays(np.uint8, size), arrays(np.uint8, size)))

@@ -6,10 +6,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.images.reading import read_image
-from benchmark.planning import Planner
-from benchmark.records import read_record
-from benchmark.store import Store
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.records import read_record
+from petlir.benchmark.store import Store
 from tests.engine import Lab, command, draw, save
 
 

@@ -9,12 +9,12 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from benchmark import plugins
-from benchmark.errors import PetlirError
-from benchmark.imports import built_on
-from benchmark.method import Method
-from benchmark.plugins import find
-from benchmark.task import Task
+from petlir.benchmark import plugins
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.imports import built_on
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import find
+from petlir.benchmark.task import Task
 from tests.engine import PLUGIN, ROOT
 
 
@@ -49,7 +49,7 @@ def test_an_installed_package_is_found(monkeypatch):
         sys.modules.pop("tiny", None)
 
 
-OTHER = "from benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n"
+OTHER = "from petlir.benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n"
 
 
 def test_the_digest_is_of_the_files_that_define_the_names(tmp_path):
@@ -159,6 +159,6 @@ def test_plugins_are_not_registered_by_import():
     """Finding one file's plugins leaves no trace in a later search."""
     find([PLUGIN])
     assert "tiny" not in find().tasks
-    code = "import benchmark.plugins, sys; print('methods' in sys.modules)"
+    code = "import petlir.benchmark.plugins, sys; print('petlir.methods' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=True)
     assert done.stdout.strip() == "False"

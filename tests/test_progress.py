@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from benchmark.executors import Event
-from benchmark.progress import Progress, duration
+from petlir.benchmark.executors import Event
+from petlir.benchmark.progress import Progress, duration
 
 
 class Clock:

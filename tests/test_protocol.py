@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import PetlirError
-from benchmark.protocol import CHANNELS, KNOWN, Protocol, protocol, protocols
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.protocol import CHANNELS, KNOWN, Protocol, protocol, protocols
 
 PROTOCOLS = st.builds(
     Protocol,
@@ -107,7 +107,7 @@ def test_ids_with_commas():
 
 
 def test_protocols_are_there_without_torch():
-    code = "import sys, benchmark.protocol; sys.exit('torch' in sys.modules)"
+    code = "import sys, petlir.benchmark.protocol; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

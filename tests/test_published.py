@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import grid
-from benchmark.errors import PetlirError
-from benchmark.places import PLACES
-from benchmark.plugins import find
-from benchmark.published import claims, orderings
-from reports.claims import is_method
-from reports.grids.named import named_grids
+from petlir.benchmark import grid
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.places import PLACES
+from petlir.benchmark.plugins import find
+from petlir.benchmark.published import claims, orderings
+from petlir.reports.claims import is_method
+from petlir.reports.grids.named import named_grids
 
 HEADER = "paper,table,backbone,method,task,set,protocol,psnr,ssim,params,remark\n"
 GOOD = "AdaptIR,1,ipt,lora,sr_x4,Set5,y-crop4,32.70,,995K,\n"

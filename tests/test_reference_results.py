@@ -10,7 +10,7 @@ from statistics import fmean
 
 import pytest
 
-from benchmark.records import read_record
+from petlir.benchmark.records import read_record
 
 ROOT = Path(__file__).parents[1]
 STORE = ROOT / "results" / "leaderboard" / "demo-150"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.store import Store
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, results
 
 GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--no-report"]
@@ -20,7 +20,7 @@ GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--wor
 
 def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
     places = map(str, ["--data", data, "--plugin", PLUGIN, "--store", store])
-    asked = [sys.executable, "-m", "benchmark", "run", *GRID, "--device", "cpu", *places, *more]
+    asked = [sys.executable, "-m", "petlir", "run", *GRID, "--device", "cpu", *places, *more]
     setting = os.environ | {"PYTHONPATH": str(ROOT)} | environment
     done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

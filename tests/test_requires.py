@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark import track
-from benchmark.application import restorer
-from benchmark.planning import Planner
-from benchmark.planning.rates import Rates
-from benchmark.records import ADAPTER
-from benchmark.store import Store
+from petlir.benchmark import track
+from petlir.benchmark.application import restorer
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.records import ADAPTER
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, results
 
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.backbone import Backbone
-from benchmark.backbones import build
-from benchmark.errors import PetlirError
-from benchmark.live_bytes import LiveBytes
-from benchmark.restoration import PROBE, restore, restore_image, restored, to_batch, to_image
-from benchmark.tiling import TILES_AT_ONCE, evenly, flipped, pad_to
-from benchmark.trial import tiny
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones import build
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.live_bytes import LiveBytes
+from petlir.benchmark.restoration import PROBE, restore, restore_image, restored, to_batch, to_image
+from petlir.benchmark.tiling import TILES_AT_ONCE, evenly, flipped, pad_to
+from petlir.benchmark.trial import tiny
 from tests.engine import draw
 from tests.networks import ConvNet, Pointwise
 

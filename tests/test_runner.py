@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import runner
-from benchmark.executors import Event
-from benchmark.records import RECORD
-from benchmark.store import Store
+from petlir.benchmark import runner
+from petlir.benchmark.executors import Event
+from petlir.benchmark.records import RECORD
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, interrupt, results
 
 DRIVER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from benchmark import runner
+from petlir.benchmark import runner
 
 if __name__ == "__main__":
     data, plugin, store = map(Path, sys.argv[1:4])

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from skimage.io import imsave
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.degradation import Image
-from benchmark.degradations.resize import enlarge, imresize
-from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
-from benchmark.protocol import protocol
-from benchmark.scoring import all_protocols, paired, score_folders, side_by_side
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.degradations.resize import enlarge, imresize
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.scoring import all_protocols, paired, score_folders, side_by_side
 from tests.engine import command
 
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from benchmark import grid, separation
-from benchmark.errors import PetlirError
-from benchmark.looks import LOOKS, stated
-from benchmark.planning import Request
-from benchmark.runner import Outcome
-from benchmark.store import Store
-from reports.frame import load
-from reports.tables import tables
+from petlir.benchmark import grid, separation
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.looks import LOOKS, stated
+from petlir.benchmark.planning import Request
+from petlir.benchmark.runner import Outcome
+from petlir.benchmark.store import Store
+from petlir.reports.frame import load
+from petlir.reports.tables import tables
 from tests.engine import Lab, command
 from tests.reports.stores import record, write_store
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.plugins import find
-from reports.frame import load
-from reports.grids.studies import studies
+from petlir.benchmark.plugins import find
+from petlir.reports.frame import load
+from petlir.reports.grids.studies import studies
 
 STORE = Path(__file__).parents[1] / "results" / "studies"
 WHOLE = ("adaptir-branches", "adaptir-placement", "adaptir-design", "size-curves", "data-scale")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmark.store import Store
-from benchmark.track import track
+from petlir.benchmark.store import Store
+from petlir.benchmark.track import track
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.records import ADAPTER, RECORD, write_json
-from benchmark.store import Store
-from benchmark.tracked import metrics
-from benchmark.tracking import Mirror, Tracker, default_uri
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import ADAPTER, RECORD, write_json
+from petlir.benchmark.store import Store
+from petlir.benchmark.tracked import metrics
+from petlir.benchmark.tracking import Mirror, Tracker, default_uri
 from tests.samples import KEY, failed, record, score
 
 mlflow = pytest.importorskip("mlflow")

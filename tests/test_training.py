@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from benchmark.adaptation import Adapted
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.images.patches import PatchSampler
-from benchmark.plugins import find
-from benchmark.training import Budget, Diverged, Fit, converged, fit, loss_of
-from benchmark.trial import Trial, tiny
+from petlir.benchmark.adaptation import Adapted
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.plugins import find
+from petlir.benchmark.training import Budget, Diverged, Fit, converged, fit, loss_of
+from petlir.benchmark.trial import Trial, tiny
 from tests.engine import PLUGIN, draw
 
 METHODS = find([PLUGIN]).methods

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark import runner, tuning
-from benchmark import weights as pretrained
-from benchmark.bench import Bench
-from benchmark.errors import PetlirError
-from benchmark.images import prepare
-from benchmark.method import RATES
-from benchmark.payload import Payload
-from benchmark.planning import Planner
-from benchmark.plugins import find
-from benchmark.store import Store
-from benchmark.tuning import Selection, nice, open_trials
-from benchmark.weights import digest
+from petlir.benchmark import runner, tuning
+from petlir.benchmark import weights as pretrained
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import prepare
+from petlir.benchmark.method import RATES
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.plugins import find
+from petlir.benchmark.store import Store
+from petlir.benchmark.tuning import Selection, nice, open_trials
+from petlir.benchmark.weights import digest
 from tests.engine import draw, fill, results, save
 
 LADDER = [float(f"{mantissa}e{exponent}") for exponent in range(-6, 0) for mantissa in (1, 3)] + [1.0]

@@ -10,15 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-from benchmark.listing import working
-from benchmark.store import Store
+from petlir.benchmark.listing import working
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, results
 
 METHODS = "frozen,lora,ssf"
 
 
 def petlir(*arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmark", *map(str, arguments)]
+    command = [sys.executable, "-m", "petlir", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from benchmark.bench import Bench
-from benchmark.errors import PetlirError
-from benchmark.planning import Planner
-from benchmark.plugins import find
-from benchmark.sources import sources
-from benchmark.store import Store
-from benchmark.weights import SHIPPED, card, digest, load
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.plugins import find
+from petlir.benchmark.sources import sources
+from petlir.benchmark.store import Store
+from petlir.benchmark.weights import SHIPPED, card, digest, load
 
 NAME = "restormer-nano"
 

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from benchmark.images.reading import read_image
-from benchmark.planning import Planner
-from benchmark.store import Store
-from reports.tables import tables
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.store import Store
+from petlir.reports.tables import tables
 
 BOTH = "tiny[noise=rounded,truncated]"
 NAMES = ["tiny", "tiny[noise=truncated]"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.backbones import build
-from benchmark.errors import PetlirError
-from benchmark.trial import tiny
-from benchmark.views import scored_as, tiling_of, views
-from methods.adaptir import AdaptIR
-from methods.lora import LoRA
+from petlir.benchmark.backbones import build
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.trial import tiny
+from petlir.benchmark.views import scored_as, tiling_of, views
+from petlir.methods.adaptir import AdaptIR
+from petlir.methods.lora import LoRA
 
 NAFNET = {"width": 8, "encoders": (1, 1), "middle": 1, "decoders": (1, 1)}
 

@@ -13,15 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmark import backbones, hub, official, weights
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.official import Official
-from benchmark.plugins import find
-from benchmark.sources import fetch, sha256, sources
-from benchmark.store import Store
-from benchmark.trial import tiny
-from benchmark.weights import Card, card, digest, load, save
+from petlir.benchmark import backbones, hub, official, weights
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.official import Official
+from petlir.benchmark.plugins import find
+from petlir.benchmark.sources import fetch, sha256, sources
+from petlir.benchmark.store import Store
+from petlir.benchmark.trial import tiny
+from petlir.benchmark.weights import Card, card, digest, load, save
 from tests.engine import PLUGIN, command
 
 NAME = "ipt-tiny"

@@ -13,10 +13,10 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
-from benchmark.analysis.finished import Analysis, Finished, Row, Scene
-from benchmark.analysis.quality import quality
-from benchmark.routing import Router
-from benchmark.subject import Subject
+from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene
+from petlir.benchmark.analysis.quality import quality
+from petlir.benchmark.routing import Router
+from petlir.benchmark.subject import Subject
 
 TOGETHER = "composed"
 """What the row of the whole composition is called, beside those of its experts alone."""

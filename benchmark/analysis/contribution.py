@@ -16,9 +16,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError
-from benchmark.places import places
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.places import places
 
 Weights = Mapping[str, Tensor]
 """Tensors by parameter name."""

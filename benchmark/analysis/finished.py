@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.backbone import Backbone
-from benchmark.bench import Bench
-from benchmark.degradation import Degraded, Image
-from benchmark.errors import PetlirError
-from benchmark.images.prepare import Pair
-from benchmark.records import read_record
-from benchmark.restoration import to_batch
-from benchmark.store import Store
-from benchmark.subject import Subject, finished
-from benchmark.weights import load
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.degradation import Degraded, Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.records import read_record
+from petlir.benchmark.restoration import to_batch
+from petlir.benchmark.store import Store
+from petlir.benchmark.subject import Subject, finished
+from petlir.benchmark.weights import load
 
 FEWEST = 4
 """Images of a task that are looked at in the largest stores, too."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.analysis import spectrum
-from benchmark.analysis.finished import PASSED, Analysis, Finished, Row, by_label, images_each, opened, scene
-from benchmark.analysis.spectrum import Curves
-from benchmark.bench import Bench
+from petlir.benchmark.analysis import spectrum
+from petlir.benchmark.analysis.finished import PASSED, Analysis, Finished, Row, by_label, images_each, opened, scene
+from petlir.benchmark.analysis.spectrum import Curves
+from petlir.benchmark.bench import Bench
 
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""

@@ -6,11 +6,11 @@ from statistics import fmean
 
 import torch
 
-from benchmark.analysis.finished import Finished, Looked
-from benchmark.backbone import Backbone
-from benchmark.metrics import psnr
-from benchmark.protocol import protocol
-from benchmark.restoration import restore, to_image
+from petlir.benchmark.analysis.finished import Finished, Looked
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.metrics import psnr
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.restoration import restore, to_image
 
 
 @torch.no_grad()

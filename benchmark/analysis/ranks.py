@@ -9,10 +9,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmark.analysis.contribution import places_of
-from benchmark.analysis.finished import Analysis, Finished, Row, by_label
-from benchmark.backbone import Backbone
-from benchmark.records import ADAPTER
+from petlir.benchmark.analysis.contribution import places_of
+from petlir.benchmark.analysis.finished import Analysis, Finished, Row, by_label
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.records import ADAPTER
 
 Ranks = Mapping[str, int]
 """By the name of a projection, in the order of computation; 0 where it has no update."""

@@ -10,11 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.analysis.finished import PASSED, Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
-from benchmark.analysis.spectrum import added_maps
-from benchmark.backbone import Backbone
-from benchmark.bench import Bench
-from benchmark.method import Branched
+from petlir.benchmark.analysis.finished import (
+    PASSED,
+    Analysis,
+    Finished,
+    Row,
+    Scene,
+    by_label,
+    images_each,
+    opened,
+    scene,
+)
+from petlir.benchmark.analysis.spectrum import added_maps
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.method import Branched
 
 ADDED = "added"
 LOW = 0.05

@@ -8,13 +8,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
-from benchmark.analysis.finished import Analysis, Finished, Looked, Row, frozen, images_each, scene
-from benchmark.analysis.ranks import of_ranks
-from benchmark.backbone import Backbone
-from benchmark.bench import Bench
-from benchmark.published import Ordering, orderings
-from benchmark.records import ADAPTER
+from petlir.benchmark.analysis.contribution import faig, kinds_of, per_group, places_of
+from petlir.benchmark.analysis.finished import Analysis, Finished, Looked, Row, frozen, images_each, scene
+from petlir.benchmark.analysis.ranks import of_ranks
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.published import Ordering, orderings
+from petlir.benchmark.records import ADAPTER
 
 FULL = "full-ft"
 GROUPS = {"conv": "weight"}
@@ -29,8 +29,8 @@ ATTRIBUTED = 200
 def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     """The mean contribution per parameter of each tensor, kind and place, for each fully fine-tuned cell; and ranks.
 
-    A contribution is that of `benchmark.analysis.contribution.faig`, from the fine-tuned to the pre-trained weights.
-    Of every cell with low-rank updates there are their ranks, see `benchmark.analysis.ranks`.
+    A contribution is that of `petlir.benchmark.analysis.contribution.faig`, from the fine-tuned to the pre-trained
+    weights. Of every cell with low-rank updates there are their ranks, see `petlir.benchmark.analysis.ranks`.
     """
     analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, bench)]
     if tuned:

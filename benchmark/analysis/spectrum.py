@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone, Layout
+from petlir.benchmark.backbone import Backbone, Layout
 
 POINTS = 12
 """Frequencies of a curve, from 0 to just below Nyquist's in equal steps."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.analysis.finished import Analysis, Finished
-from benchmark.analysis.fourier import fourier
-from benchmark.analysis.response import response
-from benchmark.analysis.shares import shares
-from benchmark.analysis.transfer import transfer
-from benchmark.bench import Bench
-from benchmark.records import write_bytes, write_json
+from petlir.benchmark.analysis.finished import Analysis, Finished
+from petlir.benchmark.analysis.fourier import fourier
+from petlir.benchmark.analysis.response import response
+from petlir.benchmark.analysis.shares import shares
+from petlir.benchmark.analysis.transfer import transfer
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.records import write_bytes, write_json
 
 Study = Callable[[Sequence[Finished], Bench, str], Analysis]
 STUDIES: Mapping[str, Study] = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from benchmark.analysis.composition import composed, of_composition
-from benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
-from benchmark.analysis.quality import quality
-from benchmark.bench import Bench
-from benchmark.subject import Subject
+from petlir.benchmark.analysis.composition import composed, of_composition
+from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
+from petlir.benchmark.analysis.quality import quality
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.subject import Subject
 
 RESTORED = 10_000
 """Images that are restored in all, about: each adapter of a label meets all of its tasks."""

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.audit.overlap import Comparison, Overlap, compare
-from benchmark.task import Task
-from benchmark.weights import Card
+from petlir.benchmark.audit.overlap import Comparison, Overlap, compare
+from petlir.benchmark.task import Task
+from petlir.benchmark.weights import Card
 
 SELECTION = "selection"
 """The role of a training set beside a validation set: what is chosen on trained images is chosen badly."""

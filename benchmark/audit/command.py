@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmark import grid, weights
-from benchmark.audit.audit import Line, audit
-from benchmark.audit.overlap import Overlap
-from benchmark.bench import Bench
-from benchmark.errors import PetlirError
-from benchmark.skeleton import without_memory
-from benchmark.track import track
-from benchmark.weights import Card
+from petlir.benchmark import grid, weights
+from petlir.benchmark.audit.audit import Line, audit
+from petlir.benchmark.audit.overlap import Overlap
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.skeleton import without_memory
+from petlir.benchmark.track import track
+from petlir.benchmark.weights import Card
 
 MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
 

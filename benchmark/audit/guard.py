@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.audit.audit import Use, shared, uses
-from benchmark.audit.overlap import Overlap
-from benchmark.cell import Cell
-from benchmark.errors import PetlirError
-from benchmark.grid import restored
-from benchmark.plugins import Plugins
-from benchmark.weights import Card
+from petlir.benchmark.audit.audit import Use, shared, uses
+from petlir.benchmark.audit.overlap import Overlap
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.grid import restored
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.weights import Card
 
 
 def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, Overlap]]:

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.audit.blobs import Codes
+from petlir.benchmark.audit.blobs import Codes
 
 BANDS = 4
 NEAR = 10

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.audit.search import Match
-from benchmark.audit.store import matches
-from benchmark.audit.traps import Shared, traps
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.imageset import Entry, ImageSet
+from petlir.benchmark.audit.search import Match
+from petlir.benchmark.audit.store import matches
+from petlir.benchmark.audit.traps import Shared, traps
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.imageset import Entry, ImageSet
 
 NEARLY = 0.97
 """The share of an area that counts as all of it: papers crop images to multiples of the scale."""

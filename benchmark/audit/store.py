@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.audit.blobs import Blobs
-from benchmark.audit.fingerprint import Fingerprint, fingerprint
-from benchmark.audit.search import Match, search
-from benchmark.audit.turns import Turn
-from benchmark.images.cache import cache_folder, store_bytes, store_text
-from benchmark.images.imageset import Entry, Reader
+from petlir.benchmark.audit.blobs import Blobs
+from petlir.benchmark.audit.fingerprint import Fingerprint, fingerprint
+from petlir.benchmark.audit.search import Match, search
+from petlir.benchmark.audit.turns import Turn
+from petlir.benchmark.images.cache import cache_folder, store_bytes, store_text
+from petlir.benchmark.images.imageset import Entry, Reader
 
 CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
 """The modules that decide what is found."""

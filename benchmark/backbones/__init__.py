@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from benchmark.backbone import Backbone
-from benchmark.errors import PetlirError, unknown
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError, unknown
 
 Builder = Callable[..., Backbone]
 """Builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone, Block, Site, load_strictly
-from benchmark.backbones.edsr import RGB_MEAN, upsampler
-from benchmark.backbones.packing import apart, pack, unpack
-from benchmark.backbones.windows import ChannelsLast, Stage, SwinBlock, mirrored
-from benchmark.errors import PetlirError, chosen, unknown
-from benchmark.paper import Paper
+from petlir.benchmark.backbone import Backbone, Block, Site, load_strictly
+from petlir.benchmark.backbones.edsr import RGB_MEAN, upsampler
+from petlir.benchmark.backbones.packing import apart, pack, unpack
+from petlir.benchmark.backbones.windows import ChannelsLast, Stage, SwinBlock, mirrored
+from petlir.benchmark.errors import PetlirError, chosen, unknown
+from petlir.benchmark.paper import Paper
 
 OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g50"} | {
     "derain_light": "dr_L",

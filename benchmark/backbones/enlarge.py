@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.degradations.resize import axis_weights
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradations.resize import axis_weights
 
 HEADS = {"restore": 1, "enlarged_x2": 2, "enlarged_x3": 3, "enlarged_x4": 4}
 """One set of weights behind four names, so that every column says where the input was enlarged first."""

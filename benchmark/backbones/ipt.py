@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
-from benchmark.backbones.edsr import RGB_MEAN, upsampler
-from benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
-from benchmark.errors import PetlirError, chosen
-from benchmark.paper import Paper
+from petlir.benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
+from petlir.benchmark.backbones.edsr import RGB_MEAN, upsampler
+from petlir.benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
+from petlir.benchmark.errors import PetlirError, chosen
+from petlir.benchmark.paper import Paper
 
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4, "derain": 1, "denoise_30": 1, "denoise_50": 1}
 PACKED = {".in_proj_weight": apart(".weight")}

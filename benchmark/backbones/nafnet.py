@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Block, Branch, Doors, Site
-from benchmark.backbones.enlarge import SizePreserving
-from benchmark.backbones.maps import ChannelNorm, MapLayout, halves
-from benchmark.errors import PetlirError, unknown
-from benchmark.paper import Paper
+from petlir.benchmark.backbone import Block, Branch, Doors, Site
+from petlir.benchmark.backbones.enlarge import SizePreserving
+from petlir.benchmark.backbones.maps import ChannelNorm, MapLayout, halves
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.paper import Paper
 
 POOLINGS = ("global", "windowed")
 POOLING_WINDOW = 384

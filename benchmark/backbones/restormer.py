@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Block, Branch, Doors, Site, load_strictly
-from benchmark.backbones.enlarge import SizePreserving
-from benchmark.backbones.maps import BiasFreeNorm, ChannelNorm, MapLayout, halves
-from benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
-from benchmark.errors import PetlirError, unknown
-from benchmark.paper import Paper
+from petlir.benchmark.backbone import Block, Branch, Doors, Site, load_strictly
+from petlir.benchmark.backbones.enlarge import SizePreserving
+from petlir.benchmark.backbones.maps import BiasFreeNorm, ChannelNorm, MapLayout, halves
+from petlir.benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.paper import Paper
 
 NORMS = ("withbias", "biasfree")
 EPSILON = 1e-5

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Branch, Doors, PromptDoors, Site
-from benchmark.backbones.packing import PROJECTIONS
+from petlir.benchmark.backbone import Branch, Doors, PromptDoors, Site
+from petlir.benchmark.backbones.packing import PROJECTIONS
 
 Sides = tuple[int, int]
 """Height and width."""

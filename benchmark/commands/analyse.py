@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import STORE, Data, Device, Json, Out, Plugin, Store, Weights, show
-from benchmark.errors import unknown
+from petlir.benchmark.commands.options import STORE, Data, Device, Json, Out, Plugin, Store, Weights, show
+from petlir.benchmark.errors import unknown
 
 app = typer.Typer()
 
@@ -28,12 +28,12 @@ def analyse(
     as_json: Json = False,
 ) -> None:
     """Explain finished cells: frequencies, contributions, branches, transfer; rows as CSV, and what they show."""
-    from benchmark.analysis.finished import cells, comparable
-    from benchmark.analysis.studies import STUDIES, keep
-    from benchmark.bench import bench_of
-    from benchmark.devices import pick
-    from benchmark.grid import split
-    from benchmark.store import Store as Records
+    from petlir.benchmark.analysis.finished import cells, comparable
+    from petlir.benchmark.analysis.studies import STUDIES, keep
+    from petlir.benchmark.bench import bench_of
+    from petlir.benchmark.devices import pick
+    from petlir.benchmark.grid import split
+    from petlir.benchmark.store import Store as Records
 
     if name not in STUDIES:
         raise unknown("analysis", name, STUDIES)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Data, Device, Json, Plugin, Steps, show_rows
-from benchmark.errors import unknown
+from petlir.benchmark.commands.options import Data, Device, Json, Plugin, Steps, show_rows
+from petlir.benchmark.errors import unknown
 
 app = typer.Typer()
 
@@ -26,8 +26,8 @@ def pretrain(
     device: Device = "auto",
 ) -> None:
     """Pre-train a backbone on clean images that are degraded on the way; continues where it was stopped."""
-    from benchmark.plugins import find
-    from benchmark.pretraining.command import pretrain_backbone
+    from petlir.benchmark.plugins import find
+    from petlir.benchmark.pretraining.command import pretrain_backbone
 
     plugins = find(plugin or [])
     for line in pretrain_backbone(plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device):
@@ -43,7 +43,7 @@ def contract(
     as_json: Json = False,
 ) -> int:
     """Check a method against the contract that every method must keep, on a small network of each family."""
-    from benchmark.contract import check, method_of, networks
+    from petlir.benchmark.contract import check, method_of, networks
 
     method = method_of(target)
     rows = [
@@ -68,7 +68,7 @@ def new(
     folder: Annotated[Path, typer.Option("--folder", help="where to write it")] = Path(),
 ) -> None:
     """Write the start of a method or a task."""
-    from benchmark import scaffold
+    from petlir.benchmark import scaffold
 
     makers = {"method": scaffold.new_method, "task": scaffold.new_task}
     if kind not in makers:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.commands.options import (
+from petlir.benchmark.commands.options import (
     STORE,
     Address,
     Backbones,
@@ -35,11 +35,11 @@ from benchmark.commands.options import (
     show,
     show_rows,
 )
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 if TYPE_CHECKING:
-    from benchmark.planning import Request
-    from benchmark.runner import Outcome
+    from petlir.benchmark.planning import Request
+    from petlir.benchmark.runner import Outcome
 
 app = typer.Typer()
 
@@ -82,7 +82,7 @@ def run(
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="the most seeds with --until-separable")] = 10,
 ) -> int:
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
-    from benchmark import lock, runner
+    from petlir.benchmark import lock, runner
 
     if locked:
         lock.refuse_drift()
@@ -105,16 +105,16 @@ def run(
 
 def _report(address: str, *, again: bool) -> Path:
     """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
-    import reports
-    from benchmark.store.index import Index
-    from benchmark.store.remote import store_at
+    from petlir import reports
+    from petlir.benchmark.store.index import Index
+    from petlir.benchmark.store.remote import store_at
 
     store = store_at(address)
     page = store.root / "report" / "index.html"
     shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
     if not again and page.exists() and page.stat().st_mtime > max(shown, Index.of(store).changed):
         return page
-    from reports.site import write_report
+    from petlir.reports.site import write_report
 
     store.fetch_all()
     return write_report(store.root, page.parent)
@@ -126,8 +126,8 @@ def _outcomes(
     """One run, or one after the other until methods separate."""
     if confidence is None:
         return [work(request)]
-    from benchmark import separation
-    from benchmark.store.remote import RemoteStore, store_at
+    from petlir.benchmark import separation
+    from petlir.benchmark.store.remote import RemoteStore, store_at
 
     store = store_at(address)
     if isinstance(store, RemoteStore):
@@ -154,7 +154,7 @@ def tune(
     again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
 ) -> None:
     """Choose each method's learning rate on validation images."""
-    from benchmark import runner
+    from petlir.benchmark import runner
 
     request = runner.request(
         grid, plugin or [], data, True, "float32", weights or [],
@@ -183,8 +183,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
-    from benchmark import runner
-    from benchmark.planning.survey import plain, survey, totals
+    from petlir.benchmark import runner
+    from petlir.benchmark.planning.survey import plain, survey, totals
 
     request = runner.request(
         grid, plugin or [], data, True, "float32", weights or [],
@@ -199,9 +199,9 @@ def plan(
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
     """Count the records of a store by state, name what failed, and tell what runs from what died."""
-    from benchmark.listing import states, working
-    from benchmark.store.index import Index
-    from benchmark.store.remote import store_at
+    from petlir.benchmark.listing import states, working
+    from petlir.benchmark.store.index import Index
+    from petlir.benchmark.store.remote import store_at
 
     found = store_at(store)
     found.refresh()
@@ -232,8 +232,8 @@ def why(
     """Say what has changed since a cell was finished, so that it would be worked on again."""
     from dataclasses import asdict
 
-    from benchmark.bench import bench_of
-    from benchmark.planning.why import changes
+    from petlir.benchmark.bench import bench_of
+    from petlir.benchmark.planning.why import changes
 
     found = changes(cell, bench_of(plugin or [], data, weights or []))
     show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)
@@ -249,8 +249,8 @@ def clean(
     """Remove what cells left behind while they were worked on; never records, adapters or images."""
     from dataclasses import asdict
 
-    from benchmark.store.cleaning import clean as cleaned
-    from benchmark.store.remote import store_at
+    from petlir.benchmark.store.cleaning import clean as cleaned
+    from petlir.benchmark.store.remote import store_at
 
     found = cleaned(store_at(store), abandoned=abandoned, keep=dry_run)
     if as_json:
@@ -265,9 +265,9 @@ def clean(
 @app.command()
 def report(store: Cells = STORE, out: Out = None, lens: Lens = None) -> None:
     """Write the HTML report of a store."""
-    from benchmark.protocol import protocols
-    from benchmark.store import Store as Records
-    from reports.site import write_report
+    from petlir.benchmark.protocol import protocols
+    from petlir.benchmark.store import Store as Records
+    from petlir.reports.site import write_report
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
@@ -282,8 +282,8 @@ def export(
     lens: Lens = None,
 ) -> None:
     """Print the table of a store, or write it into a file."""
-    from benchmark.protocol import protocols
-    from reports.export import table, write
+    from petlir.benchmark.protocol import protocols
+    from petlir.reports.export import table, write
 
     if out is None:
         typer.echo(table(store, style, protocols(lens or "")))

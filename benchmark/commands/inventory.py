@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Data, Json, Methods, Plugin, Tasks, Weights, show, show_rows
-from benchmark.errors import unknown
+from petlir.benchmark.commands.options import Data, Json, Methods, Plugin, Tasks, Weights, show, show_rows
+from petlir.benchmark.errors import unknown
 
 app = typer.Typer()
 
@@ -20,7 +20,7 @@ def list_(
     markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,
 ) -> None:
     """List what a grid can name."""
-    from benchmark.listing import LISTS, as_markdown
+    from petlir.benchmark.listing import LISTS, as_markdown
 
     if kind not in LISTS:
         raise unknown("list", kind, LISTS)
@@ -33,7 +33,7 @@ def list_(
 @app.command()
 def images(data: Data = None, as_json: Json = False) -> None:
     """Show which image sets are there, with digests checked, which are half there or missing, and how to get them."""
-    from benchmark.listing import presence
+    from petlir.benchmark.listing import presence
 
     show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<11} {row['about']}")
 
@@ -48,8 +48,8 @@ def audit(
     as_json: Json = False,
 ) -> int:
     """Look for test images in what is trained, validated and was pre-trained on; exit code 1 where there are any."""
-    from benchmark.audit import command
-    from benchmark.bench import bench_of
+    from petlir.benchmark.audit import command
+    from petlir.benchmark.bench import bench_of
 
     bench = bench_of(plugin or [], data, weights or [])
     lines = command.lines_of(bench, task or "*", track)
@@ -70,7 +70,7 @@ def params(
     as_json: Json = False,
 ) -> None:
     """Count trainable and stored parameters."""
-    from benchmark.listing import parameters
+    from petlir.benchmark.listing import parameters
 
     show_rows(parameters(backbone, method or "*", published, plugin or []), as_json, _counted)
 

@@ -17,7 +17,7 @@ Overlap = Annotated[
 
 def _records(address: str | Path) -> Path:
     """The folder of a store; the records of one behind a URL are brought here."""
-    from benchmark.store.remote import store_at
+    from petlir.benchmark.store.remote import store_at
 
     store = store_at(address)
     store.refresh()
@@ -26,7 +26,7 @@ def _records(address: str | Path) -> Path:
 
 def _cells(address: str | Path) -> Path:
     """The folder of a store; the cells of one behind a URL are brought here whole."""
-    from benchmark.store.remote import store_at
+    from petlir.benchmark.store.remote import store_at
 
     store = store_at(address)
     store.fetch_all()

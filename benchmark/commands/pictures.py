@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import Device, Json, Metrics, Plugin, Protocol, Weights, show
+from petlir.benchmark.commands.options import Device, Json, Metrics, Plugin, Protocol, Weights, show
 
 app = typer.Typer()
 
@@ -25,9 +25,9 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a folder of restored images against the clean ones, paired by file name."""
-    from benchmark import iqa, scoring
-    from benchmark.devices import pick
-    from benchmark.protocol import protocol as named
+    from petlir.benchmark import iqa, scoring
+    from petlir.benchmark.devices import pick
+    from petlir.benchmark.protocol import protocol as named
 
     rules, names = scoring.all_protocols() if every else [named(protocol)], iqa.metrics(metrics or "")
     found = scoring.side_by_side(restored, reference, rules, bicubic=bicubic)
@@ -62,7 +62,7 @@ def degrade(
     plugin: Plugin = None,
 ) -> None:
     """Degrade a folder of clean images as a task does."""
-    from benchmark.application import degrade_folder
+    from petlir.benchmark.application import degrade_folder
 
     typer.echo(f"{degrade_folder(task, clean, out, seed, plugin or [])} images in {out}")
 
@@ -81,7 +81,7 @@ def restore(
     tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
 ) -> None:
     """Restore an image or a folder of images with a finished cell."""
-    from benchmark.application import restore_folder
+    from petlir.benchmark.application import restore_folder
 
     count = restore_folder(source, out, adapter, bicubic, device, plugin or [], weights or [], tiling)
     typer.echo(f"{count} images in {out}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.commands.options import (
+from petlir.benchmark.commands.options import (
     STORE,
     AnyStore,
     Cells,
@@ -20,7 +20,7 @@ from benchmark.commands.options import (
     show,
     show_rows,
 )
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 app = typer.Typer()
 
@@ -38,7 +38,7 @@ def submit(
     ] = False,
 ) -> None:
     """Pack the finished cells of a store, with adapters, restored images and digests, into one archive."""
-    from benchmark.publishing import submit as packing
+    from petlir.benchmark.publishing import submit as packing
 
     typer.echo(f"{packing.submit(store, out, by, tuning, used_test_data)} cells in {out}")
 
@@ -60,9 +60,9 @@ def verify(
     import random
     from dataclasses import asdict
 
-    from benchmark.bench import bench_of
-    from benchmark.publishing import levels
-    from benchmark.publishing import verify as verifying
+    from petlir.benchmark.bench import bench_of
+    from petlir.benchmark.publishing import levels
+    from petlir.benchmark.publishing import verify as verifying
 
     check = verifying.Check(bench_of(plugin or [], data, weights or []), device, images, retrain, random.Random(seed))
     with verifying.opened(source) as folder:
@@ -84,7 +84,7 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="the store that takes their cells over")],
 ) -> None:
     """Put the cells of several stores into one, for one report; what is there already stays."""
-    from benchmark.publishing.merging import merge as take
+    from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
         typer.echo(f"{source}: {take(source, into)} cells taken into {into}")
@@ -95,7 +95,7 @@ def compare(first: Path, second: Path, as_json: Json = False) -> None:
     """Say what moved between two stores, whether that is more than chance, and what had changed."""
     from dataclasses import asdict
 
-    from reports.compare import compare as moves
+    from petlir.reports.compare import compare as moves
 
     show_rows([asdict(move) for move in moves(first, second)], as_json, _moved)
 
@@ -118,9 +118,9 @@ def claims(
     as_json: Json = False,
 ) -> None:
     """List what papers claim; with a store, beside what came out there, and whether it was reproduced."""
-    from benchmark import published as publishing
-    from reports.claims import rows
-    from reports.frame import load
+    from petlir.benchmark import published as publishing
+    from petlir.reports.claims import rows
+    from petlir.reports.frame import load
 
     known = publishing.of_paper(paper, publishing.claims(published or publishing.FOLDER))
     records = load(store) if store is not None else None
@@ -142,8 +142,8 @@ def _claimed(row: dict[str, Any]) -> str:
 @app.command()
 def cite(store: Store = STORE, plugin: Plugin = None) -> None:
     """Print BibTeX of the methods, image sets and backbones that a store used."""
-    from benchmark.plugins import find
-    from reports.bibliography import bibliography
+    from petlir.benchmark.plugins import find
+    from petlir.reports.bibliography import bibliography
 
     typer.echo(bibliography(store, find(plugin or [])), nl=False)
 
@@ -156,8 +156,8 @@ def sync(
     """Mirror to MLflow what a lost server has missed; what is there is not repeated."""
     from functools import partial
 
-    from benchmark.store import Store as Records
-    from benchmark.tracking import Tracker, default_uri
+    from petlir.benchmark.store import Store as Records
+    from petlir.benchmark.tracking import Tracker, default_uri
 
     records = list(Records(store).records(partial(typer.echo, err=True)))
     if not records:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from benchmark import grid
-from benchmark.backbone import Backbone
-from benchmark.contract import options, outputs, weights
-from benchmark.errors import PetlirError, unknown
-from benchmark.method import Method
-from benchmark.plugins import find, load_file
-from benchmark.trial import SMALL, Trial, alive, tiny
+from petlir.benchmark import grid
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.contract import options, outputs, weights
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import find, load_file
+from petlir.benchmark.trial import SMALL, Trial, alive, tiny
 
 RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, PetlirError)
 """What a faulty method may raise; it becomes a finding."""

@@ -11,11 +11,11 @@ from typing import get_args, get_type_hints
 
 from torch import Tensor
 
-from benchmark import grid
-from benchmark.adaptation import Adapted
-from benchmark.errors import PetlirError
-from benchmark.method import Method, Paper, spelled
-from benchmark.trial import Trial
+from petlir.benchmark import grid
+from petlir.benchmark.adaptation import Adapted
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method, Paper, spelled
+from petlir.benchmark.trial import Trial
 
 Outcome = tuple[int, Tensor]
 """How many parameters are trained, and what the network then puts out."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from benchmark.degradation import Degradation, Image
-from benchmark.degradations.resize import imresize
-from benchmark.errors import PetlirError
+from petlir.benchmark.degradation import Degradation, Image
+from petlir.benchmark.degradations.resize import imresize
+from petlir.benchmark.errors import PetlirError
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve
 
-from benchmark.degradation import Degradation, Image
+from petlir.benchmark.degradation import Degradation, Image
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from benchmark.degradation import Degradation, Image, rounded
-from benchmark.errors import PetlirError, unknown
+from petlir.benchmark.degradation import Degradation, Image, rounded
+from petlir.benchmark.errors import PetlirError, unknown
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmark.degradation import Degradation, Image
+from petlir.benchmark.degradation import Degradation, Image
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmark.degradation import KEPT, Degradation
-from benchmark.errors import unknown
+from petlir.benchmark.degradation import KEPT, Degradation
+from petlir.benchmark.errors import unknown
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class GaussianNoise(Degradation):
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
-        kept: how a noisy image is kept, one of `benchmark.degradation.KEPT`.
+        kept: how a noisy image is kept, one of `petlir.benchmark.degradation.KEPT`.
         trained_on: how training crops are kept, where otherwise.
     """
 

@@ -8,8 +8,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.degradation import Degradation, Image
-from benchmark.errors import unknown
+from petlir.benchmark.degradation import Degradation, Image
+from petlir.benchmark.errors import unknown
 
 Array: TypeAlias = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from benchmark.degradation import Chain, Degradation, Image
-from benchmark.errors import PetlirError
+from petlir.benchmark.degradation import Chain, Degradation, Image
+from petlir.benchmark.errors import PetlirError
 
 Array: TypeAlias = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from typing import Any, Literal, Protocol
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 Report = Callable[[float, str], None]
 """What a job tells of itself: the fraction done in [0, 1], and a few words."""

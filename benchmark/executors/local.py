@@ -12,9 +12,9 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job, Schedule, Work, resolve
-from benchmark.signals import leave, terminated_as_exit
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Job, Schedule, Work, resolve
+from petlir.benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
 """Seconds that a worker gets to end after SIGTERM, before SIGKILL."""
@@ -45,7 +45,7 @@ class LocalExecutor:
     workers: Sequence[WorkerSpec]
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`."""
+        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
         schedule = Schedule(jobs)
         workers = [_Worker(spec, self.work) for spec in self.workers[: len(jobs)]]
         with terminated_as_exit():

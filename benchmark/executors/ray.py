@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job, Schedule, resolve
-from benchmark.signals import terminated_as_exit
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Job, Schedule, resolve
+from petlir.benchmark.signals import terminated_as_exit
 
 TRIES = 3
 """How often in a row a job may lose its node without having got any further."""
@@ -113,7 +113,7 @@ class RayExecutor:
     memory: int = 0
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`.
+        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
             PetlirError: a node does not reach the store.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.executors import Event, Executor, Job
+from petlir.benchmark.executors import Event, Executor, Job
 
 ELSEWHERE = "elsewhere"
 """The state of a job that another runner works on."""
@@ -32,7 +32,7 @@ class Sharing:
     settled: Callable[[Job], Mapping[str, Any] | None]
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`."""
+        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
         left = list(jobs)
         while left:
             elsewhere: set[str] = set()

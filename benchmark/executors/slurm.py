@@ -20,10 +20,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PetlirError, unknown
-from benchmark.executors import Event, Job, Schedule, resolve
-from benchmark.records import write_bytes
-from benchmark.signals import leave, terminated_as_exit
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.executors import Event, Job, Schedule, resolve
+from petlir.benchmark.records import write_bytes
+from petlir.benchmark.signals import leave, terminated_as_exit
 
 OPTIONS: Mapping[str, str] = {
     "time": "time", "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
@@ -117,7 +117,7 @@ class SlurmExecutor:
     asked: Mapping[str, Any]
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `benchmark.executors.Executor`.
+        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
             PetlirError: there is no SLURM, or it does not take the jobs.

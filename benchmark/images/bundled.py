@@ -10,11 +10,11 @@ from types import ModuleType
 
 import numpy as np
 
-from benchmark.degradation import Image
-from benchmark.degradations import resize
-from benchmark.errors import PetlirError
-from benchmark.images import procedural
-from benchmark.images.imageset import Entry
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.degradations import resize
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import procedural
+from petlir.benchmark.images.imageset import Entry
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 """The colour photographs in scikit-image's wheel that are in the public domain or CC0."""
@@ -24,7 +24,7 @@ DRAWN = 256
 
 @dataclass(frozen=True)
 class Drawn:
-    """A dead-leaves image that has not been drawn yet; see `benchmark.images.imageset.Reader`.
+    """A dead-leaves image that has not been drawn yet; see `petlir.benchmark.images.imageset.Reader`.
 
     Attributes:
         seed: its seed.

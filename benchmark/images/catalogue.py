@@ -2,8 +2,8 @@
 
 An entry there says what a set is (`title`, `licence`, `citation`, `bibtex`, what its `origins` table says where it says
 nothing itself), where to get it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), what belongs
-to it (`count`, `names`, `units`, `same`: see `benchmark.images.listed`), and how it lies and is joined (`layouts`: see
-`benchmark.images.layouts`).
+to it (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and how it lies and is joined
+(`layouts`: see `petlir.benchmark.images.layouts`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
-from benchmark.errors import unknown
-from benchmark.images.bundled import LEAVES, photographs
-from benchmark.images.imageset import ImageSet
-from benchmark.images.layouts import Layout, expand
-from benchmark.images.listed import Listed
-from benchmark.images.pairs import Part, UserPairs
-from benchmark.task import FIRST
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.images.bundled import LEAVES, photographs
+from petlir.benchmark.images.imageset import ImageSet
+from petlir.benchmark.images.layouts import Layout, expand
+from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.pairs import Part, UserPairs
+from petlir.benchmark.task import FIRST
 
 SETS = Path(__file__).parent / "sets"
 FOLDER, PAIRS = "folder:", "pairs:"
@@ -102,7 +102,7 @@ def _bundled() -> Iterator[ImageSet]:
         domain="procedural",
         licence="Apache-2.0",
         citation="Lee et al., Occlusion models for natural images, IJCV 2001",
-        source="drawn by benchmark.images.procedural",
+        source="drawn by petlir.benchmark.images.procedural",
         paired=False,
     )
     for part, find in LEAVES.items():

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmark.degradation import Image
+from petlir.benchmark.degradation import Image
 
 SHARE = 0.25
 """Of the free memory of a GPU, what the images of one training may take."""

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.images.cache import cache_folder, store_text
-from benchmark.images.imageset import Entry, ImageSet, Sample, pixels_digest
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.images.imageset import Entry, ImageSet, Sample, pixels_digest
 
 CROP = 12
 """Images that were cropped to multiples of 2, 3, 4, 6 or 12 agree once they are cropped to multiples of 12."""

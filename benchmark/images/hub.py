@@ -16,11 +16,11 @@ from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.hub import SCHEME, check_pinned, download, first_line, quiet
-from benchmark.images import tables
-from benchmark.images.reading import SUFFIXES
-from benchmark.images.tables import Picture
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.hub import SCHEME, check_pinned, download, first_line, quiet
+from petlir.benchmark.images import tables
+from petlir.benchmark.images.reading import SUFFIXES
+from petlir.benchmark.images.tables import Picture
 
 FORM = "hub:OWNER/REPO@REVISION, perhaps with /SPLIT, /CONFIG/SPLIT or /ARCHIVE behind it"
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from benchmark.degradation import Degraded, Image
-from benchmark.errors import PetlirError
+from petlir.benchmark.degradation import Degraded, Image
+from petlir.benchmark.errors import PetlirError
 
 
 class Missing(PetlirError):
@@ -173,7 +173,7 @@ class ImageSet:
         get: the command that fetches it, where there is one.
         mirrors: repositories of the hub that are said to hold it; their content is checked by count and digest.
         count: how many images it has; None where that is up to its owner.
-        known: the digest of its content, see `benchmark.images.digests`; None where it is not known.
+        known: the digest of its content, see `petlir.benchmark.images.digests`; None where it is not known.
     """
 
     name: str

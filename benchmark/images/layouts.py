@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from benchmark.errors import PetlirError
-from benchmark.images.imageset import Reader
-from benchmark.images.matlab import blocks
-from benchmark.images.reading import SUFFIXES, FileReader
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.imageset import Reader
+from petlir.benchmark.images.matlab import blocks
+from petlir.benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
 """What the stars of a pattern stand for."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePath
 
-from benchmark.images import hub, tables
-from benchmark.images.imageset import Entry, HalfThere, Missing
-from benchmark.images.layouts import BLOCKS, Found, Key, Layout, file_of, matching
-from benchmark.images.reading import SUFFIXES
+from petlir.benchmark.images import hub, tables
+from petlir.benchmark.images.imageset import Entry, HalfThere, Missing
+from petlir.benchmark.images.layouts import BLOCKS, Found, Key, Layout, file_of, matching
+from petlir.benchmark.images.reading import SUFFIXES
 
 SHOWN = 3
 """How many missing files an error names."""
@@ -62,7 +62,7 @@ class Listed:
     same: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """The images; see `benchmark.images.imageset.Index`.
+        """The images; see `petlir.benchmark.images.imageset.Index`.
 
         Raises:
             Missing: the set is not there.

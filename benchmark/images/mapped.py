@@ -22,10 +22,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.degradation import Degraded
-from benchmark.errors import PetlirError
-from benchmark.images.cache import cache_folder
-from benchmark.images.imageset import Reader, pixels_digest
+from petlir.benchmark.degradation import Degraded
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.cache import cache_folder
+from petlir.benchmark.images.imageset import Reader, pixels_digest
 
 VERSION = 1
 """Of the form of the file."""

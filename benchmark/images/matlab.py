@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.error)
 """What scipy and h5py raise where a file is cut off or of another kind."""
@@ -24,7 +24,7 @@ FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.e
 
 @dataclass(frozen=True)
 class BlockReader:
-    """One block of a file, not read yet; see `benchmark.images.imageset.Reader`."""
+    """One block of a file, not read yet; see `petlir.benchmark.images.imageset.Reader`."""
 
     path: Path
     row: int

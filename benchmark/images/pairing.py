@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypeVar
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 T = TypeVar("T")
 Side = Literal["clean", "degraded"]

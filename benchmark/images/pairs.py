@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmark.errors import PetlirError
-from benchmark.images.imageset import Entry
-from benchmark.images.pairing import CLEAN, DEGRADED, partners, side
-from benchmark.images.reading import FileReader, images_in, size_of
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.imageset import Entry
+from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side
+from petlir.benchmark.images.reading import FileReader, images_in, size_of
 
 Part = Literal["train", "validation", "test"]
 PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
@@ -104,7 +104,7 @@ class PairFolder:
 
 @dataclass(frozen=True)
 class UserPairs:
-    """The index of one part of a folder of pairs; see `benchmark.images.imageset.Index`."""
+    """The index of one part of a folder of pairs; see `petlir.benchmark.images.imageset.Index`."""
 
     folder: Path
     part: Part

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.degradation import Degradation, Image
-from benchmark.errors import PetlirError
-from benchmark.images.crops import Crop, cut_from
+from petlir.benchmark.degradation import Degradation, Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.crops import Crop, cut_from
 
 Pair = tuple[Image, Image]
 """A degraded image and its clean one, `scale` times larger."""

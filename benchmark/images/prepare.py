@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.degradation import Degradation, Degraded, Image
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.digests import digest_of
-from benchmark.images.used import Used, middle_of, use
-from benchmark.task import Task
+from petlir.benchmark.degradation import Degradation, Degraded, Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.digests import digest_of
+from petlir.benchmark.images.used import Used, middle_of, use
+from petlir.benchmark.task import Task
 
 VALIDATION_SIDE = 96
 """Clean pixels; a multiple of every scale."""

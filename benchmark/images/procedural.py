@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfft2
 from scipy.ndimage import gaussian_filter
 
-from benchmark.degradation import Image
+from petlir.benchmark.degradation import Image
 
 Array: TypeAlias = NDArray[np.float32]
 

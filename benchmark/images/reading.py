@@ -9,8 +9,8 @@ from typing import BinaryIO
 import numpy as np
 import PIL.Image
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
 READABLE = frozenset({"RGB", "L", "P", "1"})
@@ -18,7 +18,7 @@ READABLE = frozenset({"RGB", "L", "P", "1"})
 
 @dataclass(frozen=True)
 class FileReader:
-    """An image file that has not been read yet; see `benchmark.images.imageset.Reader`."""
+    """An image file that has not been read yet; see `petlir.benchmark.images.imageset.Reader`."""
 
     path: Path
 

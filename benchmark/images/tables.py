@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.images.layouts import Key, expression
-from benchmark.images.pairing import Side, partners, side
-from benchmark.images.pairs import PARTS
-from benchmark.images.reading import decode, read_image
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.layouts import Key, expression
+from petlir.benchmark.images.pairing import Side, partners, side
+from petlir.benchmark.images.pairs import PARTS
+from petlir.benchmark.images.reading import decode, read_image
 
 K = TypeVar("K")
 
@@ -30,7 +30,7 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """An image in a row of a table, not read yet; see `benchmark.images.imageset.Reader`."""
+    """An image in a row of a table, not read yet; see `petlir.benchmark.images.imageset.Reader`."""
 
     rows: Any
     row: int

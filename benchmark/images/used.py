@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.degradation import Chain, Degradation, Degraded, Image, seed_of
-from benchmark.degradations.jpeg import encoder
-from benchmark.degradations.resize import beyond_bicubic
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.imageset import Entry, ImageSet
-from benchmark.images.mapped import Mapped, decoded, key_of, mapped
-from benchmark.imports import built_on
-from benchmark.task import Task
+from petlir.benchmark.degradation import Chain, Degradation, Degraded, Image, seed_of
+from petlir.benchmark.degradations.jpeg import encoder
+from petlir.benchmark.degradations.resize import beyond_bicubic
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.imageset import Entry, ImageSet
+from petlir.benchmark.images.mapped import Mapped, decoded, key_of, mapped
+from petlir.benchmark.imports import built_on
+from petlir.benchmark.task import Task
 
 LIBRARIES = ("numpy", "scipy", "torch")
 """What degradations are computed with."""

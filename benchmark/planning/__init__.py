@@ -7,24 +7,24 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from benchmark import cell as cells
-from benchmark import grid, weights
-from benchmark.adaptation import adapt
-from benchmark.audit import guard
-from benchmark.backbone import Backbone
-from benchmark.bench import Bench
-from benchmark.cell import Cell
-from benchmark.costs import count
-from benchmark.errors import PetlirError
-from benchmark.images.prepare import data_digest
-from benchmark.method import Method
-from benchmark.skeleton import without_memory
-from benchmark.sources import network_of
-from benchmark.store import Store
-from benchmark.store.index import Head, Index
-from benchmark.track import track
-from benchmark.views import scored_as, views
-from benchmark.weights import Card
+from petlir.benchmark import cell as cells
+from petlir.benchmark import grid, weights
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.audit import guard
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.costs import count
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import data_digest
+from petlir.benchmark.method import Method
+from petlir.benchmark.skeleton import without_memory
+from petlir.benchmark.sources import network_of
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.track import track
+from petlir.benchmark.views import scored_as, views
+from petlir.benchmark.weights import Card
 
 SAME = ("track", "regime", "steps", "batch_size", "patch")
 """What two records of one folder name must share to be of one cell."""

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from benchmark.cell import ENGINE, Cell, digest
-from benchmark.devices import pick
-from benchmark.fitting import PARTS
-from benchmark.planning import Planned, Planner
-from benchmark.planning.sizes import Kept, Sizes, sizes_of
-from benchmark.sources import network_of
-from benchmark.store.index import Head, Index
+from petlir.benchmark.cell import ENGINE, Cell, digest
+from petlir.benchmark.devices import pick
+from petlir.benchmark.fitting import PARTS
+from petlir.benchmark.planning import Planned, Planner
+from petlir.benchmark.planning.sizes import Kept, Sizes, sizes_of
+from petlir.benchmark.sources import network_of
+from petlir.benchmark.store.index import Head, Index
 
 BASE = 600 * 2**20
 """Bytes of a process before it trains: torch, and on a GPU its context."""

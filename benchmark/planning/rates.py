@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import typer
 
-from benchmark import tuning
-from benchmark.cell import Cell
-from benchmark.executors import Event, Executor, Job
-from benchmark.payload import Payload
-from benchmark.planning import Planned, Planner
-from benchmark.progress import Progress
-from benchmark.store import Store
+from petlir.benchmark import tuning
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.planning import Planned, Planner
+from petlir.benchmark.progress import Progress
+from petlir.benchmark.store import Store
 
 Settle = Callable[[Sequence[Planned], Store], None]
 """Works on cells until they have a record in the store."""

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from benchmark.adaptation import Adapted, adapt
-from benchmark.costs import count, flops_of_step
-from benchmark.errors import FAULTS, PetlirError
-from benchmark.images.cache import cache_folder, store_text
-from benchmark.method import Method
-from benchmark.plugins import Plugins
-from benchmark.skeleton import without_memory
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.costs import count, flops_of_step
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.skeleton import without_memory
 
 
 @dataclass(frozen=True)

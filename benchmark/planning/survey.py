@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmark.planning import Planned, Planner, Request, state
-from benchmark.planning.prediction import Prediction, Predictor, gib
-from benchmark.planning.rates import Rates
-from benchmark.store.index import Index
-from benchmark.store.remote import store_at
+from petlir.benchmark.planning import Planned, Planner, Request, state
+from petlir.benchmark.planning.prediction import Prediction, Predictor, gib
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.store.remote import store_at
 
 OPEN = ("missing", "stale", "failed", "to be tuned")
 """States of cells that a run works on."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.bench import Bench
-from benchmark.cell import cell_of
-from benchmark.planning import Planner, Request
-from benchmark.planning.rates import Rates
-from benchmark.records import RECORD, read_record
-from benchmark.store import Store
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cell import cell_of
+from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.store import Store
 
 
 @dataclass(frozen=True)

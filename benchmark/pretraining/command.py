@@ -12,21 +12,21 @@ from time import monotonic
 
 import torch
 
-from benchmark import weights
-from benchmark.backbone import Backbone
-from benchmark.degradation import Image
-from benchmark.devices import pick
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.imageset import pixels_digest
-from benchmark.images.reading import images_in
-from benchmark.plugins import Plugins
-from benchmark.pretraining.images import dead_leaves, photographs
-from benchmark.pretraining.loop import Recipe, train
-from benchmark.pretraining.recipes import KINDS, choose
-from benchmark.pretraining.scores import card_scores
-from benchmark.pretraining.start import fresh
-from benchmark.pretraining.transfer import related, seen
+from petlir.benchmark import weights
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.imageset import pixels_digest
+from petlir.benchmark.images.reading import images_in
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.pretraining.images import dead_leaves, photographs
+from petlir.benchmark.pretraining.loop import Recipe, train
+from petlir.benchmark.pretraining.recipes import KINDS, choose
+from petlir.benchmark.pretraining.scores import card_scores
+from petlir.benchmark.pretraining.start import fresh
+from petlir.benchmark.pretraining.transfer import related, seen
 
 EVERY = 250
 """Steps between two lines on how it goes, and between two checkpoints."""
@@ -123,7 +123,7 @@ def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data
 def described(recipe: Recipe) -> str:
     """The clean images of a recipe, in words."""
     if recipe.source == Recipe.source:
-        return f"{recipe.images} dead leaves images of 256×256 (benchmark.images.procedural), no photographs"
+        return f"{recipe.images} dead leaves images of 256×256 (petlir.benchmark.images.procedural), no photographs"
     return f"{recipe.images} patches of 256×256 of the photographs in {recipe.source}"
 
 

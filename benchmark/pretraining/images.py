@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.images.bundled import DRAWN, Leaves
-from benchmark.images.imageset import pixels_digest
-from benchmark.images.mapped import decoded
-from benchmark.images.reading import images_in, read_image
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.bundled import DRAWN, Leaves
+from petlir.benchmark.images.imageset import pixels_digest
+from petlir.benchmark.images.mapped import decoded
+from petlir.benchmark.images.reading import images_in, read_image
 
 FIRST_IMAGE = 1_000_000
 """Procedural images are numbered; those of pre-training stand far from those of the tasks."""

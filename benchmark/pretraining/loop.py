@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.backbone import Backbone, load_strictly
-from benchmark.errors import PetlirError
-from benchmark.records import write_bytes
+from petlir.benchmark.backbone import Backbone, load_strictly
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import write_bytes
 
 Batch = tuple[str, Tensor, Tensor]
 """A head, degraded crops N×3×P×P and clean ones N×3×sP×sP, both in [0, 1]."""

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmark.backbone import Backbone
-from benchmark.degradation import Degradation, Image
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.degradations.resize import Bicubic
-from benchmark.errors import PetlirError, unknown
-from benchmark.images.patches import PatchSampler
-from benchmark.pretraining.loop import Batch, Batches, Recipe
-from benchmark.pretraining.synthetic import CROP
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import Degradation, Image
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.degradations.resize import Bicubic
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.pretraining.loop import Batch, Batches, Recipe
+from petlir.benchmark.pretraining.synthetic import CROP
 
 DEGRADATIONS: dict[str, tuple[Degradation, ...]] = {
     "sr_x2": (Bicubic(2),),

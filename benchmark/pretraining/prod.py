@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.degradation import Image
-from benchmark.pretraining.synthetic import SYNTHETIC, draw
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.pretraining.synthetic import SYNTHETIC, draw
 
 
 def count(functions: int) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmark.backbone import Backbone
-from benchmark.degradation import Image
-from benchmark.errors import unknown
-from benchmark.pretraining import multitask, prod, self_supervised, synthetic
-from benchmark.pretraining.loop import Batches, Recipe
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.pretraining import multitask, prod, self_supervised, synthetic
+from petlir.benchmark.pretraining.loop import Batches, Recipe
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
-from benchmark.backbone import Backbone
-from benchmark.degradation import rounded
-from benchmark.degradations.resize import enlarge
-from benchmark.evaluation import restore_image
-from benchmark.images.prepare import Pair, test_pairs
-from benchmark.metrics import psnr
-from benchmark.plugins import Plugins
-from benchmark.protocol import protocol
-from benchmark.task import Task
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import rounded
+from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.evaluation import restore_image
+from petlir.benchmark.images.prepare import Pair, test_pairs
+from petlir.benchmark.metrics import psnr
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.task import Task
 
 BUNDLED = "photographs"
 ON_DATA = (("Set5", "sr_x4"), ("BSD100", "denoise_30"))

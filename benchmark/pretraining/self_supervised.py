@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmark.degradation import Image
-from benchmark.pretraining.synthetic import draw
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.pretraining.synthetic import draw
 
 KINDS = ("noise", "gaussian blur", "rain", "resize")
 

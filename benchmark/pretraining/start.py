@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.backbones.ipt import IPT, Attention, Body, FeedForward, ResBlock
-from benchmark.plugins import Plugins
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.ipt import IPT, Attention, Body, FeedForward, ResBlock
+from petlir.benchmark.plugins import Plugins
 
 FEATURE_RANGE = 8.0
 """By how much heads divide and tails multiply 0..255, so that features have the size that layers work at."""

@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
-from benchmark.backbone import Backbone
-from benchmark.degradation import Degradation, Image, rounded
-from benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized
-from benchmark.degradations.camera import CameraNoise
-from benchmark.degradations.jpeg import Jpeg
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.errors import PetlirError
-from benchmark.images.patches import Pair, PatchSampler
-from benchmark.pretraining.images import patch
-from benchmark.pretraining.loop import Batch, Batches, Recipe
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import Degradation, Image, rounded
+from petlir.benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized
+from petlir.benchmark.degradations.camera import CameraNoise
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.patches import Pair, PatchSampler
+from petlir.benchmark.pretraining.images import patch
+from petlir.benchmark.pretraining.loop import Batch, Batches, Recipe
 
 Draw = Callable[[np.random.Generator], Degradation]
 Degrade = Callable[[Image, np.random.Generator], Image]

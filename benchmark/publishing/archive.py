@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.errors import PetlirError, Unwritable
 
 MANIFEST = "submission.json"
 NAME = r"[A-Za-z0-9._=+-]*[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*"

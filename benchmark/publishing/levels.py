@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from benchmark.errors import PetlirError
-from benchmark.publishing import manifest
-from benchmark.publishing.archive import MANIFEST
-from benchmark.publishing.verify import LEVELS, Verdict
-from benchmark.records import read_record, write_json
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing import manifest
+from petlir.benchmark.publishing.archive import MANIFEST
+from petlir.benchmark.publishing.verify import LEVELS, Verdict
+from petlir.benchmark.records import read_record, write_json
+from petlir.benchmark.store import Store
 
 FILE = "verification.json"
 

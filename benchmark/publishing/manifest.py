@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.archive import MANIFEST
-from benchmark.sources import sha256
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.archive import MANIFEST
+from petlir.benchmark.sources import sha256
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 

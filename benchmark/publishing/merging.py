@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.levels import FILE, origins
-from benchmark.records import read_record, write_json
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.levels import FILE, origins
+from petlir.benchmark.records import read_record, write_json
+from petlir.benchmark.store import Store
 
 SHARED = ("images", "tuning")
 """What cells share: degraded and clean images, trials of learning rates."""

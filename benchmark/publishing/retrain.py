@@ -9,15 +9,15 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmark import experiment
-from benchmark.bench import Bench
-from benchmark.cell import Cell, cell_of
-from benchmark.devices import pick
-from benchmark.errors import PetlirError
-from benchmark.grid import restored
-from benchmark.payload import Payload
-from benchmark.records import read_record
-from benchmark.store import Store
+from petlir.benchmark import experiment
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.cell import Cell, cell_of
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.grid import restored
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.records import read_record
+from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
 """In dB, on the mean of a set: what one type of device may differ by."""

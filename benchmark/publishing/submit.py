@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.archive import MANIFEST, pack
-from benchmark.publishing.manifest import Submission
-from benchmark.records import ADAPTER, RECORD, read_record
-from benchmark.sources import sha256
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.archive import MANIFEST, pack
+from petlir.benchmark.publishing.manifest import Submission
+from petlir.benchmark.records import ADAPTER, RECORD, read_record
+from petlir.benchmark.sources import sha256
+from petlir.benchmark.store import Store
 
 
 def submit(store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool) -> int:

@@ -3,7 +3,7 @@
 The unit is the source scene: several images of one scene are averaged first. Nothing here knows records.
 """
 
-from benchmark.statistics.column import (
+from petlir.benchmark.statistics.column import (
     FEWEST_SEEDS,
     FIRM_SEEDS,
     PROVISIONAL_GAP,
@@ -13,12 +13,12 @@ from benchmark.statistics.column import (
     holm,
     separable,
 )
-from benchmark.statistics.conditions import printable
-from benchmark.statistics.crossed import Difference, Scores, difference, differences_of
-from benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered, shares
-from benchmark.statistics.regret import Stability, regret, stability
-from benchmark.statistics.spending import Look, planned, spend
-from benchmark.statistics.winning import wins
+from petlir.benchmark.statistics.conditions import printable
+from petlir.benchmark.statistics.crossed import Difference, Scores, difference, differences_of
+from petlir.benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered, shares
+from petlir.benchmark.statistics.regret import Stability, regret, stability
+from petlir.benchmark.statistics.spending import Look, planned, spend
+from petlir.benchmark.statistics.winning import wins
 
 __all__ = [
     "FEWEST_SEEDS",

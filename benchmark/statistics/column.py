@@ -16,8 +16,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.statistics.crossed import Difference, Floats, Scores, differences
-from benchmark.statistics.spending import Look
+from petlir.benchmark.statistics.crossed import Difference, Floats, Scores, differences
+from petlir.benchmark.statistics.spending import Look
 
 FEWEST_SEEDS = 3
 """With fewer seeds no separation is stated."""

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 COVERAGE = Path(__file__).with_name("coverage.csv")
-"""Written by `python -m benchmark.statistics.simulation`."""
+"""Written by `python -m petlir.benchmark.statistics.simulation`."""
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
 """What coverage must lie between, and the most false separations of a column."""
 NOISE = 0.0022

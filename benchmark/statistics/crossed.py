@@ -6,8 +6,8 @@ seeds and error. Two uses, two answers:
 - The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). Plain, it
   covers 92 to 100 % at a nominal 95 %: the difference of mean squares falls to zero or below, and few seeds give too
   many degrees of freedom. Here a smooth positive variance takes its place and the degrees of freedom are drawn towards
-  the smaller ones. The constants are calibrated, not derived; `python -m benchmark.statistics.simulation` shows what
-  they hold, and `conditions.printable` says where.
+  the smaller ones. The constants are calibrated, not derived; `python -m petlir.benchmark.statistics.simulation`
+  shows what they hold, and `conditions.printable` says where.
 - The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds) over units
   and seeds, each with the t quantile of its own degrees of freedom. For normal effects of whatever sizes it is never
   too small, however far into the tail; tests of many pairs read it there, where Satterthwaite's is wrong tenfold.

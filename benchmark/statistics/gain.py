@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
+from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
 """In dB: where full fine-tuning gains less, a share of it says nothing."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.statistics.crossed import Scores, half_width, mean_squares
-from benchmark.statistics.gain import Interval
+from petlir.benchmark.statistics.crossed import Scores, half_width, mean_squares
+from petlir.benchmark.statistics.gain import Interval
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether intervals and tests hold what they promise: `python -m benchmark.statistics.simulation`.
+"""Whether intervals and tests hold what they promise: `python -m petlir.benchmark.statistics.simulation`.
 
 Data with no difference are drawn many times; the interval should hold 0 in 95 ± 1.5 % of the cases and a column of ten
 equal methods should show a separation in at most 5 %, whatever the sizes of unit and seed effects, the tails and the
@@ -20,8 +20,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST
-from benchmark.statistics.crossed import Floats, Squares, beyond, half_width, mean_squares
+from petlir.benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST
+from petlir.benchmark.statistics.crossed import Floats, Squares, beyond, half_width, mean_squares
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)

@@ -15,7 +15,7 @@ from itertools import permutations
 
 import numpy as np
 
-from benchmark.statistics.crossed import Scores
+from petlir.benchmark.statistics.crossed import Scores
 
 
 def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PetlirError, Unwritable
-from benchmark.records import RECORD, read_record
-from benchmark.store.claims import Claims
-from benchmark.store.shelf import Folder
+from petlir.benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.store.claims import Claims
+from petlir.benchmark.store.shelf import Folder
 
 CHECKPOINT = "checkpoint.pt"
 """In a work folder: where training goes on after a kill."""
@@ -34,8 +34,8 @@ def _slug(name: str) -> str:
 class Store:
     """The folder that holds the records of all cells, finished and running.
 
-    `benchmark.store.remote.RemoteStore` keeps them behind a URL and works on them in `root`; what it does more is in
-    `refresh`, `fetch`, `fetch_all` and `publish`, which have nothing to do here.
+    `petlir.benchmark.store.remote.RemoteStore` keeps them behind a URL and works on them in `root`; what it does more
+    is in `refresh`, `fetch`, `fetch_all` and `publish`, which have nothing to do here.
 
     Attributes:
         root: the folder.
@@ -49,7 +49,7 @@ class Store:
 
     @property
     def address(self) -> str:
-        """What `benchmark.store.remote.store_at` finds it by."""
+        """What `petlir.benchmark.store.remote.store_at` finds it by."""
         return str(self.root)
 
     def within(self, name: str) -> Store:

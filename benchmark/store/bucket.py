@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
-from benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.errors import PetlirError, Unwritable
 
 PATIENCE: Mapping[str, Mapping[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}}

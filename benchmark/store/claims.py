@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from benchmark.errors import Unwritable
-from benchmark.process import Process
-from benchmark.store.shelf import Shelf
+from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.process import Process
+from petlir.benchmark.store.shelf import Shelf
 
 BEAT = 10.0
 """Seconds between two signs of life."""

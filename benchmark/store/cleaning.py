@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.store import Store
-from benchmark.store.index import Index
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from benchmark.errors import PetlirError, Unwritable
-from benchmark.records import read_record, write_bytes
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.records import read_record, write_bytes
+from petlir.benchmark.store import Store
 
 FILE = "index.json"
 SCHEMA = "petlir-index/1"

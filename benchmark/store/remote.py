@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.images.cache import cache_folder
-from benchmark.records import RECORD, write_bytes
-from benchmark.store import Store
-from benchmark.store.bucket import Bucket
-from benchmark.store.claims import Claims
-from benchmark.store.index import Index
+from petlir.benchmark.images.cache import cache_folder
+from petlir.benchmark.records import RECORD, write_bytes
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.bucket import Bucket
+from petlir.benchmark.store.claims import Claims
+from petlir.benchmark.store.index import Index
 
 UPLOADED = ".uploaded"
 """A file in the folder of each cell that is known to lie behind the URL; what lacks it is still to be uploaded."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmark.errors import Unwritable
-from benchmark.records import write_bytes
+from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.records import write_bytes
 
 
 class Shelf(Protocol):

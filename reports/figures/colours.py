@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.frame import Record
-from reports.tables import kind_of
+from petlir.reports.frame import Record
+from petlir.reports.tables import kind_of
 
 HUES = 6
 """Colours of the plots; further methods get them again, dashed otherwise."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reports.figures.axis import Axis, band, spanning
-from reports.frame import Record
+from petlir.reports.figures.axis import Axis, band, spanning
+from petlir.reports.frame import Record
 
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.figures.axis import Axis, spanning
-from reports.results import FROZEN, INPUT
+from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.results import FROZEN, INPUT
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 MOST = 8

@@ -8,9 +8,9 @@ from itertools import groupby
 
 import pandas as pd
 
-from reports.figures.axis import Axis, spanning
-from reports.figures.colours import hues
-from reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
+from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.figures.colours import hues
+from petlir.reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from reports.figures.axis import Axis, spanning
-from reports.results import CASCADE, FROZEN, INPUT, Row, Table
+from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.results import CASCADE, FROZEN, INPUT, Row, Table
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 740, 16, 356

@@ -8,9 +8,9 @@ from itertools import groupby
 
 import numpy as np
 
-from benchmark.statistics import FIRM_SEEDS, Interval, printable, stability, wins
-from reports.figures.axis import Axis, spanning
-from reports.results import Column, Ranking, Table
+from petlir.benchmark.statistics import FIRM_SEEDS, Interval, printable, stability, wins
+from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 EQUAL = 1.05 / 0.95

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.figures.axis import Axis
-from reports.figures.colours import hues
+from petlir.reports.figures.axis import Axis
+from petlir.reports.figures.colours import hues
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 460, 150, 446, 10, 22
 ADDED = "added"

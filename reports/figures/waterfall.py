@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from reports.costs import PARTS
-from reports.figures.axis import Axis
-from reports.results import FULL, Table
+from petlir.reports.costs import PARTS
+from petlir.reports.figures.axis import Axis
+from petlir.reports.results import FULL, Table
 
 WIDTH, LEFT, RIGHT, TOP = 760, 190, 690, 10
 STEP, GAP = 5, 9

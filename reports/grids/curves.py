@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.figures.axis import Axis, band, spanning
-from reports.figures.colours import hues
-from reports.grids.points import Point
+from petlir.reports.figures.axis import Axis, band, spanning
+from petlir.reports.figures.colours import hues
+from petlir.reports.grids.points import Point
 
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242

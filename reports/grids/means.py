@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from benchmark.task import IMAGES
-from reports.formats import joined
-from reports.grids.points import Place, Point, option
+from petlir.benchmark.task import IMAGES
+from petlir.reports.formats import joined
+from petlir.reports.grids.points import Place, Point, option
 
 Figures = Sequence[tuple[Place, Sequence[Point]]]
 

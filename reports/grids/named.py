@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmark import grid
-from benchmark.errors import PetlirError
-from benchmark.plugins import Plugins
-from reports.frame import Record
+from petlir.benchmark import grid
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.plugins import Plugins
+from petlir.reports.frame import Record
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmark.task import IMAGES
-from reports.frame import Record, score_frame
-from reports.groups import ANY
-from reports.results import FROZEN
+from petlir.benchmark.task import IMAGES
+from petlir.reports.frame import Record, score_frame
+from petlir.reports.groups import ANY
+from petlir.reports.results import FROZEN
 
 PARAMETERS = "parameters"
 """Curves over what is trained; the other axes are options of a task or of a method."""

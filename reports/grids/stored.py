@@ -8,13 +8,13 @@ from statistics import fmean
 
 import pandas as pd
 
-from reports.costs import backbone_size
-from reports.figures.axis import Axis, spanning
-from reports.figures.colours import hues
-from reports.formats import joined, size
-from reports.frame import Record
-from reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
-from reports.tables import kind_of
+from petlir.reports.costs import backbone_size
+from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.figures.colours import hues
+from petlir.reports.formats import joined, size
+from petlir.reports.frame import Record
+from petlir.reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
+from petlir.reports.tables import kind_of
 
 MOST = 12
 """Lines of a drawing; of more labels the smallest of each method is drawn."""

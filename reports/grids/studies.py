@@ -9,17 +9,17 @@ from statistics import fmean
 
 import pandas as pd
 
-from benchmark.errors import PetlirError
-from benchmark.plugins import Plugins
-from benchmark.published import Claim, claims
-from benchmark.task import IMAGES
-from reports.claims import is_method
-from reports.frame import Record
-from reports.grids.curves import Drawing, drawing
-from reports.grids.means import over_tasks
-from reports.grids.named import FOLDER, Found, NamedGrid, find, named_grids
-from reports.grids.points import PARAMETERS, Place, Point, points
-from reports.grids.words import against, of_curves, of_rows, told_apart
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.published import Claim, claims
+from petlir.benchmark.task import IMAGES
+from petlir.reports.claims import is_method
+from petlir.reports.frame import Record
+from petlir.reports.grids.curves import Drawing, drawing
+from petlir.reports.grids.means import over_tasks
+from petlir.reports.grids.named import FOLDER, Found, NamedGrid, find, named_grids
+from petlir.reports.grids.points import PARAMETERS, Place, Point, points
+from petlir.reports.grids.words import against, of_curves, of_rows, told_apart
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
 """What the axes are called; an option goes by its name."""

@@ -7,12 +7,12 @@ from itertools import combinations, pairwise
 
 import pandas as pd
 
-from benchmark import statistics
-from benchmark.columns import tables
-from benchmark.sources import UNTRAINED, network_of
-from reports.formats import count, decibel, joined, plural, signed
-from reports.grids.curves import along
-from reports.grids.points import PARAMETERS, Point
+from petlir.benchmark import statistics
+from petlir.benchmark.columns import tables
+from petlir.benchmark.sources import UNTRAINED, network_of
+from petlir.reports.formats import count, decibel, joined, plural, signed
+from petlir.reports.grids.curves import along
+from petlir.reports.grids.points import PARAMETERS, Point
 
 SMOKE = "Smoke runs, too short to rank anything by."
 

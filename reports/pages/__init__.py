@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from reports.analyses import studies
-from reports.conditions import described_protocols, environments
-from reports.crops import SIDE
-from reports.gallery import gallery
-from reports.material import Material
-from reports.metrics import further
-from reports.pages import backbones, claims, first, grids, methods, tasks
-from reports.pages.page import Page
-from reports.rates import rates
+from petlir.reports.analyses import studies
+from petlir.reports.conditions import described_protocols, environments
+from petlir.reports.crops import SIDE
+from petlir.reports.gallery import gallery
+from petlir.reports.material import Material
+from petlir.reports.metrics import further
+from petlir.reports.pages import backbones, claims, first, grids, methods, tasks
+from petlir.reports.pages.page import Page
+from petlir.reports.rates import rates
 
 FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained")
 NAVIGATION = (

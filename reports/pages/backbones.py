@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from benchmark import weights
-from benchmark.errors import PetlirError
-from benchmark.weights import Card
-from reports import links
-from reports.material import Material
-from reports.pages.page import Page
+from petlir.benchmark import weights
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.weights import Card
+from petlir.reports import links
+from petlir.reports.material import Material
+from petlir.reports.pages.page import Page
 
 
 def pages(material: Material) -> Iterator[Page]:

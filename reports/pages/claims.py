@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from benchmark.published import claims, orderings
-from reports import links
-from reports.claims import by_paper
-from reports.material import Material
-from reports.orderings import Finding, findings
-from reports.pages.page import Page
+from petlir.benchmark.published import claims, orderings
+from petlir.reports import links
+from petlir.reports.claims import by_paper
+from petlir.reports.material import Material
+from petlir.reports.orderings import Finding, findings
+from petlir.reports.pages.page import Page
 
 MOST = 200
 """Findings on the page; the file beside it has them all."""

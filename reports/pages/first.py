@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from reports.answer import answer
-from reports.conditions import mixed
-from reports.figures import pareto, ranks
-from reports.material import Material
-from reports.pages.page import Page
+from petlir.reports.answer import answer
+from petlir.reports.conditions import mixed
+from petlir.reports.figures import pareto, ranks
+from petlir.reports.material import Material
+from petlir.reports.pages.page import Page
 
 
 def page(material: Material) -> Page:

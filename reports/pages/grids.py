@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reports.grids import curves
-from reports.grids.stored import csv, stored
-from reports.grids.studies import studies
-from reports.material import Material
-from reports.pages.page import Page
+from petlir.reports.grids import curves
+from petlir.reports.grids.stored import csv, stored
+from petlir.reports.grids.studies import studies
+from petlir.reports.material import Material
+from petlir.reports.pages.page import Page
 
 
 def pages(material: Material) -> Iterator[Page]:

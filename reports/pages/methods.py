@@ -9,14 +9,14 @@ from dataclasses import MISSING, dataclass, fields
 from statistics import fmean
 from typing import Any
 
-from benchmark.method import Method, spelled
-from benchmark.published import claims
-from reports import links
-from reports.claims import verdicts
-from reports.frame import Record
-from reports.groups import ANY
-from reports.material import Material
-from reports.pages.page import Page
+from petlir.benchmark.method import Method, spelled
+from petlir.benchmark.published import claims
+from petlir.reports import links
+from petlir.reports.claims import verdicts
+from petlir.reports.frame import Record
+from petlir.reports.groups import ANY
+from petlir.reports.material import Material
+from petlir.reports.pages.page import Page
 
 TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
 

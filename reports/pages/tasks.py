@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from reports import links
-from reports.figures import pareto
-from reports.figures.curves import curves
-from reports.figures.distributions import contested, distribution
-from reports.frame import Record, score_frame
-from reports.gallery import Shown
-from reports.groups import Group, groups
-from reports.material import Material
-from reports.pages.page import Page
-from reports.titles import named
+from petlir.reports import links
+from petlir.reports.figures import pareto
+from petlir.reports.figures.curves import curves
+from petlir.reports.figures.distributions import contested, distribution
+from petlir.reports.frame import Record, score_frame
+from petlir.reports.gallery import Shown
+from petlir.reports.groups import Group, groups
+from petlir.reports.material import Material
+from petlir.reports.pages.page import Page
+from petlir.reports.titles import named
 
 
 def pages(material: Material, gallery: Sequence[Shown]) -> Iterator[Page]:

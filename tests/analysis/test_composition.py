@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark.analysis.composition import TOGETHER, alone, weights_of
-from benchmark.analysis.finished import FEWEST, Analysis, Finished, cells, comparable, images_each, scene
-from benchmark.analysis.quality import quality
-from benchmark.analysis.transfer import transfer
-from benchmark.routing import BlockStatistics, Router
-from benchmark.store import Store
-from benchmark.trial import tiny
+from petlir.benchmark.analysis.composition import TOGETHER, alone, weights_of
+from petlir.benchmark.analysis.finished import FEWEST, Analysis, Finished, cells, comparable, images_each, scene
+from petlir.benchmark.analysis.quality import quality
+from petlir.benchmark.analysis.transfer import transfer
+from petlir.benchmark.routing import BlockStatistics, Router
+from petlir.benchmark.store import Store
+from petlir.benchmark.trial import tiny
 from tests.engine import laboratory
 
 EXPERTS = ("tiny", "tiny_y")

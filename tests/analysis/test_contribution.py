@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.analysis.contribution import (
+from petlir.benchmark.analysis.contribution import (
     faig,
     gradient_squared,
     kinds_of,
@@ -14,11 +14,11 @@ from benchmark.analysis.contribution import (
     places_of,
     saliency,
 )
-from benchmark.analysis.shares import stated
-from benchmark.backbones import build
-from benchmark.errors import PetlirError
-from benchmark.published import orderings
-from benchmark.trial import SMALL
+from petlir.benchmark.analysis.shares import stated
+from petlir.benchmark.backbones import build
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.published import orderings
+from petlir.benchmark.trial import SMALL
 
 START, END = {"first": 0.7, "second": -0.4}, {"first": 1.3, "second": 0.9}
 INPUTS, WANTED = (0.5, 1.5), (0.8, -0.6)

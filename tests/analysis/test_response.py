@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from benchmark.adaptation import adapt
-from benchmark.analysis.response import answered, low_energy, measured
-from benchmark.method import Branched
-from benchmark.trial import tiny
-from methods.adaptir import AdaptIR, AdaptIRModule
-from methods.lora import LoRA
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.analysis.response import answered, low_energy, measured
+from petlir.benchmark.method import Branched
+from petlir.benchmark.trial import tiny
+from petlir.methods.adaptir import AdaptIR, AdaptIRModule
+from petlir.methods.lora import LoRA
 
 
 def wave(frequency: float) -> torch.Tensor:

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.adaptation import adapt
-from benchmark.analysis.spectrum import (
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.analysis.spectrum import (
     added_maps,
     curves_of,
     heterogeneity,
@@ -16,9 +16,9 @@ from benchmark.analysis.spectrum import (
     relative_log_amplitude,
     resampled,
 )
-from benchmark.trial import SMALL, tiny
-from methods.adaptformer import AdaptFormer
-from methods.frozen import Frozen
+from petlir.benchmark.trial import SMALL, tiny
+from petlir.methods.adaptformer import AdaptFormer
+from petlir.methods.frozen import Frozen
 
 HEAD = "denoise_30"
 

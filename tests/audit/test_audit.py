@@ -9,17 +9,17 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.audit import guard
-from benchmark.audit.overlap import compare
-from benchmark.audit.traps import traps
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.official import known
-from benchmark.planning import Planner
-from benchmark.store import Store
-from benchmark.weights import Card
-from reports.frame import load
-from reports.tables import tables
+from petlir.benchmark.audit import guard
+from petlir.benchmark.audit.overlap import compare
+from petlir.benchmark.audit.traps import traps
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.official import known
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.store import Store
+from petlir.benchmark.weights import Card
+from petlir.reports.frame import load
+from petlir.reports.tables import tables
 from tests.engine import PLUGIN, command, draw, fill, save
 
 

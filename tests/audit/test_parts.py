@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.audit import blobs
-from benchmark.audit.blobs import turned
-from benchmark.audit.fingerprint import fingerprint
-from benchmark.audit.hashes import NEAR, HashIndex, distance
-from benchmark.audit.placement import place
-from benchmark.audit.turns import TURNS
-from benchmark.images.procedural import leaves
+from petlir.benchmark.audit import blobs
+from petlir.benchmark.audit.blobs import turned
+from petlir.benchmark.audit.fingerprint import fingerprint
+from petlir.benchmark.audit.hashes import NEAR, HashIndex, distance
+from petlir.benchmark.audit.placement import place
+from petlir.benchmark.audit.turns import TURNS
+from petlir.benchmark.images.procedural import leaves
 
 BY_NAME = {turn.name: turn for turn in TURNS}
 

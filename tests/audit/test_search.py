@@ -9,15 +9,15 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.audit.fingerprint import fingerprint
-from benchmark.audit.overlap import relation
-from benchmark.audit.search import search
-from benchmark.audit.store import matches
-from benchmark.audit.turns import TURNS
-from benchmark.degradation import Image
-from benchmark.degradations.rain import RainStreaks
-from benchmark.images.catalogue import image_set
-from benchmark.images.procedural import leaves
+from petlir.benchmark.audit.fingerprint import fingerprint
+from petlir.benchmark.audit.overlap import relation
+from petlir.benchmark.audit.search import search
+from petlir.benchmark.audit.store import matches
+from petlir.benchmark.audit.turns import TURNS
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.procedural import leaves
 
 RAIN = RainStreaks("light")
 

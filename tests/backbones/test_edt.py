@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from benchmark.backbones import build
-from benchmark.backbones.edt import EDT
-from benchmark.backbones.windows import SwinBlock, WindowAttention, join, mirrored, shift_mask, split
-from benchmark.errors import PetlirError
-from benchmark.plugins import find
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.edt import EDT
+from petlir.benchmark.backbones.windows import SwinBlock, WindowAttention, join, mirrored, shift_mask, split
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.plugins import find
 from tests import official
 
 SR = ("sr_x2", "sr_x3", "sr_x4")

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.backbones import build
-from benchmark.backbones.enlarge import enlarge
-from benchmark.degradations import resize
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.errors import PetlirError
-from benchmark.task import Task
-from methods.cascade import Cascade
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.enlarge import enlarge
+from petlir.benchmark.degradations import resize
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.task import Task
+from petlir.methods.cascade import Cascade
 
 NETWORKS = {
     "nafnet": {"width": 4, "encoders": (1,), "middle": 1, "decoders": (1,)},

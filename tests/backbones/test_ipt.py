@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.backbones.ipt import IPT
-from benchmark.errors import PetlirError
-from benchmark.trial import tiny
+from petlir.benchmark.backbones.ipt import IPT
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.trial import tiny
 from tests import official
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from benchmark.backbones.maps import BiasFreeNorm, ChannelNorm
+from petlir.benchmark.backbones.maps import BiasFreeNorm, ChannelNorm
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
 

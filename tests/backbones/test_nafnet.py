@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from benchmark.backbones import build
-from benchmark.backbones.nafnet import NAFBlock, WindowedMean
-from benchmark.contract import check
-from benchmark.errors import PetlirError
-from methods.adapter import Adapter
-from methods.ssf import SSF
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.nafnet import NAFBlock, WindowedMean
+from petlir.benchmark.contract import check
+from petlir.benchmark.errors import PetlirError
+from petlir.methods.adapter import Adapter
+from petlir.methods.ssf import SSF
 from tests import official
 
 TINY = {"width": 8, "encoders": (1, 1), "middle": 1, "decoders": (1, 1)}

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from benchmark.backbones import build
-from benchmark.backbones.restormer import Attention
-from benchmark.contract import check
-from benchmark.errors import PetlirError
-from methods.adapter import Adapter
-from methods.lora import LoRA
-from methods.ssf import SSF
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.restormer import Attention
+from petlir.benchmark.contract import check
+from petlir.benchmark.errors import PetlirError
+from petlir.methods.adapter import Adapter
+from petlir.methods.lora import LoRA
+from petlir.methods.ssf import SSF
 from tests import official
 
 TINY = {"dim": 8, "blocks": (1, 1, 1, 2), "refinement": 1, "attention_heads": (1, 2, 4, 8)}

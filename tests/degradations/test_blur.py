@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized, line
-from benchmark.errors import PetlirError
+from petlir.benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized, line
+from petlir.benchmark.errors import PetlirError
 
 NOTHING = (GaussianBlur(0), MotionBlur(0, 30), Resized(1))
 

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.degradation import Chain, Image, rounded, truncated
-from benchmark.degradations.camera import CameraNoise
-from benchmark.degradations.jpeg import Jpeg
-from benchmark.degradations.low_light import LowLight
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.degradations.resize import Bicubic
-from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
+from petlir.benchmark.degradation import Chain, Image, rounded, truncated
+from petlir.benchmark.degradations.camera import CameraNoise
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.degradations.low_light import LowLight
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.degradations.resize import Bicubic
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
 
 SEEDED = (GaussianNoise(30), RainStreaks("light"), RainStreaks("heavy"), LowLight(), CameraNoise())
 LUMA = np.array([65.481, 128.553, 24.966]) / 255

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.degradations.resize import Bicubic, enlarge, imresize
-from benchmark.errors import PetlirError
-from benchmark.images.reading import read_image
+from petlir.benchmark.degradations.resize import Bicubic, enlarge, imresize
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
 
 SCALES = (1 / 4, 1 / 3, 1 / 2, 2, 3, 4)
 

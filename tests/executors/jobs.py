@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import PetlirError
-from benchmark.executors import Report
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Report
 
 
 def work(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:

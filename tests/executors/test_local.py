@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.executors import Event, Job
-from benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,8 +91,8 @@ def test_the_reason_of_an_end_is_one_line():
 
 PARENT = """
 import signal, sys
-from benchmark.executors import Job
-from benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.executors import Job
+from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
 sys.path.insert(0, sys.argv[1])
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell job ignores it

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job
-from benchmark.executors import ray as cluster
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors import ray as cluster
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, results
 
 SLOW = Path(__file__).parents[1] / "plugins" / "slow.py"
@@ -51,7 +51,7 @@ def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 def petlir(store: Path, data: Path, *more: str) -> subprocess.Popen[str]:
     places = ["--store", store, "--data", data, "--plugin", PLUGIN, "--plugin", SLOW, "--device", "cpu", "--no-report"]
-    asked = [sys.executable, "-m", "benchmark", "run", *map(str, [*ASKED, *places, *more])]
+    asked = [sys.executable, "-m", "petlir", "run", *map(str, [*ASKED, *places, *more])]
     pipe = subprocess.PIPE
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PETLIR_SLOW")}
     setting = {**environment, "PYTHONPATH": str(ROOT)}
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_told_before_anything_runs(small_images, tmp_path, caps
 def test_without_ray_it_says_so(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PetlirError, match=r"^--executor ray needs ray: pip install 'petlir\[ray\]'$"):
-        cluster.executor("benchmark.work:work", None, "", "auto")
+        cluster.executor("petlir.benchmark.work:work", None, "", "auto")
 
 
 def test_the_share_of_a_gpu():

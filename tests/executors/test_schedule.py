@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import PetlirError
-from benchmark.executors import Event, Job, Schedule
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Job, Schedule
 
 
 def drain(schedule: Schedule, states: dict[str, str]) -> list[Event]:

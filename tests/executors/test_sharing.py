@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.executors import Event, Job, Schedule, sharing
-from benchmark.executors.sharing import Sharing
+from petlir.benchmark.executors import Event, Job, Schedule, sharing
+from petlir.benchmark.executors.sharing import Sharing
 
 
 class Other:

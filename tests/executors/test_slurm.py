@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.executors import slurm as cluster
-from benchmark.executors.slurm import options
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import slurm as cluster
+from petlir.benchmark.executors.slurm import options
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, results
 from tests.executors.one_node_slurm import lacking, one_node
 
@@ -39,7 +39,7 @@ def slurm() -> Iterator[Mapping[str, str]]:
 
 def petlir(store: Path, data: Path, environment: Mapping[str, str], *more: str) -> subprocess.Popen[str]:
     places = map(str, ["--store", store, "--data", data, "--plugin", PLUGIN, "--plugin", SLOW])
-    command = [sys.executable, "-m", "benchmark", "run", *ASKED, *places, *more]
+    command = [sys.executable, "-m", "petlir", "run", *ASKED, *places, *more]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env={**environment, "PYTHONPATH": str(ROOT)}, stdout=pipe, stderr=pipe, text=True)
 
@@ -136,4 +136,4 @@ def test_what_the_cluster_has_not_is_told_in_one_line(slurm, small_images, tmp_p
 def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PetlirError, match=r"^--executor slurm needs "):
-        cluster.executor("benchmark.work:work", tmp_path, "")
+        cluster.executor("petlir.benchmark.work:work", tmp_path, "")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.executors import Event, Job
-from benchmark.executors import slurm as cluster
-from benchmark.executors.slurm import SlurmExecutor, Task
+from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors import slurm as cluster
+from petlir.benchmark.executors.slurm import SlurmExecutor, Task
 
 
 class Queue:

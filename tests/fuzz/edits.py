@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["benchmark"]):
+with atheris.instrument_imports(include=["petlir"]):
     from tests.fuzz import test_fuzz
 
 if __name__ == "__main__":

@@ -17,18 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from benchmark import checkpoints, grid
-from benchmark.cell import cell_of
-from benchmark.executors.slurm import options
-from benchmark.images.catalogue import image_set, names
-from benchmark.images.pairs import PairFolder
-from benchmark.plugins import Plugins, find
-from benchmark.process import Process
-from benchmark.publishing.archive import MANIFEST, unpack
-from benchmark.records import RECORD, read_record
-from benchmark.store import Store, claims
-from benchmark.store.index import Index
-from benchmark.trial import tiny
+from petlir.benchmark import checkpoints, grid
+from petlir.benchmark.cell import cell_of
+from petlir.benchmark.executors.slurm import options
+from petlir.benchmark.images.catalogue import image_set, names
+from petlir.benchmark.images.pairs import PairFolder
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.process import Process
+from petlir.benchmark.publishing.archive import MANIFEST, unpack
+from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.store import Store, claims
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.trial import tiny
 from tests.fuzz.edits import altered, damaged, in_a_folder, refused_in_a_line
 from tests.samples import failed, record
 

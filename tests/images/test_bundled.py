@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmark.degradations import resize
-from benchmark.images import procedural
-from benchmark.images.bundled import LEAVES, Leaves, photographs
-from benchmark.images.catalogue import image_set
-from benchmark.pretraining.images import FIRST_IMAGE
+from petlir.benchmark.degradations import resize
+from petlir.benchmark.images import procedural
+from petlir.benchmark.images.bundled import LEAVES, Leaves, photographs
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.pretraining.images import FIRST_IMAGE
 
 
 def test_seeds_are_disjoint_and_far_from_those_of_pretraining():

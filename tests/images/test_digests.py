@@ -8,12 +8,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.degradation import Image
-from benchmark.errors import PetlirError
-from benchmark.images import digests as module
-from benchmark.images.catalogue import image_set, names
-from benchmark.images.digests import digest_of, digests
-from benchmark.images.imageset import Entry, Held
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import digests as module
+from petlir.benchmark.images.catalogue import image_set, names
+from petlir.benchmark.images.digests import digest_of, digests
+from petlir.benchmark.images.imageset import Entry, Held
 from tests.engine import draw, save
 
 

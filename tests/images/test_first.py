@@ -4,13 +4,13 @@ from itertools import pairwise
 
 import pytest
 
-from benchmark.bench import Bench
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.prepare import data_digest, training_pairs
-from benchmark.task import Data
-from tasks.derain_heavy import DERAIN_HEAVY
-from tasks.mixture import MIXTURE
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.prepare import data_digest, training_pairs
+from petlir.benchmark.task import Data
+from petlir.tasks.derain_heavy import DERAIN_HEAVY
+from petlir.tasks.mixture import MIXTURE
 from tests.engine import draw, save
 
 COUNTS = (16, 32, 64, 128, 256)

@@ -10,11 +10,11 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.imageset import Entry
-from benchmark.images.layouts import Layout
-from benchmark.images.listed import Listed
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.imageset import Entry
+from petlir.benchmark.images.layouts import Layout
+from petlir.benchmark.images.listed import Listed
 
 datasets = pytest.importorskip("datasets")
 Batch = NDArray[np.uint8]

@@ -6,12 +6,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.digests import digests
-from benchmark.images.imageset import Entry, Held
-from benchmark.images.layouts import Layout, expand
-from benchmark.images.listed import Listed
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.digests import digests
+from petlir.benchmark.images.imageset import Entry, Held
+from petlir.benchmark.images.layouts import Layout, expand
+from petlir.benchmark.images.listed import Listed
 
 
 @pytest.fixture(autouse=True)

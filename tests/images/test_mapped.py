@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from benchmark.errors import PetlirError
-from benchmark.images import mapped as module
-from benchmark.images.imageset import pixels_digest
-from benchmark.images.mapped import Mapped, decoded, mapped
-from benchmark.images.reading import FileReader
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import mapped as module
+from petlir.benchmark.images.imageset import pixels_digest
+from petlir.benchmark.images.mapped import Mapped, decoded, mapped
+from petlir.benchmark.images.reading import FileReader
 from tests.engine import draw, save
 
 Array = NDArray[Any]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
 
 NOISY, CLEAN = "ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"
 Blocks = NDArray[np.uint8]

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set
-from benchmark.images.pairing import partners, side, token
-from benchmark.images.pairs import PairFolder
-from benchmark.images.prepare import test_pairs as pairs_of
-from benchmark.images.prepare import training_pairs, validation_pairs
-from tasks.pairs import PAIRS
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.pairing import partners, side, token
+from petlir.benchmark.images.pairs import PairFolder
+from petlir.benchmark.images.prepare import test_pairs as pairs_of
+from petlir.benchmark.images.prepare import training_pairs, validation_pairs
+from petlir.tasks.pairs import PAIRS
 
 
 def save(folder: Path, *names: str, side: int = 8, seed: int = 0) -> None:

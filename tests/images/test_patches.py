@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.degradation import Degradation
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.errors import PetlirError
-from benchmark.images import crops, patches
-from benchmark.images.crops import Resident
-from benchmark.images.patches import Pair, PatchSampler
+from petlir.benchmark.degradation import Degradation
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import crops, patches
+from petlir.benchmark.images.crops import Resident
+from petlir.benchmark.images.patches import Pair, PatchSampler
 
 
 def enlarged_pairs(scale: int) -> list[Pair]:

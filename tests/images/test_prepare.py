@@ -10,17 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.degradation import Chain, Degradation, seed_of
-from benchmark.degradations.jpeg import Jpeg
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.degradations.resize import Bicubic, imresize
-from benchmark.errors import PetlirError
-from benchmark.images import prepare, used
-from benchmark.images.bundled import photographs
-from benchmark.images.used import use
-from benchmark.task import Data, Task
-from tasks.pairs import PAIRS
+from petlir.benchmark.degradation import Chain, Degradation, seed_of
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.degradations.resize import Bicubic, imresize
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import prepare, used
+from petlir.benchmark.images.bundled import photographs
+from petlir.benchmark.images.used import use
+from petlir.benchmark.task import Data, Task
+from petlir.tasks.pairs import PAIRS
 from tests.engine import draw, save
 
 

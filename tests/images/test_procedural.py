@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kurtosis
 
-from benchmark.images.procedural import leaves
+from petlir.benchmark.images.procedural import leaves
 
 
 @settings(deadline=None, max_examples=8)

@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.images.reading import images_in, read_image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import images_in, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 

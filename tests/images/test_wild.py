@@ -9,11 +9,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.images.catalogue import image_set, names
-from benchmark.images.digests import digest_of
-from benchmark.images.layouts import BLOCKS, Layout
-from benchmark.images.listed import Listed
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.catalogue import image_set, names
+from petlir.benchmark.images.digests import digest_of
+from petlir.benchmark.images.layouts import BLOCKS, Layout
+from petlir.benchmark.images.listed import Listed
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,10 @@
 import torch
 from torch.nn import functional
 
-from benchmark.adaptation import adapt
-from benchmark.backbones import build
-from benchmark.trial import tiny
-from methods.adair import AdaIR, DepthwiseBottleneck
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.backbones import build
+from petlir.benchmark.trial import tiny
+from petlir.methods.adair import AdaIR, DepthwiseBottleneck
 
 
 def test_the_bottleneck_is_two_products_and_a_depthwise_convolution():

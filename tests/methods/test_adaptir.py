@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.adaptation import adapt
-from benchmark.backbones.ipt import TokenGrid
-from benchmark.contract import check
-from benchmark.errors import PetlirError
-from benchmark.trial import tiny
-from methods.adaptir import BRANCHES, AdaptIR, AdaptIRModule
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.backbones.ipt import TokenGrid
+from petlir.benchmark.contract import check
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.trial import tiny
+from petlir.methods.adaptir import BRANCHES, AdaptIR, AdaptIRModule
 
 GRID = TokenGrid(16)
 CASES = {

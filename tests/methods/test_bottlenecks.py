@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.adaptation import adapt
-from benchmark.backbone import Backbone, Block
-from benchmark.pointwise import Bottleneck
-from benchmark.trial import tiny
-from methods.adapter import Adapter
-from methods.adaptformer import AdaptFormer
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.backbone import Backbone, Block
+from petlir.benchmark.pointwise import Bottleneck
+from petlir.benchmark.trial import tiny
+from petlir.methods.adapter import Adapter
+from petlir.methods.adaptformer import AdaptFormer
 
 
 def randomised(module: Backbone) -> Backbone:

@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmark import grid
-from benchmark.adaptation import Adapted, adapt
-from benchmark.application import restorer
-from benchmark.backbone import Site
-from benchmark.backbones import build
-from benchmark.costs import count
-from benchmark.errors import PetlirError
-from benchmark.method import Evidence, Method
-from benchmark.planning import Planner
-from benchmark.planning.rates import Rates
-from benchmark.records import ADAPTER
-from benchmark.store import Store
-from benchmark.trial import SMALL, Trial, tiny
-from methods.colora import CoLoRA, Projection, apportioned, projections
-from methods.full_ft import FullFineTuning
-from methods.lora import LowRank
+from petlir.benchmark import grid
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.application import restorer
+from petlir.benchmark.backbone import Site
+from petlir.benchmark.backbones import build
+from petlir.benchmark.costs import count
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.records import ADAPTER
+from petlir.benchmark.store import Store
+from petlir.benchmark.trial import SMALL, Trial, tiny
+from petlir.methods.colora import CoLoRA, Projection, apportioned, projections
+from petlir.methods.full_ft import FullFineTuning
+from petlir.methods.lora import LowRank
 from tests.engine import PLUGIN, results
 
 MOVED = "body.decoder.layers.0.multihead_attn.value.weight"

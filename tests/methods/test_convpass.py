@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.adaptation import adapt
-from benchmark.backbone import OnMap
-from benchmark.errors import PetlirError
-from benchmark.pointwise import Scaled
-from benchmark.trial import tiny
-from methods.convpass import Bypass, Convpass
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.backbone import OnMap
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.pointwise import Scaled
+from petlir.benchmark.trial import tiny
+from petlir.methods.convpass import Bypass, Convpass
 
 
 def quick(features):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.adaptation import Adapted, adapt, merge
-from benchmark.backbones import build
-from benchmark.errors import PetlirError
-from benchmark.trial import tiny
-from methods.fact import FacT, Factored, Factors, MixedCore, OwnCore, Projected, Tucker
+from petlir.benchmark.adaptation import Adapted, adapt, merge
+from petlir.benchmark.backbones import build
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.trial import tiny
+from petlir.methods.fact import FacT, Factored, Factors, MixedCore, OwnCore, Projected, Tucker
 from tests.networks import ConvNet
 
 HEAD = "denoise_30"

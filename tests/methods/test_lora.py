@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.adaptation import adapt, merge
-from benchmark.trial import SMALL, tiny
-from methods.fact import FacT
-from methods.lora import LoRA, LowRank
+from petlir.benchmark.adaptation import adapt, merge
+from petlir.benchmark.trial import SMALL, tiny
+from petlir.methods.fact import FacT
+from petlir.methods.lora import LoRA, LowRank
 
 HEAD = "denoise_30"
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.backbones.ipt import IPT
-from benchmark.contract import check
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.errors import PetlirError
-from benchmark.method import Method
-from benchmark.plugins import find
-from benchmark.task import Task
-from benchmark.trial import tiny
-from methods.adaptformer import AdaptFormer
-from methods.cascade import Cascade
+from petlir.benchmark.backbones.ipt import IPT
+from petlir.benchmark.contract import check
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import find
+from petlir.benchmark.task import Task
+from petlir.benchmark.trial import tiny
+from petlir.methods.adaptformer import AdaptFormer
+from petlir.methods.cascade import Cascade
 
 METHODS: Mapping[str, type[Method]] = {name: method for name, method in find().methods.items() if ":" not in name}
 """All but families, which have tests of their own."""

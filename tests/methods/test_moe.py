@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from methods.moe import Experts
+from petlir.methods.moe import Experts
 
 
 def test_the_experts_are_summed_depthwise_convolutions():

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.adaptation import adapt
-from benchmark.method import Method
-from benchmark.plugins import find
-from benchmark.trial import tiny
-from methods.adaptir import AdaptIR
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import find
+from petlir.benchmark.trial import tiny
+from petlir.methods.adaptir import AdaptIR
 
 SIZE = 6
 SAME = {("full-ft", "scratch"), ("lora", "peft:lora")}

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark import grid
-from benchmark.adaptation import Adapted, adapt
-from benchmark.backbone import Backbone
-from benchmark.contract import check
-from benchmark.errors import PetlirError
-from benchmark.method import Method
-from benchmark.plugins import find
-from benchmark.trial import SMALL, tiny
-from methods.lora import LoRA
-from methods.peft_method import Tuned
-from methods.peft_tuners import METHODS
+from petlir.benchmark import grid
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.contract import check
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import find
+from petlir.benchmark.trial import SMALL, tiny
+from petlir.methods.lora import LoRA
+from petlir.methods.peft_method import Tuned
+from petlir.methods.peft_tuners import METHODS
 from tests.networks import ConvNet
 
 pytest.importorskip("peft")

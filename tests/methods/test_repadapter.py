@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.adaptation import adapt, merge
-from benchmark.backbone import Backbone
-from benchmark.backbones import build
-from benchmark.trial import tiny
-from methods.repadapter import Fronted, LinearAdapter, RepAdapter
+from petlir.benchmark.adaptation import adapt, merge
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones import build
+from petlir.benchmark.trial import tiny
+from petlir.methods.repadapter import Fronted, LinearAdapter, RepAdapter
 from tests.networks import ConvNet
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.adaptation import adapt, merge
-from benchmark.backbones import build
-from benchmark.trial import tiny
-from methods.ssf import SSF, ScaleShift
+from petlir.benchmark.adaptation import adapt, merge
+from petlir.benchmark.backbones import build
+from petlir.benchmark.trial import tiny
+from petlir.methods.ssf import SSF, ScaleShift
 from tests.networks import ConvNet
 
 BASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {

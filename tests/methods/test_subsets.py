@@ -5,17 +5,17 @@ import copy
 import pytest
 import torch
 
-from benchmark.adaptation import adapt, merge
-from benchmark.backbones import build
-from benchmark.errors import PetlirError
-from benchmark.method import Method
-from benchmark.places import PLACES, places
-from benchmark.trial import tiny
-from methods.bitfit import BitFit
-from methods.norm_tune import NormTuning
-from methods.partial import PartialFineTuning
-from methods.scratch import Scratch
-from methods.tail_tune import TailTuning
+from petlir.benchmark.adaptation import adapt, merge
+from petlir.benchmark.backbones import build
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method
+from petlir.benchmark.places import PLACES, places
+from petlir.benchmark.trial import tiny
+from petlir.methods.bitfit import BitFit
+from petlir.methods.norm_tune import NormTuning
+from petlir.methods.partial import PartialFineTuning
+from petlir.methods.scratch import Scratch
+from petlir.methods.tail_tune import TailTuning
 from tests.networks import ConvNet, Norm
 
 HEAD = "denoise_30"

@@ -10,27 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from benchmark import fitting, routing
-from benchmark.adaptation import adapt
-from benchmark.application import restorer
-from benchmark.backbone import Backbone
-from benchmark.backbones.ipt import IPT, IPTConfig
-from benchmark.degradations.low_light import LowLight
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.errors import PetlirError
-from benchmark.images.procedural import leaves
-from benchmark.images.reading import read_image
-from benchmark.method import Evidence
-from benchmark.plugins import find
-from benchmark.restoration import restore, restore_image, to_batch
-from benchmark.routing import BlockStatistics, ClipEmbedding, Router, share
-from benchmark.store import Store
-from benchmark.training import Diverged
-from benchmark.trial import tiny
-from benchmark.weights import load
-from methods.lora import LoRA, LowRank
-from methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA
+from petlir.benchmark import fitting, routing
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.application import restorer
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.ipt import IPT, IPTConfig
+from petlir.benchmark.degradations.low_light import LowLight
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.procedural import leaves
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.method import Evidence
+from petlir.benchmark.plugins import find
+from petlir.benchmark.restoration import restore, restore_image, to_batch
+from petlir.benchmark.routing import BlockStatistics, ClipEmbedding, Router, share
+from petlir.benchmark.store import Store
+from petlir.benchmark.training import Diverged
+from petlir.benchmark.trial import tiny
+from petlir.benchmark.weights import load
+from petlir.methods.lora import LoRA, LowRank
+from petlir.methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA
 from tests.engine import PLUGIN
 
 HEAD = "denoise_30"

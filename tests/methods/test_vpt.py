@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.adaptation import adapt
-from benchmark.backbone import PromptDoors
-from benchmark.backbones.ipt import DecoderLayer, EncoderLayer, IPTConfig
-from benchmark.backbones.windows import SwinBlock, WindowAttention
-from benchmark.errors import PetlirError
-from benchmark.trial import tiny
-from methods.vpt import VPT, Prompts
+from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.backbone import PromptDoors
+from petlir.benchmark.backbones.ipt import DecoderLayer, EncoderLayer, IPTConfig
+from petlir.benchmark.backbones.windows import SwinBlock, WindowAttention
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.trial import tiny
+from petlir.methods.vpt import VPT, Prompts
 from tests.networks import ConvNet
 
 CONFIG = IPTConfig(features=4, layers=1, attention_heads=3, expansion=2, window=12)

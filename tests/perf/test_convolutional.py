@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.backbone import Backbone
-from benchmark.backbones import build
-from benchmark.backbones.nafnet import NAFNet, WindowedMean
-from benchmark.backbones.restormer import Restormer
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.nafnet import NAFNet, WindowedMean
+from petlir.benchmark.backbones.restormer import Restormer
 
 
 def named(**modules: nn.Module) -> nn.Sequential:

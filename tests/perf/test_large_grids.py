@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from benchmark import runner
-from benchmark.planning import Planner
-from benchmark.planning.rates import Rates
-from benchmark.records import RECORD, write_json
-from benchmark.store import Store
+from petlir.benchmark import runner
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.records import RECORD, write_json
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT
 from tests.samples import record
 
@@ -87,7 +87,7 @@ def told(benchmark, what: str, spent: Spent) -> None:
 
 
 def test_status_of_a_thousand_cells(benchmark, thousand, torch_alone):
-    status = ("-m", "benchmark", "status", "--store", thousand)
+    status = ("-m", "petlir", "status", "--store", thousand)
     first = spent_by(*status)  # makes the index
     spent = benchmark.pedantic(lambda: least(lambda: spent_by(*status)) - torch_alone, rounds=1)
     told(benchmark, "status of 1,000 cells without an index", first - torch_alone)
@@ -97,7 +97,7 @@ def test_status_of_a_thousand_cells(benchmark, thousand, torch_alone):
 
 @pytest.mark.parametrize("page", [[], ["--no-report"]], ids=["report", "no report"])
 def test_a_finished_grid_issued_again(benchmark, asked, thousand, torch_alone, page):
-    again = ("-m", "benchmark", "run", *asked, "--seeds", SEEDS, "--store", thousand, "--workers", "1", *page)
+    again = ("-m", "petlir", "run", *asked, "--seeds", SEEDS, "--store", thousand, "--workers", "1", *page)
     spent_by(*again)
     spent = benchmark.pedantic(lambda: least(lambda: spent_by(*again)) - torch_alone, rounds=1)
     told(benchmark, f"1,000 finished cells issued again {' '.join(page)}", spent)
@@ -106,7 +106,7 @@ def test_a_finished_grid_issued_again(benchmark, asked, thousand, torch_alone, p
 
 def test_the_plan_of_ten_thousand_cells(benchmark, asked, tmp_path, torch_alone):
     seeds = ",".join(map(str, range(500)))
-    plan = ("-m", "benchmark", "plan", *asked, "--seeds", seeds, "--store", tmp_path)
+    plan = ("-m", "petlir", "plan", *asked, "--seeds", seeds, "--store", tmp_path)
     spent = benchmark.pedantic(lambda: least(lambda: spent_by(*plan)) - torch_alone, rounds=1)
     told(benchmark, "plan of 10,000 cells", spent)
     assert spent.seconds <= 3 and spent.megabytes <= 500

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark import fitting
-from benchmark.bench import Bench
-from benchmark.payload import Payload
-from benchmark.planning import Planner, Request
-from benchmark.store import Store
-from benchmark.subject import prepare
+from petlir.benchmark import fitting
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.store import Store
+from petlir.benchmark.subject import prepare
 
 
 @pytest.mark.parametrize("task", ["denoise_50", "hybrid_lr4_noise30"])

@@ -15,15 +15,15 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from benchmark.adaptation import Adapted, adapt
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.evaluation import restore
-from benchmark.images.patches import PatchSampler
-from benchmark.metrics import scores
-from benchmark.plugins import find
-from benchmark.protocol import protocol
-from benchmark.store import Store
-from benchmark.training import loss_of
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.evaluation import restore
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.metrics import scores
+from petlir.benchmark.plugins import find
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.store import Store
+from petlir.benchmark.training import loss_of
 from tests.engine import draw
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ def test_help_starts_quickly(benchmark):
     def start(*arguments: str) -> None:
         subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
-    benchmark.pedantic(lambda: start("-m", "benchmark", "--help"), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: start("-m", "petlir", "--help"), rounds=5, warmup_rounds=1)
     benchmark.extra_info["against python -c pass"] = round(
         benchmark.stats["median"] / seconds(lambda: start("-c", "pass"), 5), 1
     )

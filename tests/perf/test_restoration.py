@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.backbones import build
-from benchmark.restoration import restore
+from petlir.benchmark.backbones import build
+from petlir.benchmark.restoration import restore
 from tests.perf.test_ratios import seconds
 
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import costs
-from benchmark.adaptation import Adapted, adapt
-from benchmark.backbone import Backbone
-from benchmark.plugins import find
-from benchmark.skeleton import without_memory
-from benchmark.training import loss_of
+from petlir.benchmark import costs
+from petlir.benchmark.adaptation import Adapted, adapt
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.plugins import find
+from petlir.benchmark.skeleton import without_memory
+from petlir.benchmark.training import loss_of
 
 METHODS = ("full-ft", "vpt", "adapter", "lora", "adaptformer", "ssf", "fact", "adaptir")
 FULL, FLOOR = METHODS[0], "floor"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import runner
-from benchmark import weights as pretrained
-from benchmark.errors import PetlirError
-from benchmark.planning import PAPER_RATE, Planner
-from benchmark.planning.survey import survey
-from benchmark.track import TRACKS
+from petlir.benchmark import runner
+from petlir.benchmark import weights as pretrained
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.planning import PAPER_RATE, Planner
+from petlir.benchmark.planning.survey import survey
+from petlir.benchmark.track import TRACKS
 from tests.engine import PLUGIN, Lab, draw, fill, save
 
 

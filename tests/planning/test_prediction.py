@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.planning import Planner, prediction, sizes
-from benchmark.planning.prediction import Prediction, Predictor
-from benchmark.planning.rates import Rates
-from benchmark.planning.sizes import Kept, Sizes, sizes_of
-from benchmark.planning.survey import duration, survey, totals
-from benchmark.records import read_record
-from benchmark.store import Store
-from benchmark.store.index import Index
+from petlir.benchmark.planning import Planner, prediction, sizes
+from petlir.benchmark.planning.prediction import Prediction, Predictor
+from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.sizes import Kept, Sizes, sizes_of
+from petlir.benchmark.planning.survey import duration, survey, totals
+from petlir.benchmark.records import read_record
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
 from tests.engine import PLUGIN, command
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmark.backbone import Backbone
-from methods.lora import LoRA
+from petlir.benchmark.backbone import Backbone
+from petlir.methods.lora import LoRA
 
 
 class Pause(nn.Module):

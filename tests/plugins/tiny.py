@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from benchmark.backbone import Backbone
-from benchmark.cell import Cell
-from benchmark.degradation import KEPT
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.resize import Bicubic
-from benchmark.method import Evidence, Method
-from benchmark.task import Data, Task, mixture
-from methods.lora import LoRA
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.degradation import KEPT
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.resize import Bicubic
+from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.task import Data, Task, mixture
+from petlir.methods.lora import LoRA
 
 IMAGES = Data("folder:small-train", "folder:small-validation", ("folder:small-test",))
 

@@ -11,16 +11,16 @@ import pytest
 from skimage import data as scikit_images
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark import weights
-from benchmark.errors import PetlirError
-from benchmark.images.prepare import test_pairs as pairs_of
-from benchmark.plugins import Plugins, find
-from benchmark.pretraining import images
-from benchmark.pretraining.command import pretrain_backbone
-from benchmark.pretraining.images import photographs
-from benchmark.pretraining.recipes import choose
-from benchmark.pretraining.scores import card_scores
-from benchmark.pretraining.transfer import related, seen
+from petlir.benchmark import weights
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import test_pairs as pairs_of
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.pretraining import images
+from petlir.benchmark.pretraining.command import pretrain_backbone
+from petlir.benchmark.pretraining.images import photographs
+from petlir.benchmark.pretraining.recipes import choose
+from petlir.benchmark.pretraining.scores import card_scores
+from petlir.benchmark.pretraining.transfer import related, seen
 from tests.engine import command, draw, save
 from tests.networks import ConvNet
 

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import weights
-from benchmark.backbones.ipt import IPT, IPTConfig
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.degradations.resize import imresize
-from benchmark.errors import PetlirError
-from benchmark.images.patches import PatchSampler
-from benchmark.plugins import find
-from benchmark.pretraining import multitask
-from benchmark.pretraining.loop import Recipe
-from benchmark.pretraining.scores import card_scores
-from benchmark.pretraining.start import fresh, pass_through
+from petlir.benchmark import weights
+from petlir.benchmark.backbones.ipt import IPT, IPTConfig
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.degradations.resize import imresize
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.plugins import find
+from petlir.benchmark.pretraining import multitask
+from petlir.benchmark.pretraining.loop import Recipe
+from petlir.benchmark.pretraining.scores import card_scores
+from petlir.benchmark.pretraining.start import fresh, pass_through
 from tests.engine import draw
 from tests.networks import ConvNet
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.pretraining.prod import composition, count, degrade
-from benchmark.pretraining.synthetic import SYNTHETIC
+from petlir.benchmark.pretraining.prod import composition, count, degrade
+from petlir.benchmark.pretraining.synthetic import SYNTHETIC
 from tests.engine import draw
 
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from benchmark.degradations.camera import CameraNoise
-from benchmark.degradations.noise import GaussianNoise
-from benchmark.degradations.rain import RainStreaks
-from benchmark.errors import PetlirError
-from benchmark.plugins import find
-from benchmark.pretraining import self_supervised, synthetic
-from benchmark.pretraining.loop import Recipe
-from benchmark.pretraining.synthetic import SYNTHETIC, Pool
-from benchmark.trial import tiny
+from petlir.benchmark.degradations.camera import CameraNoise
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.plugins import find
+from petlir.benchmark.pretraining import self_supervised, synthetic
+from petlir.benchmark.pretraining.loop import Recipe
+from petlir.benchmark.pretraining.synthetic import SYNTHETIC, Pool
+from petlir.benchmark.trial import tiny
 from tests.engine import draw
 from tests.networks import ConvNet
 

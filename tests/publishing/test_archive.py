@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.archive import MANIFEST, pack, unpack
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.archive import MANIFEST, pack, unpack
 
 CELL = "cells/ipt-nano/sr_x4/lora-s0-01234567"
 FILES = {

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.levels import FILE, origins
-from benchmark.publishing.merging import merge
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.levels import FILE, origins
+from petlir.benchmark.publishing.merging import merge
+from petlir.benchmark.store import Store
 from tests.reports.stores import record, write_store
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.archive import MANIFEST, pack
-from benchmark.publishing.levels import adopt, origins
-from benchmark.publishing.submit import submit
-from benchmark.publishing.verify import Check, Verdict, opened, verify
-from benchmark.records import ADAPTER, RECORD, read_record
-from benchmark.sources import sha256
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.archive import MANIFEST, pack
+from petlir.benchmark.publishing.levels import adopt, origins
+from petlir.benchmark.publishing.submit import submit
+from petlir.benchmark.publishing.verify import Check, Verdict, opened, verify
+from petlir.benchmark.records import ADAPTER, RECORD, read_record
+from petlir.benchmark.sources import sha256
+from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, command
 
 

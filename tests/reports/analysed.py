@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark.analysis.finished import Analysis
-from benchmark.analysis.studies import keep
+from petlir.benchmark.analysis.finished import Analysis
+from petlir.benchmark.analysis.studies import keep
 
 
 def curve(label: str, task: str, slope: float) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from reports.site import write_report
+from petlir.reports.site import write_report
 from tests.reports.browser import chromium, opened
 
 DOCS = Path(__file__).parents[2] / "docs"

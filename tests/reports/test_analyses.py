@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from benchmark.analysis.finished import Analysis
-from benchmark.analysis.studies import keep
-from reports.analyses import studies
-from reports.templating import templates
+from petlir.benchmark.analysis.finished import Analysis
+from petlir.benchmark.analysis.studies import keep
+from petlir.reports.analyses import studies
+from petlir.reports.templating import templates
 from tests.reports.analysed import write_analyses
 
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from reports.answer import answer
-from reports.cells import listed
-from reports.tables import tables
-from reports.titles import built_in_tasks
+from petlir.reports.answer import answer
+from petlir.reports.cells import listed
+from petlir.reports.tables import tables
+from petlir.reports.titles import built_in_tasks
 from tests.reports.stores import ranked_records, record, smoke_records
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.records import read_record
-from reports.frame import load
-from reports.site import write_report
-from reports.tables import tables
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import read_record
+from petlir.reports.frame import load
+from petlir.reports.site import write_report
+from petlir.reports.tables import tables
 from tests.reports.stores import record, write_store
 
 

@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.plugins import find
-from benchmark.skeleton import without_memory
-from reports.bibliography import bibliography
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.plugins import find
+from petlir.benchmark.skeleton import without_memory
+from petlir.reports.bibliography import bibliography
 from tests.reports.stores import record
 from tests.reports.test_compare import store
 

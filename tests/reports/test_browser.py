@@ -11,7 +11,7 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from skimage.io import imread, imsave
 
-from reports.site import write_report
+from petlir.reports.site import write_report
 from tests.reports.analysed import write_analyses
 from tests.reports.browser import CHROMIUM, chromium, opened
 from tests.reports.stores import MALICIOUS, ranked_records, scores, smoke_records, write_store

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from benchmark.published import Claim, Ordering
-from reports.claims import is_method, verdicts, within
-from reports.orderings import findings
+from petlir.benchmark.published import Claim, Ordering
+from petlir.reports.claims import is_method, verdicts, within
+from petlir.reports.orderings import findings
 from tests.reports.stores import record
 
 CLAIM = Claim("AdaptIR", "9", "ipt", "lora", "sr_x4", "Set5", "y-crop4", 32.70, None, "", "")

@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from benchmark.published import claims
-from reports.claims import by_paper, verdicts
+from petlir.benchmark.published import claims
+from petlir.reports.claims import by_paper, verdicts
 from tests.engine import command
 from tests.reports.stores import record, write_store
 from tests.reports.test_claims import seeds

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from benchmark.errors import PetlirError
-from reports.compare import compare
+from petlir.benchmark.errors import PetlirError
+from petlir.reports.compare import compare
 from tests.reports.stores import record
 
 

@@ -5,8 +5,8 @@ import io
 import pandas as pd
 import pytest
 
-from benchmark.errors import PetlirError
-from reports.export import table, write
+from petlir.benchmark.errors import PetlirError
+from petlir.reports.export import table, write
 from tests.reports.stores import MALICIOUS
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import links
-from reports.site import write_report
+from petlir.reports import links
+from petlir.reports.site import write_report
 from tests.reports.stores import TASKS, ranked_records, write_store
 
 SHOWN = ("psnr", "ssim", "frozen", "full", "input", "share")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reports.formats import count, decibel, flops, joined, percent, plural, scientific, seconds, signed, size
+from petlir.reports.formats import count, decibel, flops, joined, percent, plural, scientific, seconds, signed, size
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import json
 import pandas as pd
 import pytest
 
-from benchmark.errors import PetlirError
-from benchmark.publishing.levels import FILE
-from reports.export import table
-from reports.frame import load, score_frame
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.levels import FILE
+from petlir.reports.export import table
+from petlir.reports.frame import load, score_frame
 from tests.reports.stores import record, write_store
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.figures.axis import spanning
-from reports.figures.colours import classes
-from reports.figures.curves import curves
-from reports.figures.pareto import SCALES, Point, frontier, of_task, overview
-from reports.figures.waterfall import MIB, waterfall
-from reports.tables import tables
-from reports.titles import built_in_tasks
+from petlir.reports.figures.axis import spanning
+from petlir.reports.figures.colours import classes
+from petlir.reports.figures.curves import curves
+from petlir.reports.figures.pareto import SCALES, Point, frontier, of_task, overview
+from petlir.reports.figures.waterfall import MIB, waterfall
+from petlir.reports.tables import tables
+from petlir.reports.titles import built_in_tasks
 from tests.reports.stores import ranked_records, record, smoke_records
 
 

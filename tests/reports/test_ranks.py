@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.figures.ranks import EQUAL, MOST, equal_sizes, regrets, strips
-from reports.tables import tables
+from petlir.reports.figures.ranks import EQUAL, MOST, equal_sizes, regrets, strips
+from petlir.reports.tables import tables
 from tests.reports.stores import QUALITY, TASKS, ranked_records, record, smoke_records
 
 

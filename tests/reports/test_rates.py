@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from reports.rates import rates
+from petlir.reports.rates import rates
 from tests.reports.stores import record, smoke_records
 
 

@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reports.site import write_report
+from petlir.reports.site import write_report
 from tests.reports.stores import TASKS, Record, record, write_store
 
 METHODS, SEEDS = 333, 10
 PROGRAM = """
 import re, sys
 from pathlib import Path
-from reports.site import write_report
+from petlir.reports.site import write_report
 write_report(Path(sys.argv[1]), Path(sys.argv[2]))
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """

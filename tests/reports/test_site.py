@@ -9,10 +9,10 @@ from urllib.parse import unquote
 
 import pytest
 
-from benchmark.errors import PetlirError
-from reports.links import slug
-from reports.site import write_report
-from reports.templating import templates
+from petlir.benchmark.errors import PetlirError
+from petlir.reports.links import slug
+from petlir.reports.site import write_report
+from petlir.reports.templating import templates
 from tests.reports.stores import MALICIOUS, ranked_records, record, smoke_records, unfinished, write_store
 
 VOID = {"meta", "link", "input", "img", "br"}

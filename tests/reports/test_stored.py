@@ -3,7 +3,7 @@
 import csv as reader
 import io
 
-from reports.grids.stored import EACH, ONE, SHARED, csv, stored
+from petlir.reports.grids.stored import EACH, ONE, SHARED, csv, stored
 from tests.reports.stores import record
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from benchmark.plugins import find
-from reports.grids.named import named_grids
-from reports.grids.studies import studies
-from reports.material import Material
-from reports.pages.grids import pages
-from reports.templating import templates
+from petlir.benchmark.plugins import find
+from petlir.reports.grids.named import named_grids
+from petlir.reports.grids.studies import studies
+from petlir.reports.material import Material
+from petlir.reports.pages.grids import pages
+from petlir.reports.templating import templates
 from tests.reports.stores import record, unfinished
 
 PLUGINS = find()

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from reports.answer import headline
-from reports.frame import COLUMNS, load, score_frame
-from reports.groups import groups
-from reports.metrics import further
-from reports.results import INPUT, Column
-from reports.tables import tables
-from reports.titles import built_in_tasks
+from petlir.reports.answer import headline
+from petlir.reports.frame import COLUMNS, load, score_frame
+from petlir.reports.groups import groups
+from petlir.reports.metrics import further
+from petlir.reports.results import INPUT, Column
+from petlir.reports.tables import tables
+from petlir.reports.titles import built_in_tasks
 from tests.reports.stores import QUALITY, ranked_records, record, smoke_records, unfinished, write_store
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.statistics import compare, difference, holm
+from petlir.benchmark.statistics import compare, difference, holm
 
 UNITS, SEEDS = 8, 5
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from benchmark.statistics import difference, separable
-from benchmark.statistics.crossed import Squares, p_value
+from petlir.benchmark.statistics import difference, separable
+from petlir.benchmark.statistics.crossed import Squares, p_value
 
 ZERO = np.zeros((6, 3))
 

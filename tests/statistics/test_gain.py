@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import recovered, shares
+from petlir.benchmark.statistics import recovered, shares
 
 UNITS, SEEDS = 12, 4
 

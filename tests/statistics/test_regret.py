@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.statistics import difference, regret, stability
+from petlir.benchmark.statistics import difference, regret, stability
 
 UNITS, SEEDS = 8, 5
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import compare, printable
-from benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE
-from benchmark.statistics.crossed import Squares, mean_squares
-from benchmark.statistics.simulation import (
+from petlir.benchmark.statistics import compare, printable
+from petlir.benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE
+from petlir.benchmark.statistics.crossed import Squares, mean_squares
+from petlir.benchmark.statistics.simulation import (
     SCENARIOS,
     SEEDS,
     UNITS,

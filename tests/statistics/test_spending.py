@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import compare, planned, spend
+from petlir.benchmark.statistics import compare, planned, spend
 
 
 def test_it_is_the_obrien_fleming_type_function_of_lan_and_demets():

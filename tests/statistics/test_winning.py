@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.statistics import wins
+from petlir.benchmark.statistics import wins
 
 
 def test_they_are_the_share_of_cells_won_a_draw_counting_half():

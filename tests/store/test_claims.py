@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import Unwritable
-from benchmark.process import Process
-from benchmark.store import claims as claiming
-from benchmark.store.claims import DEAD, Claim, Claims, Overtaken
-from benchmark.store.shelf import Folder
+from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.process import Process
+from petlir.benchmark.store import claims as claiming
+from petlir.benchmark.store.claims import DEAD, Claim, Claims, Overtaken
+from petlir.benchmark.store.shelf import Folder
 from tests.engine import ROOT
 
 
@@ -92,8 +92,8 @@ def test_of_many_that_try_at_once_one_gets_it(claims):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from benchmark.store.claims import Claims
-from benchmark.store.shelf import Folder
+from petlir.benchmark.store.claims import Claims
+from petlir.benchmark.store.shelf import Folder
 with Claims(Folder(Path(sys.argv[1]))).hold("key", "a cell"):
     print("held", flush=True)
     time.sleep(60)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.store import CHECKPOINT, Store
-from benchmark.store.cleaning import clean
+from petlir.benchmark.store import CHECKPOINT, Store
+from petlir.benchmark.store.cleaning import clean
 from tests.engine import PLUGIN, command, draw, fill, interrupt, save
 
 

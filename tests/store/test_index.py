@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import Unwritable
-from benchmark.records import RECORD, read_record, write_json
-from benchmark.store import Store
-from benchmark.store import index as indexing
-from benchmark.store.index import FILE, Index
+from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.records import RECORD, read_record, write_json
+from petlir.benchmark.store import Store
+from petlir.benchmark.store import index as indexing
+from petlir.benchmark.store.index import FILE, Index
 from tests.samples import KEY, failed, record
 
 

@@ -11,14 +11,14 @@ from uuid import uuid4
 
 import pytest
 
-from benchmark import runner
-from benchmark.errors import PetlirError, Unwritable
-from benchmark.images.patches import PatchSampler
-from benchmark.records import ADAPTER, RECORD
-from benchmark.store import Store
-from benchmark.store.bucket import Bucket
-from benchmark.store.claims import Claims
-from benchmark.store.remote import RemoteStore, store_at
+from petlir.benchmark import runner
+from petlir.benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.records import ADAPTER, RECORD
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.bucket import Bucket
+from petlir.benchmark.store.claims import Claims
+from petlir.benchmark.store.remote import RemoteStore, store_at
 from tests.engine import PLUGIN, command, interrupt, results
 from tests.servers import s3
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.errors import PetlirError
-from benchmark.records import RECORD, write_json
-from benchmark.store import Store
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import RECORD, write_json
+from petlir.benchmark.store import Store
 from tests.samples import KEY, failed, record
 
 

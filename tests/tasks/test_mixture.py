@@ -5,13 +5,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from benchmark.images.patches import MixedSampler
-from benchmark.images.prepare import test_pairs as pairs_of
-from benchmark.images.prepare import validation_pairs
-from benchmark.planning import Planner
-from benchmark.store import Store
-from benchmark.subject import sampler
-from tasks.mixture import MIXTURE
+from petlir.benchmark.images.patches import MixedSampler
+from petlir.benchmark.images.prepare import test_pairs as pairs_of
+from petlir.benchmark.images.prepare import validation_pairs
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.store import Store
+from petlir.benchmark.subject import sampler
+from petlir.tasks.mixture import MIXTURE
 from tests.engine import results
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import tasks
-from benchmark import grid
-from benchmark.errors import PetlirError
-from benchmark.experiment import simulation
-from benchmark.images import prepare
-from benchmark.images.catalogue import image_set
-from benchmark.protocol import protocol
-from benchmark.task import Family, Task
+from petlir import tasks
+from petlir.benchmark import grid
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.experiment import simulation
+from petlir.benchmark.images import prepare
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.task import Family, Task
 
-MODULES = [importlib.import_module(f"tasks.{entry.name}") for entry in pkgutil.iter_modules(tasks.__path__)]
+MODULES = [importlib.import_module(f"petlir.tasks.{entry.name}") for entry in pkgutil.iter_modules(tasks.__path__)]
 TASKS = {value.name: value for module in MODULES for value in vars(module).values() if isinstance(value, Task)}
 EXPECTED = {
     *("sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light"),
@@ -35,7 +35,7 @@ SIMULATED = {
 
 def test_all_tasks_are_there_one_a_short_file():
     single = [module for module in MODULES if not any(isinstance(value, Family) for value in vars(module).values())]
-    assert set(TASKS) == EXPECTED == {module.__name__.removeprefix("tasks.") for module in single}
+    assert set(TASKS) == EXPECTED == {module.__name__.removeprefix("petlir.tasks.") for module in single}
     for module in single:
         assert len(Path(str(module.__file__)).read_text(encoding="utf-8").splitlines()) <= 40
 

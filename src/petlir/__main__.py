@@ -1,6 +1,6 @@
-"""`python -m benchmark` is `petlir`."""
+"""`python -m petlir` is `petlir`."""
 
-from benchmark.cli import main
+from petlir.benchmark.cli import main
 
 if __name__ == "__main__":  # worker processes import this file again
     main()
