@@ -70,6 +70,13 @@ def lock(session: nox.Session) -> None:
 
 
 @nox.session
+def revisions(session: nox.Session) -> None:
+    """Check the revisions in keys against the code: `-- --raise FILE`, `-- --same FILE` (trains before and after)."""
+    install(session)
+    session.run("python", "-m", "petlir.benchmark.revisions", *session.posargs)
+
+
+@nox.session
 def perf(session: nox.Session) -> None:
     """Measure the hot paths with pytest-benchmark."""
     if not Path("tests/perf").is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from petlir.benchmark.errors import PetlirError
@@ -150,13 +150,19 @@ class Method(ABC):
         """The options by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def changed(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != _default(f)}
+
     @property
     def label(self) -> str:
         """The name with the options that differ from their defaults, e.g. `lora[rank=8]`."""
-        changed = [
-            f"{f.name}={spelled(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default
-        ]
+        changed = [f"{name}={spelled(value)}" for name, value in self.changed().items()]
         return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def spelled(value: object) -> str:

@@ -100,7 +100,7 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
-    planner, further = Planner(asked), Further.of(asked.protocols, asked.metrics)
+    planner, further = Planner(replace(asked, device=device)), Further.of(asked.protocols, asked.metrics)
     planner.check()
     planner.refuse_overlap()
     for line in planner.missed:
@@ -209,7 +209,7 @@ def tune(
     again: bool = False,
 ) -> Iterator[str]:
     """Choose the learning rate of every cell of the request; yields a line for each choice."""
-    planner = Planner(asked)
+    planner = Planner(replace(asked, device=device))
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)

@@ -88,8 +88,8 @@ def parse(plain: Mapping[str, Any]) -> Selection:
 
 
 def selection_key(cell: Cell, ground: str) -> str:
-    """What a rate is chosen for: everything of the cell but seed and rate, on the ground of `Planner.ground`."""
-    return cells.digest([cell.selection, ground])
+    """Return the digest of what a rate is chosen for: the budget, and the ground of `Planner.ground`."""
+    return cells.digest([cell.budget, ground])
 
 
 def trial(job: Payload, device: str) -> dict[str, Any]:

@@ -129,9 +129,10 @@ def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 def _drawn(values: Tensor, chances: int) -> Tensor:
     """A mask of the shape of `values` that keeps each of them with `chances` in `CHANCES`."""
-    numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device=values.device).random_(-(2**63), None)
+    numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device="cpu").random_(-(2**63), None)
     # as numbers of 16 bits: a quarter of the time that Bernoulli's take, which is more than all products here
-    return (numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2).view(values.shape)
+    kept = numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2
+    return kept.view(values.shape).to(values.device)  # drawn on the CPU: the same on every device
 
 
 def _times(values: Tensor, mask: Tensor | None) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.dropout import Dropout
 from petlir.benchmark.method import Paper
 from petlir.benchmark.pointwise import on_maps, pointwise
 from petlir.methods.bottleneck import BottleneckMethod
@@ -42,7 +43,7 @@ class LinearAdapter(nn.Module):
         self.down = pointwise(width, GROUPS * rank, maps=maps)
         self.up = nn.Parameter(torch.zeros(GROUPS, width // GROUPS, rank))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.down.weight)
         nn.init.zeros_(self.down.get_parameter("bias"))
 

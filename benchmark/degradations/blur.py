@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class GaussianBlur(Degradation):
     """
 
     sigma: float
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.sigma < 0:
@@ -51,6 +52,7 @@ class MotionBlur(Degradation):
 
     length: float
     angle: float
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.length < 0:
@@ -75,6 +77,7 @@ class Resized(Degradation):
     """
 
     ratio: float
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.ratio < 1:

@@ -41,8 +41,17 @@ class Pair:
     protocols: tuple[str, ...] = ()
 
 
-def training_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[tuple[Image, Image]]:
-    """Degraded and clean training images; without the noise of `fresh_noise`, which each crop draws anew.
+def training_pairs(
+    task: Task, track: str, root: Path | None, allow_overlap: bool = False, *, seed: int = 0
+) -> list[tuple[Image, Image]]:
+    """Return degraded and clean training images, without the noise of `fresh_noise`, which each crop draws anew.
+
+    Args:
+        task: the task.
+        track: the track.
+        root: folder of image sets.
+        allow_overlap: whether a test image may be among them.
+        seed: of the cell; rain, exposure and camera noise are drawn by it.
 
     Raises:
         PetlirError: an image set cannot be read, or a training image is a test image of this task and may not be.
@@ -50,7 +59,7 @@ def training_pairs(task: Task, track: str, root: Path | None, allow_overlap: boo
     sets = [use(task, name, root) for name in task.on(track).training_sets]
     for one in () if allow_overlap else sets:
         _refuse_test_images(one, track, root)
-    return [pair for one in sets for pair in zip(one.prepared(), one.cropped, strict=True)]
+    return [pair for one in sets for pair in zip(one.prepared(seed), one.cropped, strict=True)]
 
 
 def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[Pair]:

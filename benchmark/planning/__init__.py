@@ -7,17 +7,21 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from torch.nn.modules.dropout import _DropoutNd
+
 from petlir.benchmark import cell as cells
 from petlir.benchmark import grid, weights
 from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.audit import guard
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.bench import Bench
-from petlir.benchmark.cell import Cell
+from petlir.benchmark.cell import Cell, Common
 from petlir.benchmark.costs import count
+from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
+from petlir.benchmark.revisions import table
 from petlir.benchmark.skeleton import without_memory
 from petlir.benchmark.sources import network_of
 from petlir.benchmark.store import Store
@@ -47,6 +51,7 @@ class Request:
         protocols: ids with commas, beyond the tasks' own.
         metrics: names of pyiqa's metrics with commas.
         bench: plugins and images.
+        device: where cells will be worked on; decides only where a method draws random numbers on it.
     """
 
     backbones: str
@@ -59,6 +64,7 @@ class Request:
     protocols: str = ""
     metrics: str = ""
     bench: Bench = field(default_factory=Bench)
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -94,22 +100,6 @@ class Planned:
         return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
 
 
-@dataclass(frozen=True)
-class _Common:
-    """What a cell shares with the same of other seeds and rates: why it has no meaning, and ingredients of its key."""
-
-    obstacle: str | None
-    weights: str
-    data: str
-    plugin: str
-    heads: tuple[str, ...]
-    protocols: tuple[str, ...]
-
-    def parts(self, cell: Cell, needs: tuple[Planned, ...]) -> dict[str, str]:
-        known = {name: value for name, value in vars(self).items() if name != "obstacle"}
-        return cells.ingredients(cell, needs=tuple(need.key for need in needs), **known)
-
-
 class Planner:
     """Turns a request into cells; reads names, weights and digests, and runs nothing."""
 
@@ -121,7 +111,7 @@ class Planner:
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
         self._missed: list[str] = []
-        self._shared: dict[tuple[object, ...], _Common] = {}
+        self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -198,35 +188,55 @@ class Planner:
 
     def obstacle(self, cell: Cell) -> str | None:
         """Why the cell's combination has no meaning, or None."""
-        return self._common(cell).obstacle
+        return self._common(cell)[0]
 
     def check(self) -> None:
         """Raise PetlirError where a name, weights or images of the request are wrong."""
         for cell in self.cells:
             self._common(cell)
 
-    def _common(self, cell: Cell) -> _Common:
+    def _common(self, cell: Cell) -> tuple[str | None, Common]:
+        """Return why the cell has no meaning, if it has none, and what all its seeds and rates share."""
         kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
         return self._shared[kind]
 
-    def _look(self, cell: Cell) -> _Common:
+    def _look(self, cell: Cell) -> tuple[str | None, Common]:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
         obstacle = method.supports(network) or method.applies(task) or (task.reserved if method.trains else None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
-        return _Common(
-            obstacle=obstacle,
+        common = Common(
+            options=method.changed(),
             weights=self.weights(cell.backbone),
             data=self._data(cell.task),
-            plugin=self.plugins.source_digest(*names),
+            plugin=self.plugins.revisions(*names),
+            engine=self._engine,
             heads=method.heads(network, task) if obstacle is None else (),
             protocols=scored_as(task.protocols, views(network, method, cell.patch)),
+            device=self._device(cell, method) if obstacle is None else "",
         )
+        return obstacle, common
+
+    def _device(self, cell: Cell, method: Method) -> str:
+        """Return the type of the device where the method's own dropout draws on it; empty where it cannot."""
+        ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
+        if (ours and ":" not in cell.method) or not method.trains:
+            return ""
+        with without_memory():
+            fresh = self.plugins.build(cell.backbone)
+            adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
+        drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
+        return pick(self.request.device).partition(":")[0] if drops else ""
+
+    @cached_property
+    def _engine(self) -> tuple[str, ...]:
+        return table.engine()
 
     def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
         """The cell with what decides its result, the cells that it requires included."""
-        obstacle, parts = self.obstacle(cell), self._common(cell).parts(cell, needs)
+        obstacle, common = self._common(cell)
+        parts = common.ingredients(cell, tuple(need.key for need in needs))
         lost = next((need for need in needs if need.obstacle is not None), None)
         if obstacle is None and lost is not None:
             obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
@@ -261,10 +271,9 @@ class Planner:
             guard.refuse(list(cells.values()), self.plugins, cards, bench.root)
 
     def ground(self, cell: Cell) -> str:
-        """What a learning rate is chosen on: the weights and, behind the task of a family, the user's own images."""
-        weights = self.weights(cell.backbone)
-        own = cell.task.partition(":")[0] in self.plugins.families
-        return cells.digest([weights, self._data(cell.task)]) if own else weights
+        """Return the digest of what a learning rate is chosen on: all of the cell's key but seed and rate."""
+        needs = tuple(self.ground(need) for need in self.required(cell))
+        return self._common(cell)[1].selection(cell, needs)
 
     def _data(self, task: str) -> str:
         if task not in self._data_digests:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from petlir.benchmark.planning import Planned, Planner, Request, state
@@ -60,7 +60,7 @@ def survey(
         device: what it is predicted for.
         warn: gets a line on what cannot be as asked for, and one before what takes long.
     """
-    planner, store = Planner(asked), store_at(folder)
+    planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()
     rates, index = Rates(planner, store), Index.of(store)
     for line in planner.missed:

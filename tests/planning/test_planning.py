@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark import runner
+from petlir.benchmark import planning, runner
 from petlir.benchmark import weights as pretrained
+from petlir.benchmark.bench import bench_of
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.planning import PAPER_RATE, Planner
+from petlir.benchmark.planning import PAPER_RATE, Planner, Request
 from petlir.benchmark.planning.survey import survey
 from petlir.benchmark.track import TRACKS
 from tests.engine import PLUGIN, Lab, draw, fill, save
@@ -126,3 +127,36 @@ def test_every_named_grid_can_be_planned(name):
     assert len({(cell.backbone, cell.label, cell.task, cell.seed) for cell in cells}) == len(cells) > 0
     if name not in ("all", "demo", "uir-composition"):  # in these some methods have no meaning on some tasks
         assert [str(cell) for cell in cells if planner.obstacle(cell)] == []
+
+
+DROPS = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from petlir.benchmark.method import Method
+
+
+@dataclass(frozen=True)
+class Drops(Method):
+    """Dropout of torch's own behind the first feed-forward part."""
+
+    share: float = 0.5
+    name: ClassVar[str] = "drops"
+    idea: ClassVar[str] = "Dropout."
+
+    def adapt(self, backbone):
+        block = next(iter(backbone.blocks()))
+        block.mlp.after(nn.Sequential(nn.Dropout(self.share), nn.Linear(block.width, block.width)))
+'''
+
+
+def test_dropout_that_draws_on_the_device_puts_its_type_into_the_key(tmp_path, monkeypatch):
+    plugin = tmp_path / "drops.py"
+    plugin.write_text(DROPS)
+    monkeypatch.setattr(planning, "pick", lambda device: "cuda:1")
+    asked = Request("ipt-nano", "drops[share=0,0.5],adaptformer,lora", "denoise_30", "demo", bench=bench_of([plugin]))
+    planner = Planner(asked)
+    found = {cell.label: planner.plan(cell.at(1e-3)).parts.get("device") for cell in planner.cells}
+    assert found == {"drops[share=0]": None, "drops": "cuda", "adaptformer": None, "lora": None}

@@ -1,4 +1,4 @@
-"""What a plugin file is built on: the files whose change makes it another plugin."""
+"""The source files that a plugin is built on: those whose change makes it another plugin."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 SHARED = (
     "petlir.methods", "petlir.tasks", "petlir.benchmark.analysis", "petlir.benchmark.backbones",
     "petlir.benchmark.degradations",
+    "petlir.benchmark.dropout",
     "petlir.benchmark.places", "petlir.benchmark.pointwise", "petlir.benchmark.routing", "petlir.benchmark.subset",
 )  # fmt: skip
 """Where a plugin may take a part of itself from; the rest of the engine has a version of its own."""
