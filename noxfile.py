@@ -41,6 +41,19 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", "logical", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
+def _tests_on(version: str) -> None:
+    """Offer `nox -s tests-VERSION -- -k WORDS`: the tests on another Python."""
+
+    @nox.session(name=f"tests-{version}", python=version)
+    def session_on(session: nox.Session) -> None:
+        """Run the tests on this Python; arguments after `--` go to pytest."""
+        tests(session)
+
+
+for version in ("3.12", "3.13"):
+    _tests_on(version)
+
+
 @nox.session
 def long(session: nox.Session) -> None:
     """Run the tests that take many minutes: a hundred kills over a grid."""

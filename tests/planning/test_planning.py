@@ -97,7 +97,7 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
 
     runner.run(asked, store, device="cpu", workers=1)
     assert why() == ["done"]
-    plugin.write_text(plugin.read_text() + "\n# a comment\n")
+    plugin.write_text(plugin.read_text() + "\nCHANGED = 1\n")
     assert why() == ["stale changed since: plugin"]
     save(data / "small-test" / "0.png", draw([9]))
     assert why() == ["stale changed since: data, plugin"]
