@@ -73,7 +73,7 @@ def _gains(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
 
 
 def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dict[str, statistics.Scores]:
-    """Return the scores of trained methods and of the frozen network, which are the same for each seed; units × seeds."""
+    """Return the scores of trained methods and, repeated for each seed, of the frozen network; units × seeds."""
     every = [rows[rows.label == FROZEN].assign(seed=seed) for seed in trained.seed.unique()]
     return tables(pd.concat([*every, trained]), seeds)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 import torch
@@ -78,7 +79,7 @@ def test_a_finished_cell_restores_what_its_run_stored(store, cell):
         for dtype in (np.float32, np.float64):
             floats = restorer.restore(degraded.astype(dtype) / 255)
             assert floats.dtype == dtype and floats.min() >= 0 and floats.max() <= 1
-            assert np.array_equal(np.rint(floats * 255), stored)
+            assert np.abs(floats * 255.0 - stored).max() <= 0.5 + 1e-4  # but for the rounding
 
 
 def test_a_batch_of_tensors_comes_back_as_one(cell):
@@ -123,7 +124,7 @@ def test_a_head_is_needed_where_there_are_several():
         petlir.PetlirError, match=r"^unknown head of backbone ipt-nano 'denoise_31'; did you mean 'deno"
     ):
         restorer.restore(image, "denoise_31")
-    assert load("nafnet-nano").restore(image).shape == image.shape  # it has one
+    assert load("edt-t:none").restore(image).shape == (80, 80, 3)  # it has one
 
 
 def test_own_weights_replace_the_shipped_ones(tmp_path):
@@ -131,10 +132,12 @@ def test_own_weights_replace_the_shipped_ones(tmp_path):
     save(state, tmp_path / "same.safetensors")
     save({name: tensor * 0 for name, tensor in state.items()}, tmp_path / "nought.safetensors")
     image = draw([1], 20, 20)
-    assert np.array_equal(
-        load("nafnet-nano", tmp_path / "same.safetensors").restore(image), load("nafnet-nano").restore(image)
+    shipped, same, nought = (
+        load("nafnet-nano", path and tmp_path / f"{path}.safetensors").restore(image, "restore")
+        for path in (None, "same", "nought")
     )
-    assert np.array_equal(load("nafnet-nano", tmp_path / "nought.safetensors").restore(image), image)  # residual
+    assert np.array_equal(shipped, same) and (shipped != image).any()
+    assert np.array_equal(nought, image)  # the network adds to its input
 
 
 def test_what_cannot_be_loaded_is_named(cell, tmp_path):
@@ -162,6 +165,11 @@ def test_an_adapter_of_other_weights_is_refused(cell, tmp_path):
         load(cell, SHIPPED / "nafnet-nano.safetensors")
 
 
+@pytest.fixture(scope="module")
+def nafnet() -> petlir.Restorer:
+    return load("nafnet-nano")
+
+
 EXPECTED = "; expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1]"
 
 
@@ -184,15 +192,15 @@ EXPECTED = "; expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tenso
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )
-def test_an_image_of_a_wrong_kind_or_shape_is_named(image, line):
+def test_an_image_of_a_wrong_kind_or_shape_is_named(nafnet, image, line):
     with pytest.raises(petlir.PetlirError) as caught:
-        load("nafnet-nano").restore(image)
+        nafnet.restore(image, "restore")
     assert str(caught.value) == line
 
 
-def test_a_greyscale_picture_is_read_as_files_are():
+def test_a_greyscale_picture_is_read_as_files_are(nafnet):
     grey = PIL.Image.fromarray(draw([1], 20, 20)[..., 0])
-    assert np.array_equal(load("nafnet-nano").restore(grey), load("nafnet-nano").restore(grey.convert("RGB")))
+    assert nafnet.restore(grey, "restore") == nafnet.restore(grey.convert("RGB"), "restore")
 
 
 def test_a_backbone_is_built_without_its_weights():
@@ -227,10 +235,8 @@ def test_a_metric_has_what_its_contract_names():
     rule = protocol("rgb")
     for metric in (PSNR(rule), SSIM(rule)):
         assert isinstance(metric, petlir.Metric) and metric.higher_is_better and metric.title == metric.name.upper()
-    halves = (
-        torch.full((2, 3, 16, 16), 0.5),
-        torch.stack([torch.full((3, 16, 16), 0.5 + 10 / 255), torch.zeros(3, 16, 16)]),
-    )
+    clean = torch.full((2, 3, 16, 16), 100 / 255)
+    halves = clean + torch.tensor([10, 20]).view(2, 1, 1, 1) / 255, clean
     single = [PSNR(rule)(halves[0][[place]], halves[1][[place]]) for place in range(2)]
     assert PSNR(rule)(*halves) == pytest.approx(fmean(single))
     assert single[0] == pytest.approx(20 * math.log10(255 / 10)) and PSNR.unit == "dB"
@@ -262,18 +268,18 @@ def test_what_cannot_be_scored_is_named(tmp_path):
 def test_a_run_has_a_table(lab, tmp_path):
     chosen = {"tasks": ["tiny"], "seeds": [0, 1], "steps": 2, "regime": "paper", "data": lab.data}
     where = {"plugins": [PLUGIN], "device": "cpu", "workers": 1}
-    petlir.run(tmp_path, methods="lora[rank=2]", **chosen, **where)
+    petlir.run(tmp_path, methods="frozen", **(chosen | {"tasks": "tiny_x2"}), **where)
     run = petlir.run(str(tmp_path), methods=["frozen", "lora", "broken"], **chosen, **where)
     assert run.states == {"done": 3, "failed": 2} and run.worked == 5
     table = run.table().set_index("method")
-    assert "lora[rank=2]" not in table.index  # it is in the store, and was not asked for
+    assert set(table.task) == {"tiny"}  # the other one is in the store, and was not asked for
     records = [r for r in Store(tmp_path).records() if r["cell"]["label"] == "lora"]
     assert table.psnr["lora"] == pytest.approx(fmean(s["psnr"] for r in records for s in r["scores"]))
     assert table.ssim["lora"] == pytest.approx(fmean(s["ssim"] for r in records for s in r["scores"]))
     assert table.trainable["lora"] == records[0]["costs"]["trainable"]
     assert table.training_seconds["lora"] > 0 and table.seeds["lora"] == 2
     assert table.state["broken"] == "failed" and "no such width" in table.reason["broken"]
-    assert np.isnan(table.delta_frozen_low["lora"])  # two seeds are too few for an interval
+    assert pd.isna(table.delta_frozen_low["lora"])  # two seeds are too few for an interval
     with pytest.raises(petlir.PetlirError, match=r"^unknown method 'lroa'; did you mean 'lora'\?$"):
         petlir.run(tmp_path, methods="lroa", **chosen, **where)
 
@@ -286,8 +292,7 @@ from petlir.benchmark import runner
 print("once")
 runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
 data, plugin, store = sys.argv[1:]
-run = petlir.run(store, methods="frozen,lora", tasks="tiny", steps=2, regime="paper", data=data, plugins=[plugin],
-                 device="cpu", workers=1)
+run = petlir.run(store, methods="frozen", tasks="tiny", data=data, plugins=[plugin], device="cpu")
 print(dict(run.states), run.failed)
 """
 
@@ -300,5 +305,5 @@ def test_a_script_needs_no_main_guard(small_images, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(petlir.__file__).parents[1])}
     done = subprocess.run(command, text=True, capture_output=True, check=True, env=environment, cwd=tmp_path)
     lines = done.stdout.splitlines()
-    assert (lines[0], lines[-1], lines.count("once")) == ("once", "{'done': 2} []", 1)
+    assert (lines[0], lines[-1], lines.count("once")) == ("once", "{'done': 1} []", 1)
     assert "Traceback" not in done.stderr
