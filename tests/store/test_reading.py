@@ -44,21 +44,18 @@ def test_reading_writes_nothing(lab, tmp_path, monkeypatch, capsys):
     chosen = ["-t", "tiny", "--steps", "2", "--regime", "paper", "--plugin", PLUGIN, "--data", lab.data]
     monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
     before = listing(store)
-    for line, expected in {
-        ("plan", *chosen, "-m", "frozen,lora,adapter", "--store", store, "--device", "cpu"): 0,
-        ("status", "--store", store): 0,
-        ("export", "--store", store): 0,
-        ("report", "--store", store, "--out", tmp_path / "report"): 0,
-        ("list", "methods", "--plugin", PLUGIN): 0,
-        ("cite", "--store", store, "--plugin", PLUGIN): 0,
-        ("claims", "--store", store): 0,
-        ("why", cell, "--plugin", PLUGIN, "--data", lab.data): 0,
-        ("restore", store / "images/demo/tiny/small-test/degraded", tmp_path / "out", "--adapter", cell)
-        + ("--plugin", PLUGIN, "--device", "cpu"): 0,
-        ("verify", store, "--plugin", PLUGIN, "--data", lab.data, "--device", "cpu"): 2,  # the torn record
-    }.items():
+    for line in (
+        ("plan", *chosen, "-m", "frozen,lora,adapter", "--store", store, "--device", "cpu"),
+        ("status", "--store", store),
+        ("export", "--store", store),
+        ("report", "--store", store, "--out", tmp_path / "report"),
+        ("list", "methods", "--plugin", PLUGIN),
+        ("cite", "--store", store, "--plugin", PLUGIN),
+        ("claims", "--store", store),
+        ("why", cell, "--plugin", PLUGIN, "--data", lab.data),
+    ):
         code, _, err = command(capsys, *line)
-        assert code == expected and "Traceback" not in err, (line[0], err)
+        assert code == 0 and "Traceback" not in err, (line[0], err)
         assert listing(store) == before, line[0]
     assert list((tmp_path / "cache" / "indexes").iterdir())
 
