@@ -14,6 +14,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.evaluation import write_png
 from petlir.benchmark.images.reading import images_in, read_image
 from petlir.benchmark.plugins import find
+from petlir.benchmark.records import RECORD
 from petlir.benchmark.restoration import check, restore_image
 from petlir.benchmark.subject import Subject, finished
 
@@ -93,7 +94,19 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
     """
+    folder = cell_folder(adapter)
+    return finished(folder, bench_of(plugins, weights=weights), pick(device))
+
+
+def cell_folder(adapter: Path) -> Path:
+    """Return the folder of a cell, which may be named by a file in it.
+
+    Raises:
+        PetlirError: it does not exist, or holds no record.
+    """
     if not adapter.exists():
         raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")
-    bench = bench_of(plugins, weights=weights)
-    return finished(adapter if adapter.is_dir() else adapter.parent, bench, pick(device))
+    folder = adapter if adapter.is_dir() else adapter.parent
+    if not (folder / RECORD).is_file():
+        raise PetlirError(f"{folder} is not a cell's folder: it holds no {RECORD}")
+    return folder

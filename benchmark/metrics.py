@@ -7,6 +7,8 @@ similarity, IEEE TIP 2004; ITU-R BT.601 luma as in MATLAB's `rgb2ycbcr`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch.nn import functional
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.metric import Metric
 from petlir.benchmark.protocol import CHANNELS, Channel, Protocol
 
 GREY = CHANNELS["y-full"]
@@ -61,18 +64,48 @@ def scores(
     Raises:
         PetlirError: the sizes differ, or the window does not fit inside the border.
     """
-
-    def values(images: Tensor) -> Tensor:
-        scaled = images.to(dtype).clamp(0, 1) * 255
-        return scaled.round() if protocol.rounded else scaled
-
-    planes = _planes(values(restored), values(clean), protocol)
+    planes = _planes(_scaled(restored, protocol, dtype), _scaled(clean, protocol, dtype), protocol)
     return _psnr(*planes, protocol), _ssim(*planes, protocol)
+
+
+@dataclass(frozen=True)
+class PSNR(Metric):
+    """Peak signal-to-noise ratio under a protocol; infinite where images are identical."""
+
+    protocol: Protocol
+    name: ClassVar[str] = "psnr"
+    title: ClassVar[str] = "PSNR"
+    unit: ClassVar[str] = "dB"
+
+    def __call__(self, restored: Tensor, clean: Tensor) -> float:
+        """Return the mean PSNR in dB; see `Metric`."""
+        sides = (_scaled(images, self.protocol, torch.float64) for images in (restored, clean))
+        return _psnr(*_planes(*sides, self.protocol), self.protocol).mean().item()
+
+
+@dataclass(frozen=True)
+class SSIM(Metric):
+    """Structural similarity under a protocol, in [-1, 1]."""
+
+    protocol: Protocol
+    name: ClassVar[str] = "ssim"
+    title: ClassVar[str] = "SSIM"
+
+    def __call__(self, restored: Tensor, clean: Tensor) -> float:
+        """Return the mean SSIM; see `Metric`."""
+        sides = (_scaled(images, self.protocol, torch.float64) for images in (restored, clean))
+        return _ssim(*_planes(*sides, self.protocol), self.protocol).mean().item()
 
 
 def recorded(psnr: float) -> float | str:
     """A PSNR as JSON holds it, which has no infinity: identical images are `"inf"`."""
     return "inf" if math.isinf(psnr) else psnr
+
+
+def _scaled(images: Tensor, protocol: Protocol, dtype: torch.dtype) -> Tensor:
+    """Return images in [0, 1] on the scale 0..255, clipped, and rounded where the protocol says so."""
+    scaled = images.to(dtype).clamp(0, 1) * 255
+    return scaled.round() if protocol.rounded else scaled
 
 
 def _values(image: Image) -> Tensor:

@@ -5,12 +5,14 @@ Nothing is registered by being imported: a module is looked through for what it 
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,6 +32,8 @@ from petlir.benchmark.sources import network_of, untrained
 from petlir.benchmark.task import Family, Task
 
 T = TypeVar("T")
+MOVED = ("benchmark", "methods", "tasks", "reports")
+"""What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,15 @@ def _named(kind: str, name: str, found: Mapping[str, T]) -> T:
 
 
 def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
-    """All plugins; `files` are further plugin files, which win over built-in names.
+    """Find all plugins: the built-in ones, those of installed packages, and those of `files`.
 
     Args:
         files: the plugin files.
         opened: tasks of families, each `FAMILY:ARGUMENT`.
 
     Raises:
-        PetlirError: a plugin file is missing, defines nothing, or a name twice, or cannot be imported; or a family
-            finds no task.
+        PetlirError: a plugin file is missing, cannot be imported, defines nothing, or a name that is taken; or a
+            family finds no task.
     """
     found: dict[str, dict[str, Any]] = {"method": {}, "task": {}, "backbone": {}, "family": {}}
     sources: dict[str, Path] = {}
@@ -94,10 +98,9 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         for kind, name, value in _offered(module):
             if found[kind].get(name) is value:
                 continue  # imported from where it is defined
-            before = sources.get(f"{kind}:{name}")
-            if before in (source, *(path.absolute() for path in files)):
+            if before := sources.get(f"{kind}:{name}"):
                 where = "twice" if before == source else f"which {before} defines too"
-                raise PetlirError(f"plugin file {source} defines {kind} {name!r} {where}")
+                raise PetlirError(f"plugin file {source} defines {kind} {name!r} {where}; rename one of them")
             found[kind][name], sources[f"{kind}:{name}"] = value, source
     for path in files:
         if path.absolute() not in sources.values():
@@ -145,7 +148,9 @@ def _built_in() -> Iterator[ModuleType]:
 def _installed() -> Iterator[ModuleType]:
     for group in ("petlir.methods", "petlir.tasks", "petlir.backbones"):
         for entry in entry_points(group=group):
-            yield importlib.import_module(entry.module)
+            with _told(f"plugin {entry.module}"):
+                module = importlib.import_module(entry.module)
+            yield module
 
 
 def load_file(path: Path) -> ModuleType:
@@ -158,8 +163,43 @@ def load_file(path: Path) -> ModuleType:
         raise PetlirError(f"plugin file {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
-    try:
+    with _told(f"plugin file {path}"):
+        _refuse_old_imports(path)
         spec.loader.exec_module(module)
-    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
-        raise PetlirError(f"plugin file {path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what importing a plugin raises into one line that names it."""
+    try:
+        yield
+    except PetlirError as error:
+        raise PetlirError(f"{what} {error}") from error
+    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
+        raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _refuse_old_imports(path: Path) -> None:
+    """Refuse a file that was written for petlir 0.1, whose packages stood beside each other.
+
+    A package of the user's own may have such a name; only what is missing, or is ours by another name, is refused.
+    """
+    ours = Path(__file__).resolve().parents[1]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in names:
+            root = name.partition(".")[0]
+            if root in MOVED and _origin(root) in (None, ours / root):
+                raise PetlirError(f"imports `{name}`; since petlir 0.2 that is `petlir.{name}`")
+
+
+def _origin(package: str) -> Path | None:
+    """Return the folder of a top-level package, or of a module of that name its file; None where there is neither."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return None
+    folders = [*(spec.submodule_search_locations or ()), *filter(None, [spec.origin])]
+    return Path(folders[0]).resolve()

@@ -243,11 +243,15 @@ def restore_through(
         tile: as in `restore`.
         ensemble: whether to take the mean over its eight flips and rotations.
     """
-
-    def through(images: Tensor) -> Tensor:
-        for place, head in enumerate(heads):
-            images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
-        return images
-
+    through = partial(restore_batch, network, heads=heads, tiling=tiling, tile=tile)
     batch = to_batch(image, next(network.parameters()).device)
     return eightfold(through, batch) if ensemble else through(batch)
+
+
+def restore_batch(
+    network: Backbone, images: Tensor, heads: Sequence[str], tiling: str = "default", tile: int | None = None
+) -> Tensor:
+    """Put images N×3×H×W in [0, 1] through `heads`, one after the other; clipped between two heads, not at the end."""
+    for place, head in enumerate(heads):
+        images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
+    return images

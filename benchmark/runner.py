@@ -44,12 +44,16 @@ class Outcome:
         worked: how many cells this run worked on.
         failed: the cells without a result, with the reason.
         inapplicable: each backbone, method and task that has no meaning, with the reason; all its seeds at once.
+        store: the folder that holds the records.
+        keys: of the cells of the grid and of those that they require.
     """
 
     states: Counter[str]
     worked: int
     failed: list[tuple[str, str]]
     inapplicable: Mapping[str, str] = field(default_factory=dict)
+    store: Path = Path()
+    keys: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """A line on the grid, then one for each cell without a result and each that is not applicable."""
@@ -196,7 +200,8 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
             inapplicable[f"{one.cell.backbone} · {one.cell.label} · {one.cell.task}"] = str(reason)
         elif found != "done":
             failed.append((str(one.cell), str(reason)))
-    return Outcome(states, worked, failed + lost, inapplicable)
+    keys = tuple(one.key for one in planned)
+    return Outcome(states, worked, failed + lost, inapplicable, index.store.root, keys)
 
 
 def tune(

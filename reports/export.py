@@ -95,7 +95,12 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "ssim": value.ssim,
         "delta_full_ft": value.full,
         "delta_frozen": value.frozen,
+        "delta_frozen_low": value.gain.low if value.gain else None,
+        "delta_frozen_high": value.gain.high if value.gain else None,
         "delta_input": value.input,
+        "recovered": value.share.value if value.share else None,
+        "recovered_low": value.share.low if value.share else None,
+        "recovered_high": value.share.high if value.share else None,
         "seeds": len(value.seeds),
         "images": column.images,
         "identical_images": value.infinite,
@@ -110,6 +115,9 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "saved_for_backward_bytes": costs.saved if costs else None,
         "flops_per_step": costs.flops if costs else None,
         "step_seconds": costs.step if costs else None,
+        "training_seconds": costs.training if costs else None,
+        "inference_seconds_per_megapixel": costs.inference if costs else None,
+        "peak_memory_bytes": costs.peak if costs else None,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,12 @@ BELIEVED = (*LEVELS, HERE)
 """How far a record can be believed, the least first."""
 
 
-def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Sequence[Protocol] = ()) -> list[Record]:
+def load(
+    store: Path,
+    warn: Callable[[str], None] = lambda line: None,
+    lens: Sequence[Protocol] = (),
+    keys: Collection[str] | None = None,
+) -> list[Record]:
     """The newest record of every cell in a store.
 
     A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
@@ -43,12 +48,14 @@ def load(store: Path, warn: Callable[[str], None] = lambda line: None, lens: Seq
         store: the folder that holds the records.
         warn: gets one line on each file that is not a record, and which is left out.
         lens: protocols that stored images are scored under beyond those of the records.
+        keys: of the cells to load; None for all.
 
     Raises:
         PetlirError: the lens asks for what stored images do not tell, or the note on what was verified is damaged.
     """
     known = origins(store)
-    found = newest(map(_slim, Store(store).records(warn)))
+    records = (record for record in Store(store).records(warn) if keys is None or record["key"] in keys)
+    found = newest(map(_slim, records))
     for record in found:
         if record["key"] in known:
             record["origin"] = known[record["key"]]

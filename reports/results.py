@@ -84,6 +84,8 @@ class Value:
         infinite: how many images are identical to the clean one.
         mark: `best`, `tied` or empty.
         share: of full fine-tuning's gain that is recovered, with its interval; None where that says nothing.
+        gain: the difference to the frozen network on the images that all trained methods have, with its interval; None
+            where there are too few images or seeds for one.
         level: how far its records can be believed, the least of them; `run here` where none was submitted.
         source: who submitted them; empty where none was.
     """
@@ -100,6 +102,7 @@ class Value:
     converged: bool | None = None
     mark: str = ""
     share: Interval | None = None
+    gain: Interval | None = None
     level: str = ""
     source: str = ""
 

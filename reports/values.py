@@ -32,6 +32,8 @@ def fill(
     values = {label: _missing(column.task, cells) for label, cells in by_label.items()}
     values[INPUT] = Value("missing", "no cell of this task has a result")
     values |= _scored(rows)
+    for label, gain in _gains(rows, column.seeds).items():
+        values[label] = replace(values[label], gain=gain)
     petl = rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)]
     plan = _plan(column, by_label)
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
@@ -49,14 +51,31 @@ def fill(
 
 def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
     """The shares of full fine-tuning's gain, of converged methods with all seeds; see `statistics.recovered`."""
-    frozen, trained = rows[rows.label == FROZEN], rows[rows.converged.eq(True)]
-    every = [frozen.assign(seed=seed) for seed in trained.seed.unique()]
-    scores = tables(pd.concat([*every, trained]), seeds)
+    scores = _beside_frozen(rows, rows[rows.converged.eq(True)], seeds)
     if FULL not in scores or FROZEN not in scores or not statistics.printable(*scores[FULL].shape):
         return {}
     whole = {label: table for label, table in scores.items() if np.isfinite(table).all()}
     full, base = whole.pop(FULL, None), whole.pop(FROZEN)
     return {} if full is None else statistics.shares(whole, full, base)
+
+
+def _gains(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
+    """Return the mean difference of each trained method with all seeds to the frozen network, with its interval."""
+    if seeds < statistics.FEWEST_SEEDS:
+        return {}
+    scores = _beside_frozen(rows, rows[rows.regime != ANY], seeds)
+    whole = {label: table for label, table in scores.items() if np.isfinite(table).all()}
+    base = whole.pop(FROZEN, None)
+    if base is None or not statistics.printable(*base.shape):
+        return {}
+    found = {label: statistics.difference(table, base) for label, table in whole.items()}
+    return {label: statistics.Interval(one.mean, one.low, one.high) for label, one in found.items()}
+
+
+def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dict[str, statistics.Scores]:
+    """Return the scores of trained methods and, repeated for each seed, of the frozen network; units × seeds."""
+    every = [rows[rows.label == FROZEN].assign(seed=seed) for seed in trained.seed.unique()]
+    return tables(pd.concat([*every, trained]), seeds)
 
 
 def _plan(column: Column, by_label: dict[str, list[Record]]) -> Plan | None:

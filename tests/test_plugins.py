@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -33,10 +34,63 @@ def test_a_file_brings_methods_and_tasks():
     assert more.sources["task:tiny"] == more.sources["method:broken"] == PLUGIN
 
 
-def test_a_file_wins_over_a_built_in_name(tmp_path):
+def test_a_file_that_shadows_a_built_in_name_is_refused(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN.read_text().replace('name = "broken"', 'name = "lora"'))
-    assert find([path]).method("lora").idea == "It raises."
+    where = re.escape(str(find().sources["method:lora"]))
+    line = rf"^plugin file {path} defines method 'lora' which {where} defines too; rename one of them$"
+    with pytest.raises(PetlirError, match=line):
+        find([path])
+    assert where.endswith("methods/lora\\.py")
+    path.write_text(OTHER.replace("'other'", "'sr_x4'"))
+    with pytest.raises(PetlirError, match=rf"^plugin file {path} defines task 'sr_x4' which .*/sr_x4.py defines too; "):
+        find([path])
+
+
+OLD = """from benchmark.method import Method
+from methods.lora import LoRA
+"""
+
+
+def test_a_file_for_an_older_version_is_told_the_line_to_change(tmp_path):
+    path = tmp_path / "old.py"
+    path.write_text(OLD)
+    line = rf"^plugin file {path} imports `{{0}}`; since petlir 0.2 that is `petlir.{{0}}`$"
+    with pytest.raises(PetlirError, match=line.format("benchmark.method")):
+        find([path])
+    path.write_text(OLD.replace("from benchmark", "from petlir.benchmark"))
+    with pytest.raises(PetlirError, match=line.format("methods.lora")):
+        find([path])
+    path.write_text("import benchmark.grid as grid\n")
+    with pytest.raises(PetlirError, match=line.format("benchmark.grid")):
+        find([path])
+
+
+def test_inside_a_checkout_an_older_import_does_not_bring_a_second_engine(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    path = tmp_path / "old.py"
+    path.write_text(OLD)
+    with pytest.raises(PetlirError, match=r"imports `benchmark.method`; since petlir 0.2 that is "):
+        find([path])
+
+
+def test_a_file_may_import_a_package_of_its_own_that_is_called_methods(tmp_path, monkeypatch):
+    (tmp_path / "methods").mkdir()
+    (tmp_path / "methods" / "__init__.py").write_text("NAME = 'mine'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "mine.py"
+    path.write_text(f"from methods import NAME\n{OTHER.replace(repr('other'), 'NAME')}")
+    try:
+        assert "mine" in find([path]).tasks
+    finally:
+        sys.modules.pop("methods", None)
+
+
+def test_an_installed_package_that_cannot_be_imported_is_named(monkeypatch):
+    entry = EntryPoint("gone", "gone_altogether", "petlir.tasks")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
+    with pytest.raises(PetlirError, match=r"^plugin gone_altogether cannot be imported: ModuleNotFoundError: "):
+        find()
 
 
 def test_an_installed_package_is_found(monkeypatch):

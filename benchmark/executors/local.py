@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError
@@ -101,7 +103,8 @@ class _Worker:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, self._work, self.spec), daemon=True)
-        self._process.start()
+        with _nameless_main():
+            self._process.start()
         theirs.close()
 
     def handles(self) -> list[Any]:
@@ -148,6 +151,20 @@ class _Worker:
             self._process.kill()
             self._process.join()
         self._connection.close()
+
+
+@contextmanager
+def _nameless_main() -> Iterator[None]:
+    """Let a spawned process not import the program again: it needs nothing of it.
+
+    Otherwise a script that calls `petlir.run` without a main guard would call it again in every worker.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _cause_of_death(code: int) -> str:

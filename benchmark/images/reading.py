@@ -72,13 +72,20 @@ def decode(file: BinaryIO, name: str) -> Image:
     """
     try:
         with PIL.Image.open(file) as image:
-            refusal = _refusal(image)
-            pixels = None if refusal else np.array(image.convert("RGB"))
+            return rgb(image, name)
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
         raise PetlirError(f"{name} is no readable image: {error}") from error
-    if pixels is None:
+
+
+def rgb(image: PIL.Image.Image, name: str) -> Image:
+    """Return a Pillow image as H×W×3 uint8; `name` is what errors call it.
+
+    Raises:
+        PetlirError: it is not 8-bit RGB or greyscale.
+    """
+    if refusal := _refusal(image):
         raise PetlirError(f"{name} {refusal}; expected 8-bit RGB or greyscale")
-    return pixels
+    return np.array(image.convert("RGB"))
 
 
 def _refusal(image: PIL.Image.Image) -> str:

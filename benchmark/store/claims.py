@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -97,8 +98,12 @@ class Claims:
         return not numbers or self._abandoned(key, *max(numbers.items()))
 
     def standing(self) -> list[Holding]:
-        """What is worked on, and what a dead process was working on."""
-        written, now = self.shelf.written(), None
+        """Return what is worked on, and what a dead process was working on; writes nothing.
+
+        The shelf's own clock is read by writing, so holders on other machines are judged by this machine's clock here.
+        Nothing is taken over on that ground.
+        """
+        written, now = self.shelf.written(), time.time()
         newest: dict[str, int] = {}
         for name in written:
             key, number = _split(name)
@@ -110,10 +115,7 @@ class Claims:
             if holding is None or holding.released:
                 continue
             alive = holding.process.alive
-            if alive is None:
-                now = self.shelf.now() if now is None else now
-                alive = now - written[name] < DEAD
-            found.append(replace(holding, alive=alive))
+            found.append(replace(holding, alive=now - written[name] < DEAD if alive is None else alive))
         return found
 
     def _take(self, key: str, title: str) -> Claim | None:

@@ -1,10 +1,12 @@
 """The index of a store: what plans and counts need of each record, without reading the records again.
 
-It is a cache, `STORE/index.json`: a record whose file has changed since is read again, and a lost index is made anew.
+It lies in the user's cache under a name made from the store's path: reading a store writes nothing into it. A record
+whose file has changed since is read again, and a lost or damaged index is made anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -12,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from petlir.benchmark.errors import PetlirError, Unwritable
-from petlir.benchmark.records import read_record, write_bytes
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.records import read_record
 from petlir.benchmark.store import Store
 
-FILE = "index.json"
 SCHEMA = "petlir-index/1"
 KEPT = ("key", "state", "reason", "cell", "ingredients", "costs", "finished")
 RETRIED = ("failed", "out-of-memory")
@@ -80,7 +82,7 @@ class Index:
 
     @classmethod
     def of(cls, store: Store) -> Self:
-        """The index of a store as it is now; brings the file up to date where it can be written."""
+        """Return the index of a store as it is now; its file is brought up to date where the cache can be written."""
         before = _read(store)
         rows: dict[str, Any] = {}
         problems = []
@@ -94,8 +96,8 @@ class Index:
             except PetlirError as error:
                 problems.append(str(error))
         if rows != before:
-            with suppress(Unwritable):  # a store that can only be read is counted all the same
-                write_bytes(store.root / FILE, json.dumps({"schema": SCHEMA, "heads": rows}).encode())
+            with suppress(OSError):  # without a cache every record is read each time
+                store_text(file_of(store), json.dumps({"schema": SCHEMA, "heads": rows}))
         return cls(store, tuple(_head(store.root / name, row) for name, row in rows.items()), tuple(problems))
 
     def __post_init__(self) -> None:
@@ -117,13 +119,18 @@ class Index:
         yield from self._by_place.get(_place(folder), ())
 
 
+def file_of(store: Store) -> Path:
+    """Return where the user's cache keeps the index of a store."""
+    return cache_folder() / "indexes" / f"{hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:24]}.json"
+
+
 def _place(folder: Path) -> Path:
     return folder.with_name(folder.name[:-9])
 
 
 def _read(store: Store) -> dict[str, Any]:
     with suppress(OSError, ValueError):  # a cache: what cannot be read is made again
-        content = json.loads((store.root / FILE).read_bytes())
+        content = json.loads(file_of(store).read_bytes())
         if isinstance(content, dict) and content.get("schema") == SCHEMA and isinstance(content.get("heads"), dict):
             return {name: row for name, row in content["heads"].items() if set(row) == {"stamp", "device", *KEPT}}
     return {}

@@ -1,27 +1,69 @@
-"""The reproducible benchmark of parameter-efficient transfer learning in image restoration."""
+"""A reproducible benchmark of parameter-efficient transfer learning in image restoration.
+
+    network = petlir.load("petlir-store/cells/ipt-nano/denoise_30/adaptir-…")
+    restored = network.restore(noisy)
+    petlir.score(restored, clean, "rgb")
+    petlir.run("petlir-store", methods="lora,adaptir", tasks="denoise_30").table()
+
+Plugins are made from the contracts `Method`, `Task`, `Backbone`, `Degradation`, `Metric` and `Paper`. All names are
+imported when they are first used: `import petlir` by itself imports neither torch nor pandas.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from petlir.benchmark.runner import Outcome
+    from petlir.benchmark.api import Run, build, run, score
+    from petlir.benchmark.backbone import Backbone
+    from petlir.benchmark.degradation import Degradation
+    from petlir.benchmark.errors import PetlirError
+    from petlir.benchmark.method import Method
+    from petlir.benchmark.metric import Metric
+    from petlir.benchmark.paper import Paper
+    from petlir.benchmark.restorer import Restorer, load
+    from petlir.benchmark.task import Task
+
+__all__ = [
+    "Backbone",
+    "Degradation",
+    "Method",
+    "Metric",
+    "Paper",
+    "PetlirError",
+    "Restorer",
+    "Run",
+    "Task",
+    "build",
+    "load",
+    "run",
+    "score",
+]
+
+_PLACES = {
+    "api": ("Run", "build", "run", "score"),
+    "backbone": ("Backbone",),
+    "degradation": ("Degradation",),
+    "errors": ("PetlirError",),
+    "method": ("Method",),
+    "metric": ("Metric",),
+    "paper": ("Paper",),
+    "restorer": ("Restorer", "load"),
+    "task": ("Task",),
+}
+"""The modules of `petlir.benchmark`, and what each offers."""
 
 
-def run(store: str | Path, *, grid: str = "demo", data: str | Path | None = None, **chosen: Any) -> Outcome:
-    """Run a grid from Python, as `petlir run` does.
+def __getattr__(name: str) -> Any:
+    """Import what is offered under `name`."""
+    for module, names in _PLACES.items():
+        if name in names:
+            from importlib import import_module
 
-    Args:
-        store: folder of the records.
-        grid: the named grid that fills in what is not chosen.
-        data: folder of image sets.
-        chosen: `backbones`, `methods`, `tasks`, `track`, `seeds`, `steps`, `regime` as on the command line.
+            return getattr(import_module(f"petlir.benchmark.{module}"), name)
+    raise AttributeError(f"module 'petlir' has no attribute {name!r}")
 
-    Raises:
-        PetlirError: a name, an option or a folder is wrong; nothing was run.
-    """
-    from petlir.benchmark import runner
 
-    request = runner.request(grid, [], Path(data) if data else None, True, "float32", **chosen)
-    return runner.run(request, Path(store))
+def __dir__() -> list[str]:
+    """Name what is offered."""
+    return sorted([*globals(), *__all__])

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.errors import Unwritable
-from petlir.benchmark.records import RECORD, read_record, write_json
+from petlir.benchmark.records import RECORD, write_json
 from petlir.benchmark.store import Store
 from petlir.benchmark.store import index as indexing
-from petlir.benchmark.store.index import FILE, Index
+from petlir.benchmark.store.index import Index, file_of
 from tests.samples import KEY, failed, record
 
 
@@ -71,9 +70,9 @@ def test_records_that_went_are_forgotten(store):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema": "petlir-index/1", "heads": {"a": {}}}'])
 def test_a_damaged_index_is_made_anew(store, content):
     told(store)
-    (store.root / FILE).write_bytes(content)
+    file_of(store).write_bytes(content)
     assert told(store) == recorded(store)
-    assert len(json.loads((store.root / FILE).read_bytes())["heads"]) == 2
+    assert len(json.loads(file_of(store).read_bytes())["heads"]) == 2
 
 
 def test_a_damaged_record_is_named_and_the_rest_indexed(store):
@@ -101,10 +100,17 @@ def test_a_store_that_is_not_there_has_nothing_and_stays_away(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_a_store_that_can_only_be_read_is_indexed(store, monkeypatch):
-    def refuse(path: Path, content: bytes) -> None:
-        raise Unwritable("read-only")
-
-    monkeypatch.setattr(indexing, "write_bytes", refuse)
+def test_without_a_cache_a_store_is_indexed_all_the_same(store, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "file"))
     assert told(store) == recorded(store)
-    assert read_record(store.files()[0])
+
+
+def test_the_index_lies_in_the_cache_one_for_each_store(store, monkeypatch, tmp_path):
+    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
+    before = sorted(path.name for path in store.root.iterdir())
+    told(store)
+    told(Store(tmp_path / "another"))
+    monkeypatch.chdir(store.root)
+    assert file_of(Store(Path())) == file_of(store) != file_of(Store(tmp_path / "another"))
+    assert sorted({path.name for path in store.root.iterdir()} - {"cache"}) == before
