@@ -19,7 +19,7 @@ from petlir.reports.export import csv
 from petlir.reports.results import Table
 from petlir.reports.tables import tables
 from tests import samples
-from tests.reports.stores import record, tested
+from tests.reports.stores import doubling, record
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -79,10 +79,10 @@ def column(converged: int, rising: int = 0, untested: int = 0, reference: float 
             one = record("lora", "sr_x4", seed, label=name, smoke=False)
             for place, score in enumerate(one["scores"]):
                 score["psnr"] = 20 + number + place + 0.01 * ((7 * seed + 3 * place + number) % 5)
-            one["convergence"] = {"c": tested(0.05), "r": tested(0.41), "u": None}[name[0]]
+            one["convergence"] = {"c": doubling(0.05), "r": doubling(0.41), "u": None}[name[0]]
             made.append(one)
         full = record("full-ft", "sr_x4", seed, smoke=False)
-        full["convergence"] = tested(reference)
+        full["convergence"] = doubling(reference)
         made.append(full)
     made.append(record("frozen", "sr_x4", smoke=False))
     return next(table for table in tables(made, {}) if table.domain == "procedural")

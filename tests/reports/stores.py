@@ -50,7 +50,7 @@ def record(method: str, task: str, seed: int = 0, label: str = "", smoke: bool =
         "ingredients": {"engine": "1"},
         "scores": scores(method, task, seed),
         "curve": curve(method, seed) if trains else [],
-        "convergence": tested(0.02) if trains else None,
+        "convergence": doubling(0.02) if trains else None,
         "smoke": smoke,
         "costs": costs(method),
         "environment": {
@@ -64,7 +64,7 @@ def record(method: str, task: str, seed: int = 0, label: str = "", smoke: bool =
     }  # fmt: skip
 
 
-def tested(change: float, half: float = 24.0) -> dict[str, float]:
+def doubling(change: float, half: float = 24.0) -> dict[str, float]:
     """The doubling test that moved by so many dB."""
     return {"psnr": half + change, "half_psnr": half, "change": change}
 
@@ -146,7 +146,7 @@ def smoke_records() -> list[dict[str, Any]]:
     """One seed, every state, a hostile label, an infinite PSNR, a cell that is not there."""
     made = {(method, task): record(method, task) for method in TRAINABLE for task in TASKS}
     made["lora", "sr_x4"]["scores"][0]["psnr"] = "inf"
-    made["ssf", "sr_x4"]["convergence"] = tested(0.41)
+    made["ssf", "sr_x4"]["convergence"] = doubling(0.41)
     for (method, task), (state, reason) in {
         ("cascade", "sr_x4"): ("not-applicable", "sr_x4 is no sequence of single tasks"),
         ("cascade", "denoise_30"): ("not-applicable", "denoise_30 is no sequence of single tasks"),
@@ -166,7 +166,7 @@ def ranked_records(seeds: int = 3) -> list[dict[str, Any]]:
                for s in range(seeds)]  # fmt: skip
     once = [record(method, task, smoke=False) for method in ("frozen", "cascade") for task in TASKS]
     twins = [record(method, task, seed, label=label, smoke=False) for task in TASKS for seed in range(seeds)
-             for label, method in (("twin", "adapter"), ("minor", "ssf"), ("least", "ssf"))]  # fmt: skip
+             for label, method in (("twin", "adapter"), ("minor", "lora"), ("least", "ssf"))]  # fmt: skip
     for twin in twins:
         draw = random.Random(twin["key"])
         for score in twin["scores"]:
