@@ -14,6 +14,7 @@ import typer
 
 from petlir.benchmark import tuning, work
 from petlir.benchmark.bench import Bench, bench_of
+from petlir.benchmark.convergence import NOT_CONVERGED, RULE, Convergence
 from petlir.benchmark.devices import workers_on
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.executors import Executor, Job
@@ -46,6 +47,7 @@ class Outcome:
         inapplicable: each backbone, method and task that has no meaning, with the reason; all its seeds at once.
         store: the folder that holds the records.
         keys: of the cells of the grid and of those that they require.
+        tested: of each backbone and task the tuned methods that have converged, and those that have not.
     """
 
     states: Counter[str]
@@ -54,14 +56,19 @@ class Outcome:
     inapplicable: Mapping[str, str] = field(default_factory=dict)
     store: Path = Path()
     keys: tuple[str, ...] = ()
+    tested: Sequence[str] = ()
 
     def summary(self) -> str:
-        """A line on the grid, then one for each cell without a result and each that is not applicable."""
+        """A line on the grid, then one for each cell without a result and each that is not applicable.
+
+        Where rates were tuned, what has converged comes last, and the rule.
+        """
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
         work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
         lines = [f"{cell}: {why}" for cell, why in self.failed]
         lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
-        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines])
+        rule = [*self.tested, RULE] if self.tested else []
+        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines, *rule])
 
 
 def request(
@@ -130,7 +137,7 @@ def run(
         lost = measure_further(settler, planned, further, mirror.put) if further else []
     finally:
         mirror.close()
-    return _outcome(planned, Index.of(store), worked, lost)
+    return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.bench))
 
 
 def _executor(
@@ -204,6 +211,24 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
     return Outcome(states, worked, failed + lost, inapplicable, index.store.root, keys)
 
 
+def _tested(planned: Sequence[Planned], bench: Bench) -> list[str]:
+    """A line for each backbone and task: what has converged, what has not, and how far references still move."""
+    places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
+    for one in planned:
+        if one.convergence is not None:
+            found = places.setdefault(f"{one.cell.backbone} · {one.cell.task}", {})
+            found[one.cell.label] = one.convergence, bench.plugins.method(one.cell.method).reference
+    lines = []
+    for place, found in places.items():
+        petl = {label: test for label, (test, reference) in found.items() if not reference}
+        below = [f"{label} ({test})" for label, test in petl.items() if not test.converged]
+        references = [f"{label} ({test})" for label, (test, reference) in found.items() if reference]
+        line = f"{place}: {len(petl) - len(below)} of {len(petl)} PETL methods converged"
+        line += f"; {NOT_CONVERGED}: {', '.join(below)}" if below else ""
+        lines.append(line + (f"; references: {', '.join(references)}" if references else ""))
+    return lines
+
+
 def tune(
     asked: Request,
     folder: Path | str,
@@ -219,13 +244,11 @@ def tune(
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)
     runs_on = _shared(_executor("local", workers_on(device, workers), store))
-    rates = Rates(planner, store.create())
-    rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on), again=again)
+    rates = Rates(planner, store.create(), again)
+    rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
     for cell, selection in found:
-        psnr = selection.trials.get(selection.rate or 0.0)
-        shown = "diverged everywhere" if psnr is None else f"{selection.rate:g} ({psnr:.2f} dB on validation)"
-        yield f"{cell.backbone} · {cell.label} · {cell.task}: {shown}, of {len(selection.trials)} rates"
+        yield f"{cell.backbone} · {cell.label} · {cell.task}: {selection}"
     if export:
         for backbone in {cell.backbone for cell in cells}:
             path = tuning.shipped_at(backbone, asked.track)

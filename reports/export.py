@@ -105,6 +105,7 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "images": column.images,
         "identical_images": value.infinite,
         "converged": value.converged,
+        "change": value.change,
         "smoke": column.smoke,
         "mark": value.mark,
         "level": value.level,
@@ -139,9 +140,10 @@ def _head(column: Column) -> list[str]:
 def _note(one: Table) -> str:
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = f" Nothing is marked in a column where: {'; '.join(why)}." if why else ""
+    below = "".join(f" {line}." for line in one.below())
     return (
         f"{one.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
-        f"bold: best PETL method, or not told apart from it; *: not converged.{unranked}"
+        f"bold: best PETL method, or not told apart from it; *: not converged.{unranked}{below}"
     )
 
 

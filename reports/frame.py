@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from petlir.benchmark.convergence import convergence
 from petlir.benchmark.looks import stated
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.publishing.levels import origins
@@ -24,7 +25,7 @@ CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
 WORDS = SCORE[:5]
 COLUMNS = (
-    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "level", "source", *SCORE, "overlap",
+    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *SCORE, "overlap",
 )  # fmt: skip
 HERE = "run here"
 """The level of what was not submitted: it was run in the store itself."""
@@ -88,7 +89,7 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     for name in SCORE:
         frame[name] = [score[name] for record in records for score in record["scores"]]
     frame["overlap"] = [text for record in records for text in _overlaps(record)]
-    return frame.astype(dict.fromkeys(("psnr", "input_psnr", "ssim", "input_ssim"), float))
+    return frame.astype(dict.fromkeys(("psnr", "input_psnr", "ssim", "input_ssim", "change"), float))
 
 
 def _overlaps(record: Record) -> list[str]:
@@ -99,14 +100,15 @@ def _overlaps(record: Record) -> list[str]:
 
 
 def _cell(record: Record) -> Record:
-    cell = record["cell"]
+    cell, tested = record["cell"], convergence(record)
     return {
         "key": record["key"],
         **{name: cell[name] for name in (*CELL, *CELL_TEXT)},
         "budget": "" if cell["regime"] == "none" else budget(cell),
         "device": record["environment"]["device"],
         "smoke": record["smoke"],
-        "converged": record["converged"],
+        "converged": tested and tested.converged,
+        "change": tested and tested.change,
         "level": level(record),
         "source": source(record),
     }

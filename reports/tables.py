@@ -101,14 +101,14 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
 
 
 def kind_of(record: Record) -> str:
-    """`untrained`, `composed`, `petl` or `full`."""
+    """`untrained`, `composed`, `petl` or `reference`; of older records only full fine-tuning is known to be one."""
     cell = record["cell"]
     if cell["regime"] == ANY:
         return "composed" if "needs" in record["ingredients"] else "untrained"
-    return "full" if cell["method"] == FULL else "petl"
+    return "reference" if cell.get("reference", cell["method"] == FULL) else "petl"
 
 
 def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]:
-    """Untrained baselines, then methods by size, then full fine-tuning: an order that ranks nothing."""
-    place = ("untrained", "composed", "petl", "full").index(kind)
+    """Untrained baselines, then methods by size, then references: an order that ranks nothing."""
+    place = ("untrained", "composed", "petl", "reference").index(kind)
     return place, costs.trainable if costs and kind == "petl" else 0.0, label

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from petlir.benchmark import statistics
-from petlir.benchmark.columns import tables
+from petlir.benchmark.columns import rankable, tables
 from petlir.benchmark.looks import Plan
 from petlir.reports.formats import plural
 from petlir.reports.frame import BELIEVED, Record, budget
@@ -26,7 +26,7 @@ def fill(
         column: what is asked for.
         frame: the scores of the table's records.
         by_label: the table's records.
-        kinds: `petl`, `full` or `untrained` for each label.
+        kinds: `petl`, `reference` or `untrained` for each label.
     """
     rows = _under(column, frame)
     values = {label: _missing(column.task, cells) for label, cells in by_label.items()}
@@ -34,7 +34,7 @@ def fill(
     values |= _scored(rows)
     for label, gain in _gains(rows, column.seeds).items():
         values[label] = replace(values[label], gain=gain)
-    petl = rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)]
+    petl = rows[rows.label.map(kinds).eq("petl")]
     plan = _plan(column, by_label)
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
     if why:
@@ -110,7 +110,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
     full, frozen, input_ = (_gaps(finite, other) for other in (FULL, FROZEN, INPUT))
     by_seed = rows.assign(psnr=rows.psnr.replace(np.inf, np.nan)).groupby(["label", "seed"]).psnr.mean()
     seeds = by_seed.fillna(np.inf).groupby("label").agg(tuple)
-    converged = rows[rows.regime != ANY].converged.eq(True).groupby(rows.label).all().to_dict()
+    verdicts = _verdicts(rows[rows.regime != ANY])
     ssims = ssim.mean()
     levels, sources = _origins(rows)
     return {
@@ -124,12 +124,23 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
             input_.get(label),
             seeds.get(label, ()),
             int(infinite[label]),
-            converged.get(label),
+            *verdicts.get(label, (None, None)),
             level=levels.get(label, ""),
             source=sources.get(label, ""),
         )
         for label in map(str, psnr.columns)
     }
+
+
+def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]:
+    """By label whether all its cells have converged, None where one was not tested, and the largest change in dB."""
+    found: dict[str, tuple[bool | None, float | None]] = {}
+    for label, cells in rows.drop_duplicates("key").groupby("label"):
+        tested = set(cells.converged)
+        changes = cells.change.dropna()
+        largest = float(changes.loc[changes.abs().idxmax()]) if len(changes) else None
+        found[str(label)] = (None if None in tested else tested == {True}), largest
+    return found
 
 
 def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -154,16 +165,11 @@ def _ranked(column: Column, rows: pd.DataFrame, fewest: int) -> tuple[dict[str, 
 
     Args:
         column: with the number of seeds that its cells have.
-        rows: the scores of its converged PETL cells.
+        rows: the scores of its PETL cells.
         fewest: seeds that a method must have.
     """
     if column.smoke:
         return {}, "smoke"
     if column.seeds < statistics.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
-    scores = tables(rows, fewest)
-    if len(scores) < 2:
-        return {}, "fewer than two methods converged with all seeds"
-    if len(next(iter(scores.values()))) < 2:
-        return {}, "fewer than two images with a finite PSNR everywhere"
-    return scores, ""
+    return rankable(rows, fewest)

@@ -16,6 +16,7 @@ from petlir.benchmark.audit import guard
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.cell import Cell, Common
+from petlir.benchmark.convergence import Convergence
 from petlir.benchmark.costs import count
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
@@ -77,6 +78,7 @@ class Planned:
         obstacle: why the combination has no meaning.
         fault: why no learning rate could be chosen for it.
         needs: the cells that it requires.
+        convergence: the doubling test of its learning rate; None where none was tuned.
     """
 
     cell: Cell
@@ -84,6 +86,7 @@ class Planned:
     obstacle: str | None
     fault: str | None = None
     needs: tuple[Planned, ...] = ()
+    convergence: Convergence | None = None
 
     @cached_property
     def key(self) -> str:

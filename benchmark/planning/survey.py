@@ -86,7 +86,8 @@ def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Itera
         seconds = found.seconds
         if seconds is not None and one.cell.regime == "tuned" and one.fault is not None:
             selection = one.cell.selection
-            seconds *= 1 if selection in tuned else 1 + len(rates.planner.method(one.cell).rates)
+            trials, halves = rates.left(one.cell)
+            seconds *= 1 if selection in tuned else 1 + trials + halves / 2
             tuned.add(selection)
         yield seconds, found.bytes, found.obstacle(predictor.capacity, predictor.device)
 
@@ -95,7 +96,8 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     if one.obstacle is not None:
         return "not-applicable", one.obstacle
     if one.cell.regime == "tuned" and rates.selection(one.cell) is None:
-        return "to be tuned", f"{len(rates.planner.method(one.cell).rates)} trials first"
+        trials, halves = rates.left(one.cell)
+        return "to be tuned", f"{trials} trials and {halves} of half the steps first"
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 

@@ -142,7 +142,7 @@ def _cost(row: Row, scale: Scale) -> float | None:
 
 def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str, str], scale: Scale) -> Plot | None:
     gains = {row.label: _gain(row, chosen) for row in table.rows}
-    trained = [row for row in table.rows if row.kind in ("petl", "full")]
+    trained = [row for row in table.rows if row.kind in ("petl", "reference")]
     drawn = [
         (row, gain, cost) for row in trained if (gain := gains[row.label]) is not None and (cost := _cost(row, scale))
     ]

@@ -15,6 +15,7 @@ from petlir.benchmark.task import IMAGES
 from petlir.reports.frame import Record, score_frame
 from petlir.reports.groups import ANY
 from petlir.reports.results import FROZEN
+from petlir.reports.tables import kind_of
 
 PARAMETERS = "parameters"
 """Curves over what is trained; the other axes are options of a task or of a method."""
@@ -42,7 +43,7 @@ class Point:
         seeds: the mean PSNR over images of each seed, in dB.
         over_frozen: the mean less that of the frozen network; None where there is none.
         trainable: parameters.
-        converged: whether all its cells have; None where nothing is trained.
+        converged: whether all its cells have, by the doubling test; None where nothing is trained.
         record: one of its cells.
     """
 
@@ -66,6 +67,11 @@ class Point:
     def trained(self) -> bool:
         """Whether anything of it was."""
         return self.converged is not None
+
+    @property
+    def ranked(self) -> bool:
+        """Whether its order among other points may be stated: converged, and not a reference."""
+        return bool(self.converged) and kind_of(self.record) != "reference"
 
 
 def points(records: Sequence[Record], along: str) -> Iterator[tuple[Place, list[Point], pd.DataFrame]]:

@@ -84,7 +84,7 @@ def test_a_new_store_misses_everything(lab, tmp_path):
 
 
 def test_what_is_not_tuned_is_named(lab, tmp_path):
-    assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "6 trials first")]
+    assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "8 trials and 1 of half the steps first")]
 
 
 def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
