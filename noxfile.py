@@ -106,6 +106,13 @@ def pictures(session: nox.Session) -> None:
 
 
 @nox.session
+def figures(session: nox.Session) -> None:
+    """Generate the figures of README.md and results/*/README.md again, from the committed records."""
+    install(session)
+    session.run("python", "-m", "petlir.reports.documents")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff."""
     session.install(*nox.project.dependency_groups(GROUPS, "lint"))

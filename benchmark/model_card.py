@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from statistics import fmean
 from typing import Any
+
+from petlir.benchmark.records import differing
 
 
 def card(record: Mapping[str, Any]) -> str:
@@ -46,20 +47,19 @@ def _training(cell: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
     )
 
 
-def _scores(rows: list[Mapping[str, Any]]) -> Iterator[str]:
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+def _scores(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each set and protocol; images identical to the clean ones are left out of every mean."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         found[row["set"], row["protocol"]].append(row)
     for (name, protocol), group in found.items():
-        psnr, before = (_mean(group, column) for column in ("psnr", "input_psnr"))
-        ssim = fmean(row["ssim"] for row in group)
-        yield f"| {name} | {protocol} | {len(group)} | {psnr} | {ssim:.4f} | {before} |"
-
-
-def _mean(rows: list[Mapping[str, Any]], column: str) -> str:
-    """The mean over the images that are not identical to the clean ones."""
-    finite = [value for row in rows if isfinite(value := float(row[column]))]
-    return f"{fmean(finite):.2f}" if finite else "identical"
+        kept = differing(group)
+        images = f"{len(group)}, {len(group) - len(kept)} identical" if len(kept) < len(group) else len(group)
+        psnr, ssim, before = (
+            f"{fmean(row[part] for row in kept):.{digits}f}" if kept else "identical"
+            for part, digits in (("psnr", 2), ("ssim", 4), ("input_psnr", 2))
+        )
+        yield f"| {name} | {protocol} | {images} | {psnr} | {ssim} | {before} |"
 
 
 def _weights(record: Mapping[str, Any]) -> str:

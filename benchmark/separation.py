@@ -12,7 +12,7 @@ from petlir.benchmark.convergence import converged
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.looks import Plan, state
 from petlir.benchmark.planning import Planner, Request
-from petlir.benchmark.records import newest
+from petlir.benchmark.records import headlines, newest
 from petlir.benchmark.runner import Outcome
 from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
 from petlir.benchmark.store import Store
@@ -105,8 +105,9 @@ def _rows(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for record in records:
         cell = record["cell"]
         if record["state"] == "done" and cell["regime"] != "none" and not record["smoke"]:
+            quoted = headlines(record)
             for score in record["scores"]:
-                if score["protocol"].partition("@")[0] == cell["protocols"][0].partition("@")[0]:
+                if score["protocol"] == quoted[score["set"]]:
                     named = {"label": cell["label"], "method": cell["method"], "seed": cell["seed"]}
                     yield {**named, **score, "psnr": float(score["psnr"]), "converged": converged(record)}
 

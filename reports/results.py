@@ -9,7 +9,7 @@ from petlir.benchmark.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.statistics import Comparison, Interval, Scores
 from petlir.reports.costs import Costs
-from petlir.reports.formats import signed
+from petlir.reports.formats import plural, signed
 from petlir.reports.groups import Group
 
 INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
@@ -45,6 +45,9 @@ class Column:
         provisional: whether the marks stand on fewer than five seeds.
         looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
         overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
+        headline: whether it is under the headline protocol of its task: the only one that answers, means, regrets and
+            orderings read.
+        identical: how many images all of its means leave out, since something equals the clean image there.
         ranking: what the marks stand on; None where nothing is ranked.
     """
 
@@ -65,6 +68,8 @@ class Column:
     provisional: bool = False
     looks: int = 0
     overlap: str = ""
+    headline: bool = True
+    identical: int = 0
     ranking: Ranking | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -72,6 +77,11 @@ class Column:
         """What the protocol takes from the clean image, in words; empty where it takes nothing."""
         borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
         return "GT-mean: brightness taken from the clean image" if borrows else ""
+
+    @property
+    def left_out(self) -> str:
+        """A note on the images that no mean counts; empty where there are none."""
+        return f"{plural(self.identical, 'identical image')} left out of the means" if self.identical else ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ class Value:
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
         reason: why there is no number.
-        psnr: mean over images of the mean over seeds, identical images left out; infinite where all are.
+        psnr: mean over images of the mean over seeds, identical images left out of this mean, of SSIM's and of every
+            difference; infinite where all are.
         seeds: the mean PSNR of each seed.
         infinite: how many images are identical to the clean one.
         converged: whether all its cells have; None where nothing is trained, or one was not tested.
@@ -172,6 +183,15 @@ class Table:
             if listed and not column.smoke:
                 lines.append(f"Not ranked in {column.title} ({column.set}, {column.protocol}): {', '.join(listed)}")
         return lines
+
+    @property
+    def headlines(self) -> dict[str, list[int]]:
+        """By task the places of its headline columns: one for each test set and budget that has a result."""
+        found: dict[str, list[int]] = {}
+        for place, column in enumerate(self.columns):
+            if column.set and column.headline:
+                found.setdefault(column.task, []).append(place)
+        return found
 
     def row(self, label: str) -> Row | None:
         """The row of this label."""

@@ -50,7 +50,7 @@ def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Ta
     found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
     empty = {record["cell"]["task"] for record in members} - set(frame.task)
     found += [Column(task, title(task, tasks), "", "", "", "") for task in empty]
-    return sorted(found, key=lambda column: (column.hybrid, column.task, column.set, column.protocol))
+    return sorted(found, key=lambda one: (one.hybrid, one.task, one.set, not one.headline, one.protocol))
 
 
 def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
@@ -71,6 +71,7 @@ def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
         rows[rows.regime != ANY].seed.nunique(),
         len(task.undo) > 1 if task else bool((rows.method == CASCADE).any()),
         overlap="; ".join(sorted(set(rows.overlap) - {""})),
+        headline=bool(rows.headline.any()),
     )
 
 
