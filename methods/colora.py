@@ -171,9 +171,17 @@ class CoLoRA(Method):
         return min(max(round(PUBLISHED_SHARE * total) - unfrozen, costliest), _spent(layers, _caps(layers)))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return why there is no projection to update, or which one is not dense."""
+        """Return which projection is not dense, or why the budget cannot be spent."""
         sites = [site for block in backbone.blocks() for site in block.projections()]
-        return not_dense(backbone, sites) if sites else f"{backbone.name} has no projections"
+        if fault := not_dense(backbone, sites):
+            return fault
+        layers = projections(backbone)
+        if not layers:
+            return f"{backbone.name} has no projections"
+        most, budget = _spent(layers, _caps(layers)), self._budget(backbone, layers)
+        if most + max(layer.cost for layer in layers) / 2 < budget:
+            return f"{backbone.name}: the budget is {budget:,} parameters, but the highest ranks take {most:,} only"
+        return None
 
     def dead(self) -> tuple[str, ...]:
         """The bias of keys: a softmax does not see a constant."""
@@ -202,9 +210,6 @@ def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: i
         layers: the projections.
         shares: what each should get, in any unit; none gets more than its highest rank.
         budget: parameters of all updates.
-
-    Raises:
-        PetlirError: the highest ranks do not spend the budget.
     """
     ranks, spent = [0] * len(layers), 0
     turns = (_turns(index, share, layers[index].cap) for index, share in enumerate(shares) if share > 0)
@@ -214,8 +219,6 @@ def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: i
             return ranks
         ranks[index] += 1
         spent += cost
-    if spent + max(layer.cost for layer in layers) / 2 < budget:
-        raise PetlirError(f"colora: the budget is {budget:,} parameters, but the highest ranks take {spent:,} only")
     return ranks
 
 

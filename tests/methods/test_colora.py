@@ -166,9 +166,12 @@ def test_ranks_are_rounded_shares_of_the_budget(drawn, part):
     assert least <= most, "no κ rounds all shares to these ranks"
 
 
-def test_an_impossible_budget_is_one_clear_line():
-    with pytest.raises(PetlirError, match="the budget is 108,000 parameters, but the highest ranks take"):
-        Trial(CoLoRA(budget=1000), tiny).adapted()
+def test_an_impossible_budget_is_not_applicable():
+    most = sum(36 * 36 // 72 * 72 for _ in range(12)) + 4 * (36 * 72 // 108 * 108)
+    assert f"the budget is 108,000 parameters, but the highest ranks take {most:,} only" in str(
+        CoLoRA(budget=1000).supports(tiny())
+    )
+    assert CoLoRA(budget=most // 108).supports(tiny()) is None
 
 
 @pytest.mark.parametrize(
