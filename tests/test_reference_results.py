@@ -10,7 +10,6 @@ from statistics import fmean
 
 import pytest
 
-from petlir.benchmark.convergence import converged
 from petlir.benchmark.records import read_record
 from petlir.reports.titles import built_in_tasks
 

@@ -98,7 +98,7 @@ def test_what_did_not_converge_gets_no_further_seeds(asked, tmp_path):
     assert len(pretend.asked) == 1
 
 
-@pytest.mark.parametrize("methods", [[*LEVELS][:5], [*LEVELS][:5] + [*REFERENCES]])
+@pytest.mark.parametrize("methods", [[*LEVELS][:5], [*[*LEVELS][:5], *REFERENCES]])
 def test_a_column_of_five_gets_no_further_seeds_and_references_do_not_count(lab, tmp_path, methods):
     pretend = Pretend(tmp_path)
     pretend.run(lab.request(methods=",".join(methods), seeds="0,1,2"))

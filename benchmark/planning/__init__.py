@@ -19,7 +19,7 @@ from petlir.benchmark.cell import Cell, Common
 from petlir.benchmark.convergence import Convergence
 from petlir.benchmark.costs import count
 from petlir.benchmark.devices import pick
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
@@ -27,6 +27,7 @@ from petlir.benchmark.skeleton import without_memory
 from petlir.benchmark.sources import network_of
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.task import Task
 from petlir.benchmark.track import track
 from petlir.benchmark.views import scored_as, views
 from petlir.benchmark.weights import Card
@@ -156,8 +157,11 @@ class Planner:
         )
 
     def _patch(self, backbone: str, task: str) -> int:
-        network = self.network(backbone)
-        return network.patch(network.head_for(self.plugins.task(task)), self.track.patch)
+        """Return the side of a training crop; without a head for the task, which is then not applicable, the track's."""
+        network, own = self.network(backbone), self.plugins.task(task)
+        if network.lacks(own):
+            return self.track.patch
+        return network.patch(network.head_for(own), self.track.patch)
 
     def required(self, cell: Cell) -> list[Cell]:
         """The cells that must be finished before `cell`, their learning rates not chosen yet."""
@@ -185,7 +189,10 @@ class Planner:
         total = count(self.network(backbone)).total
         if method.supports(self.network(backbone)) is not None:
             return method
-        found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        try:
+            found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        except FAULTS:  # a plugin's code: its cells fail, with the reason
+            return method
         self._missed += filter(None, [note])
         return found
 
@@ -207,7 +214,9 @@ class Planner:
 
     def _look(self, cell: Cell) -> tuple[str | None, Common]:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
-        obstacle = method.supports(network) or method.applies(task) or (task.reserved if method.trains else None)
+        reserved = task.reserved if method.trains else None
+        obstacle = network.lacks(task) or method.supports(network) or method.applies(task) or reserved
+        heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         common = Common(
             options=method.changed(),
@@ -215,11 +224,11 @@ class Planner:
             data=self._data(cell.task),
             plugin=self.plugins.revisions(*names),
             engine=self._engine,
-            heads=method.heads(network, task) if obstacle is None else (),
+            heads=heads,
             protocols=scored_as(task.protocols, views(network, method, cell.patch)),
-            device=self._device(cell, method) if obstacle is None else "",
+            device="" if obstacle or lacking else self._device(cell, method),
         )
-        return obstacle, common
+        return obstacle or lacking, common
 
     def _device(self, cell: Cell, method: Method) -> str:
         """Return the type of the device where the method's own dropout draws on it; empty where it cannot."""
@@ -283,6 +292,14 @@ class Planner:
             found, bench = self.plugins.task(task), self.request.bench
             self._data_digests[task] = data_digest(found, self.request.track, bench.root)
         return self._data_digests[task]
+
+
+def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ...], str | None]:
+    """Return the heads that an image goes through, and else why one of them is missing."""
+    try:
+        return method.heads(network, task), None
+    except PetlirError as error:
+        return (), str(error)
 
 
 def state(planned: Planned, index: Index) -> str:
