@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from petlir.benchmark import tuning, work
-from petlir.benchmark.bench import Bench, bench_of
+from petlir.benchmark.bench import Bench
 from petlir.benchmark.convergence import NOT_CONVERGED, RULE, Convergence
 from petlir.benchmark.devices import workers_on
 from petlir.benchmark.errors import PetlirError, unknown
@@ -22,9 +20,10 @@ from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
 from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.measuring import Further
 from petlir.benchmark.payload import unpack
-from petlir.benchmark.planning import Planned, Planner, Request, with_needs
+from petlir.benchmark.planning import Planned, Planner, with_needs
 from petlir.benchmark.planning.prediction import Predictor
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.records import RECORD, read_record
 from petlir.benchmark.settling import Settler, measure_further, open_cells
 from petlir.benchmark.store import Store
@@ -32,7 +31,6 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import RemoteStore, store_at
 from petlir.benchmark.tracking import Mirror, default_uri
 
-GRIDS = Path(__file__).parent.parent / "results" / "grids"
 WORK = "petlir.benchmark.work:work"
 
 
@@ -69,30 +67,6 @@ class Outcome:
         lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
         rule = [*self.tested, RULE] if self.tested else []
         return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines, *rule])
-
-
-def request(
-    grid: str,
-    plugins: Sequence[Path],
-    data: Path | None,
-    deterministic: bool,
-    precision: str,
-    weights: Sequence[str] = (),
-    *,
-    allow_overlap: bool = False,
-    **chosen: Any,
-) -> Request:
-    """What the user chose, the rest filled in from the named grid."""
-    path = GRIDS / f"{grid}.json"
-    if not path.is_file():
-        raise unknown("grid", grid, [file.stem for file in GRIDS.glob("*.json")])
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
-    given = {name: value for name, value in chosen.items() if value is not None}
-    asked = {**json.loads(path.read_text()), **given}
-    asked.pop("page", None)  # how the report shows it
-    tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(asked["tasks"])
-    return Request(**{**asked, "tasks": tasks}, bench=replace(bench, allow_overlap=allow_overlap))
 
 
 def run(

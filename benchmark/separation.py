@@ -11,7 +11,8 @@ from petlir.benchmark.columns import rankable
 from petlir.benchmark.convergence import converged
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.looks import Plan, state
-from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.records import headlines, newest
 from petlir.benchmark.runner import Outcome
 from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable

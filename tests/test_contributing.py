@@ -12,6 +12,7 @@ import pytest
 from petlir.benchmark import runner
 from petlir.benchmark.contract import check
 from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.planning.request import request_from_grid
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.store import Store
 from petlir.benchmark.trial import SMALL
@@ -65,7 +66,7 @@ def test_the_example_task_runs_as_the_guide_says(lab, deblur, tmp_path):
     degraded, clean = lab.bench(plugin_files=(str(deblur),)).training("deblur", "demo")[0]
     assert degraded.shape == clean.shape == (256, 256, 3)
     assert (degraded != clean).any()
-    asked = runner.request(
+    asked = request_from_grid(
         "demo", [deblur], None, True, "float32", methods="frozen", tasks="deblur[blur=slight,strong]"
     )
     outcome = runner.run(asked, tmp_path / "store", device="cpu", workers=1)

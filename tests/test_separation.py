@@ -13,7 +13,7 @@ import pytest
 from petlir.benchmark import grid, separation
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.looks import LOOKS, stated
-from petlir.benchmark.planning import Request
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.runner import Outcome
 from petlir.benchmark.store import Store
 from petlir.reports.frame import load

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from petlir.benchmark import grid, weights
 from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.audit import guard
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.bench import Bench
 from petlir.benchmark.cell import Cell, Common
 from petlir.benchmark.convergence import Convergence
 from petlir.benchmark.costs import count
@@ -22,6 +21,7 @@ from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
+from petlir.benchmark.planning.request import Request, Selection
 from petlir.benchmark.revisions import table
 from petlir.benchmark.skeleton import without_memory
 from petlir.benchmark.sources import network_of
@@ -36,37 +36,6 @@ SAME = ("track", "regime", "steps", "batch_size", "patch")
 """What two records of one folder name must share to be of one cell."""
 PAPER_RATE = 1e-4
 """AdamW's rate in the AdaptIR paper, for every method."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asks for.
-
-    Attributes:
-        backbones: names with commas, `*` for all.
-        methods: e.g. `lora[rank=4,8],adapter,*@250k`.
-        tasks: names with commas, `*` for all.
-        track: `demo`, `open` or `paper`.
-        seeds: e.g. `0,1,2`.
-        steps: optimiser steps; None for the track's.
-        regime: `tuned` or `paper`; None for the track's.
-        protocols: ids with commas, beyond the tasks' own.
-        metrics: names of pyiqa's metrics with commas.
-        bench: plugins and images.
-        device: where cells will be worked on; decides only where a method draws random numbers on it.
-    """
-
-    backbones: str
-    methods: str
-    tasks: str
-    track: str
-    seeds: str = "0"
-    steps: int | None = None
-    regime: str | None = None
-    protocols: str = ""
-    metrics: str = ""
-    bench: Bench = field(default_factory=Bench)
-    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -115,29 +84,33 @@ class Planner:
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
         self._missed: list[str] = []
+        self._steps: dict[tuple[str, str, str], int | None] = {}
         self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
         """Every cell of the request; the learning rates of the tuned ones are not chosen yet."""
-        tasks = [task.label for task in grid.tasks(self.request.tasks, self.plugins.tasks, self.request.track)]
-        found, seeds = [], grid.seeds(self.request.seeds)
-        for backbone in grid.choose("backbone", self.request.backbones, self.request.bench.backbones):
-            methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
+        return [cell for one in self.request.selections for cell in self._selected(one)]
+
+    def _selected(self, chosen: Selection) -> Iterator[Cell]:
+        tasks = [task.label for task in grid.tasks(chosen.tasks, self.plugins.tasks, self.request.track)]
+        seeds = grid.seeds(chosen.seeds)
+        for backbone in grid.choose("backbone", chosen.backbones, self.request.bench.backbones):
+            methods = grid.methods(chosen.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    first = self._cell(backbone, method, task, seeds[0])
+                    first = self._cell(backbone, method, task, seeds[0], chosen.steps)
                     own = [replace(first, seed=seed) for seed in seeds]
-                    found += own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
-        return found
+                    self._steps[_kind(first)] = chosen.steps
+                    yield from own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
 
     @property
     def missed(self) -> list[str]:
         """A line for each method that could not be made as large as asked for."""
         return self._missed if self.cells else []
 
-    def _cell(self, backbone: str, method: Method, task: str, seed: int) -> Cell:
-        steps = self.request.steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
+    def _cell(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+        steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
             raise PetlirError(f"regime {regime!r} is unknown; valid: tuned, paper")
@@ -157,7 +130,7 @@ class Planner:
         )
 
     def _patch(self, backbone: str, task: str) -> int:
-        """Return the side of a training crop; without a head for the task, which is then not applicable, the track's."""
+        """Return the side of a training crop; the track's where the network lacks a head for the task."""
         network, own = self.network(backbone), self.plugins.task(task)
         if network.lacks(own):
             return self.track.patch
@@ -166,7 +139,10 @@ class Planner:
     def required(self, cell: Cell) -> list[Cell]:
         """The cells that must be finished before `cell`, their learning rates not chosen yet."""
         needs = self.method(cell).requires(cell)
-        return [self._cell(need.backbone, self.method(need), need.task, need.seed) for need in needs]
+        steps = self._steps.get(_kind(cell), self.request.steps)
+        found = [self._cell(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
+        self._steps |= {_kind(need): steps for need in found}
+        return found
 
     def method(self, cell: Cell) -> Method:
         """The cell's method."""
@@ -300,6 +276,10 @@ def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ..
         return method.heads(network, task), None
     except PetlirError as error:
         return (), str(error)
+
+
+def _kind(cell: Cell) -> tuple[str, str, str]:
+    return cell.backbone, cell.label, cell.task
 
 
 def state(planned: Planned, index: Index) -> str:

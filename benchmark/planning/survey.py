@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from petlir.benchmark.planning import Planned, Planner, Request, state
+from petlir.benchmark.planning import Planned, Planner, state
 from petlir.benchmark.planning.prediction import Prediction, Predictor, gib
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import store_at
 

@@ -7,7 +7,8 @@ import pytest
 from petlir.benchmark import fitting
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.payload import Payload
-from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.store import Store
 from petlir.benchmark.subject import prepare
 

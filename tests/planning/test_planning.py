@@ -12,7 +12,8 @@ from petlir.benchmark import planning, runner
 from petlir.benchmark import weights as pretrained
 from petlir.benchmark.bench import bench_of
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.planning import PAPER_RATE, Planner, Request
+from petlir.benchmark.planning import PAPER_RATE, Planner
+from petlir.benchmark.planning.request import GRIDS, Request, request_from_grid
 from petlir.benchmark.planning.survey import survey
 from petlir.benchmark.track import TRACKS
 from tests.engine import PLUGIN, Lab, draw, fill, save
@@ -90,7 +91,7 @@ def test_what_is_not_tuned_is_named(lab, tmp_path):
 def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     plugin, data, store = tmp_path / "mine.py", fill(tmp_path / "data"), tmp_path / "store"
     shutil.copy(PLUGIN, plugin)
-    asked = runner.request("demo", [plugin], data, True, "float32", methods="frozen", tasks="tiny")
+    asked = request_from_grid("demo", [plugin], data, True, "float32", methods="frozen", tasks="tiny")
 
     def why() -> list[str]:
         return [f"{row.state} {row.why}".strip() for row in survey(asked, store)]
@@ -119,10 +120,10 @@ def test_a_failed_cell_is_not_done(lab, tmp_path):
     assert whys(lab, tmp_path, methods="broken") == [("failed", "")]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in runner.GRIDS.glob("*.json")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in GRIDS.glob("*.json")))
 def test_every_named_grid_can_be_planned(name):
     """Each option of a grid of the papers' ablations is one that its method takes, on its backbone."""
-    planner = Planner(runner.request(name, [], None, True, "float32"))
+    planner = Planner(request_from_grid(name, [], None, True, "float32"))
     cells = planner.cells
     assert len({(cell.backbone, cell.label, cell.task, cell.seed) for cell in cells}) == len(cells) > 0
     if name not in ("all", "demo", "uir-composition"):  # in these some methods have no meaning on some tasks

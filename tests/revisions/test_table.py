@@ -20,7 +20,8 @@ from petlir.benchmark.revisions.table import PACKAGE, Entry, component, engine, 
 PARTS = ("benchmark", "methods", "tasks", "reports")
 KEYS = """
 import json
-from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.request import Request
 planner = Planner(Request("ipt-nano", "lora,adapter", "denoise_30", "demo"))
 print(json.dumps({cell.method: [planner.plan(cell.at(1e-3)).key, planner.ground(cell)] for cell in planner.cells}))
 """
