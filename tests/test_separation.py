@@ -48,9 +48,8 @@ class Pretend:
         made["cell"]["method"] = method
         made["cell"]["task"], made["convergence"] = "tiny", doubling(0.05 if self.converged else 0.3)
         draw = random.Random(f"{method}{seed}")
-        made["scores"] = [
-            score(f"{place}", 20 + place + (LEVELS | REFERENCES)[method] + draw.gauss(0, 0.05)) for place in range(8)
-        ]
+        level = (LEVELS | REFERENCES)[method]
+        made["scores"] = [score(f"{place}", 20 + place + level + draw.gauss(0, 0.05)) for place in range(8)]
         return made
 
     def run(self, asked: Request, confidence: float = 0.95, most: int = 8) -> list[Outcome]:
