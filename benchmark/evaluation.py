@@ -13,6 +13,7 @@ import PIL.Image
 import torch
 from torch import Tensor
 
+from petlir.benchmark.adaptation import folded
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.costs import StepTimer
 from petlir.benchmark.degradation import Degraded, Image, rounded
@@ -52,6 +53,8 @@ def evaluate(
 ) -> Evaluation:
     """Restore every test image in each way that a protocol asks for, and score it.
 
+    A method that folds into the weights is folded meanwhile.
+
     Args:
         network: the adapted backbone, in evaluation mode.
         heads: what an image goes through, one after the other.
@@ -67,17 +70,19 @@ def evaluate(
     first = next(iter(ways)) if first is None else first
     rows: list[dict[str, Any]] = []
     digest = hashlib.sha256()
+    with folded(network):
+        for pair in pairs:
+            digest.update(f"{pair.set}/{pair.name}".encode())
+            for way, several in ways.items():
+                rules = [rule for rule in several if _scores(rule, pair)]
+                if not rules:
+                    continue
+                exact = restored(network, pair.degraded, heads, rules[0])
+                image = to_image(exact)
+                digest.update(image.tobytes())
+                write_png(folder / kept_in(way, first) / pair.set / f"{pair.name}.png", image)
+                rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in rules]
     for pair in pairs:
-        digest.update(f"{pair.set}/{pair.name}".encode())
-        for way, several in ways.items():
-            rules = [rule for rule in several if _scores(rule, pair)]
-            if not rules:
-                continue
-            exact = restored(network, pair.degraded, heads, rules[0])
-            image = to_image(exact)
-            digest.update(image.tobytes())
-            write_png(folder / kept_in(way, first) / pair.set / f"{pair.name}.png", image)
-            rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in rules]
         for side, shown in (("degraded", pair.degraded), ("clean", pair.clean)):
             path = shared / pair.set / side / f"{pair.name}.png"
             if not path.exists():

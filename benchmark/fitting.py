@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 
 from petlir.benchmark import costs, evaluation, training
+from petlir.benchmark.adaptation import folded
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.metrics import psnr
@@ -130,7 +131,8 @@ def fit(
     rule = protocol(task.protocols[0])
 
     def validate() -> float:
-        outputs = (evaluation.restore_image(subject.network, pair.degraded, subject.heads) for pair in shown)
+        with folded(subject.network):
+            outputs = [evaluation.restore_image(subject.network, pair.degraded, subject.heads) for pair in shown]
         return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
 
     batches = sampler(subject.cell, bench, device)
