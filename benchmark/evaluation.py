@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -23,8 +23,8 @@ from petlir.benchmark.metrics import psnr, recorded, scores, ssim
 from petlir.benchmark.protocol import Protocol, protocol
 from petlir.benchmark.records import write_bytes
 from petlir.benchmark.restoration import restore as restore
+from petlir.benchmark.restoration import restore_each, to_batch
 from petlir.benchmark.restoration import restore_image as restore_image
-from petlir.benchmark.restoration import restore_through, to_batch
 from petlir.benchmark.restoration import to_image as to_image
 from petlir.benchmark.views import tiling_of
 
@@ -71,17 +71,20 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     digest = hashlib.sha256()
     with folded(network):
+        restored_in = {
+            way: restored(network, [pair.degraded for pair in pairs if _asked(rules, pair)], heads, rules[0])
+            for way, rules in ways.items()
+        }
         for pair in pairs:
             digest.update(f"{pair.set}/{pair.name}".encode())
-            for way, several in ways.items():
-                rules = [rule for rule in several if _scores(rule, pair)]
-                if not rules:
+            for way, rules in ways.items():
+                if not (asked := _asked(rules, pair)):
                     continue
-                exact = restored(network, pair.degraded, heads, rules[0])
+                exact = next(restored_in[way])
                 image = to_image(exact)
                 digest.update(image.tobytes())
                 write_png(folder / kept_in(way, first) / pair.set / f"{pair.name}.png", image)
-                rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in rules]
+                rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in asked]
     for pair in pairs:
         for side, shown in (("degraded", pair.degraded), ("clean", pair.clean)):
             path = shared / pair.set / side / f"{pair.name}.png"
@@ -90,9 +93,10 @@ def evaluate(
     return Evaluation(rows, digest.hexdigest())
 
 
-def _scores(rule: Protocol, pair: Pair) -> bool:
-    """Whether a pair is scored under a rule, whatever the network sees at once."""
-    return not pair.protocols or replace(rule, seen="") in map(protocol, pair.protocols)
+def _asked(rules: Sequence[Protocol], pair: Pair) -> list[Protocol]:
+    """Those rules that a pair is scored under, whatever the network sees at once."""
+    own = [protocol(name) for name in pair.protocols]
+    return [rule for rule in rules if not own or replace(rule, seen="") in own]
 
 
 def kept_in(way: str, first: str) -> str:
@@ -100,10 +104,10 @@ def kept_in(way: str, first: str) -> str:
     return "restored" if way == first else f"restored{way}"
 
 
-def restored(network: Backbone, image: Degraded, heads: Sequence[str], rule: Protocol) -> Tensor:
-    """The image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
+def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str], rule: Protocol) -> Iterator[Tensor]:
+    """Each image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
     tiling, tile = tiling_of(rule.seen)
-    return restore_through(network, image, heads, tiling, tile, ensemble=rule.ensemble > 1)
+    return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 
 
 def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any]:
