@@ -28,6 +28,9 @@ from petlir.benchmark.restoration import restore_image as restore_image
 from petlir.benchmark.restoration import to_image as to_image
 from petlir.benchmark.views import tiling_of
 
+PNG_LEVEL = 1
+"""Of zlib's 1 to 9; against Pillow's default a tenth more bytes in 40 % of the time."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -142,7 +145,7 @@ def _input(pair: Pair) -> Image:
 def write_png(path: Path, image: Degraded) -> None:
     """Write an image H×W×3, clipped and rounded to 8 bit, whole or not at all."""
     content = BytesIO()
-    PIL.Image.fromarray(rounded(image)).save(content, format="PNG")
+    PIL.Image.fromarray(rounded(image)).save(content, format="PNG", compress_level=PNG_LEVEL)
     write_bytes(path, content.getvalue())
 
 
