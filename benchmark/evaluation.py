@@ -124,7 +124,8 @@ def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any
 
 def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, Any]:
     """One image's scores, as a record holds them."""
-    of_input = scored(_input(pair), pair.clean, rule)
+    if rule.id not in pair.input_scores:
+        pair.input_scores[rule.id] = scored(_input(pair), pair.clean, rule)
     return {
         "set": pair.set,
         "domain": pair.domain,
@@ -132,7 +133,7 @@ def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, An
         "unit": pair.unit,
         "protocol": rule.id,
         **scored(image, pair.clean, rule),
-        **{f"input_{name}": value for name, value in of_input.items()},
+        **{f"input_{name}": value for name, value in pair.input_scores[rule.id].items()},
     }
 
 
