@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from petlir.benchmark import evaluation, records, training
-from petlir.benchmark.adaptation import Adapted, merge
+from petlir.benchmark.adaptation import Adapted, folded
 from petlir.benchmark.audit.guard import overlaps_of, recorded
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.environment import environment
@@ -132,15 +131,14 @@ def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str,
 
 def _inference(subject: Subject) -> dict[str, Any]:
     """Seconds per megapixel of output, as trained and, where everything folds, folded."""
-    folded = copy.deepcopy(subject.network)
-    whole = merge(folded)
-    plain = evaluation.seconds_per_megapixel(subject.network, subject.heads)
+    network, heads = subject.network, subject.heads
+    plain = evaluation.seconds_per_megapixel(network, heads)
+    with folded(network) as whole:
+        merged = evaluation.seconds_per_megapixel(network, heads) if whole else None
     return {
         "merged": whole,
         "inference_seconds_per_megapixel": plain,
-        "merged_inference_seconds_per_megapixel": (
-            evaluation.seconds_per_megapixel(folded, subject.heads) if whole else None
-        ),
+        "merged_inference_seconds_per_megapixel": merged,
     }
 
 

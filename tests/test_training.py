@@ -167,8 +167,8 @@ def test_validation_looks_first_and_last(steps):
 
 def test_the_curve_holds_rate_loss_and_validation():
     curve = train(start("full-ft")).curve
-    assert [point["step"] for point in curve] == [0, 2, 4, 6, 7, 8]
-    assert [point["learning_rate"] for point in curve] == [1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3, 6.25e-4]
+    assert [point["step"] for point in curve] == [0, 4, 8]
+    assert [point["learning_rate"] for point in curve] == [1e-2, 5e-3, 6.25e-4]
     assert curve[0]["loss"] is None
     losses = [point["loss"] for point in curve[1:]]
     assert all(loss is not None and loss > 0 for loss in losses)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from petlir.benchmark.degradation import Degradation, Degraded, Image
 from petlir.benchmark.errors import PetlirError
@@ -30,6 +31,7 @@ class Pair:
         degraded: h×w×3 uint8, or float32 where the task's noise is kept so.
         clean: sh×sw×3 uint8, s the task's scale.
         protocols: the ids that it is scored under, where its task has others for other images; empty for all of them.
+        input_scores: protocol id → scores of the degraded image, kept from the first cell that asks for them.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Pair:
     degraded: Degraded
     clean: Image
     protocols: tuple[str, ...] = ()
+    input_scores: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
 
 def training_pairs(
