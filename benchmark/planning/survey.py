@@ -94,7 +94,8 @@ def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Itera
 def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     if one.obstacle is not None:
         return "not-applicable", one.obstacle
-    if one.cell.regime == "tuned" and rates.selection(one.cell) is None:
+    lack = rates.planner.unavailable(one.cell)
+    if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         return "to be tuned", f"{len(rates.planner.method(one.cell).rates)} trials first"
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
