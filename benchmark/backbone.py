@@ -219,6 +219,8 @@ class Backbone(nn.Module, ABC):
     """Whether it has operators over the whole of what it sees (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"
     """How the official code puts an image through: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Endings of official keys that hold no weights but tables which the network makes itself, such as masks."""
     head_in_use: str | None = None
     """The head that is adapted; the engine sets it."""
     tuned: frozenset[str] = frozenset()

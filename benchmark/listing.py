@@ -91,9 +91,14 @@ def _images(_: Sequence[Path]) -> list[Row]:
 
 def _weights(_: Sequence[Path]) -> list[Row]:
     own = [{"name": name, "about": f"found: {path}", "source": path} for name, path in in_folder().items()]
+    cards = {name: weights.card(name) for name in weights.shipped()}
     shipped = [
-        {"name": path.stem, "about": f"shipped: {weights.card(path.stem).images}", "source": str(path)}
-        for path in sorted(weights.SHIPPED.glob("*.safetensors"))
+        {
+            "name": name,
+            "about": f"{'fetched' if card.source else 'shipped'}: {card.images}; {card.licence}",
+            "source": card.source or str(weights.SHIPPED / f"{name}.safetensors"),
+        }
+        for name, card in cards.items()
     ]
     used = {row["name"]: row for row in [*shipped, *own]}
     return [*used.values(), *map(_official, known())]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from petlir.benchmark import weights
 from petlir.benchmark.records import differing
 
 
@@ -32,7 +33,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---:|---:|---:|---:|"
     yield from _scores(record["scores"])
     yield ""
-    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…; to use it:"
+    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
     yield ""
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 
@@ -60,6 +61,15 @@ def _scores(rows: list[dict[str, Any]]) -> Iterator[str]:
             for part, digits in (("psnr", 2), ("ssim", 4), ("input_psnr", 2))
         )
         yield f"| {name} | {protocol} | {images} | {psnr} | {ssim} | {before} |"
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    """The licence, paper and source of the pre-trained weights, as far as a card tells them."""
+    known = weights.described(record["cell"]["backbone"], record["digests"]["weights"])
+    if known is None:
+        return ""
+    told = (f"licence {known.licence}", known.paper, known.origin, known.source and f"`{known.source}`")
+    return f" ({'; '.join(filter(None, told))})"
 
 
 def _weights(record: Mapping[str, Any]) -> str:

@@ -229,7 +229,7 @@ def tune(
             tuning.export([chosen for cell, chosen in found if cell.backbone == backbone], path)
             yield f"written: {path}"
     if rates.faults:
-        raise PetlirError("; ".join(rates.faults.values()))
+        raise PetlirError("; ".join(dict.fromkeys(rates.faults.values())))
 
 
 def _warn(line: str) -> None:

@@ -46,7 +46,7 @@ class Planned:
         cell: the cell.
         parts: the ingredients of its key.
         obstacle: why the combination has no meaning.
-        fault: why no learning rate could be chosen for it.
+        fault: why it cannot be worked on here: its weights cannot be fetched, or no learning rate could be chosen.
         needs: the cells that it requires.
         convergence: the doubling test of its learning rate; None where none was tuned.
     """
@@ -81,6 +81,7 @@ class Planner:
         self.track = track(request.track)
         self.plugins = request.bench.plugins
         self._cards: dict[str, Card] = {}
+        self._unavailable: dict[str, str] = {}
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
         self._missed: list[str] = []
@@ -229,7 +230,7 @@ class Planner:
         if obstacle is None and lost is not None:
             obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
         fault = next((f"it requires {need.cell}: {need.fault}" for need in needs if need.fault is not None), None)
-        return Planned(cell, parts, obstacle, fault, needs)
+        return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
 
     def changed(self, planned: Planned, index: Index) -> str:
         """Which ingredients differ from those of the newest record of the same cell."""
@@ -241,9 +242,18 @@ class Planner:
         """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
         return self._card(backbone).sha256
 
+    def unavailable(self, cell: Cell) -> str | None:
+        """Why the cell's pre-trained weights, which are known, cannot be fetched here, or None."""
+        self._card(cell.backbone)
+        return self._unavailable.get(cell.backbone)
+
     def _card(self, backbone: str) -> Card:
         if backbone not in self._cards:
-            self._cards[backbone] = weights.load(self.network(backbone), sources=self.request.bench.sources)
+            try:
+                found = weights.load(self.network(backbone), sources=self.request.bench.sources)
+            except weights.Unavailable as missing:
+                found, self._unavailable[backbone] = missing.card, str(missing)
+            self._cards[backbone] = found
         return self._cards[backbone]
 
     def refuse_overlap(self) -> None:

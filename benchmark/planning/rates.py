@@ -109,6 +109,9 @@ class Rates:
             self.choose(needed, runs_on, settle)
         tuned = [cell for cell in cells if cell.regime == "tuned" and self.planner.obstacle(cell) is None]
         distinct = {cell.selection: cell for cell in tuned}
+        for selection, cell in distinct.items():
+            if lack := self.planner.unavailable(cell):
+                self.faults[selection] = lack
         while trials := [
             trial for selection, cell in distinct.items() if selection not in self.faults for trial in self._open(cell)
         ]:

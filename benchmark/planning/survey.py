@@ -96,7 +96,8 @@ def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Itera
 def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     if one.obstacle is not None:
         return "not-applicable", one.obstacle
-    if one.cell.regime == "tuned" and rates.selection(one.cell) is None:
+    lack = rates.planner.unavailable(one.cell)
+    if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         trials, halves = rates.left(one.cell)
         return "to be tuned", f"{trials} trials and {halves} of half the steps first"
     found = state(one, index)
