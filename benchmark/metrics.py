@@ -64,7 +64,7 @@ def scores(
     Raises:
         PetlirError: the sizes differ, or the window does not fit inside the border.
     """
-    planes = _planes(_scaled(restored, protocol, dtype), _scaled(clean, protocol, dtype), protocol)
+    planes = _compared(restored, clean, protocol, dtype)
     return _psnr(*planes, protocol), _ssim(*planes, protocol)
 
 
@@ -79,8 +79,7 @@ class PSNR(Metric):
 
     def __call__(self, restored: Tensor, clean: Tensor) -> float:
         """Return the mean PSNR in dB; see `Metric`."""
-        sides = (_scaled(images, self.protocol, torch.float64) for images in (restored, clean))
-        return _psnr(*_planes(*sides, self.protocol), self.protocol).mean().item()
+        return _psnr(*_compared(restored, clean, self.protocol), self.protocol).mean().item()
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,19 @@ class SSIM(Metric):
 
     def __call__(self, restored: Tensor, clean: Tensor) -> float:
         """Return the mean SSIM; see `Metric`."""
-        sides = (_scaled(images, self.protocol, torch.float64) for images in (restored, clean))
-        return _ssim(*_planes(*sides, self.protocol), self.protocol).mean().item()
+        return _ssim(*_compared(restored, clean, self.protocol), self.protocol).mean().item()
 
 
 def recorded(psnr: float) -> float | str:
     """A PSNR as JSON holds it, which has no infinity: identical images are `"inf"`."""
     return "inf" if math.isinf(psnr) else psnr
+
+
+def _compared(
+    restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor]:
+    """Return what the protocol compares of two batches N×3×H×W in [0, 1]."""
+    return _planes(_scaled(restored, protocol, dtype), _scaled(clean, protocol, dtype), protocol)
 
 
 def _scaled(images: Tensor, protocol: Protocol, dtype: torch.dtype) -> Tensor:

@@ -255,7 +255,8 @@ def restore_each(
         most = max(1, BATCH_PIXELS // (height * width))
         for start in range(0, len(alike), most):
             batch = torch.cat([to_batch(image, device) for image in alike[start : start + most]])
-            yield from (eightfold(through, batch) if ensemble else through(batch)).split(1)
+            outputs = eightfold(through, batch) if ensemble else through(batch)
+            yield from outputs.chunk(len(batch))
 
 
 def restore_batch(

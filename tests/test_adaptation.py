@@ -176,7 +176,7 @@ def test_a_network_folded_for_a_while_goes_on_training_to_the_same_bits(method, 
         assert found is whole
         assert (set(watched.backbone.modules()) != set(modules.values())) is (whole and bool(watched.inserted))
         outputs = [adapted.backbone(torch.ones(1, 3, 12, 12), HEAD) for adapted in (watched, plain)]
-    assert torch.allclose(*outputs, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(outputs[0], outputs[1], rtol=1e-5, atol=1e-5)
     assert dict(watched.backbone.named_modules()) == modules
     assert list(watched.trainable()) == list(plain.trainable())
     for adapted in (watched, plain):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -266,8 +267,8 @@ def test_what_cannot_be_scored_is_named(tmp_path):
 
 
 def test_a_run_has_a_table(lab, tmp_path):
-    chosen = {"tasks": ["tiny"], "seeds": [0, 1], "steps": 2, "regime": "paper", "data": lab.data}
-    where = {"plugins": [PLUGIN], "device": "cpu", "workers": 1}
+    chosen: dict[str, Any] = {"tasks": ["tiny"], "seeds": [0, 1], "steps": 2, "regime": "paper", "data": lab.data}
+    where: dict[str, Any] = {"plugins": [PLUGIN], "device": "cpu", "workers": 1}
     petlir.run(tmp_path, methods="frozen", **(chosen | {"tasks": "tiny_x2"}), **where)
     run = petlir.run(str(tmp_path), methods=["frozen", "lora", "broken"], **chosen, **where)
     assert run.states == {"done": 3, "failed": 2} and run.worked == 5

@@ -132,7 +132,12 @@ def test_the_input_is_scored_once_for_all_networks(tmp_path, monkeypatch):
     """What is scored again is what the network puts out; the rows are those of a pair that nothing is known of."""
     known, asked = pairs(), []
     first = evaluate(Pointwise(), ("same",), known, RGB, tmp_path / "a", tmp_path / "s").rows
-    monkeypatch.setattr(evaluation, "ssim", lambda *images: asked.append(images) or 0.5)
+
+    def ssim(*images: object) -> float:
+        asked.append(images)
+        return 0.5
+
+    monkeypatch.setattr(evaluation, "ssim", ssim)
     second = evaluate(Pointwise(), ("same",), known, RGB, tmp_path / "b", tmp_path / "s").rows
     assert len(asked) == len(known)
     assert [row["input_ssim"] for row in second] == [row["input_ssim"] for row in first]

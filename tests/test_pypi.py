@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from petlir.benchmark import pypi, weights
+from petlir.benchmark import checkpoints, pypi, weights
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.planning import Planner, survey
 from petlir.benchmark.planning.rates import Rates
@@ -299,7 +299,7 @@ def test_cells_whose_weights_cannot_be_fetched_fail_and_the_others_do_not(fake, 
 
 
 def test_a_cells_key_does_not_depend_on_where_its_weights_are(fake, cards, lab, monkeypatch):
-    content = serialised(weights.checkpoints.read(weights.SHIPPED / "ipt-nano.safetensors"))
+    content = serialised(checkpoints.read(weights.SHIPPED / "ipt-nano.safetensors"))
     real = replace(fake, content=content)
     found = weights.card("ipt-nano", cards)
     replace(found, sha256=real.sha256, source=real.source).write(cards / "ipt-nano.json")

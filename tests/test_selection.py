@@ -105,7 +105,7 @@ def test_a_nice_rate_is_the_nearest_rung(rate):
 
 def test_only_trials_of_the_rule_count():
     """Ten trials of a rule that widened on and on: the first eight count where they are those of the rule."""
-    wide = {rate: peak(1.0)(rate) for rate in (*RATES, 0.1, 0.3, 1.0, 3.0)}
+    wide: dict[float, float | None] = {rate: peak(1.0)(rate) for rate in (*RATES, 0.1, 0.3, 1.0, 3.0)}
     assert list(selection(wide).counted(RATES).trials) == [*RATES, 0.1, 0.3]
     low = dict.fromkeys((*RATES, 3e-05, 1e-05), 30.0)
     counted = selection(low).counted(RATES)

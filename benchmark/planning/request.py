@@ -35,11 +35,16 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Request(Selection):
+class Request:
     """What a user asks for: a selection, perhaps others beside it, and how all of them are run.
 
     Attributes:
+        backbones: as in `Selection`.
+        methods: as in `Selection`.
+        tasks: as in `Selection`.
         track: `demo`, `open` or `paper`.
+        seeds: as in `Selection`.
+        steps: as in `Selection`.
         regime: `tuned` or `paper`; None for the track's.
         protocols: ids with commas, beyond the tasks' own.
         metrics: names of pyiqa's metrics with commas.
@@ -48,7 +53,12 @@ class Request(Selection):
         also: the selections beside the first.
     """
 
-    track: str = "demo"
+    backbones: str
+    methods: str
+    tasks: str
+    track: str
+    seeds: str = "0"
+    steps: int | None = None
     regime: str | None = None
     protocols: str = ""
     metrics: str = ""
@@ -59,7 +69,7 @@ class Request(Selection):
     @property
     def selections(self) -> tuple[Selection, ...]:
         """All selections, the request's own first."""
-        return (self, *self.also)
+        return (Selection(self.backbones, self.methods, self.tasks, self.seeds, self.steps), *self.also)
 
 
 def request_from_grid(

@@ -75,10 +75,9 @@ def _read(path: Path, size: int, changed: int) -> Mapping[str, Entry]:
 
 def _entry(path: Path, file: str, row: object) -> Entry:
     match row:
-        case {"name": str(name), "revision": int(revision), "digest": str(digest)} if (
-            name and revision >= 1 and not isinstance(revision, bool) and len(row) == 3
-        ):
-            return Entry(name, revision, digest)
+        case {"name": str(name), "revision": int(revision), "digest": str(digest), **others}:
+            if name and revision >= 1 and not isinstance(revision, bool) and not others:
+                return Entry(name, revision, digest)
     raise PetlirError(f"revision file {path}: the entry of {file} is {row!r}; expected {FORM}")
 
 

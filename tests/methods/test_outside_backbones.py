@@ -40,7 +40,8 @@ def methods() -> Iterator[tuple[str, Method]]:
     """Each method, with options that fit small networks."""
     for name in PLUGINS.methods:
         text = f"{name}[sites=all]" if name in SITED else FITTING.get(name, name)
-        yield name, *grid.methods(text, PLUGINS.methods)
+        (method,) = grid.methods(text, PLUGINS.methods)
+        yield name, method
 
 
 @pytest.mark.parametrize("backbone", NAMES)

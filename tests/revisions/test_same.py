@@ -40,7 +40,8 @@ def test_equal_stores_agree(tmp_path):
 )
 def test_the_largest_difference_is_named(tmp_path, changes, difference, where):
     cells, largest, place = same.compared(store(tmp_path / "a"), store(tmp_path / "b", **changes))
-    assert (cells, largest, place) == (1, pytest.approx(difference), where)
+    assert largest == pytest.approx(difference)
+    assert (cells, place) == (1, where)
 
 
 def test_a_curve_that_is_not_a_number_is_a_difference(tmp_path):
