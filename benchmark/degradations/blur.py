@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,30 @@ class MotionBlur(Degradation):
         from scipy.signal import oaconvolve
 
         return _rounded(oaconvolve(padded, kernel[..., None], mode="valid", axes=(0, 1)))
+
+
+@dataclass(frozen=True)
+class RandomMotionBlur(Degradation):
+    """Motion blur whose length and direction each image draws, as of a camera that was not held still.
+
+    Attributes:
+        longest: of the lines in pixels; lengths are uniform from `shortest` to it, directions from all.
+        shortest: of the lines in pixels.
+    """
+
+    longest: float
+    shortest: float = 3.0
+    simulated: ClassVar[str] = "simulated motion blur"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shortest <= self.longest:
+            raise PetlirError(
+                f"the shortest motion blur is 0 to {self.longest} pixels long, the longest, not {self.shortest}"
+            )
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, blurred along a line drawn from `rng`."""
+        return MotionBlur(rng.uniform(self.shortest, self.longest), rng.uniform(0, 180)).prepare(image, rng)
 
 
 @dataclass(frozen=True)
