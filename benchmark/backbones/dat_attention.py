@@ -16,6 +16,8 @@ from petlir.benchmark.backbones.windows import Sides
 
 LANES = 16
 """Head dimensions are padded with zeros to multiples of this: fused attention on a CPU is slow at others."""
+SHORTEST = 1e-12
+"""The least length by which a query or key between channels is divided."""
 
 
 def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor:
@@ -128,15 +130,15 @@ class WindowAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
         super().__init__()
-        self.window, self.shifted, self.channels = window, shifted, width // heads
+        self.window, self.shifted = window, shifted
         self.pos = PositionBias(width, heads)
 
     def forward(self, qkv: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return N×H×W×heads×d from N×H×W×3×heads×D, H and W multiples of the window's sides.
+        """Return N×H×W×heads×d from N×H×W×3×heads×d, H and W multiples of the window's sides.
 
         Args:
-            qkv: queries, keys and values; behind their d channels are zeros.
-            prompts: keys and values, 2×heads×K×D, that join those of every window.
+            qkv: queries, keys and values.
+            prompts: keys and values, 2×heads×K×d, that join those of every window.
         """
         if not self.shifted:
             return self.attend(qkv, self.window, prompts)
@@ -150,18 +152,18 @@ class WindowAttention(nn.Module):
 
     def attend(self, qkv: Tensor, window: Sides, prompts: Tensor | None) -> Tensor:
         """Return what an unshifted grid of these windows gathers; see `forward`."""
-        (count, height, width, _, heads, padded), (h, w) = qkv.shape, window
-        grid = qkv.view(count, height // h, h, width // w, w, 3, heads, padded)
-        query, key, value = grid.permute(5, 0, 1, 3, 6, 2, 4, 7).reshape(3, -1, heads, h * w, padded)
-        bias = self.pos(window)
+        (count, height, width, _, heads, channels), (h, w) = qkv.shape, window
+        grid = qkv.unflatten(2, (-1, w)).unflatten(1, (-1, h)).permute(5, 0, 1, 3, 6, 2, 4, 7)
+        more, bias = (0, -channels % LANES), self.pos(window)
+        query, key, value = functional.pad(grid, more).flatten(5, 6).flatten(1, 3)
         if prompts is not None:
-            joining = prompts[:, None].expand(-1, len(key), -1, -1, -1)
+            joining = functional.pad(prompts, more)[:, None].expand(-1, len(key), -1, -1, -1)
             key, value = torch.cat([key, joining[0]], 2), torch.cat([value, joining[1]], 2)
             bias = None if bias is None else functional.pad(bias, (0, prompts.shape[2]))
         bias = None if bias is None else bias.to(query.dtype)
-        gathered = functional.scaled_dot_product_attention(query, key, value, bias, scale=self.channels**-0.5)
-        rows = gathered[..., : self.channels].unflatten(2, window).unflatten(0, (count, height // h, width // w))
-        return rows.permute(0, 1, 4, 2, 5, 3, 6).reshape(count, height, width, heads, self.channels)
+        gathered = functional.scaled_dot_product_attention(query, key, value, bias, scale=channels**-0.5)
+        rows = gathered[..., :channels].unflatten(2, window).unflatten(0, grid.shape[1:4])
+        return rows.permute(0, 1, 4, 2, 5, 3, 6).reshape(count, height, width, heads, channels)
 
 
 def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: int, axis: int) -> Tensor:
@@ -195,7 +197,7 @@ class SpatialAttention(Interaction):
     def forward(self, normed: Tensor, prompts: Tensor | None = None) -> Tensor:
         """Return what normed features N×H×W×C gather from each other and from prompts 1×K×C."""
         qkv = self.qkv(normed)
-        joining = None if prompts is None else self.split(self.qkv(prompts))[0].permute(1, 2, 0, 3)[1:]
+        joining = None if prompts is None else self.by_heads(self.qkv(prompts))[0].permute(1, 2, 0, 3)[1:]
         attended, convolved = self.attend(qkv, joining).permute(0, 3, 1, 2), self.convolved(qkv)
         return self.project(attended * self.channel_gate(convolved) + convolved * self.spatial_gate(attended))
 
@@ -206,18 +208,20 @@ class SpatialAttention(Interaction):
 
         Args:
             qkv: queries, keys and values.
-            prompts: keys and values, 2×heads×K×D, that join those of every window.
+            prompts: keys and values, 2×heads×K×d, that join those of every window.
         """
         height, width = qkv.shape[1:3]
-        whole = self.split(qkv, (0, -width % self.multiple, 0, -height % self.multiple))
+        down, right = -height % self.multiple, -width % self.multiple
+        if down or right:
+            qkv = functional.pad(qkv, (0, 0, 0, right, 0, down))
         joining = (None, None) if prompts is None else prompts.chunk(2, 1)
-        gathered = [part(*given) for part, *given in zip(self.attns, whole.chunk(2, -2), joining, strict=True)]
-        return torch.cat(gathered, -2)[:, :height, :width].flatten(-2)
+        halves = zip(self.attns, self.by_heads(qkv).chunk(2, -2), joining, strict=True)
+        gathered = torch.cat([part(half, more) for part, half, more in halves], -2)
+        return gathered[:, :height, :width].flatten(-2)
 
-    def split(self, qkv: Tensor, places: tuple[int, ...] = ()) -> Tensor:
-        """Return …×3×heads×D from …×3C, D a multiple of `LANES`; zeros complete the `places`, as `pad` has them."""
-        apart = qkv.unflatten(-1, (3, self.heads, -1))
-        return functional.pad(apart, (0, -apart.shape[-1] % LANES, 0, 0, 0, 0, *places))
+    def by_heads(self, qkv: Tensor) -> Tensor:
+        """Return …×3×heads×d from …×3C."""
+        return qkv.unflatten(-1, (3, self.heads, -1))
 
 
 class ChannelAttention(Interaction):
@@ -244,11 +248,12 @@ class ChannelAttention(Interaction):
 
     def attend(self, qkv: Tensor) -> Tensor:
         """Return N×H×W×C from N×H×W×3C; one product for all heads, of which what joins two heads is left out."""
-        query, key, value = qkv.flatten(1, 2).chunk(3, -1)
-        lengths = [torch.linalg.vector_norm(part, dim=1).clamp_min(1e-12) for part in (query, key)]
-        width, heads = query.shape[-1], len(self.temperature)
+        tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
+        query, key, value = tokens.chunk(3, -1)
+        inverse = tokens[..., : 2 * width].float().square().sum(1).clamp_min(SHORTEST**2).rsqrt()
+        query_scale, key_scale = inverse[:, None].chunk(2, -1)
         head = torch.arange(heads, device=qkv.device).repeat_interleave(width // heads)
-        cosines = query.mT @ key / (lengths[0][:, :, None] * lengths[1][:, None])
+        cosines = (query * query_scale).mT @ key * key_scale
         logits = cosines * self.temperature.flatten()[head][:, None]
         weights = logits.masked_fill(head[:, None] != head, -torch.inf).softmax(-1)
         return (value @ weights.mT).view(*qkv.shape[:3], width)
