@@ -33,15 +33,15 @@ def committed():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A store whose task `denoise_30` is scored under a second protocol, 5 dB higher and first in the alphabet."""
-    records = ranked_records()
+    """A store whose task `denoise_30` is scored under a second protocol too, 5 dB higher; and its records."""
+    records = ranked_records(2)
     for one in records:
         if one["cell"]["task"] == "denoise_30":
             one["cell"]["protocols"] = ["rgb", "rgb-float"]
             one["scores"] += [{**score, "protocol": "rgb-float", "psnr": score["psnr"] + 5} for score in one["scores"]]
     root = tmp_path_factory.mktemp("root")
     write_store(root / "store", records, images=False)
-    return root, records
+    return Stores(root), records
 
 
 def test_the_documents_are_there():
@@ -76,16 +76,16 @@ def test_hand_typed_figures_are_seen(text, figures):
 
 
 def test_a_figure_that_was_changed_by_hand_is_undone(made):
-    root, _ = made
-    text = refreshed("<!-- figures: table store=store tasks=sr_x4 -->\n<!-- end -->\n", Stores(root))
+    stores, _ = made
+    text = refreshed("<!-- figures: table store=store tasks=sr_x4 -->\n<!-- end -->\n", stores)
     changed = re.sub(r"\d\d\.\d\d", "39.99", text, count=1)
     assert changed != text
-    assert refreshed(changed, Stores(root)) == text
+    assert refreshed(changed, stores) == text
 
 
 def test_a_table_quotes_the_headline_protocol_and_names_it(made):
-    root, records = made
-    text = block("table store=store tasks=denoise_30", Stores(root))
+    stores, records = made
+    text = block("table store=store tasks=denoise_30", stores)
     heads, _, *rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
     assert len(heads) == 3
     assert "photographs, rgb, seen" in heads[2]
@@ -97,7 +97,7 @@ def test_a_table_quotes_the_headline_protocol_and_names_it(made):
 
 
 def test_a_store_that_is_not_there_is_one_sentence(made):
-    stores = Stores(made[0])
+    stores, _ = made
     for what in ("answer store=none", "table store=none", "grid store=none grid=demo", "grid store=store grid=demo"):
         (line,) = block(what, stores).splitlines()
         assert line == f"No record in `{what.split('store=')[1].split()[0]}` is of this kind."
@@ -114,9 +114,9 @@ def test_a_store_that_is_not_there_is_one_sentence(made):
 )
 def test_what_a_marker_gets_wrong_is_one_line(made, what, line):
     with pytest.raises(PetlirError, match=line):
-        block(what, Stores(made[0]))
+        block(what, made[0])
 
 
 def test_a_block_without_an_end_is_refused(made):
     with pytest.raises(PetlirError, match="expected '<!-- end -->'"):
-        refreshed("<!-- figures: answer store=store -->\n", Stores(made[0]))
+        refreshed("<!-- figures: answer store=store -->\n", made[0])

@@ -73,7 +73,7 @@ def _number(text: str) -> float:
 
 
 def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
-    """Label × figure, from the JSON files: means over images of means over seeds, images of ∞ left out."""
+    """Label × figure, from the JSON files: means over images of means over seeds, images with an ∞ left out of all."""
     rows = [
         {"label": one["cell"]["label"], **score, "psnr": float(score["psnr"])}
         for one in (json.loads(path.read_text()) for path in store.glob("cells/*/*/*/record.json"))
@@ -81,8 +81,10 @@ def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
         for score in one["scores"]
         if score["set"] == set_
     ]
-    means = pd.DataFrame(rows).groupby(["label", "image"])[["psnr", "ssim", "input_psnr"]].mean()
-    finite = means.psnr.replace(np.inf, np.nan)
+    frame = pd.DataFrame(rows)
+    frame = frame[~frame.image.isin(frame.image[np.isinf(frame.psnr)])]
+    means = frame.groupby(["label", "image"])[["psnr", "ssim", "input_psnr"]].mean()
+    finite = means.psnr
     found = pd.DataFrame({"psnr": finite.groupby("label").mean(), "ssim": means.ssim.groupby("label").mean()})
     for name, other in (("frozen", finite["frozen"]), ("full", finite["full-ft"])):
         found[name] = [(finite[label] - other).mean() for label in found.index]
