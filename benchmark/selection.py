@@ -111,8 +111,12 @@ class Selection:
 
     def joined(self, other: Selection) -> Selection:
         """Return the selection with what another one of the same key has beyond it."""
-        mine, theirs = ({"trials": s.trials, "curves": s.curves, "halves": s.halves} for s in (self, other))
-        return replace(self, **{name: {**theirs[name], **mine[name]} for name in mine})
+        return replace(
+            self,
+            trials={**other.trials, **self.trials},
+            curves={**other.curves, **self.curves},
+            halves={**other.halves, **self.halves},
+        )
 
     def plain(self) -> dict[str, Any]:
         """The selection as JSON holds it."""

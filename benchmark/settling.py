@@ -81,7 +81,7 @@ class Settler:
         needs = tuple(need.folder(self.store).relative_to(self.store.root) for need in one.needs)
         head = index.find(one.key)
         before = head.finished if head else ""
-        tested = one.convergence and one.convergence.to_dict()
+        tested = one.convergence.to_dict() if one.convergence else None
         return Payload("cell", one.cell, self.bench, self.store, needs, one.parts, before=before, convergence=tested)
 
     def _job(self, one: Planned, payload: Payload) -> Job:

@@ -118,8 +118,7 @@ def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]
     found: dict[str, tuple[bool | None, float | None]] = {}
     for label, cells in rows.drop_duplicates("key").groupby("label"):
         tested = set(cells.converged)
-        changes = cells.change.dropna()
-        largest = float(changes.loc[changes.abs().idxmax()]) if len(changes) else None
+        largest = max(map(float, cells.change.dropna()), key=abs, default=None)
         found[str(label)] = (None if None in tested else tested == {True}), largest
     return found
 

@@ -117,7 +117,7 @@ def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untra
     assert len(jobs) == len(EVERY)
     assert len({work.name(unpack(job.payload)) for job in jobs}) == len(EVERY), "each has a claim of its own"
     for job in jobs:
-        assert work.work(job.payload, "cpu", lambda share, text: None) == {
+        assert work.work(dict(job.payload), "cpu", lambda share, text: None) == {
             "state": "done", "reason": None, "worked": False,
         }  # fmt: skip
     assert untrained == EVERY
