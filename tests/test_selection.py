@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ LADDER = [float(f"{mantissa}e{exponent}") for exponent in range(-6, 0) for manti
 Curve = Callable[[float], float | None]
 
 
-def selection(trials: dict[float, float | None]) -> Selection:
+def selection(trials: Mapping[float, float | None]) -> Selection:
     cell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 40}
     return Selection("key", cell, trials, {rate: [] for rate in trials})
 
