@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,7 @@ def test_own_weights_replace_the_shipped_ones(tmp_path):
     save({name: tensor * 0 for name, tensor in state.items()}, tmp_path / "nought.safetensors")
     image = draw([1], 20, 20)
     shipped, same, nought = (
-        load("nafnet-nano", path and tmp_path / f"{path}.safetensors").restore(image, "restore")
+        load("nafnet-nano", tmp_path / f"{path}.safetensors" if path else None).restore(image, "restore")
         for path in (None, "same", "nought")
     )
     assert np.array_equal(shipped, same) and (shipped != image).any()
@@ -266,8 +267,8 @@ def test_what_cannot_be_scored_is_named(tmp_path):
 
 
 def test_a_run_has_a_table(lab, tmp_path):
-    chosen = {"tasks": ["tiny"], "seeds": [0, 1], "steps": 2, "regime": "paper", "data": lab.data}
-    where = {"plugins": [PLUGIN], "device": "cpu", "workers": 1}
+    chosen: dict[str, Any] = {"tasks": ["tiny"], "seeds": [0, 1], "steps": 2, "regime": "paper", "data": lab.data}
+    where: dict[str, Any] = {"plugins": [PLUGIN], "device": "cpu", "workers": 1}
     petlir.run(tmp_path, methods="frozen", **(chosen | {"tasks": "tiny_x2"}), **where)
     run = petlir.run(str(tmp_path), methods=["frozen", "lora", "broken"], **chosen, **where)
     assert run.states == {"done": 3, "failed": 2} and run.worked == 5
