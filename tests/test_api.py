@@ -77,9 +77,9 @@ def test_a_finished_cell_restores_what_its_run_stored(store, cell):
         assert restored.dtype == np.uint8 and np.array_equal(restored, stored)
         picture = restorer.restore(PIL.Image.fromarray(degraded))
         assert picture.mode == "RGB" and np.array_equal(np.array(picture), stored)
-        for dtype in (np.float32, np.float64):
-            floats = restorer.restore(degraded.astype(dtype) / 255)
-            assert floats.dtype == dtype and floats.min() >= 0 and floats.max() <= 1
+        for image in (degraded / np.float32(255), degraded / 255):
+            floats = restorer.restore(image)
+            assert floats.dtype == image.dtype and floats.min() >= 0 and floats.max() <= 1
             assert np.abs(floats * 255.0 - stored).max() <= 0.5 + 1e-4  # but for the rounding
 
 

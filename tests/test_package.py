@@ -96,7 +96,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(folder: Path, kind: str, out: Path) -> None:
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", out]
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)]
     subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True)
 
 
