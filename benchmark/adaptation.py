@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -124,6 +125,30 @@ def merge(backbone: Backbone) -> bool:
     _fold(backbone)
     left = {name for name, parameter in backbone.named_parameters() if parameter.requires_grad} - backbone.tuned
     return trained and not left
+
+
+@contextmanager
+def folded(backbone: Backbone) -> Iterator[bool]:
+    """Fold a method into the weights for the time of the block, if it folds wholly; yields whether it does.
+
+    Afterwards the network consists of the same modules and parameters as before, so training goes on undisturbed.
+    """
+    children = [(owner, *child) for owner in backbone.modules() for child in owner.named_children()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
+
+    def unfold() -> None:
+        for owner, name, child in children:
+            owner.set_submodule(name, child)
+        for parameter, required in gradients:
+            parameter.requires_grad_(required)
+
+    try:
+        whole = merge(backbone)
+        if not whole:
+            unfold()
+        yield whole
+    finally:
+        unfold()
 
 
 def _fold(module: nn.Module) -> None:

@@ -11,6 +11,7 @@ from petlir.benchmark import runner
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.given import AnyImage, given
 from petlir.benchmark.metrics import PSNR, SSIM
+from petlir.benchmark.planning.request import request_from_grid
 from petlir.benchmark.plugins import find
 from petlir.benchmark.protocol import protocol as protocol_of
 from petlir.benchmark.runner import Outcome
@@ -123,7 +124,7 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
-    request = runner.request(
+    request = request_from_grid(
         grid, [Path(file) for file in plugins], Path(data) if data is not None else None, True, "float32", weights,
         backbones=_listed(backbones), methods=_listed(methods), tasks=_listed(tasks), track=track,
         seeds=_listed(seeds), steps=steps, regime=regime, protocols=_listed(protocols), metrics=_listed(metrics),

@@ -219,6 +219,8 @@ class Backbone(nn.Module, ABC):
     """Whether it has operators over the whole of what it sees (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"
     """How the official code puts an image through: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Endings of official keys that hold no weights but tables which the network makes itself, such as masks."""
     head_in_use: str | None = None
     """The head that is adapted; the engine sets it."""
     tuned: frozenset[str] = frozenset()
@@ -266,14 +268,24 @@ class Backbone(nn.Module, ABC):
         return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
-        """The head that serves `task`: its own, the tabled one, else the one of the task's scale."""
+        """The head that serves `task`: its own, the tabled one, else the one of the task's scale.
+
+        Raises:
+            PetlirError: no head has the task's scale.
+        """
         for name in (task.name, self.task_heads.get(task.name, ""), f"sr_x{task.scale}"):
             if name in self.heads:
                 return name
-        fitting = [name for name, scale in self.heads.items() if scale == task.scale]
-        if fitting:
-            return fitting[-1]
-        raise PetlirError(f"backbone {self.name} has no head for task {task.name!r} (scale {task.scale})")
+        lack = self.lacks(task)
+        if lack:
+            raise PetlirError(lack)
+        return [name for name, scale in self.heads.items() if scale == task.scale][-1]
+
+    def lacks(self, task: Task) -> str | None:
+        """Return why no head can serve `task`, or None where one can."""
+        if task.scale in self.heads.values():
+            return None
+        return f"{self.name} has no head for {task.name}, of scale {task.scale}; its heads are {', '.join(self.heads)}"
 
     def head_index(self, head: str | None) -> int:
         """Where `head` stands among the heads."""

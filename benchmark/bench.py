@@ -47,9 +47,9 @@ class Bench:
         """The plugins."""
         return _plugins(self.plugin_files, self.opened)
 
-    def training(self, task: str, on: str) -> list[tuple[Image, Image]]:
-        """The training pairs of a task on a track."""
-        return _training(self, task, on)
+    def training(self, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
+        """Return the training pairs of a task on a track for a seed."""
+        return _training(self, task, on, seed)
 
     def validation(self, task: str, on: str) -> list[Pair]:
         """The validation pairs of a task on a track."""
@@ -119,8 +119,8 @@ def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
 
 
 @lru_cache(maxsize=1)
-def _training(bench: Bench, task: str, on: str) -> list[tuple[Image, Image]]:
-    return training_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap)
+def _training(bench: Bench, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
+    return training_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap, seed=seed)
 
 
 @lru_cache(maxsize=1)

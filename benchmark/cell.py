@@ -9,9 +9,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
-ENGINE = "2"
-"""The engine's semantic version; it changes when the same cell would come out otherwise."""
-
 
 class Chosen(Protocol):
     """A method with its options, as far as a cell names it."""
@@ -85,6 +82,11 @@ class Cell:
         plain = {k: v for k, v in self.plain().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
 
+    @property
+    def budget(self) -> str:
+        """Steps, crops of a step, and their side."""
+        return f"{self.steps} × {self.batch_size} × {self.patch}"
+
 
 def cell_of(record: Mapping[str, Any]) -> Cell:
     """The cell that a record is of."""
@@ -97,44 +99,64 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def ingredients(
-    cell: Cell,
-    *,
-    weights: str,
-    data: str,
-    plugin: str,
-    heads: tuple[str, ...],
-    protocols: tuple[str, ...],
-    needs: tuple[str, ...] = (),
-) -> dict[str, str]:
-    """What decides a cell's result, each by itself, so that a stale cell can say which one changed.
+@dataclass(frozen=True)
+class Common:
+    """What decides a cell's result beside the cell itself, for all its seeds and rates alike.
 
-    Args:
-        cell: the cell.
+    Attributes:
+        options: the method's options that differ from their defaults.
         weights: digest of the backbone's pre-trained weights.
         data: digest of all its images.
-        plugin: digest of the files that define backbone, method and task.
+        plugin: revisions of the files that backbone, method and task are built on.
+        engine: revisions of the engine's modules.
         heads: the heads that an image goes through.
         protocols: the ids under which it is scored, with what the network sees at once.
-        needs: the keys of the cells that it requires.
+        device: the type of the device where random numbers are drawn on it; empty where they do not depend on it.
     """
-    required = {"needs": digest(needs)} if needs else {}
-    return required | {
-        "backbone": cell.backbone,
-        "weights": weights,
-        "method": cell.method,
-        "options": digest(dict(cell.options)),
-        "task": cell.task,
-        "track": cell.track,
-        "seed": str(cell.seed),
-        "budget": f"{cell.steps} × {cell.batch_size} × {cell.patch}",
-        "rate": f"{cell.regime} {cell.rate}",
-        "data": data,
-        "plugin": plugin,
-        "heads": " ".join(heads),
-        "protocols": " ".join(protocols),
-        "engine": ENGINE,
-    }
+
+    options: Mapping[str, Any]
+    weights: str
+    data: str
+    plugin: tuple[str, ...]
+    engine: tuple[str, ...]
+    heads: tuple[str, ...]
+    protocols: tuple[str, ...]
+    device: str = ""
+
+    def ingredients(self, cell: Cell, needs: tuple[str, ...] = ()) -> dict[str, str]:
+        """Return what decides a cell's result, each by itself, so that a stale cell can say which one changed.
+
+        Args:
+            cell: the cell.
+            needs: the keys of the cells that it requires.
+        """
+        optional = {"needs": digest(needs) if needs else "", "device": self.device}
+        return {name: value for name, value in optional.items() if value} | {
+            "backbone": cell.backbone,
+            "weights": self.weights,
+            "method": cell.method,
+            "options": digest(dict(self.options)),
+            "task": cell.task,
+            "track": cell.track,
+            "seed": str(cell.seed),
+            "budget": cell.budget,
+            "rate": f"{cell.regime} {cell.rate}",
+            "data": self.data,
+            "plugin": " ".join(self.plugin),
+            "heads": " ".join(self.heads),
+            "protocols": " ".join(self.protocols),
+            "engine": " ".join(self.engine),
+        }
+
+    def selection(self, cell: Cell, needs: tuple[str, ...] = ()) -> str:
+        """Return the digest of what one choice of the learning rate is made on: all of it but seed and rate.
+
+        Args:
+            cell: the cell.
+            needs: the digests of the selections of the cells that it requires.
+        """
+        own = self.ingredients(cell, needs)
+        return digest({name: value for name, value in own.items() if name not in ("seed", "rate")})
 
 
 def key(parts: Mapping[str, str]) -> str:

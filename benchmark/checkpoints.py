@@ -60,14 +60,28 @@ def load(backbone: Backbone, path: Path) -> None:
     Raises:
         PetlirError: as `read`, or the weights are another network's; says whose, where that is known.
     """
+    fill(backbone, read(path), str(path))
+
+
+def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
+    """Put weights under their official keys into `backbone`, which keeps its own unless all of them fit.
+
+    Args:
+        backbone: the network.
+        weights: key → tensor on any device.
+        what: names them in a message.
+
+    Raises:
+        PetlirError: the weights are another network's; says whose, where that is known.
+    """
     device = next(backbone.parameters()).device
-    state = {key: tensor.to(device) for key, tensor in read(path).items()}
+    state = {key: tensor.to(device) for key, tensor in weights.items()}
     try:
         backbone.load_official(state)
     except MISFITS as error:
         likely = lookalikes(state)
         hint = f"; it looks like {' or '.join(likely)}" if likely else ""
-        raise PetlirError(f"checkpoint {path}: {first_line(error)}{hint}") from error
+        raise PetlirError(f"checkpoint {what}: {first_line(error)}{hint}") from error
 
 
 def lookalikes(state: Mapping[str, Tensor]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The scores of one column as tables of units × seeds: what the statistics work on."""
+"""The scores of one column as tables of units × seeds: what the statistics work on, and whether they may rank it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from petlir.benchmark.convergence import FEWEST_METHODS
 from petlir.benchmark.statistics import Scores
 
 if TYPE_CHECKING:
@@ -40,3 +41,19 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     by_label = by_unit.reindex(columns=pd.MultiIndex.from_product([whole, seeds]))
     scores = by_label.to_numpy().reshape(len(by_unit), len(whole), len(seeds))
     return {label: scores[:, place] for place, label in enumerate(whole)}
+
+
+def rankable(rows: pd.DataFrame, fewest: int) -> tuple[dict[str, Scores], str]:
+    """Return the scores of the methods that a column is ranked among, or why it is not ranked.
+
+    Args:
+        rows: as for `tables`, of the column's PETL methods, with the column `converged`.
+        fewest: seeds that a method must have.
+    """
+    converged = rows.converged.eq(True).groupby(rows.label).transform("all")
+    scores = tables(rows[converged], fewest)
+    if len(scores) < FEWEST_METHODS:
+        return {}, f"fewer than {FEWEST_METHODS} PETL methods converged with all seeds"
+    if len(next(iter(scores.values()))) < 2:
+        return {}, "fewer than two images with a finite PSNR everywhere"
+    return scores, ""

@@ -47,6 +47,11 @@ class Degradation:
         return type(self).prepare is not Degradation.prepare
 
     @property
+    def random(self) -> bool:
+        """Whether `prepare` draws random numbers; training images are then drawn anew for each seed."""
+        return self.whole
+
+    @property
     def kept(self) -> str:
         """How a degraded image is kept, one of `KEPT`."""
         return "rounded"
@@ -121,6 +126,11 @@ class Chain(Degradation):
     def whole(self) -> bool:
         """Whether any step needs the whole image."""
         return any(step.whole for step in self.steps)
+
+    @property
+    def random(self) -> bool:
+        """Whether any step draws random numbers for the whole image."""
+        return any(step.random for step in self.steps)
 
     @property
     def kept(self) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -13,12 +11,10 @@ from typing import Any
 
 import torch
 
-from petlir.benchmark import cell as cells
 from petlir.benchmark import evaluation, records, training
-from petlir.benchmark.adaptation import Adapted, merge
+from petlir.benchmark.adaptation import Adapted, folded
 from petlir.benchmark.audit.guard import overlaps_of, recorded
 from petlir.benchmark.bench import Bench
-from petlir.benchmark.cell import Cell
 from petlir.benchmark.environment import environment
 from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
 from petlir.benchmark.fitting import Report, Trained, trained
@@ -41,8 +37,9 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     settle(job.bench)
     work = job.store.begin(job.key)
     started = monotonic()
-    record = blank(job.cell, job.parts, job.bench, device)
+    record = blank(job, device)
     try:
+        record["cell"]["reference"] = job.bench.plugins.method(job.cell.method).reference
         one = trained(job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
         subject = one.subject
         record["cell"] |= described(subject, job.bench.root) | {"accumulation": one.accumulation}
@@ -81,7 +78,8 @@ def leave(job: Payload, state: str, reason: str) -> dict[str, Any] | None:
         if claim is None or settled(job) is not None:
             return None
         claim.done = state == "not-applicable"
-        record = blank(job.cell, job.parts, job.bench, "none") | {"state": state, "reason": reason}
+        record = blank(job, "none") | {"state": state, "reason": reason}
+        record["cell"]["reference"] = job.bench.plugins.method(job.cell.method).reference
         return _commit(record, job.store.begin(f"{job.key}.left"), job.store)
 
 
@@ -121,7 +119,6 @@ def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str,
     return {
         "scores": scored.rows,
         "curve": fitted.curve if fitted else [],
-        "converged": training.converged(fitted.curve) if fitted else None,
         "costs": spent,
         "digests": {
             "adapter": adapter,
@@ -134,15 +131,14 @@ def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str,
 
 def _inference(subject: Subject) -> dict[str, Any]:
     """Seconds per megapixel of output, as trained and, where everything folds, folded."""
-    folded = copy.deepcopy(subject.network)
-    whole = merge(folded)
-    plain = evaluation.seconds_per_megapixel(subject.network, subject.heads)
+    network, heads = subject.network, subject.heads
+    plain = evaluation.seconds_per_megapixel(network, heads)
+    with folded(network) as whole:
+        merged = evaluation.seconds_per_megapixel(network, heads) if whole else None
     return {
         "merged": whole,
         "inference_seconds_per_megapixel": plain,
-        "merged_inference_seconds_per_megapixel": (
-            evaluation.seconds_per_megapixel(folded, subject.heads) if whole else None
-        ),
+        "merged_inference_seconds_per_megapixel": merged,
     }
 
 
@@ -177,22 +173,22 @@ def simulation(task: Task, on: str) -> str:
     return task.degradation.simulated if task.degradation and not real else ""
 
 
-def blank(cell: Cell, parts: Mapping[str, str], bench: Bench, device: str) -> dict[str, Any]:
+def blank(job: Payload, device: str) -> dict[str, Any]:
     """A record of which nothing is known yet but what was asked for."""
-    plain = cell.plain()
+    cell, bench, plain = job.cell, job.bench, job.cell.plain()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}
     now = _now()
     return {
         "schema": records.SCHEMA,
-        "key": cells.key(parts),
+        "key": job.key,
         "state": "failed",
         "reason": None,
         "cell": plain | unknown,
-        "ingredients": dict(parts),
+        "ingredients": dict(job.parts),
         "scores": [],
         "curve": [],
-        "converged": None,
+        "convergence": job.convergence and dict(job.convergence),
         "smoke": track(cell.track).too_brief(cell.steps),
         "overlap": None,
         "costs": {},

@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 import torch
 
-from petlir.benchmark import costs, evaluation, training
+from petlir.benchmark import costs, training
+from petlir.benchmark.adaptation import folded
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.metrics import psnr
 from petlir.benchmark.payload import Payload
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.restoration import restore_each, to_image
 from petlir.benchmark.subject import Subject, prepare, sampler
 
 Report = Callable[[float, str], None]
@@ -130,8 +132,9 @@ def fit(
     rule = protocol(task.protocols[0])
 
     def validate() -> float:
-        outputs = (evaluation.restore_image(subject.network, pair.degraded, subject.heads) for pair in shown)
-        return fmean(psnr(output, pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
+        with folded(subject.network):
+            outputs = restore_each(subject.network, (pair.degraded for pair in shown), subject.heads)
+            return fmean(psnr(to_image(output), pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
 
     batches = sampler(subject.cell, bench, device)
     return training.fit(subject.adapted, batches, validate, budget, checkpoint=checkpoint, report=report, kept=kept)

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from petlir.benchmark import grid, weights
+from petlir.benchmark import grid, tuning, weights
 from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.convergence import NOT_TESTED
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import catalogue
@@ -21,6 +22,7 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.official import Official, known
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.protocol import KNOWN, protocol
+from petlir.benchmark.selection import Selection
 from petlir.benchmark.skeleton import without_memory
 from petlir.benchmark.sources import in_folder
 from petlir.benchmark.store import Store
@@ -89,9 +91,14 @@ def _images(_: Sequence[Path]) -> list[Row]:
 
 def _weights(_: Sequence[Path]) -> list[Row]:
     own = [{"name": name, "about": f"found: {path}", "source": path} for name, path in in_folder().items()]
+    cards = {name: weights.card(name) for name in weights.shipped()}
     shipped = [
-        {"name": path.stem, "about": f"shipped: {weights.card(path.stem).images}", "source": str(path)}
-        for path in sorted(weights.SHIPPED.glob("*.safetensors"))
+        {
+            "name": name,
+            "about": f"{'fetched' if card.source else 'shipped'}: {card.images}; {card.licence}",
+            "source": card.source or str(weights.SHIPPED / f"{name}.safetensors"),
+        }
+        for name, card in cards.items()
     ]
     used = {row["name"]: row for row in [*shipped, *own]}
     return [*used.values(), *map(_official, known())]
@@ -103,6 +110,31 @@ def _official(one: Official) -> Row:
     return {"name": one.file, "about": about, **asdict(one)}
 
 
+def _convergence(_: Sequence[Path]) -> list[Row]:
+    """The doubling tests of the learning rates that the project ships."""
+    found = [
+        (path.parent.name, selection)
+        for path in sorted(tuning.COMMITTED.glob("*/*.json"))
+        for selection in tuning.shipped(path).values()
+    ]
+    return [_tested(track, selection) for track, selection in found]
+
+
+def _tested(track: str, selection: Selection) -> Row:
+    cell, tested = selection.cell, selection.convergence
+    row = {"backbone": cell["backbone"], "method": cell["label"], "task": cell["task"], "track": track}
+    return {
+        "name": " · ".join(row.values()),
+        "about": str(selection),
+        **row,
+        "steps": cell["steps"],
+        "rate": selection.rate,
+        "trials": len(selection.trials),
+        **(tested.to_dict() if tested else {}),
+        "verdict": tested.verdict if tested else NOT_TESTED,
+    }
+
+
 LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "methods": _methods,
     "tasks": _tasks,
@@ -111,15 +143,30 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "protocols": _protocols,
     "images": _images,
     "weights": _weights,
+    "convergence": _convergence,
 }
 """What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
 
 
+TESTED = {
+    "backbone": "backbone", "method": "method", "task": "task", "track": "track", "rate": "rate", "trials": "trials",
+    "steps": "T", "psnr": "dB at T", "half_psnr": "dB at T/2", "change": "change in dB", "verdict": "doubling test",
+}  # fmt: skip
+"""The columns of the table of doubling tests."""
+
+
 def as_markdown(kind: str, rows: Sequence[Row]) -> str:
-    """A list as a page: a table of names, and of what each is."""
-    lines = [f"| `{row['name']}` | {str(row['about']).replace('|', '&#124;')} |" for row in rows]
+    """A list as a page: a table of names, and of what each is; of doubling tests, with a column for each number."""
+    columns = TESTED if kind == "convergence" else {"name": kind, "about": "what it is"}
+    lines = [[_in_markdown(row.get(name), code=name == "name") for name in columns] for row in rows]
     made = f"Made by `petlir list {kind} --markdown`."
-    return "\n".join([f"# {kind.capitalize()}", "", made, "", f"| {kind} | what it is |", "| --- | --- |", *lines])
+    table = ["| " + " | ".join(cells) + " |" for cells in (list(columns.values()), ["---"] * len(columns), *lines)]
+    return "\n".join([f"# {kind.capitalize()}", "", made, "", *table])
+
+
+def _in_markdown(value: object, *, code: bool) -> str:
+    text = ("–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)).replace("|", "&#124;")
+    return f"`{text}`" if code else text
 
 
 def presence(root: Path | None) -> list[Row]:

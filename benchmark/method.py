@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from petlir.benchmark.errors import PetlirError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.task import Task
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""The learning rates that tuning tries, one trial each; every method has as many."""
+"""The learning rates that tuning tries first, one trial each; every method has as many."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,8 @@ class Method(ABC):
     """Whether what it inserts has operators over the whole of what it sees (Fourier transforms, spatial softmax)."""
     trains: ClassVar[bool] = True
     """Whether there is anything to train; a method without is a baseline."""
+    reference: ClassVar[bool] = False
+    """Whether PETL methods are measured by it; a reference is never ranked and blocks no ranking."""
     tunes_backbone: ClassVar[bool] = False
     """Whether it trains the backbone's own weights at large, and is no PETL method then."""
     unfreezes: ClassVar[bool] = False
@@ -108,7 +110,9 @@ class Method(ABC):
     rates: ClassVar[tuple[float, ...]] = RATES
 
     def __post_init__(self) -> None:
-        """Refuse an impossible size."""
+        """Refuse an impossible size, and a grid of another number of learning rates."""
+        if len(set(self.rates)) != len(RATES):
+            raise PetlirError(f"{self.name}: {len(set(self.rates))} learning rates, expected {len(RATES)} as for all")
         value = getattr(self, self.size) if self.size else None
         if value is not None and value < 1:
             raise PetlirError(f"{self.name}: {self.size} is {value}, expected a whole number from 1 on")
@@ -150,13 +154,19 @@ class Method(ABC):
         """The options by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
+    def changed(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != _default(f)}
+
     @property
     def label(self) -> str:
         """The name with the options that differ from their defaults, e.g. `lora[rank=8]`."""
-        changed = [
-            f"{f.name}={spelled(getattr(self, f.name))}" for f in fields(self) if getattr(self, f.name) != f.default
-        ]
+        changed = [f"{name}={spelled(value)}" for name, value in self.changed().items()]
         return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
+
+
+def _default(field: Field[Any]) -> object:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def spelled(value: object) -> str:

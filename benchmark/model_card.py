@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from statistics import fmean
 from typing import Any
+
+from petlir.benchmark import weights
+from petlir.benchmark.records import differing
 
 
 def card(record: Mapping[str, Any]) -> str:
@@ -31,7 +33,7 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---:|---:|---:|---:|"
     yield from _scores(record["scores"])
     yield ""
-    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…; to use it:"
+    yield f"Made for the weights of {cell['backbone']} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
     yield ""
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 
@@ -46,20 +48,28 @@ def _training(cell: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
     )
 
 
-def _scores(rows: list[Mapping[str, Any]]) -> Iterator[str]:
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+def _scores(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each set and protocol; images identical to the clean ones are left out of every mean."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         found[row["set"], row["protocol"]].append(row)
     for (name, protocol), group in found.items():
-        psnr, before = (_mean(group, column) for column in ("psnr", "input_psnr"))
-        ssim = fmean(row["ssim"] for row in group)
-        yield f"| {name} | {protocol} | {len(group)} | {psnr} | {ssim:.4f} | {before} |"
+        kept = differing(group)
+        images = f"{len(group)}, {len(group) - len(kept)} identical" if len(kept) < len(group) else len(group)
+        psnr, ssim, before = (
+            f"{fmean(row[part] for row in kept):.{digits}f}" if kept else "identical"
+            for part, digits in (("psnr", 2), ("ssim", 4), ("input_psnr", 2))
+        )
+        yield f"| {name} | {protocol} | {images} | {psnr} | {ssim} | {before} |"
 
 
-def _mean(rows: list[Mapping[str, Any]], column: str) -> str:
-    """The mean over the images that are not identical to the clean ones."""
-    finite = [value for row in rows if isfinite(value := float(row[column]))]
-    return f"{fmean(finite):.2f}" if finite else "identical"
+def _provenance(record: Mapping[str, Any]) -> str:
+    """The licence, paper and source of the pre-trained weights, as far as a card tells them."""
+    known = weights.described(record["cell"]["backbone"], record["digests"]["weights"])
+    if known is None:
+        return ""
+    told = (f"licence {known.licence}", known.paper, known.origin, known.source and f"`{known.source}`")
+    return f" ({'; '.join(filter(None, told))})"
 
 
 def _weights(record: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from petlir.benchmark.backbone import Backbone
 
@@ -52,15 +52,27 @@ class Official:
     def identical(self, path: Path, sha256: str) -> bool:
         """Whether the file at `path` is this one, as far as its digest and size are known."""
         first, _, last = self.digest.partition("…")
-        sized = self.size is None or self.size == path.stat().st_size
-        return bool(self.digest) and sized and sha256.startswith(first) and sha256.endswith(last)
+        same = bool(self.digest) and sha256.startswith(first) and sha256.endswith(last)
+        return same and (self.size is None or self.size == path.stat().st_size)
 
 
 @cache
 def known() -> tuple[Official, ...]:
     """All known official checkpoints."""
     families = json.loads(KNOWN.read_text())
-    return tuple(_entry({**family["common"], **row}) for family in families for row in family["checkpoints"])
+    rows = [{**family["common"], **row} for family in families for row in family["checkpoints"]]
+    return tuple(map(_entry, [*rows, *_fetched()]))
+
+
+def _fetched() -> Iterator[dict[str, object]]:
+    """The checkpoints that cards name the source of, which are shipped in all but their bytes."""
+    for path in sorted(KNOWN.parent.glob("*.json")):
+        card = json.loads(path.read_text())
+        if path != KNOWN and card.get("source"):
+            own = {key: value for key, value in card.items() if key in Official.__dataclass_fields__}
+            member, _, digest = card["source"].rpartition("#sha256=")
+            named = {"file": PurePosixPath(member).name, "backbone": path.stem, "title": card["paper"]}
+            yield {**own, **named, "digest": f"{digest[:8]}…{digest[-4:]}"}
 
 
 def _entry(row: dict[str, object]) -> Official:

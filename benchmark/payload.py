@@ -23,11 +23,12 @@ class Payload:
         bench: plugins and images.
         store: where it goes.
         needs: folders of the finished cells that the cell requires, relative to the store.
-        parts: the ingredients of a cell's key; empty for a trial.
+        parts: the ingredients of a cell's key; of a trial what it is chosen on.
         weights: digest of the pre-trained weights, where `parts` does not hold it.
         protocols: ids to score a finished cell under, beyond those that it has.
         metrics: names of further metrics to measure a finished cell by.
         before: when the failed record was finished that this work is to replace; empty where there is none.
+        convergence: the doubling test of the cell's learning rate, as its record is to hold it.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Payload:
     protocols: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     before: str = ""
+    convergence: Mapping[str, float | None] | None = None
 
     @property
     def key(self) -> str:
@@ -64,6 +66,7 @@ class Payload:
             "protocols": list(self.protocols),
             "metrics": list(self.metrics),
             "before": self.before,
+            "convergence": self.convergence and dict(self.convergence),
         }
 
 
@@ -81,4 +84,5 @@ def unpack(plain: Mapping[str, Any]) -> Payload:
         protocols=tuple(plain["protocols"]),
         metrics=tuple(plain["metrics"]),
         before=plain["before"],
+        convergence=plain["convergence"],
     )

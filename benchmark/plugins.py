@@ -6,7 +6,6 @@ Nothing is registered by being imported: a module is looked through for what it 
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -26,8 +25,9 @@ from petlir.benchmark import backbones, grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones import Builder
 from petlir.benchmark.errors import FAULTS, PetlirError, unknown
-from petlir.benchmark.imports import built_on
 from petlir.benchmark.method import Method
+from petlir.benchmark.revisions import table
+from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.sources import network_of, untrained
 from petlir.benchmark.task import Family, Task
 
@@ -69,12 +69,9 @@ class Plugins:
             network.name = name
         return network
 
-    def source_digest(self, *names: str) -> str:
-        """SHA-256 over the files that define these `kind:name`s, and over those that they are built on."""
-        digest = hashlib.sha256()
-        for path in sorted({path for name in names for path in built_on(self.sources[name])}):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()
+    def revisions(self, *names: str) -> tuple[str, ...]:
+        """Return revisions of the files that define these `kind:name`s, and of those that they are built on."""
+        return table.components(path for name in names for path in built_on(self.sources[name]))
 
 
 def _named(kind: str, name: str, found: Mapping[str, T]) -> T:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Block
+from petlir.benchmark.dropout import Dropout
 from petlir.benchmark.errors import PetlirError
 
 
@@ -74,4 +75,4 @@ class Bottleneck(nn.Sequential):
         nn.init.kaiming_uniform_(down.weight, a=5**0.5)
         for parameter in (down.get_parameter("bias"), *up.parameters()):
             nn.init.zeros_(parameter)
-        super().__init__(down, activation, nn.Dropout(dropout), up)
+        super().__init__(down, activation, Dropout(dropout), up)

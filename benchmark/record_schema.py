@@ -45,6 +45,7 @@ class Cell(_Part):
     """What was asked for. `label` is what its row is called; `regime` none: nothing is trained.
 
     `degradation` is what clean images are degraded by, with all its parameters; empty where every set is of pairs.
+    `reference`: the method is a reference, which is never ranked.
     """
 
     backbone: Name
@@ -66,6 +67,7 @@ class Cell(_Part):
     degradation: str = ""
     transfer: Literal["seen", "related", "unseen"]
     accumulation: Accumulation | None = None
+    reference: bool = False
 
 
 class Score(_Part):
@@ -186,6 +188,18 @@ class Overlap(_Part):
     images: Count | None
 
 
+class Convergence(_Part):
+    """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
+
+    `psnr` after as many steps as the cell has, `half_psnr` after half of them with their own full schedule, `change`
+    the difference; the last two null where the half trial diverged.
+    """
+
+    psnr: Number
+    half_psnr: Number | None
+    change: Number | None
+
+
 class Digests(_Part):
     """SHA-256 of what the record stands on; no adapter where nothing was trained."""
 
@@ -201,7 +215,8 @@ class _Common(_Part):
     cell: Cell
     ingredients: dict[str, str]
     environment: Environment
-    converged: bool | None
+    convergence: Convergence | None = None
+    converged: Annotated[bool | None, Field(deprecated="ignored: older than the doubling test")] = None
     smoke: bool
     overlap: list[Overlap] | None = None
     started: AwareDatetime

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,26 @@ def _replace(path: Path, content: bytes, flush: bool) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def headlines(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headline protocol of each test set: the one that is quoted where a single number is.
+
+    It is the first of the cell's protocols under which the set was scored: the task's first protocol, in the first of
+    the ways in which its images were restored. Protocols that were measured later come after it.
+    """
+    named = {name: place for place, name in enumerate(record["cell"]["protocols"])}
+    found: dict[str, str] = {}
+    for score in record["scores"]:
+        best = found.setdefault(score["set"], score["protocol"])
+        if named.get(score["protocol"], len(named)) < named.get(best, len(named)):
+            found[score["set"]] = score["protocol"]
+    return found
+
+
+def differing(scores: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the scores that means are taken over: neither the restored nor the degraded image equals the clean one."""
+    return [score for score in scores if "inf" not in (score["psnr"], score["input_psnr"])]
 
 
 SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from math import isqrt, prod
 
 import numpy as np
@@ -31,6 +32,8 @@ MEMORY_BYTES = 2 * 2**30
 """What the tensors of one forward pass may take, on a CPU as on a GPU."""
 BYTES_PER_PIXEL = 32 * 2**10
 """More than any network here takes for a pixel of its output; what fits even so is not measured."""
+BATCH_PIXELS = 2**19
+"""Input pixels of the images that are restored together, so that their tiles share forward passes."""
 PROBE = 24
 """The least side of a tile, and of the crop on which memory is measured."""
 
@@ -221,31 +224,39 @@ def restore_image(
     network: Backbone, image: Degraded, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Image:
     """One image through `heads`, one after the other; between two heads it is clipped, and stays in float."""
-    return to_image(restore_through(network, image, heads, tiling, tile))
+    return to_image(next(restore_each(network, [image], heads, tiling, tile)))
 
 
-def restore_through(
+def restore_each(
     network: Backbone,
-    image: Degraded,
+    images: Iterable[Degraded],
     heads: Sequence[str],
     tiling: str = "default",
     tile: int | None = None,
     *,
     ensemble: bool = False,
-) -> Tensor:
-    """One image through `heads`, as 1×3×H×W on the network's device, neither clipped nor rounded.
+) -> Iterator[Tensor]:
+    """Each image through `heads`, as 1×3×H×W on the network's device, neither clipped nor rounded.
+
+    Neighbours of one size are restored together, so that their tiles share forward passes.
 
     Args:
         network: the backbone.
-        image: the degraded image.
-        heads: what it goes through, one after the other.
+        images: the degraded images.
+        heads: what an image goes through, one after the other.
         tiling: as in `restore`.
         tile: as in `restore`.
-        ensemble: whether to take the mean over its eight flips and rotations.
+        ensemble: whether to take the mean over the eight flips and rotations of an image.
     """
     through = partial(restore_batch, network, heads=heads, tiling=tiling, tile=tile)
-    batch = to_batch(image, next(network.parameters()).device)
-    return eightfold(through, batch) if ensemble else through(batch)
+    device = next(network.parameters()).device
+    for (height, width), run in groupby(images, lambda image: image.shape[:2]):
+        alike = list(run)
+        most = max(1, BATCH_PIXELS // (height * width))
+        for start in range(0, len(alike), most):
+            batch = torch.cat([to_batch(image, device) for image in alike[start : start + most]])
+            outputs = eightfold(through, batch) if ensemble else through(batch)
+            yield from outputs.chunk(len(batch))
 
 
 def restore_batch(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from petlir.benchmark import tuning, work
-from petlir.benchmark.bench import Bench, bench_of
+from petlir.benchmark.bench import Bench
+from petlir.benchmark.convergence import NOT_CONVERGED, RULE, Convergence
 from petlir.benchmark.devices import workers_on
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.executors import Executor, Job
@@ -21,9 +20,10 @@ from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
 from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.measuring import Further
 from petlir.benchmark.payload import unpack
-from petlir.benchmark.planning import Planned, Planner, Request, with_needs
+from petlir.benchmark.planning import Planned, Planner, with_needs
 from petlir.benchmark.planning.prediction import Predictor
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.records import RECORD, read_record
 from petlir.benchmark.settling import Settler, measure_further, open_cells
 from petlir.benchmark.store import Store
@@ -31,7 +31,6 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import RemoteStore, store_at
 from petlir.benchmark.tracking import Mirror, default_uri
 
-GRIDS = Path(__file__).parent.parent / "results" / "grids"
 WORK = "petlir.benchmark.work:work"
 
 
@@ -46,6 +45,7 @@ class Outcome:
         inapplicable: each backbone, method and task that has no meaning, with the reason; all its seeds at once.
         store: the folder that holds the records.
         keys: of the cells of the grid and of those that they require.
+        tested: of each backbone and task the tuned methods that have converged, and those that have not.
     """
 
     states: Counter[str]
@@ -54,38 +54,19 @@ class Outcome:
     inapplicable: Mapping[str, str] = field(default_factory=dict)
     store: Path = Path()
     keys: tuple[str, ...] = ()
+    tested: Sequence[str] = ()
 
     def summary(self) -> str:
-        """A line on the grid, then one for each cell without a result and each that is not applicable."""
+        """A line on the grid, then one for each cell without a result and each that is not applicable.
+
+        Where rates were tuned, what has converged comes last, and the rule.
+        """
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
         work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
         lines = [f"{cell}: {why}" for cell, why in self.failed]
         lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
-        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines])
-
-
-def request(
-    grid: str,
-    plugins: Sequence[Path],
-    data: Path | None,
-    deterministic: bool,
-    precision: str,
-    weights: Sequence[str] = (),
-    *,
-    allow_overlap: bool = False,
-    **chosen: Any,
-) -> Request:
-    """What the user chose, the rest filled in from the named grid."""
-    path = GRIDS / f"{grid}.json"
-    if not path.is_file():
-        raise unknown("grid", grid, [file.stem for file in GRIDS.glob("*.json")])
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
-    given = {name: value for name, value in chosen.items() if value is not None}
-    asked = {**json.loads(path.read_text()), **given}
-    asked.pop("page", None)  # how the report shows it
-    tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(asked["tasks"])
-    return Request(**{**asked, "tasks": tasks}, bench=replace(bench, allow_overlap=allow_overlap))
+        rule = [*self.tested, RULE] if self.tested else []
+        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines, *rule])
 
 
 def run(
@@ -104,7 +85,7 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
-    planner, further = Planner(asked), Further.of(asked.protocols, asked.metrics)
+    planner, further = Planner(replace(asked, device=device)), Further.of(asked.protocols, asked.metrics)
     planner.check()
     planner.refuse_overlap()
     for line in planner.missed:
@@ -130,7 +111,7 @@ def run(
         lost = measure_further(settler, planned, further, mirror.put) if further else []
     finally:
         mirror.close()
-    return _outcome(planned, Index.of(store), worked, lost)
+    return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.bench))
 
 
 def _executor(
@@ -204,6 +185,24 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
     return Outcome(states, worked, failed + lost, inapplicable, index.store.root, keys)
 
 
+def _tested(planned: Sequence[Planned], bench: Bench) -> list[str]:
+    """A line for each backbone and task: what has converged, what has not, and how far references still move."""
+    places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
+    for one in planned:
+        if one.convergence is not None:
+            found = places.setdefault(f"{one.cell.backbone} · {one.cell.task}", {})
+            found[one.cell.label] = one.convergence, bench.plugins.method(one.cell.method).reference
+    lines = []
+    for place, found in places.items():
+        petl = {label: test for label, (test, reference) in found.items() if not reference}
+        below = [f"{label} ({test})" for label, test in petl.items() if not test.converged]
+        references = [f"{label} ({test})" for label, (test, reference) in found.items() if reference]
+        line = f"{place}: {len(petl) - len(below)} of {len(petl)} PETL methods converged"
+        line += f"; {NOT_CONVERGED}: {', '.join(below)}" if below else ""
+        lines.append(line + (f"; references: {', '.join(references)}" if references else ""))
+    return lines
+
+
 def tune(
     asked: Request,
     folder: Path | str,
@@ -214,25 +213,23 @@ def tune(
     again: bool = False,
 ) -> Iterator[str]:
     """Choose the learning rate of every cell of the request; yields a line for each choice."""
-    planner = Planner(asked)
+    planner = Planner(replace(asked, device=device))
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)
     runs_on = _shared(_executor("local", workers_on(device, workers), store))
-    rates = Rates(planner, store.create())
-    rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on), again=again)
+    rates = Rates(planner, store.create(), again)
+    rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
     for cell, selection in found:
-        psnr = selection.trials.get(selection.rate or 0.0)
-        shown = "diverged everywhere" if psnr is None else f"{selection.rate:g} ({psnr:.2f} dB on validation)"
-        yield f"{cell.backbone} · {cell.label} · {cell.task}: {shown}, of {len(selection.trials)} rates"
+        yield f"{cell.backbone} · {cell.label} · {cell.task}: {selection}"
     if export:
         for backbone in {cell.backbone for cell in cells}:
             path = tuning.shipped_at(backbone, asked.track)
             tuning.export([chosen for cell, chosen in found if cell.backbone == backbone], path)
             yield f"written: {path}"
     if rates.faults:
-        raise PetlirError("; ".join(rates.faults.values()))
+        raise PetlirError("; ".join(dict.fromkeys(rates.faults.values())))
 
 
 def _warn(line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypedDict
@@ -36,10 +37,14 @@ class ImageScore(Mean):
 
 
 class Scores(TypedDict):
-    """What `petlir score --json` prints of one protocol."""
+    """What `petlir score --json` prints of one protocol.
+
+    `identical` counts the images that are identical to their clean one. Both means leave these out, unless all are.
+    """
 
     protocol: str
     mean: Mean
+    identical: int
     images: list[ImageScore]
 
 
@@ -77,8 +82,12 @@ def side_by_side(restored: Path, reference: Path, rules: Sequence[Protocol], *, 
 
 
 def _scores(name: str, rows: Sequence[tuple[str, float, float]]) -> Scores:
-    mean = _row(fmean(psnr for _, psnr, _ in rows), fmean(ssim for _, _, ssim in rows))
-    return Scores(protocol=name, mean=mean, images=[ImageScore(name=image, **_row(*row)) for image, *row in rows])
+    differ = [row for row in rows if isfinite(row[1])]
+    _, psnrs, ssims = zip(*(differ or rows), strict=True)
+    images = [ImageScore(name=image, **_row(*row)) for image, *row in rows]
+    return Scores(
+        protocol=name, mean=_row(fmean(psnrs), fmean(ssims)), identical=len(rows) - len(differ), images=images
+    )
 
 
 def measure_folders(

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from petlir.benchmark import grid
-from petlir.benchmark.columns import tables
+from petlir.benchmark.columns import rankable
+from petlir.benchmark.convergence import converged
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.looks import Plan, state
-from petlir.benchmark.planning import Planner, Request
-from petlir.benchmark.records import newest
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.request import Request
+from petlir.benchmark.records import headlines, newest
 from petlir.benchmark.runner import Outcome
 from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
 from petlir.benchmark.store import Store
@@ -87,32 +89,28 @@ def tied(asked: Request, store: Store, plan: Plan, seeds: int) -> list[str]:
 
 
 def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
-    """What the looks so far say of each image set, under the headline protocols: PETL methods that converged."""
+    """What the looks so far say of each image set that can be ranked, under the headline protocols."""
     import pandas as pd
 
     methods = asked.bench.plugins.methods
     rows = pd.DataFrame(_rows(newest(record for record in store.records() if plan.covers(record["cell"]))))
     if rows.empty:
         return {}
-    trained = rows[~rows.method.map(lambda name: name in methods and methods[name].tunes_backbone)]
-    converged = trained.groupby("label").converged.transform("all")
-    sets = trained[converged].assign(column=trained.set + ", " + trained.protocol).groupby("column")
-    found = {str(name): tables(column, plan.seeds[0]) for name, column in sets}
-    return {
-        name: compare(scores, plan.alpha, plan.looks)
-        for name, scores in found.items()
-        if len(scores) > 1 and len(next(iter(scores.values()))) > 1
-    }
+    petl = rows[~rows.method.map(lambda name: name in methods and methods[name].reference)]
+    sets = petl.assign(column=petl.set + ", " + petl.protocol).groupby("column")
+    found = {str(name): rankable(column, plan.seeds[0])[0] for name, column in sets}
+    return {name: compare(scores, plan.alpha, plan.looks) for name, scores in found.items() if scores}
 
 
 def _rows(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for record in records:
         cell = record["cell"]
         if record["state"] == "done" and cell["regime"] != "none" and not record["smoke"]:
+            quoted = headlines(record)
             for score in record["scores"]:
-                if score["protocol"].partition("@")[0] == cell["protocols"][0].partition("@")[0]:
+                if score["protocol"] == quoted[score["set"]]:
                     named = {"label": cell["label"], "method": cell["method"], "seed": cell["seed"]}
-                    yield {**named, **score, "psnr": float(score["psnr"]), "converged": record["converged"] is True}
+                    yield {**named, **score, "psnr": float(score["psnr"]), "converged": converged(record)}
 
 
 def _listed(seeds: Iterable[int]) -> str:

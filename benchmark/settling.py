@@ -81,7 +81,8 @@ class Settler:
         needs = tuple(need.folder(self.store).relative_to(self.store.root) for need in one.needs)
         head = index.find(one.key)
         before = head.finished if head else ""
-        return Payload("cell", one.cell, self.bench, self.store, needs, one.parts, before=before)
+        tested = None if one.convergence is None else one.convergence.to_dict()
+        return Payload("cell", one.cell, self.bench, self.store, needs, one.parts, before=before, convergence=tested)
 
     def _job(self, one: Planned, payload: Payload) -> Job:
         needs = tuple(need.key for need in one.needs)

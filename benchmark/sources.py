@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a file, the hub, the folder `PETLIR_WEIGHTS`."""
+"""Where a backbone's weights come from: a file, the hub, a wheel, the folder `PETLIR_WEIGHTS`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from petlir.benchmark import hub
+from petlir.benchmark import hub, pypi
 from petlir.benchmark.errors import PetlirError, unknown
 
 FOLDER = "PETLIR_WEIGHTS"
@@ -22,8 +22,9 @@ def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]
     """The user's own weights, each `NAME=SOURCE`; what is given wins over what lies in `PETLIR_WEIGHTS`.
 
     Args:
-        given: the same, with paths that may be relative, or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; NAME may be
-            `NETWORK:LABEL`, so that one network with several weights stands in one grid.
+        given: the same, with paths that may be relative, `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
+            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`; NAME may be `NETWORK:LABEL`, so that one network with several
+            weights stands in one grid.
         backbones: the networks that there are.
 
     Raises:
@@ -44,7 +45,7 @@ def untrained(name: str) -> bool:
 
 
 def fetch(source: str) -> Path:
-    """The file that `source` names, downloaded if need be.
+    """The file that `source` names, a path or of the hub, downloaded if need be.
 
     Raises:
         PetlirError: it is missing, cannot be downloaded, or is not the one of its digest.
@@ -84,14 +85,17 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
     name, _, source = text.partition("=")
     if not name or not source:
-        raise PetlirError(f"weights {text!r} are not understood; expected NAME=FILE or NAME={hub.FORM}")
+        raise PetlirError(
+            f"weights {text!r} are not understood; expected NAME=FILE, NAME={hub.FORM} or NAME={pypi.FORM}"
+        )
     if network_of(name) not in backbones:
         raise unknown("backbone in --weights", name, backbones)
     if untrained(name):
         raise PetlirError(f"weights {text!r}: {name} stands for random ones; expected another label, NAME:LABEL=FILE")
-    if source.startswith(hub.SCHEME):
-        hub.parse(source)
-        return name, source
+    for scheme, parse in ((hub.SCHEME, hub.parse), (pypi.SCHEME, pypi.parse)):
+        if source.startswith(scheme):
+            parse(source)
+            return name, source
     return name, str(Path(source).expanduser().resolve())
 
 

@@ -149,7 +149,7 @@ def sampler(cell: Cell, bench: Bench, device: torch.device | str = "cpu") -> Sam
         parts = [sampler(cell.on(part.label), bench, device) for part in task.parts]
         return MixedSampler(parts, seed_of("mixture", task.name, cell.seed))
     return PatchSampler(
-        bench.training(cell.task, cell.track),
+        bench.training(cell.task, cell.track, cell.seed),
         scale=task.scale,
         patch=cell.patch,
         batch_size=cell.batch_size,

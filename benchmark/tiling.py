@@ -17,6 +17,8 @@ from torch import Tensor
 Forward = Callable[[Tensor], Tensor]
 TILES_AT_ONCE = 16
 """Tiles of one forward pass, where nothing else is said."""
+CPU_PIXELS = 8 * 48**2
+"""Input pixels of one forward pass of several tiles on a CPU, whose caches hold no more."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,13 @@ def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> Axi
 
 
 def blend(forward: Forward, images: Tensor, rows: Axis, columns: Axis, at_once: int = TILES_AT_ONCE) -> Tensor:
-    """The weighted sum of the restored tiles of N images, `at_once` of them in a forward pass, whatever their image."""
+    """The weighted sum of the restored tiles of N images.
+
+    At most `at_once` of them, whatever their image, go through in one forward pass; fewer on a CPU if they are large.
+    """
     count, channels = images.shape[:2]
+    if images.device.type == "cpu":
+        at_once = min(at_once, max(1, CPU_PIXELS // (rows.side * columns.side)))
     restored = images.new_zeros(count, channels, rows.length, columns.length)
     down, across = (axis.weights().to(images) for axis in (rows, columns))
     places = list(product(range(len(rows.starts)), range(len(columns.starts)), range(count)))

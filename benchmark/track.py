@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from petlir.benchmark.errors import unknown
 
 LONGER = 5
-"""How many times a smoke track's steps a cell must train to be no smoke run; that it has converged is asked besides."""
+"""How many times a smoke track's steps a cell must train to be no smoke run; the doubling test is asked besides."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from statistics import fmean
 from typing import Any
+
+from petlir.benchmark.records import differing
 
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
 """The tags that the seeds of a cell have in common."""
@@ -28,15 +29,14 @@ def params(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def metrics(record: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): mean scores per set and protocol, costs, the curve; only what is finite."""
+    """(name, value, step): mean scores per set and protocol, identical images left out, costs, the curve."""
     named: dict[str, list[float]] = defaultdict(list)
-    for score in record["scores"]:
+    for score in differing(record["scores"]):
         for metric in ("psnr", "ssim"):
             protocol = score["protocol"].replace("@", ":")  # MLflow takes no @ in a name
             named[f"{score['set']}/{protocol}/{metric}"].append(float(score[metric]))
     for name, values in named.items():
-        if finite := [value for value in values if isfinite(value)]:
-            yield name, fmean(finite), 0
+        yield name, fmean(values), 0
     for name, value in _flat("costs", record["costs"]):
         yield name, value, 0
     for point in record["curve"]:

@@ -1,15 +1,15 @@
 """Chooses learning rates: for each (backbone, method, task) one grid, one seed, validation images only.
 
-A learning rate decides a short run more than the method does, so every method is tuned alike: as many trials, each of
-the same steps, the weights of the last step, the highest validation PSNR. A choice at the edge widens the grid.
+A learning rate decides a short run more than the method does, so every method is tuned alike: eight trials of the same
+steps, the weights of the last step, the highest validation PSNR. The first six are the method's grid, the other two lie
+next to the best so far. The chosen rate is then trained once more for half of the steps: the doubling test.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,91 +17,41 @@ from typing import Any
 from petlir.benchmark import cell as cells
 from petlir.benchmark import experiment, fitting, records, training
 from petlir.benchmark.cell import Cell
+from petlir.benchmark.convergence import half_of
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.payload import Payload
+from petlir.benchmark.selection import Half, Selection, parse
 from petlir.benchmark.store import Store
 from petlir.benchmark.subject import prepare
 
 SEED = 1000
 """The selection seed; reported seeds are others."""
 COMMITTED = Path(__file__).parent.parent / "results" / "tuning"
-STEP = 10**0.5
-LOOKS = (0.5, 0.9, 1.0)
-"""When validation looks at a trial, as shares of its steps; the last one decides."""
-WIDEST = (1e-6, 1.0)
-"""Beyond these rates no grid is widened."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The trials for one choice of a learning rate.
-
-    Attributes:
-        key: what it was chosen for, as a digest.
-        cell: the same in words.
-        trials: learning rate → final validation PSNR in dB, None where training diverged.
-        curves: learning rate → the trial's curve.
-    """
-
-    key: str
-    cell: Mapping[str, Any]
-    trials: Mapping[float, float | None]
-    curves: Mapping[float, Sequence[Mapping[str, float | None]]]
-
-    @property
-    def rate(self) -> float | None:
-        """The rate of the highest validation PSNR, the lower one of two equal; None where all diverged."""
-        finite = {rate: psnr for rate, psnr in self.trials.items() if psnr is not None}
-        return max(sorted(finite), key=lambda rate: finite[rate]) if finite else None
-
-    def wider(self) -> float | None:
-        """The next rate to try where the choice lies at the edge of the grid."""
-        best, tried = self.rate, sorted(self.trials)
-        if best is None:
-            following = nice(tried[0] / STEP)
-        elif best == tried[-1]:
-            following = nice(best * STEP)
-        elif best == tried[0]:
-            following = nice(best / STEP)
-        else:
-            return None
-        return following if WIDEST[0] <= following <= WIDEST[1] else None
-
-    def plain(self) -> dict[str, Any]:
-        """The selection as JSON holds it."""
-        rows = [
-            {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}
-            for rate, psnr in sorted(self.trials.items())
-        ]
-        return {"key": self.key, "cell": dict(self.cell), "rate": self.rate, "trials": rows}
-
-
-def nice(rate: float) -> float:
-    """A rate rounded to the grid's 1 and 3 of each decade."""
-    return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
-
-
-def parse(plain: Mapping[str, Any]) -> Selection:
-    """A selection from its JSON."""
-    trials = {row["rate"]: row["validation_psnr"] for row in plain["trials"]}
-    return Selection(plain["key"], plain["cell"], trials, {row["rate"]: row["curve"] for row in plain["trials"]})
+LOOKS = (1.0,)
+"""When validation looks at a trial, as shares of its steps: at the end, which decides."""
+WHOLE = "whole"
+"""The part of a half trial's payload that holds the steps of its selection."""
 
 
 def selection_key(cell: Cell, ground: str) -> str:
-    """What a rate is chosen for: everything of the cell but seed and rate, on the ground of `Planner.ground`."""
-    return cells.digest([cell.selection, ground])
+    """Return the digest of what a rate is chosen for: the budget, and the ground of `Planner.ground`."""
+    return cells.digest([cell.budget, ground])
+
+
+def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
+    """Return the cell of a trial: at a rate, with the selection seed, for all or half of the steps."""
+    return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
 
 
 def trial(job: Payload, device: str) -> dict[str, Any]:
-    """Train once at `cell.rate` with the selection seed, and leave the curve in the store.
+    """Train once at `cell.rate`, and leave the curve in the store.
 
     A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
     """
     cell = job.cell
     experiment.settle(job.bench)
     try:
-        selecting = replace(job, cell=replace(cell, seed=SEED))
-        curve = fitting.sparing(job, lambda parts: _curve(selecting, device, parts))
+        curve = fitting.sparing(job, lambda parts: _curve(job, device, parts))
         psnr = curve[-1]["validation_psnr"]
     except training.Diverged:
         curve, psnr = [], None
@@ -119,7 +69,8 @@ def _curve(job: Payload, device: str, parts: int) -> list[training.Point]:
 
 def trial_name(job: Payload) -> str:
     """What a trial is claimed by."""
-    return f"{_key(job)}-{job.cell.rate:g}"
+    half = f"-{_half_folder(job.parts[WHOLE])}" if WHOLE in job.parts else ""
+    return f"{_key(job)}-{job.cell.rate:g}{half}"
 
 
 def tried(job: Payload) -> bool:
@@ -132,36 +83,38 @@ def _key(job: Payload) -> str:
 
 
 def _file(job: Payload) -> Path:
-    return _folder(job.store) / _key(job) / f"{job.cell.rate:g}.json"
+    folder = _folder(job.store) / _key(job)
+    return (folder / _half_folder(job.parts[WHOLE]) if WHOLE in job.parts else folder) / f"{job.cell.rate:g}.json"
 
 
-def kept(store: Store, cell: Cell, ground: str) -> Selection | None:
-    """What the store's trials say of a cell's learning rate; None where there is no trial."""
-    key = selection_key(cell, ground)
-    rows = [json.loads(path.read_text()) for path in sorted((_folder(store) / key).glob("*.json"))]
-    if not rows:
-        return None
-    described = {k: v for k, v in rows[0]["cell"].items() if k not in ("rate", "seed", "regime")}
-    return parse({"key": key, "cell": {**described, "seed": SEED, "weights": ground}, "trials": rows})
+def kept(store: Store, cell: Cell, ground: str) -> Selection:
+    """The trials of a cell's learning rate that the store holds so far."""
+    key, shorter = selection_key(cell, ground), replace(cell, steps=half_of(cell.steps))
+    described = {name: value for name, value in cell.plain().items() if name not in ("rate", "seed", "regime")}
+    trials = _rows(_folder(store) / key)
+    found = parse({"key": key, "cell": {**described, "seed": SEED, "weights": ground}, "trials": trials})
+    halves = _rows(_folder(store) / selection_key(shorter, ground) / _half_folder(cell.steps))
+    return replace(
+        found, halves={row["rate"]: Half(shorter.steps, row["validation_psnr"], row["curve"]) for row in halves}
+    )
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 
 def _folder(store: Store) -> Path:
     return store.root / "tuning"
 
 
-def open_trials(selection: Selection | None, rates: Iterable[float]) -> list[float]:
-    """The rates that are still to be tried: the method's grid, then what widens it."""
-    tried = selection.trials if selection else {}
-    missing = [rate for rate in rates if rate not in tried]
-    if missing or selection is None:
-        return missing
-    wider = selection.wider()
-    return [] if wider is None else [wider]
+def _half_folder(whole: int | str) -> str:
+    """Where half trials of a selection lie, apart from the trials of one that has as few steps from the start."""
+    return f"half-of-{whole}"
 
 
 def committed(cell: Cell, ground: str, folder: Path = COMMITTED) -> Selection | None:
     """The selection that the project ships for this cell, if any."""
-    return _shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, ground))
+    return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, ground))
 
 
 def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
@@ -170,7 +123,8 @@ def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
 
 
 @lru_cache(maxsize=8)
-def _shipped(path: Path) -> dict[str, Selection]:
+def shipped(path: Path) -> dict[str, Selection]:
+    """The selections in a file that the project ships, by key."""
     if not path.is_file():
         return {}
     try:
@@ -185,7 +139,7 @@ def _shipped(path: Path) -> dict[str, Selection]:
 def export(selections: Sequence[Selection], path: Path) -> None:
     """Write selections where a later run finds them; those already there for other cells stay."""
     ours = {selection.key: selection.plain() for selection in selections}
-    theirs = {key: selection.plain() for key, selection in _shipped(path).items()}
+    theirs = {key: selection.plain() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))
     records.write_json(path, {"schema": "petlir-tuning/1", "selections": rows})
-    _shipped.cache_clear()
+    shipped.cache_clear()

@@ -13,7 +13,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.method import Method
 from petlir.benchmark.protocol import protocol
 
-WHOLE = "whole"
+WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
@@ -25,8 +25,8 @@ def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
         patch: side of the crops that were trained on.
     """
     if backbone.window is not None:
-        return (f"tiles-{backbone.window}",)
-    return (WHOLE, f"tiles-{patch}") if backbone.sees_whole or method.sees_whole else (WHOLE,)
+        return (f"{TILES}{backbone.window}",)
+    return (WHOLE, f"{TILES}{patch}") if backbone.sees_whole or method.sees_whole else (WHOLE,)
 
 
 def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
@@ -42,4 +42,4 @@ def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
 
 def tiling_of(view: str) -> tuple[str, int | None]:
     """How `petlir.benchmark.restoration.restore` is told of a view: the tiling, and the side of its tiles."""
-    return ("default", int(view.removeprefix("tiles-"))) if view.startswith("tiles-") else (view, None)
+    return ("default", int(view.removeprefix(TILES))) if view.startswith(TILES) else (view, None)

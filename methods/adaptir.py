@@ -18,6 +18,7 @@ from petlir.benchmark.pointwise import Residual
 SPATIAL = ("local", "frequency")
 BRANCHES = (*SPATIAL, "channel")
 POSITIONS = ("parallel-mlp", "parallel-attention", "after-mlp", "after-attention")
+STARTS = ("independent", "cloned")
 
 
 def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
@@ -150,7 +151,10 @@ class AdaptIR(Method):
     The other options are those of the paper's ablations. Behind a branch the module adds to what it reads there.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
-    Mixture-of-Experts, NeurIPS 2024, and the released code.
+    Mixture-of-Experts, NeurIPS 2024, and the released code. By default every module draws initial weights of its own,
+    as on EDT in that code (which there draws the channel module's linear layers from a normal of deviation 0.02; here
+    they are torch's). On IPT the code copies one layer, so that all modules of the encoder start as clones, and all of
+    the decoder; `start=cloned` does so.
 
     Attributes:
         hidden: channels inside; without a number a twenty-fourth of the width (on EDT-B the authors take 12).
@@ -159,6 +163,7 @@ class AdaptIR(Method):
         branches: those that there are, e.g. `local+frequency` (Table 6).
         position: `parallel-mlp`, `parallel-attention`, `after-mlp` or `after-attention` (Table 7).
         dense: spatial branches without the depthwise design, e.g. `local` or `local+frequency` (Table 5).
+        start: initial weights, `independent` or, within a stack of blocks of one width, `cloned`.
     """
 
     name = "adaptir"
@@ -181,6 +186,7 @@ class AdaptIR(Method):
     branches: str = "+".join(BRANCHES)
     position: str = POSITIONS[0]
     dense: str | None = None
+    start: str = STARTS[0]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,6 +195,7 @@ class AdaptIR(Method):
             ("branch", branches, BRANCHES),
             ("dense branch", self._dense, [name for name in SPATIAL if name in branches]),
             ("position", [self.position], POSITIONS),
+            ("start", [self.start], STARTS),
         ):
             for name in given:
                 if name not in valid:
@@ -201,8 +208,13 @@ class AdaptIR(Method):
     def adapt(self, backbone: Backbone) -> None:
         """Put a module at each block."""
         how, _, where = self.position.partition("-")
+        first: dict[tuple[str, int], AdaptIRModule] = {}
         for block in backbone.blocks():
-            module = OnMap(self._module(block.width), block.layout)
+            inside = self._module(block.width)
+            if self.start == "cloned":
+                stack = block.name.partition(".")[0], block.width
+                inside.load_state_dict(first.setdefault(stack, inside).state_dict())
+            module = OnMap(inside, block.layout)
             branch = block.mixer if where == "attention" else block.mlp
             if how == "after":
                 branch.after(Residual(module))

@@ -19,6 +19,7 @@ class Cascade(Method):
 
     name = "cascade"
     idea = "The frozen network's own heads one after the other, e.g. denoise, then enlarge."
+    reference = True
     trains = False
 
     def adapt(self, backbone: Backbone) -> None:

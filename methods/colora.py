@@ -17,6 +17,7 @@ from petlir.benchmark.method import Evidence, Method
 from petlir.methods.full_ft import FullFineTuning
 from petlir.methods.lora import LowRank
 from petlir.methods.partial import PartialFineTuning
+from petlir.methods.sites import not_dense
 
 PUBLISHED_SHARE = 0.07
 """What the paper says it tunes, of all the backbone's parameters."""
@@ -49,9 +50,9 @@ class Projection:
         return sum(self.base.weight.shape[:2])
 
     @property
-    def full(self) -> int:
-        """The rank of a full matrix."""
-        return min(self.base.weight.shape[:2])
+    def cap(self) -> int:
+        """The highest rank whose update has no more parameters than the projection itself."""
+        return self.base.weight.numel() // self.cost
 
 
 @dataclass(frozen=True)
@@ -63,16 +64,17 @@ class CoLoRA(Method):
     read. That ranks follow the attribution (FAIG) between the pre-trained network and one fine-tuned for the task, and
     that about 7 % of the parameters are tuned, is the paper's. How a contribution becomes a rank is ours:
     projection l of n weights contributes c, their mean, weighs w = beta + (1 - beta) · (c / mean of all c)^alpha, and
-    gets the rank κ · w · n / (inputs + outputs), rounded, at most its full one. κ is such that the budget is met.
+    gets the rank κ · w · n / (inputs + outputs), rounded, at most n / (inputs + outputs): from there on an update costs
+    as much as the projection itself. κ is such that the budget is met.
     No number of the paper could be read, so none is claimed.
 
     Attributes:
         budget: parameters of all updates, in ranks of the projection where a rank costs most (biases and norms are
             trained at any budget, so it counts what is on top of them). None for as many as make all that is tuned
-            7 % of the backbone, and at least one such rank.
+            7 % of the backbone, and at least one such rank, as far as the highest ranks allow.
         contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; `uniform`, the control: the same rank everywhere (at
-            least 1, at most a projection's full one), which comes nearest to the budget.
+            least 1, at most a projection's highest one), which comes nearest to the budget.
         alpha: sharpness; at 0 all weigh the same.
         beta: the share of the budget that is given out whatever a projection contributes, from 0 to 1.
         images: training crops that contributions are averaged over.
@@ -151,8 +153,9 @@ class CoLoRA(Method):
     def _ranks(self, backbone: Backbone, layers: Sequence[Projection], weights: Sequence[float]) -> list[int]:
         budget = self._budget(backbone, layers)
         if self.contribution == "uniform":
-            rank = max(1, round(budget / sum(layer.cost for layer in layers)))
-            return [min(rank, layer.full) for layer in layers]
+            highest = max(1, *_caps(layers))
+            uniform = [[min(rank, layer.cap) for layer in layers] for rank in range(1, highest + 1)]
+            return min(uniform, key=lambda ranks: abs(_spent(layers, ranks) - budget))
         shares = [
             weight * layer.base.weight.numel() / layer.cost for weight, layer in zip(weights, layers, strict=True)
         ]
@@ -165,11 +168,20 @@ class CoLoRA(Method):
             return self.budget * costliest
         total = sum(parameter.numel() for parameter in backbone.parameters())
         unfrozen = sum(parameter.numel() for parameter in vectors(backbone))
-        return max(round(PUBLISHED_SHARE * total) - unfrozen, costliest)
+        return min(max(round(PUBLISHED_SHARE * total) - unfrozen, costliest), _spent(layers, _caps(layers)))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """There must be projections."""
-        return None if projections(backbone) else f"{backbone.name} has no projections"
+        """Return which projection is not dense, or why the budget cannot be spent."""
+        sites = [site for block in backbone.blocks() for site in block.projections()]
+        if fault := not_dense(backbone, sites):
+            return fault
+        layers = projections(backbone)
+        if not layers:
+            return f"{backbone.name} has no projections"
+        most, budget = _spent(layers, _caps(layers)), self._budget(backbone, layers)
+        if most + max(layer.cost for layer in layers) / 2 < budget:
+            return f"{backbone.name}: the budget is {budget:,} parameters, but the highest ranks take {most:,} only"
+        return None
 
     def dead(self) -> tuple[str, ...]:
         """The bias of keys: a softmax does not see a constant."""
@@ -196,28 +208,32 @@ def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: i
 
     Args:
         layers: the projections.
-        shares: what each should get, in any unit; none gets more than its full rank.
+        shares: what each should get, in any unit; none gets more than its highest rank.
         budget: parameters of all updates.
-
-    Raises:
-        PetlirError: full ranks do not spend the budget.
     """
     ranks, spent = [0] * len(layers), 0
-    turns = (_turns(index, share, layers[index].full) for index, share in enumerate(shares) if share > 0)
+    turns = (_turns(index, share, layers[index].cap) for index, share in enumerate(shares) if share > 0)
     for _, index in heapq.merge(*turns):
         cost = layers[index].cost
         if spent + cost / 2 > budget:
             return ranks
         ranks[index] += 1
         spent += cost
-    if spent + max(layer.cost for layer in layers) / 2 < budget:
-        raise PetlirError(f"colora: the budget is {budget:,} parameters, but full ranks take {spent:,} only")
     return ranks
 
 
-def _turns(index: int, share: float, full: int) -> Iterator[tuple[float, int]]:
+def _caps(layers: Sequence[Projection]) -> list[int]:
+    return [layer.cap for layer in layers]
+
+
+def _spent(layers: Sequence[Projection], ranks: Sequence[int]) -> int:
+    """Return the parameters of updates of these ranks."""
+    return sum(rank * layer.cost for rank, layer in zip(ranks, layers, strict=True))
+
+
+def _turns(index: int, share: float, cap: int) -> Iterator[tuple[float, int]]:
     """When a layer gets each of its ranks."""
-    return (((rank - 0.5) / share, index) for rank in range(1, full + 1))
+    return (((rank - 0.5) / share, index) for rank in range(1, cap + 1))
 
 
 def _insert(backbone: Backbone, layers: Sequence[Projection], ranks: Sequence[int]) -> None:

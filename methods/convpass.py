@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.dropout import Dropout
 from petlir.benchmark.method import Paper
 from petlir.benchmark.pointwise import Scaled
 from petlir.methods.bottleneck import BottleneckMethod
@@ -36,7 +37,7 @@ class Bypass(nn.Sequential):
         nn.init.dirac_(middle.weight)
         for parameter in (down.get_parameter("bias"), middle.get_parameter("bias"), *up.parameters()):
             nn.init.zeros_(parameter)
-        super().__init__(down, QuickGELU(), middle, QuickGELU(), nn.Dropout(dropout), up)
+        super().__init__(down, QuickGELU(), middle, QuickGELU(), Dropout(dropout), up)
 
 
 @dataclass(frozen=True)

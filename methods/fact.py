@@ -16,6 +16,7 @@ from petlir.benchmark.backbone import Backbone, Site
 from petlir.benchmark.errors import unknown
 from petlir.benchmark.method import Method, Paper, Published
 from petlir.benchmark.pointwise import check_share
+from petlir.methods.sites import not_dense
 
 LANES = 8
 """Numbers of 32 bits that a CPU multiplies at once; GPUs like multiples of it too."""
@@ -129,9 +130,10 @@ def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 def _drawn(values: Tensor, chances: int) -> Tensor:
     """A mask of the shape of `values` that keeps each of them with `chances` in `CHANCES`."""
-    numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device=values.device).random_(-(2**63), None)
+    numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device="cpu").random_(-(2**63), None)
     # as numbers of 16 bits: a quarter of the time that Bernoulli's take, which is more than all products here
-    return (numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2).view(values.shape)
+    kept = numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2
+    return kept.view(values.shape).to(values.device)  # drawn on the CPU: the same on every device
 
 
 def _times(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -194,6 +196,12 @@ def mixed_cores(shapes: Sequence[tuple[int, int]], rank: int) -> list[nn.Module]
     return [MixedCore(shared, sum(sizes[:index]), *shape) for index, shape in enumerate(shapes)]
 
 
+def _dense(site: Site) -> nn.Linear | nn.Conv2d:
+    base = site.module
+    assert isinstance(base, nn.Linear | nn.Conv2d)
+    return base
+
+
 FORMS = {"tt": own_cores, "tk": mixed_cores}
 
 
@@ -204,8 +212,14 @@ class FacT(Method):
     On backbones whose blocks differ in width, blocks of the same width share; a projection that is no whole multiple
     of its block's width (Restormer's mlp) cannot, and the method is not applicable. Cross-attention gets nothing.
 
+    The default is that of the AdaptIR paper: query, key, value and the mlp, with a core for each layer (tensor train).
+
     Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with
-    the initialisation and the dropout of the authors' code.
+    the initialisation and the dropout of the authors' code. The authors update the output projection too. In the
+    Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has mixture p of its own.
+    The authors' code writes the four mixtures of a wide projection side by side column by column (column b of mixture
+    p at 4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures, and
+    transposes that of the second projection. The parameters are as many; the functions are not the same.
 
     Attributes:
         form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores mix one.
@@ -232,7 +246,7 @@ class FacT(Method):
     rank: int = 16
     scale: float = 1.0
     dropout: float = 0.1
-    out: bool = True
+    out: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -242,41 +256,44 @@ class FacT(Method):
 
     def adapt(self, backbone: Backbone) -> None:
         """Put an update beside each projection."""
-        found = list(self._projections(backbone))
-        for width in dict.fromkeys(width for width, _, _ in found):
-            projections = [(site, base) for own, site, base in found if own == width]
+        found = list(self._sites(backbone))
+        for width in dict.fromkeys(width for width, _ in found):
+            projections = [(site, _dense(site)) for own, site in found if own == width]
             shapes = [(base.weight.shape[1] // width, base.weight.shape[0] // width) for _, base in projections]
             factors = Factors(width, self.rank)
             for (site, base), core in zip(projections, FORMS[self.form](shapes, self.rank), strict=True):
                 site.replace(Factored(base, factors, core, self.scale, self.dropout))
 
-    def _projections(self, backbone: Backbone) -> Iterator[tuple[int, Site, nn.Linear | nn.Conv2d]]:
-        """Width of the block, place, and what stands there."""
+    def _sites(self, backbone: Backbone) -> Iterator[tuple[int, Site]]:
+        """Yield the width of the block and the place of each projection that gets an update."""
         for block in backbone.blocks():
             for site in (*block.mixer.sites, *block.mlp.sites):
                 if self.out or site.name != "out":
-                    base = site.module
-                    assert isinstance(base, nn.Linear | nn.Conv2d)
-                    yield block.width, site, base
+                    yield block.width, site
 
     def supports(self, backbone: Backbone) -> str | None:
-        """The factors are as wide as the block, and the rank no higher than that."""
-        found = list(self._projections(backbone))
-        for width, _, base in found:
-            outputs, inputs = base.weight.shape[:2]
+        """Return which projection is not dense, not a multiple of its block's width, or narrower than the rank."""
+        found = list(self._sites(backbone))
+        if not found:
+            return f"{backbone.name} has no projections"
+        fault = not_dense(backbone, [site for _, site in found])
+        if fault:
+            return fault
+        for width, site in found:
+            outputs, inputs = site.module.get_parameter("weight").shape[:2]
             if inputs % width or outputs % width:
                 return f"{backbone.name} has a projection {inputs} to {outputs} in a block of width {width}"
-        narrow = next(((width, site) for width, site, _ in found if self.rank > width), None)
+        narrow = next(((width, site) for width, site in found if self.rank > width), None)
         return narrow and f"rank {self.rank} is beyond a {narrow[1].name} projection in a block of {narrow[0]} channels"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
         """The AdaptIR paper's settings; it leaves form and rank open."""
         settings = {
-            "ipt": [Published(cls(rank=43, out=False), "537K", "derived, and weak: three other settings give it too")],
+            "ipt": [Published(cls(rank=43), "537K", "derived, and weak: three other settings give it too")],
             "edt-b": [
-                Published(cls(rank=24), "174K", "derived: tensor train; the Tucker form of rank 52 gives it too"),
-                Published(cls(form="tk", rank=52), "174K", "derived: Tucker; the tensor train of rank 24 gives it too"),
+                Published(cls(rank=24, out=True), "174K", "derived: tensor train; Tucker of rank 52 gives it too"),
+                Published(cls(form="tk", rank=52, out=True), "174K", "derived: Tucker; rank 24 as a tensor train too"),
             ],
         }
         return settings.get(backbone, [])

@@ -14,6 +14,7 @@ class Frozen(Method):
 
     name = "frozen"
     idea = "The pre-trained network as it is, without any training."
+    reference = True
     trains = False
 
     def adapt(self, backbone: Backbone) -> None:

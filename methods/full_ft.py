@@ -19,6 +19,7 @@ class FullFineTuning(Subset):
     name = "full-ft"
     idea = "Every weight of the network is trained and stored anew for each task."
     what = "weights"
+    reference = True
     tunes_backbone = True
     rates = WEIGHT_RATES
 

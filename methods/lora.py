@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.method import Method, Paper, Published
-from petlir.methods.sites import QUERY_VALUE, beyond, lacking, projections
+from petlir.methods.sites import QUERY_VALUE, beyond, lacking, not_dense, projections
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
@@ -90,8 +90,9 @@ class LoRA(Method):
             site.replace(LowRank(base, self.rank, scale))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Every named site has to be there, with room for the rank."""
-        return lacking(backbone, self.sites) or beyond(projections(backbone, self.sites), self.rank)
+        """Return why a named site is missing, is not a dense projection, or has no room for the rank."""
+        found = projections(backbone, self.sites)
+        return lacking(backbone, self.sites) or not_dense(backbone, found) or beyond(found, self.rank)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

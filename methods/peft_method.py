@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from petlir.benchmark.backbone import Backbone, Site
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, Paper
-from petlir.methods.sites import QUERY_VALUE, lacking, projections
+from petlir.methods.sites import QUERY_VALUE, lacking, not_dense, projections
 
 Projection = nn.Linear | nn.Conv2d
 REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)
@@ -115,15 +115,15 @@ class PeftMethod(Method):
             site.replace(tuned)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Every named site has to be there, and peft has to take layers of each shape.
+        """Return why a named site is missing or is not a dense projection, or why peft refuses a layer of its shape.
 
         Raises:
             PetlirError: peft is not installed.
         """
-        lack = lacking(backbone, self.sites)
+        found = projections(backbone, self.sites)
+        lack = lacking(backbone, self.sites) or not_dense(backbone, found)
         if lack:
             return lack
-        found = projections(backbone, self.sites)
         shapes = {cast("Projection", site.module).weight.shape[:2]: site for site in found}
         try:
             with torch.random.fork_rng(devices=[]):

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbone import Backbone, Branch, Site
+from petlir.benchmark.dropout import Dropout
 from petlir.benchmark.method import Paper
 from petlir.benchmark.pointwise import on_maps, pointwise
 from petlir.methods.bottleneck import BottleneckMethod
+from petlir.methods.sites import not_dense
 
 GROUPS = 2
 """Groups of the up-projection, as published."""
@@ -23,6 +25,11 @@ READERS: Mapping[str, tuple[str, ...]] = {
     "mlp": ("up",),
 }
 """The projections of each kind of branch that read its normed features; keys and values of `cross` read the memory."""
+
+
+def readers(branch: Branch) -> list[Site]:
+    """Return the projections of a branch that read its normed features."""
+    return branch.projections(*READERS[branch.kind])
 
 
 class LinearAdapter(nn.Module):
@@ -42,7 +49,7 @@ class LinearAdapter(nn.Module):
         self.down = pointwise(width, GROUPS * rank, maps=maps)
         self.up = nn.Parameter(torch.zeros(GROUPS, width // GROUPS, rank))
         self.bias = nn.Parameter(torch.zeros(width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         nn.init.xavier_uniform_(self.down.weight)
         nn.init.zeros_(self.down.get_parameter("bias"))
 
@@ -123,12 +130,15 @@ class RepAdapter(BottleneckMethod):
             maps = on_maps(block)
             for branch in block.branches:
                 adapter = LinearAdapter(block.width, self.rank, self.scale, self.dropout, maps=maps)
-                for site in branch.projections(*READERS[branch.kind]):
+                for site in readers(branch):
                     base = site.module
                     assert isinstance(base, nn.Linear | nn.Conv2d)
                     site.replace(Fronted(base, adapter))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """The groups have as many channels each."""
-        odd = next((block for block in backbone.blocks() if block.width % GROUPS), None)
-        return f"{backbone.name}: {odd.width} channels of {odd.name} are not even" if odd else None
+        """Return which block has channels that do not split into groups, or a reader that is not a dense projection."""
+        blocks = list(backbone.blocks())
+        odd = next((block for block in blocks if block.width % GROUPS), None)
+        if odd:
+            return f"{backbone.name}: {odd.width} channels of {odd.name} are not even"
+        return not_dense(backbone, [site for block in blocks for branch in block.branches for site in readers(branch)])

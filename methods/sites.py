@@ -1,6 +1,10 @@
-"""Which projections an option `sites` names."""
+"""Which projections an option `sites` names, and whether a matrix can be added to them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
 
 from petlir.benchmark.backbone import Backbone, Site
 
@@ -26,6 +30,21 @@ def lacking(backbone: Backbone, sites: str) -> str | None:
     if absent is None:
         return None
     return f"{backbone.name} has no {absent} projection; option sites takes {'+'.join(present)}, or all"
+
+
+def not_dense(backbone: Backbone, found: Iterable[Site]) -> str | None:
+    """Return which projection is not a single matrix over channels, or None where all of them are."""
+    for site in found:
+        if not _is_dense(module := site.module):
+            what = module if isinstance(module, nn.Conv2d) else type(module).__name__
+            return f"{backbone.name}: {site.name} is {what}, expected a linear layer or a dense 1×1 convolution"
+    return None
+
+
+def _is_dense(module: nn.Module) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return (module.kernel_size, module.stride, module.padding, module.groups) == ((1, 1), (1, 1), (0, 0), 1)
+    return isinstance(module, nn.Linear)
 
 
 def beyond(found: list[Site], rank: int) -> str | None:

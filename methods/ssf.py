@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbone import Backbone, Site
 from petlir.benchmark.method import Method, Paper, Published
 from petlir.benchmark.pointwise import along_channels, on_maps
 
@@ -23,7 +24,7 @@ class ScaleShift(nn.Module):
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:
         super().__init__()
-        width = base.get_parameter("weight").shape[0]
+        width = len(base.get_parameter("weight"))
         self.base, self.maps = base, maps
         self.scale = nn.Parameter(torch.empty(width).normal_(1, 0.02))
         self.shift = nn.Parameter(torch.empty(width).normal_(0, 0.02))
@@ -43,6 +44,21 @@ class ScaleShift(nn.Module):
         layer.weight = nn.Parameter((layer.weight * scale).detach())
         layer.bias = nn.Parameter((bias + self.shift).detach())
         return layer
+
+
+def _sites(backbone: Backbone) -> Iterator[Site]:
+    """Yield the place of each norm and each projection."""
+    for block in backbone.blocks():
+        yield from (*block.norms, *block.projections())
+    yield from backbone.outer_norms()
+
+
+def _has_channels(module: nn.Module) -> bool:
+    """Whether the first axis of the module's weight is that of its output channels."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        return True
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim == 1
 
 
 @dataclass(frozen=True)
@@ -68,11 +84,19 @@ class SSF(Method):
 
     def adapt(self, backbone: Backbone) -> None:
         """Put a scale and a shift behind each norm and each projection, cross-attention included."""
-        blocks = list(backbone.blocks())
-        maps = on_maps(blocks[0])
-        inner = [site for block in blocks for site in (*block.norms, *block.projections())]
-        for site in (*inner, *backbone.outer_norms()):
+        maps = on_maps(next(backbone.blocks()))
+        for site in _sites(backbone):
             site.replace(ScaleShift(site.module, maps=maps))
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """Return which norm or projection has no output channels of its own to scale."""
+        found = list(_sites(backbone))
+        other = next((site for site in found if not _has_channels(site.module)), None)
+        if other:
+            return (
+                f"{backbone.name}: {other.name} is {type(other.module).__name__}, expected one with a weight a channel"
+            )
+        return None if found else f"{backbone.name} has no norms and no projections"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

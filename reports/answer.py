@@ -37,7 +37,7 @@ def hybrid(tables: Sequence[Table]) -> list[str]:
         (comparison, won)
         for table in tables
         for index, column in enumerate(table.columns)
-        if column.hybrid
+        if column.hybrid and column.headline
         for comparison, won in _against_untrained(table, index, _place(table, tables))
     ]
     lost = [text for text, won in compared if not won]
@@ -108,7 +108,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 def ranks(tables: Sequence[Table]) -> list[str]:
     """How often each method is marked as best; where nothing is, the reasons."""
-    columns = [(table, index) for table in tables for index, column in enumerate(table.columns) if column.set]
+    columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
         reasons = {table.columns[index].unranked for table, index in columns} - {"smoke"}

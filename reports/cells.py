@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from petlir.benchmark.convergence import converged
 from petlir.reports.frame import Record, budget
 from petlir.reports.groups import Group, groups
 
@@ -50,7 +51,7 @@ def _line(record: Record) -> Listed:
         record["reason"] or "",
         cell["learning_rate"],
         budget(cell),
-        record["converged"],
+        converged(record),
         record["environment"]["device"],
         str(record["finished"]),
         record["key"],

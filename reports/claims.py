@@ -66,7 +66,8 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[Verdict
     """A verdict on each claim, from the records that come nearest to how it was made.
 
     *Reproduced* iff the interval lies within ± 0.1 dB of the claim, *not reproduced* iff it lies wholly outside, else
-    *inconclusive*. *Not comparable* where protocol, backbone, weights, data, track or size differ.
+    *inconclusive*. *Not comparable* where protocol, backbone, weights, data, track or size differ. Where nothing is
+    trained, one record is exact: its interval is a point, and its track, which sets a budget of training, is no matter.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -138,7 +139,7 @@ def _differences(claim: Claim, record: Record) -> Iterator[str]:
         yield f"backbone weights: {cell['backbone']} here, {claim.backbone} there"
     elif _unofficial(claim.backbone, record["digests"]["weights"]):
         yield "backbone weights: not the official ones"
-    if cell["track"] != "paper":
+    if cell["track"] != "paper" and cell["regime"] != "none":
         yield f"track: {cell['track']} here, paper there"
     if cell["regime"] == "tuned":
         yield "training: the learning rate was tuned here"

@@ -12,12 +12,16 @@ import pandas as pd
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.records import write_bytes
+from petlir.reports import markdown
 from petlir.reports.formats import count, decibel, percent, signed
 from petlir.reports.frame import load
+from petlir.reports.markdown import plain
 from petlir.reports.results import Column, Row, Table, Value
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
 
+SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
+"""What stands in a table where there is no number; other states go by their names."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
@@ -103,8 +107,9 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "recovered_high": value.share.high if value.share else None,
         "seeds": len(value.seeds),
         "images": column.images,
-        "identical_images": value.infinite,
+        "identical_images": max(column.identical, value.infinite),
         "converged": value.converged,
+        "change": value.change,
         "smoke": column.smoke,
         "mark": value.mark,
         "level": value.level,
@@ -118,31 +123,37 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "training_seconds": costs.training if costs else None,
         "inference_seconds_per_megapixel": costs.inference if costs else None,
         "peak_memory_bytes": costs.peak if costs else None,
+        "headline": column.headline,
     }
 
 
 def _cell(value: Value, bold: str) -> str:
     if value.state != "done":
-        return {"not-applicable": "n/a", "out-of-memory": "OOM"}.get(value.state, value.state)
+        return SHORT.get(value.state, value.state)
     text = f"{decibel(value.psnr)} / {value.ssim:.4f}"
     text += "" if value.frozen is None else f" ({signed(value.frozen)})"
     text += " *" if value.converged is False else ""
     return bold % text if value.mark else text
 
 
-def _head(column: Column) -> list[str]:
-    notes = [column.set, column.protocol, column.transfer, column.simulated, column.data_label, column.overlap]
-    notes.append(column.borrowed)
-    return [column.title, ", ".join(note for note in notes if note)]
+def head(column: Column) -> list[str]:
+    """Return the head of a column: its title, then how and on what it was scored."""
+    how = [column.set, column.protocol, column.transfer, column.simulated, column.data_label, column.overlap]
+    how += [column.borrowed, column.left_out, "" if column.headline else "not the headline protocol"]
+    return [column.title, ", ".join(filter(None, how))]
 
 
 def _note(one: Table) -> str:
+    what = f"{one.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
+    return what + " ".join(notes(one))
+
+
+def notes(one: Table) -> list[str]:
+    """Return what the marks of a table mean, and why columns have none."""
     why = sorted({column.unranked for column in one.columns} - {""})
-    unranked = f" Nothing is marked in a column where: {'; '.join(why)}." if why else ""
-    return (
-        f"{one.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
-        f"bold: best PETL method, or not told apart from it; *: not converged.{unranked}"
-    )
+    unranked = [f"Nothing is marked in a column where: {'; '.join(why)}."] if why else []
+    marks = "bold: best PETL method, or not told apart from it; *: not converged."
+    return [marks, *unranked, *(f"{line}." for line in one.below())]
 
 
 def _protocols(one: Table) -> str:
@@ -154,23 +165,12 @@ def _size(row: Row) -> list[str]:
 
 
 def _markdown(one: Table) -> str:
-    """A table in Markdown; a label can hold neither a column border nor markup of its own."""
-
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cells) + " |"
-
-    def plain(text: str) -> str:
-        for mark in "\\`*_[]|<>":
-            text = text.replace(mark, f"\\{mark}")
-        return text
-
-    heads = ["<br>".join(plain(part) for part in _head(column)) for column in one.columns]
+    heads = ["<br>".join(plain(part) for part in head(column)) for column in one.columns]
     rows = [
-        line([plain(row.label), *_size(row), *(_cell(value, "**%s**").replace(" *", " \\*") for value in row.values)])
+        [plain(row.label), *_size(row), *(_cell(value, "**%s**").replace(" *", " \\*") for value in row.values)]
         for row in one.rows
     ]
-    rule = line(["---", "---:", "---:", *("---:" for _ in one.columns)])
-    return "\n".join([line(["method", "trainable", "share", *heads]), rule, *rows, "", plain(_note(one))])
+    return f"{markdown.table(['method', 'trainable', 'share', *heads], rows)}\n\n{plain(_note(one))}"
 
 
 def _latex(one: Table) -> str:
@@ -179,7 +179,7 @@ def _latex(one: Table) -> str:
     def line(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    heads = [_head(column) for column in one.columns]
+    heads = [head(column) for column in one.columns]
     rows = [
         line([_tex(row.label), *(_tex(text) for text in _size(row)), *(_tex_cell(value) for value in row.values)])
         for row in one.rows

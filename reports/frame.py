@@ -8,13 +8,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from petlir.benchmark.convergence import convergence
 from petlir.benchmark.looks import stated
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.publishing.levels import origins
 from petlir.benchmark.publishing.verify import LEVELS
-from petlir.benchmark.records import newest
+from petlir.benchmark.records import headlines, newest
 from petlir.benchmark.store import Store
 
 Record = dict[str, Any]
@@ -24,7 +26,8 @@ CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
 WORDS = SCORE[:5]
 COLUMNS = (
-    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "level", "source", *SCORE, "overlap",
+    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *SCORE,
+    "headline", "overlap",
 )  # fmt: skip
 HERE = "run here"
 """The level of what was not submitted: it was run in the store itself."""
@@ -80,15 +83,36 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per image, protocol and cell; the PSNR of identical images is infinite.
 
     Returns:
-        A frame with the columns `COLUMNS`; PSNR in dB.
+        A frame with the columns `COLUMNS`; PSNR in dB. `headline` tells the scores under the protocol that is quoted
+        where a single number is, see `petlir.benchmark.records.headlines`.
     """
     records = list(records)
     cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])
     frame = cells.loc[[place for place, record in enumerate(records) for _ in record["scores"]]].reset_index(drop=True)
     for name in SCORE:
         frame[name] = [score[name] for record in records for score in record["scores"]]
+    frame["headline"] = [own for record in records for own in _quoted(record)]
     frame["overlap"] = [text for record in records for text in _overlaps(record)]
-    return frame.astype(dict.fromkeys(("psnr", "input_psnr", "ssim", "input_ssim"), float))
+    return frame.astype(
+        {**dict.fromkeys(("psnr", "input_psnr", "ssim", "input_ssim", "change"), float), "headline": bool}
+    )
+
+
+def differing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a column that its means are taken over, so that all means are over the same images.
+
+    Left out are the images on which anything equals the clean one: the degraded image, or what any method restored.
+    Where that would leave nothing, all rows are returned.
+    """
+    identical = np.isinf(rows.psnr) | np.isinf(rows.input_psnr)
+    kept = rows[~rows.image.isin(rows.image[identical])]
+    return rows if kept.empty else kept
+
+
+def _quoted(record: Record) -> list[bool]:
+    """Whether each score stands under its set's headline protocol."""
+    quoted = headlines(record)
+    return [score["protocol"] == quoted[score["set"]] for score in record["scores"]]
 
 
 def _overlaps(record: Record) -> list[str]:
@@ -99,14 +123,15 @@ def _overlaps(record: Record) -> list[str]:
 
 
 def _cell(record: Record) -> Record:
-    cell = record["cell"]
+    cell, tested = record["cell"], convergence(record)
     return {
         "key": record["key"],
         **{name: cell[name] for name in (*CELL, *CELL_TEXT)},
         "budget": "" if cell["regime"] == "none" else budget(cell),
         "device": record["environment"]["device"],
         "smoke": record["smoke"],
-        "converged": record["converged"],
+        "converged": tested and tested.converged,
+        "change": tested and tested.change,
         "level": level(record),
         "source": source(record),
     }

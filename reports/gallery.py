@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from petlir.benchmark.records import headlines
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
 from petlir.reports.crops import Crop, Pixels, crops
@@ -81,11 +82,13 @@ def _first_seeds(records: Iterable[Record]) -> list[Record]:
 
 
 def _photographs(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The photographs of a task under its first protocol, a few of each set."""
+    """The photographs of a task under its headline protocol, a few of each set."""
     by_set: dict[str, dict[str, dict[str, Any]]] = {}
-    for score in (score for record in records for score in record["scores"]):
-        if score["domain"] == "photographs":
-            by_set.setdefault(score["set"], {}).setdefault(score["image"], score)
+    for record in records:
+        quoted = headlines(record)
+        for score in record["scores"]:
+            if score["domain"] == "photographs" and score["protocol"] == quoted[score["set"]]:
+                by_set.setdefault(score["set"], {}).setdefault(score["image"], score)
     return [score for images in by_set.values() for score in [*images.values()][:MOST_IMAGES]]
 
 

@@ -14,7 +14,7 @@ from petlir.benchmark.columns import tables
 from petlir.benchmark.published import Ordering
 from petlir.benchmark.statistics import Difference, Scores, differences_of, printable
 from petlir.reports.claims import is_method, within
-from petlir.reports.frame import Record, score_frame
+from petlir.reports.frame import Record, differing, score_frame
 
 
 class Where(NamedTuple):
@@ -51,7 +51,7 @@ class Finding:
 
 
 def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[Finding]:
-    """Every published ordering in every column that has both methods, converged and with the same two seeds at least.
+    """Every published ordering in every headline column where both methods converged on the same two seeds at least.
 
     `>` holds where the interval of the difference lies above zero and is contradicted where it lies below; `~` holds
     where it lies within ± 0.1 dB and is contradicted where it lies wholly outside. All else is inconclusive.
@@ -76,8 +76,9 @@ def _meant(names: Iterable[str], named: dict[str, Record]) -> set[str]:
 
 
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
-    """Each column with its methods' scores; what trains nothing but has seeds stands in every one, or by itself."""
+    """Each headline column with its methods' scores; what trains nothing but has seeds joins every one, or is alone."""
     frame = score_frame(records)
+    frame = frame[frame.headline]
     trains = frame.regime != "none"
     converged = frame.converged.eq(True).groupby([frame.backbone, frame.label, frame.task]).transform("all")
     trained, others = frame[trains & converged], frame[~trains]
@@ -93,7 +94,7 @@ def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Score
 
 
 def _column(place: tuple[Any, ...], rows: Sequence[pd.DataFrame]) -> Iterator[tuple[Where, dict[str, Scores]]]:
-    scores = tables(pd.concat(rows), 2)
+    scores = tables(differing(pd.concat(rows)), 2)
     if scores and len(next(iter(scores.values()))) > 1:
         yield Where(*map(str, place[: len(Where._fields)])), scores
 

@@ -1,13 +1,14 @@
-"""Which learning rate each method was trained at, and how many were tried for it."""
+"""Which learning rate each method was trained at, which were tried for it, and whether it has converged there."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from petlir.benchmark.convergence import Convergence, convergence
 from petlir.benchmark.tuning import COMMITTED
 from petlir.reports.frame import Record
 
@@ -17,14 +18,20 @@ Chosen = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Rate:
-    """A learning rate; `trials` is None where the page knows of none."""
+    """A learning rate.
+
+    Attributes:
+        trials: the rates that were tried; empty where the page knows of none.
+        convergence: the doubling test in validation dB; None where it was not made.
+    """
 
     backbone: str
     task: str
     label: str
     regime: str
     rate: float
-    trials: int | None
+    trials: tuple[float, ...]
+    convergence: Convergence | None
 
 
 def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -> list[Rate]:
@@ -35,31 +42,32 @@ def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -
         store: holds the trials of `petlir tune`; those that the project ships are read too.
         warn: gets one line on each file of trials that cannot be read.
     """
-    tried: dict[Chosen, int] = {}
-    for cell, trials in _trials(store, warn):
+    tried: dict[Chosen, tuple[float, ...]] = {}
+    for cell, trials in _trials(store, warn).values():
         chosen = tuple(cell.get(name) for name in FOR)
-        tried[chosen] = max(trials, tried.get(chosen, 0))
-    found = {
-        Rate(cell["backbone"], cell["task"], cell["label"], cell["regime"], cell["learning_rate"], _tried(cell, tried))
-        for cell in (record["cell"] for record in records)
-        if cell["learning_rate"] is not None
-    }
+        tried[chosen] = max(tuple(sorted(trials)), tried.get(chosen, ()), key=len)
+    found = {_rate(record, tried) for record in records if record["cell"]["learning_rate"] is not None}
     return sorted(found, key=lambda rate: (rate.backbone, rate.task, rate.label, rate.regime, rate.rate))
 
 
-def _tried(cell: dict[str, Any], tried: dict[Chosen, int]) -> int | None:
-    return tried.get(tuple(cell[name] for name in FOR)) if cell["regime"] == "tuned" else None
+def _rate(record: Record, tried: Mapping[Chosen, tuple[float, ...]]) -> Rate:
+    cell = record["cell"]
+    trials = tried.get(tuple(cell[name] for name in FOR), ()) if cell["regime"] == "tuned" else ()
+    place = (cell["backbone"], cell["task"], cell["label"], cell["regime"], cell["learning_rate"])
+    return Rate(*place, trials, convergence(record))
 
 
-def _trials(store: Path, warn: Callable[[str], None]) -> Iterator[tuple[dict[str, Any], int]]:
-    """What was tuned, and the number of its trials."""
+def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[dict[str, Any], set[float]]]:
+    """By the key of each selection what it was made for, and the rates that were tried, here or before."""
+    found: dict[str, tuple[dict[str, Any], set[float]]] = {}
     for folder in sorted((store / "tuning").glob("*/")):
-        files = sorted(folder.glob("*.json"))
-        for plain in _read(files[:1], warn):
-            yield plain["cell"], len(files)
+        for plain in _read(sorted(folder.glob("*.json")), warn):
+            found.setdefault(folder.name, (plain["cell"], set()))[1].add(plain["rate"])
     for plain in _read(sorted(COMMITTED.glob("*/*.json")), warn):
         for selection in plain["selections"]:
-            yield selection["cell"], len(selection["trials"])
+            rates = {trial["rate"] for trial in selection["trials"]}
+            found.setdefault(selection["key"], (selection["cell"], set()))[1].update(rates)
+    return found
 
 
 def _read(files: Sequence[Path], warn: Callable[[str], None]) -> Iterator[dict[str, Any]]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from petlir.benchmark.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.statistics import Comparison, Interval, Scores
 from petlir.reports.costs import Costs
+from petlir.reports.formats import plural, signed
 from petlir.reports.groups import Group
 
 INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
@@ -43,6 +45,9 @@ class Column:
         provisional: whether the marks stand on fewer than five seeds.
         looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
         overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
+        headline: whether it is under the headline protocol of its task: the only one that answers, means, regrets and
+            orderings read.
+        identical: how many images all of its means leave out, since something equals the clean image there.
         ranking: what the marks stand on; None where nothing is ranked.
     """
 
@@ -63,6 +68,8 @@ class Column:
     provisional: bool = False
     looks: int = 0
     overlap: str = ""
+    headline: bool = True
+    identical: int = 0
     ranking: Ranking | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -70,6 +77,11 @@ class Column:
         """What the protocol takes from the clean image, in words; empty where it takes nothing."""
         borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
         return "GT-mean: brightness taken from the clean image" if borrows else ""
+
+    @property
+    def left_out(self) -> str:
+        """A note on the images that no mean counts; empty where there are none."""
+        return f"{plural(self.identical, 'identical image')} left out of the means" if self.identical else ""
 
 
 @dataclass(frozen=True)
@@ -79,9 +91,12 @@ class Value:
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
         reason: why there is no number.
-        psnr: mean over images of the mean over seeds, identical images left out; infinite where all are.
+        psnr: mean over images of the mean over seeds, identical images left out of this mean, of SSIM's and of every
+            difference; infinite where all are.
         seeds: the mean PSNR of each seed.
         infinite: how many images are identical to the clean one.
+        converged: whether all its cells have; None where nothing is trained, or one was not tested.
+        change: of the doubling test in dB, the largest of its cells; None where there is none.
         mark: `best`, `tied` or empty.
         share: of full fine-tuning's gain that is recovered, with its interval; None where that says nothing.
         gain: the difference to the frozen network on the images that all trained methods have, with its interval; None
@@ -100,11 +115,22 @@ class Value:
     seeds: tuple[float, ...] = ()
     infinite: int = 0
     converged: bool | None = None
+    change: float | None = None
     mark: str = ""
     share: Interval | None = None
     gain: Interval | None = None
     level: str = ""
     source: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """`converged`, `not converged` or `not tested`, of what is trained."""
+        return {True: CONVERGED, False: NOT_CONVERGED, None: NOT_TESTED}[self.converged]
+
+    @property
+    def tested(self) -> str:
+        """The verdict with the change: `not converged, +0.41 dB`."""
+        return self.verdict if self.change is None else f"{self.verdict}, {signed(self.change)} dB"
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,8 @@ class Row:
     """One method.
 
     Attributes:
-        kind: `input`, `untrained`, `composed` (of what other cells have trained, untrained itself), `petl` or `full`.
+        kind: `input`, `untrained`, `composed` (of what other cells have trained, untrained itself), `petl` or
+            `reference` (trained, but never ranked).
         overlap: whether a test image was in what it saw.
     """
 
@@ -142,6 +169,29 @@ class Table:
     def title(self) -> str:
         """The group in words, and the part."""
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
+
+    def below(self) -> list[str]:
+        """For each column but those of smoke runs: the trained methods not ranked, with their doubling test."""
+        lines = []
+        for index, column in enumerate(self.columns):
+            values = [(row, row.values[index]) for row in self.rows if row.values[index].state == "done"]
+            listed = [
+                f"{row.label} ({'reference, ' if row.kind == 'reference' else ''}{value.tested})"
+                for row, value in values
+                if row.kind == "reference" or (row.kind == "petl" and not value.converged)
+            ]
+            if listed and not column.smoke:
+                lines.append(f"Not ranked in {column.title} ({column.set}, {column.protocol}): {', '.join(listed)}")
+        return lines
+
+    @property
+    def headlines(self) -> dict[str, list[int]]:
+        """By task the places of its headline columns: one for each test set and budget that has a result."""
+        found: dict[str, list[int]] = {}
+        for place, column in enumerate(self.columns):
+            if column.set and column.headline:
+                found.setdefault(column.task, []).append(place)
+        return found
 
     def row(self, label: str) -> Row | None:
         """The row of this label."""

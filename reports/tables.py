@@ -50,7 +50,7 @@ def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Ta
     found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
     empty = {record["cell"]["task"] for record in members} - set(frame.task)
     found += [Column(task, title(task, tasks), "", "", "", "") for task in empty]
-    return sorted(found, key=lambda column: (column.hybrid, column.task, column.set, column.protocol))
+    return sorted(found, key=lambda one: (one.hybrid, one.task, one.set, not one.headline, one.protocol))
 
 
 def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
@@ -71,6 +71,7 @@ def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
         rows[rows.regime != ANY].seed.nunique(),
         len(task.undo) > 1 if task else bool((rows.method == CASCADE).any()),
         overlap="; ".join(sorted(set(rows.overlap) - {""})),
+        headline=bool(rows.headline.any()),
     )
 
 
@@ -101,14 +102,14 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
 
 
 def kind_of(record: Record) -> str:
-    """`untrained`, `composed`, `petl` or `full`."""
+    """`untrained`, `composed`, `petl` or `reference`; of older records only full fine-tuning is known to be one."""
     cell = record["cell"]
     if cell["regime"] == ANY:
         return "composed" if "needs" in record["ingredients"] else "untrained"
-    return "full" if cell["method"] == FULL else "petl"
+    return "reference" if cell.get("reference", cell["method"] == FULL) else "petl"
 
 
 def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]:
-    """Untrained baselines, then methods by size, then full fine-tuning: an order that ranks nothing."""
-    place = ("untrained", "composed", "petl", "full").index(kind)
+    """Untrained baselines, then methods by size, then references: an order that ranks nothing."""
+    place = ("untrained", "composed", "petl", "reference").index(kind)
     return place, costs.trainable if costs and kind == "petl" else 0.0, label

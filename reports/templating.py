@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from petlir.benchmark.convergence import RULE
 from petlir.reports import formats
 from petlir.reports.costs import PARTS
 from petlir.reports.figures import curves, distributions, pareto, ranks, strengths, waterfall
@@ -41,5 +42,6 @@ def templates() -> Environment:
         "spreads": distributions,
         "waterfall": waterfall,
         "memory_parts": PARTS,
+        "convergence_rule": RULE,
     }
     return made

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from petlir.benchmark import statistics
-from petlir.benchmark.columns import tables
+from petlir.benchmark.columns import rankable, tables
 from petlir.benchmark.looks import Plan
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.views import TILES, WHOLE
 from petlir.reports.formats import plural
-from petlir.reports.frame import BELIEVED, Record, budget
+from petlir.reports.frame import BELIEVED, Record, budget, differing
 from petlir.reports.groups import ANY
 from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
 
@@ -26,15 +28,17 @@ def fill(
         column: what is asked for.
         frame: the scores of the table's records.
         by_label: the table's records.
-        kinds: `petl`, `full` or `untrained` for each label.
+        kinds: `petl`, `reference` or `untrained` for each label.
     """
     rows = _under(column, frame)
-    values = {label: _missing(column.task, cells) for label, cells in by_label.items()}
+    values = {label: _absent(column, cells) for label, cells in by_label.items()}
     values[INPUT] = Value("missing", "no cell of this task has a result")
     values |= _scored(rows)
     for label, gain in _gains(rows, column.seeds).items():
         values[label] = replace(values[label], gain=gain)
-    petl = rows[rows.label.map(kinds).eq("petl") & rows.converged.eq(True)]
+    column = replace(column, identical=rows.image.nunique() - differing(rows).image.nunique())
+    rows = differing(rows)
+    petl = rows[rows.label.map(kinds).eq("petl")]
     plan = _plan(column, by_label)
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
     if why:
@@ -90,28 +94,37 @@ def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[here & ((frame.regime == ANY) | (frame.budget == column.budget))]
 
 
-def _missing(task: str, cells: Iterable[Record]) -> Value:
-    """Why a method has no number in a column: its newest record says, or there is none."""
-    mine = [record for record in cells if record["cell"]["task"] == task and record["state"] != "done"]
-    if not mine:
-        return Value("missing", "no record in this store")
-    newest = max(mine, key=lambda record: str(record["finished"]))
-    return Value(newest["state"], newest["reason"])
+def _absent(column: Column, cells: Iterable[Record]) -> Value:
+    """Why a method has no number in a column: its newest record says, it is not scored in this window, or not run."""
+    mine = [record for record in cells if record["cell"]["task"] == column.task]
+    done = [record for record in mine if record["state"] == "done"]
+    if done and column.set and not any(_windows(column.protocol) <= _windows(*r["cell"]["protocols"]) for r in done):
+        return Value("not-applicable", "a second evaluation window is for what has operators over the whole image")
+    if len(done) < len(mine):
+        newest = max((one for one in mine if one not in done), key=lambda record: str(record["finished"]))
+        return Value(newest["state"], newest["reason"])
+    return Value("missing", "no record in this store")
+
+
+def _windows(*names: str) -> set[str]:
+    """The evaluation windows that protocols name, see `petlir.benchmark.views`."""
+    return {seen for name in names if (seen := protocol(name).seen) == WHOLE or seen.startswith(TILES)}
 
 
 def _scored(rows: pd.DataFrame) -> dict[str, Value]:
     """The values of all methods that have scores, and of the degraded image itself."""
     if rows.empty:
         return {}
-    psnr, ssim = (rows.pivot_table(index="image", columns="label", values=name) for name in ("psnr", "ssim"))
-    psnr[INPUT], ssim[INPUT] = (rows.groupby("image")[name].mean() for name in ("input_psnr", "input_ssim"))
+    every = _by_image(rows, "psnr")
+    rows = differing(rows)
+    psnr, ssim = _by_image(rows, "psnr"), _by_image(rows, "ssim")
     finite = psnr.replace(np.inf, np.nan)
-    infinite, means = np.isinf(psnr).sum(), finite.mean().fillna(np.inf)
+    infinite, means = np.isinf(every).sum(), finite.mean().fillna(np.inf)
     full, frozen, input_ = (_gaps(finite, other) for other in (FULL, FROZEN, INPUT))
     by_seed = rows.assign(psnr=rows.psnr.replace(np.inf, np.nan)).groupby(["label", "seed"]).psnr.mean()
     seeds = by_seed.fillna(np.inf).groupby("label").agg(tuple)
-    converged = rows[rows.regime != ANY].converged.eq(True).groupby(rows.label).all().to_dict()
-    ssims = ssim.mean()
+    verdicts = _verdicts(rows[rows.regime != ANY])
+    ssims = ssim.where(finite.notna()).mean().fillna(ssim.mean())
     levels, sources = _origins(rows)
     return {
         label: Value(
@@ -124,12 +137,29 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
             input_.get(label),
             seeds.get(label, ()),
             int(infinite[label]),
-            converged.get(label),
+            *verdicts.get(label, (None, None)),
             level=levels.get(label, ""),
             source=sources.get(label, ""),
         )
         for label in map(str, psnr.columns)
     }
+
+
+def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]:
+    """By label whether all its cells have converged, None where one was not tested, and the largest change in dB."""
+    found: dict[str, tuple[bool | None, float | None]] = {}
+    for label, cells in rows.drop_duplicates("key").groupby("label"):
+        tested = set(cells.converged)
+        largest = max(cells.change.dropna().tolist(), key=abs, default=None)
+        found[str(label)] = (None if None in tested else tested == {True}), largest
+    return found
+
+
+def _by_image(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """A score by image and label, the mean over seeds; that of the degraded image under `INPUT`."""
+    table = rows.pivot_table(index="image", columns="label", values=metric)
+    table[INPUT] = rows.groupby("image")[f"input_{metric}"].mean()
+    return table
 
 
 def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
@@ -154,16 +184,11 @@ def _ranked(column: Column, rows: pd.DataFrame, fewest: int) -> tuple[dict[str, 
 
     Args:
         column: with the number of seeds that its cells have.
-        rows: the scores of its converged PETL cells.
+        rows: the scores of its PETL cells.
         fewest: seeds that a method must have.
     """
     if column.smoke:
         return {}, "smoke"
     if column.seeds < statistics.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
-    scores = tables(rows, fewest)
-    if len(scores) < 2:
-        return {}, "fewer than two methods converged with all seeds"
-    if len(next(iter(scores.values()))) < 2:
-        return {}, "fewer than two images with a finite PSNR everywhere"
-    return scores, ""
+    return rankable(rows, fewest)

@@ -17,7 +17,7 @@ SIDD = Task(
     protocols=("rgb", "rgb-float"),
     data={
         "demo": DEMO,
-        "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), label="real camera noise, PolyU by scene"),
+        "open": Data("PolyU-train", "PolyU-validation", ("PolyU-test",), "PolyU, real noise: 8 test scenes, 32 images"),
         "paper": Data("SIDD-train", "PolyU-validation", ("SIDD-validation",), steps=PAPER.steps),
     },
 )

@@ -22,7 +22,7 @@ from petlir.benchmark.cli import main
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, Job, Schedule
 from petlir.benchmark.images.patches import PatchSampler
-from petlir.benchmark.planning import Request
+from petlir.benchmark.planning.request import Request, request_from_grid
 from petlir.benchmark.runner import Outcome
 from petlir.benchmark.store import Store
 from petlir.benchmark.work import work
@@ -100,7 +100,7 @@ class Lab:
     def request(self, **chosen: Any) -> Request:
         """What `petlir run` would ask for."""
         given: dict[str, Any] = {"methods": "lora", "tasks": "tiny", "steps": 2, "regime": "paper"} | chosen
-        return runner.request("demo", [PLUGIN], self.data, True, "float32", **given)
+        return request_from_grid("demo", [PLUGIN], self.data, True, "float32", **given)
 
     def run(self, store: Path, **chosen: Any) -> Outcome:
         """A run in this process."""
@@ -142,7 +142,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
 
 def results(store: Path) -> dict[str, dict[str, Any]]:
     """What must be the same for the same cells: everything that was computed and not measured by a clock."""
-    kept = ("state", "reason", "cell", "ingredients", "scores", "curve", "converged", "digests", "key")
+    kept = ("state", "reason", "cell", "ingredients", "scores", "curve", "convergence", "digests", "key")
     return {f"{r['cell']['label']} {r['cell']['task']}": {k: r[k] for k in kept} for r in Store(store).records()}
 
 

@@ -50,7 +50,7 @@ def _done() -> dict[str, Any]:
             {"step": 0, "learning_rate": 0.003, "loss": None, "validation_psnr": 21.6},
             {"step": 40, "learning_rate": 0.0, "loss": 0.03, "validation_psnr": 22.6},
         ],
-        "converged": True,
+        "convergence": {"psnr": 22.6, "half_psnr": 22.55, "change": 0.05},
         "smoke": True,
         "costs": {
             "trainable": 20736,

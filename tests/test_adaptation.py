@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import Adapted, adapt, merge
+from petlir.benchmark.adaptation import Adapted, adapt, folded, merge
 from petlir.benchmark.backbone import Backbone, OnMap
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
@@ -160,3 +160,34 @@ def test_merging_says_whether_anything_was_left(method, whole):
         assert merge(adapted.backbone) is whole
         after = adapted.backbone(images, HEAD)
     assert (after - before).abs().max() <= 1e-5 * before.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("method", "whole"), [(LoRA(), True), (SSF(), True), (FullFineTuning(), True), (Adapter(), False)]
+)
+def test_a_network_folded_for_a_while_goes_on_training_to_the_same_bits(method, whole):
+    """Beside one that was never folded; folding is seen in the modules, and gone afterwards."""
+    watched, plain = (adapt(tiny(), method, HEAD, seed=0) for _ in range(2))
+    for adapted in (watched, plain):
+        torch.manual_seed(1)
+        step(adapted)
+    modules = dict(watched.backbone.named_modules())
+    with torch.no_grad(), folded(watched.backbone) as found:
+        assert found is whole
+        assert (set(watched.backbone.modules()) != set(modules.values())) is (whole and bool(watched.inserted))
+        outputs = [adapted.backbone(torch.ones(1, 3, 12, 12), HEAD) for adapted in (watched, plain)]
+    assert torch.allclose(outputs[0], outputs[1], rtol=1e-5, atol=1e-5)
+    assert dict(watched.backbone.named_modules()) == modules
+    assert list(watched.trainable()) == list(plain.trainable())
+    for adapted in (watched, plain):
+        torch.manual_seed(1)
+        step(adapted)
+    assert all(torch.equal(value, plain.state()[name]) for name, value in watched.state().items())
+
+
+def test_a_fault_in_the_block_unfolds_too():
+    adapted = adapt(tiny(), LoRA(), HEAD, seed=0)
+    modules = dict(adapted.backbone.named_modules())
+    with pytest.raises(ZeroDivisionError), folded(adapted.backbone):
+        raise ZeroDivisionError
+    assert dict(adapted.backbone.named_modules()) == modules

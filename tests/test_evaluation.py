@@ -126,3 +126,18 @@ def test_a_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_time_is_per_megapixel_of_output():
     assert seconds_per_megapixel(Pointwise(), ("same", "double"), repeats=1) > 0
+
+
+def test_the_input_is_scored_once_for_all_networks(tmp_path, monkeypatch):
+    """What is scored again is what the network puts out; the rows are those of a pair that nothing is known of."""
+    known, asked = pairs(), []
+    first = evaluate(Pointwise(), ("same",), known, RGB, tmp_path / "a", tmp_path / "s").rows
+
+    def ssim(*images: object) -> float:
+        asked.append(images)
+        return 0.5
+
+    monkeypatch.setattr(evaluation, "ssim", ssim)
+    second = evaluate(Pointwise(), ("same",), known, RGB, tmp_path / "b", tmp_path / "s").rows
+    assert len(asked) == len(known)
+    assert [row["input_ssim"] for row in second] == [row["input_ssim"] for row in first]

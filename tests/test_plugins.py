@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 import sys
@@ -12,9 +11,10 @@ import pytest
 
 from petlir.benchmark import plugins
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.imports import built_on
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find
+from petlir.benchmark.revisions.normalised import digest
+from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.task import Task
 from tests.engine import PLUGIN, ROOT
 
@@ -106,32 +106,14 @@ def test_an_installed_package_is_found(monkeypatch):
 OTHER = "from petlir.benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n"
 
 
-def test_the_digest_is_of_the_files_that_define_the_names(tmp_path):
+def test_an_outside_plugin_stands_by_the_code_of_its_file(tmp_path):
     one, two = tmp_path / "one.py", tmp_path / "two.py"
     one.write_text(OTHER)
     two.write_text(OTHER.replace("other", "another"))
     found = find([one, two])
-    contents = b"".join(path.read_bytes() for path in (one, two))
-    assert found.source_digest("task:other", "task:another") == hashlib.sha256(contents).hexdigest()
-    assert found.source_digest("task:other") != found.source_digest("task:another")
-
-
-@pytest.mark.parametrize(
-    ("name", "files"),
-    [
-        ("method:moe", {"methods/moe.py", "methods/adaptir.py", "benchmark/pointwise.py"}),
-        ("method:uir-lora", {"methods/uir_lora.py", "methods/lora.py", "methods/sites.py", "benchmark/routing.py"}),
-        (
-            "method:colora",
-            {"methods/colora.py", "methods/lora.py", "methods/sites.py", "methods/full_ft.py", "methods/partial.py"}
-            | {"benchmark/analysis/contribution.py", "benchmark/subset.py", "benchmark/places.py"},
-        ),
-        ("task:sidd", {"tasks/sidd.py", "tasks/__init__.py", "benchmark/degradations/camera.py"}),
-    ],
-)
-def test_a_plugin_is_built_on_what_its_modules_import(name, files):
-    found = {path.relative_to(ROOT).as_posix() for path in built_on(find().sources[name])}
-    assert found == files
+    codes = {f"outside:{digest(path.read_bytes())[:12]}" for path in (one, two)}
+    assert set(found.revisions("task:other", "task:another")) == codes
+    assert found.revisions("task:other") != found.revisions("task:another")
 
 
 def test_the_digest_changes_with_what_a_plugin_is_built_on(tmp_path, monkeypatch):
@@ -148,11 +130,11 @@ def test_the_digest_changes_with_what_a_plugin_is_built_on(tmp_path, monkeypatch
     monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
     try:
         found = find()
-        before = found.source_digest("task:other")
+        before = found.revisions("task:other")
         (package / "idle.py").write_text("CHANGED = 1\n")
-        assert found.source_digest("task:other") == before
+        assert found.revisions("task:other") == before
         (package / "last.py").write_text("BASE = 2\n")
-        assert found.source_digest("task:other") != before
+        assert found.revisions("task:other") != before
         assert {path.name for path in built_on(package / "middle.py")} == {"middle.py", "last.py"}
     finally:
         for name in [name for name in sys.modules if name.partition(".")[0] == "outside"]:

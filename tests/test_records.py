@@ -89,7 +89,7 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
     [
         record(),
         record(scores=[score("same", "inf", 1.0)]),
-        record(converged=None, curve=[], digests=record()["digests"] | {"adapter": None}),
+        record(convergence=None, curve=[], digests=record()["digests"] | {"adapter": None}),
         failed(),
         failed(state="out-of-memory"),
         failed(state="not-applicable"),

@@ -13,7 +13,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones import build
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.live_bytes import LiveBytes
-from petlir.benchmark.restoration import PROBE, restore, restore_image, restored, to_batch, to_image
+from petlir.benchmark.restoration import PROBE, restore, restore_each, restore_image, restored, to_batch, to_image
 from petlir.benchmark.tiling import TILES_AT_ONCE, evenly, flipped, pad_to
 from petlir.benchmark.trial import tiny
 from tests.engine import draw
@@ -325,3 +325,22 @@ def test_heads_act_one_after_the_other_in_float():
     twice = (once.square() * 0.7 + 0.1).repeat_interleave(2, 2).repeat_interleave(2, 3)
     found = restore_image(Pointwise(), image, ("same", "double"))
     assert np.array_equal(found, to_image(twice))
+
+
+def test_neighbours_of_one_size_share_forward_passes_and_keep_their_places():
+    """Three images of four windows, one of six, then one of four again, all through windows of 20."""
+    network = Pointwise()
+    images = [draw([seed], *size) for seed, size in enumerate([(35, 35)] * 3 + [(35, 50)] + [(35, 35)])]
+    found = [to_image(output) for output in restore_each(network, images, ("double",))]
+    assert [shape[0] for shape in network.seen] == [12, 6, 4]
+    assert all(
+        np.array_equal(output, restore_image(network, image, ("double",)))
+        for output, image in zip(found, images, strict=True)
+    )
+
+
+def test_large_tiles_come_few_at_once_on_a_cpu():
+    """Eight windows of 48, or as many pixels, fill its caches."""
+    network = Pointwise(48)
+    restore(network, noise(3, 3, 84, 84), "same")
+    assert [shape[0] for shape in network.seen] == [8, 4]

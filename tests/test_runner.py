@@ -23,11 +23,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from petlir.benchmark import runner
+from petlir.benchmark.planning.request import request_from_grid
 
 if __name__ == "__main__":
     data, plugin, store = map(Path, sys.argv[1:4])
     chosen = {"methods": sys.argv[4], "tasks": "tiny", "steps": 8, "regime": "paper"}
-    asked = runner.request("demo", [plugin], data, True, "float32", **chosen)
+    asked = request_from_grid("demo", [plugin], data, True, "float32", **chosen)
     bench = replace(asked.bench, checkpoint_seconds=0)
     runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
     print("worked on", runner.run(replace(asked, bench=bench), store, device="cpu", workers=1).worked)

@@ -85,6 +85,18 @@ def test_identical_images_are_infinitely_alike_in_json_too(tmp_path):
     assert "Infinity" not in json.dumps(scores)
 
 
+def test_identical_images_are_left_out_of_both_means_and_counted(tmp_path, capsys):
+    clean = {"a": image(0), "b": image(1), "c": image(2)}
+    restored = {"a": clean["a"], **{stem: (0.9 * clean[stem]).astype(np.uint8) for stem in "bc"}}
+    folders = save(tmp_path / "restored", **restored), save(tmp_path / "clean", **clean)
+    scores = score_folders(*folders, protocol("rgb"))
+    first, *others = scores["images"]
+    assert (first["psnr"], scores["identical"]) == ("inf", 1)
+    for metric in ("psnr", "ssim"):
+        assert scores["mean"][metric] == pytest.approx(sum(float(row[metric]) for row in others) / 2)
+    assert "  3 images, 1 identical left out  rgb" in command(capsys, "score", *folders)[1]
+
+
 def test_images_pair_by_stem_whatever_else_lies_there(tmp_path):
     restored = save(tmp_path / "restored", a=image(0))
     reference = save(tmp_path / "clean")

@@ -13,15 +13,17 @@ import pytest
 from petlir.benchmark import grid, separation
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.looks import LOOKS, stated
-from petlir.benchmark.planning import Request
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.runner import Outcome
 from petlir.benchmark.store import Store
 from petlir.reports.frame import load
 from petlir.reports.tables import tables
 from tests.engine import Lab, command
-from tests.reports.stores import record, write_store
+from tests.reports.stores import QUALITY, doubling, record, write_store
 
-LEVELS = {"lora": 1.0, "adapter": 1.0, "ssf": 3.0}
+LEVELS = {"lora": 1.0, "adapter": 1.0, "ssf": 3.0, "moe": 4.0, "fact": 5.0, "vpt": 6.0}
+"""Six PETL methods, the fewest that are ranked, of which two are tied."""
+REFERENCES = {"full-ft": 7.0, "scratch": 8.0}
 
 
 class Pretend:
@@ -41,10 +43,13 @@ class Pretend:
         return Outcome(Counter(done=len(new)), len(new), [])
 
     def cell(self, method: str, seed: int) -> dict[str, Any]:
-        made = record(method, "denoise_30", seed, smoke=False, steps=2, regime="paper", protocols=["rgb@whole"])
-        made["cell"]["task"], made["converged"] = "tiny", self.converged
+        known = method if method in QUALITY else "lora"
+        made = record(known, "denoise_30", seed, method, smoke=False, steps=2, regime="paper", protocols=["rgb@whole"])
+        made["cell"]["method"] = method
+        made["cell"]["task"], made["convergence"] = "tiny", doubling(0.05 if self.converged else 0.3)
         draw = random.Random(f"{method}{seed}")
-        made["scores"] = [score(f"{place}", 20 + place + LEVELS[method] + draw.gauss(0, 0.05)) for place in range(8)]
+        level = (LEVELS | REFERENCES)[method]
+        made["scores"] = [score(f"{place}", 20 + place + level + draw.gauss(0, 0.05)) for place in range(8)]
         return made
 
     def run(self, asked: Request, confidence: float = 0.95, most: int = 8) -> list[Outcome]:
@@ -59,7 +64,7 @@ def score(image: str, psnr: float) -> dict[str, Any]:
 
 @pytest.fixture
 def asked(lab: Lab) -> Request:
-    return lab.request(methods="lora,adapter,ssf", seeds="0,1,2")
+    return lab.request(methods=",".join(LEVELS), seeds="0,1,2")
 
 
 def test_only_tied_methods_get_further_seeds(asked, tmp_path):
@@ -67,10 +72,10 @@ def test_only_tied_methods_get_further_seeds(asked, tmp_path):
     outcomes = pretend.run(asked)
     assert len(outcomes) == len(pretend.asked)
     everything, *further = pretend.asked
-    assert everything == (["lora", "adapter", "ssf"], 3)
+    assert everything == ([*LEVELS], 3)
     assert [seeds for _, seeds in further] == [5, 8]
     assert further[-1][0] == ["adapter", "lora"]
-    assert pretend.said[-1] == "ipt-nano · tiny · small-test, rgb@whole: 2 of 3 pairs told apart, 3 looks"
+    assert pretend.said[-1] == "ipt-nano · tiny · small-test, rgb@whole: 14 of 15 pairs told apart, 3 looks"
 
 
 def test_the_report_knows_how_often_was_looked(asked, tmp_path):
@@ -81,14 +86,21 @@ def test_the_report_knows_how_often_was_looked(asked, tmp_path):
     (table,) = tables(records, {})
     (column,) = table.columns
     assert (column.looks, column.unranked) == (3, "")
-    ssf = table.row("ssf")
-    assert ssf is not None
-    assert ssf.values[0].mark == "best"
+    vpt = table.row("vpt")
+    assert vpt is not None
+    assert vpt.values[0].mark == "best"
 
 
 def test_what_did_not_converge_gets_no_further_seeds(asked, tmp_path):
     pretend = Pretend(tmp_path, converged=False)
     pretend.run(asked)
+    assert len(pretend.asked) == 1
+
+
+@pytest.mark.parametrize("methods", [[*LEVELS][:5], [*[*LEVELS][:5], *REFERENCES]])
+def test_a_column_of_five_gets_no_further_seeds_and_references_do_not_count(lab, tmp_path, methods):
+    pretend = Pretend(tmp_path)
+    pretend.run(lab.request(methods=",".join(methods), seeds="0,1,2"))
     assert len(pretend.asked) == 1
 
 

@@ -20,7 +20,7 @@ from petlir.benchmark.adaptation import Adapted
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.images.patches import PatchSampler
 from petlir.benchmark.plugins import find
-from petlir.benchmark.training import Budget, Diverged, Fit, converged, fit, loss_of
+from petlir.benchmark.training import Budget, Diverged, Fit, fit, loss_of
 from petlir.benchmark.trial import Trial, tiny
 from tests.engine import PLUGIN, draw
 
@@ -167,8 +167,8 @@ def test_validation_looks_first_and_last(steps):
 
 def test_the_curve_holds_rate_loss_and_validation():
     curve = train(start("full-ft")).curve
-    assert [point["step"] for point in curve] == [0, 2, 4, 6, 7, 8]
-    assert [point["learning_rate"] for point in curve] == [1e-2, 1e-2, 5e-3, 5e-3, 2.5e-3, 6.25e-4]
+    assert [point["step"] for point in curve] == [0, 4, 8]
+    assert [point["learning_rate"] for point in curve] == [1e-2, 5e-3, 6.25e-4]
     assert curve[0]["loss"] is None
     losses = [point["loss"] for point in curve[1:]]
     assert all(loss is not None and loss > 0 for loss in losses)
@@ -204,9 +204,3 @@ def test_a_loss_that_is_no_number_ends_training():
 def test_a_validation_that_is_no_number_ends_training():
     with pytest.raises(Diverged, match=r"^the validation PSNR is nan at step 0 of 8$"):
         fit(start("lora"), Batches(), lambda: math.nan, BUDGET)
-
-
-@pytest.mark.parametrize(("last", "flat"), [(30.0, True), (30.019, True), (30.021, False), (29.0, True)])
-def test_convergence_is_a_flat_last_tenth(last, flat):
-    points = [{"step": s, "learning_rate": 1e-3, "loss": 0.1, "validation_psnr": p} for s, p in ((9, 30.0), (10, last))]
-    assert converged(points) is flat

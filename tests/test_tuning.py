@@ -4,87 +4,136 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from petlir.benchmark import runner, tuning
+from petlir.benchmark import runner, tuning, work
 from petlir.benchmark import weights as pretrained
 from petlir.benchmark.bench import Bench
+from petlir.benchmark.convergence import RULE, Convergence
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Job
 from petlir.benchmark.images import prepare
 from petlir.benchmark.method import RATES
-from petlir.benchmark.payload import Payload
+from petlir.benchmark.payload import Payload, unpack
 from petlir.benchmark.planning import Planner
 from petlir.benchmark.plugins import find
+from petlir.benchmark.selection import FLAT, TRIALS, Half, Selection
 from petlir.benchmark.store import Store
-from petlir.benchmark.tuning import Selection, nice, open_trials
 from petlir.benchmark.weights import digest
+from petlir.methods.lora import LoRA
 from tests.engine import draw, fill, results, save
 
-LADDER = [float(f"{mantissa}e{exponent}") for exponent in range(-6, 0) for mantissa in (1, 3)] + [1.0]
+LOSS = 0.4
+"""What half of the steps lose of a made-up PSNR, in dB."""
 
 
-def selection(trials: dict[float, float | None]) -> Selection:
-    return Selection("key", {"task": "tiny", "label": "lora"}, trials, {rate: [] for rate in trials})
+def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), half: bool = True) -> Selection:
+    """A selection with its peak at a rate of the grid, and the two rates that follow from it."""
+    trials = {rate: 30 - abs(math.log10(rate / best)) for rate in (*RATES, *further)}
+    halves = {best: Half(1, 30 - LOSS, [])} if half else {}
+    cell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 2}
+    return Selection("key", cell, trials, {rate: [] for rate in trials}, halves)
 
 
-TRIALS = st.dictionaries(st.sampled_from(LADDER), st.none() | st.floats(0, 60), min_size=1)
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
+    """Trials in closed form, with their peak at 3e-3; notes rate, steps and seed of each."""
+    made: list[tuple[float, int, int]] = []
+
+    def curve(job: Payload, device: str, parts: int) -> list[dict[str, float | None]]:
+        cell = job.cell
+        assert cell.rate is not None
+        made.append((cell.rate, cell.steps, cell.seed))
+        psnr = 30 - abs(math.log10(cell.rate / 3e-3)) - (LOSS if cell.steps == 1 else 0)
+        return [{"step": cell.steps, "learning_rate": cell.rate, "loss": 0.1, "validation_psnr": psnr}]
+
+    monkeypatch.setattr(tuning, "_curve", curve)
+    return made
 
 
-@given(TRIALS)
-def test_the_choice_is_the_best_on_validation_and_the_lower_of_two(trials):
-    chosen = selection(trials).rate
-    finite = {rate: psnr for rate, psnr in trials.items() if psnr is not None}
-    if not finite:
-        assert chosen is None
-    else:
-        best = max(finite.values())
-        assert chosen == min(rate for rate, psnr in finite.items() if psnr == best)
+EVERY = [(rate, 2, tuning.SEED) for rate in (*RATES, 1.7e-3, 2.3e-3)] + [(3e-3, 1, tuning.SEED)]
+"""The trials of two steps of each, and the half trial of the best rate."""
 
 
-@given(TRIALS)
-def test_a_choice_at_the_edge_widens_the_grid_by_a_rung(trials):
-    found = selection(trials)
-    wider, place = found.wider(), LADDER.index(found.rate) if found.rate is not None else None
-    if place is None:
-        assert wider == next((rate for rate in reversed(LADDER) if rate < min(trials)), None)
-    elif found.rate == max(trials):
-        assert wider == next(iter(LADDER[place + 1 :]), None)
-    elif found.rate == min(trials):
-        assert wider == (LADDER[place - 1] if place else None)
-    else:
-        assert wider is None
+def test_eight_trials_then_the_half_trial_all_with_the_selection_seed(lab, tmp_path, untrained):
+    (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
+    assert untrained == EVERY
+    assert line == ("ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged), of 8 rates")
+    rows = [json.loads(path.read_text()) for path in tmp_path.glob("tuning/**/*.json")]
+    assert {(row["rate"], row["cell"]["steps"], row["cell"]["seed"]) for row in rows} == set(EVERY)
 
 
-@given(st.floats(1e-6, 1))
-def test_a_nice_rate_is_the_nearest_rung(rate):
-    rung = nice(rate)
-    assert rung in LADDER
-    exact = [10 ** (half / 2) for half in range(-12, 1)]
-    assert abs(math.log10(exact[LADDER.index(rung)] / rate)) <= 0.25 + 1e-9
+def test_the_record_holds_the_doubling_test(lab, tmp_path, untrained):
+    outcome = lab.run(tmp_path, methods="lora,full-ft,frozen", regime="tuned")
+    found = {record["cell"]["label"]: record for record in Store(tmp_path).records()}
+    for name in ("lora", "full-ft"):
+        assert found[name]["convergence"] == {
+            "psnr": 30.0,
+            "half_psnr": pytest.approx(29.6),
+            "change": pytest.approx(0.4),
+        }
+    assert found["frozen"]["convergence"] is None
+    assert {label for label, record in found.items() if record["cell"]["reference"]} == {"full-ft", "frozen"}
+    assert outcome.summary().splitlines()[-2:] == [
+        "ipt-nano · tiny: 0 of 1 PETL methods converged; not converged: lora (+0.40 dB); "
+        "references: full-ft (+0.40 dB)",
+        RULE,
+    ]
 
 
-def test_the_grid_comes_first_and_then_what_widens_it():
-    assert open_trials(None, RATES) == list(RATES)
-    some = selection(dict.fromkeys(RATES[:4], 30.0))
-    assert open_trials(some, RATES) == list(RATES[4:])
-    rising = selection({rate: 30 + place for place, rate in enumerate(RATES)})
-    assert open_trials(rising, RATES) == [0.1]
-    inside = selection({rate: 30 - abs(place - 2) for place, rate in enumerate(RATES)})
-    assert open_trials(inside, RATES) == []
+@pytest.mark.parametrize("made", range(len(EVERY)))
+def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, monkeypatch, made):
+    real, left = tuning._curve, list(range(made))
+
+    def killed(job: Payload, device: str, parts: int) -> list[dict[str, float | None]]:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return real(job, device, parts)
+
+    monkeypatch.setattr(tuning, "_curve", killed)
+    asked = lab.request(regime="tuned")
+    with pytest.raises(KeyboardInterrupt):
+        list(runner.tune(asked, tmp_path, device="cpu", workers=1))
+    monkeypatch.setattr(tuning, "_curve", real)
+    list(runner.tune(asked, tmp_path, device="cpu", workers=1))
+    assert untrained == EVERY
 
 
-def test_widening_ends():
-    trials: dict[float, float | None] = dict.fromkeys(RATES)
-    while more := open_trials(selection(trials), RATES):
-        trials |= dict.fromkeys(more)
-    assert min(trials) == tuning.WIDEST[0]
-    trials = {rate: rate for rate in RATES}
-    while more := open_trials(selection(trials), RATES):
-        trials |= {rate: rate for rate in more}
-    assert max(trials) == tuning.WIDEST[1]
+def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untrained, monkeypatch):
+    """Both see every trial as open, as where they start at once; the second finds each made."""
+    jobs: list[Job] = []
+    real = lab.executor.run
+
+    def noted(own: list[Job], on_event: Callable[[Event], None]) -> None:
+        jobs.extend(own)
+        real(own, on_event)
+
+    monkeypatch.setattr(lab.executor, "run", noted)
+    list(runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1))
+    assert len(jobs) == len(EVERY)
+    assert len({work.name(unpack(job.payload)) for job in jobs}) == len(EVERY), "each has a claim of its own"
+    for job in jobs:
+        assert work.work(dict(job.payload), "cpu", lambda share, text: None) == {
+            "state": "done", "reason": None, "worked": False,
+        }  # fmt: skip
+    assert untrained == EVERY
+
+
+def test_a_half_trial_is_no_trial_of_a_shorter_selection(lab, tmp_path, untrained):
+    """What it requires was trained for the whole steps, so it does not count there."""
+    list(runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1))
+    untrained.clear()
+    list(runner.tune(lab.request(regime="tuned", steps=1), tmp_path, device="cpu", workers=1))
+    assert len(untrained) == len(EVERY)
+
+
+def test_one_step_is_tested_too(lab, tmp_path, untrained):
+    (line,) = runner.tune(lab.request(regime="tuned", steps=1), tmp_path, device="cpu", workers=1)
+    assert line.endswith("0.003 (29.60 dB at 1 steps, 29.60 at 1: +0.00, converged), of 8 rates")
 
 
 def test_every_method_gets_as_many_trials():
@@ -98,9 +147,15 @@ def test_a_run_tunes_then_trains_at_the_best_rate(lab, tmp_path):
     assert outcome.states == {"done": 1}
     rows = [json.loads(path.read_text()) for path in tmp_path.glob("tuning/*/*.json")]
     assert {row["rate"] for row in rows} >= set(RATES)
-    best = max(sorted(rows, key=lambda row: row["rate"]), key=lambda row: row["validation_psnr"])
+    assert len(rows) == TRIALS
+    (half,) = [json.loads(path.read_text()) for path in tmp_path.glob("tuning/*/half-of-2/*.json")]
     (record,) = results(tmp_path).values()
-    assert record["cell"]["learning_rate"] == best["rate"]
+    rate = record["cell"]["learning_rate"]
+    (chosen,) = [row for row in rows if row["rate"] == rate]
+    assert chosen["validation_psnr"] >= max(row["validation_psnr"] for row in rows) - FLAT
+    assert (half["rate"], half["cell"]["steps"]) == (rate, 1)
+    tested = record["convergence"]
+    assert (tested["psnr"], tested["half_psnr"]) == (chosen["validation_psnr"], half["validation_psnr"])
     lab.executor.worked.clear()
     assert lab.run(tmp_path, **asked).worked == 0
     assert lab.executor.worked == []
@@ -109,17 +164,50 @@ def test_a_run_tunes_then_trains_at_the_best_rate(lab, tmp_path):
 
 
 def test_a_shipped_choice_needs_no_trials(lab, tmp_path, monkeypatch):
-    shipped = selection({1e-3: 30.0, 3e-3: 31.0, 1e-2: 29.0})
-    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped)
+    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped())
     lab.run(tmp_path, methods="lora", regime="tuned")
     assert not (tmp_path / "tuning").exists()
-    assert next(Store(tmp_path).records())["cell"]["learning_rate"] == 3e-3
+    record = next(Store(tmp_path).records())
+    assert (record["cell"]["learning_rate"], record["convergence"]["half_psnr"]) == (3e-3, 30 - LOSS)
+
+
+@pytest.mark.parametrize(
+    ("found", "further"),
+    [
+        pytest.param(shipped(further=(), half=False), EVERY[6:], id="six: two more and the half trial"),
+        pytest.param(shipped(further=(1.7e-3,), half=False), EVERY[7:], id="seven: one more"),
+        pytest.param(shipped(half=False), EVERY[8:], id="eight: the half trial"),
+        pytest.param(shipped(further=(0.1, 0.3, 1.0, 3.0)), EVERY[6:8], id="ten of another rule: the two of this one"),
+    ],
+)
+def test_a_shipped_choice_is_continued_to_eight(lab, tmp_path, monkeypatch, untrained, found, further):
+    monkeypatch.setattr(tuning, "committed", lambda cell, weights: found)
+    (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
+    assert untrained == further
+    assert line.endswith("not converged), of 8 rates")
+
+
+def test_tuned_again_the_store_counts_and_not_what_is_shipped(lab, tmp_path, monkeypatch, untrained):
+    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped(1e-2, (5.5e-3, 7.4e-3)))
+    asked = lab.request(regime="tuned")
+    (line,) = runner.tune(asked, tmp_path, device="cpu", workers=1, again=True)
+    assert untrained == EVERY
+    assert "tiny: 0.003 (" in line
 
 
 def test_diverged_trials_count(lab, tmp_path):
     list(runner.tune(lab.request(methods="diverging", regime="tuned"), tmp_path, device="cpu", workers=1))
-    rows = [json.loads(path.read_text()) for path in tmp_path.glob("tuning/*/*.json")]
-    assert {row["rate"]: row["validation_psnr"] for row in rows} == dict.fromkeys([*LADDER[:10]])
+    rows = [json.loads(path.read_text()) for path in tmp_path.glob("tuning/**/*.json")]
+    assert {row["rate"]: row["validation_psnr"] for row in rows} == dict.fromkeys([*RATES, 3e-5, 1e-5])
+
+
+def test_a_method_declares_as_many_rates_as_all():
+    @dataclass(frozen=True)
+    class Greedy(LoRA):
+        rates = (*RATES, 0.1)
+
+    with pytest.raises(PetlirError, match=r"^lora: 7 learning rates, expected 6 as for all$"):
+        Greedy()
 
 
 def test_an_exported_choice_is_found_again(lab, tmp_path):
@@ -130,12 +218,15 @@ def test_an_exported_choice_is_found_again(lab, tmp_path):
         key = tuning.selection_key(cell, digest)
         trials = {rate: (None if rate > 1e-2 else 30.0 + (rate == best)) for rate in RATES}
         curves = {rate: [{"step": 0, "validation_psnr": 29.0}] for rate in RATES}
-        tuning.export([Selection(key, {"task": cell.task, "label": cell.label}, trials, curves)], path)
+        named = {"task": cell.task, "label": cell.label}
+        halves = {best: Half(1, 30.5, [{"step": 1, "validation_psnr": 30.5}])}
+        tuning.export([Selection(key, named, trials, curves, halves)], path)
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
         found = tuning.committed(cell, digest, tmp_path)
         assert found is not None
         assert found.rate == best
         assert found.trials[3e-2] is None
+        assert found.convergence == Convergence(31.0, 30.5)
     assert tuning.committed(planner.cells[0], "other weights", tmp_path) is None
     assert [row["rate"] for row in json.loads(path.read_text())["selections"]] == [1e-2, 1e-3]
 
@@ -186,12 +277,13 @@ def test_a_training_image_that_is_a_test_image_is_refused(lab, tmp_path):
 
 
 def test_tune_says_what_it_chose(lab, tmp_path, monkeypatch):
-    shipped = selection({1e-3: 30.0, 3e-3: 31.0, 1e-2: 29.0})
-    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped)
+    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped())
     (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
-    assert line == "ipt-nano · lora · tiny: 0.003 (31.00 dB on validation), of 3 rates"
+    assert line == ("ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged), of 8 rates")
 
 
 def test_tune_says_where_it_failed(lab, tmp_path):
-    with pytest.raises(PetlirError, match=r"^tuning failed: .*broken.* at 0.0001: ValueError: no such width$"):
+    with pytest.raises(
+        PetlirError, match=r"^tuning failed: .*broken.* seed 1000 at 0.0001: ValueError: no such width$"
+    ):
         list(runner.tune(lab.request(methods="broken", regime="tuned"), tmp_path, device="cpu", workers=1))

@@ -191,7 +191,7 @@ def test_sources_are_given_or_lie_in_a_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("ipt-nano", "weights 'ipt-nano' are not understood; expected NAME=FILE or NAME=hub:"),
+        ("ipt-nano", "weights 'ipt-nano' are not understood; expected NAME=FILE, NAME=hub:"),
         ("=a.pth", "weights '=a.pth' are not understood"),
         ("ipt-nan=a.pth", "unknown backbone in --weights 'ipt-nan'; did you mean 'ipt-nano'?"),
         ("ipt-nano=hub:me", "source 'hub:me' is not understood; expected hub:OWNER/REPO@REVISION/FILE#sha256=HEX"),

@@ -223,6 +223,8 @@ class EDT(Backbone):
         "derain_light": "derain_heavy",
         "low_light": "denoise_50",
         "sidd": "denoise_50",
+        "jpeg": "denoise_25",
+        "deblur": "denoise_25",
         "mixture": "denoise_50",
         "hybrid_lr4_noise30": "sr_x4",
         "hybrid_lr4_jpeg30": "sr_x4",

@@ -259,6 +259,8 @@ class IPT(Backbone):
         "derain_heavy": "derain",
         "low_light": "denoise_50",
         "sidd": "denoise_50",
+        "jpeg": "denoise_30",
+        "deblur": "denoise_30",
         "mixture": "denoise_50",
         "hybrid_lr4_noise30": "sr_x4",
         "hybrid_lr4_jpeg30": "sr_x4",

@@ -38,7 +38,7 @@ from petlir.benchmark.commands.options import (
 from petlir.benchmark.errors import PetlirError
 
 if TYPE_CHECKING:
-    from petlir.benchmark.planning import Request
+    from petlir.benchmark.planning.request import Request
     from petlir.benchmark.runner import Outcome
 
 app = typer.Typer()
@@ -83,10 +83,11 @@ def run(
 ) -> int:
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
     from petlir.benchmark import lock, runner
+    from petlir.benchmark.planning.request import request_from_grid
 
     if locked:
         lock.refuse_drift()
-    request = runner.request(
+    request = request_from_grid(
         "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
@@ -155,8 +156,9 @@ def tune(
 ) -> None:
     """Choose each method's learning rate on validation images."""
     from petlir.benchmark import runner
+    from petlir.benchmark.planning.request import request_from_grid
 
-    request = runner.request(
+    request = request_from_grid(
         grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
         allow_overlap=allow_overlap,
@@ -183,10 +185,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
-    from petlir.benchmark import runner
+    from petlir.benchmark.planning.request import request_from_grid
     from petlir.benchmark.planning.survey import plain, survey, totals
 
-    request = runner.request(
+    request = request_from_grid(
         grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip

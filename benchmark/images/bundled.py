@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from petlir.benchmark.degradations import resize
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import procedural
 from petlir.benchmark.images.imageset import Entry
+from petlir.benchmark.revisions import table
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 """The colour photographs in scikit-image's wheel that are in the public domain or CC0."""
@@ -109,5 +109,5 @@ def photographs(root: Path | None = None, scale: int = 1) -> list[Entry]:
 
 
 def _code_of(module: ModuleType) -> str:
-    """Changes with the code of a module."""
-    return hashlib.sha256(Path(str(module.__file__)).read_bytes()).hexdigest()[:12]
+    """Return the revision of a module's code."""
+    return table.component(Path(str(module.__file__)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from petlir.benchmark.degradation import Degradation, Degraded, Image
 from petlir.benchmark.errors import PetlirError
@@ -30,6 +31,7 @@ class Pair:
         degraded: h×w×3 uint8, or float32 where the task's noise is kept so.
         clean: sh×sw×3 uint8, s the task's scale.
         protocols: the ids that it is scored under, where its task has others for other images; empty for all of them.
+        input_scores: protocol id → scores of the degraded image, kept from the first cell that asks for them.
     """
 
     name: str
@@ -39,10 +41,20 @@ class Pair:
     degraded: Degraded
     clean: Image
     protocols: tuple[str, ...] = ()
+    input_scores: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
 
-def training_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[tuple[Image, Image]]:
-    """Degraded and clean training images; without the noise of `fresh_noise`, which each crop draws anew.
+def training_pairs(
+    task: Task, track: str, root: Path | None, allow_overlap: bool = False, *, seed: int = 0
+) -> list[tuple[Image, Image]]:
+    """Return degraded and clean training images, without the noise of `fresh_noise`, which each crop draws anew.
+
+    Args:
+        task: the task.
+        track: the track.
+        root: folder of image sets.
+        allow_overlap: whether a test image may be among them.
+        seed: of the cell; rain, exposure and camera noise are drawn by it.
 
     Raises:
         PetlirError: an image set cannot be read, or a training image is a test image of this task and may not be.
@@ -50,7 +62,7 @@ def training_pairs(task: Task, track: str, root: Path | None, allow_overlap: boo
     sets = [use(task, name, root) for name in task.on(track).training_sets]
     for one in () if allow_overlap else sets:
         _refuse_test_images(one, track, root)
-    return [pair for one in sets for pair in zip(one.prepared(), one.cropped, strict=True)]
+    return [pair for one in sets for pair in zip(one.prepared(seed), one.cropped, strict=True)]
 
 
 def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[Pair]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import Entry, ImageSet
 from petlir.benchmark.images.mapped import Mapped, decoded, key_of, mapped
-from petlir.benchmark.imports import built_on
+from petlir.benchmark.revisions import table
+from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.task import Task
 
 LIBRARIES = ("numpy", "scipy", "torch")
@@ -77,13 +77,16 @@ class Used:
         """The clean images, of a size that the scale divides."""
         return [_multiple(image, self.task.scale) for image in self.clean.images]
 
-    def prepared(self) -> Sequence[Image]:
-        """What training crops are taken from: degraded images without the noise that crops draw anew.
+    def prepared(self, seed: int) -> Sequence[Image]:
+        """Return what training crops are taken from: degraded images without the noise that crops draw anew.
 
-        Where there is nothing to prepare these are the clean images themselves.
+        Where there is nothing to prepare these are the clean images themselves; rain, exposure and the like are drawn
+        by `seed`, that of the cell, so that its spread over seeds holds that of the training images.
         """
         start, left = self._start
-        return self._made("prepared", _prepared).images if left.whole else start
+        if not left.whole:
+            return start
+        return self._made("prepared", _prepared, seed if left.random else None).images
 
     def degraded(self, middle: int | None = None) -> Mapped:
         """The images to be restored; of each at most the middle square of side `middle`."""
@@ -102,10 +105,11 @@ class Used:
             raise PetlirError(f"task {task} has no degradation, but {name} holds clean images only; expected pairs")
         return self.cropped, self.task.degradation
 
-    def _made(self, kind: str, make: Callable[[Degradation, Image, int], Degraded]) -> Mapped:
-        """What `make` makes of each image that is there, by what is left to do and a seed of the image's own."""
+    def _made(self, kind: str, make: Callable[[Degradation, Image, int], Degraded], seed: int | None = None) -> Mapped:
+        """Return what `make` makes of each image that is there, by what is left to do and a seed of the image's own."""
         start, left = self._start
-        seeds = [seed_of(self.task.name, self.set.name, entry.name) for entry in self.entries]
+        more = () if seed is None else (f"seed {seed}",)
+        seeds = [seed_of(self.task.name, self.set.name, entry.name, *more) for entry in self.entries]
         digests = (self.shipped or self.clean).digests
         key = key_of(kind, repr(left), _code(left), self.task.scale, seeds, digests)
         name = f"{self.set.name}-{self.task.name}-{kind}"
@@ -144,10 +148,7 @@ def _multiple(image: Image, scale: int) -> Image:
 
 
 def _code(degradation: Degradation) -> str:
-    """The digest of the files that a degradation is written in, and of the libraries that it is computed with."""
+    """Return a digest of the revisions of a degradation's files, and of the libraries that it is computed with."""
     steps = degradation.steps if isinstance(degradation, Chain) else (degradation,)
     files = {Path(inspect.getfile(Degradation))}.union(*(built_on(Path(inspect.getfile(type(s)))) for s in steps))
-    texts = [file.read_bytes() for file in sorted(files)]
-    return key_of(
-        [hashlib.sha256(text).hexdigest() for text in texts], encoder(), [version(name) for name in LIBRARIES]
-    )
+    return key_of(table.components(files), encoder(), [version(name) for name in LIBRARIES])

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+
+from torch.nn.modules.dropout import _DropoutNd
 
 from petlir.benchmark import cell as cells
 from petlir.benchmark import grid, weights
 from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.audit import guard
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.bench import Bench
-from petlir.benchmark.cell import Cell
+from petlir.benchmark.cell import Cell, Common
+from petlir.benchmark.convergence import Convergence
 from petlir.benchmark.costs import count
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
+from petlir.benchmark.planning.request import Request, Selection
+from petlir.benchmark.revisions import table
 from petlir.benchmark.skeleton import without_memory
 from petlir.benchmark.sources import network_of
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.task import Task
 from petlir.benchmark.track import track
 from petlir.benchmark.views import scored_as, views
 from petlir.benchmark.weights import Card
@@ -33,35 +39,6 @@ PAPER_RATE = 1e-4
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a user asks for.
-
-    Attributes:
-        backbones: names with commas, `*` for all.
-        methods: e.g. `lora[rank=4,8],adapter,*@250k`.
-        tasks: names with commas, `*` for all.
-        track: `demo`, `open` or `paper`.
-        seeds: e.g. `0,1,2`.
-        steps: optimiser steps; None for the track's.
-        regime: `tuned` or `paper`; None for the track's.
-        protocols: ids with commas, beyond the tasks' own.
-        metrics: names of pyiqa's metrics with commas.
-        bench: plugins and images.
-    """
-
-    backbones: str
-    methods: str
-    tasks: str
-    track: str
-    seeds: str = "0"
-    steps: int | None = None
-    regime: str | None = None
-    protocols: str = ""
-    metrics: str = ""
-    bench: Bench = field(default_factory=Bench)
-
-
-@dataclass(frozen=True)
 class Planned:
     """A cell, what decides its result, and why it cannot be done, if it cannot.
 
@@ -69,8 +46,9 @@ class Planned:
         cell: the cell.
         parts: the ingredients of its key.
         obstacle: why the combination has no meaning.
-        fault: why no learning rate could be chosen for it.
+        fault: why it cannot be worked on here: its weights cannot be fetched, or no learning rate could be chosen.
         needs: the cells that it requires.
+        convergence: the doubling test of its learning rate; None where none was tuned.
     """
 
     cell: Cell
@@ -78,6 +56,7 @@ class Planned:
     obstacle: str | None
     fault: str | None = None
     needs: tuple[Planned, ...] = ()
+    convergence: Convergence | None = None
 
     @cached_property
     def key(self) -> str:
@@ -94,22 +73,6 @@ class Planned:
         return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
 
 
-@dataclass(frozen=True)
-class _Common:
-    """What a cell shares with the same of other seeds and rates: why it has no meaning, and ingredients of its key."""
-
-    obstacle: str | None
-    weights: str
-    data: str
-    plugin: str
-    heads: tuple[str, ...]
-    protocols: tuple[str, ...]
-
-    def parts(self, cell: Cell, needs: tuple[Planned, ...]) -> dict[str, str]:
-        known = {name: value for name, value in vars(self).items() if name != "obstacle"}
-        return cells.ingredients(cell, needs=tuple(need.key for need in needs), **known)
-
-
 class Planner:
     """Turns a request into cells; reads names, weights and digests, and runs nothing."""
 
@@ -118,32 +81,37 @@ class Planner:
         self.track = track(request.track)
         self.plugins = request.bench.plugins
         self._cards: dict[str, Card] = {}
+        self._unavailable: dict[str, str] = {}
         self._data_digests: dict[str, str] = {}
         self._backbones: dict[str, Backbone] = {}
         self._missed: list[str] = []
-        self._shared: dict[tuple[object, ...], _Common] = {}
+        self._steps: dict[tuple[str, str, str], int | None] = {}
+        self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
         """Every cell of the request; the learning rates of the tuned ones are not chosen yet."""
-        tasks = [task.label for task in grid.tasks(self.request.tasks, self.plugins.tasks, self.request.track)]
-        found, seeds = [], grid.seeds(self.request.seeds)
-        for backbone in grid.choose("backbone", self.request.backbones, self.request.bench.backbones):
-            methods = grid.methods(self.request.methods, self.plugins.methods, partial(self._resize, backbone))
+        return [cell for one in self.request.selections for cell in self._selected(one)]
+
+    def _selected(self, chosen: Selection) -> Iterator[Cell]:
+        tasks = [task.label for task in grid.tasks(chosen.tasks, self.plugins.tasks, self.request.track)]
+        seeds = grid.seeds(chosen.seeds)
+        for backbone in grid.choose("backbone", chosen.backbones, self.request.bench.backbones):
+            methods = grid.methods(chosen.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    first = self._cell(backbone, method, task, seeds[0])
+                    first = self._cell(backbone, method, task, seeds[0], chosen.steps)
                     own = [replace(first, seed=seed) for seed in seeds]
-                    found += own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
-        return found
+                    self._steps[_kind(first)] = chosen.steps
+                    yield from own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
 
     @property
     def missed(self) -> list[str]:
         """A line for each method that could not be made as large as asked for."""
         return self._missed if self.cells else []
 
-    def _cell(self, backbone: str, method: Method, task: str, seed: int) -> Cell:
-        steps = self.request.steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
+    def _cell(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+        steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
             raise PetlirError(f"regime {regime!r} is unknown; valid: tuned, paper")
@@ -163,13 +131,19 @@ class Planner:
         )
 
     def _patch(self, backbone: str, task: str) -> int:
-        network = self.network(backbone)
-        return network.patch(network.head_for(self.plugins.task(task)), self.track.patch)
+        """Return the side of a training crop; the track's where the network lacks a head for the task."""
+        network, own = self.network(backbone), self.plugins.task(task)
+        if network.lacks(own):
+            return self.track.patch
+        return network.patch(network.head_for(own), self.track.patch)
 
     def required(self, cell: Cell) -> list[Cell]:
         """The cells that must be finished before `cell`, their learning rates not chosen yet."""
         needs = self.method(cell).requires(cell)
-        return [self._cell(need.backbone, self.method(need), need.task, need.seed) for need in needs]
+        steps = self._steps.get(_kind(cell), self.request.steps)
+        found = [self._cell(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
+        self._steps |= {_kind(need): steps for need in found}
+        return found
 
     def method(self, cell: Cell) -> Method:
         """The cell's method."""
@@ -192,46 +166,71 @@ class Planner:
         total = count(self.network(backbone)).total
         if method.supports(self.network(backbone)) is not None:
             return method
-        found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        try:
+            found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        except FAULTS:  # a plugin's code: its cells fail, with the reason
+            return method
         self._missed += filter(None, [note])
         return found
 
     def obstacle(self, cell: Cell) -> str | None:
         """Why the cell's combination has no meaning, or None."""
-        return self._common(cell).obstacle
+        return self._common(cell)[0]
 
     def check(self) -> None:
         """Raise PetlirError where a name, weights or images of the request are wrong."""
         for cell in self.cells:
             self._common(cell)
 
-    def _common(self, cell: Cell) -> _Common:
+    def _common(self, cell: Cell) -> tuple[str | None, Common]:
+        """Return why the cell has no meaning, if it has none, and what all its seeds and rates share."""
         kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
         return self._shared[kind]
 
-    def _look(self, cell: Cell) -> _Common:
+    def _look(self, cell: Cell) -> tuple[str | None, Common]:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
-        obstacle = method.supports(network) or method.applies(task) or (task.reserved if method.trains else None)
+        reserved = task.reserved if method.trains else None
+        obstacle = network.lacks(task) or method.supports(network) or method.applies(task) or reserved
+        heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
-        return _Common(
-            obstacle=obstacle,
+        common = Common(
+            options=method.changed(),
             weights=self.weights(cell.backbone),
             data=self._data(cell.task),
-            plugin=self.plugins.source_digest(*names),
-            heads=method.heads(network, task) if obstacle is None else (),
+            plugin=self.plugins.revisions(*names),
+            engine=self._engine,
+            heads=heads,
             protocols=scored_as(task.protocols, views(network, method, cell.patch)),
+            device="" if obstacle or lacking else self._device(cell, method),
         )
+        return obstacle or lacking, common
+
+    def _device(self, cell: Cell, method: Method) -> str:
+        """Return the type of the device where the method's own dropout draws on it; empty where it cannot."""
+        ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
+        if (ours and ":" not in cell.method) or not method.trains:
+            return ""
+        with without_memory():
+            fresh = self.plugins.build(cell.backbone)
+            adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
+        drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
+        return pick(self.request.device).partition(":")[0] if drops else ""
+
+    @cached_property
+    def _engine(self) -> tuple[str, ...]:
+        return table.engine()
 
     def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
         """The cell with what decides its result, the cells that it requires included."""
-        obstacle, parts = self.obstacle(cell), self._common(cell).parts(cell, needs)
+        obstacle, common = self._common(cell)
+        parts = common.ingredients(cell, tuple(need.key for need in needs))
         lost = next((need for need in needs if need.obstacle is not None), None)
         if obstacle is None and lost is not None:
             obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
         fault = next((f"it requires {need.cell}: {need.fault}" for need in needs if need.fault is not None), None)
-        return Planned(cell, parts, obstacle, fault, needs)
+        return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
 
     def changed(self, planned: Planned, index: Index) -> str:
         """Which ingredients differ from those of the newest record of the same cell."""
@@ -243,9 +242,18 @@ class Planner:
         """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
         return self._card(backbone).sha256
 
+    def unavailable(self, cell: Cell) -> str | None:
+        """Why the cell's pre-trained weights, which are known, cannot be fetched here, or None."""
+        self._card(cell.backbone)
+        return self._unavailable.get(cell.backbone)
+
     def _card(self, backbone: str) -> Card:
         if backbone not in self._cards:
-            self._cards[backbone] = weights.load(self.network(backbone), sources=self.request.bench.sources)
+            try:
+                found = weights.load(self.network(backbone), sources=self.request.bench.sources)
+            except weights.Unavailable as missing:
+                found, self._unavailable[backbone] = missing.card, str(missing)
+            self._cards[backbone] = found
         return self._cards[backbone]
 
     def refuse_overlap(self) -> None:
@@ -261,16 +269,27 @@ class Planner:
             guard.refuse(list(cells.values()), self.plugins, cards, bench.root)
 
     def ground(self, cell: Cell) -> str:
-        """What a learning rate is chosen on: the weights and, behind the task of a family, the user's own images."""
-        weights = self.weights(cell.backbone)
-        own = cell.task.partition(":")[0] in self.plugins.families
-        return cells.digest([weights, self._data(cell.task)]) if own else weights
+        """Return the digest of what a learning rate is chosen on: all of the cell's key but seed and rate."""
+        needs = tuple(self.ground(need) for need in self.required(cell))
+        return self._common(cell)[1].selection(cell, needs)
 
     def _data(self, task: str) -> str:
         if task not in self._data_digests:
             found, bench = self.plugins.task(task), self.request.bench
             self._data_digests[task] = data_digest(found, self.request.track, bench.root)
         return self._data_digests[task]
+
+
+def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ...], str | None]:
+    """Return the heads that an image goes through, and else why one of them is missing."""
+    try:
+        return method.heads(network, task), None
+    except PetlirError as error:
+        return (), str(error)
+
+
+def _kind(cell: Cell) -> tuple[str, str, str]:
+    return cell.backbone, cell.label, cell.task
 
 
 def state(planned: Planned, index: Index) -> str:

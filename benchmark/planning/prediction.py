@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 
-from petlir.benchmark.cell import ENGINE, Cell, digest
+from petlir.benchmark.cell import Cell, digest
 from petlir.benchmark.devices import pick
 from petlir.benchmark.fitting import PARTS
 from petlir.benchmark.planning import Planned, Planner
 from petlir.benchmark.planning.sizes import Kept, Sizes, sizes_of
+from petlir.benchmark.revisions import table
 from petlir.benchmark.sources import network_of
 from petlir.benchmark.store.index import Head, Index
 
@@ -152,13 +153,14 @@ class Predictor:
         return self._kept[key]
 
     @cache  # noqa: B019 - it lives as long as a command
-    def _source(self, backbone: str, method: str) -> str:
-        return self._planner.plugins.source_digest(f"backbone:{network_of(backbone)}", f"method:{method}")
+    def _source(self, backbone: str, method: str) -> tuple[str, ...]:
+        names = (f"backbone:{network_of(backbone)}", f"method:{method}")
+        return (*self._planner.plugins.revisions(*names), *table.engine())
 
     def _key(self, planned: Planned) -> str:
         cell = planned.cell
         source, head = self._source(cell.backbone, cell.method), planned.parts["heads"].split()[-1]
-        return digest([ENGINE, source, cell.backbone, dict(cell.options), head, cell.batch_size, cell.patch])
+        return digest([source, cell.backbone, dict(cell.options), head, cell.batch_size, cell.patch])
 
 
 def _kind(cell: Mapping[str, Any]) -> tuple[object, ...]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from petlir.benchmark.planning import Planned, Planner, Request, state
+from petlir.benchmark.planning import Planned, Planner, state
 from petlir.benchmark.planning.prediction import Prediction, Predictor, gib
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import store_at
 
@@ -60,7 +61,7 @@ def survey(
         device: what it is predicted for.
         warn: gets a line on what cannot be as asked for, and one before what takes long.
     """
-    planner, store = Planner(asked), store_at(folder)
+    planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()
     rates, index = Rates(planner, store), Index.of(store)
     for line in planner.missed:
@@ -86,7 +87,8 @@ def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Itera
         seconds = found.seconds
         if seconds is not None and one.cell.regime == "tuned" and one.fault is not None:
             selection = one.cell.selection
-            seconds *= 1 if selection in tuned else 1 + len(rates.planner.method(one.cell).rates)
+            trials, halves = rates.left(one.cell)
+            seconds *= 1 if selection in tuned else 1 + trials + halves / 2
             tuned.add(selection)
         yield seconds, found.bytes, found.obstacle(predictor.capacity, predictor.device)
 
@@ -94,8 +96,10 @@ def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Itera
 def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     if one.obstacle is not None:
         return "not-applicable", one.obstacle
-    if one.cell.regime == "tuned" and rates.selection(one.cell) is None:
-        return "to be tuned", f"{len(rates.planner.method(one.cell).rates)} trials first"
+    lack = rates.planner.unavailable(one.cell)
+    if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
+        trials, halves = rates.left(one.cell)
+        return "to be tuned", f"{trials} trials and {halves} of half the steps first"
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 

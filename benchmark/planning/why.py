@@ -7,8 +7,9 @@ from pathlib import Path
 
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.cell import cell_of
-from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.planning import Planner
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.records import RECORD, read_record
 from petlir.benchmark.store import Store
 

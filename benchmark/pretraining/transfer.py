@@ -11,8 +11,8 @@ SEEN: Mapping[str, tuple[str, ...]] = {
     "derain": ("derain_light", "derain_heavy"),
     "resize": (),
     "gaussian blur": (),
-    "motion blur": (),
-    "jpeg": (),
+    "motion blur": ("deblur",),
+    "jpeg": ("jpeg",),
 }
 """Which tasks a synthetic degradation, or a head for several tasks, covers; any other head is named after its task."""
 
@@ -24,10 +24,12 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "derain_light": ("derain_heavy",),
     "rain_noise": ("rain", "derain", "derain_heavy"),
     "sidd": ("denoise_30", "denoise_25", "noise"),
+    "deblur": ("gaussian blur",),
     "hybrid_lr4_noise30": ("sr_x4", "resize"),
     "hybrid_lr4_jpeg30": ("sr_x4", "resize"),
 }
-"""What a task resembles: noise of another strength or colour, enlargement without its further degradation.
+"""What a task resembles: noise of another strength or colour, blur of another kind, enlargement without what else
+degrades the image.
 
 Super-resolution resembles `resize` only: a network that keeps the size was shown images at their own, never a task's
 factor on its own. `low_light` resembles nothing here.

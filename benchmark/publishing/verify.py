@@ -189,7 +189,7 @@ def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str],
                 rows.setdefault(protocol(row["protocol"]).way, []).append(row)
         for mine in rows.values():
             rule = protocol(mine[0]["protocol"])
-            exact = restored(subject.network, pairs[key].degraded, subject.heads, rule)
+            exact = next(restored(subject.network, [pairs[key].degraded], subject.heads, rule))
             _same_image(folder / _place(record, mine[0]), key, to_image(exact))
             for row in mine:
                 image = to_image(exact) if protocol(row["protocol"]).rounded else exact

@@ -23,7 +23,8 @@ def classes(records: Sequence[Record]) -> dict[str, str]:
     methods = {record["cell"]["label"]: record["cell"]["method"] for record in records}
     petl = sorted(label for label, kind in kinds.items() if kind == "petl")
     order = sorted({methods[label] for label in petl})
-    found = {label: "hue-full" for label, kind in kinds.items() if kind == "full"}
+    references = sorted(label for label, kind in kinds.items() if kind == "reference")
+    found = {label: f"hue-full dash-{place}" if place else "hue-full" for place, label in enumerate(references)}
     for index, method in enumerate(order):
         for dash, label in enumerate((label for label in petl if methods[label] == method), start=index // HUES):
             found[label] = f"hue-{index % HUES} dash-{dash % DASHES}"

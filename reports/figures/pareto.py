@@ -110,12 +110,15 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """The mean over the tasks of each kind of transfer against each cost; the fullest first."""
-    scored = [index for index, column in enumerate(table.columns) if column.set]
-    kinds = sorted({table.columns[index].transfer for index in scored})
-    choices = [(kind, [index for index in scored if table.columns[index].transfer == kind]) for kind in kinds]
-    titles = {kind: f"Mean over {kind} tasks ({len(chosen)})".replace("  ", " ") for kind, chosen in choices}
-    made = [_plot(titles[kind], table, chosen, colours, scale) for scale in SCALES for kind, chosen in choices]
+    """The mean over the tasks of each kind of transfer against each cost; the fullest first.
+
+    A task counts once, whatever its number of test sets and protocols: by the mean over its headline columns.
+    """
+    kinds: dict[str, list[list[int]]] = {}
+    for places in table.headlines.values():
+        kinds.setdefault(table.columns[places[0]].transfer, []).append(places)
+    titles = {kind: f"Mean over {kind} tasks ({len(tasks)})".replace("  ", " ") for kind, tasks in kinds.items()}
+    made = [_plot(titles[kind], table, kinds[kind], colours, scale) for scale in SCALES for kind in sorted(kinds)]
     return sorted((plot for plot in made if plot), key=lambda plot: -len(plot.points))
 
 
@@ -123,15 +126,15 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
     """Every column of a task against each cost."""
     columns = [(index, column) for index, column in enumerate(table.columns) if column.set and column.task == task]
     titles = {index: ", ".join(filter(None, (c.set, c.protocol, c.budget))) for index, c in columns}
-    made = [_plot(titles[index], table, [index], colours, scale) for scale in SCALES for index, _ in columns]
+    made = [_plot(titles[index], table, [[index]], colours, scale) for scale in SCALES for index, _ in columns]
     return [plot for plot in made if plot]
 
 
-def _gain(row: Row, chosen: Sequence[int]) -> float | None:
-    """Mean gain over frozen in dB; None where a chosen column has none."""
-    gains = [row.values[index].frozen for index in chosen]
-    known = [gain for gain in gains if gain is not None]
-    return fmean(known) if len(known) == len(chosen) else None
+def _gain(row: Row, tasks: Sequence[Sequence[int]]) -> float | None:
+    """Mean gain over frozen in dB: over tasks, of each over its columns; None where a column has none."""
+    gains = [[row.values[place].frozen for place in places] for places in tasks]
+    known = [[gain for gain in own if gain is not None] for own in gains]
+    return fmean(map(fmean, known)) if known == gains else None
 
 
 def _cost(row: Row, scale: Scale) -> float | None:
@@ -140,9 +143,11 @@ def _cost(row: Row, scale: Scale) -> float | None:
     return None if scale.part == "step" and row.costs and not row.costs.exclusive else found
 
 
-def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str, str], scale: Scale) -> Plot | None:
-    gains = {row.label: _gain(row, chosen) for row in table.rows}
-    trained = [row for row in table.rows if row.kind in ("petl", "full")]
+def _plot(
+    title: str, table: Table, tasks: Sequence[Sequence[int]], colours: Mapping[str, str], scale: Scale
+) -> Plot | None:
+    gains = {row.label: _gain(row, tasks) for row in table.rows}
+    trained = [row for row in table.rows if row.kind in ("petl", "reference")]
     drawn = [
         (row, gain, cost) for row in trained if (gain := gains[row.label]) is not None and (cost := _cost(row, scale))
     ]
@@ -152,7 +157,7 @@ def _plot(title: str, table: Table, chosen: Sequence[int], colours: Mapping[str,
     x = spanning([cost for _, _, cost in drawn], LEFT, RIGHT - 90, log=True)
     y = spanning([gain for _, gain, _ in drawn] + list(lines.values()), BOTTOM, TOP)
     points = _points(drawn, x, y, colours)
-    reasons = sorted({table.columns[index].unranked for index in chosen} - {""})
+    reasons = sorted({table.columns[place].unranked for places in tasks for place in places} - {""})
     there = {point.label for point in points}
     return Plot(
         title,

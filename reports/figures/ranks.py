@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 
@@ -110,7 +109,7 @@ def name(column: Column) -> str:
 
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
     """What each method loses against the best of each task; None with fewer than two ranked tasks or methods."""
-    ranked = _one_a_task([column for column in table.columns if column.ranking])
+    ranked = _one_a_task(table)
     alike = equal_sizes({row.label: row.costs.trainable for row in table.rows if row.kind == "petl" and row.costs})
     every = {column.title: column.ranking.scores for column in ranked if column.ranking}
     labels = sorted({label for found in every.values() for label in found})
@@ -144,6 +143,7 @@ def equal_sizes(sizes: Mapping[str, float]) -> set[str]:
     return max(groups, key=len, default=set())
 
 
-def _one_a_task(columns: Sequence[Column]) -> list[Column]:
-    """The first column of each task: protocols of the same images count once."""
-    return [next(some) for _, some in groupby(columns, key=lambda column: column.task)]
+def _one_a_task(table: Table) -> list[Column]:
+    """The first of each task's headline columns of which something is ranked: a task counts once."""
+    by_task = ([table.columns[place] for place in places] for places in table.headlines.values())
+    return [ranked[0] for columns in by_task if (ranked := [column for column in columns if column.ranking])]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
+from petlir.benchmark.protocol import protocol
 from petlir.benchmark.task import IMAGES
 from petlir.reports.formats import joined
 from petlir.reports.grids.points import Place, Point, option
@@ -15,16 +16,17 @@ Figures = Sequence[tuple[Place, Sequence[Point]]]
 
 
 def over_tasks(found: Figures) -> Iterator[tuple[Place, list[Point]]]:
-    """For each budget, device and image set with several tasks, the points that all of these tasks have.
+    """For each budget, device, image set and way of restoring with several tasks, the points that all these tasks have.
 
-    A point is the mean over tasks, seed by seed; where tasks differ in their number of seeds it is left out.
+    A point is the mean over tasks, each under its headline protocol, seed by seed; where tasks differ in their number
+    of seeds it is left out.
 
     Args:
         found: the points of each task, set and budget.
     """
     groups: dict[Place, dict[Place, Sequence[Point]]] = defaultdict(dict)
     for place, points in found:
-        groups[place._replace(task="", protocol="")][place] = points
+        groups[place._replace(task="", protocol=protocol(place.protocol).way)][place] = points
     for group, members in groups.items():
         if len({place.task for place in members}) > 1:
             tasks = joined([place.task for place in members])

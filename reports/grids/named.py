@@ -103,12 +103,17 @@ def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> Found:
 
 def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[Place, bool]]:
     """Every place of the grid, and whether anything is trained there."""
-    tasks = grid.tasks(one.asked["tasks"], plugins.tasks, one.asked["track"])
-    for item in grid.split(one.asked["methods"]):
+    for also in [{}, *one.asked.get("also", [])]:
+        yield from _selected({**one.asked, **also}, plugins)
+
+
+def _selected(asked: Mapping[str, Any], plugins: Plugins) -> Iterator[tuple[Place, bool]]:
+    tasks = grid.tasks(asked["tasks"], plugins.tasks, asked["track"])
+    for item in grid.split(asked["methods"]):
         sized = SIZED in item.rpartition("]")[2]
         for method in grid.methods(item, plugins.methods):
             name = f"{method.name}{SIZED}" if sized else method.label
-            for backbone in grid.split(one.asked["backbones"]):
+            for backbone in grid.split(asked["backbones"]):
                 yield from ((Place(backbone, task.label, name), method.trains) for task in tasks)
 
 

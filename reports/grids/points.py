@@ -12,16 +12,17 @@ import numpy as np
 import pandas as pd
 
 from petlir.benchmark.task import IMAGES
-from petlir.reports.frame import Record, score_frame
+from petlir.reports.frame import Record, differing, score_frame
 from petlir.reports.groups import ANY
 from petlir.reports.results import FROZEN
+from petlir.reports.tables import kind_of
 
 PARAMETERS = "parameters"
 """Curves over what is trained; the other axes are options of a task or of a method."""
 
 
 class Place(NamedTuple):
-    """What one figure holds: cells of one budget, regime and device on one task and image set."""
+    """What one figure holds: cells of one budget, regime and device on one task and image set, scored alike."""
 
     track: str
     device: str
@@ -42,7 +43,7 @@ class Point:
         seeds: the mean PSNR over images of each seed, in dB.
         over_frozen: the mean less that of the frozen network; None where there is none.
         trainable: parameters.
-        converged: whether all its cells have; None where nothing is trained.
+        converged: whether all its cells have, by the doubling test; None where nothing is trained.
         record: one of its cells.
     """
 
@@ -67,23 +68,26 @@ class Point:
         """Whether anything of it was."""
         return self.converged is not None
 
+    @property
+    def ranked(self) -> bool:
+        """Whether its order among other points may be stated: converged, and not a reference."""
+        return bool(self.converged) and kind_of(self.record) != "reference"
+
 
 def points(records: Sequence[Record], along: str) -> Iterator[tuple[Place, list[Point], pd.DataFrame]]:
-    """The points of each figure, what trains nothing first, and the scores behind them."""
+    """The points of each figure under its headline protocol, what trains nothing first, and the scores behind them."""
     frame = score_frame(records)
-    frame = frame[np.isfinite(frame.psnr)]
+    frame = frame[frame.headline]
     frame["base"] = [without(task, IMAGES) if along == IMAGES else task for task in frame.task]
     by_key = {record["key"]: record for record in records}
     trained, others = frame[frame.regime != ANY], frame[frame.regime == ANY]
-    where = ["track", "device", "regime", "budget", "base", "set"]
+    where = ["track", "device", "regime", "budget", "base", "set", "protocol"]
     for place, rows in trained.groupby(where):
-        beside = others[(others[["track", "device", "base", "set"]] == [*place[:2], *place[4:]]).all(axis=1)]
-        both = pd.concat([beside, rows])
-        usual = both.groupby("protocol").label.nunique().idxmax()
-        both = both[both.protocol == usual]
+        beside = others[(others[["track", "device", *where[4:]]] == [*place[:2], *place[4:]]).all(axis=1)]
+        both = differing(pd.concat([beside, rows]))
+        both = both[np.isfinite(both.psnr)]
         found = [_point(some, by_key, along) for _, some in both.groupby(["backbone", "label", "task"], sort=False)]
-        track, device, regime, budget, task, name = map(str, place)
-        yield Place(track, device, regime, budget, task, name, str(usual)), _over_frozen(found), both
+        yield Place(*map(str, place)), _over_frozen(found), both
 
 
 def _point(rows: pd.DataFrame, by_key: dict[str, Record], along: str) -> Point:

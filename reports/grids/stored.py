@@ -133,7 +133,7 @@ def _plans(records: Sequence[Record], network: float) -> list[Plan]:
 
 def _plan(label: str, method: str, mixed: bool, records: Sequence[Record], network: float) -> Plan:
     own, kind = fmean(record["costs"]["stored_bytes"] for record in records), kind_of(records[0])
-    whole = kind == "full"
+    whole = kind == "reference"
     if kind == "composed":
         return Plan(label, method, SHARED, network, own / _pieces(records[0]))
     if mixed:

@@ -86,8 +86,8 @@ def told_apart(found: Sequence[Point], rows: pd.DataFrame) -> str:
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
         return SMOKE
-    settled = {point.label for point in trained if point.converged}
-    unsettled = sorted({point.label for point in trained} - settled)
+    settled = {point.label for point in trained if point.ranked}
+    unsettled = sorted({point.label for point in trained if not point.converged})
     behind = f" Left out, as they had not converged: {joined(unsettled)}." if unsettled else ""
     if len({point.backbone for point in trained}) > 1:
         return behind.strip()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from petlir.benchmark import weights
-from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.weights import Card
 from petlir.reports import links
 from petlir.reports.material import Material
@@ -41,9 +40,5 @@ def _values(material: Material, name: str) -> dict[str, Any]:
 
 
 def _card(name: str, used: list[str]) -> Card | None:
-    """The card of the weights that the project ships, if the cells started from these."""
-    try:
-        card = weights.card(name)
-    except (PetlirError, OSError):
-        return None
-    return card if used == [card.sha256] else None
+    """The card of the weights that the project ships or names the source of, if the cells started from these."""
+    return weights.described(name, used[0]) if len(used) == 1 else None

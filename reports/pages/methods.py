@@ -11,6 +11,7 @@ from typing import Any
 
 from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
+from petlir.benchmark.records import differing, headlines
 from petlir.reports import links
 from petlir.reports.claims import verdicts
 from petlir.reports.frame import Record
@@ -101,14 +102,15 @@ def _line(found: Sequence[Record]) -> Line:
 
 
 def _psnr(done: Sequence[Record]) -> tuple[str, float | None]:
-    """Under the first protocol of the first set of photographs, or of what there is."""
+    """Under the headline protocol of the first set of photographs, or of what there is."""
     scores = [score for record in done for score in record["scores"]]
     if not scores:
         return "", None
-    first = min(scores, key=lambda score: score["domain"] != "photographs")
-    place = (first["set"], first["protocol"])
-    values = [float(s["psnr"]) for s in scores if (s["set"], s["protocol"]) == place and s["psnr"] != "inf"]
-    return f"{place[0]}, {place[1]}", fmean(values) if values else None
+    first = min(scores, key=lambda score: score["domain"] != "photographs")["set"]
+    quoted = headlines(done[0])[first]
+    own = [score for score in scores if (score["set"], score["protocol"]) == (first, quoted)]
+    values = [float(score["psnr"]) for score in differing(own)]
+    return f"{first}, {quoted}", fmean(values) if values else None
 
 
 def command(found: Sequence[Record]) -> str:

@@ -58,7 +58,7 @@ def _group(material: Material, name: str, group: Group, members: list[Record]) -
         "plots": [(t, drawn) for t in own if (drawn := pareto.of_task(t, name, material.colours))],
         "spreads": [spread for spread in spreads if spread],
         "curves": curves(members, material.colours),
-        "contested": contested(frame[frame.domain == "photographs"], trained),
+        "contested": contested(frame[frame.headline & (frame.domain == "photographs")], trained),
     }
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from petlir.benchmark.degradations.blur import GaussianBlur, MotionBlur, Resized, line
+from petlir.benchmark.degradations.blur import GaussianBlur, MotionBlur, RandomMotionBlur, Resized, line
 from petlir.benchmark.errors import PetlirError
 
 NOTHING = (GaussianBlur(0), MotionBlur(0, 30), Resized(1))
@@ -58,6 +59,26 @@ def test_stripes_along_the_motion_stay_and_those_across_fade(angle, axis):
     assert np.ptp(blur.degrade(across, 0)[10:-10, 10:-10]) < 0.2 * np.ptp(across)
 
 
+@pytest.mark.parametrize(("length", "angle"), [(3, 0), (9, 40), (21, 135), (12.5, 90)])
+def test_a_motion_blur_is_a_convolution_with_its_line(length, angle):
+    """Edges are mirrored, the pixel at the edge twice."""
+    plane, kernel = np.random.default_rng(2).integers(0, 256, (40, 53)), line(length, angle)
+    expected = ndimage.convolve(plane.astype(float), kernel, mode="reflect")
+    assert kernel.sum() == pytest.approx(1)
+    assert np.abs(MotionBlur(length, angle).degrade(grey(plane), 0)[..., 0] - expected).max() <= 0.5 + 1e-6
+
+
+def test_a_random_motion_blur_keeps_light_and_is_a_function_of_the_seed():
+    image = np.random.default_rng(3).integers(0, 256, (40, 53, 3), np.uint8)
+    blur, flat = RandomMotionBlur(9), np.full((20, 20, 3), 77, np.uint8)
+    assert (blur.degrade(flat, 5) == flat).all()
+    assert (blur.degrade(image, 5) == blur.degrade(image, 5)).all()
+    assert (blur.degrade(image, 5) != blur.degrade(image, 6)).any()
+    assert blur.degrade(image, 5).mean() == pytest.approx(image.mean(), rel=0.02)
+    fixed, (length, angle) = RandomMotionBlur(7, 7), (7, np.random.default_rng(4).uniform(size=2)[1] * 180)
+    assert (fixed.degrade(image, 4) == MotionBlur(length, angle).degrade(image, 0)).all()
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.floats(1, 4), st.integers(33, 60), st.integers(33, 60))
 def test_resizing_keeps_a_straight_ramp_in_its_place(ratio, height, width):
@@ -82,6 +103,7 @@ def test_resizing_takes_away_what_the_small_image_cannot_hold():
     [
         (lambda: GaussianBlur(-1), "sigma of a Gaussian blur is 0 or more, not -1"),
         (lambda: MotionBlur(-2, 0), "length of a motion blur is 0 or more, not -2"),
+        (lambda: RandomMotionBlur(2), "shortest motion blur is 0 to 2 pixels long, the longest, not 3.0"),
         (lambda: Resized(0.5), "ratio of a resizing is 1 or more, not 0.5"),
     ],
 )

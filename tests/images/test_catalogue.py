@@ -17,6 +17,7 @@ NAMED = {
     *("RainTrainL", "RainTrainH", "Rain13K", "Rain100L", "Rain100H", "Rain12"),
     *("LOLv1-train", "LOLv1-test", "LOLv2-real-train", "LOLv2-real-test", "LOLv2-syn-train", "LOLv2-syn-test"),
     *("SIDD-train", "SIDD-validation", "PolyU-train", "PolyU-validation", "PolyU-test", "BSDS302", "BSDS30"),
+    *("LIVE1", "GoPro-train", "GoPro-test"),
 }
 POLYU_TEST = {"ball", "bicycle", "bulletin", "circuit", "door", "flower", "printer", "stair"}
 

@@ -104,3 +104,34 @@ def test_small_images_are_one_clear_error():
         sampler(enlarged_pairs(1), patch=18)
     with pytest.raises(PetlirError, match="holds no image"):
         sampler([])
+
+
+def test_noise_is_drawn_on_the_cpu_wherever_batches_are_made(monkeypatch):
+    """One key must mean one noise: the generator that perturbs crops is a CPU's, whatever the device."""
+    drawn_on = []
+
+    class Watched(GaussianNoise):
+        def perturb(self, batch, generator):
+            drawn_on.append(generator.device.type)
+            return batch
+
+    made = PatchSampler(
+        enlarged_pairs(1), scale=1, patch=8, batch_size=2, perturb=Watched(30), seed=0, device=torch.device("meta")
+    )
+    monkeypatch.setattr(made, "_clean", lambda crops, side: torch.zeros(len(crops), 3, side, side, dtype=torch.uint8))
+    monkeypatch.setattr(made, "_degraded", made._clean)
+    made.batch(0)
+    assert drawn_on == ["cpu"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gets_the_batches_of_a_cpu():
+    pairs = enlarged_pairs(2)
+    both = [
+        PatchSampler(pairs, scale=2, patch=8, batch_size=4, perturb=GaussianNoise(30), seed=3, device=device)
+        for device in ("cpu", "cuda")
+    ]
+    for step in range(20):
+        for ours, theirs in zip(*(sampler.batch(step) for sampler in both), strict=True):
+            assert torch.allclose(ours, theirs.cpu(), rtol=0, atol=1e-6)

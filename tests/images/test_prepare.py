@@ -20,7 +20,9 @@ from petlir.benchmark.images import prepare, used
 from petlir.benchmark.images.bundled import photographs
 from petlir.benchmark.images.used import use
 from petlir.benchmark.task import Data, Task
+from petlir.tasks.derain_light import DERAIN_LIGHT
 from petlir.tasks.pairs import PAIRS
+from petlir.tasks.sr_x4 import SR_X4
 from tests.engine import draw, save
 
 
@@ -198,3 +200,16 @@ def test_validation_sees_the_same_middle_on_both_sides(sets, monkeypatch):
 def test_clean_images_need_a_degradation():
     with pytest.raises(PetlirError, match="has no degradation, but photographs holds clean images only"):
         prepare.test_pairs(task(None), "demo", None)
+
+
+def test_training_images_of_whole_image_degradations_are_drawn_for_each_seed():
+    """Rain differs from seed to seed; what is not random, and what is tested on, does not."""
+    rain = [prepare.training_pairs(few(DERAIN_LIGHT), "demo", None, seed=seed) for seed in (0, 1, 0)]
+    assert [(one == two).all() for (one, _), (two, _) in zip(rain[0], rain[1], strict=True)] == [False, False]
+    assert all((one == two).all() for (one, _), (two, _) in zip(rain[0], rain[2], strict=True))
+    small = [prepare.training_pairs(few(SR_X4), "demo", None, seed=seed) for seed in (0, 1)]
+    assert all((one == two).all() for (one, _), (two, _) in zip(*small, strict=True))
+
+
+def few(task: Task) -> Task:
+    return task.varied({"images": "2"})

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from petlir.benchmark.adaptation import adapt
-from petlir.benchmark.backbones.ipt import TokenGrid
+from petlir.benchmark.backbones.ipt import IPT, IPTConfig, TokenGrid
 from petlir.benchmark.contract import check
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.trial import tiny
@@ -173,12 +173,50 @@ def test_a_module_after_a_branch_adds_to_what_it_reads():
         torch.testing.assert_close(block.mlp.doors(torch.sin, block.mlp.norm.module, features), expected)
 
 
+def two_layers() -> IPT:
+    return IPT("ipt-two", IPTConfig(features=4, layers=2, attention_heads=2, expansion=2, window=12), {"denoise_30": 1})
+
+
+def modules_of(start: str) -> dict[str, list[dict[str, Tensor]]]:
+    """The tensors of each module of a network of two encoder and two decoder layers, by stack."""
+    adapted = adapt(two_layers(), AdaptIR(hidden=4, start=start), "denoise_30", 0)
+    found: dict[str, list[dict[str, Tensor]]] = {"encoder": [], "decoder": []}
+    for name, module in adapted.backbone.named_modules():
+        if isinstance(module, AdaptIRModule):
+            found["encoder" if "encoder" in name else "decoder"].append(module.state_dict())
+    return found
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_modules_start_independent_or_as_clones_within_a_stack():
+    """The official code of IPT deep-copies one encoder layer and one decoder layer."""
+    own, cloned = modules_of("independent"), modules_of("cloned")
+    assert not equal(*own["encoder"])
+    assert not equal(*own["decoder"])
+    assert equal(*cloned["encoder"])
+    assert equal(*cloned["decoder"])
+    assert not equal(cloned["encoder"][0], cloned["decoder"][0])
+    assert (AdaptIR().label, AdaptIR(start="cloned").label) == ("adaptir", "adaptir[start=cloned]")
+
+
+def test_clones_are_trained_apart():
+    adapted = adapt(two_layers(), AdaptIR(4, start="cloned"), "denoise_30", 0)
+    module = AdaptIRModule(adapted.backbone.config.width, 4)
+    assert sum(tensor.numel() for tensor in adapted.trainable().values()) == 4 * sum(
+        parameter.numel() for parameter in module.parameters()
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"branches": "local+fourier"}, "unknown branch of adaptir 'fourier'"),
         ({"branches": ""}, "unknown branch of adaptir ''"),
         ({"branches": "local", "dense": "frequency"}, "unknown dense branch of adaptir 'frequency'; valid: local"),
+        ({"start": "clone"}, "unknown start of adaptir 'clone'; did you mean 'cloned'"),
         ({"position": "after-mpl"}, "unknown position of adaptir 'after-mpl'; did you mean 'after-mlp'"),
     ],
 )

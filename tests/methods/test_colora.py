@@ -1,5 +1,6 @@
 """CoLoRA: its budget, how contributions become ranks, and the fully fine-tuned network that it requires."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,12 @@ from petlir.benchmark.planning import Planner
 from petlir.benchmark.planning.rates import Rates
 from petlir.benchmark.records import ADAPTER
 from petlir.benchmark.store import Store
-from petlir.benchmark.trial import SMALL, Trial, tiny
+from petlir.benchmark.trial import SMALL, Trial, alive, tiny
 from petlir.methods.colora import CoLoRA, Projection, apportioned, projections
 from petlir.methods.full_ft import FullFineTuning
 from petlir.methods.lora import LowRank
 from tests.engine import PLUGIN, results
+from tests.networks import ConvNet
 
 MOVED = "body.decoder.layers.0.multihead_attn.value.weight"
 
@@ -68,6 +70,27 @@ def test_seven_percent_of_the_published_networks(backbone):
         total = count(network).total
         tuned = count(adapt(network, CoLoRA(), "restore", 0).backbone).trainable
     assert tuned / total == pytest.approx(0.07, rel=1e-3)
+
+
+@pytest.mark.parametrize("contribution", ["faig", "gradient", "saliency", "uniform"])
+def test_no_update_has_more_parameters_than_its_layer(contribution):
+    """A few layers contribute by far the most, so that without a limit they would get ranks beyond it."""
+    method, builder = CoLoRA(contribution=contribution, images=1), partial(alive, partial(build, "nafnet-nano"))
+    widest = ("middle_blks.0.conv1.weight", "middle_blks.0.conv3.weight", "middle_blks.0.conv4.weight")
+    network = adapted(Trial(method, builder), method, widest).backbone
+    updates = [module for module in network.modules() if isinstance(module, LowRank)]
+    assert updates
+    assert all(module.up.numel() + module.down.numel() <= module.base.weight.numel() for module in updates)
+    total = count(builder()).total
+    assert count(network).trainable / total == pytest.approx(0.07, rel=0.08)
+
+
+def test_a_network_of_few_projections_gets_the_highest_ranks():
+    """Its ends outweigh its blocks, so that 7 % of all is more than all updates may have."""
+    network = ConvNet(4)
+    network.first.register_parameter("more", nn.Parameter(torch.zeros(100, 100)))
+    adapt(network, CoLoRA(), "restore", 0)
+    assert list(ranks(network).values()) == [4 * 4 // 8, 4 * 4 // 8, 4 * 8 // 12, 4 * 8 // 12] * 2
 
 
 def test_a_grid_of_equal_size_meets_it():
@@ -130,22 +153,25 @@ LAYERS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.floats(0.01, 100))
 @given(st.lists(LAYERS, min_size=1, max_size=8), st.floats(0, 1))
 def test_ranks_are_rounded_shares_of_the_budget(drawn, part):
     layers, shares = [shaped(outputs, inputs) for outputs, inputs, _ in drawn], [share for *_, share in drawn]
-    budget = round(part * sum(layer.full * layer.cost for layer in layers))
+    budget = round(part * sum(layer.cap * layer.cost for layer in layers))
     found = apportioned(layers, shares, budget)
     assert abs(sum(r * layer.cost for r, layer in zip(found, layers, strict=True)) - budget) <= (
         max(layer.cost for layer in layers) / 2
     )
     least = max((r - 0.5) / share for r, share in zip(found, shares, strict=True))
     most = min(
-        ((r + 0.5) / share for r, share, layer in zip(found, shares, layers, strict=True) if r < layer.full),
+        ((r + 0.5) / share for r, share, layer in zip(found, shares, layers, strict=True) if r < layer.cap),
         default=float("inf"),
     )
     assert least <= most, "no κ rounds all shares to these ranks"
 
 
-def test_an_impossible_budget_is_one_clear_line():
-    with pytest.raises(PetlirError, match="the budget is 108,000 parameters, but full ranks take"):
-        Trial(CoLoRA(budget=1000), tiny).adapted()
+def test_an_impossible_budget_is_not_applicable():
+    most = sum(36 * 36 // 72 * 72 for _ in range(12)) + 4 * (36 * 72 // 108 * 108)
+    assert f"the budget is 108,000 parameters, but the highest ranks take {most:,} only" in str(
+        CoLoRA(budget=1000).supports(tiny())
+    )
+    assert CoLoRA(budget=most // 108).supports(tiny()) is None
 
 
 @pytest.mark.parametrize(

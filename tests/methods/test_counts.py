@@ -31,7 +31,7 @@ EXACT = {
         "adaptir[hidden=24; branches=local+frequency; dense=local+frequency]": 768_480,
         "moe": 695_520,
         "vpt[tokens=64]": 884_736,
-        "fact[rank=43; out=false]": 537_672,
+        "fact[rank=43]": 537_672,
     },
     "edt-b": {
         "full-ft": 11_627_067,
@@ -44,8 +44,8 @@ EXACT = {
         "adaptir[hidden=12; reduction=4]": 173_412,
         "adaptir[hidden=12; ensemble=false; reduction=4]": 169_812,
         "vpt[tokens=48]": 311_040,
-        "fact[rank=24]": 174_528,
-        "fact[form=tk; rank=52]": 174_304,
+        "fact[rank=24; out=true]": 174_528,
+        "fact[form=tk; rank=52; out=true]": 174_304,
     },
     "restormer": {
         "adair[rank=62]": 1_906_128,

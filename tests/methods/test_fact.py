@@ -98,10 +98,12 @@ def test_merging_leaves_the_network_as_it_was_in_size_and_output(form):
     assert (after - before).abs().max() <= 1e-5 * before.abs().max()
 
 
-@pytest.mark.parametrize(("form", "cores"), [("tt", 5**2 * 2 * 8), ("tk", 5 * 2 * 8 + 5**3)])
-def test_factors_are_counted_once_for_all_projections(form, cores):
-    """Two blocks of query, key, value, out, and an mlp of twice the width: 4 + 2 + 2 pieces each."""
-    adapted = adapt(tiny(), FacT(form=form, rank=5), HEAD, seed=0)
+@pytest.mark.parametrize(("out", "pieces"), [(False, 2 * 7), (True, 2 * 8)])
+@pytest.mark.parametrize("form", ["tt", "tk"])
+def test_factors_are_counted_once_for_all_projections(form, out, pieces):
+    """Two blocks of query, key, value, maybe out, and an mlp of twice the width: 3 or 4 + 2 + 2 pieces each."""
+    adapted = adapt(tiny(), FacT(form=form, rank=5, out=out), HEAD, seed=0)
+    cores = {"tt": 5**2 * pieces, "tk": 5 * pieces + 5**3}[form]
     assert sum(p.numel() for p in adapted.trainable().values()) == 2 * 36 * 5 + cores
     assert sum(tensor.numel() for tensor in adapted.state().values()) == 2 * 36 * 5 + cores
 
@@ -114,7 +116,7 @@ def test_each_width_has_factors_of_its_own():
 
 
 def test_a_decoder_gets_updates_in_its_self_attention_and_its_mlp_alone():
-    network = adapt(tiny(), FacT(out=False), HEAD, seed=0).backbone
+    network = adapt(tiny(), FacT(), HEAD, seed=0).backbone
     names = {name.rpartition(".")[0] for name, _ in network.named_parameters() if ".core." in name}
     places = ("self_attn.query", "self_attn.key", "self_attn.value", "linear1", "linear2")
     assert names == {f"body.{stack}.layers.0.{place}.core" for stack in ("encoder", "decoder") for place in places}

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark import runner
 from petlir.benchmark.planning import Planner
 from petlir.benchmark.planning.rates import Rates
+from petlir.benchmark.planning.request import request_from_grid
 from petlir.benchmark.records import RECORD, write_json
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT
@@ -70,7 +70,7 @@ def asked(small_images: Path) -> list[str]:
 def thousand(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a record of each of 1,000 cells."""
     store = Store(tmp_path_factory.mktemp("thousand"))
-    planner = Planner(runner.request("demo", [PLUGIN], small_images, True, "float32", seeds=SEEDS, **GRID))
+    planner = Planner(request_from_grid("demo", [PLUGIN], small_images, True, "float32", seeds=SEEDS, **GRID))
     rates = Rates(planner, store)
     for one in map(rates.planned, planner.cells):
         plain = one.cell.plain()

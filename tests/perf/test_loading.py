@@ -7,7 +7,8 @@ import pytest
 from petlir.benchmark import fitting
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.payload import Payload
-from petlir.benchmark.planning import Planner, Request
+from petlir.benchmark.planning import Planner
+from petlir.benchmark.planning.request import Request
 from petlir.benchmark.store import Store
 from petlir.benchmark.subject import prepare
 
@@ -20,7 +21,7 @@ def test_training_hardly_waits_for_batches(benchmark, shared, tmp_path, track, t
     (cell,) = planner.cells
     job = Payload("cell", cell, bench, Store(tmp_path), weights=planner.weights(cell.backbone))
     subject = prepare(job, "cpu")
-    bench.training(task, track)
+    bench.training(task, track, 0)
     fitted = benchmark.pedantic(lambda: fitting.fit(subject, bench, looks=(1.0,)), rounds=1)
     benchmark.extra_info["share of training that waits"] = round(fitted.waiting_share, 4)
     assert 0 < fitted.waiting_share <= 0.05

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark import runner
+from petlir.benchmark import planning, runner
 from petlir.benchmark import weights as pretrained
+from petlir.benchmark.bench import bench_of
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.planning import PAPER_RATE, Planner
+from petlir.benchmark.planning.request import GRIDS, Request, request_from_grid
 from petlir.benchmark.planning.survey import survey
 from petlir.benchmark.track import TRACKS
 from tests.engine import PLUGIN, Lab, draw, fill, save
@@ -83,20 +85,20 @@ def test_a_new_store_misses_everything(lab, tmp_path):
 
 
 def test_what_is_not_tuned_is_named(lab, tmp_path):
-    assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "6 trials first")]
+    assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "8 trials and 1 of half the steps first")]
 
 
 def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     plugin, data, store = tmp_path / "mine.py", fill(tmp_path / "data"), tmp_path / "store"
     shutil.copy(PLUGIN, plugin)
-    asked = runner.request("demo", [plugin], data, True, "float32", methods="frozen", tasks="tiny")
+    asked = request_from_grid("demo", [plugin], data, True, "float32", methods="frozen", tasks="tiny")
 
     def why() -> list[str]:
         return [f"{row.state} {row.why}".strip() for row in survey(asked, store)]
 
     runner.run(asked, store, device="cpu", workers=1)
     assert why() == ["done"]
-    plugin.write_text(plugin.read_text() + "\n# a comment\n")
+    plugin.write_text(plugin.read_text() + "\nCHANGED = 1\n")
     assert why() == ["stale changed since: plugin"]
     save(data / "small-test" / "0.png", draw([9]))
     assert why() == ["stale changed since: data, plugin"]
@@ -118,11 +120,44 @@ def test_a_failed_cell_is_not_done(lab, tmp_path):
     assert whys(lab, tmp_path, methods="broken") == [("failed", "")]
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in runner.GRIDS.glob("*.json")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in GRIDS.glob("*.json")))
 def test_every_named_grid_can_be_planned(name):
     """Each option of a grid of the papers' ablations is one that its method takes, on its backbone."""
-    planner = Planner(runner.request(name, [], None, True, "float32"))
+    planner = Planner(request_from_grid(name, [], None, True, "float32"))
     cells = planner.cells
     assert len({(cell.backbone, cell.label, cell.task, cell.seed) for cell in cells}) == len(cells) > 0
     if name not in ("all", "demo", "uir-composition"):  # in these some methods have no meaning on some tasks
         assert [str(cell) for cell in cells if planner.obstacle(cell)] == []
+
+
+DROPS = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import nn
+
+from petlir.benchmark.method import Method
+
+
+@dataclass(frozen=True)
+class Drops(Method):
+    """Dropout of torch's own behind the first feed-forward part."""
+
+    share: float = 0.5
+    name: ClassVar[str] = "drops"
+    idea: ClassVar[str] = "Dropout."
+
+    def adapt(self, backbone):
+        block = next(iter(backbone.blocks()))
+        block.mlp.after(nn.Sequential(nn.Dropout(self.share), nn.Linear(block.width, block.width)))
+'''
+
+
+def test_dropout_that_draws_on_the_device_puts_its_type_into_the_key(tmp_path, monkeypatch):
+    plugin = tmp_path / "drops.py"
+    plugin.write_text(DROPS)
+    monkeypatch.setattr(planning, "pick", lambda device: "cuda:1")
+    asked = Request("ipt-nano", "drops[share=0,0.5],adaptformer,lora", "denoise_30", "demo", bench=bench_of([plugin]))
+    planner = Planner(asked)
+    found = {cell.label: planner.plan(cell.at(1e-3)).parts.get("device") for cell in planner.cells}
+    assert found == {"drops[share=0]": None, "drops": "cuda", "adaptformer": None, "lora": None}

@@ -18,7 +18,7 @@ from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.pretraining import images
 from petlir.benchmark.pretraining.command import pretrain_backbone
 from petlir.benchmark.pretraining.images import photographs
-from petlir.benchmark.pretraining.recipes import choose
+from petlir.benchmark.pretraining.recipes import DEFAULTS, KINDS, choose
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.transfer import related, seen
 from tests.engine import command, draw, save
@@ -84,12 +84,25 @@ def test_what_was_seen_and_what_resembles_it():
     edt = ("sr_x4", "denoise_25", "derain_light")
     assert seen(edt) == edt
     assert related(edt)["denoise_30"] == "denoise_25"
-    for learnt in (ipt, edt, ("noise", "rain", "resize"), ("noise", "rain", "resize", "camera noise", "jpeg")):
+    for learnt in (
+        ipt,
+        edt,
+        ("noise", "rain", "resize"),
+        ("noise", "rain", "resize", "camera noise", "jpeg", "motion blur"),
+    ):
         assert not set(seen(learnt)) & set(related(learnt))
         assert "low_light" not in {*seen(learnt), *related(learnt)}
         assert set(related(learnt)) <= set(EVERY.tasks)
     assert related(("noise", "rain", "resize"))["sidd"] == "noise"
     assert "sidd" in seen(("noise", "camera noise"))
+
+
+@pytest.mark.parametrize("backbone", DEFAULTS)
+def test_shipped_cards_say_what_their_recipe_taught(backbone):
+    card = weights.card(backbone)
+    learnt = KINDS[str(card.recipe["name"])].learns(EVERY.build(backbone))
+    assert set(card.pretrained_on) == set(seen(learnt))
+    assert card.related == related(learnt)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,6 @@ PICTURES = (
     ("inspector-light-1400", "pictures.html", "#task=hybrid_lr4_noise30&right=full-ft", "light", 1400, 1150),
     ("inspector-dark-390", "pictures.html", "#task=low_light&right=full-ft", "dark", 390, 1150),
     ("task-light-1400", "tasks/hybrid_lr4_noise30.html", "", "light", 1400, 1500),
-    ("grid-branches", "grids/adaptir-branches.html", "", "light", 1200, 1500),
-    ("grid-placement", "grids/adaptir-placement.html", "", "light", 1200, 1300),
-    ("grid-sizes", "grids/size-curves.html", "", "light", 1400, 1040),
-    ("grid-images", "grids/data-scale.html", "", "light", 1400, 1040),
     ("explained", "explained/index.html", "", "light", 1400, 1500),
 )
 """Name, page, address, colour scheme, width and height in pixels."""

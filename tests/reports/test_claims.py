@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from petlir.benchmark.published import Claim, Ordering
+from petlir.benchmark.published import Claim, Ordering, claims
 from petlir.reports.claims import is_method, verdicts, within
 from petlir.reports.orderings import findings
 from tests.reports.stores import record
 
 CLAIM = Claim("AdaptIR", "9", "ipt", "lora", "sr_x4", "Set5", "y-crop4", 32.70, None, "", "")
+OFFICIAL = "e18223fc41500e72e6bd576f2a576eae0818f58fa8cc8646a2233f5faf7d0f74"
+"""The SHA-256 of DAT-light's official weights for ×4."""
 BETTER = Ordering("a beats b", "us", ("lora",), ">", ("adapter", "ssf"), ("sr_x4",), "psnr", "")
 
 
@@ -102,6 +104,26 @@ def test_what_was_not_run_is_said():
 def test_an_untrained_method_needs_no_seeds():
     (found,) = verdicts([cell(32.70, method="frozen", regime="none")], [replace(CLAIM, method="frozen")])
     assert found.verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("psnr", "weights", "verdict", "reasons"),
+    [
+        (32.57, OFFICIAL, "reproduced", ()),
+        (32.45, OFFICIAL, "not reproduced", ()),
+        (32.57, "0" * 64, "not comparable", ("backbone weights: not the official ones",)),
+    ],
+)
+def test_a_frozen_network_is_comparable_on_any_track_by_its_official_weights(psnr, weights, verdict, reasons):
+    """DAT-light on Set5 ×4: one record without training, so no interval over seeds, against 32.57 dB ± 0.1."""
+    known = {claim.set: claim for claim in claims() if claim.paper == "DAT"}
+    one = cell(psnr, method="frozen", regime="none", backbone="dat-light", track="open", images=5)
+    one["digests"]["weights"] = weights
+    found = {verdict.claim.set: verdict for verdict in verdicts([one], known.values())}
+    assert (found["Set5"].verdict, found["Set5"].reasons, found["Set5"].seeds) == (verdict, reasons, 1)
+    assert found["Set5"].low == found["Set5"].high
+    assert found["Urban100"].verdict == "not comparable"
+    assert "data: Urban100 is not among our sets" in found["Urban100"].reasons
 
 
 @pytest.mark.parametrize(

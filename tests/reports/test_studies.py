@@ -16,7 +16,7 @@ from petlir.reports.grids.studies import studies
 from petlir.reports.material import Material
 from petlir.reports.pages.grids import pages
 from petlir.reports.templating import templates
-from tests.reports.stores import record, unfinished
+from tests.reports.stores import doubling, record, unfinished
 
 PLUGINS = find()
 COUNTS = (16, 32, 64, 128, 256)
@@ -115,7 +115,7 @@ def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
         one["smoke"] = True
     assert "Smoke runs, too short to rank anything by." in photographs(of("adaptir-placement", brief)).sentences
     rising = placed((24.0, 23.5, 23.0, 22.0))
-    rising[1]["converged"] = False
+    rising[1]["convergence"] = doubling(0.3)
     said = " ".join(photographs(of("adaptir-placement", rising)).sentences)
     assert "Highest of the converged: adaptir[hidden=19; position=parallel-attention]" in said
     assert "Left out, as they had not converged: adaptir[hidden=19]." in said
@@ -143,7 +143,7 @@ def test_the_mean_over_tasks_is_taken_seed_by_seed():
             for row in one["scores"]:
                 row["psnr"] += 3.0
         if one["cell"]["task"].startswith("low_light[images=64]"):
-            one["converged"] = False
+            one["convergence"] = doubling(-0.3)
     figure = photographs(of("data-scale", records), "mean")
     assert figure.place.task == "mean of derain_heavy, low_light and sidd"
     curve = next(curve for curve in figure.drawing.curves if curve.name == "colora[budget=50]")

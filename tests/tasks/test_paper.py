@@ -30,12 +30,13 @@ from tests.engine import Lab, draw, save
 TASKS = {name: task for name, task in find().tasks.items() if "paper" in task.data}
 STEPS_AN_EPOCH = {
     **dict.fromkeys(("sr_x2", "sr_x3", "sr_x4", "hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "sidd"), 53),
+    **dict.fromkeys(("jpeg", "deblur"), 53),
     **dict.fromkeys(("denoise_30", "denoise_50"), 134),
     "derain_light": 75,
     "derain_heavy": 112,
     "low_light": 121,
 }
-"""As counted from the official code at batches of 64 in all; of SIDD nothing is known."""
+"""As counted from the official code at batches of 64 in all; of SIDD, JPEG and blur nothing is known."""
 ELSEWHERE = {"LOLv1": "LOLv1-test", "SIDD": "SIDD-validation"}
 """Test sets that the published table calls otherwise."""
 DIV2K, FLICKR = "DIV2K/DIV2K_train_HR", "Flickr2K/Flickr2K_HR"
@@ -48,6 +49,8 @@ PHOTOGRAPHS = {
     "Rain13K/target/1": 21, "Rain13K/input/1": 22,
     "Rain100L/norain-001": 23, "Rain100L/rainy/rain-001": 24, "Rain100H/norain-001": 25, "Rain100H/rainy/rain-001": 26,
     "SIDD_Medium_Srgb/Data/0001_001/0001_GT_SRGB_010": 27, "SIDD_Medium_Srgb/Data/0001_001/0001_NOISY_SRGB_010": 28,
+    "LIVE1/bikes": 31, "GoPro/train/target/GOPR0372_07_00-000047": 32, "GoPro/train/input/GOPR0372_07_00-000047": 33,
+    "GOPRO_Large/test/GOPR0384_11_00/sharp/000001": 34, "GOPRO_Large/test/GOPR0384_11_00/blur/000001": 35,
     "PolyU/clean/Sony_4_100_1600_desk_1": 29, "PolyU/noisy/Sony_4_100_1600_desk_1": 30,
 }  # fmt: skip
 SHRUNK = {"DIV2K/DIV2K_train_LR_bicubic/X4/0001x4": 101, "DIV2K/DIV2K_train_LR_bicubic/X4/0002x4": 102}
@@ -74,7 +77,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def test_all_eleven_are_there():
+def test_all_of_them_are_there():
     assert set(TASKS) == {*STEPS_AN_EPOCH, "mixture"}
     parts = ("denoise_50", "derain_heavy", "low_light")
     assert TASKS["mixture"].on("paper").steps == 500 * sum(STEPS_AN_EPOCH[part] for part in parts)
@@ -150,12 +153,18 @@ def test_denoising_trains_on_the_sets_of_the_text_or_of_the_table(root: Path, tr
     assert len(prepare.training_pairs(TASKS["denoise_50"].varied({"train": train}), "paper", root)) == sets
 
 
-def test_real_rain_and_dark_are_taken_as_they_are(root: Path):
-    for name, place in (("derain_heavy", 20), ("low_light", 14)):
+def test_real_rain_dark_and_blur_are_taken_as_they_are(root: Path):
+    for name, place in (("derain_heavy", 20), ("low_light", 14), ("deblur", 33)):
         assert prepare.fresh_noise(TASKS[name], "paper") is None
         ((degraded, clean),) = prepare.training_pairs(TASKS[name], "paper", root)
         assert (degraded == draw([place], 200, 208)).all()
         assert (clean == draw([place - 1], 200, 208)).all()
+
+
+def test_the_frames_of_a_recording_are_one_unit_in_either_layout(root: Path):
+    (test,), (train,) = (few(name).index(root) for name in ("GoPro-test", "GoPro-train"))
+    assert (test.name, test.unit) == ("GOPR0384_11_00-000001", "GOPR0384_11_00")
+    assert (train.name, train.unit) == ("GOPR0372_07_00-000047", "GOPR0372_07_00")
 
 
 def test_a_cell_of_the_paper_track_has_a_record(lab: Lab, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

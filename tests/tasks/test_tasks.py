@@ -1,15 +1,17 @@
 """The tasks are data: every name they use exists, and what is simulated says so."""
 
 import importlib
+import io
 import pkgutil
 from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from petlir import tasks
-from petlir.benchmark import grid
+from petlir.benchmark import grid, weights
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.experiment import simulation
 from petlir.benchmark.images import prepare
@@ -22,6 +24,7 @@ TASKS = {value.name: value for module in MODULES for value in vars(module).value
 EXPECTED = {
     *("sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light"),
     *("hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "rain_noise", "low_light_noise", "sidd", "mixture"),
+    *("jpeg", "deblur"),
 }
 OWN = {"photographs", "pairs-train", "pairs-validation", "pairs-test"}
 VARIED = [
@@ -29,7 +32,7 @@ VARIED = [
 ]
 SIMULATED = {
     **dict.fromkeys(("derain_light", "derain_heavy", "rain_noise"), "synthetic"),
-    **dict.fromkeys(("low_light", "low_light_noise", "sidd"), "simulated"),
+    **dict.fromkeys(("low_light", "low_light_noise", "sidd", "deblur"), "simulated"),
 }
 
 
@@ -78,6 +81,54 @@ def test_what_is_simulated_says_so(name, word):
 @pytest.mark.parametrize("name", ["derain_light", "derain_heavy", "sidd"])
 def test_real_test_pairs_are_not_called_simulated(name):
     assert simulation(TASKS[name], "open") == ""
+
+
+def test_blurred_video_is_not_called_simulated():
+    assert simulation(TASKS["deblur"], "paper") == ""
+
+
+@pytest.mark.parametrize("quality", [10, 20, 30, 40])
+def test_jpeg_is_what_pillow_makes_of_the_whole_image(quality):
+    """The qualities that ARCNN, DnCNN and FBCNN report; libjpeg's default halves chroma along both axes."""
+    task = TASKS["jpeg"].varied({"quality": str(quality)})
+    pair = prepare.test_pairs(task, "demo", None)[-1]
+    file = io.BytesIO()
+    PIL.Image.fromarray(pair.clean).save(file, "JPEG", quality=quality)
+    assert (pair.degraded == np.array(PIL.Image.open(file))).all()
+    assert f"quality {quality}" in task.title
+
+
+@pytest.mark.parametrize(("blur", "longest"), [("slight", 9), ("strong", 21)])
+def test_deblur_draws_a_line_for_each_image(blur, longest):
+    """A point becomes a line through where it was, at most half as long to each side as the longest that is drawn."""
+    degradation = TASKS["deblur"].varied({"blur": blur}).degradation
+    assert degradation is not None
+    point = np.zeros((41, 41, 3), np.uint8)
+    point[20, 20] = 255
+    images = [degradation.degrade(point, seed).astype(float) for seed in range(30)]
+    reach = [np.hypot(*(np.argwhere(image[..., 0]) - 20).T).max() for image in images]
+    assert 1.5 <= min(reach) < max(reach) <= longest / 2 + 2**0.5
+    assert max(reach) > 0.35 * longest
+
+
+@pytest.mark.parametrize(
+    ("backbone", "jpeg", "deblur"),
+    [
+        ("ipt-nano", "unseen", "unseen"),
+        ("edt-nano", "unseen", "unseen"),
+        ("nafnet-nano", "seen", "seen"),
+        ("restormer-nano", "unseen", "related"),
+    ],
+)
+def test_what_was_pre_trained_on_compression_or_blur_does_not_pass_as_new(backbone, jpeg, deblur):
+    """PROD draws JPEG files and motion blur; the self-supervised recipe draws Gaussian blur."""
+    found = weights.card(backbone)
+    assert (found.transfer(TASKS["jpeg"]), found.transfer(TASKS["deblur"])) == (jpeg, deblur)
+
+
+def test_the_real_noise_of_the_open_track_is_counted_by_scene(shared):
+    found = image_set("PolyU-test").index(shared / "datasets")
+    assert f"{len({one.unit for one in found})} test scenes, {len(found)} images" in TASKS["sidd"].on("open").label
 
 
 def test_unknown_track_names_its_neighbour():

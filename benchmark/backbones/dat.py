@@ -1,0 +1,327 @@
+"""DAT, the Dual Aggregation Transformer (Chen et al., ICCV 2023), at any size.
+
+Blocks attend in turns inside windows and between channels; each attention is joined with a convolution of its values,
+and each feed-forward has a gate. State dicts have the keys of the official release, without the attention masks and
+index tables that it also stores.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from petlir.benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
+from petlir.benchmark.backbones.dat_attention import ChannelAttention, PositionBias, SpatialAttention
+from petlir.benchmark.backbones.edsr import RGB_MEAN, upsampler
+from petlir.benchmark.backbones.windows import ChannelsLast
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.paper import Paper
+
+SCALES = (2, 3, 4)
+DERIVED = ("attn_mask_0", "attn_mask_1", "rpe_biases", "relative_position_index")
+"""What official files hold beside the weights: masks and tables that follow from the sizes."""
+AVERAGED = "averaged"
+"""The head of tasks that keep the size."""
+
+
+@dataclass(frozen=True)
+class DATConfig:
+    """The size of a DAT; the defaults are those of DAT-light.
+
+    Attributes:
+        width: channels of the features.
+        groups: residual groups.
+        depth: blocks a group; every second one attends between channels.
+        attention_heads: heads of either attention.
+        expansion: width of the feed-forward over the features'.
+        window: sides of a flat window; half of the heads look through upright ones.
+        light: whether a group ends in a bottleneck of three convolutions and a single one leads to the pixels.
+    """
+
+    width: int = 60
+    groups: int = 1
+    depth: int = 18
+    attention_heads: int = 6
+    expansion: int = 2
+    window: tuple[int, int] = (8, 32)
+    light: bool = True
+
+    def __post_init__(self) -> None:
+        if self.width < 32 or self.width % self.attention_heads or self.attention_heads % 2:
+            raise PetlirError(
+                f"DAT: expected a width from 32 on and an even number of heads that divides it; got {self}"
+            )
+        short, long = sorted(self.window)
+        if short < 2 or short % 2 or long % short:
+            raise PetlirError(f"DAT: expected even sides of a window, one a multiple of the other; got {self.window}")
+
+
+class SpatialGate(nn.Module):
+    """The gate of a feed-forward: half of the channels multiply the other half behind a norm and a convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return N×H×W×C from N×H×W×2C."""
+        kept, gate = features.chunk(2, -1)
+        return cast("Tensor", kept * self.conv(self.norm(gate).permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a GELU and a gate between them; the second one reads half of what the first one makes."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.sg, self.fc2 = nn.Linear(width, hidden), SpatialGate(hidden // 2), nn.Linear(hidden // 2, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features N×H×W×C."""
+        return cast("Tensor", self.fc2(self.sg(functional.gelu(self.fc1(features)))))
+
+
+class DATBlock(nn.Module):
+    """Attention inside windows or between channels, then feed-forward, each behind a norm.
+
+    Args:
+        config: of the network.
+        group: the number of its group, from 0 on.
+        index: its number in the group; odd ones attend between channels.
+    """
+
+    def __init__(self, config: DATConfig, group: int, index: int) -> None:
+        super().__init__()
+        width, heads = config.width, config.attention_heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        shifted = index % 4 == (0 if group % 2 else 2)
+        self.attn = (
+            ChannelAttention(width, heads)
+            if index % 2
+            else SpatialAttention(width, heads, config.window, shifted=shifted)
+        )
+        self.ffn = FeedForward(width, config.expansion * width)
+        self.mixer, self.mlp = Doors() if index % 2 else PromptDoors(), Doors()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features N×H×W×C."""
+        given = (self.mixer.context(self.norm1),) if isinstance(self.mixer, PromptDoors) else ()
+        features = features + self.mixer(lambda normed: self.attn(normed, *given), self.norm1, features)
+        return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
+
+
+MIXER = (("qkv", "attn.qkv"), ("out", "attn.proj"))
+MLP = (("up", "ffn.fc1"), ("down", "ffn.fc2"))
+
+
+def closing(config: DATConfig) -> nn.Module:
+    """Return what ends a group, and the body: a 3×3 convolution, or a bottleneck of three."""
+    width, narrow = config.width, config.width // 4
+    if not config.light:
+        return nn.Conv2d(width, width, 3, padding=1)
+    return nn.Sequential(
+        nn.Conv2d(width, narrow, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(narrow, narrow, 1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(narrow, width, 3, padding=1),
+    )
+
+
+class ResidualGroup(nn.Module):
+    """A row of blocks and a convolution, with a skip around both."""
+
+    def __init__(self, config: DATConfig, number: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(DATBlock(config, number, index) for index in range(config.depth))
+        self.conv = closing(config)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features N×H×W×C."""
+        output = features
+        for block in self.blocks:
+            output = block(output)
+        return features + self.conv(output.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+class DAT(Backbone):
+    """The Dual Aggregation Transformer for one scale, images of any size.
+
+    Its head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges. Its head `averaged`, for tasks that keep the size, gives the same
+    image averaged over squares of 4×4 pixels; it has no weights of its own.
+
+    Args:
+        name: its name in the grid.
+        config: its size.
+        scale: how much larger the output is than the input.
+    """
+
+    paper = Paper(
+        "Dual Aggregation Transformer for Image Super-Resolution",
+        "Chen et al.",
+        "ICCV 2023",
+        "@inproceedings{chen2023dual, title={Dual Aggregation Transformer for Image Super-Resolution}, "
+        "author={Chen, Zheng and Zhang, Yulun and Gu, Jinjin and Kong, Linghe and Yang, Xiaokang and Yu, Fisher}, "
+        "booktitle={ICCV}, year={2023}}",
+        "Apache-2.0",
+    )
+    derived: ClassVar[tuple[str, ...]] = DERIVED
+    sees_whole: ClassVar[bool] = True
+    mean: Tensor
+
+    def __init__(self, name: str, config: DATConfig, scale: int) -> None:
+        super().__init__()
+        self.name, self.config, self.scale, self.window = name, config, scale, None
+        self.heads = {AVERAGED: 1, f"sr_x{scale}": scale}
+        width = config.width
+        self.register_buffer("mean", torch.tensor(RGB_MEAN).view(3, 1, 1), persistent=False)
+        self.conv_first = nn.Conv2d(3, width, 3, padding=1)
+        self.before_RG = nn.Sequential(nn.Identity(), nn.LayerNorm(width))
+        self.layers = nn.ModuleList(ResidualGroup(config, number) for number in range(config.groups))
+        self.norm = nn.LayerNorm(width)
+        self.conv_after_body = closing(config)
+        if config.light:
+            self.upsample = nn.Sequential(nn.Conv2d(width, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+        else:
+            self.conv_before_upsample = nn.Sequential(nn.Conv2d(width, 64, 3, padding=1), nn.LeakyReLU())
+            self.upsample = upsampler(64, scale)
+            self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        """Restore images N×3×H×W in [0, 1] through `head`; N×3×sH×sW, not clipped, s the scale of the head."""
+        averaged = self.head_index(head) == 0
+        images = images - self.mean
+        if images.device.type == "cpu":  # where convolutions are faster with the channels last
+            images = images.contiguous(memory_format=torch.channels_last)
+        first = self.conv_first(images)
+        features = self.before_RG(first.permute(0, 2, 3, 1))
+        for group in self.layers:
+            features = group(features)
+        features = first + self.conv_after_body(self.norm(features).permute(0, 3, 1, 2))
+        return self.pixels(features, averaged=averaged) + self.mean
+
+    def pixels(self, features: Tensor, *, averaged: bool) -> Tensor:
+        """Return the image of features N×C×H×W, averaged over squares of the scale where this is wanted.
+
+        Where a single convolution makes all pixels of a square, its filters are averaged instead.
+        """
+        if not self.config.light:
+            image: Tensor = self.conv_last(self.upsample(self.conv_before_upsample(features)))
+            return functional.avg_pool2d(image, self.scale) if averaged else image
+        if not averaged:
+            return cast("Tensor", self.upsample(features))
+        weight, bias = (
+            self.upsample[0].get_parameter(name).unflatten(0, (3, -1)).mean(1) for name in ("weight", "bias")
+        )
+        return functional.conv2d(features, weight, bias, padding=1)
+
+    def head_index(self, head: str | None) -> int:
+        """Return the place of `head`, or else of the one that enlarges, among the heads."""
+        return super().head_index(head or f"sr_x{self.scale}")
+
+    def input_note(self, head: str) -> str:
+        """Say that the output is averaged, where it is."""
+        return f"×{self.scale} output averaged over {self.scale}×{self.scale} pixels" if head == AVERAGED else ""
+
+    def multiple(self, head: str | None) -> int:
+        """Return the longer side of a window; queries, keys and values are padded to whole windows."""
+        return max(self.config.window)
+
+    def patch(self, head: str | None, least: int) -> int:
+        """Return the side of a training crop: whole windows, in which nothing is padded, and at least one."""
+        multiple = self.multiple(head)
+        return max(1, least // multiple) * multiple
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the blocks, group by group."""
+        for number in range(self.config.groups):
+            owner = self.get_submodule(f"layers.{number}.blocks")
+            for index in range(self.config.depth):
+                site = Site("block", owner, str(index))
+                branches = (
+                    Branch.of(site.module, "mixer", "norm1", MIXER),
+                    Branch.of(site.module, "mlp", "norm2", MLP),
+                )
+                yield Block(f"group.{number}.{index}", self.config.width, branches, ChannelsLast(), site)
+
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Yield all parameters but those of position biases that are constant, which attention does not see."""
+        unseen = {
+            p
+            for module in self.modules()
+            if isinstance(module, PositionBias) and module.constant
+            for p in module.parameters()
+        }
+        return (parameter for parameter in self.parameters() if parameter not in unseen)
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Yield the parameters behind the body."""
+        for part in ("upsample",) if self.config.light else ("conv_before_upsample", "upsample", "conv_last"):
+            yield from self.get_submodule(part).parameters()
+
+    def outer_norms(self) -> Iterator[Site]:
+        """Yield the norm before the blocks, then the one behind them."""
+        yield Site("norm", self.before_RG, "1")
+        yield Site("norm", self, "norm")
+
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Load a state dict with the official keys; masks and index tables are ignored.
+
+        Raises:
+            PetlirError: the weights are for another scale, or missing, unexpected or misshapen; nothing was loaded.
+        """
+        found = scale_of(state)
+        if found not in (None, self.scale):
+            raise PetlirError(f"weights for {self.name}: they are for ×{found}, expected ×{self.scale}")
+        weights = {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in DERIVED}
+        load_strictly(self, weights, f"weights for {self.name}")
+
+
+def scale_of(state: Mapping[str, Tensor]) -> int | None:
+    """Return the scale that the convolutions of the upsampler in a state dict are for; None where there are none."""
+    steps = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"upsample\.\d\.weight", key)]
+    outputs = 64 if "conv_last.weight" in state else 3
+    return math.prod(math.isqrt(channels // outputs) for channels in steps) if steps else None
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+CLASSICAL = DATConfig(width=180, groups=6, depth=6, light=False)
+SIZES = {
+    "dat-light": DATConfig(),
+    "dat-s": replace(CLASSICAL, window=(8, 16)),
+    "dat": replace(CLASSICAL, expansion=4),
+    "dat-2": CLASSICAL,
+}
+"""The published sizes."""
+
+
+def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
+    """Return a DAT for a scale, which its name shows where it is not 4.
+
+    Raises:
+        PetlirError: there is no such scale.
+    """
+    if scale not in SCALES:
+        raise PetlirError(f"{name} has no scale {scale!r}; valid: {', '.join(map(str, SCALES))}")
+    return DAT(name if scale == 4 else f"{name}-x{scale}", config, scale)
+
+
+BACKBONES = {name: partial(build, name, config) for name, config in SIZES.items()} | {
+    f"{name}-x{scale}": partial(build, name, config, scale) for name, config in SIZES.items() for scale in (2, 3)
+}
+"""What a grid can name, and how it is built."""

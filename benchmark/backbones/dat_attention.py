@@ -1,0 +1,259 @@
+"""The two attentions of DAT, inside windows and between channels, each beside a convolution of the values.
+
+Features are N×H×W×C. Modules have the official names, so that state dicts have the official keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from petlir.benchmark.backbones.windows import Sides
+
+LANES = 16
+"""Head dimensions are padded with zeros to multiples of this: fused attention on a CPU is slow at others."""
+SHORTEST = 1e-12
+"""The least length by which a query or key between channels is divided."""
+
+
+def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor:
+    """Return a convolution of maps N×C×H×W behind its batch norm; fixed statistics are folded into its filters."""
+    assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    if norm.training:
+        return cast("Tensor", norm(convolution(image)))
+    assert convolution.bias is not None and norm.running_mean is not None and norm.running_var is not None
+    gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    bias = torch.addcmul(norm.bias, convolution.bias - norm.running_mean, gain)
+    weight = convolution.weight * gain.view(-1, 1, 1, 1)
+    return functional.conv2d(image, weight, bias, padding=convolution.padding, groups=convolution.groups)
+
+
+class Interaction(nn.Module):
+    """The frame of both attentions: a convolution of the values beside them, and gates between the two.
+
+    Args:
+        width: channels of the features.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.dwconv = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, groups=width), nn.BatchNorm2d(width), nn.GELU()
+        )
+        narrow, narrower = width // 8, width // 16
+        self.channel_interaction = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(width, narrow, 1),
+            nn.BatchNorm2d(narrow),
+            nn.GELU(),
+            nn.Conv2d(narrow, width, 1),
+        )
+        self.spatial_interaction = nn.Sequential(
+            nn.Conv2d(width, narrower, 1), nn.BatchNorm2d(narrower), nn.GELU(), nn.Conv2d(narrower, 1, 1)
+        )
+
+    def convolved(self, qkv: Tensor) -> Tensor:
+        """Return the values, the last third of `qkv`, behind the convolution, N×C×H×W."""
+        convolution, norm, activation = self.dwconv
+        values = qkv.chunk(3, -1)[2].permute(0, 3, 1, 2)
+        return cast("Tensor", activation(normalised(convolution, norm, values)))
+
+    def channel_gate(self, image: Tensor) -> Tensor:
+        """Return one number in [0, 1] for each channel of maps N×C×H×W, N×C×1×1."""
+        _, convolution, norm, activation, last = self.channel_interaction
+        inside = normalised(convolution, norm, image.mean((2, 3), keepdim=True))
+        return torch.sigmoid(last(activation(inside)))
+
+    def spatial_gate(self, image: Tensor) -> Tensor:
+        """Return one number in [0, 1] for each place of maps N×C×H×W, N×1×H×W."""
+        convolution, norm, activation, last = self.spatial_interaction
+        return torch.sigmoid(last(activation(normalised(convolution, norm, image))))
+
+    def project(self, image: Tensor) -> Tensor:
+        """Return the output projection of maps N×C×H×W, N×H×W×C."""
+        return cast("Tensor", self.proj(image.permute(0, 2, 3, 1)))
+
+
+class PositionBias(nn.Module):
+    """An MLP from the offset of two places to the bias of their logit in each head.
+
+    Args:
+        width: channels of the attention.
+        heads: attention heads.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        inner = width // 4 // 4
+        self.pos_proj = nn.Linear(2, inner)
+        self.pos1, self.pos2, self.pos3 = (
+            nn.Sequential(nn.LayerNorm(inner), nn.ReLU(), nn.Linear(inner, outputs))
+            for outputs in (inner, inner, heads)
+        )
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is the same everywhere: a LayerNorm over a single number is its bias."""
+        return self.pos_proj.weight.shape[0] == 1
+
+    def forward(self, window: Sides) -> Tensor | None:
+        """Return heads×L×L for the L places of a window; None for a constant, which a softmax does not see."""
+        if self.constant:
+            return None
+        (height, width), weight = window, self.pos_proj.weight
+        rows, columns = (torch.arange(side, device=weight.device) for side in window)
+        down, right = (torch.arange(1 - side, side, device=weight.device) for side in window)
+        offsets = torch.cartesian_prod(down, right).to(weight.dtype)
+        biases = self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))
+        place = ((rows + height - 1)[:, None] * (2 * width - 1) + columns + width - 1).flatten()
+        origin = (rows[:, None] * (2 * width - 1) + columns).flatten()
+        return cast("Tensor", biases[place[:, None] - origin].permute(2, 0, 1))
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention inside windows, which may be shifted by half their sides.
+
+    A shifted grid cuts the image into rectangles, at its borders half as high or wide. Attention inside these is what
+    the official network reaches by a cyclic shift and a mask.
+
+    Args:
+        width: channels of query, key and value.
+        heads: attention heads.
+        window: sides of a window, even numbers.
+        shifted: whether the windows are shifted.
+    """
+
+    def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
+        super().__init__()
+        self.window, self.shifted = window, shifted
+        self.pos = PositionBias(width, heads)
+
+    def forward(self, qkv: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Return N×H×W×heads×d from N×H×W×3×heads×d, H and W multiples of the window's sides.
+
+        Args:
+            qkv: queries, keys and values.
+            prompts: keys and values, 2×heads×K×d, that join those of every window.
+        """
+        if not self.shifted:
+            return self.attend(qkv, self.window, prompts)
+        height, width = self.window
+        return in_bands(
+            lambda strip, h: in_bands(lambda part, w: self.attend(part, (h, w), prompts), strip, width, 2),
+            qkv,
+            height,
+            1,
+        )
+
+    def attend(self, qkv: Tensor, window: Sides, prompts: Tensor | None) -> Tensor:
+        """Return what an unshifted grid of these windows gathers; see `forward`."""
+        (count, height, width, _, heads, channels), (h, w) = qkv.shape, window
+        grid = qkv.unflatten(2, (-1, w)).unflatten(1, (-1, h)).permute(5, 0, 1, 3, 6, 2, 4, 7)
+        more, bias = (0, -channels % LANES), self.pos(window)
+        query, key, value = functional.pad(grid, more).flatten(5, 6).flatten(1, 3)
+        if prompts is not None:
+            joining = functional.pad(prompts, more)[:, None].expand(-1, len(key), -1, -1, -1)
+            key, value = torch.cat([key, joining[0]], 2), torch.cat([value, joining[1]], 2)
+            bias = None if bias is None else functional.pad(bias, (0, prompts.shape[2]))
+        bias = None if bias is None else bias.to(query.dtype)
+        gathered = functional.scaled_dot_product_attention(query, key, value, bias, scale=channels**-0.5)
+        rows = gathered[..., :channels].unflatten(2, window).unflatten(0, grid.shape[1:4])
+        return rows.permute(0, 1, 4, 2, 5, 3, 6).reshape(count, height, width, heads, channels)
+
+
+def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: int, axis: int) -> Tensor:
+    """Return what `attend` makes of bands of `side` along an axis; a band of half as many is at each of its ends."""
+    half, length = side // 2, features.shape[axis]
+    first, core, last = features.split([half, length - side, half], axis)
+    ends = attend(torch.cat([first, last], axis), half)
+    if length == side:
+        return ends
+    first, last = ends.chunk(2, axis)
+    return torch.cat([first, attend(core, side), last], axis)
+
+
+class SpatialAttention(Interaction):
+    """Attention inside windows: half the heads in flat ones, half in these turned upright.
+
+    Args:
+        width: channels of the features.
+        heads: attention heads.
+        window: sides of a flat window.
+        shifted: whether the windows are shifted by half their sides.
+    """
+
+    def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
+        super().__init__(width)
+        self.heads, self.multiple = heads, max(window)
+        self.attns = nn.ModuleList(
+            WindowAttention(width // 2, heads // 2, sides, shifted=shifted) for sides in (window, window[::-1])
+        )
+
+    def forward(self, normed: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """Return what normed features N×H×W×C gather from each other and from prompts 1×K×C."""
+        qkv = self.qkv(normed)
+        joining = None if prompts is None else self.by_heads(self.qkv(prompts))[0].permute(1, 2, 0, 3)[1:]
+        attended, convolved = self.attend(qkv, joining).permute(0, 3, 1, 2), self.convolved(qkv)
+        return self.project(attended * self.channel_gate(convolved) + convolved * self.spatial_gate(attended))
+
+    def attend(self, qkv: Tensor, prompts: Tensor | None) -> Tensor:
+        """Return N×H×W×C from N×H×W×3C.
+
+        Zeros at the bottom and right complete the windows, and are attended to, as in the official network.
+
+        Args:
+            qkv: queries, keys and values.
+            prompts: keys and values, 2×heads×K×d, that join those of every window.
+        """
+        height, width = qkv.shape[1:3]
+        down, right = -height % self.multiple, -width % self.multiple
+        if down or right:
+            qkv = functional.pad(qkv, (0, 0, 0, right, 0, down))
+        joining = (None, None) if prompts is None else prompts.chunk(2, 1)
+        halves = zip(self.attns, self.by_heads(qkv).chunk(2, -2), joining, strict=True)
+        gathered = torch.cat([part(half, more) for part, half, more in halves], -2)
+        return gathered[:, :height, :width].flatten(-2)
+
+    def by_heads(self, qkv: Tensor) -> Tensor:
+        """Return …×3×heads×d from …×3C."""
+        return qkv.unflatten(-1, (3, self.heads, -1))
+
+
+class ChannelAttention(Interaction):
+    """Attention between the channels of each head, over the whole image.
+
+    Args:
+        width: channels of the features.
+        heads: attention heads.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width)
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+
+    def reset_parameters(self) -> None:
+        """Set the temperature of a new attention."""
+        nn.init.ones_(self.temperature)
+
+    def forward(self, normed: Tensor) -> Tensor:
+        """Return what the channels of normed features N×H×W×C gather from each other."""
+        qkv = self.qkv(normed)
+        attended, convolved = self.attend(qkv).permute(0, 3, 1, 2), self.convolved(qkv)
+        return self.project(attended * self.spatial_gate(convolved) + convolved * self.channel_gate(attended))
+
+    def attend(self, qkv: Tensor) -> Tensor:
+        """Return N×H×W×C from N×H×W×3C; one product for all heads, of which what joins two heads is left out."""
+        tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
+        query, key, value = tokens.chunk(3, -1)
+        inverse = tokens[..., : 2 * width].float().square().sum(1).clamp_min(SHORTEST**2).rsqrt()
+        query_scale, key_scale = inverse[:, None].chunk(2, -1)
+        head = torch.arange(heads, device=qkv.device).repeat_interleave(width // heads)
+        cosines = (query * query_scale).mT @ key * key_scale
+        logits = cosines * self.temperature.flatten()[head][:, None]
+        weights = logits.masked_fill(head[:, None] != head, -torch.inf).softmax(-1)
+        return (value @ weights.mT).view(*qkv.shape[:3], width)

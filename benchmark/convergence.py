@@ -1,0 +1,74 @@
+"""The doubling test: a method has converged where half of the steps, with their own full schedule, do as well."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LIMIT = 0.1
+"""A smaller change of the validation PSNR from T/2 to T, in dB, means converged."""
+FEWEST_METHODS = 6
+"""With fewer converged PETL methods a column is not ranked."""
+RULE = (
+    "Convergence is a doubling test: at the learning rate chosen for T steps, the selection seed is trained to T and, "
+    "with its own full schedule, to T/2; a method is converged where its PSNR on validation images changes by less "
+    "than 0.1 dB. A column is ranked among its converged PETL methods where these are at least six; the others stand "
+    "below it, not converged, with the change. References (frozen, input, cascade, scratch and full-ft) are never "
+    "ranked and block nothing. A smoke run is never ranked."
+)
+"""The rule as README, the pages and the last lines of a run state it."""
+CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"
+
+
+def half_of(steps: int) -> int:
+    """Return the steps of the half trial: T/2, rounded up."""
+    return math.ceil(steps / 2)
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """The outcome of the doubling test.
+
+    Attributes:
+        psnr: validation PSNR after T steps, in dB.
+        half_psnr: the same after T/2 steps; None where that training diverged.
+    """
+
+    psnr: float
+    half_psnr: float | None
+
+    @property
+    def change(self) -> float | None:
+        """PSNR(T) − PSNR(T/2) in dB; None where the half trial diverged."""
+        return None if self.half_psnr is None else self.psnr - self.half_psnr
+
+    @property
+    def converged(self) -> bool:
+        """Whether the change is below the limit, a rise or a fall."""
+        return self.change is not None and abs(self.change) < LIMIT
+
+    @property
+    def verdict(self) -> str:
+        """`converged` or `not converged`."""
+        return CONVERGED if self.converged else NOT_CONVERGED
+
+    def __str__(self) -> str:
+        return "diverged at half the steps" if self.change is None else f"{self.change:+.2f} dB"
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the test as a record holds it."""
+        return {"psnr": self.psnr, "half_psnr": self.half_psnr, "change": self.change}
+
+
+def convergence(record: Mapping[str, Any]) -> Convergence | None:
+    """Return the doubling test of a record's cell; None where it was not made, as in records older than the test."""
+    found = record.get("convergence")
+    return Convergence(found["psnr"], found["half_psnr"]) if found else None
+
+
+def converged(record: Mapping[str, Any]) -> bool | None:
+    """Return whether a record's cell has converged; None where that was not tested."""
+    found = convergence(record)
+    return found.converged if found else None

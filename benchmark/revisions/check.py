@@ -1,0 +1,112 @@
+"""Compares the table of revisions with the code, and changes its lines."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.revisions import table
+from petlir.benchmark.revisions.sources import built_on
+from petlir.benchmark.revisions.table import PACKAGE, Entry, code_digest, read, relative
+
+WAYS = "nox -s revisions -- --raise {0} (it computes something else) or -- --same {0} (it computes the same)"
+
+
+def faults() -> Iterator[str]:
+    """Yield a line for each source file in keys whose code and table part, with the ways out."""
+    known = read()
+    keyed = {str(relative(path)): path for path in keyed_files()}
+    for file, path in keyed.items():
+        if file not in known:
+            moved = _moved_from(path)
+            yield (
+                f"{file} was {moved}; run nox -s revisions -- --moved {file}"
+                if moved
+                else (f"{file} has no revision; run nox -s revisions -- --new {file}")
+            )
+        elif known[file].digest != code_digest(path):
+            yield f"{file} is not the code of revision {known[file].revision}; run {WAYS.format(file)}"
+    moved_from = {_moved_from(path) for file, path in keyed.items() if file not in known}
+    for file in known:
+        if not (PACKAGE / file).exists() and file not in moved_from:
+            yield f"{file} is in the table, but gone; run nox -s revisions -- --drop {file}"
+
+
+def keyed_files() -> set[Path]:
+    """Return the package's source files that stand in keys: the engine's listed ones, and what plugins are built on."""
+    from petlir.benchmark.plugins import find
+
+    sources = set(find().sources.values())
+    return {path for source in sources for path in built_on(source) if relative(path)} | set(table.engine_files())
+
+
+def raise_revision(file: str) -> str:
+    """Raise the revision of a file, and of those that share its name; return a line on it."""
+    known = dict(read())
+    name, revision = _entry(file).name, _entry(file).revision + 1
+    for other in [other for other, entry in known.items() if entry.name == name]:
+        known[other] = Entry(name, revision, code_digest(PACKAGE / other))
+    table.write(known)
+    return f"{name} is at revision {revision}: cells and trials that are built on it are stale"
+
+
+def keep_revision(file: str) -> str:
+    """Take the file's code as what its revision computes; return a line on it."""
+    known = dict(read())
+    known[file] = replace(_entry(file), digest=code_digest(PACKAGE / file))
+    table.write(known)
+    return f"{known[file].name} stays at revision {known[file].revision}"
+
+
+def add(file: str, name: str = "") -> str:
+    """Give a file a line: at revision 1, or under the name and revision of the file that it was split from.
+
+    Args:
+        file: relative to the package.
+        name: of the entry that it belongs to; empty for one of its own.
+    """
+    known = dict(read())
+    if file in known:
+        raise PetlirError(f"{file} is in the table already, as {known[file].name}")
+    if not (PACKAGE / file).is_file():
+        raise PetlirError(f"{file} does not exist; expected a file relative to the package, e.g. methods/lora.py")
+    chosen = name or file.removesuffix(".py").replace("/", ".")
+    revision = next((entry.revision for entry in known.values() if entry.name == chosen), 1)
+    known[file] = Entry(chosen, revision, code_digest(PACKAGE / file))
+    table.write(known)
+    return f"{file} is {chosen} at revision {revision}"
+
+
+def move(file: str) -> str:
+    """Give a moved file the line of the file that it was; return a line on it."""
+    was = _moved_from(PACKAGE / file)
+    if was is None:
+        raise PetlirError(f"{file} has the code of no file that is gone; expected a moved file")
+    known = dict(read())
+    known[file] = known.pop(was)
+    table.write(known)
+    return f"{file} was {was}: {known[file].name} stays at revision {known[file].revision}"
+
+
+def drop(file: str) -> str:
+    """Take the line of a file that is gone out of the table; return a line on it."""
+    entry = _entry(file)
+    table.write({other: kept for other, kept in read().items() if other != file})
+    return f"{entry.name} is no longer in the table"
+
+
+def _moved_from(path: Path) -> str | None:
+    digest = code_digest(path)
+    return next((file for file, e in read().items() if e.digest == digest and not (PACKAGE / file).exists()), None)
+
+
+def _entry(file: str) -> Entry:
+    known = read()
+    if file not in known:
+        near = difflib.get_close_matches(file, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise PetlirError(f"{file} is not in the table of revisions{hint}")
+    return known[file]

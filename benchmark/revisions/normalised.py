@@ -1,0 +1,87 @@
+"""A source file reduced to what it computes, as text that is the same on every Python from 3.11 to 3.14.
+
+Imports, docstrings, bare strings, comments and annotations are left out. Of a class field, the annotation is reduced to
+what `dataclass` reads from it: that it is a field, `ClassVar`, `InitVar` or `KW_ONLY`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterator
+
+LEFT_OUT = frozenset({"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"})
+"""Fields of syntax nodes that decide nothing here, or that not every version of Python has."""
+MARKERS = ("ClassVar", "InitVar", "KW_ONLY")
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def digest(source: str | bytes) -> str:
+    """Return the SHA-256 of the normalised code.
+
+    Raises:
+        SyntaxError: `source` is not Python.
+    """
+    return hashlib.sha256(normalised(source).encode()).hexdigest()
+
+
+def normalised(source: str | bytes) -> str:
+    """Return the normalised code: nested brackets of node names, field names and constants.
+
+    Raises:
+        SyntaxError: `source` is not Python.
+    """
+    return _block(ast.parse(source).body, in_class=False)
+
+
+def _block(body: list[ast.stmt], *, in_class: bool) -> str:
+    return f"[{' '.join(_statements(body, in_class=in_class))}]"
+
+
+def _statements(body: list[ast.stmt], *, in_class: bool) -> Iterator[str]:
+    for statement in body:
+        match statement:
+            case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(value=ast.Constant(value=str())):
+                continue
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                continue
+            case ast.AnnAssign() if in_class:
+                yield f"(Field {_text(statement.target)} {_marker(statement.annotation)} {_text(statement.value)})"
+            case ast.AnnAssign(value=None):
+                continue
+            case ast.AnnAssign():
+                yield f"(Assign targets=[{_text(statement.target)}] value={_text(statement.value)})"
+            case _:
+                yield _text(statement)
+
+
+def _marker(annotation: ast.expr) -> str:
+    written = ast.unparse(annotation)
+    return next((marker for marker in MARKERS if marker in written), "field")
+
+
+def _text(value: object) -> str:
+    match value:
+        case ast.AST():
+            inside = "".join(f" {name}={text}" for name, text in _fields(value))
+            return f"({type(value).__name__}{inside})"
+        case list():
+            return f"[{' '.join(map(_text, value))}]"
+        case str():
+            return json.dumps(value)  # repr would depend on which characters this Python calls printable
+        case bytes():
+            return f"bytes:{value.hex()}"
+        case _:
+            return repr(value)
+
+
+def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Fields that hold something; empty ones are skipped, since versions of Python add such fields."""
+    for name, value in ast.iter_fields(node):
+        if name in LEFT_OUT or (name != "value" and (value is None or value == [])):
+            continue
+        if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+            yield name, _block(value, in_class=isinstance(node, ast.ClassDef))
+        else:
+            yield name, _text(value)

@@ -1,0 +1,153 @@
+"""Proof that a changed file computes what it did: what is built on it is trained for two steps, before and after."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.revisions import normalised
+from petlir.benchmark.revisions.sources import built_on
+from petlir.benchmark.revisions.table import PACKAGE, engine_files, read
+
+TOLERANCE = 1e-6
+"""The largest difference of an adapter's tensor or of a curve that still counts as the same."""
+CHECKOUT = (PACKAGE / "benchmark").resolve().parent
+BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
+"""What is trained where a file is not one of these: of each kind some that differ."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Names with commas, as `petlir run` takes them."""
+
+    backbones: str
+    methods: str
+    tasks: str
+
+
+def prove(file: str) -> str:
+    """Train what is built on a file two steps with the code of its revision and with that of now; compare.
+
+    Args:
+        file: relative to the package, e.g. `methods/lora.py`.
+
+    Raises:
+        PetlirError: something differs, or the code of the revision is in no commit.
+    """
+    grid, commit = grid_of(file), commit_of(file)
+    with tempfile.TemporaryDirectory() as scratch:
+        before, after, tree = (Path(scratch) / name for name in ("before", "after", "tree"))
+        _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
+        try:
+            _train(tree, grid, before)
+            _train(CHECKOUT, grid, after)
+        finally:
+            _git("worktree", "remove", "--force", str(tree))
+        cells, largest, place = compared(before, after)
+    if not cells:
+        raise PetlirError(f"{file}: no cell was trained with both versions; expected at least one")
+    if largest > TOLERANCE:
+        raise PetlirError(f"{file} computes something else: {place} differs by {largest:.2g}; raise its revision")
+    return f"{cells} cells of two steps agree with commit {commit[:12]}, the largest difference is {largest:.2g}"
+
+
+def grid_of(file: str) -> Grid:
+    """Return the plugins that are built on a file, beside examples of the other kinds."""
+    from petlir.benchmark.plugins import find
+
+    plugins = find()
+    wanted = (PACKAGE / file).resolve()
+    if wanted in {path.resolve() for path in engine_files()}:
+        return Grid(BACKBONES, METHODS, TASKS)
+    touched: dict[str, list[str]] = {"method": [], "task": [], "backbone": []}
+    for named, source in plugins.sources.items():
+        kind, _, name = named.partition(":")
+        if kind in touched and wanted in {path.resolve() for path in built_on(source)}:
+            touched[kind].append(name)
+    small = [name for name in touched["backbone"] if name.endswith("-nano") or name == "dat-light"]
+    return Grid(
+        ",".join(small) or BACKBONES, ",".join(touched["method"]) or METHODS, ",".join(touched["task"]) or TASKS
+    )
+
+
+def commit_of(file: str) -> str:
+    """Return the newest commit in which the file is the code of its revision.
+
+    Raises:
+        PetlirError: there is none.
+    """
+    expected = read()[file].digest
+    for commit in _git("log", "--format=%H", "--", file).split():
+        text = _git("show", f"{commit}:{file}", missing="")
+        if text and normalised.digest(text) == expected:
+            return commit
+    raise PetlirError(f"no commit holds {file} as its revision names it; raise the revision instead")
+
+
+def compared(before: Path, after: Path) -> tuple[int, float, str]:
+    """Return how many cells two stores share, the largest difference of their curves and adapters, and its place."""
+    cells, largest, place = 0, 0.0, ""
+    newer = {_cell(path): path.parent for path in after.rglob("record.json")}
+    for path in before.rglob("record.json"):
+        if (other := newer.get(_cell(path))) is None or _record(path)["state"] != "done":
+            continue
+        cells += 1
+        for what, difference in _differences(path.parent, other):
+            if not difference <= largest:  # also where it is not a number
+                largest, place = difference, f"{what} of {_cell(path)}"
+    return cells, largest, place
+
+
+def _differences(before: Path, after: Path) -> Iterator[tuple[str, float]]:
+    old, new = _record(before / "record.json"), _record(after / "record.json")
+    if new["state"] != "done":
+        yield f"state ({new['state']}: {new['reason']})", float("inf")
+        return
+    for one, two in zip(old["curve"], new["curve"], strict=False):
+        if one["step"] == two["step"]:
+            yield f"validation PSNR at step {one['step']}", abs(one["validation_psnr"] - two["validation_psnr"])
+    from safetensors.torch import load_file
+
+    adapter = "adapter.safetensors"
+    if not (before / adapter).exists():
+        return
+    theirs = load_file(after / adapter) if (after / adapter).exists() else {}
+    for name, tensor in load_file(before / adapter).items():
+        same = name in theirs and theirs[name].shape == tensor.shape
+        yield name, float((tensor.double() - theirs[name].double()).abs().max()) if same else float("inf")
+
+
+def _cell(path: Path) -> str:
+    cell = _record(path)["cell"]
+    return " · ".join(str(cell[name]) for name in ("backbone", "label", "task", "seed"))
+
+
+def _record(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _train(tree: Path, grid: Grid, store: Path) -> None:
+    asked = ["-b", grid.backbones, "-m", grid.methods, "-t", grid.tasks]
+    more = ["--steps", "2", "--regime", "paper", "--seeds", "0", "--device", "cpu", "--workers", "1", "--no-report"]
+    command = [sys.executable, "-m", "petlir", "run", *asked, *more, "--store", str(store)]
+    environment = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, env=environment, cwd=store.parent, capture_output=True, text=True, check=False)
+    if ended.returncode not in (0, 1):  # 1 where a cell failed, which the comparison names
+        raise PetlirError(f"two steps in {tree} failed: {ended.stderr.strip().splitlines()[-1:]}")
+
+
+def _git(*arguments: str, missing: str | None = None) -> str:
+    ended = subprocess.run(["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        if missing is not None:
+            return missing
+        raise PetlirError(f"git {arguments[0]} failed: {ended.stderr.strip()}")
+    return ended.stdout

@@ -1,0 +1,243 @@
+"""Figures in documents: whatever stands between two markers is generated from the records of a store.
+
+    <!-- figures: table store=results/leaderboard/reference tasks=sr_x4,low_light -->
+    <!-- end -->
+
+The opening marker names a kind of block and its options:
+
+    answer store=STORE                              the first sentences of the store's report
+    table store=STORE [tasks=…] [set=…]             PSNR under each task's headline protocol
+    grid store=STORE grid=NAME [tasks=…] [set=…]    the points of a named grid, and what they show
+
+`python -m petlir.reports.documents` generates the blocks of the project's own documents again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.reports.answer import answer
+from petlir.reports.export import SHORT, head, notes
+from petlir.reports.formats import count, decibel, plural, signed
+from petlir.reports.frame import load
+from petlir.reports.grids.curves import along, by_series
+from petlir.reports.grids.points import Point
+from petlir.reports.grids.studies import Figure, GridPage, studies
+from petlir.reports.markdown import plain, table
+from petlir.reports.material import Material
+from petlir.reports.results import Row, Table, Value
+
+DOCUMENTS = ("README.md", "results/*/README.md")
+"""The documents of the project whose figures are generated."""
+OPENING, CLOSING = "<!-- figures:", "<!-- end -->"
+BLOCK = re.compile(rf"{OPENING} *(?P<what>[^\n]*?) *-->\n(?P<body>.*?){CLOSING}", re.DOTALL)
+PHOTOGRAPHS = "photographs"
+
+Options = Mapping[str, str]
+
+
+@dataclass
+class Stores:
+    """The stores that blocks name, each read once.
+
+    Attributes:
+        root: the folder that their paths start from.
+    """
+
+    root: Path
+    known: dict[str, Material] = field(default_factory=dict)
+    pages: dict[str, list[GridPage]] = field(default_factory=dict)
+
+    def material(self, name: str) -> Material:
+        """Return what the reports of a store are made from.
+
+        Raises:
+            PetlirError: a file of the store is not a record.
+        """
+        if name not in self.known:
+            problems: list[str] = []
+            self.known[name] = Material(self.root / name, load(self.root / name, problems.append), problems)
+            if problems:
+                raise PetlirError(f"{problems[0]}; expected a store whose records can all be read")
+        return self.known[name]
+
+    def grid(self, name: str, grid: str) -> GridPage | None:
+        """Return the page of a named grid; None where the store does not hold half of it."""
+        if name not in self.pages:
+            material = self.material(name)
+            self.pages[name] = studies(material.records, material.plugins)
+        return next((page for page in self.pages[name] if page.grid.name == grid), None)
+
+
+def refreshed(text: str, stores: Stores) -> str:
+    """Return a document with each of its blocks generated again.
+
+    Raises:
+        PetlirError: a block is not closed, or of no known kind, or lacks an option.
+    """
+    if text.count(OPENING) != len(BLOCK.findall(text)):
+        raise PetlirError(f"{text.count(OPENING)} blocks of figures are opened; expected {CLOSING!r} after each")
+    return BLOCK.sub(lambda match: f"{OPENING} {match['what']} -->\n{block(match['what'], stores)}\n{CLOSING}", text)
+
+
+def block(what: str, stores: Stores) -> str:
+    """Return the Markdown of a block.
+
+    Args:
+        what: as its marker has it, e.g. `table store=results/leaderboard/reference`.
+        stores: what it is generated from.
+
+    Raises:
+        PetlirError: the kind or an option is unknown, or missing.
+    """
+    kind, *words = what.split()
+    if kind not in KINDS:
+        raise unknown("kind of figures", kind, KINDS)
+    write, needed, further = KINDS[kind]
+    options = dict(word.partition("=")[::2] for word in words)
+    for option in options:
+        if option not in (*needed, *further):
+            raise unknown(f"option of figures {kind!r}", option, (*needed, *further))
+    for option in needed:
+        if not options.get(option):
+            raise PetlirError(f"figures {what!r} lack an option: expected {option}=…")
+    return "\n\n".join(write(stores, options)) or f"No record in `{options['store']}` is of this kind."
+
+
+def _answer(stores: Stores, options: Options) -> Iterator[str]:
+    """The first sentences of a store's report."""
+    material = stores.material(options["store"])
+    if material.records:
+        yield "\n".join(f"- {plain(line)}" for line in answer(material.tables, material.records, material.cells))
+
+
+def _table(stores: Stores, options: Options) -> Iterator[str]:
+    """PSNR of every method on every task under its headline protocol, a table for each group of the store."""
+    for one in stores.material(options["store"]).tables:
+        places = [
+            place
+            for task, found in one.headlines.items()
+            for place in found
+            if _wanted(task, options) and one.columns[place].set == options.get("set", PHOTOGRAPHS)
+        ]
+        if places:
+            yield plain(f"{one.title}. PSNR in dB, {_averaged(one, places)}; {' '.join(notes(one))}")
+            heads = ["<br>".join(map(plain, head(one.columns[place]))) for place in places]
+            rows = [_row(row, places) for row in one.rows]
+            yield table(["method", "trainable", *heads], rows)
+
+
+def _averaged(one: Table, places: list[int]) -> str:
+    """Over how much the means of these columns are taken, and what was trained for them."""
+    columns = [one.columns[place] for place in places]
+    images, seeds = (max(getattr(column, part) for column in columns) for part in ("images", "seeds"))
+    budgets = sorted({column.budget for column in columns} - {""})
+    most = f"the mean over {plural(images, 'image')} and {plural(seeds, 'seed')} at most"
+    return "; ".join([most, *budgets])
+
+
+def _row(row: Row, places: list[int]) -> list[str]:
+    cells = [_cell(row.values[place]) for place in places]
+    return [plain(row.label), count(row.costs.trainable) if row.costs else "", *cells]
+
+
+def _cell(value: Value) -> str:
+    if value.state != "done":
+        return SHORT.get(value.state, value.state)
+    text = decibel(value.psnr) + (" \\*" if value.converged is False else "")
+    return f"**{text}**" if value.mark else text
+
+
+def _grid(stores: Stores, options: Options) -> Iterator[str]:
+    """The figures of a named grid on one image set: points, and sentences on what they show."""
+    page = stores.grid(options["store"], options["grid"])
+    for figure in page.figures if page else ():
+        if figure.place.set == options.get("set", PHOTOGRAPHS) and _wanted(figure.place.task, options):
+            yield f"**{plain(figure.title)}**"
+            yield _curves(figure) if figure.drawing else _points(figure)
+            yield "\n".join(f"- {plain(sentence)}" for sentence in figure.sentences)
+    if page and page.missing:
+        yield f"{len(page.missing)} of {plural(page.places, 'trained cell')} have no result."
+
+
+def _points(figure: Figure) -> str:
+    """A row for each point, from the highest mean to the lowest."""
+    heads = ["", "PSNR in dB", "seeds, lowest to highest", "over frozen", "trainable"]
+    several = len({point.backbone for point in figure.points}) > 1
+    rows = [
+        [
+            plain(f"{point.backbone} · {point.label}" if several else point.label),
+            decibel(point.mean),
+            _spread(point),
+            signed(point.over_frozen),
+            count(point.trainable),
+            decibel(figure.published.get(point.label)),
+        ]
+        for point in sorted(figure.points, key=lambda point: -point.mean)
+    ]
+    return table([*heads, plain(figure.source)], rows) if figure.source else table(heads, [row[:-1] for row in rows])
+
+
+def _spread(point: Point) -> str:
+    return f"{decibel(min(point.seeds))} to {decibel(max(point.seeds))}" if len(point.seeds) > 1 else ""
+
+
+def _curves(figure: Figure) -> str:
+    """A row for each series along the axis, PSNR in dB; behind each value its place, unless all series share these."""
+    series = along(figure.points)
+    places = {tuple(point.x for point in some) for some in series.values()}
+    shared = len(places) == 1
+    heads = [_at(point) for point in next(iter(series.values()))] if shared else _numbered(max(map(len, places)))
+    rows = [
+        [plain(name), *(decibel(point.mean) if shared else f"{decibel(point.mean)} ({_at(point)})" for point in some)]
+        for name, some in series.items()
+    ]
+    flat = {name: some for name, some in by_series(figure.points).items() if name not in series}
+    rows += [[plain(name), decibel(sum(point.mean for point in some) / len(some))] for name, some in flat.items()]
+    return table(["PSNR in dB", *heads], [[*row, *[""] * (len(heads) + 1 - len(row))] for row in rows])
+
+
+def _numbered(most: int) -> list[str]:
+    return [f"size {place}" for place in range(1, most + 1)]
+
+
+def _at(point: Point) -> str:
+    """Where a point stands along the axis; sizes, which are parameters, are printed with three digits."""
+    assert point.x is not None
+    return count(point.x) if point.x == point.trainable else f"{point.x:g}"
+
+
+def _wanted(task: str, options: Options) -> bool:
+    return "tasks" not in options or task in options["tasks"].split(",")
+
+
+Kind = tuple[Callable[[Stores, Options], Iterator[str]], tuple[str, ...], tuple[str, ...]]
+KINDS: Mapping[str, Kind] = {
+    "answer": (_answer, ("store",), ()),
+    "table": (_table, ("store",), ("tasks", "set")),
+    "grid": (_grid, ("store", "grid"), ("tasks", "set")),
+}
+"""Each kind of block: what writes its paragraphs, the options that it needs, and those that it may have."""
+
+
+def main(root: Path) -> None:
+    """Generate the figures of the documents below `root` again, and say which have changed."""
+    stores = Stores(root)
+    for path in (path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))):
+        before = path.read_text(encoding="utf-8")
+        after = refreshed(before, stores)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            sys.stdout.write(f"{path} has new figures\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path())
+    except PetlirError as error:
+        sys.exit(str(error))

@@ -1,0 +1,26 @@
+"""Removal of motion blur: simulated on the demo and open tracks, GoPro's videos in papers.
+
+No PETL paper whose set-up could be read has the task. The paper track takes GoPro, on which NAFNet and Restormer report
+it, and trains as long as the AdaptIR paper does for super-resolution; validation is on simulated blur.
+"""
+
+from __future__ import annotations
+
+from petlir.benchmark.degradations.blur import RandomMotionBlur
+from petlir.benchmark.task import Data, Task
+from petlir.tasks import DEMO, OPEN, PAPER
+
+DEBLUR = Task(
+    name="deblur",
+    title="Motion blur",
+    degradation=RandomMotionBlur(9),
+    protocols=("rgb",),
+    data={
+        "demo": DEMO,
+        "open": OPEN,
+        "paper": Data(
+            "GoPro-train", "DIV2K-valid", ("GoPro-test",), "no published PETL set-up; GoPro after NAFNet", PAPER.steps
+        ),
+    },
+    variants={"blur": {"slight": {}, "strong": {"degradation": RandomMotionBlur(21)}}},
+)

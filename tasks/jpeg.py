@@ -1,0 +1,34 @@
+"""Removal of JPEG artefacts, at one quality.
+
+The field reports qualities 10 to 40 of LIVE1, its strongest compression first: Dong et al. (ARCNN, ICCV 2015), Zhang et
+al. (DnCNN, TIP 2017), Jiang et al. (FBCNN, ICCV 2021). Colour images are scored in RGB, as by FBCNN. No PETL paper has
+the task: the paper track trains on FBCNN's photographs, as long as the AdaptIR paper does for super-resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.task import Task
+from petlir.tasks import DEMO, OPEN, PAPER
+
+QUALITIES = (10, 20, 30, 40)
+
+JPEG = Task(
+    name="jpeg",
+    title="JPEG artefacts, quality 10",
+    degradation=Jpeg(QUALITIES[0]),
+    protocols=("rgb",),
+    data={
+        "demo": DEMO,
+        "open": OPEN,
+        "paper": replace(PAPER, tests=("LIVE1",), label="no published PETL set-up; LIVE1 after FBCNN"),
+    },
+    variants={
+        "quality": {
+            str(quality): {"degradation": Jpeg(quality), "title": f"JPEG artefacts, quality {quality}"}
+            for quality in QUALITIES
+        }
+    },
+)
