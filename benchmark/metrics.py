@@ -64,7 +64,7 @@ def scores(
     Raises:
         PetlirError: the sizes differ, or the window does not fit inside the border.
     """
-    planes = _compared(restored, clean, protocol, dtype)
+    planes = _scaled_planes(restored, clean, protocol, dtype)
     return _psnr(*planes, protocol), _ssim(*planes, protocol)
 
 
@@ -79,7 +79,7 @@ class PSNR(Metric):
 
     def __call__(self, restored: Tensor, clean: Tensor) -> float:
         """Return the mean PSNR in dB; see `Metric`."""
-        return _psnr(*_compared(restored, clean, self.protocol), self.protocol).mean().item()
+        return _psnr(*_scaled_planes(restored, clean, self.protocol), self.protocol).mean().item()
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SSIM(Metric):
 
     def __call__(self, restored: Tensor, clean: Tensor) -> float:
         """Return the mean SSIM; see `Metric`."""
-        return _ssim(*_compared(restored, clean, self.protocol), self.protocol).mean().item()
+        return _ssim(*_scaled_planes(restored, clean, self.protocol), self.protocol).mean().item()
 
 
 def recorded(psnr: float) -> float | str:
@@ -100,17 +100,16 @@ def recorded(psnr: float) -> float | str:
     return "inf" if math.isinf(psnr) else psnr
 
 
-def _compared(
+def _scaled_planes(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
-    """Return what the protocol compares of two batches N×3×H×W in [0, 1]."""
-    return _planes(_scaled(restored, protocol, dtype), _scaled(clean, protocol, dtype), protocol)
+    """Return what the protocol compares of two batches N×3×H×W in [0, 1], clipped, rounded where it says so."""
 
+    def values(images: Tensor) -> Tensor:
+        scaled = images.to(dtype).clamp(0, 1) * 255
+        return scaled.round() if protocol.rounded else scaled
 
-def _scaled(images: Tensor, protocol: Protocol, dtype: torch.dtype) -> Tensor:
-    """Return images in [0, 1] on the scale 0..255, clipped, and rounded where the protocol says so."""
-    scaled = images.to(dtype).clamp(0, 1) * 255
-    return scaled.round() if protocol.rounded else scaled
+    return _planes(values(restored), values(clean), protocol)
 
 
 def _values(image: Image) -> Tensor:

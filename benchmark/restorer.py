@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
@@ -51,8 +52,8 @@ class Restorer:
         heads, found = self._through(head), given(image)
         device = next(self.module.parameters()).device
         with torch.no_grad():
-            restored: Kind = found.back(restore_batch(self.module, found.batch.to(device), heads, tiling))  # type: ignore[assignment]
-        return restored
+            restored = restore_batch(self.module, found.batch.to(device), heads, tiling)
+        return cast("Kind", found.back(restored))
 
     def _through(self, head: str | None) -> tuple[str, ...]:
         if self.heads:

@@ -77,9 +77,9 @@ def test_a_finished_cell_restores_what_its_run_stored(store, cell):
         assert restored.dtype == np.uint8 and np.array_equal(restored, stored)
         picture = restorer.restore(PIL.Image.fromarray(degraded))
         assert picture.mode == "RGB" and np.array_equal(np.array(picture), stored)
-        for dtype in (np.float32, np.float64):
-            floats = restorer.restore(degraded.astype(dtype) / 255)
-            assert floats.dtype == dtype and floats.min() >= 0 and floats.max() <= 1
+        for image in (degraded / np.float32(255), degraded / 255):
+            floats = restorer.restore(image)
+            assert floats.dtype == image.dtype and floats.min() >= 0 and floats.max() <= 1
             assert np.abs(floats * 255.0 - stored).max() <= 0.5 + 1e-4  # but for the rounding
 
 
@@ -134,7 +134,7 @@ def test_own_weights_replace_the_shipped_ones(tmp_path):
     save({name: tensor * 0 for name, tensor in state.items()}, tmp_path / "nought.safetensors")
     image = draw([1], 20, 20)
     shipped, same, nought = (
-        load("nafnet-nano", path and tmp_path / f"{path}.safetensors").restore(image, "restore")
+        load("nafnet-nano", tmp_path / f"{path}.safetensors" if path else None).restore(image, "restore")
         for path in (None, "same", "nought")
     )
     assert np.array_equal(shipped, same) and (shipped != image).any()

@@ -19,7 +19,7 @@ from petlir.benchmark.restoration import to_batch, to_image
 
 AnyImage = NDArray[np.generic] | PIL.Image.Image | Tensor
 """H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]."""
-Kind = TypeVar("Kind", NDArray[np.generic], PIL.Image.Image, Tensor)
+Kind = TypeVar("Kind", bound=AnyImage)
 EXPECTED = "expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1]"
 
 

@@ -174,7 +174,7 @@ def _training(head: Head) -> float:
 
 def _looking(head: Head) -> float:
     spent = ("adaptation_seconds", "validation_seconds", "evaluation_seconds")
-    return float(sum(head.costs[name] for name in spent))
+    return float(sum(head.costs.get(name, 0.0) for name in spent))  # records of older versions lack the first
 
 
 def _work(head: Head) -> float:

@@ -218,3 +218,20 @@ def test_shares_of_the_gain_stand_where_they_say_something():
             assert value.share.low <= value.share.value <= value.share.high
     assert all(value.share is None for row in photographs.rows for value in row.values)
     assert all(row.values[0].share is None for row in procedural.rows if row.label in ("full-ft", "frozen", "cascade"))
+
+
+def test_gains_over_frozen_have_intervals_where_there_are_units_enough():
+    """Methods are made a known number of dB better; six procedural images and three seeds do, four photographs not."""
+    photographs, procedural = (
+        next(table for table in tables(ranked_records(), {}) if table.domain == domain)
+        for domain in ("photographs", "procedural")
+    )
+    for label in ("lora", "adapter", "ssf", "full-ft"):
+        row = procedural.row(label)
+        assert row
+        for value in row.values:
+            assert value.gain and value.gain.value == pytest.approx(value.frozen)
+            assert value.gain.value == pytest.approx(QUALITY[label] - QUALITY["frozen"], abs=0.03)
+            assert value.gain.low < value.gain.value < value.gain.high < value.gain.low + 0.2
+    assert all(value.gain is None for row in photographs.rows for value in row.values)
+    assert all(value.gain is None for row in procedural.rows if row.label == "frozen" for value in row.values)
