@@ -20,7 +20,7 @@ from petlir.methods.sites import not_dense
 GROUPS = 2
 """Groups of the up-projection, as published."""
 READERS: Mapping[str, tuple[str, ...]] = {
-    "mixer": ("query", "key", "value", "expand"),
+    "mixer": ("query", "key", "value", "qkv", "expand"),
     "cross": ("query",),
     "mlp": ("up",),
 }

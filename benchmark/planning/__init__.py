@@ -131,11 +131,8 @@ class Planner:
         )
 
     def _patch(self, backbone: str, task: str) -> int:
-        """Return the side of a training crop; the track's where the network lacks a head for the task."""
-        network, own = self.network(backbone), self.plugins.task(task)
-        if network.lacks(own):
-            return self.track.patch
-        return network.patch(network.head_for(own), self.track.patch)
+        network, found = self.network(backbone), self.plugins.task(task)
+        return self.track.patch if network.applies(found) else network.patch(network.head_for(found), self.track.patch)
 
     def required(self, cell: Cell) -> list[Cell]:
         """The cells that must be finished before `cell`, their learning rates not chosen yet."""
@@ -192,7 +189,7 @@ class Planner:
     def _look(self, cell: Cell) -> tuple[str | None, Common]:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
         reserved = task.reserved if method.trains else None
-        obstacle = network.lacks(task) or method.supports(network) or method.applies(task) or reserved
+        obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
         heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         common = Common(
