@@ -271,7 +271,7 @@ class FacT(Method):
                     yield block.width, site
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which projection is not dense, is not a multiple of its block's width, or is narrower than the rank."""
+        """Return which projection is not dense, no multiple of its block's width, or narrower than the rank."""
         found = list(self._sites(backbone))
         if not found:
             return f"{backbone.name} has no projections"

@@ -164,7 +164,7 @@ class Planner:
         )
 
     def _patch(self, backbone: str, task: str) -> int:
-        """Return the side of a training crop; without a head for the task, which is then not applicable, the track's."""
+        """Return the side of a training crop; the track's where no head serves the task: such a cell is never run."""
         network, own = self.network(backbone), self.plugins.task(task)
         if network.lacks(own):
             return self.track.patch

@@ -84,7 +84,12 @@ def test_what_was_seen_and_what_resembles_it():
     edt = ("sr_x4", "denoise_25", "derain_light")
     assert seen(edt) == edt
     assert related(edt)["denoise_30"] == "denoise_25"
-    for learnt in (ipt, edt, ("noise", "rain", "resize"), ("noise", "rain", "resize", "camera noise", "jpeg", "motion blur")):
+    for learnt in (
+        ipt,
+        edt,
+        ("noise", "rain", "resize"),
+        ("noise", "rain", "resize", "camera noise", "jpeg", "motion blur"),
+    ):
         assert not set(seen(learnt)) & set(related(learnt))
         assert "low_light" not in {*seen(learnt), *related(learnt)}
         assert set(related(learnt)) <= set(EVERY.tasks)
