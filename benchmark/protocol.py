@@ -50,7 +50,7 @@ CHANNELS: Mapping[str, Channel] = {
 
 KNOWN: Mapping[str, str] = {
     "y": "deraining in the AdaptIR and EDT papers",
-    "rgb": "denoising, low light and SIDD in the AdaptIR paper; PromptIR",
+    "rgb": "denoising, low light and SIDD in the AdaptIR paper; PromptIR; JPEG artefacts in FBCNN; GoPro in Restormer",
     "y-crop2": "super-resolution ×2: AdaptIR, EDT, SwinIR",
     "y-crop3": "super-resolution ×3: the same",
     "y-crop4": "super-resolution ×4 and hybrid degradations: the same",

@@ -28,8 +28,8 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "hybrid_lr4_noise30": ("sr_x4", "resize"),
     "hybrid_lr4_jpeg30": ("sr_x4", "resize"),
 }
-"""What a task resembles: noise of another strength or colour, blur of another kind, enlargement without what else
-degrades the image.
+"""What a task resembles: noise of another strength or colour, blur of another kind, enlargement without its further
+degradation.
 
 Super-resolution resembles `resize` only: a network that keeps the size was shown images at their own, never a task's
 factor on its own. `low_light` resembles nothing here.
