@@ -34,10 +34,10 @@ def fill(
     values = {label: _absent(column, cells) for label, cells in by_label.items()}
     values[INPUT] = Value("missing", "no cell of this task has a result")
     values |= _scored(rows)
-    for label, gain in _gains(rows, column.seeds).items():
-        values[label] = replace(values[label], gain=gain)
     column = replace(column, identical=rows.image.nunique() - differing(rows).image.nunique())
     rows = differing(rows)
+    for label, gain in _gains(rows, column.seeds).items():
+        values[label] = replace(values[label], gain=gain)
     petl = rows[rows.label.map(kinds).eq("petl")]
     plan = _plan(column, by_label)
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
