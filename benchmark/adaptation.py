@@ -58,7 +58,10 @@ class Adapted:
                 targets[name].copy_(tensor)
 
     def train(self) -> None:
-        """Training mode for what is trained; frozen modules stay in evaluation mode (no DropPath, fixed statistics)."""
+        """Put what is trained into training mode; frozen modules stay in evaluation mode (no DropPath).
+
+        So do the backbone's own batch norms, even where their weights are trained: running statistics are not stored.
+        """
         for module in self.backbone.modules():
             module.training = self._is_trained(module)
 
@@ -68,8 +71,9 @@ class Adapted:
         return any(isinstance(module, _BatchNorm) and self._is_trained(module) for module in self.backbone.modules())
 
     def _is_trained(self, module: nn.Module) -> bool:
-        own = module.parameters(recurse=False)
-        return module in self.inserted or any(p.requires_grad for p in own)
+        if module in self.inserted:
+            return True
+        return not isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters(recurse=False))
 
     def eval(self) -> None:
         """Evaluation mode for all."""

@@ -244,6 +244,10 @@ class Backbone(nn.Module, ABC):
         """The norms before and behind the blocks, in the order of computation."""
         yield from ()
 
+    def inner_norms(self) -> Iterator[nn.Module]:
+        """Yield the norms inside branches, which can be trained but not replaced."""
+        yield from ()
+
     def load_official(self, state: Mapping[str, Tensor]) -> None:
         """Take a state dict with the official keys; missing and unexpected ones are named, and nothing is taken."""
         load_strictly(self, state, f"weights for {self.name}")
@@ -266,14 +270,27 @@ class Backbone(nn.Module, ABC):
         return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
-        """The head that serves `task`: its own, the tabled one, else the one of the task's scale."""
-        for name in (task.name, self.task_heads.get(task.name, ""), f"sr_x{task.scale}"):
-            if name in self.heads:
-                return name
+        """Return the head that serves `task`: its own, the tabled one, else the one of the task's scale.
+
+        Raises:
+            PetlirError: there is none.
+        """
+        for name in self._serving(task):
+            return name
+        raise PetlirError(str(self.applies(task)))
+
+    def applies(self, task: Task) -> str | None:
+        """Return the reason why no head serves `task`, or None where one does."""
+        if self._serving(task):
+            return None
+        scales = ", ".join(f"×{scale}" for scale in sorted(set(self.heads.values())))
+        return f"{self.name} has no head for task {task.name!r} of scale ×{task.scale}; it restores at {scales}"
+
+    def _serving(self, task: Task) -> list[str]:
+        """Return the heads that serve `task`, the best one first."""
+        named = (task.name, self.task_heads.get(task.name), f"sr_x{task.scale}")
         fitting = [name for name, scale in self.heads.items() if scale == task.scale]
-        if fitting:
-            return fitting[-1]
-        raise PetlirError(f"backbone {self.name} has no head for task {task.name!r} (scale {task.scale})")
+        return [name for name in named if name in self.heads] + fitting[::-1]
 
     def head_index(self, head: str | None) -> int:
         """Where `head` stands among the heads."""

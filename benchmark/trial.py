@@ -13,6 +13,7 @@ from torch.nn import functional
 from petlir.benchmark.adaptation import Adapted, adapt
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.dat import DAT, DATConfig
 from petlir.benchmark.backbones.edt import EDT, EDTConfig
 from petlir.benchmark.backbones.ipt import IPT, IPTConfig
 from petlir.benchmark.cell import Cell, Chosen
@@ -52,9 +53,11 @@ def alive(builder: Callable[[], Backbone]) -> Backbone:
 
 
 TINY_EDT = EDTConfig(features=4, width=24, stages=1, depth=3, attention_heads=2, window=(2, 4))
+TINY_DAT = DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4))
 SMALL: Mapping[str, Callable[[], Backbone]] = {
     "ipt": tiny,
     "edt": partial(alive, partial(EDT, "edt-tiny", TINY_EDT, {"sr_x2": 2, "denoise_25": 1})),
+    "dat": partial(alive, partial(DAT, "dat-tiny", TINY_DAT, 2)),
     "nafnet": partial(alive, partial(build, "nafnet", width=8, encoders=(1, 1), middle=1, decoders=(1, 1))),
     "restormer": partial(alive, partial(build, "restormer", dim=8, blocks=(1, 1, 1, 2), refinement=1)),
 }

@@ -14,7 +14,9 @@ from petlir.benchmark.subset import Subset
 
 @dataclass(frozen=True)
 class NormTuning(Subset):
-    """Weight and, where it has one, bias of every norm, those before and behind the blocks too.
+    """Weight and, where it has one, bias of every norm, those inside and around the blocks too.
+
+    Batch norms keep their running statistics.
 
     Source: Zhao et al., Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning, ICLR 2024, who
     train the norms before attention and before the feed-forward alike.
@@ -37,3 +39,5 @@ class NormTuning(Subset):
         inner = (norm for block in backbone.blocks() for norm in block.norms)
         for norm in (*inner, *backbone.outer_norms()):
             yield from norm.module.parameters()
+        for module in backbone.inner_norms():
+            yield from module.parameters()

@@ -18,7 +18,7 @@ from petlir.methods.bottleneck import BottleneckMethod
 GROUPS = 2
 """Groups of the up-projection, as published."""
 READERS: Mapping[str, tuple[str, ...]] = {
-    "mixer": ("query", "key", "value", "expand"),
+    "mixer": ("query", "key", "value", "qkv", "expand"),
     "cross": ("query",),
     "mlp": ("up",),
 }

@@ -30,7 +30,8 @@ class VPT(Method):
     A prompt reaches the other tokens by self-attention alone, and what a block makes of it is dropped. So nothing of
     that is computed here: keys and values are joined by those of the normed prompts, which is the same function for
     less work. A prompt has no query position, a decoder's memory holds no prompts, and where attention is cut into
-    windows each window sees the same ones; EDT's positional convolution of the values does not see them.
+    windows each window sees the same ones; EDT's positional convolution of the values does not see them. Blocks that
+    attend between channels have no tokens to join and get none: DAT's prompts are in its window attentions.
 
     Source: Jia et al., Visual Prompt Tuning, ECCV 2022, §3.2, eq. 5, with the initialisation of the authors' code
     and without dropout. The start is not the identity: attention shifts to the prompts at once.
@@ -56,15 +57,16 @@ class VPT(Method):
     tokens: int = 8
 
     def adapt(self, backbone: Backbone) -> None:
-        """Give each block's self-attention prompts; a decoder's cross-attention gets none."""
+        """Give the self-attention of each block over tokens prompts; a decoder's cross-attention gets none."""
         for block in backbone.blocks():
-            bound = (6 / (3 * block.patch**2 + block.width)) ** 0.5
-            block.mixer.prompt(Prompts(self.tokens, block.width, bound))
+            if block.mixer.takes_prompts:
+                bound = (6 / (3 * block.patch**2 + block.width)) ** 0.5
+                block.mixer.prompt(Prompts(self.tokens, block.width, bound))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Prompts are tokens among tokens."""
-        without = next((block.name for block in backbone.blocks() if not block.mixer.takes_prompts), None)
-        return f"{backbone.name} has no tokens that prompts could join (block {without})" if without else None
+        """Return a reason where no block attends over tokens: prompts are tokens among tokens."""
+        takes = any(block.mixer.takes_prompts for block in backbone.blocks())
+        return None if takes else f"{backbone.name} has no tokens that prompts could join"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

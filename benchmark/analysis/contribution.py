@@ -112,7 +112,8 @@ def per_group(contributions: Weights, groups: Mapping[str, str]) -> dict[str, fl
 def kinds_of(backbone: Backbone) -> dict[str, str]:
     """What each parameter is: of a `norm`, a `bias`, another `factor` per channel or head, or a `weight`."""
     inner = (norm for block in backbone.blocks() for norm in block.norms)
-    norms = {parameter for norm in (*inner, *backbone.outer_norms()) for parameter in norm.module.parameters()}
+    modules = (*(norm.module for norm in (*inner, *backbone.outer_norms())), *backbone.inner_norms())
+    norms = {parameter for module in modules for parameter in module.parameters()}
     return {name: "norm" if p in norms else _kind(name, p) for name, p in backbone.named_parameters()}
 
 

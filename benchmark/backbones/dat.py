@@ -219,9 +219,8 @@ class DAT(Backbone):
             return functional.avg_pool2d(image, self.scale) if averaged else image
         if not averaged:
             return cast("Tensor", self.upsample(features))
-        weight, bias = (
-            self.upsample[0].get_parameter(name).unflatten(0, (3, -1)).mean(1) for name in ("weight", "bias")
-        )
+        layer = cast("nn.Conv2d", self.upsample[0])
+        weight, bias = (tensor.unflatten(0, (3, -1)).mean(1) for tensor in (layer.weight, cast("Tensor", layer.bias)))
         return functional.conv2d(features, weight, bias, padding=1)
 
     def head_index(self, head: str | None) -> int:
@@ -272,6 +271,12 @@ class DAT(Backbone):
         """Yield the norm before the blocks, then the one behind them."""
         yield Site("norm", self.before_RG, "1")
         yield Site("norm", self, "norm")
+
+    def inner_norms(self) -> Iterator[nn.Module]:
+        """Yield the batch norms beside attention and the norms of the gates; those of position biases are not meant."""
+        for layer in (layer for layer in self.modules() if isinstance(layer, DATBlock)):
+            yield from (module for module in layer.attn.modules() if isinstance(module, nn.BatchNorm2d))
+            yield layer.ffn.sg.norm
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
         """Load a state dict with the official keys; masks and index tables are ignored.

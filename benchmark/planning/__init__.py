@@ -163,8 +163,8 @@ class Planner:
         )
 
     def _patch(self, backbone: str, task: str) -> int:
-        network = self.network(backbone)
-        return network.patch(network.head_for(self.plugins.task(task)), self.track.patch)
+        network, found = self.network(backbone), self.plugins.task(task)
+        return self.track.patch if network.applies(found) else network.patch(network.head_for(found), self.track.patch)
 
     def required(self, cell: Cell) -> list[Cell]:
         """The cells that must be finished before `cell`, their learning rates not chosen yet."""
@@ -213,7 +213,8 @@ class Planner:
 
     def _look(self, cell: Cell) -> _Common:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
-        obstacle = method.supports(network) or method.applies(task) or (task.reserved if method.trains else None)
+        reasons = (network.applies(task), method.supports(network), method.applies(task))
+        obstacle = next(filter(None, reasons), task.reserved if method.trains else None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         return _Common(
             obstacle=obstacle,
