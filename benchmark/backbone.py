@@ -290,7 +290,7 @@ class Backbone(nn.Module, ABC):
 
     def _serving(self, task: Task) -> list[str]:
         """Return the heads that serve `task`, the best one first."""
-        named = (task.name, self.task_heads.get(task.name), f"sr_x{task.scale}")
+        named = (task.name, self.task_heads.get(task.name, ""), f"sr_x{task.scale}")
         fitting = [name for name, scale in self.heads.items() if scale == task.scale]
         return [name for name in named if name in self.heads] + fitting[::-1]
 

@@ -68,7 +68,8 @@ class Windows(nn.Module):
         x = (logits.softmax(-1) @ v).transpose(1, 2)
         h, w = self.sides
         x = x.reshape(n, height // h, width // w, h, w, c).permute(0, 1, 3, 2, 4, 5).reshape(n, height, width, c)
-        return x.roll(shift, (1, 2)) if self.shifted else x
+        rolled: Tensor = x.roll(shift, (1, 2)) if self.shifted else x
+        return rolled
 
 
 class Mixer(nn.Module):

@@ -274,7 +274,7 @@ def test_a_source_is_read(fake):
 
 
 @pytest.fixture
-def cards(fake, tmp_path, monkeypatch) -> Path:
+def cards(fake, tmp_path, monkeypatch):
     """Shipped weights of two networks, one of them in the wheel alone."""
     folder = tmp_path / "cards"
     folder.mkdir()

@@ -150,7 +150,8 @@ class ResidualGroup(nn.Module):
         output = features
         for block in self.blocks:
             output = block(output)
-        return features + self.conv(output.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        closed: Tensor = self.conv(output.permute(0, 3, 1, 2))
+        return features + closed.permute(0, 2, 3, 1)
 
 
 class DAT(Backbone):
@@ -221,7 +222,8 @@ class DAT(Backbone):
         if not averaged:
             return cast("Tensor", self.upsample(features))
         layer = cast("nn.Conv2d", self.upsample[0])
-        weight, bias = (tensor.unflatten(0, (3, -1)).mean(1) for tensor in (layer.weight, cast("Tensor", layer.bias)))
+        tensors = (layer.weight, cast("Tensor", layer.bias))
+        weight, bias = (each.view(3, self.scale**2, *each.shape[1:]).mean(1) for each in tensors)
         return functional.conv2d(features, weight, bias, padding=1)
 
     def head_index(self, head: str | None) -> int:

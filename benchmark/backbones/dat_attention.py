@@ -153,7 +153,7 @@ class WindowAttention(nn.Module):
     def attend(self, qkv: Tensor, window: Sides, prompts: Tensor | None) -> Tensor:
         """Return what an unshifted grid of these windows gathers; see `forward`."""
         (count, height, width, _, heads, channels), (h, w) = qkv.shape, window
-        grid = qkv.unflatten(2, (-1, w)).unflatten(1, (-1, h)).permute(5, 0, 1, 3, 6, 2, 4, 7)
+        grid = qkv.view(count, height // h, h, width // w, w, 3, heads, channels).permute(5, 0, 1, 3, 6, 2, 4, 7)
         more, bias = (0, -channels % LANES), self.pos(window)
         query, key, value = functional.pad(grid, more).flatten(5, 6).flatten(1, 3)
         if prompts is not None:
@@ -162,14 +162,14 @@ class WindowAttention(nn.Module):
             bias = None if bias is None else functional.pad(bias, (0, prompts.shape[2]))
         bias = None if bias is None else bias.to(query.dtype)
         gathered = functional.scaled_dot_product_attention(query, key, value, bias, scale=channels**-0.5)
-        rows = gathered[..., :channels].unflatten(2, window).unflatten(0, grid.shape[1:4])
+        rows = gathered[..., :channels].reshape(count, height // h, width // w, heads, h, w, channels)
         return rows.permute(0, 1, 4, 2, 5, 3, 6).reshape(count, height, width, heads, channels)
 
 
 def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: int, axis: int) -> Tensor:
     """Return what `attend` makes of bands of `side` along an axis; a band of half as many is at each of its ends."""
     half, length = side // 2, features.shape[axis]
-    first, core, last = features.split([half, length - side, half], axis)
+    first, core, last = features.split_with_sizes([half, length - side, half], axis)
     ends = attend(torch.cat([first, last], axis), half)
     if length == side:
         return ends
@@ -221,7 +221,7 @@ class SpatialAttention(Interaction):
 
     def by_heads(self, qkv: Tensor) -> Tensor:
         """Return …×3×heads×d from …×3C."""
-        return qkv.unflatten(-1, (3, self.heads, -1))
+        return qkv.view(*qkv.shape[:-1], 3, self.heads, qkv.shape[-1] // (3 * self.heads))
 
 
 class ChannelAttention(Interaction):

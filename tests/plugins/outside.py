@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import cast
 
 from torch import nn
 
@@ -33,7 +34,7 @@ def without_norms(block: nn.Module) -> None:
 def without_matrices(block: nn.Module) -> None:
     """Put a 3×3 convolution where each projection stands."""
     for name in ("value", "out", "up", "down"):
-        setattr(block, name, convolution(block.get_submodule(name)))
+        setattr(block, name, convolution(cast("nn.Conv2d", block.get_submodule(name))))
 
 
 TWO = {"denoise_30": 1, "derain": 1}
