@@ -204,7 +204,7 @@ def test_modules_start_independent_or_as_clones_within_a_stack():
 
 def test_clones_are_trained_apart():
     adapted = adapt(two_layers(), AdaptIR(4, start="cloned"), "denoise_30", 0)
-    module = AdaptIRModule(adapted.backbone.config.width, 4)
+    module = AdaptIRModule(next(adapted.backbone.blocks()).width, 4)
     assert sum(tensor.numel() for tensor in adapted.trainable().values()) == 4 * sum(
         parameter.numel() for parameter in module.parameters()
     )
