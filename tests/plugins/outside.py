@@ -12,8 +12,9 @@ from petlir.benchmark.backbone import Backbone
 from tests.networks import ConvNet
 
 
-def convolution(layer: nn.Conv2d) -> nn.Conv2d:
+def convolution(layer: nn.Module) -> nn.Conv2d:
     """A 3×3 convolution of as many channels."""
+    assert isinstance(layer, nn.Conv2d)
     return nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
 
 
