@@ -23,6 +23,7 @@ class DynamicBias(nn.Module):
         self.pos3 = nn.Sequential(nn.LayerNorm(p), nn.ReLU(), nn.Linear(p, heads))
 
     def forward(self, offsets: Tensor) -> Tensor:
+        offsets = offsets.to(self.pos_proj.weight.dtype)
         biases: Tensor = self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))
         return biases
 

@@ -250,7 +250,8 @@ class ChannelAttention(Interaction):
         """Return N×H×W×C from N×H×W×3C; one product for all heads, of which what joins two heads is left out."""
         tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
         query, key, value = tokens.chunk(3, -1)
-        inverse = tokens[..., : 2 * width].float().square().sum(1).clamp_min(SHORTEST**2).rsqrt()
+        # pow and sum, which autocast does not leave to 16 bits
+        inverse = tokens[..., : 2 * width].pow(2).sum(1).clamp_min(SHORTEST**2).rsqrt()
         query_scale, key_scale = inverse[:, None].chunk(2, -1)
         head = torch.arange(heads, device=qkv.device).repeat_interleave(width // heads)
         cosines = (query * query_scale).mT @ key * key_scale
