@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from petlir.benchmark import fitting, training
+from petlir.benchmark.payload import Payload
+from petlir.benchmark.planning import Planner
 from petlir.benchmark.store import Store
+from petlir.benchmark.subject import prepare
 from tests.engine import PLUGIN, ROOT, results
 
 GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--no-report"]
@@ -74,3 +79,23 @@ def test_a_gpu_repeats_itself_and_lies_within_the_seeds(first, small_images, tmp
         }
         spread = 4.303 * np.std(by_seed[cpu], ddof=1)  # t of two degrees of freedom, 95 %: one more seed lies within
         assert abs(np.mean(by_seed[one]) - np.mean(by_seed[cpu])) <= spread + 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_starts_as_a_cpu_does(lab, tmp_path, monkeypatch):
+    """One key means one training: the losses of the first ten steps agree, those behind dropout too."""
+    losses: dict[str, list[float]] = {"cpu": [], "cuda:0": []}
+    for device, found in losses.items():
+        monkeypatch.setattr(training, "loss_of", partial(noted, found))
+        planner = Planner(lab.request(methods="adaptformer", steps=10))
+        planned = planner.plan(planner.cells[0])
+        job = Payload("cell", planned.cell, lab.bench(), Store(tmp_path), parts=planned.parts)
+        fitting.fit(prepare(job, device), job.bench)
+    np.testing.assert_allclose(losses["cuda:0"][:10], losses["cpu"][:10], rtol=1e-4)
+
+
+def noted(found: list[float], *given: Any, real: Any = training.loss_of) -> torch.Tensor:
+    loss: torch.Tensor = real(*given)
+    found.append(loss.item())
+    return loss
