@@ -286,7 +286,7 @@ class Backbone(nn.Module, ABC):
         if self._serving(task):
             return None
         scales = ", ".join(f"×{scale}" for scale in sorted(set(self.heads.values())))
-        return f"{self.name} has no head for task {task.name!r} of scale ×{task.scale}; it restores at {scales}"
+        return f"{self.name} has no head for task {task.name!r} (scale {task.scale}); it restores at {scales}"
 
     def _serving(self, task: Task) -> list[str]:
         """Return the heads that serve `task`, the best one first."""

@@ -10,7 +10,7 @@ from petlir.benchmark.adaptation import Adapted, adapt, folded, merge
 from petlir.benchmark.backbone import Backbone, OnMap
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.trial import SMALL, tiny
 from petlir.methods.adapter import Adapter
 from petlir.methods.adaptir import AdaptIR
 from petlir.methods.frozen import Frozen
@@ -111,6 +111,19 @@ def test_frozen_modules_stay_in_evaluation_mode():
     assert all(module.training for module in adapted.inserted)
     adapted.eval()
     assert not any(module.training for module in adapted.backbone.modules())
+
+
+def test_a_backbones_batch_norms_keep_their_statistics_where_they_are_trained():
+    network = SMALL["dat"]()
+    statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    adapted = adapt(network, FullFineTuning(), "sr_x2", seed=0)
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = norms[0].weight.detach().clone()
+    adapted.train()
+    torch.autograd.backward(network(torch.rand(2, 3, 8, 8), "sr_x2").abs().mean())
+    torch.optim.AdamW(adapted.trainable().values(), lr=0.1).step()
+    assert not torch.equal(norms[0].weight, before) and not adapted.batch_statistics
+    assert all(torch.equal(buffer, statistics[name]) for name, buffer in network.named_buffers())
 
 
 @dataclass(frozen=True)

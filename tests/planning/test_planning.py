@@ -84,6 +84,15 @@ def test_a_new_store_misses_everything(lab, tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_a_scale_that_the_network_has_not_is_not_applicable(lab):
+    """The other cells of the request are planned; a task that keeps the size gets crops of whole windows."""
+    planner = Planner(lab.request(backbones="dat-light", methods="frozen", tasks="tiny,tiny_x2"))
+    reason = "dat-light has no head for task 'tiny_x2' (scale 2); it restores at ×1, ×4"
+    found = {cell.task: planner.network("dat-light").applies(planner.plugins.task(cell.task)) for cell in planner.cells}
+    assert found == {"tiny": None, "tiny_x2": reason}
+    assert {cell.task: cell.patch for cell in planner.cells} == {"tiny": 32, "tiny_x2": 48}
+
+
 def test_what_is_not_tuned_is_named(lab, tmp_path):
     assert whys(lab, tmp_path, regime="tuned") == [("to be tuned", "8 trials and 1 of half the steps first")]
 
