@@ -68,7 +68,7 @@ def csv(found: list[Table]) -> str:
 
 
 def rows(found: list[Table]) -> pd.DataFrame:
-    """One row for each method and column; PSNR and differences in dB."""
+    """One row for each method and column; PSNR and differences in dB. New columns go to the end: scripts count them."""
     return pd.DataFrame(
         _plain(one, row, column, value)
         for one in found
@@ -99,17 +99,11 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "ssim": value.ssim,
         "delta_full_ft": value.full,
         "delta_frozen": value.frozen,
-        "delta_frozen_low": value.gain.low if value.gain else None,
-        "delta_frozen_high": value.gain.high if value.gain else None,
         "delta_input": value.input,
-        "recovered": value.share.value if value.share else None,
-        "recovered_low": value.share.low if value.share else None,
-        "recovered_high": value.share.high if value.share else None,
         "seeds": len(value.seeds),
         "images": column.images,
         "identical_images": max(column.identical, value.infinite),
         "converged": value.converged,
-        "change": value.change,
         "smoke": column.smoke,
         "mark": value.mark,
         "level": value.level,
@@ -124,6 +118,12 @@ def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]
         "inference_seconds_per_megapixel": costs.inference if costs else None,
         "peak_memory_bytes": costs.peak if costs else None,
         "headline": column.headline,
+        "delta_frozen_low": value.gain.low if value.gain else None,
+        "delta_frozen_high": value.gain.high if value.gain else None,
+        "recovered": value.share.value if value.share else None,
+        "recovered_low": value.share.low if value.share else None,
+        "recovered_high": value.share.high if value.share else None,
+        "change": value.change,
     }
 
 

@@ -209,9 +209,12 @@ class Planner:
         ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
-        with without_memory():
-            fresh = self.plugins.build(cell.backbone)
-            adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
+        try:
+            with without_memory():
+                fresh = self.plugins.build(cell.backbone)
+                adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
+        except (PetlirError, *FAULTS):  # the cell fails by itself, with the reason
+            return ""
         drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
         return pick(self.request.device).partition(":")[0] if drops else ""
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from petlir.benchmark.adaptation import adapt, merge
 from petlir.benchmark.backbones import build
@@ -16,7 +17,7 @@ from petlir.methods.norm_tune import NormTuning
 from petlir.methods.partial import PartialFineTuning
 from petlir.methods.scratch import Scratch
 from petlir.methods.tail_tune import TailTuning
-from tests.networks import ConvNet, Norm
+from tests.networks import ConvNet
 
 HEAD = "denoise_30"
 IPT_BODY = 12 * (2304 + 576) + 12 * (2304 + 576)
@@ -123,6 +124,15 @@ def test_from_scratch_every_family_draws_all_its_weights(backbone):
     assert not any((parameter == 7).any() for parameter in network.parameters())
 
 
-def test_a_layer_that_cannot_draw_its_weights_is_named(monkeypatch):
-    monkeypatch.delattr(Norm, "reset_parameters")
-    assert Scratch().supports(ConvNet()) == "conv-tiny: Norm cannot draw its weights anew"
+class Fixed(nn.Module):
+    """A layer that has no way to draw its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+
+def test_a_layer_that_cannot_draw_its_weights_is_named():
+    network = ConvNet()
+    network.add_module("fixed", Fixed())
+    assert Scratch().supports(network) == "conv-tiny: Fixed cannot draw its weights anew"

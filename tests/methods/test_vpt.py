@@ -141,8 +141,9 @@ def test_a_decoder_gets_prompts_in_its_self_attention_alone():
 
 def test_maps_have_no_tokens_to_join():
     assert "no tokens" in str(VPT().supports(ConvNet()))
+    block = next(iter(ConvNet().blocks()))
     with pytest.raises(PetlirError, match="mixer takes no prompts"):
-        next(ConvNet().blocks()).mixer.prompt(nn.Identity())
+        block.mixer.prompt(Prompts(2, block.width, 1.0))
 
 
 def test_the_door_has_no_keys_of_its_own():

@@ -116,7 +116,8 @@ def test_what_is_shown_is_copied(browser, site):
     lines = list(csv.DictReader(io.StringIO(plain)))
     assert [line["method"] for line in lines] == [MALICIOUS, "lora", "full-ft"]  # equal sizes go by label
     (title,) = (name for name in lines[0] if name.startswith("Super") and "y-crop4" in name)
-    psnr = [score["psnr"] for score in scores("full-ft", "sr_x4", 0) if score["domain"] == "photographs"]
+    identical, *rows = scores("full-ft", "sr_x4", 0)  # lora restores the first image exactly: it counts for no mean
+    psnr = [row["psnr"] for row in rows if row["domain"] == "photographs" and row["image"] != identical["image"]]
     assert lines[-1][title] == f"{sum(psnr) / len(psnr):.2f}"
     assert f"| {title} |" in markdown.replace("\\", "")
     assert "**" not in markdown
