@@ -22,7 +22,7 @@ GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", 
 def petlir(*arguments: str | Path, **environment: str) -> tuple[int, str]:
     """`petlir` in a process of its own: its exit code, and the lines that it has for the user."""
     asked = [sys.executable, "-m", "petlir", *map(str, arguments)]
-    setting = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
     done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, "\n".join(line for line in done.stderr.splitlines() if line.startswith("petlir: "))

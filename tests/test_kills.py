@@ -23,7 +23,7 @@ def petlir(store: Path, data: Path, cells: int) -> subprocess.Popen[str]:
     methods = f"lora[rank={','.join(map(str, range(1, cells + 1)))}]"
     places = ["-m", methods, "--data", data, "--plugin", PLUGIN, "--store", store]
     asked = [sys.executable, "-m", "petlir", "run", *GRID, *map(str, places)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     pipe = subprocess.PIPE
     return subprocess.Popen(asked, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 

@@ -32,7 +32,7 @@ def test_writing_needs_only_the_standard_library(tmp_path):
         "assert outside - {'__main__'} <= {*sys.stdlib_module_names, 'petlir'}, outside"
     )
     command = [sys.executable, "-S", "-c", code, str(tmp_path / "a.json")]
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")})
 
 
 JSON = st.recursive(

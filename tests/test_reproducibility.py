@@ -26,7 +26,7 @@ GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--wor
 def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
     places = map(str, ["--data", data, "--plugin", PLUGIN, "--store", store])
     asked = [sys.executable, "-m", "petlir", "run", *GRID, "--device", "cpu", *places, *more]
-    setting = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
     done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return store

@@ -133,7 +133,7 @@ def test_exclusive_only_with_one_worker(lab, tmp_path):
 def drive(lab: Lab, script: Path, store: Path, methods: str = "adaptformer,adaptir") -> subprocess.Popen[bytes]:
     script.write_text(DRIVER)
     command = [sys.executable, str(script), str(lab.data), str(PLUGIN), str(store), methods]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     out, silent = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(command, env=environment, stdout=out, stderr=silent, start_new_session=True)
 

@@ -19,7 +19,7 @@ METHODS = "frozen,lora,ssf"
 
 def petlir(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "petlir", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 

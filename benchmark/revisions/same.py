@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def compared(before: Path, after: Path) -> tuple[int, float, str]:
             continue
         cells += 1
         for what, difference in _differences(path.parent, other):
-            if not difference <= largest:  # also where it is not a number
+            if difference > largest:
                 largest, place = difference, f"{what} of {_cell(path)}"
     return cells, largest, place
 
@@ -109,11 +110,12 @@ def compared(before: Path, after: Path) -> tuple[int, float, str]:
 def _differences(before: Path, after: Path) -> Iterator[tuple[str, float]]:
     old, new = _record(before / "record.json"), _record(after / "record.json")
     if new["state"] != "done":
-        yield f"state ({new['state']}: {new['reason']})", float("inf")
+        yield f"state ({new['state']}: {new['reason']})", inf
         return
     for one, two in zip(old["curve"], new["curve"], strict=False):
         if one["step"] == two["step"]:
-            yield f"validation PSNR at step {one['step']}", abs(one["validation_psnr"] - two["validation_psnr"])
+            apart = abs(one["validation_psnr"] - two["validation_psnr"])
+            yield f"validation PSNR at step {one['step']}", apart if isfinite(apart) else inf
     from safetensors.torch import load_file
 
     adapter = "adapter.safetensors"
@@ -122,7 +124,8 @@ def _differences(before: Path, after: Path) -> Iterator[tuple[str, float]]:
     theirs = load_file(after / adapter) if (after / adapter).exists() else {}
     for name, tensor in load_file(before / adapter).items():
         same = name in theirs and theirs[name].shape == tensor.shape
-        yield name, float((tensor.double() - theirs[name].double()).abs().max()) if same else float("inf")
+        apart = float((tensor.double() - theirs[name].double()).abs().max()) if same else inf
+        yield name, apart if isfinite(apart) else inf
 
 
 def _cell(path: Path) -> str:
