@@ -23,7 +23,9 @@ class Change:
     now: str
 
     def __str__(self) -> str:
-        return f"{self.ingredient}: {_short(self.then)} → {_short(self.now)}"
+        then, now = self.then.split(), self.now.split()  # of several parts those that differ
+        parted = [" ".join(part for part in own if part not in other) for own, other in ((then, now), (now, then))]
+        return f"{self.ingredient}: {' → '.join(map(_short, parted))}"
 
 
 def _short(value: str) -> str:
