@@ -45,8 +45,8 @@ def drawn(config: DATConfig, scale: int = 2) -> DAT:
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.5, 2)
+                module.get_buffer("running_mean").normal_()
+                module.get_buffer("running_var").uniform_(0.5, 2)
     return network
 
 
@@ -221,7 +221,8 @@ def test_prompts_join_the_keys_and_values_of_every_window(shifted, width):
         place = (moved[0][:, None] * 10 + moved[1]).flatten()
         allowed = place[:, None] == place
         bias = torch.zeros(64, 64)
-        position = attention.attns[head // 2].pos
+        position = attention.attns[head // 2].get_submodule("pos")
+        assert isinstance(position, PositionBias)
         if not position.constant:
             where = torch.cartesian_prod(torch.arange(8.0), torch.arange(8.0))
             offsets = where[:, None] - where
