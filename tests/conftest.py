@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,13 @@ def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PETLIR_CACHE", str(pytestconfig.cache.mkdir("petlir")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_distutils() -> None:
+    """Let setuptools put its distutils in place while a process is new; peft's BOFT, which builds with it, fails else."""
+    with suppress(ImportError):
+        import_module("setuptools")
 
 
 @pytest.fixture(scope="session")
