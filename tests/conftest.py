@@ -32,7 +32,7 @@ def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_distutils() -> None:
-    """Let setuptools put its distutils in place while a process is new; peft's BOFT, which builds with it, fails else."""
+    """Let setuptools replace distutils while a process is new: peft's BOFT, which builds with it, fails else."""
     with suppress(ImportError):
         import_module("setuptools")
 
