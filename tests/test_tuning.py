@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pytest
 
 from petlir.benchmark import runner, tuning, work
-from petlir.benchmark import weights as pretrained
 from petlir.benchmark.bench import Bench
 from petlir.benchmark.convergence import RULE, Convergence
 from petlir.benchmark.errors import PetlirError
@@ -212,17 +211,16 @@ def test_a_method_declares_as_many_rates_as_all():
 
 def test_an_exported_choice_is_found_again(lab, tmp_path):
     planner = Planner(lab.request(methods="lora,adapter", regime="tuned"))
-    digest = pretrained.card("ipt-nano").sha256
     path = tmp_path / "demo" / "ipt-nano.json"
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
-        key = tuning.selection_key(cell, digest)
+        key = tuning.selection_key(cell, planner.ground(cell))
         trials = {rate: (None if rate > 1e-2 else 30.0 + (rate == best)) for rate in RATES}
         curves = {rate: [{"step": 0, "validation_psnr": 29.0}] for rate in RATES}
         named = {"task": cell.task, "label": cell.label}
         halves = {best: Half(1, 30.5, [{"step": 1, "validation_psnr": 30.5}])}
         tuning.export([Selection(key, named, trials, curves, halves)], path)
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
-        found = tuning.committed(cell, digest, tmp_path)
+        found = tuning.committed(cell, planner.ground(cell), tmp_path)
         assert found is not None
         assert found.rate == best
         assert found.trials[3e-2] is None
