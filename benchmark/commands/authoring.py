@@ -20,6 +20,9 @@ def pretrain(
     backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="the recipe's own if left out")] = None,
     images: Annotated[Path | None, typer.Option("--images", help="photographs; dead leaves if left out")] = None,
     out: Annotated[Path, typer.Option("--out", help="folder for the weights and their card")] = Path("petlir-weights"),
+    without: Annotated[
+        str, typer.Option("--without", help="kinds of degradation to leave out, e.g. 'jpeg,motion blur'")
+    ] = "",
     steps: Steps = None,
     data: Data = None,
     plugin: Plugin = None,
@@ -30,7 +33,10 @@ def pretrain(
     from petlir.benchmark.pretraining.command import pretrain_backbone
 
     plugins = find(plugin or [])
-    for line in pretrain_backbone(plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device):
+    lines = pretrain_backbone(
+        plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device, without=without
+    )
+    for line in lines:
         typer.echo(line)
 
 

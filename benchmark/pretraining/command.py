@@ -23,7 +23,7 @@ from petlir.benchmark.images.reading import images_in
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.pretraining.images import dead_leaves, photographs
 from petlir.benchmark.pretraining.loop import Recipe, train
-from petlir.benchmark.pretraining.recipes import KINDS, choose
+from petlir.benchmark.pretraining.recipes import choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh
 from petlir.benchmark.pretraining.transfer import related, seen
@@ -42,6 +42,7 @@ def pretrain_backbone(
     steps: int | None = None,
     data: Path | None = None,
     device: str = "auto",
+    without: str = "",
 ) -> Iterator[str]:
     """Pre-train a backbone into `out`; yields lines on how it goes.
 
@@ -54,15 +55,22 @@ def pretrain_backbone(
         steps: optimiser steps; None is the recipe's own number.
         data: the folder of image sets, for the scores on Set5 and BSD100.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        without: heads or degradations of the recipe to leave out, with commas.
 
     Raises:
         PetlirError: a name is unknown, the recipe does not fit the backbone, images cannot be read, or `out` cannot
             be written.
     """
     kind, name, rate = choose(recipe_name, name)
-    recipe = Recipe(kind, steps or Recipe.steps, rate=rate, source=images.name if images else Recipe.source)
+    recipe = Recipe(
+        kind,
+        steps or Recipe.steps,
+        rate=rate,
+        source=images.name if images else Recipe.source,
+        without=", ".join(filter(None, (word.strip() for word in without.split(",")))),
+    )
     network = fresh(plugins, name, recipe.seed)
-    KINDS[kind].learns(network)
+    learnt(network, recipe)
     network.to(pick(device))
     if images is not None:
         images_in(images)
@@ -89,7 +97,7 @@ def held_out(plugins: Plugins, data: Path | None) -> dict[str, str]:
 
 
 def _trained(network: Backbone, recipe: Recipe, images: list[Image], checkpoint: Path) -> Iterator[str]:
-    batches = KINDS[recipe.name].batches(network, images, recipe)
+    batches = training_batches(network, images, recipe)
     losses: list[float] = []
     since = monotonic()
     for step, loss in train(network, batches, recipe, checkpoint, EVERY):
@@ -103,13 +111,13 @@ def _trained(network: Backbone, recipe: Recipe, images: list[Image], checkpoint:
 def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data: Path | None) -> Path:
     """Write the weights of `network` and their card, with its scores; returns the weight file."""
     path = out / f"{network.name}.safetensors"
-    learnt = KINDS[recipe.name].learns(network)
+    taught = learnt(network, recipe)
     scores = card_scores(network, plugins, data)
     state = {key: tensor.contiguous().cpu() for key, tensor in network.official_state_dict().items()}
     weights.Card(
         sha256=weights.save(state, path),
-        pretrained_on=seen(learnt),
-        related=related(learnt),
+        pretrained_on=seen(taught),
+        related=related(taught),
         images=described(recipe),
         recipe=asdict(recipe),
         device=_device(network),

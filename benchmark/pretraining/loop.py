@@ -37,6 +37,7 @@ class Recipe:
         warm_up: steps of the warm-up.
         seed: of images, crops, degradations and initial weights.
         source: `dead leaves`, or the name of a folder of photographs.
+        without: the heads or degradations of the recipe that are left out, so that they stay unseen; joined by `, `.
     """
 
     name: str = "multitask"
@@ -47,6 +48,7 @@ class Recipe:
     warm_up: int = 200
     seed: int = 0
     source: str = "dead leaves"
+    without: str = ""
 
     def rate_at(self, step: int) -> float:
         """The learning rate of `step`."""

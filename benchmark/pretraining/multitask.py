@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -48,9 +48,9 @@ def heads(network: Backbone) -> tuple[str, ...]:
     return tuple(network.heads)
 
 
-def batches(network: Backbone, images: list[Image], recipe: Recipe) -> Batches:
-    """The heads of `network` in turn, each on its own degradation."""
-    samplers = [(head, _sampler(network, head, images, recipe)) for head in heads(network)]
+def batches(network: Backbone, images: list[Image], recipe: Recipe, learnt: Sequence[str]) -> Batches:
+    """Return batches of the heads `learnt` in turn, each on its own degradation."""
+    samplers = [(head, _sampler(network, head, images, recipe)) for head in learnt]
 
     def batch(step: int) -> Batch:
         head, sampler = samplers[step % len(samplers)]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from petlir.benchmark.degradation import Image
-from petlir.benchmark.pretraining.synthetic import SYNTHETIC, draw
+from petlir.benchmark.pretraining.synthetic import draw
 
 
 def count(functions: int) -> int:
@@ -31,8 +31,8 @@ def composition(kinds: Sequence[str], rng: np.random.Generator) -> list[str]:
     return [kinds[place] for place in rng.permutation(len(kinds))[:length]]
 
 
-def degrade(image: Image, rng: np.random.Generator) -> Image:
-    """The image, H×W×3 uint8, under a random composition; 8 bit after each degradation."""
-    for kind in composition(list(SYNTHETIC), rng):
+def degrade(image: Image, rng: np.random.Generator, kinds: Sequence[str]) -> Image:
+    """Return the image, H×W×3 uint8, under a random composition of `kinds`; 8 bit after each degradation."""
+    for kind in composition(kinds, rng):
         image = draw(kind, image, rng)
     return image

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradation import Image
-from petlir.benchmark.errors import unknown
+from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.pretraining import multitask, prod, self_supervised, synthetic
 from petlir.benchmark.pretraining.loop import Batches, Recipe
 
@@ -18,11 +18,32 @@ class Kind:
 
     Attributes:
         learns: the heads or the synthetic degradations that a network learns; raises where the network does not fit.
-        batches: the training batches, on these clean images.
+        batches: the training batches, on these clean images, of these heads or degradations.
     """
 
     learns: Callable[[Backbone], tuple[str, ...]]
-    batches: Callable[[Backbone, list[Image], Recipe], Batches]
+    batches: Callable[[Backbone, list[Image], Recipe, tuple[str, ...]], Batches]
+
+
+def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
+    """Return the heads or the degradations that `network` learns by `recipe`: its kind's, less those left out.
+
+    Raises:
+        PetlirError: the recipe does not fit the network, knows nothing of a name left out, or nothing remains.
+    """
+    known = KINDS[recipe.name].learns(network)
+    left_out = [name for name in recipe.without.split(", ") if name]
+    if strangers := [name for name in left_out if name not in known]:
+        raise unknown(f"degradation of the recipe {recipe.name}", strangers[0], known)
+    remaining = tuple(name for name in known if name not in left_out)
+    if not remaining:
+        raise PetlirError(f"--without leaves nothing of the recipe {recipe.name}; expected to keep at least one kind")
+    return remaining
+
+
+def training_batches(network: Backbone, images: list[Image], recipe: Recipe) -> Batches:
+    """Return the training batches of `recipe` on these clean images."""
+    return KINDS[recipe.name].batches(network, images, recipe, learnt(network, recipe))
 
 
 def _for_one_head(degrade: synthetic.Degrade, kinds: tuple[str, ...]) -> Kind:
@@ -30,7 +51,10 @@ def _for_one_head(degrade: synthetic.Degrade, kinds: tuple[str, ...]) -> Kind:
         synthetic.only_head(network)
         return kinds
 
-    return Kind(learns, lambda network, images, recipe: synthetic.batches(network, images, recipe, degrade))
+    def batches(network: Backbone, images: list[Image], recipe: Recipe, kinds: tuple[str, ...]) -> Batches:
+        return synthetic.batches(network, images, recipe, degrade, kinds)
+
+    return Kind(learns, batches)
 
 
 KINDS: Mapping[str, Kind] = {

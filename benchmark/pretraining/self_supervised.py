@@ -6,6 +6,8 @@ kinds (noise, blur, rain, resizing) are those of its tasks; the ranges are not k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from petlir.benchmark.degradation import Image
@@ -14,6 +16,6 @@ from petlir.benchmark.pretraining.synthetic import draw
 KINDS = ("noise", "gaussian blur", "rain", "resize")
 
 
-def degrade(image: Image, rng: np.random.Generator) -> Image:
-    """The image, H×W×3 uint8, under one of the kinds, all equally likely; 8 bit."""
-    return draw(KINDS[int(rng.integers(len(KINDS)))], image, rng)
+def degrade(image: Image, rng: np.random.Generator, kinds: Sequence[str]) -> Image:
+    """Return the image, H×W×3 uint8, under one of the kinds, all equally likely; 8 bit."""
+    return draw(kinds[int(rng.integers(len(kinds)))], image, rng)

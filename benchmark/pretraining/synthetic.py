@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,8 @@ from petlir.benchmark.pretraining.images import patch
 from petlir.benchmark.pretraining.loop import Batch, Batches, Recipe
 
 Draw = Callable[[np.random.Generator], Degradation]
-Degrade = Callable[[Image, np.random.Generator], Image]
+Degrade = Callable[[Image, np.random.Generator, Sequence[str]], Image]
+"""Degrade an image by kinds of the table below, drawn at random."""
 
 SYNTHETIC: Mapping[str, Draw] = {
     "gaussian blur": lambda rng: GaussianBlur(rng.uniform(0, 2.5)),
@@ -81,10 +82,10 @@ CROP = 48
 """Side of a training crop before restoration, in pixels; more where the network would pad that."""
 
 
-def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade) -> Batches:
-    """Crops of tiles of `images` under `degrade`, for the only head of `network`."""
+def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade, kinds: Sequence[str]) -> Batches:
+    """Return crops of tiles of `images`, degraded by these kinds, for the only head of `network`."""
     head = only_head(network)
-    pool = Pool(partial(_tile, images, degrade, recipe.seed))
+    pool = Pool(partial(_tile, images, degrade, kinds, recipe.seed))
 
     def batch(step: int) -> Batch:
         sampler = PatchSampler(
@@ -100,7 +101,7 @@ def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Deg
     return batch
 
 
-def _tile(images: list[Image], degrade: Degrade, seed: int, number: int) -> Pair:
+def _tile(images: list[Image], degrade: Degrade, kinds: Sequence[str], seed: int, number: int) -> Pair:
     rng = np.random.default_rng([seed, number, 1])  # the last 1 keeps its draws apart from those of the crops
     clean = patch(images[int(rng.integers(len(images)))], TILE, rng)
-    return degrade(clean, rng), clean
+    return degrade(clean, rng, kinds), clean

@@ -15,10 +15,11 @@ from petlir.benchmark import weights
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import test_pairs as pairs_of
 from petlir.benchmark.plugins import Plugins, find
-from petlir.benchmark.pretraining import images
+from petlir.benchmark.pretraining import images, prod
 from petlir.benchmark.pretraining.command import pretrain_backbone
 from petlir.benchmark.pretraining.images import photographs
-from petlir.benchmark.pretraining.recipes import DEFAULTS, KINDS, choose
+from petlir.benchmark.pretraining.loop import Recipe
+from petlir.benchmark.pretraining.recipes import DEFAULTS, choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.transfer import related, seen
 from tests.engine import command, draw, save
@@ -84,15 +85,15 @@ def test_what_was_seen_and_what_resembles_it():
     edt = ("sr_x4", "denoise_25", "derain_light")
     assert seen(edt) == edt
     assert related(edt)["denoise_30"] == "denoise_25"
-    for learnt in (
+    for names in (
         ipt,
         edt,
         ("noise", "rain", "resize"),
         ("noise", "rain", "resize", "camera noise", "jpeg", "motion blur"),
     ):
-        assert not set(seen(learnt)) & set(related(learnt))
-        assert "low_light" not in {*seen(learnt), *related(learnt)}
-        assert set(related(learnt)) <= set(EVERY.tasks)
+        assert not set(seen(names)) & set(related(names))
+        assert "low_light" not in {*seen(names), *related(names)}
+        assert set(related(names)) <= set(EVERY.tasks)
     assert related(("noise", "rain", "resize"))["sidd"] == "noise"
     assert "sidd" in seen(("noise", "camera noise"))
 
@@ -100,9 +101,9 @@ def test_what_was_seen_and_what_resembles_it():
 @pytest.mark.parametrize("backbone", DEFAULTS)
 def test_shipped_cards_say_what_their_recipe_taught(backbone):
     card = weights.card(backbone)
-    learnt = KINDS[str(card.recipe["name"])].learns(EVERY.build(backbone))
-    assert set(card.pretrained_on) == set(seen(learnt))
-    assert card.related == related(learnt)
+    taught = learnt(EVERY.build(backbone), Recipe(**card.recipe))
+    assert set(card.pretrained_on) == set(seen(taught))
+    assert card.related == related(taught)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +146,16 @@ def test_test_images_are_refused(tmp_path):
     assert photographs(tmp_path / "photos", 1, 0, {})[0].shape == (256, 256, 3)
 
 
+def test_what_is_left_out_is_neither_drawn_nor_seen(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(prod, "draw", lambda kind, image, rng: (drawn.append(kind), image)[1])
+    network = SMALL.build("conv-tiny")
+    recipe = Recipe("prod", batch_size=2, without="motion blur, gaussian blur")
+    training_batches(network, [images.patch(scikit_images.astronaut(), 256, np.random.default_rng(0))], recipe)(0)
+    assert set(drawn) == {"resize", "noise", "camera noise", "jpeg", "rain"}
+    assert "deblur" not in seen(learnt(network, recipe))
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -153,6 +164,14 @@ def test_test_images_are_refused(tmp_path):
         (["prod", "-b", "ipt-nano"], "petlir: ipt-nano has heads for single tasks ("),
         (["multitask", "-b", "nafnet-nano"], "petlir: nafnet-nano has no heads for several tasks"),
         (["prod", "--images", "nowhere"], "petlir: nowhere is not a folder"),
+        (
+            ["prod", "--without", "blur"],
+            "petlir: unknown degradation of the recipe prod 'blur'; did you",
+        ),
+        (
+            ["self-supervised", "--without", "noise,gaussian blur,rain,resize"],
+            "petlir: --without leaves nothing of the",
+        ),
         (["prod", "--steps", "0"], "petlir: Invalid value for '--steps'"),
         (["prod", "--device", "tpu"], "petlir: device 'tpu' is not here"),
     ],

@@ -75,7 +75,7 @@ def test_heads_take_turns_on_their_own_degradation():
     """What the recipe of the shipped IPT says: enlarging from exact crops, fresh noise, two strengths of rain."""
     images = [draw([n], 108, 108) for n in range(2)]
     heads = {"sr_x3": 3, "denoise_50": 1, "derain": 1}
-    stream = multitask.batches(network(heads), images, RECIPE)
+    stream = multitask.batches(network(heads), images, RECIPE, tuple(heads))
     rain = [
         (RainStreaks(strength).prepare(image, np.random.default_rng([3, n])), image)
         for strength in ("light", "heavy")

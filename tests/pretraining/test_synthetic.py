@@ -60,7 +60,7 @@ def test_self_supervision_draws_its_four_kinds_alike(monkeypatch):
     monkeypatch.setattr(self_supervised, "draw", lambda kind, image, rng: drawn.append(kind))
     rng = np.random.default_rng(0)
     for _ in range(2000):
-        self_supervised.degrade(draw([0], 8, 8), rng)
+        self_supervised.degrade(draw([0], 8, 8), rng, self_supervised.KINDS)
     assert set(drawn) == {"noise", "gaussian blur", "rain", "resize"} <= set(SYNTHETIC)
     assert all(abs(drawn.count(kind) - 500) < 4 * (2000 * 0.25 * 0.75) ** 0.5 for kind in set(drawn))
 
@@ -86,7 +86,7 @@ def test_a_step_makes_one_tile_and_any_step_can_be_the_first():
 def stream():
     images = [draw([n], 140, 150) for n in range(3)]
     recipe = Recipe("self-supervised", batch_size=2)
-    return lambda: synthetic.batches(ConvNet(4), images, recipe, self_supervised.degrade)
+    return lambda: synthetic.batches(ConvNet(4), images, recipe, self_supervised.degrade, self_supervised.KINDS)
 
 
 def test_a_batch_is_a_function_of_its_step(stream):
@@ -104,7 +104,7 @@ def test_a_batch_is_a_function_of_its_step(stream):
 def test_clean_crops_are_crops_of_the_images():
     ramp = np.zeros((140, 150, 3), np.uint8)
     ramp[..., 0], ramp[..., 1] = np.indices((140, 150))
-    _, _, clean = synthetic.batches(ConvNet(4), [ramp], Recipe(batch_size=4), self_supervised.degrade)(0)
+    _, _, clean = synthetic.batches(ConvNet(4), [ramp], Recipe(batch_size=4), self_supervised.degrade, ("noise",))(0)
     pixels = (clean * 255).round()
     sides = (pixels[:, :2].amax((2, 3)) - pixels[:, :2].amin((2, 3))).unique()
     assert sides.tolist() == [47]
