@@ -12,6 +12,12 @@ import pytest
 from tests.engine import Lab, fill, laboratory
 
 
+def pytest_configure() -> None:
+    """Import setuptools before a test module imports distutils: it refuses to replace it later, and peft's BOFT fails."""
+    with suppress(ImportError):
+        import_module("setuptools")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of goldens and image sets beside the checkout; the test skips where it is missing."""
@@ -28,13 +34,6 @@ def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PETLIR_CACHE", str(pytestconfig.cache.mkdir("petlir")))
         yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_distutils() -> None:
-    """Let setuptools replace distutils while a process is new: peft's BOFT, which builds with it, fails else."""
-    with suppress(ImportError):
-        import_module("setuptools")
 
 
 @pytest.fixture(scope="session")
