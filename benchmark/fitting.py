@@ -104,7 +104,7 @@ def _attempt(job: Payload, device: str, checkpoint: Path, report: Report, parts:
         "adaptation_seconds": subject.adaptation_seconds,
         "training_seconds": fitted.seconds if fitted else 0.0,
         "waiting_share": fitted.waiting_share if fitted else None,
-        "validation_seconds": fitted.looking if fitted else 0.0,
+        "validation_seconds": fitted.validation_seconds if fitted else 0.0,
         "energy_joules": energy.joules,
         "threads": torch.get_num_threads(),
         "exclusive": job.bench.exclusive,
@@ -117,7 +117,6 @@ def fit(
     bench: Bench,
     checkpoint: Path | None = None,
     report: Report = lambda share, text: None,
-    looks: tuple[float, ...] = training.CHECKS,
     parts: int = 1,
     kept: Callable[[], None] = lambda: None,
 ) -> training.Fit:
@@ -127,7 +126,7 @@ def fit(
     seed = seed_of("order", task.name, cell.seed)
     device = next(subject.network.parameters()).device
     precision = bench.precision if device.type == "cuda" else "float32"
-    budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, looks, parts)
+    budget = training.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, parts)
     shown = bench.validation(cell.task, cell.track)
     rule = protocol(task.protocols[0])
 

@@ -104,12 +104,12 @@ class Metric(_Part):
 
 
 class Point(_Part):
-    """One point of the training curve; the loss is null at step 0."""
+    """One point of the training curve: the mean loss since the last point; validation follows the last step alone."""
 
     step: Count
     learning_rate: Number
-    loss: Number | None
-    validation_psnr: Decibel
+    loss: Number
+    validation_psnr: Decibel | None
 
 
 class Memory(_Part):

@@ -23,14 +23,13 @@ from petlir.benchmark.signals import deferred
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""
-CHECKS = (0.0, 0.5, 1.0)
-"""When validation looks at the network, as shares of the budget; enough for a curve, and none decides a score."""
-
+CURVE_POINTS = 20
+"""Into how many stretches a curve divides the budget; validation follows the last, and costs as much as many steps."""
 
 Batch = tuple[Tensor, Tensor]
 """Degraded and clean crops, N×3×H×W in [0, 1]."""
 Point = dict[str, float | None]
-"""A point of the training curve: step, learning rate, mean loss since the last point, validation PSNR in dB."""
+"""A point of the training curve: step, learning rate, mean loss since the last point; last, validation PSNR in dB."""
 
 
 class Diverged(ArithmeticError):
@@ -47,7 +46,6 @@ class Budget:
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
         seed: of dropout, by step.
         checkpoint_seconds: how often the state is kept.
-        looks: when validation looks, as shares of the steps.
         parts: in how many parts each batch is worked on; gradients are added up before the step.
     """
 
@@ -56,7 +54,6 @@ class Budget:
     precision: str = "float32"
     seed: int = 0
     checkpoint_seconds: float = 20.0
-    looks: tuple[float, ...] = CHECKS
     parts: int = 1
 
     def rate_at(self, step: int) -> float:
@@ -64,9 +61,9 @@ class Budget:
         return float(self.rate * 0.5 ** sum(step >= share * self.steps for share in HALVINGS))
 
     @property
-    def checks(self) -> list[int]:
-        """The steps after which validation looks."""
-        return sorted({round(share * self.steps) for share in self.looks})
+    def curve_steps(self) -> list[int]:
+        """The steps after which the curve has a point, in order; the last step is one of them."""
+        return sorted({math.ceil(part * self.steps / CURVE_POINTS) for part in range(1, CURVE_POINTS + 1)})
 
 
 @dataclass
@@ -79,7 +76,7 @@ class Fit:
         curve: the points so far.
         seconds: of steps, waiting for batches included.
         waiting: of these, until their batches were at hand.
-        looking: seconds of looking at validation.
+        validation_seconds: seconds of validation.
         losses: since the last point of the curve.
     """
 
@@ -88,7 +85,7 @@ class Fit:
     curve: list[Point] = field(default_factory=list)
     seconds: float = 0.0
     waiting: float = 0.0
-    looking: float = 0.0
+    validation_seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
 
     @property
@@ -112,10 +109,10 @@ def fit(
     Args:
         adapted: the network; trained in place.
         sampler: the batches, by step.
-        validate: the mean validation PSNR in dB, called in evaluation mode.
+        validate: the mean validation PSNR in dB, called in evaluation mode after the last step.
         budget: steps and rate.
         checkpoint: where to keep the state, and to continue from where it is there.
-        report: told the share done and the last validation score.
+        report: told the share done and the last loss.
         kept: called whenever the state has been kept.
 
     Raises:
@@ -124,13 +121,14 @@ def fit(
     optimizer = torch.optim.AdamW(adapted.trainable().values(), lr=budget.rate)
     scaler = torch.amp.GradScaler(enabled=budget.precision == "float16")
     state = _resume(adapted, optimizer, scaler, checkpoint)
-    last = monotonic()
+    last, points = monotonic(), budget.curve_steps
     while True:
-        if state.step in budget.checks and not (state.curve and state.curve[-1]["step"] == state.step):
-            _look(adapted, validate, budget, state)
-            report(state.step / budget.steps, f"{state.curve[-1]['validation_psnr']:.2f} dB")
+        if state.losses and state.step in points:
+            _add_point(budget, state)
+            report(state.step / budget.steps, f"loss {state.curve[-1]['loss']:.4f}")
         if state.step == budget.steps:
             adapted.eval()
+            _validate(validate, budget, state)
             return state
         with deferred() as asked:  # a step is done whole, and then kept
             _step(adapted, sampler, optimizer, scaler, budget, state)
@@ -197,17 +195,20 @@ def _step(
     state.seconds += monotonic() - start
 
 
-def _look(adapted: Adapted, validate: Callable[[], float], budget: Budget, state: Fit) -> None:
+def _add_point(budget: Budget, state: Fit) -> None:
+    loss = sum(state.losses) / len(state.losses)
+    rate = budget.rate_at(state.step - 1)  # of the step just done
+    state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": None})
+    state.losses = []
+
+
+def _validate(validate: Callable[[], float], budget: Budget, state: Fit) -> None:
     start = monotonic()
-    adapted.eval()
     psnr = validate()
     if not math.isfinite(psnr):
         raise Diverged(f"the validation PSNR is {psnr} at step {state.step} of {budget.steps}")
-    loss = sum(state.losses) / len(state.losses) if state.losses else None
-    rate = budget.rate_at(state.step)
-    state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": psnr})
-    state.losses = []
-    state.looking += monotonic() - start
+    state.curve[-1]["validation_psnr"] = psnr
+    state.validation_seconds += monotonic() - start
 
 
 def _keep(
@@ -227,7 +228,7 @@ def _keep(
             "curve": state.curve,
             "seconds": state.seconds,
             "waiting": state.waiting,
-            "looking": state.looking,
+            "validation_seconds": state.validation_seconds,
             "losses": state.losses,
         },
         "times": state.timer.seconds,

@@ -27,8 +27,6 @@ from petlir.benchmark.subject import prepare
 SEED = 1000
 """The selection seed; reported seeds are others."""
 COMMITTED = Path(__file__).parent.parent / "results" / "tuning"
-LOOKS = (1.0,)
-"""When validation looks at a trial, as shares of its steps: at the end, which decides."""
 WHOLE = "whole"
 """The part of a half trial's payload that holds the steps of its selection."""
 
@@ -64,7 +62,7 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
 
 
 def _curve(job: Payload, device: str, parts: int) -> list[training.Point]:
-    return fitting.fit(prepare(job, device), job.bench, looks=LOOKS, parts=parts).curve
+    return fitting.fit(prepare(job, device), job.bench, parts=parts).curve
 
 
 def trial_name(job: Payload) -> str:

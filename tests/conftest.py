@@ -13,7 +13,7 @@ from tests.engine import Lab, fill, laboratory
 
 
 def pytest_configure() -> None:
-    """Import setuptools before a test module imports distutils: it refuses to replace it later, and peft's BOFT fails."""
+    """Import setuptools before any test imports distutils, which it replaces; peft's BOFT needs both."""
     with suppress(ImportError):
         import_module("setuptools")
 

@@ -47,7 +47,7 @@ def _done() -> dict[str, Any]:
         "ingredients": {"options": "a", "weights": "b"},
         "scores": [score("astronaut", 27.0, 0.8), score("coffee", 29.0, 0.9)],
         "curve": [
-            {"step": 0, "learning_rate": 0.003, "loss": None, "validation_psnr": 21.6},
+            {"step": 20, "learning_rate": 0.003, "loss": 0.05, "validation_psnr": None},
             {"step": 40, "learning_rate": 0.0, "loss": 0.03, "validation_psnr": 22.6},
         ],
         "convergence": {"psnr": 22.6, "half_psnr": 22.55, "change": 0.05},

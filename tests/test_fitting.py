@@ -61,7 +61,9 @@ def test_a_batch_that_does_not_fit_is_worked_on_in_parts(lab, tmp_path, memory):
         "adaptir": {"parts": 4, "batch_statistics": True},
     }
     for before, after in zip(whole["lora"]["curve"], parts["lora"]["curve"], strict=True):
-        assert after["validation_psnr"] == pytest.approx(before["validation_psnr"], abs=1e-3)
+        assert after["loss"] == pytest.approx(before["loss"], rel=1e-4)
+    last = [record["lora"]["curve"][-1]["validation_psnr"] for record in (whole, parts)]
+    assert last[1] == pytest.approx(last[0], abs=1e-3)
     assert whole["lora"]["key"] == parts["lora"]["key"]
     assert whole["lora"]["costs"]["flops_per_step"] == parts["lora"]["costs"]["flops_per_step"]
     kept = [record["lora"]["costs"]["saved_for_backward_bytes"] for record in (whole, parts)]

@@ -41,8 +41,11 @@ def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
     assert {"option.rank": "8", "learning_rate": "0.003", "steps": "40"}.items() <= run.data.params.items()
     assert run.data.metrics["photographs/y-crop4:tiles-48/psnr"] == 28.0
     assert run.data.metrics["costs/memory/weights"] == 4
-    curve = client.get_metric_history(run.info.run_id, "curve/validation_psnr")
-    assert [(point.step, point.value) for point in curve] == [(0, 21.6), (40, 22.6)]
+    losses, validation = (
+        client.get_metric_history(run.info.run_id, f"curve/{name}") for name in ("loss", "validation_psnr")
+    )
+    assert [(point.step, point.value) for point in losses] == [(20, 0.05), (40, 0.03)]
+    assert [(point.step, point.value) for point in validation] == [(40, 22.6)]
 
 
 def test_the_same_record_again_is_not_repeated_and_a_newer_one_takes_its_place(tracker, store):

@@ -113,9 +113,10 @@ def _differences(before: Path, after: Path) -> Iterator[tuple[str, float]]:
         yield f"state ({new['state']}: {new['reason']})", inf
         return
     for one, two in zip(old["curve"], new["curve"], strict=False):
-        if one["step"] == two["step"]:
-            apart = abs(one["validation_psnr"] - two["validation_psnr"])
-            yield f"validation PSNR at step {one['step']}", apart if isfinite(apart) else inf
+        for what in ("loss", "validation_psnr"):
+            if one["step"] == two["step"] and None not in (one[what], two[what]):
+                apart = abs(one[what] - two[what])
+                yield f"{what} at step {one['step']}", apart if isfinite(apart) else inf
     from safetensors.torch import load_file
 
     adapter = "adapter.safetensors"

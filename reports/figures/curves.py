@@ -1,4 +1,4 @@
-"""Training curves: validation PSNR over the steps, one plot for each task; the seeds of a method as a band."""
+"""Training curves: the loss over the steps, one plot for each task; the seeds of a method as a band."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Line:
     """One method.
 
     Attributes:
-        last: mean over its seeds at the last step, in dB.
+        last: mean loss over its seeds at the last point.
         points: of the mean over seeds.
         band: from the lowest seed to the highest; empty with one seed.
     """
@@ -46,13 +46,9 @@ class Curves:
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
     """One plot for each task that was trained on, of the records of one table."""
-    trained = [record for record in members if len(_finite(record)) > 1]
+    trained = [record for record in members if len(record["curve"]) > 1]
     tasks = sorted({record["cell"]["task"] for record in trained})
     return [_plot(task, [r for r in trained if r["cell"]["task"] == task], colours) for task in tasks]
-
-
-def _finite(record: Record) -> list[tuple[int, float]]:
-    return [(p["step"], p["validation_psnr"]) for p in record["curve"] if p["validation_psnr"] != "inf"]
 
 
 def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> Curves:
@@ -61,7 +57,7 @@ def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> C
         seeds.setdefault(record["cell"]["label"], []).append(record)
     series = {label: _series(found) for label, found in sorted(seeds.items())}
     x = Axis(0, max(step for points in series.values() for step, _ in points), LEFT, RIGHT)
-    y = spanning([psnr for points in series.values() for _, values in points for psnr in values], BOTTOM, TOP)
+    y = spanning([loss for points in series.values() for _, values in points for loss in values], BOTTOM, TOP)
     lines = (_line(label, len(seeds[label]), points, x, y, colours) for label, points in series.items())
     return Curves(task, x, y, tuple(lines))
 
@@ -70,8 +66,8 @@ def _series(records: Sequence[Record]) -> Series:
     """The values of all seeds at each step at which every seed has one; all of them where there is no such step."""
     found: dict[int, list[float]] = {}
     for record in records:
-        for step, psnr in _finite(record):
-            found.setdefault(step, []).append(psnr)
+        for point in record["curve"]:
+            found.setdefault(point["step"], []).append(point["loss"])
     shared = [(step, values) for step, values in sorted(found.items()) if len(values) == len(records)]
     return shared or sorted(found.items())
 

@@ -83,7 +83,7 @@ def test_no_method_and_no_task_ends_a_grid(lab, backbone, size):
     obstacles = {(cell.label, cell.task): planner.obstacle(cell) for cell in planner.cells}
     for (_, task), obstacle in obstacles.items():
         if tasks[task].scale > 1:
-            assert f"{backbone}:none has no head for {task}, of scale {tasks[task].scale}" in str(obstacle)
+            assert f"{backbone}:none has no head for task '{task}' (scale {tasks[task].scale})" in str(obstacle)
     assert obstacles["frozen", "tiny"] is obstacles["full-ft", "denoise_30"] is None
     cells = {(cell.label, cell.task): cell for cell in planner.cells}
     if backbone != "convolutional":

@@ -22,6 +22,6 @@ def test_training_hardly_waits_for_batches(benchmark, shared, tmp_path, track, t
     job = Payload("cell", cell, bench, Store(tmp_path), weights=planner.weights(cell.backbone))
     subject = prepare(job, "cpu")
     bench.training(task, track, 0)
-    fitted = benchmark.pedantic(lambda: fitting.fit(subject, bench, looks=(1.0,)), rounds=1)
+    fitted = benchmark.pedantic(lambda: fitting.fit(subject, bench), rounds=1)
     benchmark.extra_info["share of training that waits"] = round(fitted.waiting_share, 4)
     assert 0 < fitted.waiting_share <= 0.05

@@ -87,9 +87,10 @@ def scores(method: str, task: str, seed: int) -> list[dict[str, Any]]:
 def curve(method: str, seed: int) -> list[dict[str, Any]]:
     draw = random.Random(f"{method}{seed}")
     return [
-        {"step": step, "learning_rate": 0.003 * (1 - step / 40), "loss": 0.03 if step else None,
-         "validation_psnr": 22 + QUALITY[method] * (1 - 0.9 ** (step / 2)) + draw.gauss(0, 0.02)}
-        for step in range(0, 41, 5)
+        {"step": step, "learning_rate": 0.003 * (1 - step / 40),
+         "loss": 0.03 + 0.9 ** (step / 2) / 20 + draw.gauss(0, 0.0002),
+         "validation_psnr": 22 + QUALITY[method] + draw.gauss(0, 0.02) if step == 40 else None}
+        for step in range(5, 41, 5)
     ]  # fmt: skip
 
 

@@ -78,9 +78,8 @@ def test_a_task_is_drawn_against_every_cost_but_times_of_a_shared_device():
     assert "step" in {plot.scale.part for plot in of_task(tables(alone, {})[0], "sr_x4", {})}
 
 
-def test_a_curve_has_a_point_for_every_validation():
+def test_a_curve_has_every_point_of_its_record():
     lora, lost = record("lora", "sr_x4"), record("ssf", "sr_x4")
-    lora["curve"][2]["validation_psnr"] = "inf"
     lost["curve"] = []
     (plot,) = curves([lora, lost], {})
     assert [(line.label, len(line.points.split())) for line in plot.lines] == [("lora", 8)]
@@ -90,7 +89,7 @@ def test_seeds_are_a_band_around_their_mean():
     one, other = record("lora", "sr_x4", 0), record("lora", "sr_x4", 1)
     for offset, made in ((0.0, one), (2.0, other)):
         for point in made["curve"]:
-            point["validation_psnr"] = 20.0 + offset
+            point["loss"] = 20.0 + offset
     (plot,) = curves([one, other], {})
     (line,) = plot.lines
     heights = {float(point.split(",")[1]) for point in line.points.split()}

@@ -18,7 +18,7 @@ def store(folder: Path, *, psnr: float = 20.0, moved: float = 0.0, state: str = 
     cell = folder / "cells" / "one"
     cell.mkdir(parents=True)
     identity = {"backbone": "toy", "label": "lora", "task": "tiny", "seed": 0}
-    curve = [{"step": 2, "validation_psnr": psnr}]
+    curve = [{"step": 2, "loss": 0.1, "validation_psnr": psnr}]
     record = {"cell": identity, "state": state, "reason": None, "curve": curve}
     (cell / "record.json").write_text(json.dumps(record))
     save_file({name: torch.tensor([1.0, 2.0 + moved])}, cell / "adapter.safetensors")
@@ -32,7 +32,7 @@ def test_equal_stores_agree(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "difference", "where"),
     [
-        ({"psnr": 20.5}, 0.5, "validation PSNR at step 2 of toy · lora · tiny · 0"),
+        ({"psnr": 20.5}, 0.5, "validation_psnr at step 2 of toy · lora · tiny · 0"),
         ({"moved": 0.25}, 0.25, "down of toy · lora · tiny · 0"),
         ({"name": "up"}, float("inf"), "down of toy · lora · tiny · 0"),
         ({"state": "failed"}, float("inf"), "state (failed: None) of toy · lora · tiny · 0"),
