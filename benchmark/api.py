@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from petlir.benchmark import runner
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.given import AnyImage, given
-from petlir.benchmark.metrics import PSNR, SSIM
-from petlir.benchmark.planning.request import request_from_grid
 from petlir.benchmark.plugins import find
 from petlir.benchmark.protocol import protocol as protocol_of
-from petlir.benchmark.runner import Outcome
-from petlir.benchmark.scoring import score_folders
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning.request import request_from_grid
+from petlir.benchmark.runs.runner import Outcome
+from petlir.benchmark.scoring.folders import score_folders
+from petlir.benchmark.scoring.psnr_ssim import PSNR, SSIM
 
 if TYPE_CHECKING:
     import pandas as pd

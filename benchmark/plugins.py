@@ -28,8 +28,8 @@ from petlir.benchmark.errors import FAULTS, PetlirError, unknown
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
-from petlir.benchmark.sources import network_of, untrained
 from petlir.benchmark.task import Family, Task
+from petlir.benchmark.weights.sources import network_of, untrained
 
 T = TypeVar("T")
 MOVED = ("benchmark", "methods", "tasks", "reports")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.layers.pointwise import Bottleneck, Residual
 from petlir.benchmark.method import Method, Paper, Published
-from petlir.benchmark.pointwise import Bottleneck, Residual
 
 
 @dataclass(frozen=True)

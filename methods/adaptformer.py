@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.layers.pointwise import Bottleneck, Scaled
 from petlir.benchmark.method import Paper, Published
-from petlir.benchmark.pointwise import Bottleneck, Scaled
 from petlir.methods.bottleneck import BottleneckMethod
 
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone, OnMap
 from petlir.benchmark.errors import unknown
+from petlir.benchmark.layers.pointwise import Residual
 from petlir.benchmark.method import Method, Paper, Published
-from petlir.benchmark.pointwise import Residual
 
 SPATIAL = ("local", "frequency")
 BRANCHES = (*SPATIAL, "channel")

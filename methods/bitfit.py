@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.layers.selective import Subset
 from petlir.benchmark.method import Paper
-from petlir.benchmark.subset import Subset
 
 
 @dataclass(frozen=True)

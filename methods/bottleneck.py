@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from petlir.benchmark.layers.pointwise import check_share
 from petlir.benchmark.method import Method
-from petlir.benchmark.pointwise import check_share
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, OnMap
-from petlir.benchmark.dropout import Dropout
+from petlir.benchmark.layers.dropout import Dropout
+from petlir.benchmark.layers.pointwise import Scaled
 from petlir.benchmark.method import Paper
-from petlir.benchmark.pointwise import Scaled
 from petlir.methods.bottleneck import BottleneckMethod
 
 

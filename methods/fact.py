@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone, Site
 from petlir.benchmark.errors import unknown
+from petlir.benchmark.layers.pointwise import check_share
 from petlir.benchmark.method import Method, Paper, Published
-from petlir.benchmark.pointwise import check_share
 from petlir.methods.sites import not_dense
 
 LANES = 8

@@ -9,9 +9,9 @@ from torch import nn
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import unknown
+from petlir.benchmark.layers.places import PLACES, places
+from petlir.benchmark.layers.selective import WEIGHT_RATES, Subset
 from petlir.benchmark.method import Paper
-from petlir.benchmark.places import PLACES, places
-from petlir.benchmark.subset import WEIGHT_RATES, Subset
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone, Branch, Site
-from petlir.benchmark.dropout import Dropout
+from petlir.benchmark.layers.dropout import Dropout
+from petlir.benchmark.layers.pointwise import on_maps, pointwise
 from petlir.benchmark.method import Paper
-from petlir.benchmark.pointwise import on_maps, pointwise
 from petlir.methods.bottleneck import BottleneckMethod
 from petlir.methods.sites import not_dense
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Site
+from petlir.benchmark.layers.pointwise import along_channels, on_maps
 from petlir.benchmark.method import Method, Paper, Published
-from petlir.benchmark.pointwise import along_channels, on_maps
 
 
 class ScaleShift(nn.Module):

@@ -14,9 +14,9 @@ from torch.nn import functional
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Describe, Router
 from petlir.benchmark.method import Evidence, Method, Paper
-from petlir.benchmark.restoration import restored
-from petlir.benchmark.routing import BlockStatistics, ClipEmbedding, Describe, Router
+from petlir.benchmark.restoration.restore import restored
 from petlir.methods.lora import LoRA, LowRank, low_rank
 from petlir.methods.sites import QUERY_VALUE
 
@@ -116,7 +116,7 @@ class UIRLoRA(Method):
 
     Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, from its description: the authors' repository holds no
     code. Theirs composes LoRAs of a generative model; here they are those of the restoration backbone. What is ours:
-    the sites (LoRA's), the similarity (see `petlir.benchmark.routing.Router`) and its temperature. Nothing is trained,
+    the sites (LoRA's), the similarity (see `layers.routing.Router`) and its temperature. Nothing is trained,
     so on a mixture of degradations it is zero-shot. The router reads training images only, `best` and `oracle` the
     validation images of the task; these and `uniform` are controls. The router reads the frozen network by the head of
     the first ×1 degradation: a denoising head hides noise from it, a deraining one neither rain nor noise, so that

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.plugins import Plugins
-from petlir.benchmark.skeleton import without_memory
-from petlir.benchmark.sources import network_of
+from petlir.benchmark.weights.sources import network_of
 from petlir.reports.frame import Record, load
 
 

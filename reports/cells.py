@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from petlir.benchmark.convergence import converged
+from petlir.benchmark.statistics.convergence import converged
 from petlir.reports.frame import Record, budget
 from petlir.reports.groups import Group, groups
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from petlir.benchmark.official import known
 from petlir.benchmark.published import UNSTATED, Claim
+from petlir.benchmark.weights.official import known
 from petlir.reports.frame import Record, budget
 
 MARGIN = 0.1

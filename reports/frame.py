@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from petlir.benchmark.convergence import convergence
-from petlir.benchmark.looks import stated
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.publishing.levels import origins
 from petlir.benchmark.publishing.verify import LEVELS
-from petlir.benchmark.records import headlines, newest
+from petlir.benchmark.records.files import headlines, newest
+from petlir.benchmark.runs.interim_analyses import stated
+from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
 
 Record = dict[str, Any]
@@ -67,7 +67,7 @@ def load(
             record["looks"] = plan
     if not lens:
         return found
-    from petlir.benchmark.rescoring import through
+    from petlir.benchmark.scoring.rescoring import through
 
     return through(lens, found, Store(store), warn)
 
@@ -84,7 +84,7 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
 
     Returns:
         A frame with the columns `COLUMNS`; PSNR in dB. `headline` tells the scores under the protocol that is quoted
-        where a single number is, see `petlir.benchmark.records.headlines`.
+        where a single number is, see `petlir.benchmark.records.files.headlines`.
     """
     records = list(records)
     cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])

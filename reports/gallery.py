@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from petlir.benchmark.records import headlines
+from petlir.benchmark.records.files import headlines
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
 from petlir.reports.crops import Crop, Pixels, crops

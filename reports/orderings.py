@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from petlir.benchmark.columns import tables
 from petlir.benchmark.published import Ordering
 from petlir.benchmark.statistics import Difference, Scores, differences_of, printable
+from petlir.benchmark.statistics.columns import tables
 from petlir.reports.claims import is_method, within
 from petlir.reports.frame import Record, differing, score_frame
 

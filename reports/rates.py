@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petlir.benchmark.convergence import Convergence, convergence
-from petlir.benchmark.tuning import COMMITTED
+from petlir.benchmark.cells.learning_rate import COMMITTED
+from petlir.benchmark.statistics.convergence import Convergence, convergence
 from petlir.reports.frame import Record
 
 FOR = ("backbone", "label", "task", "track", "steps", "batch_size", "patch")

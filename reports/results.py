@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from petlir.benchmark.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.statistics import Comparison, Interval, Scores
+from petlir.benchmark.statistics.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
 from petlir.reports.costs import Costs
 from petlir.reports.formats import plural, signed
 from petlir.reports.groups import Group

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from petlir.benchmark.convergence import RULE
+from petlir.benchmark.statistics.convergence import RULE
 from petlir.reports import formats
 from petlir.reports.costs import PARTS
 from petlir.reports.figures import curves, distributions, pareto, ranks, strengths, waterfall

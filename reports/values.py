@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from petlir.benchmark import statistics
-from petlir.benchmark.columns import rankable, tables
-from petlir.benchmark.looks import Plan
 from petlir.benchmark.protocol import protocol
-from petlir.benchmark.views import TILES, WHOLE
+from petlir.benchmark.runs.interim_analyses import Plan
+from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
+from petlir.benchmark.statistics.columns import rankable, tables
 from petlir.reports.formats import plural
 from petlir.reports.frame import BELIEVED, Record, budget, differing
 from petlir.reports.groups import ANY
@@ -107,7 +107,7 @@ def _absent(column: Column, cells: Iterable[Record]) -> Value:
 
 
 def _windows(*names: str) -> set[str]:
-    """The evaluation windows that protocols name, see `petlir.benchmark.views`."""
+    """The evaluation windows that protocols name, see `petlir.benchmark.scoring.fields_of_view`."""
     return {seen for name in names if (seen := protocol(name).seen) == WHOLE or seen.startswith(TILES)}
 
 

@@ -16,16 +16,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark import runner
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.worker import work
 from petlir.benchmark.cli import main
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, Job, Schedule
 from petlir.benchmark.images.patches import PatchSampler
-from petlir.benchmark.planning.request import Request, request_from_grid
-from petlir.benchmark.runner import Outcome
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning.request import Request, request_from_grid
+from petlir.benchmark.runs.runner import Outcome
 from petlir.benchmark.store import Store
-from petlir.benchmark.work import work
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"

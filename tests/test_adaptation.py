@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import Adapted, adapt, folded, merge
 from petlir.benchmark.backbone import Backbone, OnMap
+from petlir.benchmark.contract.toy_model import SMALL, tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
-from petlir.benchmark.trial import SMALL, tiny
+from petlir.benchmark.training.adaptation import Adapted, adapt, folded, merge
 from petlir.methods.adapter import Adapter
 from petlir.methods.adaptir import AdaptIR
 from petlir.methods.frozen import Frozen

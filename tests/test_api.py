@@ -20,12 +20,12 @@ import pytest
 import torch
 
 import petlir
-from petlir.benchmark import checkpoints
 from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.metrics import PSNR, SSIM
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.scoring.psnr_ssim import PSNR, SSIM
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights import SHIPPED, save
+from petlir.benchmark.weights import checkpoints
+from petlir.benchmark.weights.cards import SHIPPED, save
 from tests.engine import PLUGIN, ROOT, draw, laboratory
 from tests.engine import save as save_image
 from tests.test_cli import HEAVY
@@ -288,7 +288,7 @@ def test_a_run_has_a_table(lab, tmp_path):
 SCRIPT = """
 import sys
 import petlir
-from petlir.benchmark import runner
+from petlir.benchmark.runs import runner
 
 print("once")
 runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))

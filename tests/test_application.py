@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from petlir.benchmark.application import degrade_folder, restore_folder, restorer
+from petlir.benchmark.cells.own_images import degrade_folder, restore_folder, restorer
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.plugins import find
-from petlir.benchmark.records import RECORD
-from petlir.benchmark.restoration import restore_image
+from petlir.benchmark.records.files import RECORD
+from petlir.benchmark.restoration.restore import restore_image
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, draw, save
 

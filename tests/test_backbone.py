@@ -8,10 +8,10 @@ from torch import nn
 
 from petlir.benchmark.backbone import Doors, OnMap, Site, load_strictly
 from petlir.benchmark.backbones.ipt import IPT, IPTConfig, TokenGrid
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.task import Task
-from petlir.benchmark.trial import tiny
 
 SEED = st.integers(0, 2**31 - 1)
 

@@ -14,8 +14,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from petlir.benchmark import records, subject, weights
+from petlir.benchmark.cells import adapted_model
+from petlir.benchmark.records import files
 from petlir.benchmark.store import Store
+from petlir.benchmark.weights import cards
 from tests.engine import PLUGIN, ROOT, Lab, command, draw, fill, save
 
 
@@ -185,15 +187,15 @@ def test_a_training_image_smaller_than_a_crop_fails_the_cell(lab, tmp_path):
 
 
 def test_a_corrupt_weight_file(refused, monkeypatch, tmp_path):
-    shutil.copytree(weights.SHIPPED, tmp_path / "weights")
+    shutil.copytree(cards.SHIPPED, tmp_path / "weights")
     path = tmp_path / "weights" / "ipt-nano.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(weights, "load", partial(weights.load, folder=tmp_path / "weights"))
+    monkeypatch.setattr(cards, "load", partial(cards.load, folder=tmp_path / "weights"))
     assert refused().startswith(f"petlir: weight file {path} is damaged or another file: sha256 ")
 
 
 def test_weights_that_spoil_during_a_run_fail_their_cell(lab, monkeypatch, tmp_path):
-    monkeypatch.setattr(subject, "load", partial(weights.load, folder=tmp_path))
+    monkeypatch.setattr(adapted_model, "load", partial(cards.load, folder=tmp_path))
     outcome = lab.run(tmp_path / "store", methods="frozen")
     assert outcome.failed[0][1].startswith("no weights are shipped for backbone 'ipt-nano'; expected ipt-nano.json in ")
 
@@ -218,11 +220,11 @@ def test_a_full_disk(lab, store, capsys, monkeypatch, after):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content, flush)
 
-    real = records._replace
+    real = files._replace
     asked = ["-t", "tiny", "-m", "lora,frozen", "--steps", "2", "--plugin", PLUGIN, "--data", lab.data]
     asked += ["--store", store, "--regime", "paper", "--no-report", "--device", "cpu"]
     with monkeypatch.context() as full:
-        full.setattr(records, "_replace", replace)
+        full.setattr(files, "_replace", replace)
         code, _, err = command(capsys, "run", *asked)
     (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
     assert code == 2
@@ -240,7 +242,7 @@ def test_a_file_that_outgrows_the_disk_is_not_half_written(tmp_path):
 import resource
 from pathlib import Path
 from petlir.benchmark.errors import Unwritable
-from petlir.benchmark.records import write_bytes
+from petlir.benchmark.records.files import write_bytes
 path = Path({str(tmp_path)!r}) / "file"
 write_bytes(path, b"old")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

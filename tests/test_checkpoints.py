@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from petlir.benchmark import backbones, checkpoints
-from petlir.benchmark.checkpoints import load, lookalikes, read
+from petlir.benchmark import backbones
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.weights import checkpoints
+from petlir.benchmark.weights.checkpoints import load, lookalikes, read
 
 State = dict[str, Tensor]
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cell import Cell
+from petlir.benchmark.commands.scaffold import new_method
 from petlir.benchmark.contract import POINTS, check, method_of, networks
+from petlir.benchmark.contract.toy_model import SMALL, tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Evidence, Method, Paper
 from petlir.benchmark.plugins import find
-from petlir.benchmark.scaffold import new_method
-from petlir.benchmark.trial import SMALL, tiny
 from tests.networks import ConvNet
 
 PAPER = Paper("A title", "Someone", "2024", "@misc{someone}")

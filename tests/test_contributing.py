@@ -9,13 +9,13 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from petlir.benchmark import runner
 from petlir.benchmark.contract import check
+from petlir.benchmark.contract.toy_model import SMALL
 from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.planning.request import request_from_grid
 from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning.request import request_from_grid
 from petlir.benchmark.store import Store
-from petlir.benchmark.trial import SMALL
 from tests.engine import command, draw, save
 
 GUIDE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark.convergence import FEWEST_METHODS, LIMIT, RULE, Convergence, converged, half_of
-from petlir.benchmark.listing import LISTS, as_markdown
+from petlir.benchmark.cells.learning_rate import COMMITTED, export
+from petlir.benchmark.cells.selection import Half, Selection
+from petlir.benchmark.commands.listing import LISTS, as_markdown
 from petlir.benchmark.plugins import find
-from petlir.benchmark.records import RECORD, read_record
-from petlir.benchmark.selection import Half, Selection
-from petlir.benchmark.tuning import COMMITTED, export
+from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.statistics.convergence import FEWEST_METHODS, LIMIT, RULE, Convergence, converged, half_of
 from petlir.reports.answer import ranks
 from petlir.reports.export import csv
 from petlir.reports.results import Table
@@ -132,7 +132,7 @@ def test_the_table_of_shipped_choices(tmp_path, monkeypatch):
     cell = {"backbone": "ipt-nano", "task": "tiny", "label": "lora", "steps": 40}
     halves = {5.5e-3: Half(20, 23.9, [])}
     export([Selection("key", cell, trials, {rate: [] for rate in trials}, halves)], tmp_path / "demo" / "nano.json")
-    monkeypatch.setattr("petlir.benchmark.tuning.COMMITTED", tmp_path)
+    monkeypatch.setattr("petlir.benchmark.cells.learning_rate.COMMITTED", tmp_path)
     rows = LISTS["convergence"]([])
     assert [row["about"] for row in rows] == [
         "0.0055 (24.31 dB at 40 steps, 23.90 at 20: +0.41, not converged), of 3 rates"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
+from petlir.benchmark.contract.toy_model import SMALL
 from petlir.benchmark.costs import (
     Energy,
     Memory,
@@ -26,7 +27,6 @@ from petlir.benchmark.costs import (
     saved_for_backward_bytes,
     undisturbed,
 )
-from petlir.benchmark.trial import SMALL
 
 BATCH, IN, HIDDEN, OUT = 5, 8, 16, 3
 FLOAT = 4

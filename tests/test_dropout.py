@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.dropout import Dropout
+from petlir.benchmark.layers.dropout import Dropout
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])

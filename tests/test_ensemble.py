@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark.ensemble import eightfold
+from petlir.benchmark.restoration.self_ensemble import eightfold
 
 RANDOM = torch.Generator().manual_seed(0)
 KERNEL = torch.rand(3, 3, 3, 3, generator=RANDOM)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from petlir.benchmark.environment import environment, git_state
-from petlir.benchmark.record_schema import Environment
+from petlir.benchmark.records.environment import environment, git_state
+from petlir.benchmark.records.schema import Environment
 
 
 def git(folder: Path, *arguments: str) -> str:

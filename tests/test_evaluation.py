@@ -11,14 +11,14 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
-from petlir.benchmark import evaluation
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.evaluation import evaluate, restore_image, seconds_per_megapixel
 from petlir.benchmark.images.prepare import Pair
 from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.metrics import psnr
 from petlir.benchmark.protocol import protocol
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.scoring import evaluate as evaluate_module
+from petlir.benchmark.scoring.evaluate import evaluate, restore_image, seconds_per_megapixel
+from petlir.benchmark.scoring.psnr_ssim import psnr
 from tests.engine import draw
 from tests.networks import Pointwise
 
@@ -111,7 +111,7 @@ def test_the_digest_is_of_names_order_and_pixels(tmp_path):
 
 def test_a_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "folder" / "a.png"
-    evaluation.write_png(path, draw([1], 8, 8))
+    evaluate_module.write_png(path, draw([1], 8, 8))
 
     def full(self: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -119,7 +119,7 @@ def test_a_png_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "replace", full)
     before = path.read_bytes()
     with pytest.raises(PetlirError, match=r"^cannot write .*a.png: No space left on device; what stood there"):
-        evaluation.write_png(path, draw([2], 8, 8))
+        evaluate_module.write_png(path, draw([2], 8, 8))
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
     assert path.read_bytes() == before
 
@@ -137,7 +137,7 @@ def test_the_input_is_scored_once_for_all_networks(tmp_path, monkeypatch):
         asked.append(images)
         return 0.5
 
-    monkeypatch.setattr(evaluation, "ssim", ssim)
+    monkeypatch.setattr(evaluate_module, "ssim", ssim)
     second = evaluate(Pointwise(), ("same",), known, RGB, tmp_path / "b", tmp_path / "s").rows
     assert len(asked) == len(known)
     assert [row["input_ssim"] for row in second] == [row["input_ssim"] for row in first]

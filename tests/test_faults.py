@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark import runner
+from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, results
 

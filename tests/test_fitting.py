@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark import runner, training
+from petlir.benchmark.contract.toy_model import Trial, tiny
 from petlir.benchmark.plugins import find
+from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
-from petlir.benchmark.training import Batch, loss_of, split
-from petlir.benchmark.trial import Trial, tiny
+from petlir.benchmark.training import loop
+from petlir.benchmark.training.loop import Batch, loss_of, split
 from petlir.reports.frame import budget
 from tests.engine import interrupt, results
 
@@ -22,7 +23,7 @@ def memory(monkeypatch):
     """Sets for how many crops at once there is memory; returns what batches were tried."""
 
     def holds(most: int) -> list[int]:
-        tried, real = [], training.loss_of
+        tried, real = [], loop.loss_of
 
         def loss(adapted, batch: Batch, *more: str) -> Tensor:
             tried.append(len(batch[0]))
@@ -30,7 +31,7 @@ def memory(monkeypatch):
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return real(adapted, batch, *more)
 
-        monkeypatch.setattr(training, "loss_of", loss)
+        monkeypatch.setattr(loop, "loss_of", loss)
         return tried
 
     return holds

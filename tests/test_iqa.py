@@ -15,10 +15,10 @@ import pytest
 import torch
 from scipy.ndimage import uniform_filter
 
-from petlir.benchmark import iqa
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.iqa import Look, measured, metrics
+from petlir.benchmark.scoring import pyiqa_metrics
+from petlir.benchmark.scoring.pyiqa_metrics import Look, measured, metrics
 from tests.engine import draw
 
 pyiqa = pytest.importorskip("pyiqa", exc_type=ImportError)
@@ -39,9 +39,9 @@ def looks(*sizes: tuple[int, int]) -> dict[str, Look]:
 
 @pytest.fixture(autouse=True)
 def _nothing_made():
-    iqa._make.cache_clear()
+    pyiqa_metrics._make.cache_clear()
     yield
-    iqa._make.cache_clear()
+    pyiqa_metrics._make.cache_clear()
 
 
 def test_values_are_those_of_pyiqa_one_image_at_a_time():
@@ -58,15 +58,15 @@ def test_values_are_those_of_pyiqa_one_image_at_a_time():
 
 def test_equal_sizes_go_together(monkeypatch):
     seen = []
-    made = iqa._make("fsim", "cpu")
+    made = pyiqa_metrics._make("fsim", "cpu")
 
     def model(restored: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         seen.append(tuple(restored.shape))
         return restored.mean((1, 2, 3))
 
     model.metric_mode = "FR"  # type: ignore[attr-defined]
-    monkeypatch.setattr(iqa, "_make", lambda name, device: replace(made, model=model))
-    monkeypatch.setattr(iqa, "AT_ONCE", 2 * 40 * 50)
+    monkeypatch.setattr(pyiqa_metrics, "_make", lambda name, device: replace(made, model=model))
+    monkeypatch.setattr(pyiqa_metrics, "AT_ONCE", 2 * 40 * 50)
     images = looks((40, 50), (50, 40), (40, 50), (40, 50))
     (one,) = measured(["fsim"], images, "cpu")
     assert sorted(seen) == [(1, 3, 40, 50), (1, 3, 50, 40), (2, 3, 40, 50)]
@@ -97,13 +97,13 @@ def test_metrics_without_a_reference_look_at_the_restored_image():
 
 
 def test_what_is_random_is_the_same_each_time_and_disturbs_nothing(monkeypatch):
-    made = iqa._make("entropy", "cpu")
+    made = pyiqa_metrics._make("entropy", "cpu")
 
     def model(restored: torch.Tensor) -> torch.Tensor:
         return torch.rand(len(restored)) + np.random.rand()
 
     model.metric_mode = "NR"  # type: ignore[attr-defined]
-    monkeypatch.setattr(iqa, "_make", lambda name, device: replace(made, model=model))
+    monkeypatch.setattr(pyiqa_metrics, "_make", lambda name, device: replace(made, model=model))
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
@@ -130,7 +130,7 @@ def test_weights_that_do_not_come_are_not_waited_for(monkeypatch):
         time.sleep(30)
 
     monkeypatch.setattr(pyiqa, "create_metric", create)
-    monkeypatch.setattr(iqa, "PATIENCE", 0.1)
+    monkeypatch.setattr(pyiqa_metrics, "PATIENCE", 0.1)
     start = time.monotonic()
     (one,) = measured(["dists"], looks((8, 8)), "cpu")
     assert time.monotonic() - start < 15
@@ -145,14 +145,14 @@ def test_an_image_that_a_metric_does_not_take_makes_it_unavailable_and_others_no
 
 @pytest.mark.parametrize(("value", "said"), [(torch.tensor([float("nan")]), "finite"), (torch.ones(2), "single")])
 def test_what_is_no_number_for_an_image_is_none(monkeypatch, value, said):
-    made = iqa._make("entropy", "cpu")
+    made = pyiqa_metrics._make("entropy", "cpu")
 
     def model(restored: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = value
         return found
 
     model.metric_mode = "NR"  # type: ignore[attr-defined]
-    monkeypatch.setattr(iqa, "_make", lambda name, device: replace(made, model=model))
+    monkeypatch.setattr(pyiqa_metrics, "_make", lambda name, device: replace(made, model=model))
     (one,) = measured(["entropy"], looks((8, 8)), "cpu")
     assert one.values == () and said in (one.unavailable or "")
 
@@ -168,8 +168,8 @@ def test_without_pyiqa_one_line_says_how_to_get_it():
     code = (
         "import sys; sys.modules['pyiqa'] = None\n"
         "from petlir.benchmark import iqa; from petlir.benchmark.errors import PetlirError\n"
-        "assert iqa.metrics('') == ()\n"
-        "try: iqa.metrics('lpips')\n"
+        "assert pyiqa_metrics.metrics('') == ()\n"
+        "try: pyiqa_metrics.metrics('lpips')\n"
         "except PetlirError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)

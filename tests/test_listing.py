@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from petlir.benchmark import listing
+from petlir.benchmark.commands import listing
 from petlir.benchmark.plugins import find
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index

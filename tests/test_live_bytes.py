@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from petlir.benchmark.live_bytes import LiveBytes
+from petlir.benchmark.restoration.peak_memory import LiveBytes
 
 
 def test_storages_count_from_their_making_to_their_end():

@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 import pytest
 
-from petlir.benchmark import lock
-from petlir.benchmark.environment import environment
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import lock
+from petlir.benchmark.records.environment import environment
 from tests.engine import PLUGIN, command
 
 NUMPY, SCIPY = version("numpy"), version("scipy")

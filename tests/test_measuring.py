@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from petlir.benchmark import training
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol, protocols
-from petlir.benchmark.records import ADAPTER, RECORD
-from petlir.benchmark.rescoring import rescored, through, ways
+from petlir.benchmark.records.files import ADAPTER, RECORD
+from petlir.benchmark.scoring.rescoring import rescored, through, ways
 from petlir.benchmark.store import Store
+from petlir.benchmark.training import loop
 from petlir.reports.export import table
 from petlir.reports.frame import load
 from petlir.reports.site import write_report
@@ -49,7 +49,7 @@ def _untrained(store, monkeypatch):
     def fit(*_: object, **__: object) -> None:
         raise AssertionError("a finished cell was trained again")
 
-    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(loop, "fit", fit)
 
 
 def test_rescoring_under_its_own_protocol_gives_the_record(store):

@@ -22,9 +22,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.evaluation import to_image
-from petlir.benchmark.metrics import psnr, recorded, scores, ssim
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.scoring.evaluate import to_image
+from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, scores, ssim
 
 SIZES = st.tuples(st.integers(11, 40), st.integers(11, 40), st.just(3))
 PAIRS = SIZES.flatmap(lambda size: st.tuples(arrays(np.uint8, size), arrays(np.uint8, size)))

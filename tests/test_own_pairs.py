@@ -7,8 +7,8 @@ import PIL.Image
 import pytest
 
 from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.planning import Planner
-from petlir.benchmark.records import read_record
+from petlir.benchmark.records.files import read_record
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from tests.engine import Lab, command, draw, save
 

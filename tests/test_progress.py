@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from petlir.benchmark.executors import Event
-from petlir.benchmark.progress import Progress, duration
+from petlir.benchmark.executors.progress import Progress, duration
 
 
 class Clock:

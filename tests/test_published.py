@@ -9,7 +9,7 @@ import pytest
 
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.places import PLACES
+from petlir.benchmark.layers.places import PLACES
 from petlir.benchmark.plugins import find
 from petlir.benchmark.published import claims, orderings
 from petlir.reports.claims import is_method

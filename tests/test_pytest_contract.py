@@ -2,9 +2,9 @@
 
 import pytest
 
+from petlir.benchmark.commands.scaffold import new_method
 from petlir.benchmark.contract import POINTS
-from petlir.benchmark.scaffold import new_method
-from petlir.benchmark.trial import SMALL
+from petlir.benchmark.contract.toy_model import SMALL
 
 
 class Reports:
@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch):
 
     def run(*arguments: str) -> tuple[int, Reports]:
         reports = Reports()
-        options = ["-p", "petlir.benchmark.pytest_contract", "-p", "no:cacheprovider", *arguments]
+        options = ["-p", "petlir.benchmark.contract.pytest_plugin", "-p", "no:cacheprovider", *arguments]
         return pytest.main(options, plugins=[reports]), reports
 
     return run

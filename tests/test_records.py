@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.record_schema import SCHEMA_FILE, schema
-from petlir.benchmark.records import RECORD, read_record, write_json
+from petlir.benchmark.records.files import RECORD, read_record, write_json
+from petlir.benchmark.records.schema import SCHEMA_FILE, schema
 from tests.samples import failed, record, score
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_committed_schema_is_the_models():
-    assert json.loads(SCHEMA_FILE.read_text()) == schema(), "run `python -m petlir.benchmark.record_schema`"
+    assert json.loads(SCHEMA_FILE.read_text()) == schema(), "run `python -m petlir.benchmark.records.schema`"
 
 
 def test_writing_needs_only_the_standard_library(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from petlir.benchmark.records import write_json;"
+        "import sys; from pathlib import Path; from petlir.benchmark.records.files import write_json;"
         "write_json(Path(sys.argv[1]), {}); outside = {name.partition('.')[0] for name in sys.modules};"
         "assert outside - {'__main__'} <= {*sys.stdlib_module_names, 'petlir'}, outside"
     )

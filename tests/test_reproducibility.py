@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from petlir.benchmark import fitting, training
-from petlir.benchmark.payload import Payload
-from petlir.benchmark.planning import Planner
+from petlir.benchmark.cells import train
+from petlir.benchmark.cells.adapted_model import prepare
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
-from petlir.benchmark.subject import prepare
+from petlir.benchmark.training import loop
 from tests.engine import PLUGIN, ROOT, results
 
 GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--no-report"]
@@ -87,15 +88,15 @@ def test_a_gpu_starts_as_a_cpu_does(lab, tmp_path, monkeypatch):
     """One key means one training: the losses of the first ten steps agree, those behind dropout too."""
     losses: dict[str, list[float]] = {"cpu": [], "cuda:0": []}
     for device, found in losses.items():
-        monkeypatch.setattr(training, "loss_of", partial(noted, found))
+        monkeypatch.setattr(loop, "loss_of", partial(noted, found))
         planner = Planner(lab.request(methods="adaptformer", steps=10))
         planned = planner.plan(planner.cells[0])
         job = Payload("cell", planned.cell, lab.bench(), Store(tmp_path), parts=planned.parts)
-        fitting.fit(prepare(job, device), job.bench)
+        train.fit(prepare(job, device), job.bench)
     np.testing.assert_allclose(losses["cuda:0"][:10], losses["cpu"][:10], rtol=1e-4)
 
 
-def noted(found: list[float], *given: Any, real: Any = training.loss_of) -> torch.Tensor:
+def noted(found: list[float], *given: Any, real: Any = loop.loss_of) -> torch.Tensor:
     loss: torch.Tensor = real(*given)
     found.append(loss.item())
     return loss

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from petlir.benchmark import track
-from petlir.benchmark.application import restorer
-from petlir.benchmark.planning import Planner
-from petlir.benchmark.planning.rates import Rates
-from petlir.benchmark.records import ADAPTER
+from petlir.benchmark.cells.own_images import restorer
+from petlir.benchmark.records.files import ADAPTER
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, results
 

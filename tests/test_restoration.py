@@ -11,11 +11,19 @@ from torch import Tensor
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones import build
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.live_bytes import LiveBytes
-from petlir.benchmark.restoration import PROBE, restore, restore_each, restore_image, restored, to_batch, to_image
-from petlir.benchmark.tiling import TILES_AT_ONCE, evenly, flipped, pad_to
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.restoration.peak_memory import LiveBytes
+from petlir.benchmark.restoration.restore import (
+    PROBE,
+    restore,
+    restore_each,
+    restore_image,
+    restored,
+    to_batch,
+    to_image,
+)
+from petlir.benchmark.restoration.tiling import TILES_AT_ONCE, evenly, flipped, pad_to
 from tests.engine import draw
 from tests.networks import ConvNet, Pointwise
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark import runner
 from petlir.benchmark.executors import Event
-from petlir.benchmark.records import RECORD
+from petlir.benchmark.records.files import RECORD
+from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, interrupt, results
 
@@ -22,8 +22,8 @@ DRIVER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from petlir.benchmark import runner
-from petlir.benchmark.planning.request import request_from_grid
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning.request import request_from_grid
 
 if __name__ == "__main__":
     data, plugin, store = map(Path, sys.argv[1:4])

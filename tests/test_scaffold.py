@@ -2,10 +2,10 @@
 
 import pytest
 
+from petlir.benchmark.commands.scaffold import new_method, new_task
 from petlir.benchmark.contract import check
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find, load_file
-from petlir.benchmark.scaffold import new_method, new_task
 
 
 @pytest.mark.parametrize("name", ["probe", "my-method", "low_rank2"])

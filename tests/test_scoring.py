@@ -20,7 +20,7 @@ from petlir.benchmark.degradations.resize import enlarge, imresize
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol
-from petlir.benchmark.scoring import all_protocols, paired, score_folders, side_by_side
+from petlir.benchmark.scoring.folders import all_protocols, paired, score_folders, side_by_side
 from tests.engine import command
 
 

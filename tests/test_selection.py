@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, Selection, nice, parse
 from petlir.benchmark.method import RATES
-from petlir.benchmark.selection import FLAT, TRIALS, Half, Selection, nice, parse
 
 LADDER = [float(f"{mantissa}e{exponent}") for exponent in range(-6, 0) for mantissa in (1, 3)] + [1.0]
 Curve = Callable[[float], float | None]

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark import grid, separation
+from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.looks import LOOKS, stated
-from petlir.benchmark.planning.request import Request
-from petlir.benchmark.runner import Outcome
+from petlir.benchmark.runs import group_sequential
+from petlir.benchmark.runs.interim_analyses import LOOKS, stated
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.runs.runner import Outcome
 from petlir.benchmark.store import Store
 from petlir.reports.frame import load
 from petlir.reports.tables import tables
@@ -54,7 +55,7 @@ class Pretend:
 
     def run(self, asked: Request, confidence: float = 0.95, most: int = 8) -> list[Outcome]:
         store = Store(self.root)
-        return list(separation.run(asked, store, self, self.said.append, confidence=confidence, most=most))
+        return list(group_sequential.run(asked, store, self, self.said.append, confidence=confidence, most=most))
 
 
 def score(image: str, psnr: float) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from petlir.benchmark.adaptation import Adapted
+from petlir.benchmark.contract.toy_model import Trial, tiny
 from petlir.benchmark.degradations.noise import GaussianNoise
-from petlir.benchmark.dropout import Dropout
 from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.layers.dropout import Dropout
 from petlir.benchmark.plugins import find
-from petlir.benchmark.training import Budget, Diverged, Fit, fit, loss_of
-from petlir.benchmark.trial import Trial, tiny
+from petlir.benchmark.training.adaptation import Adapted
+from petlir.benchmark.training.loop import Budget, Diverged, Fit, fit, loss_of
 from tests.engine import PLUGIN, draw
 
 METHODS = find([PLUGIN]).methods

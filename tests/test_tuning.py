@@ -9,19 +9,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from petlir.benchmark import runner, tuning, work
-from petlir.benchmark.bench import Bench
-from petlir.benchmark.convergence import RULE, Convergence
+from petlir.benchmark.cells import learning_rate, worker
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.job import Payload, unpack
+from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, Selection
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, Job
 from petlir.benchmark.images import prepare
 from petlir.benchmark.method import RATES
-from petlir.benchmark.payload import Payload, unpack
-from petlir.benchmark.planning import Planner
 from petlir.benchmark.plugins import find
-from petlir.benchmark.selection import FLAT, TRIALS, Half, Selection
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.statistics.convergence import RULE, Convergence
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights import digest
+from petlir.benchmark.weights.cards import digest
 from petlir.methods.lora import LoRA
 from tests.engine import draw, fill, results, save
 
@@ -49,11 +50,11 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
         psnr = 30 - abs(math.log10(cell.rate / 3e-3)) - (LOSS if cell.steps == 1 else 0)
         return [{"step": cell.steps, "learning_rate": cell.rate, "loss": 0.1, "validation_psnr": psnr}]
 
-    monkeypatch.setattr(tuning, "_curve", curve)
+    monkeypatch.setattr(learning_rate, "_curve", curve)
     return made
 
 
-EVERY = [(rate, 2, tuning.SEED) for rate in (*RATES, 1.7e-3, 2.3e-3)] + [(3e-3, 1, tuning.SEED)]
+EVERY = [(rate, 2, learning_rate.SEED) for rate in (*RATES, 1.7e-3, 2.3e-3)] + [(3e-3, 1, learning_rate.SEED)]
 """The trials of two steps of each, and the half trial of the best rate."""
 
 
@@ -85,7 +86,7 @@ def test_the_record_holds_the_doubling_test(lab, tmp_path, untrained):
 
 @pytest.mark.parametrize("made", range(len(EVERY)))
 def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, monkeypatch, made):
-    real, left = tuning._curve, list(range(made))
+    real, left = learning_rate._curve, list(range(made))
 
     def killed(job: Payload, device: str, parts: int) -> list[dict[str, float | None]]:
         if not left:
@@ -93,11 +94,11 @@ def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, mon
         left.pop()
         return real(job, device, parts)
 
-    monkeypatch.setattr(tuning, "_curve", killed)
+    monkeypatch.setattr(learning_rate, "_curve", killed)
     asked = lab.request(regime="tuned")
     with pytest.raises(KeyboardInterrupt):
         list(runner.tune(asked, tmp_path, device="cpu", workers=1))
-    monkeypatch.setattr(tuning, "_curve", real)
+    monkeypatch.setattr(learning_rate, "_curve", real)
     list(runner.tune(asked, tmp_path, device="cpu", workers=1))
     assert untrained == EVERY
 
@@ -114,9 +115,9 @@ def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untra
     monkeypatch.setattr(lab.executor, "run", noted)
     list(runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1))
     assert len(jobs) == len(EVERY)
-    assert len({work.name(unpack(job.payload)) for job in jobs}) == len(EVERY), "each has a claim of its own"
+    assert len({worker.name(unpack(job.payload)) for job in jobs}) == len(EVERY), "each has a claim of its own"
     for job in jobs:
-        assert work.work(dict(job.payload), "cpu", lambda share, text: None) == {
+        assert worker.work(dict(job.payload), "cpu", lambda share, text: None) == {
             "state": "done", "reason": None, "worked": False,
         }  # fmt: skip
     assert untrained == EVERY
@@ -163,7 +164,7 @@ def test_a_run_tunes_then_trains_at_the_best_rate(lab, tmp_path):
 
 
 def test_a_shipped_choice_needs_no_trials(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped())
+    monkeypatch.setattr(learning_rate, "committed", lambda cell, weights: shipped())
     lab.run(tmp_path, methods="lora", regime="tuned")
     assert not (tmp_path / "tuning").exists()
     record = next(Store(tmp_path).records())
@@ -180,14 +181,14 @@ def test_a_shipped_choice_needs_no_trials(lab, tmp_path, monkeypatch):
     ],
 )
 def test_a_shipped_choice_is_continued_to_eight(lab, tmp_path, monkeypatch, untrained, found, further):
-    monkeypatch.setattr(tuning, "committed", lambda cell, weights: found)
+    monkeypatch.setattr(learning_rate, "committed", lambda cell, weights: found)
     (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
     assert untrained == further
     assert line.endswith("not converged), of 8 rates")
 
 
 def test_tuned_again_the_store_counts_and_not_what_is_shipped(lab, tmp_path, monkeypatch, untrained):
-    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped(1e-2, (5.5e-3, 7.4e-3)))
+    monkeypatch.setattr(learning_rate, "committed", lambda cell, weights: shipped(1e-2, (5.5e-3, 7.4e-3)))
     asked = lab.request(regime="tuned")
     (line,) = runner.tune(asked, tmp_path, device="cpu", workers=1, again=True)
     assert untrained == EVERY
@@ -213,19 +214,19 @@ def test_an_exported_choice_is_found_again(lab, tmp_path):
     planner = Planner(lab.request(methods="lora,adapter", regime="tuned"))
     path = tmp_path / "demo" / "ipt-nano.json"
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
-        key = tuning.selection_key(cell, planner.ground(cell))
+        key = learning_rate.selection_key(cell, planner.ground(cell))
         trials = {rate: (None if rate > 1e-2 else 30.0 + (rate == best)) for rate in RATES}
         curves = {rate: [{"step": 0, "validation_psnr": 29.0}] for rate in RATES}
         named = {"task": cell.task, "label": cell.label}
         halves = {best: Half(1, 30.5, [{"step": 1, "validation_psnr": 30.5}])}
-        tuning.export([Selection(key, named, trials, curves, halves)], path)
+        learning_rate.export([Selection(key, named, trials, curves, halves)], path)
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
-        found = tuning.committed(cell, planner.ground(cell), tmp_path)
+        found = learning_rate.committed(cell, planner.ground(cell), tmp_path)
         assert found is not None
         assert found.rate == best
         assert found.trials[3e-2] is None
         assert found.convergence == Convergence(31.0, 30.5)
-    assert tuning.committed(planner.cells[0], "other weights", tmp_path) is None
+    assert learning_rate.committed(planner.cells[0], "other weights", tmp_path) is None
     assert [row["rate"] for row in json.loads(path.read_text())["selections"]] == [1e-2, 1e-3]
 
 
@@ -236,7 +237,7 @@ def test_a_damaged_tuning_record_is_named(lab, tmp_path, text):
     path.write_text(text)
     (cell,) = Planner(lab.request(regime="tuned")).cells
     with pytest.raises(PetlirError, match=r"^tuning record .*ipt-nano.json is damaged: "):
-        tuning.committed(cell, "0", tmp_path)
+        learning_rate.committed(cell, "0", tmp_path)
 
 
 def test_tuning_restores_no_test_image(lab, tmp_path, monkeypatch):
@@ -246,9 +247,9 @@ def test_tuning_restores_no_test_image(lab, tmp_path, monkeypatch):
     monkeypatch.setattr(Bench, "tests", tests)
     monkeypatch.setattr(prepare, "test_pairs", tests)
     (cell,) = Planner(lab.request()).cells
-    assert tuning.trial(Payload("trial", cell, lab.bench(), Store(tmp_path), weights=digest("ipt-nano")), "cpu") == {
-        "state": "done"
-    }
+    assert learning_rate.trial(
+        Payload("trial", cell, lab.bench(), Store(tmp_path), weights=digest("ipt-nano")), "cpu"
+    ) == {"state": "done"}
 
 
 def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
@@ -260,7 +261,9 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
     for name, where in labs.items():
         where.run(tmp_path / name)
         (cell,) = Planner(where.request()).cells
-        tuning.trial(Payload("trial", cell, where.bench(), Store(tmp_path / name), weights=digest("ipt-nano")), "cpu")
+        learning_rate.trial(
+            Payload("trial", cell, where.bench(), Store(tmp_path / name), weights=digest("ipt-nano")), "cpu"
+        )
     trials = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("tuning/*/*.json")} for name in labs]
     assert trials[0] == trials[1]
     (one,), (two,) = (results(tmp_path / name).values() for name in labs)
@@ -275,7 +278,7 @@ def test_a_training_image_that_is_a_test_image_is_refused(lab, tmp_path):
 
 
 def test_tune_says_what_it_chose(lab, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuning, "committed", lambda cell, weights: shipped())
+    monkeypatch.setattr(learning_rate, "committed", lambda cell, weights: shipped())
     (line,) = runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1)
     assert line == ("ipt-nano · lora · tiny: 0.003 (30.00 dB at 2 steps, 29.60 at 1: +0.40, not converged), of 8 rates")
 

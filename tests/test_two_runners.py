@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from petlir.benchmark.listing import working
+from petlir.benchmark.commands.listing import working
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, Lab, results
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.planning import Planner
 from petlir.benchmark.plugins import find
-from petlir.benchmark.sources import sources
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights import SHIPPED, card, digest, load
+from petlir.benchmark.weights.cards import SHIPPED, card, digest, load
+from petlir.benchmark.weights.sources import sources
 
 NAME = "restormer-nano"
 

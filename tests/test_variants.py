@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.planning import Planner
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.reports.tables import tables
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from petlir.benchmark.backbones import build
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.trial import tiny
-from petlir.benchmark.views import scored_as, tiling_of, views
+from petlir.benchmark.scoring.fields_of_view import scored_as, tiling_of, views
 from petlir.methods.adaptir import AdaptIR
 from petlir.methods.lora import LoRA
 

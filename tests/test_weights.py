@@ -13,15 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from petlir.benchmark import backbones, hub, official, weights
+from petlir.benchmark import backbones, hub
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.official import Official
 from petlir.benchmark.plugins import find
-from petlir.benchmark.sources import fetch, sha256, sources
 from petlir.benchmark.store import Store
-from petlir.benchmark.trial import tiny
-from petlir.benchmark.weights import Card, card, digest, load, save
+from petlir.benchmark.weights import cards, official
+from petlir.benchmark.weights.cards import Card, card, digest, load, save
+from petlir.benchmark.weights.official import Official
+from petlir.benchmark.weights.sources import fetch, sha256, sources
 from tests.engine import PLUGIN, command
 
 NAME = "ipt-tiny"
@@ -107,7 +108,7 @@ def test_a_card_says_what_was_seen(task, transfer):
 
 def test_shipped_weights_are_whole_small_and_described():
     plugins = find()
-    for path in weights.SHIPPED.glob("*.safetensors"):
+    for path in cards.SHIPPED.glob("*.safetensors"):
         network = plugins.build(path.stem)
         known = load(network)
         assert path.stat().st_size <= 8e6

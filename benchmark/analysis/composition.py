@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene
 from petlir.benchmark.analysis.quality import quality
-from petlir.benchmark.routing import Router
-from petlir.benchmark.subject import Subject
+from petlir.benchmark.cells.adapted_model import Subject
+from petlir.benchmark.layers.routing import Router
 
 TOGETHER = "composed"
 """What the row of the whole composition is called, beside those of its experts alone."""

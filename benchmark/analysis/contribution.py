@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.places import places
+from petlir.benchmark.layers.places import places
 
 Weights = Mapping[str, Tensor]
 """Tensors by parameter name."""

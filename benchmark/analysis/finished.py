@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.adapted_model import Subject, finished
+from petlir.benchmark.cells.context import Bench
 from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import Pair
-from petlir.benchmark.records import read_record
-from petlir.benchmark.restoration import to_batch
+from petlir.benchmark.records.files import read_record
+from petlir.benchmark.restoration.restore import to_batch
 from petlir.benchmark.store import Store
-from petlir.benchmark.subject import Subject, finished
-from petlir.benchmark.weights import load
+from petlir.benchmark.weights.cards import load
 
 FEWEST = 4
 """Images of a task that are looked at in the largest stores, too."""

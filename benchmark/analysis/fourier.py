@@ -9,7 +9,7 @@ import numpy as np
 from petlir.benchmark.analysis import spectrum
 from petlir.benchmark.analysis.finished import PASSED, Analysis, Finished, Row, by_label, images_each, opened, scene
 from petlir.benchmark.analysis.spectrum import Curves
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
 
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""

@@ -8,9 +8,9 @@ import torch
 
 from petlir.benchmark.analysis.finished import Finished, Looked
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.metrics import psnr
 from petlir.benchmark.protocol import protocol
-from petlir.benchmark.restoration import restore, to_image
+from petlir.benchmark.restoration.restore import restore, to_image
+from petlir.benchmark.scoring.psnr_ssim import psnr
 
 
 @torch.no_grad()

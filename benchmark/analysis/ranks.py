@@ -12,7 +12,7 @@ from torch import nn
 from petlir.benchmark.analysis.contribution import places_of
 from petlir.benchmark.analysis.finished import Analysis, Finished, Row, by_label
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.records import ADAPTER
+from petlir.benchmark.records.files import ADAPTER
 
 Ranks = Mapping[str, int]
 """By the name of a projection, in the order of computation; 0 where it has no update."""

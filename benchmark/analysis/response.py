@@ -23,7 +23,7 @@ from petlir.benchmark.analysis.finished import (
 )
 from petlir.benchmark.analysis.spectrum import added_maps
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
 from petlir.benchmark.method import Branched
 
 ADDED = "added"

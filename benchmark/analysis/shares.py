@@ -12,9 +12,9 @@ from petlir.benchmark.analysis.contribution import faig, kinds_of, per_group, pl
 from petlir.benchmark.analysis.finished import Analysis, Finished, Looked, Row, frozen, images_each, scene
 from petlir.benchmark.analysis.ranks import of_ranks
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
 from petlir.benchmark.published import Ordering, orderings
-from petlir.benchmark.records import ADAPTER
+from petlir.benchmark.records.files import ADAPTER
 
 FULL = "full-ft"
 GROUPS = {"conv": "weight"}

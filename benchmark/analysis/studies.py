@@ -12,8 +12,8 @@ from petlir.benchmark.analysis.fourier import fourier
 from petlir.benchmark.analysis.response import response
 from petlir.benchmark.analysis.shares import shares
 from petlir.benchmark.analysis.transfer import transfer
-from petlir.benchmark.bench import Bench
-from petlir.benchmark.records import write_bytes, write_json
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.records.files import write_bytes, write_json
 
 Study = Callable[[Sequence[Finished], Bench, str], Analysis]
 STUDIES: Mapping[str, Study] = {

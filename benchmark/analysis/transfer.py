@@ -8,8 +8,8 @@ from statistics import fmean
 from petlir.benchmark.analysis.composition import composed, of_composition
 from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
 from petlir.benchmark.analysis.quality import quality
-from petlir.benchmark.bench import Bench
-from petlir.benchmark.subject import Subject
+from petlir.benchmark.cells.adapted_model import Subject
+from petlir.benchmark.cells.context import Bench
 
 RESTORED = 10_000
 """Images that are restored in all, about: each adapter of a label meets all of its tasks."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from petlir.benchmark.audit.overlap import Comparison, Overlap, compare
 from petlir.benchmark.task import Task
-from petlir.benchmark.weights import Card
+from petlir.benchmark.weights.cards import Card
 
 SELECTION = "selection"
 """The role of a training set beside a validation set: what is chosen on trained images is chosen badly."""

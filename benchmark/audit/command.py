@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from petlir.benchmark import grid, weights
+from petlir.benchmark import grid
 from petlir.benchmark.audit.audit import Line, audit
 from petlir.benchmark.audit.overlap import Overlap
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.cells.context import Bench
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.skeleton import without_memory
 from petlir.benchmark.track import track
-from petlir.benchmark.weights import Card
+from petlir.benchmark.weights import cards as weight_cards
+from petlir.benchmark.weights.cards import Card
 
 MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
 
@@ -38,7 +39,7 @@ def cards(bench: Bench) -> Mapping[str, Card]:
     for name in bench.sources:
         with without_memory():
             network = bench.plugins.build(name)
-        found[name] = weights.load(network, sources=bench.sources)
+        found[name] = weight_cards.load(network, sources=bench.sources)
     return found
 
 

@@ -12,7 +12,7 @@ from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored
 from petlir.benchmark.plugins import Plugins
-from petlir.benchmark.weights import Card
+from petlir.benchmark.weights.cards import Card
 
 
 def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, Overlap]]:

@@ -30,7 +30,7 @@ def analyse(
     """Explain finished cells: frequencies, contributions, branches, transfer; rows as CSV, and what they show."""
     from petlir.benchmark.analysis.finished import cells, comparable
     from petlir.benchmark.analysis.studies import STUDIES, keep
-    from petlir.benchmark.bench import bench_of
+    from petlir.benchmark.cells.context import bench_of
     from petlir.benchmark.devices import pick
     from petlir.benchmark.grid import split
     from petlir.benchmark.store import Store as Records

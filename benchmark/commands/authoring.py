@@ -74,7 +74,7 @@ def new(
     folder: Annotated[Path, typer.Option("--folder", help="where to write it")] = Path(),
 ) -> None:
     """Write the start of a method or a task."""
-    from petlir.benchmark import scaffold
+    from petlir.benchmark.commands import scaffold
 
     makers = {"method": scaffold.new_method, "task": scaffold.new_task}
     if kind not in makers:

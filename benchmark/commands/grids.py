@@ -38,8 +38,8 @@ from petlir.benchmark.commands.options import (
 from petlir.benchmark.errors import PetlirError
 
 if TYPE_CHECKING:
-    from petlir.benchmark.planning.request import Request
-    from petlir.benchmark.runner import Outcome
+    from petlir.benchmark.runs.planning.request import Request
+    from petlir.benchmark.runs.runner import Outcome
 
 app = typer.Typer()
 
@@ -82,8 +82,9 @@ def run(
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="the most seeds with --until-separable")] = 10,
 ) -> int:
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
-    from petlir.benchmark import lock, runner
-    from petlir.benchmark.planning.request import request_from_grid
+    from petlir.benchmark.records import lock
+    from petlir.benchmark.runs import runner
+    from petlir.benchmark.runs.planning.request import request_from_grid
 
     if locked:
         lock.refuse_drift()
@@ -127,13 +128,13 @@ def _outcomes(
     """One run, or one after the other until methods separate."""
     if confidence is None:
         return [work(request)]
-    from petlir.benchmark import separation
+    from petlir.benchmark.runs import group_sequential
     from petlir.benchmark.store.remote import RemoteStore, store_at
 
     store = store_at(address)
     if isinstance(store, RemoteStore):
         raise PetlirError(f"--until-separable states its looks in the store; expected a folder, not {address}")
-    return separation.run(request, store, work, typer.echo, confidence=confidence, most=most)
+    return group_sequential.run(request, store, work, typer.echo, confidence=confidence, most=most)
 
 
 @app.command()
@@ -155,8 +156,8 @@ def tune(
     again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
 ) -> None:
     """Choose each method's learning rate on validation images."""
-    from petlir.benchmark import runner
-    from petlir.benchmark.planning.request import request_from_grid
+    from petlir.benchmark.runs import runner
+    from petlir.benchmark.runs.planning.request import request_from_grid
 
     request = request_from_grid(
         grid, plugin or [], data, True, "float32", weights or [],
@@ -185,8 +186,8 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
-    from petlir.benchmark.planning.request import request_from_grid
-    from petlir.benchmark.planning.survey import plain, survey, totals
+    from petlir.benchmark.runs.planning.request import request_from_grid
+    from petlir.benchmark.runs.planning.survey import plain, survey, totals
 
     request = request_from_grid(
         grid, plugin or [], data, True, "float32", weights or [],
@@ -201,7 +202,7 @@ def plan(
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
     """Count the records of a store by state, name what failed, and tell what runs from what died."""
-    from petlir.benchmark.listing import states, working
+    from petlir.benchmark.commands.listing import states, working
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
 
@@ -234,8 +235,8 @@ def why(
     """Say what has changed since a cell was finished, so that it would be worked on again."""
     from dataclasses import asdict
 
-    from petlir.benchmark.bench import bench_of
-    from petlir.benchmark.planning.why import changes
+    from petlir.benchmark.cells.context import bench_of
+    from petlir.benchmark.runs.planning.why import changes
 
     found = changes(cell, bench_of(plugin or [], data, weights or []))
     show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)

@@ -22,7 +22,7 @@ def list_(
     markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,
 ) -> None:
     """List what a grid can name."""
-    from petlir.benchmark.listing import LISTS, as_markdown
+    from petlir.benchmark.commands.listing import LISTS, as_markdown
 
     if kind not in LISTS:
         raise unknown("list", kind, LISTS)
@@ -35,7 +35,7 @@ def list_(
 @app.command()
 def images(data: Data = None, as_json: Json = False) -> None:
     """Show which image sets are there, with digests checked, which are half there or missing, and how to get them."""
-    from petlir.benchmark.listing import presence
+    from petlir.benchmark.commands.listing import presence
 
     show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<11} {row['about']}")
 
@@ -51,7 +51,7 @@ def audit(
 ) -> int:
     """Look for test images in what is trained, validated and was pre-trained on; exit code 1 where there are any."""
     from petlir.benchmark.audit import command
-    from petlir.benchmark.bench import bench_of
+    from petlir.benchmark.cells.context import bench_of
 
     bench = bench_of(plugin or [], data, weights or [])
     lines = command.lines_of(bench, task or "*", track)
@@ -72,7 +72,7 @@ def params(
     as_json: Json = False,
 ) -> None:
     """Count trainable and stored parameters."""
-    from petlir.benchmark.listing import parameters
+    from petlir.benchmark.commands.listing import parameters
 
     show_rows(parameters(backbone, method or "*", published, plugin or []), as_json, _counted)
 

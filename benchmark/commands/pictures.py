@@ -25,13 +25,13 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Score a folder of restored images against the clean ones, paired by file name."""
-    from petlir.benchmark import iqa, scoring
     from petlir.benchmark.devices import pick
     from petlir.benchmark.protocol import protocol as named
+    from petlir.benchmark.scoring import folders, pyiqa_metrics
 
-    rules, names = scoring.all_protocols() if every else [named(protocol)], iqa.metrics(metrics or "")
-    found = scoring.side_by_side(restored, reference, rules, bicubic=bicubic)
-    more = scoring.measure_folders(restored, reference, names, pick(device), bicubic=bicubic) if names else []
+    rules, names = folders.all_protocols() if every else [named(protocol)], pyiqa_metrics.metrics(metrics or "")
+    found = folders.side_by_side(restored, reference, rules, bicubic=bicubic)
+    more = folders.measure_folders(restored, reference, names, pick(device), bicubic=bicubic) if names else []
     if as_json:
         told = {"metrics": more} if names else {}
         show({"protocols": found, **told} if every else {**found[0], **told})
@@ -64,7 +64,7 @@ def degrade(
     plugin: Plugin = None,
 ) -> None:
     """Degrade a folder of clean images as a task does."""
-    from petlir.benchmark.application import degrade_folder
+    from petlir.benchmark.cells.own_images import degrade_folder
 
     typer.echo(f"{degrade_folder(task, clean, out, seed, plugin or [])} images in {out}")
 
@@ -83,7 +83,7 @@ def restore(
     tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
 ) -> None:
     """Restore an image or a folder of images with a finished cell."""
-    from petlir.benchmark.application import restore_folder
+    from petlir.benchmark.cells.own_images import restore_folder
 
     count = restore_folder(source, out, adapter, bicubic, device, plugin or [], weights or [], tiling)
     typer.echo(f"{count} images in {out}")

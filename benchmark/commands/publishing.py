@@ -60,7 +60,7 @@ def verify(
     import random
     from dataclasses import asdict
 
-    from petlir.benchmark.bench import bench_of
+    from petlir.benchmark.cells.context import bench_of
     from petlir.benchmark.publishing import levels
     from petlir.benchmark.publishing import verify as verifying
 
@@ -157,7 +157,7 @@ def sync(
     from functools import partial
 
     from petlir.benchmark.store import Store as Records
-    from petlir.benchmark.tracking import Tracker, default_uri
+    from petlir.benchmark.tracking.tracker import Tracker, default_uri
 
     records = list(Records(store).records(partial(typer.echo, err=True)))
     if not records:

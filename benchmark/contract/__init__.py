@@ -10,10 +10,10 @@ from pathlib import Path
 from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.contract import options, outputs, weights
+from petlir.benchmark.contract.toy_model import SMALL, Trial, alive, tiny
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find, load_file
-from petlir.benchmark.trial import SMALL, Trial, alive, tiny
 
 RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, PetlirError)
 """What a faulty method may raise; it becomes a finding."""

@@ -12,10 +12,10 @@ from typing import get_args, get_type_hints
 from torch import Tensor
 
 from petlir.benchmark import grid
-from petlir.benchmark.adaptation import Adapted
+from petlir.benchmark.contract.toy_model import Trial
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, Paper, spelled
-from petlir.benchmark.trial import Trial
+from petlir.benchmark.training.adaptation import Adapted
 
 Outcome = tuple[int, Tensor]
 """How many parameters are trained, and what the network then puts out."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from petlir.benchmark.trial import CLOSE, Trial, apart
+from petlir.benchmark.contract.toy_model import CLOSE, Trial, apart
 
 
 def identity(trial: Trial) -> str | None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.adaptation import merge
+from petlir.benchmark.contract.toy_model import CLOSE, STEPS, Trial, apart
 from petlir.benchmark.method import Mergeable
-from petlir.benchmark.trial import CLOSE, STEPS, Trial, apart
+from petlir.benchmark.training.adaptation import merge
 
 SPARE = 0.05
 """What may be stored beside the trainable parameters, as a share of their bytes."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.executors import Event, Job, Schedule, resolve
-from petlir.benchmark.records import write_bytes
+from petlir.benchmark.records.files import write_bytes
 from petlir.benchmark.signals import leave, terminated_as_exit
 
 OPTIONS: Mapping[str, str] = {

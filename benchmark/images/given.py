@@ -15,7 +15,7 @@ from torch import Tensor
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import rgb
-from petlir.benchmark.restoration import to_batch, to_image
+from petlir.benchmark.restoration.restore import to_batch, to_image
 
 AnyImage = NDArray[np.generic] | PIL.Image.Image | Tensor
 """H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]."""

@@ -12,7 +12,6 @@ from time import monotonic
 
 import torch
 
-from petlir.benchmark import weights
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.devices import pick
@@ -27,6 +26,7 @@ from petlir.benchmark.pretraining.recipes import choose, learnt, training_batche
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh
 from petlir.benchmark.pretraining.transfer import related, seen
+from petlir.benchmark.weights import cards
 
 EVERY = 250
 """Steps between two lines on how it goes, and between two checkpoints."""
@@ -114,8 +114,8 @@ def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data
     taught = learnt(network, recipe)
     scores = card_scores(network, plugins, data)
     state = {key: tensor.contiguous().cpu() for key, tensor in network.official_state_dict().items()}
-    weights.Card(
-        sha256=weights.save(state, path),
+    cards.Card(
+        sha256=cards.save(state, path),
         pretrained_on=seen(taught),
         related=related(taught),
         images=described(recipe),

@@ -9,11 +9,11 @@ from statistics import fmean
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradation import rounded
 from petlir.benchmark.degradations.resize import enlarge
-from petlir.benchmark.evaluation import restore_image
 from petlir.benchmark.images.prepare import Pair, test_pairs
-from petlir.benchmark.metrics import psnr
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.scoring.evaluate import restore_image
+from petlir.benchmark.scoring.psnr_ssim import psnr
 from petlir.benchmark.task import Task
 
 BUNDLED = "photographs"

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST
-from petlir.benchmark.sources import sha256
+from petlir.benchmark.weights.sources import sha256
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 

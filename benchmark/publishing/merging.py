@@ -7,7 +7,7 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.levels import FILE, origins
-from petlir.benchmark.records import read_record, write_json
+from petlir.benchmark.records.files import read_record, write_json
 from petlir.benchmark.store import Store
 
 SHARED = ("images", "tuning")

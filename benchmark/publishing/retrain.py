@@ -9,14 +9,14 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from petlir.benchmark import experiment
-from petlir.benchmark.bench import Bench
 from petlir.benchmark.cell import Cell, cell_of
+from petlir.benchmark.cells import run
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.job import Payload
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored
-from petlir.benchmark.payload import Payload
-from petlir.benchmark.records import read_record
+from petlir.benchmark.records.files import read_record
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
@@ -41,7 +41,7 @@ def retrained(folder: Path, record: dict[str, Any], bench: Bench, device: str) -
         except PetlirError as error:
             return str(error)
         job = Payload("cell", cell_of(record), bench, store, needs, record["ingredients"])
-        again = experiment.run(job, place, lambda share, text: None)
+        again = run.run(job, place, lambda share, text: None)
     if again["state"] != "done":
         return f"training again ended as {again['state']}: {again['reason']}"
     gap, where = max(_gaps(record, again))

@@ -10,9 +10,9 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST, pack
 from petlir.benchmark.publishing.manifest import Submission
-from petlir.benchmark.records import ADAPTER, RECORD, read_record
-from petlir.benchmark.sources import sha256
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
 from petlir.benchmark.store import Store
+from petlir.benchmark.weights.sources import sha256
 
 
 def submit(store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool) -> int:

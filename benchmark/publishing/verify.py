@@ -21,20 +21,20 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from petlir.benchmark.application import restorer
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.own_images import restorer
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.evaluation import digest_of, kept_in, restored, scored, to_image
 from petlir.benchmark.images.prepare import Pair
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import unpack
 from petlir.benchmark.publishing.retrain import retrained
-from petlir.benchmark.records import ADAPTER, RECORD, read_record
-from petlir.benchmark.sources import sha256
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.scoring.evaluate import digest_of, kept_in, restored, scored, to_image
 from petlir.benchmark.store import Store
+from petlir.benchmark.weights.sources import sha256
 
 LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
 SCORE_TOLERANCE = 1e-6

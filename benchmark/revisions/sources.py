@@ -12,8 +12,7 @@ from pathlib import Path
 SHARED = (
     "petlir.methods", "petlir.tasks", "petlir.benchmark.analysis", "petlir.benchmark.backbones",
     "petlir.benchmark.degradations",
-    "petlir.benchmark.dropout",
-    "petlir.benchmark.places", "petlir.benchmark.pointwise", "petlir.benchmark.routing", "petlir.benchmark.subset",
+    "petlir.benchmark.layers",
 )  # fmt: skip
 """Where a plugin may take a part of itself from; the rest of the engine has a version of its own."""
 

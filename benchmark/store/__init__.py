@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError, Unwritable
-from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.store.claims import Claims
 from petlir.benchmark.store.shelf import Folder
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 from petlir.benchmark.errors import Unwritable
-from petlir.benchmark.process import Process
+from petlir.benchmark.store.process import Process
 from petlir.benchmark.store.shelf import Shelf
 
 BEAT = 10.0

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
-from petlir.benchmark.records import read_record
+from petlir.benchmark.records.files import read_record
 from petlir.benchmark.store import Store
 
 SCHEMA = "petlir-index/1"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petlir.benchmark.images.cache import cache_folder
-from petlir.benchmark.records import RECORD, write_bytes
+from petlir.benchmark.records.files import RECORD, write_bytes
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
 from petlir.benchmark.store.claims import Claims

@@ -8,8 +8,8 @@ from itertools import combinations, pairwise
 import pandas as pd
 
 from petlir.benchmark import statistics
-from petlir.benchmark.columns import tables
-from petlir.benchmark.sources import UNTRAINED, network_of
+from petlir.benchmark.statistics.columns import tables
+from petlir.benchmark.weights.sources import UNTRAINED, network_of
 from petlir.reports.formats import count, decibel, joined, plural, signed
 from petlir.reports.grids.curves import along
 from petlir.reports.grids.points import PARAMETERS, Point

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from petlir.benchmark import weights
-from petlir.benchmark.weights import Card
+from petlir.benchmark.weights import cards
+from petlir.benchmark.weights.cards import Card
 from petlir.reports import links
 from petlir.reports.material import Material
 from petlir.reports.pages.page import Page
@@ -41,4 +41,4 @@ def _values(material: Material, name: str) -> dict[str, Any]:
 
 def _card(name: str, used: list[str]) -> Card | None:
     """The card of the weights that the project ships or names the source of, if the cells started from these."""
-    return weights.described(name, used[0]) if len(used) == 1 else None
+    return cards.described(name, used[0]) if len(used) == 1 else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
-from petlir.benchmark.records import differing, headlines
+from petlir.benchmark.records.files import differing, headlines
 from petlir.reports import links
 from petlir.reports.claims import verdicts
 from petlir.reports.frame import Record

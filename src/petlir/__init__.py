@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from petlir.benchmark.api import Run, build, run, score
     from petlir.benchmark.backbone import Backbone
+    from petlir.benchmark.cells.restorer import Restorer, load
     from petlir.benchmark.degradation import Degradation
     from petlir.benchmark.errors import PetlirError
     from petlir.benchmark.method import Method
     from petlir.benchmark.metric import Metric
     from petlir.benchmark.paper import Paper
-    from petlir.benchmark.restorer import Restorer, load
     from petlir.benchmark.task import Task
 
 __all__ = [

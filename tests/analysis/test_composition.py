@@ -10,9 +10,9 @@ from petlir.benchmark.analysis.composition import TOGETHER, alone, weights_of
 from petlir.benchmark.analysis.finished import FEWEST, Analysis, Finished, cells, comparable, images_each, scene
 from petlir.benchmark.analysis.quality import quality
 from petlir.benchmark.analysis.transfer import transfer
-from petlir.benchmark.routing import BlockStatistics, Router
+from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.layers.routing import BlockStatistics, Router
 from petlir.benchmark.store import Store
-from petlir.benchmark.trial import tiny
 from tests.engine import laboratory
 
 EXPERTS = ("tiny", "tiny_y")

@@ -16,9 +16,9 @@ from petlir.benchmark.analysis.contribution import (
 )
 from petlir.benchmark.analysis.shares import stated
 from petlir.benchmark.backbones import build
+from petlir.benchmark.contract.toy_model import SMALL
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.published import orderings
-from petlir.benchmark.trial import SMALL
 
 START, END = {"first": 0.7, "second": -0.4}, {"first": 1.3, "second": 0.9}
 INPUTS, WANTED = (0.5, 1.5), (0.8, -0.6)

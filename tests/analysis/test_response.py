@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.analysis.response import answered, low_energy, measured
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.method import Branched
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adaptir import AdaptIR, AdaptIRModule
 from petlir.methods.lora import LoRA
 

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.analysis.spectrum import (
     added_maps,
     curves_of,
@@ -16,7 +15,8 @@ from petlir.benchmark.analysis.spectrum import (
     relative_log_amplitude,
     resampled,
 )
-from petlir.benchmark.trial import SMALL, tiny
+from petlir.benchmark.contract.toy_model import SMALL, tiny
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adaptformer import AdaptFormer
 from petlir.methods.frozen import Frozen
 

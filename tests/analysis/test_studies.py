@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from petlir.benchmark.metrics import psnr
+from petlir.benchmark.cells.adapted_model import finished
 from petlir.benchmark.protocol import protocol
-from petlir.benchmark.restoration import restore, to_batch, to_image
+from petlir.benchmark.restoration.restore import restore, to_batch, to_image
+from petlir.benchmark.scoring.psnr_ssim import psnr
 from petlir.benchmark.store import Store
-from petlir.benchmark.subject import finished
 from tests.engine import PLUGIN, command, laboratory
 
 NAMES = ("fourier", "contribution", "response", "transfer")

@@ -14,10 +14,10 @@ from petlir.benchmark.audit.overlap import compare
 from petlir.benchmark.audit.traps import traps
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
-from petlir.benchmark.official import known
-from petlir.benchmark.planning import Planner
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights import Card
+from petlir.benchmark.weights.cards import Card
+from petlir.benchmark.weights.official import known
 from petlir.reports.frame import load
 from petlir.reports.tables import tables
 from tests.engine import PLUGIN, command, draw, fill, save

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbones import build
 from petlir.benchmark.backbones.dat import DAT, DATConfig
 from petlir.benchmark.backbones.dat_attention import ChannelAttention, PositionBias, SpatialAttention
+from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.contract import examine
+from petlir.benchmark.contract.toy_model import SMALL as SMALLEST
+from petlir.benchmark.contract.toy_model import Trial
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
-from petlir.benchmark.skeleton import without_memory
-from petlir.benchmark.trial import SMALL as SMALLEST
-from petlir.benchmark.trial import Trial
+from petlir.benchmark.training.adaptation import adapt
 from tests import official
 from tests.plain_dat import PlainDAT
 

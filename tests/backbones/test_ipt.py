@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from petlir.benchmark.backbones.ipt import IPT
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.trial import tiny
 from tests import official
 
 

@@ -158,7 +158,7 @@ def test_what_is_wrong_is_told_before_anything_runs(small_images, tmp_path, caps
 def test_without_ray_it_says_so(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PetlirError, match=r"^--executor ray needs ray: pip install 'petlir\[ray\]'$"):
-        cluster.executor("petlir.benchmark.work:work", None, "", "auto")
+        cluster.executor("petlir.benchmark.cells.worker:work", None, "", "auto")
 
 
 def test_the_share_of_a_gpu():

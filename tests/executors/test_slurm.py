@@ -136,4 +136,4 @@ def test_what_the_cluster_has_not_is_told_in_one_line(slurm, small_images, tmp_p
 def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PetlirError, match=r"^--executor slurm needs "):
-        cluster.executor("petlir.benchmark.work:work", tmp_path, "")
+        cluster.executor("petlir.benchmark.cells.worker:work", tmp_path, "")

@@ -17,18 +17,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from petlir.benchmark import checkpoints, grid
+from petlir.benchmark import grid
 from petlir.benchmark.cell import cell_of
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.executors.slurm import options
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.images.pairs import PairFolder
 from petlir.benchmark.plugins import Plugins, find
-from petlir.benchmark.process import Process
 from petlir.benchmark.publishing.archive import MANIFEST, unpack
-from petlir.benchmark.records import RECORD, read_record
+from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.store import Store, claims
 from petlir.benchmark.store.index import Index
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.store.process import Process
+from petlir.benchmark.weights import checkpoints
 from tests.fuzz.edits import altered, damaged, in_a_folder, refused_in_a_line
 from tests.samples import failed, record
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from petlir.benchmark.bench import Bench
+from petlir.benchmark.cells.context import Bench
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import data_digest, training_pairs

@@ -3,9 +3,9 @@
 import torch
 from torch.nn import functional
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbones import build
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adair import AdaIR, DepthwiseBottleneck
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbones.ipt import IPT, IPTConfig, TokenGrid
 from petlir.benchmark.contract import check
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adaptir import BRANCHES, AdaptIR, AdaptIRModule
 
 GRID = TokenGrid(16)

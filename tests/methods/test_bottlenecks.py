@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbone import Backbone, Block
-from petlir.benchmark.pointwise import Bottleneck
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.layers.pointwise import Bottleneck
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adapter import Adapter
 from petlir.methods.adaptformer import AdaptFormer
 

@@ -11,18 +11,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from petlir.benchmark import grid
-from petlir.benchmark.adaptation import Adapted, adapt
-from petlir.benchmark.application import restorer
 from petlir.benchmark.backbone import Site
 from petlir.benchmark.backbones import build
+from petlir.benchmark.cells.own_images import restorer
+from petlir.benchmark.contract.toy_model import SMALL, Trial, alive, tiny
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Evidence, Method
-from petlir.benchmark.planning import Planner
-from petlir.benchmark.planning.rates import Rates
-from petlir.benchmark.records import ADAPTER
+from petlir.benchmark.records.files import ADAPTER
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.store import Store
-from petlir.benchmark.trial import SMALL, Trial, alive, tiny
+from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.methods.colora import CoLoRA, Projection, apportioned, projections
 from petlir.methods.full_ft import FullFineTuning
 from petlir.methods.lora import LowRank

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbone import OnMap
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.pointwise import Scaled
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.layers.pointwise import Scaled
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.convpass import Bypass, Convpass
 
 

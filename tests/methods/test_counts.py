@@ -5,9 +5,9 @@ import re
 import pytest
 import torch
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.method import Method, Published
 from petlir.benchmark.plugins import find
+from petlir.benchmark.training.adaptation import adapt
 
 HEADS = {"ipt": "sr_x4", "edt-b": "sr_x4", "restormer": "restore"}
 """The backbones that papers report counts on, and the head that is counted."""

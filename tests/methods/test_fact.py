@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.adaptation import Adapted, adapt, merge
 from petlir.benchmark.backbones import build
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.training.adaptation import Adapted, adapt, merge
 from petlir.methods.fact import FacT, Factored, Factors, MixedCore, OwnCore, Projected, Tucker
 from tests.networks import ConvNet
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import adapt, merge
-from petlir.benchmark.trial import SMALL, tiny
+from petlir.benchmark.contract.toy_model import SMALL, tiny
+from petlir.benchmark.training.adaptation import adapt, merge
 from petlir.methods.fact import FacT
 from petlir.methods.lora import LoRA, LowRank
 

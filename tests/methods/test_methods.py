@@ -7,12 +7,12 @@ import pytest
 
 from petlir.benchmark.backbones.ipt import IPT
 from petlir.benchmark.contract import check
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find
 from petlir.benchmark.task import Task
-from petlir.benchmark.trial import tiny
 from petlir.methods.adaptformer import AdaptFormer
 from petlir.methods.cascade import Cascade
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from petlir.benchmark import grid, runner
-from petlir.benchmark.adaptation import merge
+from petlir.benchmark import grid
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.contract.toy_model import CLOSE, Trial, alive, apart
 from petlir.benchmark.method import Method
-from petlir.benchmark.planning import Planner
 from petlir.benchmark.plugins import find
-from petlir.benchmark.skeleton import without_memory
-from petlir.benchmark.trial import CLOSE, Trial, alive, apart
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.training.adaptation import merge
 from tests.engine import PLUGIN
 
 FILE = Path(__file__).parents[1] / "plugins" / "outside.py"

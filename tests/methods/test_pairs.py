@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark.adaptation import adapt
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adaptir import AdaptIR
 
 SIZE = 6

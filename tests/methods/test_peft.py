@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from petlir.benchmark import grid
-from petlir.benchmark.adaptation import Adapted, adapt
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.contract import check
+from petlir.benchmark.contract.toy_model import SMALL, tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find
-from petlir.benchmark.trial import SMALL, tiny
+from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.methods.lora import LoRA
 from petlir.methods.peft_method import Tuned
 from petlir.methods.peft_tuners import METHODS

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import adapt, merge
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones import build
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.training.adaptation import adapt, merge
 from petlir.methods.repadapter import Fronted, LinearAdapter, RepAdapter
 from tests.networks import ConvNet
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import adapt, merge
 from petlir.benchmark.backbones import build
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.training.adaptation import adapt, merge
 from petlir.methods.ssf import SSF, ScaleShift
 from tests.networks import ConvNet
 

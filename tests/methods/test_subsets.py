@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from petlir.benchmark.adaptation import adapt, merge
 from petlir.benchmark.backbones import build
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.layers.places import PLACES, places
 from petlir.benchmark.method import Method
-from petlir.benchmark.places import PLACES, places
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.training.adaptation import adapt, merge
 from petlir.methods.bitfit import BitFit
 from petlir.methods.norm_tune import NormTuning
 from petlir.methods.partial import PartialFineTuning

@@ -10,25 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from petlir.benchmark import fitting, routing
-from petlir.benchmark.adaptation import adapt
-from petlir.benchmark.application import restorer
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.ipt import IPT, IPTConfig
+from petlir.benchmark.cells import train
+from petlir.benchmark.cells.own_images import restorer
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.degradations.low_light import LowLight
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.degradations.rain import RainStreaks
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.procedural import leaves
 from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.layers import routing
+from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Router, share
 from petlir.benchmark.method import Evidence
 from petlir.benchmark.plugins import find
-from petlir.benchmark.restoration import restore, restore_image, to_batch
-from petlir.benchmark.routing import BlockStatistics, ClipEmbedding, Router, share
+from petlir.benchmark.restoration.restore import restore, restore_image, to_batch
 from petlir.benchmark.store import Store
-from petlir.benchmark.training import Diverged
-from petlir.benchmark.trial import tiny
-from petlir.benchmark.weights import load
+from petlir.benchmark.training.adaptation import adapt
+from petlir.benchmark.training.loop import Diverged
+from petlir.benchmark.weights.cards import load
 from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA
 from tests.engine import PLUGIN
@@ -289,14 +290,14 @@ def test_cells_end_to_end(lab, tmp_path):
 
 
 def test_without_one_of_its_loras_it_says_which(lab, tmp_path, monkeypatch):
-    fit = fitting.fit
+    fit = train.fit
 
     def fit_but_one(subject, *arguments, **more):
         if subject.cell.task == "leaky":
             raise Diverged("the loss is nan")
         return fit(subject, *arguments, **more)
 
-    monkeypatch.setattr(fitting, "fit", fit_but_one)
+    monkeypatch.setattr(train, "fit", fit_but_one)
     lab.run(tmp_path, methods="uir-lora[degradations=tiny+leaky; rank=2]", allow_overlap=True)
     records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
     assert records["uir-lora"]["state"] == "failed"

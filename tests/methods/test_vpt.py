@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbone import PromptDoors
 from petlir.benchmark.backbones.ipt import DecoderLayer, EncoderLayer, IPTConfig
 from petlir.benchmark.backbones.windows import SwinBlock, WindowAttention
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.trial import tiny
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.vpt import VPT, Prompts
 from tests.networks import ConvNet
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from petlir.benchmark.adaptation import adapt
 from petlir.benchmark.backbones import build
 from petlir.benchmark.backbones.dat import DAT
 from petlir.benchmark.plugins import find
+from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.lora import LowRank
 from tests.perf.test_convolutional import ratio
 from tests.plain_dat import PlainDAT

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark.planning import Planner
-from petlir.benchmark.planning.rates import Rates
-from petlir.benchmark.planning.request import request_from_grid
-from petlir.benchmark.records import RECORD, write_json
+from petlir.benchmark.records.files import RECORD, write_json
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.rates import Rates
+from petlir.benchmark.runs.planning.request import request_from_grid
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT
 from tests.samples import record

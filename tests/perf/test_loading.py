@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from petlir.benchmark import fitting
-from petlir.benchmark.bench import Bench
-from petlir.benchmark.payload import Payload
-from petlir.benchmark.planning import Planner
-from petlir.benchmark.planning.request import Request
+from petlir.benchmark.cells import train
+from petlir.benchmark.cells.adapted_model import prepare
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.store import Store
-from petlir.benchmark.subject import prepare
 
 
 @pytest.mark.parametrize("task", ["denoise_50", "hybrid_lr4_noise30"])
@@ -22,6 +22,6 @@ def test_training_hardly_waits_for_batches(benchmark, shared, tmp_path, track, t
     job = Payload("cell", cell, bench, Store(tmp_path), weights=planner.weights(cell.backbone))
     subject = prepare(job, "cpu")
     bench.training(task, track, 0)
-    fitted = benchmark.pedantic(lambda: fitting.fit(subject, bench), rounds=1)
+    fitted = benchmark.pedantic(lambda: train.fit(subject, bench), rounds=1)
     benchmark.extra_info["share of training that waits"] = round(fitted.waiting_share, 4)
     assert 0 < fitted.waiting_share <= 0.05

@@ -15,15 +15,15 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from petlir.benchmark.adaptation import Adapted, adapt
 from petlir.benchmark.degradations.noise import GaussianNoise
-from petlir.benchmark.evaluation import restore
 from petlir.benchmark.images.patches import PatchSampler
-from petlir.benchmark.metrics import scores
 from petlir.benchmark.plugins import find
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.scoring.evaluate import restore
+from petlir.benchmark.scoring.psnr_ssim import scores
 from petlir.benchmark.store import Store
-from petlir.benchmark.training import loss_of
+from petlir.benchmark.training.adaptation import Adapted, adapt
+from petlir.benchmark.training.loop import loss_of
 from tests.engine import draw
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from petlir.benchmark.backbones import build
-from petlir.benchmark.restoration import restore
+from petlir.benchmark.restoration.restore import restore
 from tests.perf.test_ratios import seconds
 
 

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from petlir.benchmark import costs
-from petlir.benchmark.adaptation import Adapted, adapt
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.plugins import find
-from petlir.benchmark.skeleton import without_memory
-from petlir.benchmark.training import loss_of
+from petlir.benchmark.training.adaptation import Adapted, adapt
+from petlir.benchmark.training.loop import loss_of
 
 METHODS = ("full-ft", "vpt", "adapter", "lora", "adaptformer", "ssf", "fact", "adaptir")
 FULL, FLOOR = METHODS[0], "floor"

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark import planning, runner
-from petlir.benchmark import weights as pretrained
-from petlir.benchmark.bench import bench_of
+from petlir.benchmark.cells.context import bench_of
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.planning import PAPER_RATE, Planner
-from petlir.benchmark.planning.request import GRIDS, Request, request_from_grid
-from petlir.benchmark.planning.survey import survey
+from petlir.benchmark.runs import planning, runner
+from petlir.benchmark.runs.planning import PAPER_RATE, Planner
+from petlir.benchmark.runs.planning.request import GRIDS, Request, request_from_grid
+from petlir.benchmark.runs.planning.survey import survey
 from petlir.benchmark.track import TRACKS
+from petlir.benchmark.weights import cards as pretrained
 from tests.engine import PLUGIN, Lab, draw, fill, save
 
 

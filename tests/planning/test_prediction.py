@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from petlir.benchmark.planning import Planner, prediction, sizes
-from petlir.benchmark.planning.prediction import Prediction, Predictor
-from petlir.benchmark.planning.rates import Rates
-from petlir.benchmark.planning.sizes import Kept, Sizes, sizes_of
-from petlir.benchmark.planning.survey import duration, survey, totals
-from petlir.benchmark.records import read_record
+from petlir.benchmark.records.files import read_record
+from petlir.benchmark.runs.planning import Planner, prediction, sizes
+from petlir.benchmark.runs.planning.prediction import Prediction, Predictor
+from petlir.benchmark.runs.planning.rates import Rates
+from petlir.benchmark.runs.planning.sizes import Kept, Sizes, sizes_of
+from petlir.benchmark.runs.planning.survey import duration, survey, totals
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 from tests.engine import PLUGIN, command

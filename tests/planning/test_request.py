@@ -7,8 +7,8 @@ import json
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.planning import Planner, request
-from petlir.benchmark.planning.request import request_from_grid
+from petlir.benchmark.runs.planning import Planner, request
+from petlir.benchmark.runs.planning.request import request_from_grid
 
 GRID = {
     "backbones": "ipt-nano", "methods": "frozen,lora", "tasks": "denoise_30,denoise_50", "seeds": "0,1",

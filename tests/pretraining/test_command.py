@@ -11,7 +11,6 @@ import pytest
 from skimage import data as scikit_images
 from skimage.metrics import peak_signal_noise_ratio
 
-from petlir.benchmark import weights
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import test_pairs as pairs_of
 from petlir.benchmark.plugins import Plugins, find
@@ -22,6 +21,7 @@ from petlir.benchmark.pretraining.loop import Recipe
 from petlir.benchmark.pretraining.recipes import DEFAULTS, choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.transfer import related, seen
+from petlir.benchmark.weights import cards
 from tests.engine import command, draw, save
 from tests.networks import ConvNet
 
@@ -47,14 +47,14 @@ def test_a_run_leaves_weights_that_load_and_a_card(recipe, folder, tmp_path):
     assert {path.name for path in out.iterdir()} == {
         f"conv-tiny.{end}" for end in ("safetensors", "json", "checkpoint")
     }
-    card = weights.load(ConvNet(4), out)
+    card = cards.load(ConvNet(4), out)
     assert (card.recipe["name"], card.recipe["steps"], card.recipe["source"]) == (recipe, 2, "photos")
     assert card.device.startswith("cpu")
     assert card.date
     assert set(card.scores) == {"photographs denoise_30"}
     assert str(folder) not in (out / "conv-tiny.json").read_text()
     list(pretrain_backbone(*arguments, images=folder, steps=2, device="cpu"))
-    assert weights.card("conv-tiny", out).sha256 == card.sha256
+    assert cards.card("conv-tiny", out).sha256 == card.sha256
 
 
 def test_the_scores_of_an_untrained_network_that_passes_its_input_through_are_the_inputs():
@@ -68,18 +68,18 @@ def test_the_scores_of_an_untrained_network_that_passes_its_input_through_are_th
 
 
 def test_a_card_of_before_scores_still_loads(tmp_path):
-    old = json.loads((weights.SHIPPED / "ipt-nano.json").read_text())
+    old = json.loads((cards.SHIPPED / "ipt-nano.json").read_text())
     for key in ("device", "date", "scores"):
         old.pop(key, None)
     (tmp_path / "ipt-nano.json").write_text(json.dumps(old))
-    card = weights.card("ipt-nano", tmp_path)
+    card = cards.card("ipt-nano", tmp_path)
     assert (card.device, card.date, card.scores) == ("", "", {})
 
 
 def test_what_was_seen_and_what_resembles_it():
     """Whatever a recipe teaches, low light stays unseen, and no task is both seen and related."""
     ipt = ("sr_x2", "sr_x3", "sr_x4", "derain", "denoise_30", "denoise_50")
-    shipped = weights.card("ipt-nano")
+    shipped = cards.card("ipt-nano")
     assert set(seen(ipt)) == set(shipped.pretrained_on)
     assert related(ipt) == shipped.related
     edt = ("sr_x4", "denoise_25", "derain_light")
@@ -100,7 +100,7 @@ def test_what_was_seen_and_what_resembles_it():
 
 @pytest.mark.parametrize("backbone", DEFAULTS)
 def test_shipped_cards_say_what_their_recipe_taught(backbone):
-    card = weights.card(backbone)
+    card = cards.card(backbone)
     taught = learnt(EVERY.build(backbone), Recipe(**card.recipe))
     assert set(card.pretrained_on) == set(seen(taught))
     assert card.related == related(taught)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.pretraining.loop import Recipe, train
-from petlir.benchmark.trial import tiny
 from tests.networks import ConvNet
 
 RECIPE = Recipe(steps=4, warm_up=1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
+from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.degradations.camera import CameraNoise
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.degradations.rain import RainStreaks
@@ -15,7 +16,6 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.pretraining import self_supervised, synthetic
 from petlir.benchmark.pretraining.loop import Recipe
 from petlir.benchmark.pretraining.synthetic import SYNTHETIC, Pool
-from petlir.benchmark.trial import tiny
 from tests.engine import draw
 from tests.networks import ConvNet
 

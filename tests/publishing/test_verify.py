@@ -18,9 +18,9 @@ from petlir.benchmark.publishing.archive import MANIFEST, pack
 from petlir.benchmark.publishing.levels import adopt, origins
 from petlir.benchmark.publishing.submit import submit
 from petlir.benchmark.publishing.verify import Check, Verdict, opened, verify
-from petlir.benchmark.records import ADAPTER, RECORD, read_record
-from petlir.benchmark.sources import sha256
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
 from petlir.benchmark.store import Store
+from petlir.benchmark.weights.sources import sha256
 from tests.engine import PLUGIN, command
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records import read_record
+from petlir.benchmark.records.files import read_record
 from petlir.reports.frame import load
 from petlir.reports.site import write_report
 from petlir.reports.tables import tables

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
-from petlir.benchmark.skeleton import without_memory
 from petlir.reports.bibliography import bibliography
 from tests.reports.stores import record
 from tests.reports.test_compare import store

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from petlir.benchmark.published import Ordering
-from petlir.benchmark.records import headlines
+from petlir.benchmark.records.files import headlines
 from petlir.reports import export
 from petlir.reports.answer import ranks
 from petlir.reports.figures import pareto

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from petlir.benchmark.convergence import Convergence
+from petlir.benchmark.statistics.convergence import Convergence
 from petlir.reports.rates import rates
 from tests.reports.stores import record, smoke_records
 

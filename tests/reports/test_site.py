@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from petlir.benchmark import model_card
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.weights import card
+from petlir.benchmark.tracking import model_card
+from petlir.benchmark.weights.cards import card
 from petlir.reports.links import slug
 from petlir.reports.site import write_report
 from petlir.reports.templating import templates

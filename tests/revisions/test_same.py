@@ -53,7 +53,7 @@ def test_what_is_built_on_a_file_is_trained(tmp_path):
     assert {"lora", "colora", "uir-lora"} <= set(same.grid_of("methods/lora.py").methods.split(","))
     assert same.grid_of("benchmark/backbones/restormer.py").backbones == "restormer-nano"
     assert same.grid_of("tasks/sidd.py").tasks == "sidd"
-    assert same.grid_of("benchmark/training.py") == same.Grid(same.BACKBONES, same.METHODS, same.TASKS)
+    assert same.grid_of("benchmark/training/loop.py") == same.Grid(same.BACKBONES, same.METHODS, same.TASKS)
 
 
 def test_the_code_of_a_revision_is_found_in_the_history():

@@ -20,8 +20,8 @@ from petlir.benchmark.revisions.table import PACKAGE, Entry, component, engine, 
 PARTS = ("benchmark", "methods", "tasks", "reports")
 KEYS = """
 import json
-from petlir.benchmark.planning import Planner
-from petlir.benchmark.planning.request import Request
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.request import Request
 planner = Planner(Request("ipt-nano", "lora,adapter", "denoise_30", "demo"))
 print(json.dumps({cell.method: [planner.plan(cell.at(1e-3)).key, planner.ground(cell)] for cell in planner.cells}))
 """
@@ -34,7 +34,7 @@ def test_every_keyed_file_is_the_code_of_its_revision():
 
 def test_what_stands_in_keys_has_a_line():
     keyed = {str(table.relative(path)) for path in check.keyed_files()}
-    assert keyed >= {"methods/lora.py", "benchmark/backbones/ipt.py", "tasks/sidd.py", "benchmark/training.py"}
+    assert keyed >= {"methods/lora.py", "benchmark/backbones/ipt.py", "tasks/sidd.py", "benchmark/training/loop.py"}
     assert keyed <= set(read())
 
 
@@ -115,7 +115,7 @@ def test_changed_code_is_never_taken_for_its_revision(own_table):
 
 
 def test_files_of_one_name_are_raised_together(own_table):
-    check.raise_revision("benchmark/tiling.py")
+    check.raise_revision("benchmark/restoration/tiling.py")
     assert {entry.revision for entry in read().values() if entry.name == "engine.restoration"} == {2}
     assert "engine.restoration@2" in engine()
 
@@ -147,10 +147,10 @@ def test_keys_survive_comments_docstrings_annotations_and_moves(tmp_path):
     before = _keys(tmp_path)
     _edit(home / "methods/lora.py", '"""', '"""Edited: ', 1)
     _edit(home / "methods/lora.py", "\nfrom __future__", "\n# a comment\nfrom __future__", 1)
-    _edit(home / "benchmark/training.py", "def split(batch: Batch, parts: int)", "def split(batch, parts)", 1)
-    (home / "benchmark" / "pointwise.py").rename(home / "benchmark" / "points.py")
+    _edit(home / "benchmark/training/loop.py", "def split(batch: Batch, parts: int)", "def split(batch, parts)", 1)
+    (home / "benchmark/layers/pointwise.py").rename(home / "benchmark/layers/points.py")
     for path in home.rglob("*.py"):
-        _edit(path, "petlir.benchmark.pointwise", "petlir.benchmark.points")
+        _edit(path, "petlir.benchmark.layers.pointwise", "petlir.benchmark.points")
     assert _keys(tmp_path) == before
     _edit(home / "methods/lora.py", "a=5**0.5", "a=6**0.5", 1)
     changed = _keys(tmp_path)
@@ -175,4 +175,9 @@ def _edit(path: Path, before: str, after: str, count: int = -1) -> None:
 
 def test_a_plugin_is_built_on_what_it_imports():
     found = {str(table.relative(path)) for path in built_on(find().sources["method:moe"])}
-    assert found == {"methods/moe.py", "methods/adaptir.py", "benchmark/pointwise.py", "benchmark/dropout.py"}
+    assert found == {
+        "methods/moe.py",
+        "methods/adaptir.py",
+        "benchmark/layers/pointwise.py",
+        "benchmark/layers/dropout.py",
+    }

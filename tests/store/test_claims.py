@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlir.benchmark.errors import Unwritable
-from petlir.benchmark.process import Process
 from petlir.benchmark.store import claims as claiming
 from petlir.benchmark.store.claims import DEAD, Claim, Claims, Overtaken
+from petlir.benchmark.store.process import Process
 from petlir.benchmark.store.shelf import Folder
 from tests.engine import ROOT
 

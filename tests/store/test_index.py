@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.records import RECORD, write_json
+from petlir.benchmark.records.files import RECORD, write_json
 from petlir.benchmark.store import Store
 from petlir.benchmark.store import index as indexing
 from petlir.benchmark.store.index import Index, file_of

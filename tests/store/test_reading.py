@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import petlir
-from petlir.benchmark.process import Process
-from petlir.benchmark.records import RECORD, write_json
+from petlir.benchmark.records.files import RECORD, write_json
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.claims import Claims, Holding
+from petlir.benchmark.store.process import Process
 from petlir.benchmark.store.shelf import Folder
 from tests.engine import PLUGIN, command
 from tests.samples import failed, record

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 
-from petlir.benchmark import runner
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.patches import PatchSampler
-from petlir.benchmark.records import ADAPTER, RECORD
+from petlir.benchmark.records.files import ADAPTER, RECORD
+from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
 from petlir.benchmark.store.claims import Claims

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records import RECORD, write_json
+from petlir.benchmark.records.files import RECORD, write_json
 from petlir.benchmark.store import Store
 from tests.samples import KEY, failed, record
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from petlir.benchmark.cells.adapted_model import sampler
 from petlir.benchmark.images.patches import MixedSampler
 from petlir.benchmark.images.prepare import test_pairs as pairs_of
 from petlir.benchmark.images.prepare import validation_pairs
-from petlir.benchmark.planning import Planner
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
-from petlir.benchmark.subject import sampler
 from petlir.tasks.mixture import MIXTURE
 from tests.engine import results
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from petlir.benchmark.cells.adapted_model import sampler
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.degradations.resize import imresize
@@ -19,12 +20,11 @@ from petlir.benchmark.images import prepare, used
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import ImageSet
 from petlir.benchmark.images.listed import Listed
-from petlir.benchmark.planning import Planner
 from petlir.benchmark.plugins import find
+from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
-from petlir.benchmark.subject import sampler
 from petlir.benchmark.track import PAPER
-from petlir.benchmark.training import Budget
+from petlir.benchmark.training.loop import Budget
 from tests.engine import Lab, draw, save
 
 TASKS = {name: task for name, task in find().tasks.items() if "paper" in task.data}

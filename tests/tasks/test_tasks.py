@@ -11,13 +11,14 @@ import PIL.Image
 import pytest
 
 from petlir import tasks
-from petlir.benchmark import grid, weights
+from petlir.benchmark import grid
+from petlir.benchmark.cells.run import simulation
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.experiment import simulation
 from petlir.benchmark.images import prepare
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.task import Family, Task
+from petlir.benchmark.weights import cards
 
 MODULES = [importlib.import_module(f"petlir.tasks.{entry.name}") for entry in pkgutil.iter_modules(tasks.__path__)]
 TASKS = {value.name: value for module in MODULES for value in vars(module).values() if isinstance(value, Task)}
@@ -122,7 +123,7 @@ def test_deblur_draws_a_line_for_each_image(blur, longest):
 )
 def test_what_was_pre_trained_on_compression_or_blur_does_not_pass_as_new(backbone, jpeg, deblur):
     """PROD draws JPEG files and motion blur; the self-supervised recipe draws Gaussian blur."""
-    found = weights.card(backbone)
+    found = cards.card(backbone)
     assert (found.transfer(TASKS["jpeg"]), found.transfer(TASKS["deblur"])) == (jpeg, deblur)
 
 

@@ -1,0 +1,159 @@
+"""A cell's names turned into what they name: the pre-trained backbone with the method on it, on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import torch
+from torch import Tensor
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.cell import Cell, cell_of
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.grid import restored as restored_method
+from petlir.benchmark.images.patches import MixedSampler, PatchSampler, Sampler
+from petlir.benchmark.images.prepare import fresh_noise
+from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.restoration.restore import to_batch
+from petlir.benchmark.scoring.fields_of_view import views
+from petlir.benchmark.store import Store
+from petlir.benchmark.task import Task
+from petlir.benchmark.training.adaptation import Adapted, adapt
+from petlir.benchmark.weights.cards import Card, load
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cell's names turned into what they name, on a device.
+
+    Attributes:
+        adaptation_seconds: what putting the method on took, with all that it looked at before.
+    """
+
+    cell: Cell
+    method: Method
+    task: Task
+    heads: tuple[str, ...]
+    card: Card
+    adapted: Adapted
+    adaptation_seconds: float
+
+    @property
+    def network(self) -> Backbone:
+        """The adapted backbone."""
+        return self.adapted.backbone
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What the network sees at once in evaluation."""
+        return views(self.network, self.method, self.cell.patch)
+
+
+def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = None) -> Subject:
+    """The pre-trained backbone with the cell's method on it.
+
+    Args:
+        job: names the cell, and where the cells that it requires lie.
+        device: where it goes.
+        stored: what the cell has trained before, where it is loaded again.
+
+    Raises:
+        PetlirError: a required cell has no result, or the weights are not those that the cell stands on.
+    """
+    cell, bench = job.cell, job.bench
+    method = restored_method(bench.plugins.method(cell.method), cell.options)
+    task = bench.plugins.task(cell.task)
+    backbone = bench.plugins.build(cell.backbone)
+    card = load(backbone, sources=bench.sources)
+    _check_weights(card, job)
+    heads = method.heads(backbone, task)
+    seed = seed_of("init", cell.method, task.name, cell.seed)
+    known = _evidence(job, heads[-1], device, stored)
+    backbone.to(device)
+    started = monotonic()
+    adapted = adapt(backbone, method, heads[-1], seed, known)
+    return Subject(cell, method, task, heads, card, adapted, monotonic() - started)
+
+
+def finished(folder: Path, bench: Bench, device: str) -> Subject:
+    """The network of a finished cell, as it was trained, in evaluation mode.
+
+    Raises:
+        PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    record = read_record(folder / RECORD)
+    if record["state"] != "done":
+        raise PetlirError(f"{folder} holds a cell that is {record['state']}; expected a finished one")
+    path = folder / ADAPTER
+    try:
+        stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
+    except (SafetensorError, FileNotFoundError) as error:
+        raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
+    job = Payload("cell", cell_of(record), bench, Store(folder), weights=record["digests"]["weights"])
+    subject = prepare(job, device, stored)
+    subject.adapted.load(stored)
+    subject.adapted.eval()
+    return subject
+
+
+def _check_weights(card: Card, job: Payload) -> None:
+    """Refuse weights other than those that the cell was planned or trained with."""
+    expected = job.parts.get("weights", job.weights)
+    if card.sha256 != expected:
+        name = job.cell.backbone
+        raise PetlirError(
+            f"the cell stands on other weights of {name}: sha256 {expected[:12]}…, but those at hand have "
+            f"{card.sha256[:12]}…; name its own with --weights {name}=FILE"
+        )
+
+
+def _evidence(job: Payload, head: str, device: str, stored: Mapping[str, Tensor] | None) -> Evidence:
+    """What the required cells have trained, and batches to look at them with."""
+
+    def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
+        degraded, clean = sampler(job.cell.on(task), job.bench).batch(index)
+        return degraded.to(device), clean.to(device)
+
+    def validation() -> list[tuple[Tensor, Tensor]]:
+        pairs = job.bench.validation(job.cell.task, job.cell.track)
+        return [(to_batch(pair.degraded, device), to_batch(pair.clean, device)) for pair in pairs]
+
+    adapters = () if stored is not None else tuple(_adapter(job.store, job.store.root / need) for need in job.needs)
+    return Evidence(adapters, batch, job.cell.task, head, stored, validation)
+
+
+def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    record = read_record(store.fetch(folder / RECORD))
+    if record["state"] != "done":
+        raise PetlirError(f"the required cell {folder.name} has no result: {record['reason']}")
+    adapter: dict[str, Tensor] = load_file(store.fetch(folder / ADAPTER))
+    return adapter
+
+
+def sampler(cell: Cell, bench: Bench, device: torch.device | str = "cpu") -> Sampler:
+    """The training batches: a function of task and seed, the same for every method."""
+    task = bench.plugins.task(cell.task)
+    if task.parts:
+        parts = [sampler(cell.on(part.label), bench, device) for part in task.parts]
+        return MixedSampler(parts, seed_of("mixture", task.name, cell.seed))
+    return PatchSampler(
+        bench.training(cell.task, cell.track, cell.seed),
+        scale=task.scale,
+        patch=cell.patch,
+        batch_size=cell.batch_size,
+        perturb=fresh_noise(task, cell.track),
+        seed=seed_of("order", task.name, cell.seed),
+        device=device,
+    )

@@ -1,0 +1,133 @@
+"""Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from petlir.benchmark import grid
+from petlir.benchmark.backbones import Builder
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is.
+
+    Attributes:
+        plugin_files: files named with `--plugin`.
+        data: the folder of image sets; None where only the bundled ones are used.
+        deterministic: whether only deterministic kernels are allowed.
+        precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
+        exclusive: whether the device works on one cell at a time, so that times mean something.
+        checkpoint_seconds: how often a cell's training state is kept.
+        weights: the user's own pre-trained weights, each `NAME=SOURCE`.
+        opened: tasks of families, each `FAMILY:ARGUMENT`.
+        allow_overlap: whether test images may be trained on and chosen by; records say where they are.
+    """
+
+    plugin_files: tuple[str, ...] = ()
+    data: str | None = None
+    deterministic: bool = True
+    precision: str = "float32"
+    exclusive: bool = False
+    checkpoint_seconds: float = 20.0
+    weights: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
+    allow_overlap: bool = False
+
+    @property
+    def plugins(self) -> Plugins:
+        """The plugins."""
+        return _plugins(self.plugin_files, self.opened)
+
+    def training(self, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
+        """Return the training pairs of a task on a track for a seed."""
+        return _training(self, task, on, seed)
+
+    def validation(self, task: str, on: str) -> list[Pair]:
+        """The validation pairs of a task on a track."""
+        return _validation(self, task, on)
+
+    def tests(self, task: str, on: str) -> list[Pair]:
+        """The test pairs of a task on a track."""
+        return _tests(self, task, on)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """The user's own pre-trained weights: backbone → source."""
+        return dict(text.split("=", 1) for text in self.weights)
+
+    @property
+    def backbones(self) -> dict[str, Builder]:
+        """What a grid can name: the networks, each untrained too, and with the weights that the user has labelled."""
+        networks = self.plugins.backbones
+        labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
+        return {**networks, **{name: networks[network_of(name)] for name in labelled}}
+
+    def opening(self, tasks: str) -> tuple[str, Bench]:
+        """A selection with the own names of its tasks of families, and the bench that has them.
+
+        Raises:
+            PetlirError: a family finds no task.
+        """
+        items, opened = [], list(self.opened)
+        for item in grid.split(tasks):
+            name, colon, argument = item.partition(":")
+            if (family := self.plugins.families.get(name)) is not None:
+                if not colon or not argument:
+                    raise PetlirError(f"task {item!r} lacks what it stands for; expected {name}:{family.argument}")
+                settled = family.settle(argument)
+                opened.append(f"{name}:{settled}")
+                items.append(family.open(settled).name)
+            else:
+                items.append(item)
+        return ",".join(items), replace(self, opened=tuple(dict.fromkeys(opened)))
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of image sets."""
+        return Path(self.data) if self.data else None
+
+
+def bench_of(
+    plugins: Sequence[Path] = (),
+    data: Path | None = None,
+    weights: Sequence[str] = (),
+    deterministic: bool = True,
+    precision: str = "float32",
+) -> Bench:
+    """The bench of what a user names, with whole paths.
+
+    Raises:
+        PetlirError: a plugin file or a source of weights is not understood.
+    """
+    files = tuple(str(file.resolve()) for file in plugins)
+    bench = Bench(files, str(data.resolve()) if data else None, deterministic, precision)
+    return replace(bench, weights=sources(weights, bench.plugins.backbones))
+
+
+@lru_cache(maxsize=1)
+def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
+    return find([Path(file) for file in files], opened)
+
+
+@lru_cache(maxsize=1)
+def _training(bench: Bench, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
+    return training_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap, seed=seed)
+
+
+@lru_cache(maxsize=1)
+def _validation(bench: Bench, task: str, on: str) -> list[Pair]:
+    return validation_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap)
+
+
+@lru_cache(maxsize=1)
+def _tests(bench: Bench, task: str, on: str) -> list[Pair]:
+    return test_pairs(bench.plugins.task(task), on, bench.root)

@@ -1,0 +1,155 @@
+"""Measures finished cells further: protocols beyond the task's own, metrics of pyiqa. Nothing is trained again.
+
+They do not decide a cell's result, so they are not in its key: they are added to its record. What its stored images
+tell is computed from them; for the rest (unrounded floats, another way of restoring) the test images go through the
+network again, with the adapter that the cell has stored.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from petlir.benchmark.cells.adapted_model import finished
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.protocol import Protocol, protocol, protocols
+from petlir.benchmark.records.files import RECORD, read_record, write_json
+from petlir.benchmark.scoring import evaluate, pyiqa_metrics
+from petlir.benchmark.scoring.fields_of_view import scored_as
+from petlir.benchmark.scoring.rescoring import rescored, ways
+from petlir.benchmark.store import Store
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Further:
+    """What is to be measured beyond a task's own protocols.
+
+    Attributes:
+        protocols: ids; those that name no view are meant under each view of a cell.
+        metrics: names of pyiqa's metrics.
+    """
+
+    protocols: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, names: str, metrics: str) -> Further:
+        """What lists with commas name.
+
+        Raises:
+            PetlirError: a name is unknown, or pyiqa is not installed.
+        """
+        return cls(tuple(rule.id for rule in protocols(names)), pyiqa_metrics.metrics(metrics))
+
+    def missing(self, record: Record, own: Sequence[str]) -> Further:
+        """What a record lacks of it; a metric that could not be had is tried again.
+
+        Args:
+            record: of a cell that is done.
+            own: the protocol ids that the cell was planned with.
+        """
+        seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
+        there = {score["protocol"] for score in record["scores"]}
+        known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
+        return Further(
+            tuple(name for name in scored_as(self.protocols, seen) if name not in there),
+            tuple(name for name in self.metrics if name not in known),
+        )
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.protocols or self.metrics)
+
+
+def measured(job: Payload) -> bool:
+    """Whether a cell's record holds all that the job asks for."""
+    path = job.store.fetch(job.folder / RECORD, newest=True)
+    if not path.exists():
+        return False
+    record = read_record(path)
+    scored = {score["protocol"] for score in record["scores"]}
+    known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
+    return scored.issuperset(job.protocols) and known.issuperset(job.metrics)
+
+
+def measure(job: Payload, device: str) -> Record:
+    """Add to a finished cell's record what the job asks for; returns the record.
+
+    Raises:
+        PetlirError: the cell's images or its adapter are not there as they were; the record stays as it is.
+    """
+    job.store.fetch_all()
+    folder = job.store.find(job.key)
+    if folder is None:
+        raise PetlirError(f"{job.cell} has no record in {job.store.root}")
+    record = read_record(folder / RECORD)
+    stored = {way.way for way in ways(record, job.store)}
+    rules = [protocol(name) for name in job.protocols]
+    told = [rule for rule in rules if rule.rounded and rule.way in stored]
+    rows = rescored(record, job.store, told)
+    if again := [rule for rule in rules if rule not in told]:
+        rows += _restored_again(job, record, folder, again, device)
+    found = pyiqa_metrics.measured(job.metrics, _images(record, job.store, folder), device) if job.metrics else []
+    known = [metric for metric in record.get("metrics", ()) if metric["metric"] not in job.metrics]
+    names = dict.fromkeys([*record["cell"]["protocols"], *job.protocols])
+    record |= {
+        "cell": record["cell"] | {"protocols": list(names)},
+        "scores": record["scores"] + rows,
+        "metrics": known + [_plain(metric, record) for metric in found],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_json(folder / RECORD, record)
+    job.store.publish(folder)
+    return record
+
+
+def _restored_again(job: Payload, record: Record, folder: Path, rules: Sequence[Protocol], device: str) -> list[Record]:
+    """The rows under protocols that need the network; images of new ways join the cell's."""
+    pairs = job.bench.tests(job.cell.task, job.cell.track)
+    if evaluate.digest_of(pairs) != record["digests"]["data"]:
+        raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
+    subject = finished(folder, job.bench, device)
+    work, first = job.store.begin(record["key"]), ways(record, job.store)[0].way
+    shared, names = job.store.shared(record), [rule.id for rule in rules]
+    every = [replace(pair, protocols=()) for pair in pairs]
+    rows = evaluate.evaluate(subject.network, subject.heads, every, names, work, shared, first).rows
+    for new in {evaluate.kept_in(rule.way, first) for rule in rules}:
+        if not (folder / new).exists():
+            (work / new).rename(folder / new)
+    shutil.rmtree(work)
+    return rows
+
+
+def _images(record: Record, store: Store, folder: Path) -> dict[str, pyiqa_metrics.Look]:
+    """By name, what reads each restored image of a record, of its first way, and its clean one."""
+    names = dict.fromkeys((score["set"], f"{score['image']}.png") for score in record["scores"])
+    shared = store.shared(record)
+    return {
+        f"{set_}/{file}": partial(_read, folder / "restored" / set_ / file, shared / set_ / "clean" / file)
+        for set_, file in names
+    }
+
+
+def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
+    return read_image(restored), read_image(clean)
+
+
+def _plain(metric: pyiqa_metrics.Metric, record: Record) -> Record:
+    """A metric as a record holds it."""
+    images = dict.fromkeys((score["set"], score["image"]) for score in record["scores"])
+    values = [
+        {"set": set_, "image": image, "value": value}
+        for (set_, image), value in zip(images if metric.values else (), metric.values, strict=True)
+    ]
+    named = ("better", "colour", "library", "unavailable")
+    return {"metric": metric.name, **{name: getattr(metric, name) for name in named}, "values": values}

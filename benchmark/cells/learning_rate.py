@@ -1,0 +1,145 @@
+"""Chooses learning rates: for each (backbone, method, task) one grid, one seed, validation images only.
+
+A learning rate decides a short run more than the method does, so every method is tuned alike: eight trials of the same
+steps, the weights of the last step, the highest validation PSNR. The first six are the method's grid, the other two lie
+next to the best so far. The chosen rate is then trained once more for half of the steps: the doubling test.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from petlir.benchmark import cell as cells
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.cells import run, train
+from petlir.benchmark.cells.adapted_model import prepare
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.selection import Half, Selection, parse
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.records import files
+from petlir.benchmark.statistics.convergence import half_of
+from petlir.benchmark.store import Store
+from petlir.benchmark.training import loop
+
+SEED = 1000
+"""The selection seed; reported seeds are others."""
+COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
+WHOLE = "whole"
+"""The part of a half trial's payload that holds the steps of its selection."""
+
+
+def selection_key(cell: Cell, ground: str) -> str:
+    """Return the digest of what a rate is chosen for: the budget, and the ground of `Planner.ground`."""
+    return cells.digest([cell.budget, ground])
+
+
+def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
+    """Return the cell of a trial: at a rate, with the selection seed, for all or half of the steps."""
+    return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
+
+
+def trial(job: Payload, device: str) -> dict[str, Any]:
+    """Train once at `cell.rate`, and leave the curve in the store.
+
+    A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
+    """
+    cell = job.cell
+    run.settle(job.bench)
+    try:
+        curve = train.sparing(job, lambda parts: _curve(job, device, parts))
+        psnr = curve[-1]["validation_psnr"]
+    except loop.Diverged:
+        curve, psnr = [], None
+    except (PetlirError, *FAULTS) as error:
+        return {"state": "failed", "reason": run.reason(error)}
+    row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
+    files.write_json(_file(job), {"cell": cell.plain(), **row})
+    job.store.publish(_file(job))
+    return {"state": "done"}
+
+
+def _curve(job: Payload, device: str, parts: int) -> list[loop.Point]:
+    return train.fit(prepare(job, device), job.bench, parts=parts).curve
+
+
+def trial_name(job: Payload) -> str:
+    """What a trial is claimed by."""
+    half = f"-{_half_folder(job.parts[WHOLE])}" if WHOLE in job.parts else ""
+    return f"{_key(job)}-{job.cell.rate:g}{half}"
+
+
+def tried(job: Payload) -> bool:
+    """Whether another runner has left this trial."""
+    return job.store.fetch(_file(job)).exists()
+
+
+def _key(job: Payload) -> str:
+    return selection_key(job.cell, job.parts.get("ground", job.weights))
+
+
+def _file(job: Payload) -> Path:
+    folder = _folder(job.store) / _key(job)
+    return (folder / _half_folder(job.parts[WHOLE]) if WHOLE in job.parts else folder) / f"{job.cell.rate:g}.json"
+
+
+def kept(store: Store, cell: Cell, ground: str) -> Selection:
+    """The trials of a cell's learning rate that the store holds so far."""
+    key, shorter = selection_key(cell, ground), replace(cell, steps=half_of(cell.steps))
+    described = {name: value for name, value in cell.plain().items() if name not in ("rate", "seed", "regime")}
+    trials = _rows(_folder(store) / key)
+    found = parse({"key": key, "cell": {**described, "seed": SEED, "weights": ground}, "trials": trials})
+    halves = _rows(_folder(store) / selection_key(shorter, ground) / _half_folder(cell.steps))
+    return replace(
+        found, halves={row["rate"]: Half(shorter.steps, row["validation_psnr"], row["curve"]) for row in halves}
+    )
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def _folder(store: Store) -> Path:
+    return store.root / "tuning"
+
+
+def _half_folder(whole: int | str) -> str:
+    """Where half trials of a selection lie, apart from the trials of one that has as few steps from the start."""
+    return f"half-of-{whole}"
+
+
+def committed(cell: Cell, ground: str, folder: Path = COMMITTED) -> Selection | None:
+    """The selection that the project ships for this cell, if any."""
+    return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, ground))
+
+
+def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
+    """The file of the selections that the project ships for a backbone on a track."""
+    return folder / track / f"{backbone.replace(':', '-')}.json"
+
+
+@lru_cache(maxsize=8)
+def shipped(path: Path) -> dict[str, Selection]:
+    """The selections in a file that the project ships, by key."""
+    if not path.is_file():
+        return {}
+    try:
+        found = [parse(plain) for plain in json.loads(path.read_text())["selections"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise PetlirError(
+            f"tuning record {path} is damaged: {error!r}; expected the form that `petlir tune --export` writes"
+        ) from error
+    return {selection.key: selection for selection in found}
+
+
+def export(selections: Sequence[Selection], path: Path) -> None:
+    """Write selections where a later run finds them; those already there for other cells stay."""
+    ours = {selection.key: selection.plain() for selection in selections}
+    theirs = {key: selection.plain() for key, selection in shipped(path).items()}
+    rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))
+    files.write_json(path, {"schema": "petlir-tuning/1", "selections": rows})
+    shipped.cache_clear()

@@ -1,0 +1,108 @@
+"""Networks that restore anyone's images: of a finished cell, of an exported adapter, or a backbone by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.cells.context import bench_of
+from petlir.benchmark.cells.own_images import cell_folder, restorer
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.images.given import Kind, given
+from petlir.benchmark.plugins import find
+from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.restoration.restore import restore_batch
+from petlir.benchmark.weights import cards as pretrained
+from petlir.benchmark.weights.sources import network_of
+
+
+@dataclass(frozen=True)
+class Restorer:
+    """A network that is ready to restore.
+
+    Attributes:
+        module: the network in evaluation mode, with its adapter where one was loaded.
+        heads: the heads that an image goes through, one after the other, where an adapter was trained on them; empty
+            for a backbone by itself.
+    """
+
+    module: Backbone
+    heads: tuple[str, ...] = ()
+
+    def restore(self, image: Kind, head: str | None = None, *, tiling: str = "default") -> Kind:
+        """Restore an image, or a batch of images of one size.
+
+        Args:
+            image: H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1].
+            head: the head to use; an adapter knows its own, and a backbone with one head needs none.
+            tiling: `default`, `official` (as the network's own code does) or `whole` (one forward pass).
+
+        Returns:
+            The restored image in the kind of the given one, values clipped to its range.
+
+        Raises:
+            PetlirError: the image is of another kind or shape, or there is no such head or tiling.
+        """
+        heads, found = self._through(head), given(image)
+        device = next(self.module.parameters()).device
+        with torch.no_grad():
+            restored = restore_batch(self.module, found.batch.to(device), heads, tiling)
+        return cast("Kind", found.back(restored))
+
+    def _through(self, head: str | None) -> tuple[str, ...]:
+        if self.heads:
+            if head is not None and (head,) != self.heads:
+                own = ", then ".join(self.heads)
+                raise PetlirError(f"this adapter was trained for head {own}; head {head!r} is not restored by it")
+            return self.heads
+        names = list(self.module.heads)
+        if head is None and len(names) > 1:
+            raise PetlirError(
+                f"backbone {self.module.name} has several heads; expected head= one of {', '.join(names)}"
+            )
+        if head not in (None, *names):
+            raise unknown(f"head of backbone {self.module.name}", str(head), names)
+        return (head or names[0],)
+
+
+def load(
+    where: str | Path, weights: str | Path | None = None, device: str = "auto", *, plugins: Sequence[str | Path] = ()
+) -> Restorer:
+    """Load a network that restores.
+
+    Args:
+        where: the folder of a finished cell, an adapter beside its record (`adapter.safetensors`, `record.json`), or
+            the name of a backbone; a text that is a backbone's name is one, whatever the folder holds.
+        weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; the shipped
+            ones, or those in `PETLIR_WEIGHTS`, if left out.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        plugins: plugin files that the cell was run with.
+
+    Raises:
+        PetlirError: there is nothing of that name, the folder is not a finished cell's, or the weights are not those
+            that the adapter was trained on.
+    """
+    files = [Path(file) for file in plugins]
+    backbones = find(files).backbones
+    if isinstance(where, str) and network_of(where) in backbones:
+        return Restorer(_backbone(where, weights, device, files))
+    if not Path(where).exists():
+        raise unknown("backbone, and there is no folder", str(where), backbones)
+    folder = cell_folder(Path(where))
+    name = read_record(folder / RECORD)["cell"]["backbone"]
+    subject = restorer(folder, device, files, [] if weights is None else [f"{name}={weights}"])
+    return Restorer(subject.network, subject.heads)
+
+
+def _backbone(name: str, weights: str | Path | None, device: str, plugins: Sequence[Path]) -> Backbone:
+    bench = bench_of(plugins, weights=[] if weights is None else [f"{name}={weights}"])
+    network = bench.plugins.build(name)
+    pretrained.load(network, sources=bench.sources)
+    network.to(pick(device)).eval()
+    return network

@@ -1,0 +1,216 @@
+"""One cell from start to record: build, adapt, fit, evaluate, write."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+
+from petlir.benchmark.audit.guard import overlaps_of, recorded
+from petlir.benchmark.cells.adapted_model import Subject
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.train import Report, Trained, trained
+from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.prepare import shrunk_by_files
+from petlir.benchmark.records import files as record_files
+from petlir.benchmark.records.environment import environment
+from petlir.benchmark.scoring import evaluate
+from petlir.benchmark.scoring.fields_of_view import scored_as
+from petlir.benchmark.store import CHECKPOINT, Store
+from petlir.benchmark.task import Task
+from petlir.benchmark.track import track
+from petlir.benchmark.training import loop
+from petlir.benchmark.training.adaptation import Adapted, folded
+
+
+def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
+    """Work on one cell and leave its record in the store; returns the record.
+
+    Raises:
+        Unwritable: the store cannot be written; what was done so far stays in its work folder.
+    """
+    settle(job.bench)
+    work = job.store.begin(job.key)
+    started = monotonic()
+    record = blank(job, device)
+    try:
+        record["cell"]["reference"] = job.bench.plugins.method(job.cell.method).reference
+        one = trained(job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
+        subject = one.subject
+        record["cell"] |= described(subject, job.bench.root) | {"accumulation": one.accumulation}
+        record["overlap"] = recorded(overlaps_of(job.cell, job.bench.plugins, subject.card, job.bench.root))
+        record |= _measured(one, job.bench, work, job.store)
+        record["costs"]["required_seconds"] = sum(need["costs"]["training_seconds"] for need in _required(job))
+        if not job.cell.steps and job.needs:  # what is composed is as brief as its parts
+            record["smoke"] = any(need["smoke"] for need in _required(job))
+        record["state"] = "done"
+    except torch.cuda.OutOfMemoryError as error:
+        record |= {"state": "out-of-memory", "reason": _line(error)}
+    except Unwritable:
+        raise
+    except (PetlirError, *FAULTS) as error:
+        record |= {"state": "failed", "reason": reason(error)}
+    report(1.0, f"{monotonic() - started:.0f} s")
+    return _commit(record, work, job.store)
+
+
+def settled(job: Payload) -> dict[str, Any] | None:
+    """The record that another runner has left of this cell since the job was made, if any."""
+    path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
+    try:
+        record = record_files.read_record(path)
+    except PetlirError:  # there is none, or it is damaged and will give way
+        return None
+    return record if record["key"] == job.key and record["finished"] != job.before else None
+
+
+def leave(job: Payload, state: str, reason: str) -> dict[str, Any] | None:
+    """Leave the record of a cell that was not, or not wholly, worked on; returns it.
+
+    Its checkpoint, if any, stays where it is. None where another runner works on the cell, or has done so.
+    """
+    with job.store.claims.hold(job.key, str(job.cell)) as claim:
+        if claim is None or settled(job) is not None:
+            return None
+        claim.done = state == "not-applicable"
+        record = blank(job, "none") | {"state": state, "reason": reason}
+        record["cell"]["reference"] = job.bench.plugins.method(job.cell.method).reference
+        return _commit(record, job.store.begin(f"{job.key}.left"), job.store)
+
+
+def _required(job: Payload) -> list[dict[str, Any]]:
+    """The records of the cells that this one requires."""
+    paths = (job.store.fetch(job.store.root / need / record_files.RECORD) for need in job.needs)
+    return [record_files.read_record(path) for path in paths]
+
+
+def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
+    record["finished"] = _now()
+    (work / CHECKPOINT).unlink(missing_ok=True)
+    record_files.write_json(work / record_files.RECORD, record)
+    store.commit(work, store.cell_folder(record))
+    return record
+
+
+def settle(bench: Bench) -> None:
+    """Choose deterministic kernels, or let the device choose."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
+    # as `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
+    torch.set_deterministic_debug_mode("error" if bench.deterministic else "default")
+    torch.backends.cudnn.benchmark = not bench.deterministic
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+
+
+def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str, Any]:
+    """Everything of a record that comes from working: scores, curve, costs and digests."""
+    subject, fitted, cell = one.subject, one.fitted, one.subject.cell
+    started = monotonic()
+    shared = store.shared({"cell": cell.plain()})
+    pairs = bench.tests(cell.task, cell.track)
+    names = scored_as(subject.task.protocols, subject.views)
+    scored = evaluate.evaluate(subject.network, subject.heads, pairs, names, work, shared)
+    spent = one.spent | {"evaluation_seconds": monotonic() - started, **_inference(subject)}
+    adapter = _store_adapter(subject.adapted, work) if subject.adapted.state() else None
+    return {
+        "scores": scored.rows,
+        "curve": fitted.curve if fitted else [],
+        "costs": spent,
+        "digests": {
+            "adapter": adapter,
+            "predictions": scored.digest,
+            "data": evaluate.digest_of(pairs),
+            "weights": subject.card.sha256,
+        },
+    }
+
+
+def _inference(subject: Subject) -> dict[str, Any]:
+    """Seconds per megapixel of output, as trained and, where everything folds, folded."""
+    network, heads = subject.network, subject.heads
+    plain = evaluate.seconds_per_megapixel(network, heads)
+    with folded(network) as whole:
+        merged = evaluate.seconds_per_megapixel(network, heads) if whole else None
+    return {
+        "merged": whole,
+        "inference_seconds_per_megapixel": plain,
+        "merged_inference_seconds_per_megapixel": merged,
+    }
+
+
+def _store_adapter(adapted: Adapted, work: Path) -> str:
+    from safetensors.torch import save
+
+    content = save(adapted.state())
+    record_files.write_bytes(work / record_files.ADAPTER, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def described(subject: Subject, root: Path | None) -> dict[str, Any]:
+    """What a record says of a cell beyond its names."""
+    task, on = subject.task, subject.cell.track
+    files = ", ".join(shrunk_by_files(task, on, root))
+    notes = (task.on(on).label, f"low-resolution files of {files}" if files else "")
+    return {
+        "heads": list(subject.heads),
+        "protocols": list(scored_as(task.protocols, subject.views)),
+        "simulated": simulation(task, on),
+        "data_label": "; ".join(filter(None, (*notes, subject.network.input_note(subject.heads[0])))),
+        "degradation": "; ".join(str(one.degradation) for one in task.parts or (task,) if one.degradation),
+        "transfer": subject.card.transfer(task),
+    }
+
+
+def simulation(task: Task, on: str) -> str:
+    """What a column says where its test images only imitate a camera or the weather; empty where they are real."""
+    if task.parts:
+        return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
+    real = all(image_set(name).paired for name in task.on(on).tests)
+    return task.degradation.simulated if task.degradation and not real else ""
+
+
+def blank(job: Payload, device: str) -> dict[str, Any]:
+    """A record of which nothing is known yet but what was asked for."""
+    cell, bench, plain = job.cell, job.bench, job.cell.plain()
+    plain["learning_rate"] = plain.pop("rate")
+    unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}
+    now = _now()
+    return {
+        "schema": record_files.SCHEMA,
+        "key": job.key,
+        "state": "failed",
+        "reason": None,
+        "cell": plain | unknown,
+        "ingredients": dict(job.parts),
+        "scores": [],
+        "curve": [],
+        "convergence": job.convergence and dict(job.convergence),
+        "smoke": track(cell.track).too_brief(cell.steps),
+        "overlap": None,
+        "costs": {},
+        "environment": environment(device, bench.deterministic, torch.get_num_threads(), bench.precision),
+        "digests": {},
+        "started": now,
+        "finished": now,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def reason(error: BaseException) -> str:
+    """Why a cell failed, in one line; names the kind of an error that nobody foresaw."""
+    kind = "" if isinstance(error, (PetlirError, loop.Diverged)) else f"{type(error).__name__}: "
+    return kind + _line(error)
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error, or its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,158 @@
+"""The rule by which a learning rate is chosen: eight trials for every method, and a half trial of the chosen rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
+
+TRIALS = 8
+"""How many trials every method gets: its grid, then rates next to the best so far."""
+FLAT = 0.01
+"""Rates beside the best that lose at most so much, in dB, are as good; the largest of them is taken."""
+STEP = 10**0.5
+
+Curve = Sequence[Mapping[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Half:
+    """The training of a chosen rate for half of the steps.
+
+    Attributes:
+        steps: how many, with their own full schedule.
+        psnr: final validation PSNR in dB, None where training diverged.
+        curve: of its training.
+    """
+
+    steps: int
+    psnr: float | None
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The trials for one choice of a learning rate.
+
+    Attributes:
+        key: what it was chosen for, as a digest.
+        cell: the same in words.
+        trials: learning rate → final validation PSNR in dB, None where training diverged.
+        curves: learning rate → the trial's curve.
+        halves: learning rate → its half trial.
+    """
+
+    key: str
+    cell: Mapping[str, Any]
+    trials: Mapping[float, float | None]
+    curves: Mapping[float, Curve]
+    halves: Mapping[float, Half] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float | None:
+        """The rate of the highest validation PSNR, the largest of a flat region; None where all diverged."""
+        tried = sorted(self.trials)
+        best = max(map(self._psnr, tried), default=-math.inf)
+        if best == -math.inf:
+            return None
+        place = max(place for place, rate in enumerate(tried) if self._psnr(rate) == best)
+        while place + 1 < len(tried) and self._psnr(tried[place + 1]) >= best - FLAT:
+            place += 1
+        return tried[place]
+
+    def _psnr(self, rate: float) -> float:
+        psnr = self.trials[rate]
+        return -math.inf if psnr is None else psnr
+
+    @property
+    def half(self) -> Half | None:
+        """The half trial of the chosen rate."""
+        return None if self.rate is None else self.halves.get(self.rate)
+
+    @property
+    def convergence(self) -> Convergence | None:
+        """The doubling test of the chosen rate; None until its half trial is made."""
+        return Convergence(self._psnr(self.rate), self.half.psnr) if self.rate is not None and self.half else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all trials are made, the half trial included."""
+        return len(self.trials) >= TRIALS and (self.rate is None or self.half is not None)
+
+    def open_rates(self, rates: Sequence[float]) -> list[float]:
+        """Return the rates that can be tried now: what lacks of a method's grid, then one next to the best so far."""
+        missing = [rate for rate in rates if rate not in self.trials]
+        return missing or ([self._following()] if len(self.trials) < TRIALS else [])
+
+    def _following(self) -> float:
+        """Outwards from a best rate at an edge, else between it and its better neighbour; lower where all diverged."""
+        tried, best = sorted(self.trials), self.rate
+        if best is None or best == tried[0]:
+            return nice(tried[0] / STEP)
+        if best == tried[-1]:
+            return nice(best * STEP)
+        place = tried.index(best)
+        mean = math.sqrt(best * max(tried[place - 1], tried[place + 1], key=self._psnr))
+        rounded = float(f"{mean:.1e}")
+        return mean if rounded in self.trials else rounded
+
+    def counted(self, rates: Sequence[float]) -> Selection:
+        """Return the selection with the trials that a method's grid asks for, one after the other, and no others.
+
+        Trials made by another rule do not count, so that every method has the same number of them.
+        """
+        counted = replace(self, trials={rate: self.trials[rate] for rate in rates if rate in self.trials})
+        while (more := counted.open_rates(rates)) and more[0] in self.trials:
+            counted = replace(counted, trials={**counted.trials, more[0]: self.trials[more[0]]})
+        return counted
+
+    def joined(self, other: Selection) -> Selection:
+        """Return the selection with what another one of the same key has beyond it."""
+        return replace(
+            self,
+            trials={**other.trials, **self.trials},
+            curves={**other.curves, **self.curves},
+            halves={**other.halves, **self.halves},
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """The selection as JSON holds it."""
+        rows = [
+            {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}
+            for rate, psnr in sorted(self.trials.items())
+        ]
+        half = self.half and {
+            "steps": self.half.steps, "validation_psnr": self.half.psnr, "curve": list(self.half.curve)
+        }  # fmt: skip
+        return {"key": self.key, "cell": dict(self.cell), "rate": self.rate, "trials": rows, "half": half}
+
+    def __str__(self) -> str:
+        return f"{self._chosen()}, of {len(self.trials)} rates"
+
+    def _chosen(self) -> str:
+        if self.rate is None:
+            return "diverged everywhere"
+        at = f"{self.rate:g} ({self._psnr(self.rate):.2f} dB at {self.cell['steps']} steps"
+        if self.half is None or self.convergence is None:
+            return f"{at}, {NOT_TESTED})"
+        shorter, change = self.half, self.convergence.change
+        if shorter.psnr is None or change is None:
+            return f"{at}, diverged at {shorter.steps}: {self.convergence.verdict})"
+        return f"{at}, {shorter.psnr:.2f} at {shorter.steps}: {change:+.2f}, {self.convergence.verdict})"
+
+
+def nice(rate: float) -> float:
+    """A rate rounded to the grid's 1 and 3 of each decade."""
+    return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
+
+
+def parse(plain: Mapping[str, Any]) -> Selection:
+    """A selection from its JSON; one without a half trial has not been tested for convergence."""
+    trials = {row["rate"]: row["validation_psnr"] for row in plain["trials"]}
+    curves = {row["rate"]: row["curve"] for row in plain["trials"]}
+    half = plain.get("half")
+    halves = {plain["rate"]: Half(half["steps"], half["validation_psnr"], half["curve"])} if half else {}
+    return Selection(plain["key"], plain["cell"], trials, curves, halves)

@@ -1,0 +1,167 @@
+"""A subject trained on its task; where memory runs out, once more with each batch in parts.
+
+The effective batch stays what it was: gradients of the parts are added up before the step. Only what looks across a
+batch (batch statistics) then sees fewer crops, which is another computation: the record says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any, TypeVar
+
+import torch
+
+from petlir.benchmark import costs
+from petlir.benchmark.cells.adapted_model import Subject, prepare, sampler
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.restoration.restore import restore_each, to_image
+from petlir.benchmark.scoring.psnr_ssim import psnr
+from petlir.benchmark.training import loop
+from petlir.benchmark.training.adaptation import folded
+
+Report = Callable[[float, str], None]
+"""Told the share of a cell that is done, in [0, 1], and a word on how it goes."""
+T = TypeVar("T")
+
+PARTS = 4
+"""Into how many parts a batch goes that does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A subject after its training.
+
+    Attributes:
+        subject: the network, in evaluation mode.
+        spent: the costs that count what training takes.
+        fitted: how it went; None where nothing is trained.
+        parts: in how many parts each batch was worked on.
+    """
+
+    subject: Subject
+    spent: dict[str, Any]
+    fitted: loop.Fit | None
+    parts: int
+
+    @property
+    def accumulation(self) -> dict[str, Any] | None:
+        """What a record says of batches in parts; None where they were whole."""
+        if self.parts == 1:
+            return None
+        return {"parts": self.parts, "batch_statistics": self.subject.adapted.batch_statistics}
+
+
+def trained(job: Payload, device: str, checkpoint: Path, report: Report) -> Trained:
+    """The cell's subject, trained; goes on from its checkpoint.
+
+    Raises:
+        torch.cuda.OutOfMemoryError: memory ran out with batches in parts, too.
+        loop.Diverged: the loss is no number.
+    """
+    return sparing(job, lambda parts: _attempt(job, device, checkpoint, report, parts), checkpoint)
+
+
+def sparing(job: Payload, attempt: Callable[[int], T], checkpoint: Path | None = None) -> T:
+    """What `attempt` gives with whole batches or, where memory runs out, once more from the start with parts of them.
+
+    Args:
+        job: says how large a batch is.
+        attempt: gets the number of parts.
+        checkpoint: of an earlier attempt; says how many parts that had, and goes where memory runs out.
+    """
+    parts = loop.parts_of(checkpoint)
+    try:
+        return attempt(parts)
+    except torch.cuda.OutOfMemoryError:
+        if parts > 1 or job.cell.batch_size == 1 or not job.cell.steps:
+            raise
+    # behind the `except`, whose traceback would hold on to the memory
+    torch.cuda.empty_cache()
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    return attempt(min(PARTS, job.cell.batch_size))
+
+
+def _attempt(job: Payload, device: str, checkpoint: Path, report: Report, parts: int) -> Trained:
+    subject = prepare(job, device)
+    spent = _counted(subject, job.bench, parts)
+    fitted: loop.Fit | None = None
+    on = next(subject.network.parameters()).device
+    with costs.Peak(on) as peak, costs.Energy(on) as energy:
+        if subject.method.trains:
+            kept = partial(job.store.publish, checkpoint)
+            fitted = fit(subject, job.bench, checkpoint, report, parts=parts, kept=kept)
+    spent["memory"]["peak"] = peak.bytes
+    step = fitted.timer.summary() if fitted else None
+    spent |= {
+        "step_seconds": asdict(step) if step else None,
+        "adaptation_seconds": subject.adaptation_seconds,
+        "training_seconds": fitted.seconds if fitted else 0.0,
+        "waiting_share": fitted.waiting_share if fitted else None,
+        "validation_seconds": fitted.validation_seconds if fitted else 0.0,
+        "energy_joules": energy.joules,
+        "threads": torch.get_num_threads(),
+        "exclusive": job.bench.exclusive,
+    }
+    return Trained(subject, spent, fitted, parts)
+
+
+def fit(
+    subject: Subject,
+    bench: Bench,
+    checkpoint: Path | None = None,
+    report: Report = lambda share, text: None,
+    parts: int = 1,
+    kept: Callable[[], None] = lambda: None,
+) -> loop.Fit:
+    """Train the subject on its task, in place; raises `loop.Diverged` where the loss is no number."""
+    cell, task = subject.cell, subject.task
+    assert cell.rate is not None
+    seed = seed_of("order", task.name, cell.seed)
+    device = next(subject.network.parameters()).device
+    precision = bench.precision if device.type == "cuda" else "float32"
+    budget = loop.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, parts)
+    shown = bench.validation(cell.task, cell.track)
+    rule = protocol(task.protocols[0])
+
+    def validate() -> float:
+        with folded(subject.network):
+            outputs = restore_each(subject.network, (pair.degraded for pair in shown), subject.heads)
+            return fmean(psnr(to_image(output), pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
+
+    batches = sampler(subject.cell, bench, device)
+    return loop.fit(subject.adapted, batches, validate, budget, checkpoint=checkpoint, report=report, kept=kept)
+
+
+def _counted(subject: Subject, bench: Bench, parts: int) -> dict[str, Any]:
+    """What can be counted before anything is trained; what backward keeps is that of one part of a batch."""
+    network = subject.network
+    size = costs.count(network)
+    saved = flops = 0
+    if subject.method.trains:
+        batch = loop.split(sampler(subject.cell, bench).batch(0), parts)
+        subject.adapted.train()
+
+        def step(share: float, crops: loop.Batch) -> None:
+            nonlocal flops
+            flops += costs.flops_of_step(lambda: loop.loss_of(subject.adapted, crops))
+
+        with costs.undisturbed(network):
+            held = [*network.parameters(), *network.buffers()]
+            saved = max(costs.saved_for_backward_bytes(partial(step, *part), held) for part in batch)
+    stored = sum(tensor.nbytes for tensor in subject.adapted.state().values())
+    return {
+        "trainable": size.trainable,
+        "stored_bytes": stored,
+        "total": size.total,
+        "saved_for_backward_bytes": saved,
+        "flops_per_step": flops,
+        "memory": asdict(costs.memory(network, saved, None)),
+    }

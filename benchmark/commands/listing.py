@@ -1,0 +1,277 @@
+"""What there is: plugins, image sets, parameter counts, the states of a store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from petlir.benchmark import grid
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.cells import learning_rate
+from petlir.benchmark.cells.selection import Selection
+from petlir.benchmark.costs import count
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import catalogue
+from petlir.benchmark.images.digests import different, digests
+from petlir.benchmark.images.imageset import HalfThere, ImageSet, Missing
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.protocol import KNOWN, protocol
+from petlir.benchmark.statistics.convergence import NOT_TESTED
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.task import Task
+from petlir.benchmark.track import TRACKS
+from petlir.benchmark.training.adaptation import adapt
+from petlir.benchmark.weights import cards as weight_cards
+from petlir.benchmark.weights.official import Official, known
+from petlir.benchmark.weights.sources import in_folder
+
+Row = dict[str, Any]
+
+
+def _methods(files: Sequence[Path]) -> list[Row]:
+    found = find(files).methods
+    return [
+        {"name": name, "about": method.idea, "paper": method.paper.title if method.paper else None}
+        for name, method in sorted(found.items())
+    ]
+
+
+def _tasks(files: Sequence[Path]) -> list[Row]:
+    plugins = find(files)
+    single = [
+        {
+            "name": name,
+            "about": f"{task.title}{_options(task)}",
+            "protocols": list(task.protocols),
+            "tracks": sorted(task.data),
+            "options": {option: list(values) for option, values in task.variants.items()},
+        }
+        for name, task in sorted(plugins.tasks.items())
+    ]
+    return single + [{"name": f"{one.name}:{one.argument}", "about": one.title} for one in plugins.families.values()]
+
+
+def _options(task: Task) -> str:
+    return "".join(f"; {option}={'|'.join(values)}" for option, values in task.variants.items())
+
+
+def _backbones(files: Sequence[Path]) -> list[Row]:
+    plugins = find(files)
+    rows = []
+    for name in sorted(plugins.backbones):
+        network = _skeleton(plugins, name)
+        total = count(network).total
+        rows.append({"name": name, "about": f"{total:,} parameters", "total": total, "heads": dict(network.heads)})
+    return rows
+
+
+def _tracks(_: Sequence[Path]) -> list[Row]:
+    return [
+        {"name": t.name, "about": f"{t.title}; needs {t.needs}; {t.steps} steps", "steps": t.steps}
+        for t in TRACKS.values()
+    ]
+
+
+def _protocols(_: Sequence[Path]) -> list[Row]:
+    return [
+        {"name": name, "about": f"{protocol(name).describe()} Used: {used}.", "used": used}
+        for name, used in KNOWN.items()
+    ]
+
+
+def _images(_: Sequence[Path]) -> list[Row]:
+    sets = map(catalogue.image_set, catalogue.names())
+    return [{"name": s.name, "about": f"{s.title}; {s.licence}", "source": s.source} for s in sets]
+
+
+def _weights(_: Sequence[Path]) -> list[Row]:
+    own = [{"name": name, "about": f"found: {path}", "source": path} for name, path in in_folder().items()]
+    cards = {name: weight_cards.card(name) for name in weight_cards.shipped()}
+    shipped = [
+        {
+            "name": name,
+            "about": f"{'fetched' if card.source else 'shipped'}: {card.images}; {card.licence}",
+            "source": card.source or str(weight_cards.SHIPPED / f"{name}.safetensors"),
+        }
+        for name, card in cards.items()
+    ]
+    used = {row["name"]: row for row in [*shipped, *own]}
+    return [*used.values(), *map(_official, known())]
+
+
+def _official(one: Official) -> Row:
+    network = f"{one.backbone}[heads={','.join(one.heads)}]" if one.heads else one.backbone
+    about = f"official, {network}: {one.title}; {one.images}; {one.licence}; get it: {one.source}"
+    return {"name": one.file, "about": about, **asdict(one)}
+
+
+def _convergence(_: Sequence[Path]) -> list[Row]:
+    """The doubling tests of the learning rates that the project ships."""
+    found = [
+        (path.parent.name, selection)
+        for path in sorted(learning_rate.COMMITTED.glob("*/*.json"))
+        for selection in learning_rate.shipped(path).values()
+    ]
+    return [_tested(track, selection) for track, selection in found]
+
+
+def _tested(track: str, selection: Selection) -> Row:
+    cell, tested = selection.cell, selection.convergence
+    row = {"backbone": cell["backbone"], "method": cell["label"], "task": cell["task"], "track": track}
+    return {
+        "name": " · ".join(row.values()),
+        "about": str(selection),
+        **row,
+        "steps": cell["steps"],
+        "rate": selection.rate,
+        "trials": len(selection.trials),
+        **(tested.to_dict() if tested else {}),
+        "verdict": tested.verdict if tested else NOT_TESTED,
+    }
+
+
+LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
+    "methods": _methods,
+    "tasks": _tasks,
+    "backbones": _backbones,
+    "tracks": _tracks,
+    "protocols": _protocols,
+    "images": _images,
+    "weights": _weights,
+    "convergence": _convergence,
+}
+"""What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
+
+
+TESTED = {
+    "backbone": "backbone", "method": "method", "task": "task", "track": "track", "rate": "rate", "trials": "trials",
+    "steps": "T", "psnr": "dB at T", "half_psnr": "dB at T/2", "change": "change in dB", "verdict": "doubling test",
+}  # fmt: skip
+"""The columns of the table of doubling tests."""
+
+
+def as_markdown(kind: str, rows: Sequence[Row]) -> str:
+    """A list as a page: a table of names, and of what each is; of doubling tests, with a column for each number."""
+    columns = TESTED if kind == "convergence" else {"name": kind, "about": "what it is"}
+    lines = [[_in_markdown(row.get(name), code=name == "name") for name in columns] for row in rows]
+    made = f"Made by `petlir list {kind} --markdown`."
+    table = ["| " + " | ".join(cells) + " |" for cells in (list(columns.values()), ["---"] * len(columns), *lines)]
+    return "\n".join([f"# {kind.capitalize()}", "", made, "", *table])
+
+
+def _in_markdown(value: object, *, code: bool) -> str:
+    text = ("–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)).replace("|", "&#124;")
+    return f"`{text}`" if code else text
+
+
+def presence(root: Path | None) -> list[Row]:
+    """Each image set: whether it is there, half there, another than the catalogue's or missing; and how to get it."""
+    return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
+
+
+def _present(images: ImageSet, root: Path | None) -> Row:
+    told = {"source": images.source, "get": images.get, "mirrors": list(images.mirrors), "licence": images.licence}
+    row = {"name": images.name, "expected": images.count, "count": None, "digest": None, **told}
+    try:
+        entries = images.index(root)
+        found = digests(images.name, entries)
+    except Missing:
+        return row | {"state": "missing", "about": f"get it: {_how(images)}"}
+    except HalfThere as error:
+        return row | {"state": "half there", "about": str(error)}
+    except PetlirError as error:
+        return row | {"state": "unreadable", "about": str(error)}
+    row |= {"count": len(entries), "digest": found.content}
+    if images.known not in (None, found.content):
+        return row | {"state": "different", "about": different(images, found)}
+    checked = ", as in the catalogue" if images.known else "; the catalogue knows none to check it against"
+    return row | {"state": "there", "about": f"{len(entries)} images, digest {found.content[:12]}{checked}"}
+
+
+def _how(images: ImageSet) -> str:
+    """The command or the page to get a set, and the repositories of the hub that a file `SET.hub` can name."""
+    page = f" ({images.source})" if images.get else ""
+    hub = f"; or name in {images.name}.hub one of {', '.join(images.mirrors)}" if images.mirrors else ""
+    return f"{images.get or images.source}{page}{hub}"
+
+
+def _skeleton(plugins: Plugins, name: str) -> Backbone:
+    """The backbone without memory for its weights."""
+    with without_memory():
+        return plugins.build(name)
+
+
+def parameters(backbone: str, methods: str, published: bool, files: Sequence[Path]) -> list[Row]:
+    """Parameter counts of methods on a backbone, as chosen or in the papers' settings."""
+    plugins = find(files)
+    network = _skeleton(plugins, backbone)
+    total = count(network).total
+    measure = partial(_trainable, plugins, backbone)
+    if published:
+        names = grid.choose("method", methods, plugins.methods)
+        settings = [setting for name in names for setting in plugins.methods[name].published(backbone)]
+        return [
+            _parameter_row(network, setting.method, measure) | {"published": setting.parameters, "note": setting.note}
+            for setting in settings
+        ]
+
+    notes: dict[Method, str] = {}
+
+    def resize(method: Method, size: str) -> Method:
+        if method.supports(network) is not None:
+            return method
+        found, note = grid.sized(method, size, total, lambda one: measure(one)[0])
+        notes[found] = note
+        return found
+
+    chosen = grid.methods(methods, plugins.methods, resize)
+    return [_parameter_row(network, one, measure) | {"note": notes.get(one, "")} for one in chosen]
+
+
+def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
+    """Trainable parameters, bytes to store, and all parameters with what was inserted."""
+    with without_memory():
+        network = plugins.build(backbone)
+        every = dict(network.named_parameters())
+        adapted = adapt(network, method, list(network.heads)[-1], 0)
+    if method.tunes_backbone:  # a published count of full fine-tuning holds every head
+        tuned = sum(p.numel() for p in every.values())
+        return tuned, tuned * 4, tuned
+    size = count(network)
+    return size.trainable, sum(p.nbytes for p in adapted.trainable().values()), size.total
+
+
+def _parameter_row(network: Backbone, method: Method, measure: Callable[[Method], tuple[int, int, int]]) -> Row:
+    row: Row = {"method": method.name, "label": method.label, "options": method.options()}
+    reason = method.supports(network)
+    trainable, stored, total = (None, None, count(network).total) if reason else measure(method)
+    return row | {"trainable": trainable, "stored_bytes": stored, "total": total, "not_applicable": reason}
+
+
+def states(index: Index) -> tuple[dict[str, int], list[Row]]:
+    """The records of a store by state, and those without a result."""
+    counts = Counter(head.state for head in index.heads)
+    failures = [{"state": h.state, "cell": h.title, "reason": h.reason} for h in index.heads if h.retried]
+    return dict(counts), failures
+
+
+def working(store: Store) -> list[Row]:
+    """What is being worked on: by whom, how far it is, and whether that process still lives."""
+    return [
+        {
+            "state": "running" if one.alive else "dead",
+            "cell": one.title,
+            "by": f"{one.process.host}:{one.process.pid}",
+            "since": one.since,
+            "share": one.share,
+            "about": one.text,
+        }
+        for one in store.claims.standing()
+    ]

@@ -1,0 +1,73 @@
+"""The contract as tests, for methods of any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from petlir.benchmark.contract.toy_model import Trial
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer the options."""
+    group = parser.getgroup("petlir")
+    group.addoption(
+        "--petlir-contract",
+        metavar="TARGET",
+        action="append",
+        default=[],
+        help="FILE.py:Class, or a method as a grid names it: a test for each point of the contract; may be repeated",
+    )
+    group.addoption(
+        "--petlir-backbone", metavar="NAMES", default="*", help="families in small or backbones; * for all families"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before others deselect by name or mark
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add a test for each target, backbone and point."""
+    from petlir.benchmark.errors import PetlirError
+
+    try:
+        for target in config.getoption("--petlir-contract"):
+            items.extend(_points(session, target, config.getoption("--petlir-backbone")))
+    except PetlirError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[pytest.Item]:
+    from petlir.benchmark.contract import POINTS, method_of, networks
+    from petlir.benchmark.contract.toy_model import Trial
+
+    method = method_of(target)
+    for backbone, build in networks(backbones).items():
+        trial = Trial(method, build)
+        for point in POINTS:
+            name = f"{target}[{backbone}: {point}]"
+            yield Point.from_parent(session, name=name, nodeid=name, point=point, trial=trial)
+
+
+class Point(pytest.Item):
+    """One point of the contract for one method on one backbone; skipped where the method does not support that."""
+
+    def __init__(self, *, point: str, trial: Trial, **node: Any) -> None:
+        super().__init__(**node)
+        self.point, self.trial = point, trial
+
+    def runtest(self) -> None:
+        """Check the point."""
+        from petlir.benchmark.contract import examine
+
+        obstacle = self.trial.obstacle
+        if obstacle is not None:
+            pytest.skip(obstacle)
+        finding = examine(self.point, self.trial)
+        if not finding.passed:
+            pytest.fail(finding.detail, pytrace=False)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Where a report says that it stands."""
+        return self.path, None, self.name

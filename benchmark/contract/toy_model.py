@@ -1,0 +1,186 @@
+"""A small network to try a method on, again and again from the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones import build
+from petlir.benchmark.backbones.dat import DAT, DATConfig
+from petlir.benchmark.backbones.edt import EDT, EDTConfig
+from petlir.benchmark.backbones.ipt import IPT, IPTConfig
+from petlir.benchmark.cell import Cell, Chosen
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.training.adaptation import Adapted, adapt
+
+TASK = "trial"
+"""The task on which a method is tried."""
+STEPS = 3
+"""Optimiser steps; what stands behind two layers that start at zero gets its first gradient in the third."""
+CLOSE = 1e-5
+"""Outputs are equal within this share of their largest magnitude."""
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """The largest difference, as a share of the largest magnitude."""
+    return float((one - other).abs().max() / other.abs().max())
+
+
+def tiny() -> IPT:
+    """An IPT of some 30,000 seeded weights, 12×12 windows, with two heads."""
+    config = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, patch=3, window=12)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return IPT("ipt-tiny", config, {"sr_x2": 2, "denoise_30": 1})
+
+
+def alive(builder: Callable[[], Backbone]) -> Backbone:
+    """The network, seeded, with small numbers for weights that start at zero: nothing behind a zero would ever act."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        network = builder()
+        for parameter in network.tunable(None):
+            if not parameter.any():
+                parameter.normal_(0, 0.1)
+    return network
+
+
+TINY_EDT = EDTConfig(features=4, width=24, stages=1, depth=3, attention_heads=2, window=(2, 4))
+TINY_DAT = DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4))
+SMALL: Mapping[str, Callable[[], Backbone]] = {
+    "ipt": tiny,
+    "edt": partial(alive, partial(EDT, "edt-tiny", TINY_EDT, {"sr_x2": 2, "denoise_25": 1})),
+    "dat": partial(alive, partial(DAT, "dat-tiny", TINY_DAT, 2)),
+    "nafnet": partial(alive, partial(build, "nafnet", width=8, encoders=(1, 1), middle=1, decoders=(1, 1))),
+    "restormer": partial(alive, partial(build, "restormer", dim=8, blocks=(1, 1, 1, 2), refinement=1)),
+}
+"""A small network of each family."""
+
+Stored = Mapping[str, Tensor]
+"""What a method stores, by name."""
+
+
+@dataclass(frozen=True)
+class Asked(Cell):
+    """A cell that remembers the method itself, which may be found nowhere by its name."""
+
+    chosen: Method | None = None
+
+    def of(self, method: Chosen, task: str | None = None) -> Asked:
+        """The cell of another method, maybe on another task."""
+        assert isinstance(method, Method)
+        return replace(self, method=method.name, options=method.options(), task=task or self.task, chosen=method)
+
+
+class Trial:
+    """A method with fresh networks of the same weights.
+
+    Where it requires other cells, it gets what a few steps make of them on images that are made up for each task.
+
+    Args:
+        method: the one to check.
+        build: a small network.
+    """
+
+    def __init__(self, method: Method, build: Callable[[], Backbone]) -> None:
+        self.method, self._build = method, build
+        first = build()
+        self._weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+        self.head = min(first.heads, key=lambda name: first.heads[name])
+        self._side, self._scale = first.window or 16, first.heads[self.head]
+        self._finished: dict[tuple[Method, str, int], Stored] = {}
+        self.images, self.clean = self.batch(TASK, 0)
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """Why the method does not support the network, or None."""
+        return self.method.supports(self.network())
+
+    def network(self) -> Backbone:
+        """A fresh network."""
+        network = self._build()
+        network.load_state_dict(self._weights)
+        return network.eval()
+
+    def batch(self, task: str, index: int, seed: int = 1) -> tuple[Tensor, Tensor]:
+        """Images and what they should become, made up; each image has a brightness of its own."""
+        numbers = torch.Generator().manual_seed(seed_of(task, index, seed))
+        images = torch.rand(2, 3, self._side, self._side, generator=numbers)
+        clean = torch.rand(2, 3, self._side * self._scale, self._side * self._scale, generator=numbers)
+        return images * torch.rand(2, 1, 1, 1, generator=numbers), clean
+
+    def adapted(self, seed: int = 1, method: Method | None = None, stored: Stored | None = None) -> Adapted:
+        """A fresh network with the method, or a variant of it, on it.
+
+        Args:
+            seed: of initial weights, those of the required cells included.
+            method: another one than that of the trial.
+            stored: what it has stored, where it is to be loaded again; then it has to do without the required cells.
+        """
+        return self.put_on(self.network(), seed, method, stored)
+
+    def put_on(
+        self, network: Backbone, seed: int = 1, method: Method | None = None, stored: Stored | None = None
+    ) -> Adapted:
+        """The method, or a variant of it, on `network`; see `adapted`."""
+        chosen = method or self.method
+        return adapt(network, chosen, self.head, seed, self._evidence(chosen, TASK, seed, stored))
+
+    def _evidence(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> Evidence:
+        asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self._side)
+        needs = [] if stored is not None else method.requires(asked)
+        adapters = tuple(self._trained_before(need, seed) for need in needs)
+        return Evidence(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
+
+    def _validation(self) -> list[tuple[Tensor, Tensor]]:
+        return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]
+
+    def _trained_before(self, need: Cell, seed: int) -> Stored:
+        """What a required cell stores."""
+        assert isinstance(need, Asked) and need.chosen is not None
+        key = need.chosen, need.task, seed
+        if key not in self._finished:
+            evidence = self._evidence(need.chosen, need.task, seed)
+            adapted = adapt(self.network(), need.chosen, self.head, seed, evidence)
+            self.train(adapted, need.task, seed)
+            self._finished[key] = adapted.state()
+        return self._finished[key]
+
+    @torch.no_grad()
+    def output(self, network: Backbone) -> Tensor:
+        """What `network` makes of the images, in evaluation mode."""
+        output: Tensor = network.eval()(self.images, self.head)
+        return output
+
+    @cached_property
+    def trained(self) -> tuple[Adapted, set[str]]:
+        """The method after a few steps, and the names of the parameters that got a gradient."""
+        adapted = self.adapted()
+        return adapted, self.train(adapted)
+
+    def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
+        """A few steps, in mixed precision if wanted; the names of the parameters that got a gradient."""
+        reached: set[str] = set()
+        trainable = adapted.trainable()
+        if not trainable:
+            return reached
+        images, clean = self.batch(task, 0, seed)
+        optimizer = torch.optim.AdamW(trainable.values(), lr=1e-2)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            adapted.train()
+            for _ in range(STEPS):
+                optimizer.zero_grad()
+                with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+                    output = adapted.backbone(images, self.head)
+                torch.autograd.backward(functional.l1_loss(output.float(), clean))
+                reached |= {name for name, p in trainable.items() if p.grad is not None and p.grad.any()}
+                optimizer.step()
+        return reached

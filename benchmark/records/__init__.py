@@ -1,0 +1,1 @@
+"""The records: the truth on disk."""

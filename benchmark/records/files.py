@@ -1,0 +1,141 @@
+"""Records: what a finished cell leaves. Writing one needs no library.
+
+A record is a JSON file in its cell's folder; `record.schema.json` is its form, `record_schema.py` the source.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from petlir.benchmark.errors import PetlirError, Unwritable
+
+SCHEMA = "petlir-record/1"
+RECORD = "record.json"
+ADAPTER = "adapter.safetensors"
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write `data` as JSON, as `write_bytes` does and onto the disk itself.
+
+    Raises:
+        PetlirError: `data` holds a number that is not finite.
+        Unwritable: the file cannot be written.
+    """
+    try:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise PetlirError(f"cannot write {path}: a number in it is not finite ({error})") from error
+    write_bytes(path, f"{text}\n".encode(), flush=True)
+
+
+def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
+    """Write a file atomically: after a kill or on a full disk `path` holds the old file or the new.
+
+    Args:
+        path: its folder is made where missing.
+        content: the whole file.
+        flush: wait until the disk itself has it.
+
+    Raises:
+        Unwritable: the file cannot be written.
+    """
+    try:
+        _replace(path, content, flush)
+    except OSError as error:
+        raise Unwritable(f"cannot write {path}: {error.strerror}; what stood there is unchanged") from error
+
+
+def _replace(path: Path, content: bytes, flush: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def headlines(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headline protocol of each test set: the one that is quoted where a single number is.
+
+    It is the first of the cell's protocols under which the set was scored: the task's first protocol, in the first of
+    the ways in which its images were restored. Protocols that were measured later come after it.
+    """
+    named = {name: place for place, name in enumerate(record["cell"]["protocols"])}
+    found: dict[str, str] = {}
+    for score in record["scores"]:
+        best = found.setdefault(score["set"], score["protocol"])
+        if named.get(score["protocol"], len(named)) < named.get(best, len(named)):
+            found[score["set"]] = score["protocol"]
+    return found
+
+
+def differing(scores: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the scores that means are taken over: neither the restored nor the degraded image equals the clean one."""
+    return [score for score in scores if "inf" not in (score["psnr"], score["input_psnr"])]
+
+
+SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
+
+
+def newest(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The newest record of every cell and device; one that was overtaken (data or code changed) is left out."""
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for record in records:
+        same = (*(record["cell"][name] for name in SAME_CELL), record["environment"]["device"])
+        if same not in found or found[same]["finished"] < record["finished"]:
+            found[same] = record
+    return list(found.values())
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record in `path`, checked against the schema.
+
+    Raises:
+        PetlirError: the file cannot be read, is torn, or is no record; names the file and the first offence.
+    """
+    from pydantic import ValidationError
+
+    from petlir.benchmark.records.schema import RECORDS
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        RECORDS.validate_json(text, strict=True)
+    except OSError as error:
+        raise PetlirError(f"cannot read the record {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PetlirError(f"{path} is not a record: it is not UTF-8 text") from error
+    except ValidationError as error:
+        if newer := _newer(text):
+            raise PetlirError(
+                f"{path} is a {newer} record; this version reads {SCHEMA}: install a newer one to read it"
+            ) from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise PetlirError(f"{path} is not a {SCHEMA} record: {where}: {first['msg']}") from error
+    record: dict[str, Any] = json.loads(text)
+    return record
+
+
+def _newer(text: str) -> str:
+    """The schema that a later version has written, of a text that is no record of this one; empty where it is none."""
+    with suppress(ValueError):
+        found = json.loads(text)
+        schema = str(found.get("schema")) if isinstance(found, dict) else ""
+        form, _, number = schema.partition("/")
+        known, _, ours = SCHEMA.partition("/")
+        return schema if form == known and int(number) > int(ours) else ""
+    return ""

@@ -1,0 +1,260 @@
+"""The form of a record, checked whenever one is read; `record.schema.json` is made from it.
+
+`python -m petlir.benchmark.records.schema` writes that file again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
+
+Schema = Literal["petlir-record/1"]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Decibel = Number | Literal["inf"]
+Name = Annotated[str, Field(min_length=1)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(_Part):
+    """An empty object: a cell that did not finish has no costs and no digests."""
+
+
+class Accumulation(_Part):
+    """Each batch was worked on in parts, since memory ran out.
+
+    `batch_statistics`: the method looks across a batch, so it saw fewer crops at once, and is not ranked.
+    """
+
+    parts: Count
+    batch_statistics: bool
+
+
+class Cell(_Part):
+    """What was asked for. `label` is what its row is called; `regime` none: nothing is trained.
+
+    `degradation` is what clean images are degraded by, with all its parameters; empty where every set is of pairs.
+    `reference`: the method is a reference, which is never ranked.
+    """
+
+    backbone: Name
+    method: Name
+    options: dict[str, Any]
+    label: Name
+    task: Name
+    track: Name
+    seed: Count
+    heads: list[str]
+    regime: Literal["tuned", "paper", "none"]
+    learning_rate: Number | None
+    steps: Count
+    batch_size: Count
+    patch: Count
+    protocols: list[Name]
+    simulated: str
+    data_label: str
+    degradation: str = ""
+    transfer: Literal["seen", "related", "unseen"]
+    accumulation: Accumulation | None = None
+    reference: bool = False
+
+
+class Score(_Part):
+    """One image under one protocol; `input` is the degraded image, enlarged bicubically where smaller."""
+
+    set: Name
+    domain: Literal["photographs", "procedural"]
+    image: Name
+    unit: Name
+    protocol: Name
+    psnr: Decibel
+    ssim: Number
+    input_psnr: Decibel
+    input_ssim: Number
+
+
+class Value(_Part):
+    """What a metric says of one image."""
+
+    set: Name
+    image: Name
+    value: Number
+
+
+class Metric(_Part):
+    """A metric beyond PSNR and SSIM, over the stored images; without values where it was `unavailable`, and why."""
+
+    metric: Name
+    better: Literal["higher", "lower"]
+    colour: Name
+    library: Name
+    unavailable: Name | None
+    values: list[Value]
+
+
+class Point(_Part):
+    """One point of the training curve: the mean loss since the last point; validation follows the last step alone."""
+
+    step: Count
+    learning_rate: Number
+    loss: Number
+    validation_psnr: Decibel | None
+
+
+class Memory(_Part):
+    """Bytes in training; `peak` is what the device measured, null where it cannot."""
+
+    weights: Count
+    gradients: Count
+    optimizer: Count
+    activations: Count
+    peak: Count | None
+
+
+class StepSeconds(_Part):
+    """Seconds of one training step."""
+
+    median: Seconds
+    p95: Seconds
+
+
+class Costs(_Part):
+    """What the cell cost; times are comparable within one device only, and only where `exclusive`.
+
+    `adaptation_seconds` is putting the method on, with what it looks at before (CoLoRA's attribution, a router's
+    prototypes); `required_seconds` is the training of the cells that it requires; `waiting_share` the share of the
+    training seconds in which the device waits for a batch, null where nothing is trained.
+    """
+
+    trainable: Count
+    stored_bytes: Count
+    total: Count
+    saved_for_backward_bytes: Count
+    flops_per_step: Count
+    memory: Memory
+    step_seconds: StepSeconds | None
+    adaptation_seconds: Seconds = 0.0
+    training_seconds: Seconds
+    required_seconds: Seconds = 0.0
+    waiting_share: Share | None = None
+    validation_seconds: Seconds
+    evaluation_seconds: Seconds
+    inference_seconds_per_megapixel: Seconds
+    merged_inference_seconds_per_megapixel: Seconds | None
+    merged: bool
+    energy_joules: Seconds | None
+    threads: Count
+    exclusive: bool
+
+
+class Environment(_Part):
+    """Where it ran; the revision is null outside a git checkout.
+
+    `lock` is the digest of the checkout's `requirements.lock`, null where what is installed is not as locked.
+    """
+
+    device: Name
+    python: Name
+    torch: Name
+    petlir: Name
+    platform: str
+    git_revision: str | None
+    git_dirty: bool | None
+    deterministic: bool
+    precision: Name
+    threads: Count
+    versions: dict[str, str]
+    lock: Hash | None = None
+
+
+class Overlap(_Part):
+    """What a test set shares with a set that the cell was fitted to: how many of its images, null where not known."""
+
+    set: Name
+    holder: Name
+    role: Literal["training", "validation", "pre-training"]
+    shared: Literal["images", "scenes"]
+    images: Count | None
+
+
+class Convergence(_Part):
+    """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
+
+    `psnr` after as many steps as the cell has, `half_psnr` after half of them with their own full schedule, `change`
+    the difference; the last two null where the half trial diverged.
+    """
+
+    psnr: Number
+    half_psnr: Number | None
+    change: Number | None
+
+
+class Digests(_Part):
+    """SHA-256 of what the record stands on; no adapter where nothing was trained."""
+
+    adapter: Hash | None
+    predictions: Hash
+    data: Hash
+    weights: Hash
+
+
+class _Common(_Part):
+    schema_: Schema = Field(alias="schema")
+    key: Hash
+    cell: Cell
+    ingredients: dict[str, str]
+    environment: Environment
+    convergence: Convergence | None = None
+    converged: Annotated[bool | None, Field(deprecated="ignored: older than the doubling test")] = None
+    smoke: bool
+    overlap: list[Overlap] | None = None
+    started: AwareDatetime
+    finished: AwareDatetime
+
+
+class Done(_Common):
+    """A cell that finished."""
+
+    state: Literal["done"]
+    reason: None
+    scores: Annotated[list[Score], Field(min_length=1)]
+    metrics: list[Metric] = []
+    curve: list[Point]
+    costs: Costs
+    digests: Digests
+
+
+class Unfinished(_Common):
+    """A cell that has no result, and the one line that says why."""
+
+    state: Literal["failed", "out-of-memory", "not-applicable"]
+    reason: Name
+    scores: Annotated[list[Score], Field(max_length=0)]
+    curve: list[Point]
+    costs: Costs | Nothing
+    digests: Digests | Nothing
+
+
+RECORDS: TypeAdapter[Done | Unfinished] = TypeAdapter(
+    Annotated[Done | Unfinished, Field(discriminator="state", title=get_args(Schema)[0])]
+)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a record."""
+    return RECORDS.json_schema()
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,35 @@
+"""Geometric self-ensemble: the mean over the eight ways in which an image can be turned and flipped.
+
+Source: Timofte, Rothe & Van Gool, Seven ways to improve example-based single image super resolution, CVPR 2016; the
+rows with a + of EDSR (Lim et al., CVPRW 2017).
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from torch import Tensor
+
+from petlir.benchmark.restoration.tiling import Forward
+
+
+def eightfold(forward: Forward, images: Tensor) -> Tensor:
+    """The mean of what `forward` makes of the images turned by 0, 90, 180, 270° and mirrored, each turned back.
+
+    Args:
+        forward: N×3×H×W to N×3×sH×sW; it meets W×H too.
+        images: N×3×H×W.
+    """
+    views = list(product(range(4), (False, True)))
+    total = sum(_back(forward(_turned(images, *view)), *view) for view in views)
+    assert isinstance(total, Tensor)
+    return total / len(views)
+
+
+def _turned(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    return (images.flip(-1) if mirrored else images).rot90(quarters, (-2, -1))
+
+
+def _back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    upright = images.rot90(-quarters, (-2, -1))
+    return upright.flip(-1) if mirrored else upright

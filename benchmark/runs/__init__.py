@@ -1,0 +1,1 @@
+"""What the parent process does: plan, dispatch, look at interim results."""

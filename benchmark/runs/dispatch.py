@@ -1,0 +1,137 @@
+"""Works on cells until each has a record in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from petlir.benchmark.cells import run
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.extra_metrics import Further
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.executors.progress import Progress
+from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.runs.planning import Planned, state, with_needs
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
+
+Put = Callable[[dict[str, Any]], None]
+"""Gets each record that was made here, as it comes."""
+
+
+def open_cells(planned: Iterable[Planned], index: Index) -> list[Planned]:
+    """The cells that have no result yet, and before each those that it requires."""
+    return [one for one in with_needs(planned) if state(one, index) != "done"]
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Works on cells.
+
+    Attributes:
+        bench: plugins and images.
+        store: where the records go.
+        executor: does the work.
+        memory: bytes of a device that a cell is predicted to need; 0 where that is not known.
+    """
+
+    bench: Bench
+    store: Store
+    executor: Executor
+    memory: Callable[[Planned], int] = lambda one: 0
+
+    def settle(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
+        """Leave a record of each cell that has no result yet; returns how many were made here."""
+        index = Index.of(self.store)
+        todo = {one.key: one for one in open_cells(planned, index)}
+        payloads = {key: self.payload(one, index) for key, one in todo.items()}
+        made = 0
+        for key, one in todo.items():
+            if one.obstacle is not None:
+                made += _leave(payloads.pop(key), "not-applicable", one.obstacle, put)
+            elif one.fault is not None:
+                made += _leave(payloads.pop(key), "failed", one.fault, put)
+        return made + (self._work(todo, payloads, put) if payloads else 0)
+
+    def _work(self, planned: Mapping[str, Planned], payloads: Mapping[str, Payload], put: Put) -> int:
+        """Let the executor work; a dead worker's cell is recorded, and one whose required cell was not done."""
+        made = 0
+        with Progress(len(payloads)) as progress:
+
+            def on_event(event: Event) -> None:
+                nonlocal made
+                job = payloads[event.key]
+                progress.update(event, str(job.cell))
+                if event.kind == "died":
+                    made += _leave(job, "failed", event.text, put)
+                elif event.kind == "skipped":
+                    lost = planned[event.result["lost"]].cell
+                    made += _leave(job, "failed", f"it requires {lost}, which has no result", put)
+                elif event.kind == "finished" and event.result.get("worked", True):
+                    made += _found(job, event, put)
+
+            self.executor.run([self._job(planned[key], payload) for key, payload in payloads.items()], on_event)
+        return made
+
+    def payload(self, one: Planned, index: Index) -> Payload:
+        """What a worker gets of a cell."""
+        needs = tuple(need.folder(self.store).relative_to(self.store.root) for need in one.needs)
+        head = index.find(one.key)
+        before = head.finished if head else ""
+        tested = None if one.convergence is None else one.convergence.to_dict()
+        return Payload("cell", one.cell, self.bench, self.store, needs, one.parts, before=before, convergence=tested)
+
+    def _job(self, one: Planned, payload: Payload) -> Job:
+        needs = tuple(need.key for need in one.needs)
+        return Job(one.key, payload.packed(), needs=needs, group=one.cell.task, memory=self.memory(one))
+
+
+def _found(job: Payload, event: Event, put: Put) -> int:
+    """Hand on the record that a worker has left."""
+    if not event.result.get("recorded"):  # the store cannot be written: no other cell would fare better
+        raise PetlirError(str(event.result.get("reason")))
+    put(read_record(job.store.fetch(job.folder / RECORD, newest=True)))
+    return 1
+
+
+def _leave(job: Payload, state: str, reason: str, put: Put) -> int:
+    record = run.leave(job, state, reason)
+    if record is None:
+        return 0
+    put(record)
+    return 1
+
+
+def measure_further(settler: Settler, planned: Sequence[Planned], further: Further, put: Put) -> list[tuple[str, str]]:
+    """Measure finished cells by what their records lack; returns the cells that cannot be, with the reason."""
+    index = Index.of(settler.store)
+    done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
+    wanted = {key: further.missing(_record(index, key), one.ids) for key, one in done.items()}
+    jobs = [
+        Job(key, replace(settler.payload(done[key], index), kind="measure", **asdict(lacks)).packed())
+        for key, lacks in wanted.items()
+        if lacks
+    ]
+    lost: list[tuple[str, str]] = []
+
+    def on_event(event: Event) -> None:
+        one = done[event.key]
+        progress.update(event, f"{one.cell}, measured further")
+        if event.done and event.result.get("worked", True):
+            put(_record(index, event.key))
+        elif not event.done and event.kind in ("finished", "died"):
+            lost.append((str(one.cell), event.text or str(event.result.get("reason"))))
+
+    if jobs:
+        with Progress(len(jobs)) as progress:
+            settler.executor.run(jobs, on_event)
+    return lost
+
+
+def _record(index: Index, key: str) -> dict[str, Any]:
+    head = index.find(key)
+    assert head is not None
+    return read_record(head.folder / RECORD)

@@ -1,0 +1,117 @@
+"""Further seeds for the pairs that are still tied, at looks that are stated before the first is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from petlir.benchmark import grid
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import headlines, newest
+from petlir.benchmark.runs.interim_analyses import Plan, state
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.runs.runner import Outcome
+from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
+from petlir.benchmark.statistics.columns import rankable
+from petlir.benchmark.statistics.convergence import converged
+from petlir.benchmark.store import Store
+
+
+def plans(asked: Request, confidence: float, most: int) -> list[Plan]:
+    """The looks of a request, one plan for each backbone and task.
+
+    Raises:
+        PetlirError: the confidence is none, or there are fewer seeds than the first look needs.
+    """
+    if not 0.5 <= confidence < 1.0:
+        raise PetlirError(f"--until-separable {confidence:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
+    first = max(FEWEST_SEEDS, len(grid.seeds(asked.seeds)))
+    if most < first:
+        raise PetlirError(f"--max-seeds {most}: the first look has {first} seeds; expected at least as many")
+    cells = [cell for cell in Planner(asked).cells if cell.regime != "none"]
+    where = dict.fromkeys((cell.backbone, cell.task, cell.track, cell.steps) for cell in cells)
+    return [Plan(*place, planned(first, most), round(1 - confidence, 12)) for place in where]
+
+
+def run(
+    asked: Request,
+    store: Store,
+    work: Callable[[Request], Outcome],
+    say: Callable[[str], None],
+    *,
+    confidence: float,
+    most: int,
+) -> Iterator[Outcome]:
+    """Run a request, then again with more seeds for what is tied, until nothing is or the seeds are spent.
+
+    Args:
+        asked: the grid; its seeds are those of the first look, at least three.
+        store: where the records are.
+        work: runs a request.
+        say: gets a line before each run, and one on each column at the end.
+        confidence: that no separation of a column is false, over all looks.
+        most: seeds at the last look.
+
+    Yields:
+        How each run ended.
+    """
+    stating = plans(asked, confidence, most)
+    state(store.create(), stating)
+    given = grid.seeds(asked.seeds)
+    seeds = [*given, *range(max(given) + 1, max(given) + 1 + most - len(given))]
+    first, *later = stating[0].seeds if stating else (len(seeds),)
+    yield work(replace(asked, seeds=_listed(seeds[:first])))
+    for count in later:
+        for plan in stating:
+            if methods := tied(asked, store, plan, count):
+                say(f"tied on {plan.backbone} · {plan.task}: {', '.join(methods)}; {count} seeds")
+                chosen = replace(asked, backbones=plan.backbone, tasks=plan.task, methods=",".join(methods))
+                yield work(replace(chosen, seeds=_listed(seeds[:count])))
+    for plan in stating:
+        for where, found in columns(asked, store, plan).items():
+            say(f"{plan.backbone} · {plan.task} · {where}: {_told(found, plan.seeds[-1])}")
+
+
+def _told(found: Comparison, most: int) -> str:
+    apart = sum(pair.apart for pair in found.pairs)
+    if not printable(found.units, most):
+        return f"{found.units} scenes are too few to tell methods apart"
+    return f"{apart} of {len(found.pairs)} pairs told apart, {found.looks} looks"
+
+
+def tied(asked: Request, store: Store, plan: Plan, seeds: int) -> list[str]:
+    """The methods that still are in a tied pair of a column that can be ranked with this many seeds."""
+    found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
+    pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
+    return sorted({name for pair in pairs for name in (pair.better, pair.worse)})
+
+
+def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
+    """What the looks so far say of each image set that can be ranked, under the headline protocols."""
+    import pandas as pd
+
+    methods = asked.bench.plugins.methods
+    rows = pd.DataFrame(_rows(newest(record for record in store.records() if plan.covers(record["cell"]))))
+    if rows.empty:
+        return {}
+    petl = rows[~rows.method.map(lambda name: name in methods and methods[name].reference)]
+    sets = petl.assign(column=petl.set + ", " + petl.protocol).groupby("column")
+    found = {str(name): rankable(column, plan.seeds[0])[0] for name, column in sets}
+    return {name: compare(scores, plan.alpha, plan.looks) for name, scores in found.items() if scores}
+
+
+def _rows(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for record in records:
+        cell = record["cell"]
+        if record["state"] == "done" and cell["regime"] != "none" and not record["smoke"]:
+            quoted = headlines(record)
+            for score in record["scores"]:
+                if score["protocol"] == quoted[score["set"]]:
+                    named = {"label": cell["label"], "method": cell["method"], "seed": cell["seed"]}
+                    yield {**named, **score, "psnr": float(score["psnr"]), "converged": converged(record)}
+
+
+def _listed(seeds: Iterable[int]) -> str:
+    return ",".join(map(str, seeds))

@@ -1,0 +1,79 @@
+"""The looks at which seeds are added until methods separate, stated before the first is taken.
+
+They are kept in `looks.json` of the store, so that whoever reads its records knows how often was looked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import write_json
+from petlir.benchmark.statistics import Look, spend
+from petlir.benchmark.store import Store
+
+LOOKS = "looks.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The looks that were stated for the cells of one backbone and task.
+
+    Attributes:
+        seeds: how many seeds each look has.
+        alpha: the chance of any false separation in a column, over all looks.
+    """
+
+    backbone: str
+    task: str
+    track: str
+    steps: int
+    seeds: tuple[int, ...]
+    alpha: float
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """The looks with what they spend."""
+        return spend(self.seeds, self.alpha)
+
+    def covers(self, cell: dict[str, Any]) -> bool:
+        """Whether a record's cell is one of those that this was stated for."""
+        return all(cell[part] == getattr(self, part) for part in ("backbone", "task", "track", "steps"))
+
+
+def stated(store: Store) -> list[Plan]:
+    """What was stated in this store.
+
+    Raises:
+        PetlirError: `looks.json` is damaged.
+    """
+    path = store.root / LOOKS
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        return [Plan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
+    except (ValueError, TypeError, KeyError) as error:
+        raise PetlirError(f"{path} does not state looks: {error}") from error
+
+
+def state(store: Store, new: Sequence[Plan]) -> None:
+    """Keep the plans in the store before anything is looked at.
+
+    Raises:
+        PetlirError: others were stated for the same cells.
+    """
+    before = stated(store)
+    for plan in new:
+        same = [old for old in before if old.covers(asdict(plan))]
+        if same and same[0] != plan:
+            raise PetlirError(
+                f"{store.root / LOOKS}: {plan.backbone} · {plan.task} was to be looked at after "
+                f"{_counted(same[0].seeds)} seeds at {1 - same[0].alpha:g}; ask for the same, or take a new store"
+            )
+    write_json(store.root / LOOKS, [asdict(plan) for plan in dict.fromkeys([*before, *new])])
+
+
+def _counted(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

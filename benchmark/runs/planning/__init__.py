@@ -1,0 +1,318 @@
+"""From a selection in words to cells, and what is left to do of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+from torch.nn.modules.dropout import _DropoutNd
+
+from petlir.benchmark import cell as cells
+from petlir.benchmark import grid
+from petlir.benchmark.audit import guard
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.cell import Cell, Common
+from petlir.benchmark.costs import count
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.images.prepare import data_digest
+from petlir.benchmark.method import Method
+from petlir.benchmark.revisions import table
+from petlir.benchmark.runs.planning.request import Request, Selection
+from petlir.benchmark.scoring.fields_of_view import scored_as, views
+from petlir.benchmark.statistics.convergence import Convergence
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.task import Task
+from petlir.benchmark.track import track
+from petlir.benchmark.training.adaptation import adapt
+from petlir.benchmark.weights import cards as weight_cards
+from petlir.benchmark.weights.cards import Card
+from petlir.benchmark.weights.sources import network_of
+
+SAME = ("track", "regime", "steps", "batch_size", "patch")
+"""What two records of one folder name must share to be of one cell."""
+PAPER_RATE = 1e-4
+"""AdamW's rate in the AdaptIR paper, for every method."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, what decides its result, and why it cannot be done, if it cannot.
+
+    Attributes:
+        cell: the cell.
+        parts: the ingredients of its key.
+        obstacle: why the combination has no meaning.
+        fault: why it cannot be worked on here: its weights cannot be fetched, or no learning rate could be chosen.
+        needs: the cells that it requires.
+        convergence: the doubling test of its learning rate; None where none was tuned.
+    """
+
+    cell: Cell
+    parts: dict[str, str]
+    obstacle: str | None
+    fault: str | None = None
+    needs: tuple[Planned, ...] = ()
+    convergence: Convergence | None = None
+
+    @cached_property
+    def key(self) -> str:
+        """The cell's content key."""
+        return cells.key(self.parts)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the protocols that it is scored under as it is worked on."""
+        return self.parts["protocols"].split()
+
+    def folder(self, store: Store) -> Path:
+        """Where `store` keeps the cell."""
+        return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
+
+
+class Planner:
+    """Turns a request into cells; reads names, weights and digests, and runs nothing."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.track = track(request.track)
+        self.plugins = request.bench.plugins
+        self._cards: dict[str, Card] = {}
+        self._unavailable: dict[str, str] = {}
+        self._data_digests: dict[str, str] = {}
+        self._backbones: dict[str, Backbone] = {}
+        self._missed: list[str] = []
+        self._steps: dict[tuple[str, str, str], int | None] = {}
+        self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Every cell of the request; the learning rates of the tuned ones are not chosen yet."""
+        return [cell for one in self.request.selections for cell in self._selected(one)]
+
+    def _selected(self, chosen: Selection) -> Iterator[Cell]:
+        tasks = [task.label for task in grid.tasks(chosen.tasks, self.plugins.tasks, self.request.track)]
+        seeds = grid.seeds(chosen.seeds)
+        for backbone in grid.choose("backbone", chosen.backbones, self.request.bench.backbones):
+            methods = grid.methods(chosen.methods, self.plugins.methods, partial(self._resize, backbone))
+            for task in tasks:
+                for method in methods:
+                    first = self._cell(backbone, method, task, seeds[0], chosen.steps)
+                    own = [replace(first, seed=seed) for seed in seeds]
+                    self._steps[_kind(first)] = chosen.steps
+                    yield from own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
+
+    @property
+    def missed(self) -> list[str]:
+        """A line for each method that could not be made as large as asked for."""
+        return self._missed if self.cells else []
+
+    def _cell(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+        steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
+        regime = (self.request.regime or self.track.regime) if method.trains else "none"
+        if regime not in ("tuned", "paper", "none"):
+            raise PetlirError(f"regime {regime!r} is unknown; valid: tuned, paper")
+        return Cell(
+            backbone=backbone,
+            method=method.name,
+            options=method.options(),
+            label=method.label,
+            task=task,
+            track=self.request.track,
+            seed=seed,
+            regime=regime,
+            rate=PAPER_RATE if regime == "paper" else None,
+            steps=steps if method.trains else 0,
+            batch_size=self.track.batch_size,
+            patch=self._patch(backbone, task),
+        )
+
+    def _patch(self, backbone: str, task: str) -> int:
+        network, found = self.network(backbone), self.plugins.task(task)
+        return self.track.patch if network.applies(found) else network.patch(network.head_for(found), self.track.patch)
+
+    def required(self, cell: Cell) -> list[Cell]:
+        """The cells that must be finished before `cell`, their learning rates not chosen yet."""
+        needs = self.method(cell).requires(cell)
+        steps = self._steps.get(_kind(cell), self.request.steps)
+        found = [self._cell(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
+        self._steps |= {_kind(need): steps for need in found}
+        return found
+
+    def method(self, cell: Cell) -> Method:
+        """The cell's method."""
+        return grid.restored(self.plugins.method(cell.method), cell.options)
+
+    def network(self, backbone: str) -> Backbone:
+        """The backbone without weights, for its shape; must not be changed."""
+        if backbone not in self._backbones:
+            with without_memory():
+                self._backbones[backbone] = self.plugins.build(backbone)
+        return self._backbones[backbone]
+
+    def count(self, backbone: str, method: Method) -> int:
+        """Trainable parameters of a method on a backbone."""
+        with without_memory():
+            fresh = self.plugins.build(backbone)
+            return count(adapt(fresh, method, list(fresh.heads)[-1], 0).backbone).trainable
+
+    def _resize(self, backbone: str, method: Method, size: str) -> Method:
+        total = count(self.network(backbone)).total
+        if method.supports(self.network(backbone)) is not None:
+            return method
+        try:
+            found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        except FAULTS:  # a plugin's code: its cells fail, with the reason
+            return method
+        self._missed += filter(None, [note])
+        return found
+
+    def obstacle(self, cell: Cell) -> str | None:
+        """Why the cell's combination has no meaning, or None."""
+        return self._common(cell)[0]
+
+    def check(self) -> None:
+        """Raise PetlirError where a name, weights or images of the request are wrong."""
+        for cell in self.cells:
+            self._common(cell)
+
+    def _common(self, cell: Cell) -> tuple[str | None, Common]:
+        """Return why the cell has no meaning, if it has none, and what all its seeds and rates share."""
+        kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
+        if kind not in self._shared:
+            self._shared[kind] = self._look(cell)
+        return self._shared[kind]
+
+    def _look(self, cell: Cell) -> tuple[str | None, Common]:
+        network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
+        reserved = task.reserved if method.trains else None
+        obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
+        heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
+        names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
+        common = Common(
+            options=method.changed(),
+            weights=self.weights(cell.backbone),
+            data=self._data(cell.task),
+            plugin=self.plugins.revisions(*names),
+            engine=self._engine,
+            heads=heads,
+            protocols=scored_as(task.protocols, views(network, method, cell.patch)),
+            device="" if obstacle or lacking else self._device(cell, method),
+        )
+        return obstacle or lacking, common
+
+    def _device(self, cell: Cell, method: Method) -> str:
+        """Return the type of the device where the method's own dropout draws on it; empty where it cannot."""
+        ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
+        if (ours and ":" not in cell.method) or not method.trains:
+            return ""
+        try:
+            with without_memory():
+                fresh = self.plugins.build(cell.backbone)
+                adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
+        except (PetlirError, *FAULTS):  # the cell fails by itself, with the reason
+            return ""
+        drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
+        return pick(self.request.device).partition(":")[0] if drops else ""
+
+    @cached_property
+    def _engine(self) -> tuple[str, ...]:
+        return table.engine()
+
+    def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
+        """The cell with what decides its result, the cells that it requires included."""
+        obstacle, common = self._common(cell)
+        parts = common.ingredients(cell, tuple(need.key for need in needs))
+        lost = next((need for need in needs if need.obstacle is not None), None)
+        if obstacle is None and lost is not None:
+            obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
+        fault = next((f"it requires {need.cell}: {need.fault}" for need in needs if need.fault is not None), None)
+        return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
+
+    def changed(self, planned: Planned, index: Index) -> str:
+        """Which ingredients differ from those of the newest record of the same cell."""
+        newest = max(predecessors(planned, index), key=lambda head: head.finished)
+        names = [name for name, value in planned.parts.items() if newest.ingredients.get(name) != value]
+        return f"changed since: {', '.join(names)}"
+
+    def weights(self, backbone: str) -> str:
+        """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
+        return self._card(backbone).sha256
+
+    def unavailable(self, cell: Cell) -> str | None:
+        """Why the cell's pre-trained weights, which are known, cannot be fetched here, or None."""
+        self._card(cell.backbone)
+        return self._unavailable.get(cell.backbone)
+
+    def _card(self, backbone: str) -> Card:
+        if backbone not in self._cards:
+            try:
+                found = weight_cards.load(self.network(backbone), sources=self.request.bench.sources)
+            except weight_cards.Unavailable as missing:
+                found, self._unavailable[backbone] = missing.card, str(missing)
+            self._cards[backbone] = found
+        return self._cards[backbone]
+
+    def refuse_overlap(self) -> None:
+        """Refuse cells whose test images are in what they are fitted to, unless the user allows it.
+
+        Raises:
+            PetlirError: names the first such image, and where it is.
+        """
+        bench = self.request.bench
+        if not bench.allow_overlap:
+            cells = {(cell.backbone, cell.label, cell.task): cell for cell in self.cells}
+            cards = {cell.backbone: self._card(cell.backbone) for cell in cells.values()}
+            guard.refuse(list(cells.values()), self.plugins, cards, bench.root)
+
+    def ground(self, cell: Cell) -> str:
+        """Return the digest of what a learning rate is chosen on: all of the cell's key but seed and rate."""
+        needs = tuple(self.ground(need) for need in self.required(cell))
+        return self._common(cell)[1].selection(cell, needs)
+
+    def _data(self, task: str) -> str:
+        if task not in self._data_digests:
+            found, bench = self.plugins.task(task), self.request.bench
+            self._data_digests[task] = data_digest(found, self.request.track, bench.root)
+        return self._data_digests[task]
+
+
+def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ...], str | None]:
+    """Return the heads that an image goes through, and else why one of them is missing."""
+    try:
+        return method.heads(network, task), None
+    except PetlirError as error:
+        return (), str(error)
+
+
+def _kind(cell: Cell) -> tuple[str, str, str]:
+    return cell.backbone, cell.label, cell.task
+
+
+def state(planned: Planned, index: Index) -> str:
+    """`done`, `failed`, `stale` or `missing`."""
+    head = index.find(planned.key)
+    if head is not None:
+        return "failed" if head.retried else "done"
+    return "stale" if any(True for _ in predecessors(planned, index)) else "missing"
+
+
+def with_needs(planned: Iterable[Planned]) -> list[Planned]:
+    """Each cell once, and before it the cells that it requires."""
+    found: dict[str, Planned] = {}
+    for one in planned:
+        for each in (*with_needs(one.needs), one):
+            found.setdefault(each.key, each)
+    return list(found.values())
+
+
+def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
+    """The records of the same cell, made from other ingredients."""
+    now = vars(planned.cell)
+    for head in index.beside(planned.folder(index.store)) if index.heads else ():
+        if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):
+            yield head

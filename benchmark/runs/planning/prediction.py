@@ -1,0 +1,196 @@
+"""What cells will take: seconds and memory, from FLOPs, saved bytes, and what finished cells of the store took."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from statistics import median
+from typing import Any
+
+import torch
+
+from petlir.benchmark.cell import Cell, digest
+from petlir.benchmark.cells.train import PARTS
+from petlir.benchmark.devices import pick
+from petlir.benchmark.revisions import table
+from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.runs.planning.sizes import Kept, Sizes, sizes_of
+from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.weights.sources import network_of
+
+BASE = 600 * 2**20
+"""Bytes of a process before it trains: torch, and on a GPU its context."""
+OVERHEAD = 1.25
+"""Peak memory over what is known to be needed, until finished cells tell: workspaces and what is short-lived."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a cell will take on a device.
+
+    Attributes:
+        seconds: of its training, validation and evaluation; None where nothing tells.
+        bytes: peak memory of its training; None where it cannot be counted.
+        parted: the same with each batch in parts, as is done where memory runs out.
+    """
+
+    seconds: float | None = None
+    bytes: int | None = None
+    parted: int | None = None
+
+    def obstacle(self, capacity: int, device: str) -> str:
+        """Why it does not fit the device as it is; empty where it does."""
+        if self.bytes is None or self.bytes <= capacity:
+            return ""
+        parts = f"its batches will be worked on in {PARTS} parts"
+        too_large = "it will not fit in parts either"
+        fits = self.parted is not None and self.parted <= capacity
+        return f"needs about {gib(self.bytes)}, {device} has {gib(capacity)}: {parts if fits else too_large}"
+
+
+def gib(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+def capacity(device: str) -> tuple[int, str]:
+    """The memory of a device in bytes, and its name as records have it."""
+    if device.startswith("cuda"):
+        found = torch.cuda.get_device_properties(device)
+        return found.total_memory, found.name
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "cpu"
+
+
+class Predictor:
+    """Predicts cells of a request on a device.
+
+    Args:
+        planner: of the request.
+        index: the store's records.
+        device: as `--device` names it.
+        counting: whether what is not in the cache is counted, which takes a second or so for each kind of cell.
+    """
+
+    def __init__(self, planner: Planner, index: Index, device: str = "auto", *, counting: bool = True) -> None:
+        self._planner, self._index, self._counting = planner, index, counting
+        self.capacity, self.device = capacity(pick(device))
+        self._kept = Kept()
+        self._found: dict[tuple[object, ...], Prediction] = {}
+
+    def of(self, planned: Planned) -> Prediction:
+        """What a cell will take; cells of one kind take the same."""
+        cell = planned.cell
+        kind = _kind(vars(cell))
+        if kind not in self._found:
+            self._found[kind] = self._predicted(planned)
+        return self._found[kind]
+
+    def close(self) -> None:
+        """Keep what was counted."""
+        self._kept.write()
+
+    def lacking(self, planned: Iterable[Planned]) -> int:
+        """How many kinds of cells are still to be counted."""
+        kinds = {_kind(vars(one.cell)): one for one in planned if one.obstacle is None}
+        return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
+
+    def _predicted(self, planned: Planned) -> Prediction:
+        cell = planned.cell
+        if planned.obstacle is not None:
+            return Prediction()
+        sizes = self._sizes(planned)
+        seconds = self._seconds(cell, sizes)
+        if sizes is None:
+            return Prediction(seconds)
+        parts = min(PARTS, cell.batch_size)
+        return Prediction(seconds, self._peak(sizes.bytes()), self._peak(sizes.bytes(1 / parts)))
+
+    def _peak(self, known: int) -> int:
+        return BASE + int(known * self._overhead)
+
+    @cached_property
+    def _overhead(self) -> float:
+        """Measured peak over what was counted, of finished cells on this kind of device."""
+        memories = [head.costs["memory"] for head in self._finished if head.costs["memory"]["peak"]]
+        parts = ("weights", "gradients", "optimizer", "activations")
+        return float(median([m["peak"] / sum(m[part] for part in parts) for m in memories] or [OVERHEAD]))
+
+    @cached_property
+    def _finished(self) -> list[Head]:
+        return [head for head in self._index.heads if head.state == "done" and head.device == self.device]
+
+    @cached_property
+    def _of_kind(self) -> Mapping[tuple[object, ...], list[Head]]:
+        found = defaultdict(list)
+        for head in self._finished:
+            found[_kind(head.cell)].append(head)
+        return found
+
+    def _seconds(self, cell: Cell, sizes: Sizes | None) -> float | None:
+        """Those of finished cells of its kind, else by FLOPs from what others took, else from this machine's speed."""
+        if same := self._of_kind.get(_kind(vars(cell))):
+            return median(_training(head) for head in same) + median(_looking(head) for head in same)
+        if sizes is None:
+            return None
+        near = [head for head in self._finished if head.cell["backbone"] == cell.backbone] or self._finished
+        speeds = [work / _training(head) for head in near if (work := _work(head)) and _training(head)]
+        looking = [_looking(head) for head in near]
+        speed = median(speeds) if speeds else _speed(self.device)
+        return cell.steps * sizes.flops / speed + median(looking or [0.0])
+
+    def _sizes(self, planned: Planned) -> Sizes | None:
+        cell, key = planned.cell, self._key(planned)
+        if key not in self._kept:
+            if not self._counting:
+                return None
+            method, head = self._planner.method(cell), planned.parts["heads"].split()[-1]
+            sizes = sizes_of(self._planner.plugins, cell.backbone, method, head, cell.batch_size, cell.patch)
+            self._kept.add(key, sizes)
+        return self._kept[key]
+
+    @cache  # noqa: B019 - it lives as long as a command
+    def _source(self, backbone: str, method: str) -> tuple[str, ...]:
+        names = (f"backbone:{network_of(backbone)}", f"method:{method}")
+        return (*self._planner.plugins.revisions(*names), *table.engine())
+
+    def _key(self, planned: Planned) -> str:
+        cell = planned.cell
+        source, head = self._source(cell.backbone, cell.method), planned.parts["heads"].split()[-1]
+        return digest([source, cell.backbone, dict(cell.options), head, cell.batch_size, cell.patch])
+
+
+def _kind(cell: Mapping[str, Any]) -> tuple[object, ...]:
+    """What cells of one kind share: they differ in seed and rate alone."""
+    return tuple(cell[name] for name in ("backbone", "label", "task", "track", "steps", "batch_size", "patch"))
+
+
+def _training(head: Head) -> float:
+    return float(head.costs["training_seconds"])
+
+
+def _looking(head: Head) -> float:
+    spent = ("adaptation_seconds", "validation_seconds", "evaluation_seconds")
+    return float(sum(head.costs.get(name, 0.0) for name in spent))  # records of older versions lack the first
+
+
+def _work(head: Head) -> float:
+    return float(head.costs["flops_per_step"] * head.cell["steps"])
+
+
+@cache
+def _speed(device: str) -> float:
+    """FLOPs per second of a convolution here, forward and backward: a rough start, until cells have finished."""
+    where = "cpu" if device == "cpu" else "cuda"
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, device=where)
+    features = torch.rand(4, 64, 48, 48, device=where)
+    layer(features).sum().backward()
+    started, rounds = time.perf_counter(), 5
+    for _ in range(rounds):
+        layer(features).sum().backward()
+    if where == "cuda":
+        torch.cuda.synchronize()
+    return rounds * 2 * 2 * 4 * 48 * 48 * 64 * 64 * 9 / (time.perf_counter() - started)

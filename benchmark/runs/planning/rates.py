@@ -1,0 +1,158 @@
+"""The learning rates of a grid: those that the project ships, those that a store has, and trials for the rest.
+
+Every choice is tested for convergence: its rate is tried once more for half of the steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import typer
+
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.cells import learning_rate
+from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.selection import TRIALS, Selection
+from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.executors.progress import Progress
+from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.store import Store
+
+Settle = Callable[[Sequence[Planned], Store], None]
+"""Works on cells until they have a record in the store."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training that a selection still needs.
+
+    Attributes:
+        chosen: the cell that a rate is chosen for.
+        cell: what is trained, with the selection seed.
+        half: whether it is the half trial of the chosen rate.
+    """
+
+    chosen: Cell
+    cell: Cell
+    half: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key of its job."""
+        return f"{self.chosen.selection} {self.cell.rate:g}{' half' if self.half else ''}"
+
+    def __str__(self) -> str:
+        return f"{self.cell} at {self.cell.rate:g}{f' for {self.cell.steps} steps' if self.half else ''}"
+
+
+@dataclass
+class Rates:
+    """Plans cells at their tuned rates.
+
+    Attributes:
+        planner: of the request.
+        store: where trials are kept.
+        again: whether trials are made where the project ships a choice too.
+        faults: why no rate could be chosen, by `Cell.selection`.
+    """
+
+    planner: Planner
+    store: Store
+    again: bool = False
+    faults: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def selection_cells(self) -> Store:
+        """Where the cells lie that trials require: they are of the selection seed and stand in no report."""
+        return self.store.within("selection")
+
+    def selection(self, cell: Cell) -> Selection | None:
+        """The choice that was made for a cell, if all its trials are there."""
+        found = self._tried(cell)
+        return found if found.complete else None
+
+    def left(self, cell: Cell) -> tuple[int, int]:
+        """Return how many trials and half trials the choice for a cell still needs."""
+        found = self._tried(cell)
+        return max(0, TRIALS - len(found.trials)), int(not found.complete)
+
+    def _tried(self, cell: Cell) -> Selection:
+        """The trials for a cell so far, shipped ones and the store's."""
+        ground = self.planner.ground(cell)
+        shipped = None if self.again else learning_rate.committed(cell, ground)
+        here = learning_rate.kept(self.store, cell, ground)
+        found = shipped.joined(here) if shipped else here
+        return found.counted(self.planner.method(cell).rates)
+
+    def planned(self, cell: Cell) -> Planned:
+        """The cell and all that it requires, each at its rate; where there is none, that is its fault."""
+        needs = tuple(self.planned(need) for need in self.planner.required(cell))
+        one = self.planner.plan(cell, needs)
+        if cell.regime != "tuned" or one.obstacle is not None or one.fault is not None:
+            return one
+        found = self.selection(cell)
+        if found is None or cell.selection in self.faults:
+            return replace(one, fault=self.faults.get(cell.selection, "its learning rate is not chosen yet"))
+        if found.rate is None:
+            return replace(one, fault=f"training diverged at every learning rate: {', '.join(map(str, found.trials))}")
+        return replace(self.planner.plan(cell.at(found.rate), needs), convergence=found.convergence)
+
+    def choose(self, cells: Sequence[Cell], runs_on: Executor, settle: Settle) -> None:
+        """Try rates until every tuned cell has a choice, and test each choice for convergence.
+
+        What a cell requires is chosen before it, and trained with the selection seed where trials look at it.
+        """
+        needed = [need for cell in cells for need in self.planner.required(cell)]
+        if needed:
+            self.choose(needed, runs_on, settle)
+        tuned = [cell for cell in cells if cell.regime == "tuned" and self.planner.obstacle(cell) is None]
+        distinct = {cell.selection: cell for cell in tuned}
+        for selection, cell in distinct.items():
+            if lack := self.planner.unavailable(cell):
+                self.faults[selection] = lack
+        while trials := [
+            trial for selection, cell in distinct.items() if selection not in self.faults for trial in self._open(cell)
+        ]:
+            required = [self.planned(need) for trial in trials for need in self._required(trial.chosen)]
+            if required:
+                settle(required, self.selection_cells)
+            steps = Counter(trial.cell.steps for trial in trials)
+            told = ", ".join(f"{count} trials of {length} steps" for length, count in sorted(steps.items()))
+            typer.echo(f"tuning on validation images with seed {learning_rate.SEED}: {told}")
+            self._try({trial.key: trial for trial in trials}, runs_on)
+
+    def _open(self, cell: Cell) -> list[Trial]:
+        """The trials that can be made now: the grid, then one rate at a time, at last the half trial."""
+        found = self._tried(cell)
+        if found.complete:
+            return []
+        if rates := found.open_rates(self.planner.method(cell).rates):
+            return [Trial(cell, learning_rate.trial_cell(cell, rate)) for rate in rates]
+        assert found.rate is not None
+        return [Trial(cell, learning_rate.trial_cell(cell, found.rate, half=True), half=True)]
+
+    def _required(self, cell: Cell) -> list[Cell]:
+        return self.planner.required(replace(cell, seed=learning_rate.SEED))
+
+    def _job(self, trial: Trial) -> Job:
+        cell = trial.chosen
+        folders = [self.planned(need).folder(self.selection_cells) for need in self._required(cell)]
+        needs = tuple(folder.relative_to(self.store.root) for folder in folders)
+        weights = self.planner.weights(cell.backbone)
+        parts = {"ground": self.planner.ground(cell)} | ({learning_rate.WHOLE: str(cell.steps)} if trial.half else {})
+        work = Payload("trial", trial.cell, self.planner.request.bench, self.store, needs, parts, weights)
+        return Job(trial.key, work.packed(), group=cell.task)
+
+    def _try(self, trials: Mapping[str, Trial], runs_on: Executor) -> None:
+        with Progress(len(trials)) as progress:
+
+            def on_event(event: Event) -> None:
+                trial = trials[event.key]
+                progress.update(event, str(trial))
+                if event.kind == "died" or event.result.get("state") == "failed":
+                    why = event.text or event.result.get("reason")
+                    self.faults.setdefault(trial.chosen.selection, f"tuning failed: {trial}: {why}")
+
+            runs_on.run([self._job(trial) for trial in trials.values()], on_event)

@@ -1,0 +1,135 @@
+"""A request for cells: what a user chose, the rest filled in from a named grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from petlir.benchmark import grid
+from petlir.benchmark.cells.context import Bench, bench_of
+from petlir.benchmark.errors import PetlirError, unknown
+
+GRIDS = Path(__file__).parents[3] / "results" / "grids"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Methods on tasks on backbones: every combination.
+
+    Attributes:
+        backbones: names with commas, `*` for all.
+        methods: e.g. `lora[rank=4,8],adapter,*@250k`.
+        tasks: names with commas, `*` for all.
+        seeds: e.g. `0,1,2`.
+        steps: optimiser steps; None for the track's.
+    """
+
+    backbones: str
+    methods: str
+    tasks: str
+    seeds: str = "0"
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for: a selection, perhaps others beside it, and how all of them are run.
+
+    Attributes:
+        backbones: as in `Selection`.
+        methods: as in `Selection`.
+        tasks: as in `Selection`.
+        track: `demo`, `open` or `paper`.
+        seeds: as in `Selection`.
+        steps: as in `Selection`.
+        regime: `tuned` or `paper`; None for the track's.
+        protocols: ids with commas, beyond the tasks' own.
+        metrics: names of pyiqa's metrics with commas.
+        bench: plugins and images.
+        device: where cells will be worked on; decides only where a method draws random numbers on it.
+        also: the selections beside the first.
+    """
+
+    backbones: str
+    methods: str
+    tasks: str
+    track: str
+    seeds: str = "0"
+    steps: int | None = None
+    regime: str | None = None
+    protocols: str = ""
+    metrics: str = ""
+    bench: Bench = field(default_factory=Bench)
+    device: str = "auto"
+    also: tuple[Selection, ...] = ()
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """All selections, the request's own first."""
+        return (Selection(self.backbones, self.methods, self.tasks, self.seeds, self.steps), *self.also)
+
+
+def request_from_grid(
+    name: str,
+    plugins: Sequence[Path],
+    data: Path | None,
+    deterministic: bool,
+    precision: str,
+    weights: Sequence[str] = (),
+    *,
+    allow_overlap: bool = False,
+    **chosen: Any,
+) -> Request:
+    """Return what the user chose, the rest filled in from the named grid.
+
+    Of a grid of several selections, chosen tasks stay in the selections that list them, and others go to the first;
+    chosen methods, seeds and steps hold in all; chosen backbones make one selection of all.
+
+    Raises:
+        PetlirError: there is no such grid or precision, or the file of the grid is damaged.
+    """
+    path = GRIDS / f"{name}.json"
+    if not path.is_file():
+        raise unknown("grid", name, [file.stem for file in GRIDS.glob("*.json")])
+    if precision not in ("float32", "bfloat16", "float16"):
+        raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
+    given = {key: value for key, value in chosen.items() if value is not None}
+    first, *also = _narrowed(_read(path), given)
+    tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(first["tasks"])
+    whole = Request(**{**first, "tasks": tasks}, bench=replace(bench, allow_overlap=allow_overlap))
+    keys = [each.name for each in fields(Selection)]
+    own = {key: getattr(whole, key) for key in keys}
+    beside = ({key: one[key] for key in keys if key in one} for one in also)
+    return replace(whole, also=tuple(Selection(**{**own, **one}) for one in beside))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found.pop("page", None)  # how the report shows it
+        known = {each.name for each in fields(Request)}
+        if unknown_keys := sorted(found.keys() - known):
+            raise ValueError(f"{', '.join(unknown_keys)} in it")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise PetlirError(f"grid {path} is damaged: {error}; expected what `petlir run` takes, and a page") from error
+    return dict(found)
+
+
+def _narrowed(asked: dict[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the selections of a grid with what the user has chosen; the first holds what all of them share."""
+    selections = [asked, *asked.pop("also", [])]
+    if "backbones" in given:
+        selections = selections[:1]
+    chosen = grid.split(given["tasks"]) if "tasks" in given else None
+    if chosen is not None and len(selections) > 1:
+        listed = [[task for task in chosen if task in grid.split(one["tasks"])] for one in selections]
+        listed[0] += [task for task in chosen if not any(task in tasks for tasks in listed)]
+        selections = [
+            {**asked, **one, "tasks": ",".join(tasks)} for one, tasks in zip(selections, listed, strict=True) if tasks
+        ]
+        given = {key: value for key, value in given.items() if key != "tasks"}
+    everywhere = {key: value for key, value in given.items() if key in ("methods", "seeds", "steps")}
+    return [{**selections[0], **given}, *({**one, **everywhere} for one in selections[1:])]

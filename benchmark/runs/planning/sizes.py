@@ -1,0 +1,148 @@
+"""What a training step of a cell will take in FLOPs and bytes, counted on its shapes alone and kept in the cache."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.costs import count, flops_of_step
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.images.cache import cache_folder, store_text
+from petlir.benchmark.method import Method
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.training.adaptation import Adapted, adapt
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a training step takes.
+
+    Attributes:
+        flops: of its forward and backward pass; 0 where nothing is trained.
+        saved: bytes kept for backward.
+        weights: bytes of parameters and buffers.
+        trained: bytes of the trained parameters.
+    """
+
+    flops: int
+    saved: int
+    weights: int
+    trained: int
+
+    def bytes(self, share: float = 1.0) -> int:
+        """Bytes with gradients and AdamW's moments, where a batch is worked on in parts of `share` of it."""
+        return self.weights + 3 * self.trained + int(share * self.saved)
+
+
+def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: int, patch: int) -> Sizes | None:
+    """What a step takes of a method on a backbone; None where it cannot be counted without values.
+
+    Args:
+        plugins: have the backbone.
+        backbone: its name.
+        method: what is put on it.
+        head: the head that is trained.
+        batch: crops of a step.
+        patch: side of a crop on the degraded side, in pixels.
+    """
+    try:
+        with without_memory():
+            network = plugins.build(backbone)
+            adapted = adapt(network, method, head, 0)
+            flops, saved = _counted(adapted, batch, patch) if method.trains else (0, 0)
+    except (PetlirError, NotImplementedError, *FAULTS):
+        return None
+    size = count(network)
+    return Sizes(flops, saved, size.total_bytes + sum(b.nbytes for b in network.buffers()), size.trainable_bytes)
+
+
+def _counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
+    network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
+    degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
+    adapted.train()
+    with _saved(network) as saved, _Fused():
+        flops = flops_of_step(lambda: functional.l1_loss(network(degraded, adapted.head), clean))
+    return flops, sum(storage.nbytes() for storage in saved.values())
+
+
+class _Fused(TorchFunctionMode):
+    """Attention as devices compute it, in one kernel; without memory torch would choose the way of single products."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is functional.scaled_dot_product_attention:
+            return _attention(*args, **given)
+        return func(*args, **given)
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    output: Tensor = fused(query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale)[0]
+    return output
+
+
+@contextmanager
+def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
+    """The storages kept for backward, as `costs.saved_for_backward_bytes` counts them; these have no address."""
+    held = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in held:
+            saved[storage._cdata] = storage
+        return tensor.detach()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield saved
+
+
+@dataclass
+class Kept:
+    """The sizes that were counted before, in a file of the cache."""
+
+    path: Path = field(default_factory=lambda: cache_folder() / "sizes.json")
+
+    def __post_init__(self) -> None:
+        self._found: dict[str, Sizes | None] = {}
+        with suppress(OSError, ValueError, TypeError, AttributeError):  # a cache: what cannot be read is counted again
+            rows = json.loads(self.path.read_bytes())
+            self._found = {key: None if row is None else Sizes(*map(int, row)) for key, row in rows.items()}
+        self._new = False
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._found
+
+    def __getitem__(self, key: str) -> Sizes | None:
+        return self._found[key]
+
+    def add(self, key: str, sizes: Sizes | None) -> None:
+        """Keep what was counted."""
+        self._found[key], self._new = sizes, True
+
+    def write(self) -> None:
+        """Write the file, where anything is new and it can be written."""
+        if self._new:
+            plain = {key: None if sizes is None else astuple(sizes) for key, sizes in self._found.items()}
+            with suppress(OSError):
+                store_text(self.path, json.dumps(plain))

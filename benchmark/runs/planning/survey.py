@@ -1,0 +1,129 @@
+"""What a plan says of each cell: whether it is done, and what it will take where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from petlir.benchmark.runs.planning import Planned, Planner, state
+from petlir.benchmark.runs.planning.prediction import Prediction, Predictor, gib
+from petlir.benchmark.runs.planning.rates import Rates
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.store.remote import store_at
+
+OPEN = ("missing", "stale", "failed", "to be tuned")
+"""States of cells that a run works on."""
+Taken = tuple[float | None, int | None, str]
+NOTHING: Taken = (None, None, "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell of a plan.
+
+    Attributes:
+        cell: the cell in words.
+        label: what its row is called.
+        task: its task.
+        state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
+        why: what changed, or what is in the way.
+        seconds: what it will take, the trials of its learning rate included where it is the first that needs them;
+            None where nothing is to be done, or nothing tells.
+        bytes: peak memory; None as above.
+        unfit: why it does not fit the device as it is; empty where it does.
+    """
+
+    cell: str
+    label: str
+    task: str
+    state: str
+    why: str
+    seconds: float | None
+    bytes: int | None
+    unfit: str
+
+    def __str__(self) -> str:
+        took = "" if self.seconds is None else f"{duration(self.seconds):>8}"
+        size = "" if self.bytes is None else f"{gib(self.bytes):>9}"
+        return f"{self.state:<15} {took:<8} {size:<9} {self.cell}  {'; '.join(filter(None, (self.why, self.unfit)))}"
+
+
+def survey(
+    asked: Request, folder: Path | str, device: str = "auto", warn: Callable[[str], None] = lambda line: None
+) -> list[Row]:
+    """For each cell of the request its state, what it will take, and where it is stale, what changed; runs nothing.
+
+    Args:
+        asked: the request.
+        folder: the store.
+        device: what it is predicted for.
+        warn: gets a line on what cannot be as asked for, and one before what takes long.
+    """
+    planner, store = Planner(replace(asked, device=device)), store_at(folder)
+    store.refresh()
+    rates, index = Rates(planner, store), Index.of(store)
+    for line in planner.missed:
+        warn(line)
+    planned = [rates.planned(cell) for cell in planner.cells]
+    predictor = Predictor(planner, index, device)
+    standing = [_standing(one, rates, index) for one in planned]
+    todo = [one for one, (found, _) in zip(planned, standing, strict=True) if found in OPEN]
+    if lacking := predictor.lacking(todo):
+        warn(f"counting what {lacking} kinds of cells take; it is kept for the next time")
+    predicted = iter(list(_predicted(todo, predictor, rates)))
+    predictor.close()
+    return [
+        Row(str(one.cell), one.cell.label, one.cell.task, found, why, *(next(predicted) if found in OPEN else NOTHING))
+        for one, (found, why) in zip(planned, standing, strict=True)
+    ]
+
+
+def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Iterator[Taken]:
+    tuned: set[str] = set()
+    for one in todo:
+        found: Prediction = predictor.of(one)
+        seconds = found.seconds
+        if seconds is not None and one.cell.regime == "tuned" and one.fault is not None:
+            selection = one.cell.selection
+            trials, halves = rates.left(one.cell)
+            seconds *= 1 if selection in tuned else 1 + trials + halves / 2
+            tuned.add(selection)
+        yield seconds, found.bytes, found.obstacle(predictor.capacity, predictor.device)
+
+
+def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
+    if one.obstacle is not None:
+        return "not-applicable", one.obstacle
+    lack = rates.planner.unavailable(one.cell)
+    if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
+        trials, halves = rates.left(one.cell)
+        return "to be tuned", f"{trials} trials and {halves} of half the steps first"
+    found = state(one, index)
+    return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
+
+
+def totals(rows: list[Row]) -> str:
+    """What all that is to be done will take, in a line; and a line for each cell that does not fit."""
+    todo = [row for row in rows if row.state in OPEN]
+    known = [row.seconds for row in todo if row.seconds is not None]
+    largest = max(todo, key=lambda row: row.bytes or 0, default=None)
+    peak = f", at most {gib(largest.bytes)} ({largest.cell})" if largest and largest.bytes else ""
+    unknown = f"; {len(todo) - len(known)} of them cannot be predicted" if len(known) < len(todo) else ""
+    unfit = [f"{row.cell}: {row.unfit}" for row in rows if row.unfit]
+    done = f"{len(todo)} of {len(rows)} cells to do: about {duration(sum(known))} on one device{peak}{unknown}"
+    return "\n".join([done, *unfit])
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def plain(rows: list[Row]) -> list[dict[str, object]]:
+    """The rows as JSON has them."""
+    return [asdict(row) for row in rows]

@@ -1,0 +1,51 @@
+"""Why a finished cell would be worked on again: what its record stands on, and what it would stand on now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from petlir.benchmark.cell import cell_of
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.rates import Rates
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.store import Store
+
+
+@dataclass(frozen=True)
+class Change:
+    """An ingredient that is not what it was; empty where it was not there."""
+
+    ingredient: str
+    then: str
+    now: str
+
+    def __str__(self) -> str:
+        then, now = self.then.split(), self.now.split()  # of several parts those that differ
+        parted = [" ".join(part for part in own if part not in other) for own, other in ((then, now), (now, then))]
+        return f"{self.ingredient}: {' → '.join(map(_short, parted))}"
+
+
+def _short(value: str) -> str:
+    return f"{value[:12]}…" if len(value) == 64 else value or "none"
+
+
+def changes(folder: Path, bench: Bench) -> list[Change]:
+    """What differs between a cell's record and the same cell planned now.
+
+    Args:
+        folder: the cell's folder, in its store.
+        bench: plugins, images and weights of now.
+
+    Raises:
+        PetlirError: the folder holds no record, or the cell cannot be planned any more.
+    """
+    record = read_record(folder / RECORD)
+    cell = cell_of(record)
+    request = Request(cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), bench=bench)
+    now = Rates(Planner(request), Store(folder.resolve().parents[3])).planned(cell).parts
+    then = record["ingredients"]
+    names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+    return [Change(name, then.get(name, ""), now.get(name, "")) for name in names]

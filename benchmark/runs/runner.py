@@ -1,0 +1,236 @@
+"""Runs a grid: tunes what is not tuned, works on what is missing, mirrors it, and says how it went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from petlir.benchmark.cells import learning_rate, worker
+from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.extra_metrics import Further
+from petlir.benchmark.cells.job import unpack
+from petlir.benchmark.devices import workers_on
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.executors import Executor, Job
+from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.executors.sharing import Sharing
+from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.runs.dispatch import Settler, measure_further, open_cells
+from petlir.benchmark.runs.planning import Planned, Planner, with_needs
+from petlir.benchmark.runs.planning.prediction import Predictor
+from petlir.benchmark.runs.planning.rates import Rates
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.statistics.convergence import NOT_CONVERGED, RULE, Convergence
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.index import Index
+from petlir.benchmark.store.remote import RemoteStore, store_at
+from petlir.benchmark.tracking.tracker import Mirror, default_uri
+
+WORK = "petlir.benchmark.cells.worker:work"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        states: cells of the grid by state.
+        worked: how many cells this run worked on.
+        failed: the cells without a result, with the reason.
+        inapplicable: each backbone, method and task that has no meaning, with the reason; all its seeds at once.
+        store: the folder that holds the records.
+        keys: of the cells of the grid and of those that they require.
+        tested: of each backbone and task the tuned methods that have converged, and those that have not.
+    """
+
+    states: Counter[str]
+    worked: int
+    failed: list[tuple[str, str]]
+    inapplicable: Mapping[str, str] = field(default_factory=dict)
+    store: Path = Path()
+    keys: tuple[str, ...] = ()
+    tested: Sequence[str] = ()
+
+    def summary(self) -> str:
+        """A line on the grid, then one for each cell without a result and each that is not applicable.
+
+        Where rates were tuned, what has converged comes last, and the rule.
+        """
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
+        work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
+        lines = [f"{cell}: {why}" for cell, why in self.failed]
+        lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
+        rule = [*self.tested, RULE] if self.tested else []
+        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines, *rule])
+
+
+def run(
+    asked: Request,
+    folder: Path | str,
+    *,
+    engine: str = "local",
+    slurm: str = "",
+    ray_address: str = "",
+    device: str = "auto",
+    workers: int | None = None,
+    mlflow_uri: str | None = None,
+) -> Outcome:
+    """Work on every cell of the request that has no result yet.
+
+    Raises:
+        PetlirError: a name, an option or a folder is wrong; nothing was run.
+    """
+    planner, further = Planner(replace(asked, device=device)), Further.of(asked.protocols, asked.metrics)
+    planner.check()
+    planner.refuse_overlap()
+    for line in planner.missed:
+        _warn(line)
+    specs = workers_on(device, workers) if engine == "local" else []
+    bench = replace(asked.bench, exclusive=len(specs) == 1)
+    store = store_at(folder)
+    if engine != "local" and not isinstance(store, RemoteStore):
+        store = Store(store.root.resolve())  # workers may have another current folder
+    runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device))
+    store.create()
+    rates = Rates(planner, store)
+    rates.choose(planner.cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
+    planned = with_needs([rates.planned(cell) for cell in planner.cells])
+    index, worked = Index.of(store), 0
+    settler = Settler(bench, store, runs_on, _memory(planner, planned, index, engine, device, specs))
+    mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
+    try:
+        if open_cells(planned, index):
+            _mirror_done(planned, index, mirror)
+            worked = settler.settle(planned, mirror.put)
+            store.refresh()
+        lost = measure_further(settler, planned, further, mirror.put) if further else []
+    finally:
+        mirror.close()
+    return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.bench))
+
+
+def _executor(
+    name: str, specs: Sequence[WorkerSpec], store: Store, slurm: str = "", ray_address: str = "", device: str = "auto"
+) -> Executor:
+    for option, value, owner in (("--slurm", slurm, "slurm"), ("--ray-address", ray_address, "ray")):
+        if value and name != owner:
+            raise PetlirError(f"{option} {value} needs --executor {owner}")
+    if name == "slurm":
+        from petlir.benchmark.executors import slurm as queue
+
+        return queue.executor(WORK, store.root, slurm)
+    if name == "ray":
+        from petlir.benchmark.executors import ray as cluster
+
+        return cluster.executor(WORK, None if isinstance(store, RemoteStore) else store.root, ray_address, device)
+    if name != "local":
+        raise unknown("executor", name, ("local", "ray", "slurm"))
+    return LocalExecutor(WORK, specs)
+
+
+def _memory(
+    planner: Planner, planned: Sequence[Planned], index: Index, engine: str, device: str, specs: Sequence[WorkerSpec]
+) -> Callable[[Planned], int]:
+    """What each cell needs of a device; those that do not fit this machine's are named, where they run here."""
+    here = engine == "local"
+    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else what is known already
+    predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
+    todo = open_cells(planned, index)
+    needed = {one.key: predictor.of(one) for one in todo}
+    predictor.close()
+    for one in todo if here else ():
+        if unfit := needed[one.key].obstacle(predictor.capacity, predictor.device):
+            _warn(f"{one.cell}: {unfit}")
+    return lambda one: (found.bytes or 0) if (found := needed.get(one.key)) else 0
+
+
+def _shared(runs_on: Executor) -> Executor:
+    """The executor, beside other runners of the store."""
+
+    def free(job: Job) -> bool:
+        payload = unpack(job.payload)
+        return payload.store.claims.free(worker.name(payload))
+
+    return Sharing(runs_on, free, lambda job: worker.settled(unpack(job.payload)))
+
+
+def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> None:
+    """Mirror what a lost server missed; what is there is not repeated."""
+    for head in filter(None, (index.find(one.key) for one in planned)):
+        mirror.put(read_record(head.folder / RECORD))
+
+
+def _settle_quietly(bench: Bench, runs_on: Executor, planned: Sequence[Planned], store: Store) -> None:
+    """Work on what trials require; it is neither mirrored nor reported."""
+    Settler(bench, store.create(), runs_on).settle(planned)
+
+
+def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[tuple[str, str]]) -> Outcome:
+    states: Counter[str] = Counter()
+    failed, inapplicable = [], {}
+    for one in planned:
+        head = index.find(one.key)
+        found, reason = (head.state, head.reason) if head else ("missing", "was not worked on")
+        states[found] += 1
+        if found == "not-applicable":
+            inapplicable[f"{one.cell.backbone} · {one.cell.label} · {one.cell.task}"] = str(reason)
+        elif found != "done":
+            failed.append((str(one.cell), str(reason)))
+    keys = tuple(one.key for one in planned)
+    return Outcome(states, worked, failed + lost, inapplicable, index.store.root, keys)
+
+
+def _tested(planned: Sequence[Planned], bench: Bench) -> list[str]:
+    """A line for each backbone and task: what has converged, what has not, and how far references still move."""
+    places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
+    for one in planned:
+        if one.convergence is not None:
+            found = places.setdefault(f"{one.cell.backbone} · {one.cell.task}", {})
+            found[one.cell.label] = one.convergence, bench.plugins.method(one.cell.method).reference
+    lines = []
+    for place, found in places.items():
+        petl = {label: test for label, (test, reference) in found.items() if not reference}
+        below = [f"{label} ({test})" for label, test in petl.items() if not test.converged]
+        references = [f"{label} ({test})" for label, (test, reference) in found.items() if reference]
+        line = f"{place}: {len(petl) - len(below)} of {len(petl)} PETL methods converged"
+        line += f"; {NOT_CONVERGED}: {', '.join(below)}" if below else ""
+        lines.append(line + (f"; references: {', '.join(references)}" if references else ""))
+    return lines
+
+
+def tune(
+    asked: Request,
+    folder: Path | str,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    export: bool = False,
+    again: bool = False,
+) -> Iterator[str]:
+    """Choose the learning rate of every cell of the request; yields a line for each choice."""
+    planner = Planner(replace(asked, device=device))
+    planner.refuse_overlap()
+    cells = [cell for cell in planner.cells if cell.regime == "tuned"]
+    store = store_at(folder)
+    runs_on = _shared(_executor("local", workers_on(device, workers), store))
+    rates = Rates(planner, store.create(), again)
+    rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
+    found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
+    for cell, selection in found:
+        yield f"{cell.backbone} · {cell.label} · {cell.task}: {selection}"
+    if export:
+        for backbone in {cell.backbone for cell in cells}:
+            path = learning_rate.shipped_at(backbone, asked.track)
+            learning_rate.export([chosen for cell, chosen in found if cell.backbone == backbone], path)
+            yield f"written: {path}"
+    if rates.faults:
+        raise PetlirError("; ".join(dict.fromkeys(rates.faults.values())))
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"petlir: {line}", err=True)

@@ -1,0 +1,175 @@
+"""Restores and scores test images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import PIL.Image
+import torch
+from torch import Tensor
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.costs import StepTimer
+from petlir.benchmark.degradation import Degraded, Image, rounded
+from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.protocol import Protocol, protocol
+from petlir.benchmark.records.files import write_bytes
+from petlir.benchmark.restoration.restore import restore as restore
+from petlir.benchmark.restoration.restore import restore_each, to_batch
+from petlir.benchmark.restoration.restore import restore_image as restore_image
+from petlir.benchmark.restoration.restore import to_image as to_image
+from petlir.benchmark.scoring.fields_of_view import tiling_of
+from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, scores, ssim
+from petlir.benchmark.training.adaptation import folded
+
+PNG_LEVEL = 1
+"""Of zlib's 1 to 9; against Pillow's default a tenth more bytes in 40 % of the time."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What restoring the test images gave.
+
+    Attributes:
+        rows: one score for each image and protocol, as a record holds them.
+        digest: SHA-256 over the restored images, in order.
+    """
+
+    rows: list[dict[str, Any]]
+    digest: str
+
+
+def evaluate(
+    network: Backbone,
+    heads: Sequence[str],
+    pairs: Sequence[Pair],
+    names: Sequence[str],
+    folder: Path,
+    shared: Path,
+    first: str | None = None,
+) -> Evaluation:
+    """Restore every test image in each way that a protocol asks for, and score it.
+
+    A method that folds into the weights is folded meanwhile.
+
+    Args:
+        network: the adapted backbone, in evaluation mode.
+        heads: what an image goes through, one after the other.
+        pairs: the test images.
+        names: protocol ids with what the network sees at once, see `petlir.benchmark.scoring.fields_of_view`.
+        folder: where restored images go, as `restored/SET/IMAGE.png`; see `kept_in` for those of further ways.
+        shared: where degraded and clean ones go, as `SET/degraded/IMAGE.png`, for all cells of the task.
+        first: the way of restoring whose images go to `restored`; that of the first protocol if left out.
+    """
+    ways: dict[str, list[Protocol]] = {}
+    for rule in map(protocol, names):
+        ways.setdefault(rule.way, []).append(rule)
+    first = next(iter(ways)) if first is None else first
+    rows: list[dict[str, Any]] = []
+    digest = hashlib.sha256()
+    with folded(network):
+        restored_in = {
+            way: restored(network, [pair.degraded for pair in pairs if _asked(rules, pair)], heads, rules[0])
+            for way, rules in ways.items()
+        }
+        for pair in pairs:
+            digest.update(f"{pair.set}/{pair.name}".encode())
+            for way, rules in ways.items():
+                if not (asked := _asked(rules, pair)):
+                    continue
+                exact = next(restored_in[way])
+                image = to_image(exact)
+                digest.update(image.tobytes())
+                write_png(folder / kept_in(way, first) / pair.set / f"{pair.name}.png", image)
+                rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in asked]
+    for pair in pairs:
+        for side, shown in (("degraded", pair.degraded), ("clean", pair.clean)):
+            path = shared / pair.set / side / f"{pair.name}.png"
+            if not path.exists():
+                write_png(path, shown)
+    return Evaluation(rows, digest.hexdigest())
+
+
+def _asked(rules: Sequence[Protocol], pair: Pair) -> list[Protocol]:
+    """Those rules that a pair is scored under, whatever the network sees at once."""
+    own = [protocol(name) for name in pair.protocols]
+    return [rule for rule in rules if not own or replace(rule, seen="") in own]
+
+
+def kept_in(way: str, first: str) -> str:
+    """The folder of a cell's restored images: `restored` for the way of its first protocol, else `restored@WAY`."""
+    return "restored" if way == first else f"restored{way}"
+
+
+def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str], rule: Protocol) -> Iterator[Tensor]:
+    """Each image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
+    tiling, tile = tiling_of(rule.seen)
+    return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
+
+
+def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any]:
+    """PSNR and SSIM as a record holds them: of an 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
+    if isinstance(image, Tensor):
+        found = [value.item() for value in scores(image.cpu(), to_batch(clean), rule, torch.float64)]
+    else:
+        found = [psnr(image, clean, rule), ssim(image, clean, rule)]
+    return {"psnr": recorded(found[0]), "ssim": found[1]}
+
+
+def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, Any]:
+    """One image's scores, as a record holds them."""
+    if rule.id not in pair.input_scores:
+        pair.input_scores[rule.id] = scored(_input(pair), pair.clean, rule)
+    return {
+        "set": pair.set,
+        "domain": pair.domain,
+        "image": pair.name,
+        "unit": pair.unit,
+        "protocol": rule.id,
+        **scored(image, pair.clean, rule),
+        **{f"input_{name}": value for name, value in pair.input_scores[rule.id].items()},
+    }
+
+
+def _input(pair: Pair) -> Image:
+    """The degraded image, enlarged bicubically where it is smaller."""
+    scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
+    return enlarge(image, scale) if scale > 1 else image
+
+
+def write_png(path: Path, image: Degraded) -> None:
+    """Write an image H×W×3, clipped and rounded to 8 bit, whole or not at all."""
+    content = BytesIO()
+    PIL.Image.fromarray(rounded(image)).save(content, format="PNG", compress_level=PNG_LEVEL)
+    write_bytes(path, content.getvalue())
+
+
+def digest_of(pairs: Sequence[Pair]) -> str:
+    """SHA-256 over names and pixels of the test images, degraded and clean."""
+    digest = hashlib.sha256()
+    for pair in pairs:
+        digest.update(f"{pair.set}/{pair.name}".encode() + pair.degraded.tobytes() + pair.clean.tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def seconds_per_megapixel(network: Backbone, heads: Sequence[str], repeats: int = 2) -> float:
+    """Seconds to restore a megapixel of output: the fastest of `repeats` passes over four windows, after one more."""
+    side = network.window or 128
+    parameter = next(network.parameters())
+    images = torch.full((4, 3, side, side), 0.5, device=parameter.device, dtype=parameter.dtype)
+    times = []
+    for _ in range(1 + repeats):
+        timer = StepTimer()
+        with timer:
+            batch = images
+            for head in heads:
+                batch = restore(network, batch, head=head)
+        times += timer.seconds
+    return min(times[1:]) / (batch.shape[0] * batch.shape[2] * batch.shape[3] / 1e6)

@@ -1,0 +1,93 @@
+"""What a record's stored images tell under other protocols: the rows that it would hold. Nothing is restored again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.protocol import Protocol, protocol
+from petlir.benchmark.scoring.evaluate import kept_in, score_row
+from petlir.benchmark.store import Store
+
+Record = dict[str, Any]
+
+
+def ways(record: Record, store: Store) -> list[Protocol]:
+    """The ways of restoring of which a record has images, each as a protocol that has it; the first is the headline's.
+
+    Raises:
+        PetlirError: the record names a protocol that this version does not know.
+    """
+    rules = {rule.way: rule for rule in (protocol(score["protocol"]) for score in record["scores"])}
+    folder, first = store.cell_folder(record), next(iter(rules))
+    return [rule for way, rule in rules.items() if way == first or (folder / kept_in(way, first)).is_dir()]
+
+
+def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
+    """What `rule` means of a record's images: itself, or where it names no view, one for each way of restoring."""
+    found = [rule.of(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
+    return [one for one in found if one == rule or not rule.seen]
+
+
+def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[Record]:
+    """The rows of a finished record under protocols whose way is one of `ways`, in its order of images.
+
+    Raises:
+        PetlirError: an image is no longer there, or cannot be read; a protocol scores what is not rounded.
+    """
+    check_stored(rules)
+    folder, first = store.cell_folder(record), ways(record, store)[0].way
+    rows = []
+    for pair in stored_pairs(record, store) if rules else ():
+        for way in dict.fromkeys(rule.way for rule in rules):
+            image = read_image(folder / kept_in(way, first) / pair.set / f"{pair.name}.png")
+            rows += [score_row(pair, image, rule) for rule in rules if rule.way == way]
+    return rows
+
+
+def check_stored(rules: Iterable[Protocol]) -> None:
+    """Refuse protocols that stored images, which are rounded, tell nothing of."""
+    for rule in rules:
+        if not rule.rounded:
+            raise PetlirError(f"{rule.id} scores images before they are rounded and stored: `petlir run --protocols`")
+
+
+def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:
+    """The test images of a record, degraded and clean, from its store."""
+    named = {(score["set"], score["image"]): score for score in record["scores"]}
+    shared = store.shared(record)
+    for (set_, image), score in named.items():
+        degraded, clean = (read_image(shared / set_ / side / f"{image}.png") for side in ("degraded", "clean"))
+        yield Pair(image, score["unit"], set_, score["domain"], degraded, clean)
+
+
+def through(
+    lens: Sequence[Protocol], records: Iterable[Record], store: Store, warn: Callable[[str], None]
+) -> list[Record]:
+    """Records with the rows that their images have under further protocols; what they hold already stands.
+
+    Args:
+        lens: protocols; one that names no view is meant of each way in which images were restored.
+        records: as read from the store; they are not changed.
+        store: where they lie.
+        warn: gets a line on each record that cannot be seen so.
+
+    Raises:
+        PetlirError: a protocol scores what is not rounded.
+    """
+    check_stored(lens)
+    found = []
+    for record in records:
+        there = {score["protocol"] for score in record["scores"]}
+        rows: list[Record] = []
+        try:
+            if there:
+                wanted = dict.fromkeys(one for rule in lens for one in meant(rule, record, store))
+                rows = rescored(record, store, [one for one in wanted if one.id not in there])
+        except PetlirError as error:
+            warn(f"cannot be scored again: {error}")
+        found.append(record | {"scores": record["scores"] + rows})
+    return found

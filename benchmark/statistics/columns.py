@@ -1,0 +1,59 @@
+"""The scores of one column as tables of units × seeds: what the statistics work on, and whether they may rank it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from petlir.benchmark.statistics import Scores
+from petlir.benchmark.statistics.convergence import FEWEST_METHODS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
+    """Each method's scores, units × seeds, on the images that all of them have.
+
+    A unit's images are averaged first. Images that lack a finite score with any method and seed are left out.
+
+    Args:
+        rows: one per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
+        fewest: seeds that a method must have; one with fewer is left out.
+
+    Returns:
+        Method → table; all tables have the same units and seeds, the seeds ascending, and a column of NaN where a
+        method was not run with a seed.
+    """
+    import pandas as pd
+
+    finite = rows[np.isfinite(rows.psnr)]
+    if finite.empty:
+        return {}
+    by_image = finite.pivot_table(index=["unit", "image"], columns=["label", "seed"], values="psnr")
+    counts = by_image.columns.get_level_values("label").value_counts()
+    whole = [str(label) for label, count in counts.items() if count >= fewest]
+    by_unit = by_image[whole].dropna().groupby(level="unit").mean()
+    if by_unit.empty:
+        return {}
+    seeds = sorted(by_unit.columns.get_level_values("seed").unique())
+    by_label = by_unit.reindex(columns=pd.MultiIndex.from_product([whole, seeds]))
+    scores = by_label.to_numpy().reshape(len(by_unit), len(whole), len(seeds))
+    return {label: scores[:, place] for place, label in enumerate(whole)}
+
+
+def rankable(rows: pd.DataFrame, fewest: int) -> tuple[dict[str, Scores], str]:
+    """Return the scores of the methods that a column is ranked among, or why it is not ranked.
+
+    Args:
+        rows: as for `tables`, of the column's PETL methods, with the column `converged`.
+        fewest: seeds that a method must have.
+    """
+    converged = rows.converged.eq(True).groupby(rows.label).transform("all")
+    scores = tables(rows[converged], fewest)
+    if len(scores) < FEWEST_METHODS:
+        return {}, f"fewer than {FEWEST_METHODS} PETL methods converged with all seeds"
+    if len(next(iter(scores.values()))) < 2:
+        return {}, "fewer than two images with a finite PSNR everywhere"
+    return scores, ""

