@@ -42,7 +42,7 @@ class Site:
         self.owner.set_submodule(self.attribute, module)
 
 
-class Doors(nn.Module):
+class AdapterHooks(nn.Module):
     """Where modules act beside or behind a branch. It has no weights of its own, so official keys stay as they are."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Doors(nn.Module):
         return output
 
 
-class PromptDoors(Doors):
+class PromptHooks(AdapterHooks):
     """Doors of an attention over tokens, whose keys and values prompts may join."""
 
     def __init__(self) -> None:
@@ -90,15 +90,15 @@ class Branch:
     """
 
     kind: str
-    doors: Doors = field(repr=False)
+    hooks: AdapterHooks = field(repr=False)
     norm: Site
     sites: tuple[Site, ...]
 
     @classmethod
     def of(cls, layer: nn.Module, kind: str, norm: str, sites: Iterable[tuple[str, str]]) -> Branch:
         """The branch of `layer` whose doors are called as its kind; sites are pairs (name, where in the layer)."""
-        doors = cast("Doors", layer.get_submodule(kind))
-        return cls(kind, doors, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
+        hooks = cast("AdapterHooks", layer.get_submodule(kind))
+        return cls(kind, hooks, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
     def projections(self, *names: str) -> list[Site]:
         """Its projections of these names, all of them where none is named."""
@@ -106,11 +106,11 @@ class Branch:
 
     def parallel(self, module: nn.Module, *, reads: str = "normed") -> None:
         """Add the output of `module` to the branch's; it reads the `normed` features, or the block's raw `input`."""
-        (self.doors.beside if reads == "normed" else self.doors.beside_input).append(module)
+        (self.hooks.beside if reads == "normed" else self.hooks.beside_input).append(module)
 
     def after(self, module: nn.Module) -> None:
         """Let `module` transform what the branch puts out, before the residual sum."""
-        self.doors.behind.append(module)
+        self.hooks.behind.append(module)
 
     def prompt(self, module: nn.Module) -> None:
         """Let the branch's tokens also attend to those that `module()` returns, K×C in the scale of its input.
@@ -118,14 +118,14 @@ class Branch:
         Raises:
             PetlirError: the branch is no attention over tokens; see `takes_prompts`.
         """
-        if not isinstance(self.doors, PromptDoors):
+        if not isinstance(self.hooks, PromptHooks):
             raise PetlirError(f"branch {self.kind} takes no prompts: it is no attention over tokens")
-        self.doors.prompts.append(module)
+        self.hooks.prompts.append(module)
 
     @property
     def takes_prompts(self) -> bool:
         """Whether it is an attention over tokens, which `prompt` can add to."""
-        return isinstance(self.doors, PromptDoors)
+        return isinstance(self.hooks, PromptHooks)
 
 
 class Layout(Protocol):

@@ -69,7 +69,7 @@ class Cell:
             self, method=method.name, options=method.options(), label=method.label, task=task or self.task, rate=None
         )
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The cell as JSON holds it."""
         return {**{field.name: getattr(self, field.name) for field in fields(self)}, "options": dict(self.options)}
 
@@ -79,7 +79,7 @@ class Cell:
     @cached_property
     def selection(self) -> str:
         """What one choice of the learning rate is made for: everything but seed and rate."""
-        plain = {k: v for k, v in self.plain().items() if k not in ("seed", "rate", "regime", "label")}
+        plain = {k: v for k, v in self.to_dict().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
 
     @property
@@ -123,7 +123,7 @@ class Common:
     protocols: tuple[str, ...]
     device: str = ""
 
-    def ingredients(self, cell: Cell, needs: tuple[str, ...] = ()) -> dict[str, str]:
+    def key_components(self, cell: Cell, needs: tuple[str, ...] = ()) -> dict[str, str]:
         """Return what decides a cell's result, each by itself, so that a stale cell can say which one changed.
 
         Args:
@@ -155,10 +155,10 @@ class Common:
             cell: the cell.
             needs: the digests of the selections of the cells that it requires.
         """
-        own = self.ingredients(cell, needs)
+        own = self.key_components(cell, needs)
         return digest({name: value for name, value in own.items() if name not in ("seed", "rate")})
 
 
 def key(parts: Mapping[str, str]) -> str:
-    """The content key of a cell: the digest of its ingredients."""
+    """The content key of a cell: the digest of its components."""
     return digest(dict(parts))

@@ -58,7 +58,7 @@ class Branched(Protocol):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PriorResults:
     """What a method that requires other cells may look at before it adapts.
 
     Attributes:
@@ -125,7 +125,7 @@ class Method(ABC):
         """The cells that must be finished before `cell`, each made with `cell.of(method, task)`."""
         return []
 
-    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         """As `adapt`, knowing what the required cells have trained; methods that require none need not care."""
         self.adapt(backbone)
 
@@ -141,7 +141,7 @@ class Method(ABC):
         """The heads that an image goes through, one after the other."""
         return (backbone.head_for(task),)
 
-    def dead(self) -> tuple[str, ...]:
+    def zero_grad_parameters(self) -> tuple[str, ...]:
         """Endings of the names of parameters that by construction get no gradient."""
         return ()
 

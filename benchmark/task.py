@@ -176,7 +176,7 @@ class Family(ABC):
     argument: ClassVar[str]
     """What stands for the argument in a list, e.g. `DIR`."""
 
-    def settle(self, argument: str) -> str:
+    def canonical(self, argument: str) -> str:
         """The argument as another process in another folder has to get it."""
         return argument
 

@@ -231,7 +231,7 @@ class AdaptIR(Method):
             dense=self._dense,
         )
 
-    def dead(self) -> tuple[str, ...]:
+    def zero_grad_parameters(self) -> tuple[str, ...]:
         """Two biases: batch norm takes the mean off again, and a softmax does not see a constant."""
         return (".head.bias", ".compress.bias")
 

@@ -42,6 +42,6 @@ class BitFit(Subset):
             if name.rpartition(".")[2] == "bias" and parameter in tunable:
                 yield parameter
 
-    def dead(self) -> tuple[str, ...]:
+    def zero_grad_parameters(self) -> tuple[str, ...]:
         """The bias of keys: a softmax does not see a constant."""
         return (".key.bias",)

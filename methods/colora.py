@@ -13,7 +13,7 @@ from petlir.benchmark.analysis.contribution import faig, gradient_squared, is_ve
 from petlir.benchmark.backbone import Backbone, Site
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, unknown
-from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.method import Method, PriorResults
 from petlir.methods.full_ft import FullFineTuning
 from petlir.methods.lora import LowRank
 from petlir.methods.partial import PartialFineTuning
@@ -112,41 +112,43 @@ class CoLoRA(Method):
         layers = projections(backbone)
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 
-    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         """With ranks after contributions to the task; those that are stored, where it is loaded again."""
-        layers, stored = projections(backbone), evidence.stored
+        layers, stored = projections(backbone), prior.stored
         if stored is None:
-            ranks = self._ranks(backbone, layers, self._weights(backbone, layers, evidence))
+            ranks = self._ranks(backbone, layers, self._weights(backbone, layers, prior))
         else:
             downs = [stored.get(f"{layer.where}.down") for layer in layers]
             ranks = [0 if down is None else len(down) for down in downs]
         _insert(backbone, layers, ranks)
 
-    def _weights(self, backbone: Backbone, layers: Sequence[Projection], evidence: Evidence) -> list[float]:
+    def _weights(self, backbone: Backbone, layers: Sequence[Projection], prior: PriorResults) -> list[float]:
         """How much each projection weighs against an average one."""
         if self.contribution == "uniform":
             return [1.0] * len(layers)
-        found = per_layer(self._contributions(backbone, layers, evidence))
+        found = per_layer(self._contributions(backbone, layers, prior))
         mean = sum(found[layer.weight] for layer in layers) / len(layers)
         if not 0 < mean < math.inf:
             raise PetlirError(f"colora: projections contribute {mean} on average, which gives no ranks")
         return [self.beta + (1 - self.beta) * (found[layer.weight] / mean) ** self.alpha for layer in layers]
 
-    def _contributions(self, backbone: Backbone, layers: Sequence[Projection], evidence: Evidence) -> dict[str, Tensor]:
-        own, crops = dict(backbone.named_parameters()), self._crops(evidence)
+    def _contributions(
+        self, backbone: Backbone, layers: Sequence[Projection], prior: PriorResults
+    ) -> dict[str, Tensor]:
+        own, crops = dict(backbone.named_parameters()), self._crops(prior)
         if self.contribution in PROXIES:
             weights = {layer.weight: own[layer.weight].detach() for layer in layers}
-            return PROXIES[self.contribution](backbone, weights, crops, evidence.head)
-        (tuned,) = evidence.adapters
+            return PROXIES[self.contribution](backbone, weights, crops, prior.head)
+        (tuned,) = prior.adapters
         target = {name: tensor.to(own[name].device) for name, tensor in tuned.items()}
-        return faig(backbone, {name: own[name].detach() for name in target}, target, crops, evidence.head)
+        return faig(backbone, {name: own[name].detach() for name in target}, target, crops, prior.head)
 
-    def _crops(self, evidence: Evidence) -> Iterator[tuple[Tensor, Tensor]]:
+    def _crops(self, prior: PriorResults) -> Iterator[tuple[Tensor, Tensor]]:
         """The first training crops."""
-        assert evidence.batch is not None
+        assert prior.batch is not None
         left, index = self.images, 0
         while left > 0:
-            degraded, clean = evidence.batch(evidence.task, index)
+            degraded, clean = prior.batch(prior.task, index)
             yield degraded[:left], clean[:left]
             left, index = left - len(degraded), index + 1
 
@@ -183,7 +185,7 @@ class CoLoRA(Method):
             return f"{backbone.name}: the budget is {budget:,} parameters, but the highest ranks take {most:,} only"
         return None
 
-    def dead(self) -> tuple[str, ...]:
+    def zero_grad_parameters(self) -> tuple[str, ...]:
         """The bias of keys: a softmax does not see a constant."""
         return (".key.bias", ".key.base.bias")
 

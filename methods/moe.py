@@ -72,7 +72,7 @@ class MoE(Method):
             module = Experts(block.width, self.hidden or max(1, block.width // 24))
             block.mlp.parallel(OnMap(module, block.layout))
 
-    def dead(self) -> tuple[str, ...]:
+    def zero_grad_parameters(self) -> tuple[str, ...]:
         """A bias that batch norm takes off again."""
         return (".head.bias",)
 

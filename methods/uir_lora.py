@@ -15,7 +15,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Describe, Router
-from petlir.benchmark.method import Evidence, Method, Paper
+from petlir.benchmark.method import Method, Paper, PriorResults
 from petlir.benchmark.restoration.restore import restored
 from petlir.methods.lora import LoRA, LowRank, low_rank
 from petlir.methods.sites import QUERY_VALUE
@@ -189,12 +189,12 @@ class UIRLoRA(Method):
         """Put in LoRAs and weights of the right shapes that are zero, and therefore do nothing."""
         self._insert(backbone).watch(backbone)
 
-    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         """Put in the LoRAs that were trained, and find their weights; where this cell is loaded again, neither."""
         composer = self._insert(backbone)
-        if evidence.stored is None:
-            fill(backbone, evidence.adapters)
-            self._study(backbone, composer, evidence)
+        if prior.stored is None:
+            fill(backbone, prior.adapters)
+            self._study(backbone, composer, prior)
         composer.watch(backbone)
 
     def _insert(self, backbone: Backbone) -> Composer:
@@ -222,16 +222,16 @@ class UIRLoRA(Method):
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])
 
-    def _study(self, backbone: Backbone, composer: Composer, evidence: Evidence) -> None:
+    def _study(self, backbone: Backbone, composer: Composer, prior: PriorResults) -> None:
         if isinstance(composer.weigh, Router):
-            batch = evidence.batch
+            batch = prior.batch
             assert batch is not None
             known = ((batch(task, index)[0] for index in range(BATCHES)) for task in self.tasks)
             composer.weigh.study(backbone, known)
         elif self.weights != "uniform":
-            assert evidence.validation is not None
-            error = partial(mixing_error, backbone, evidence.head, composer.mixture)
-            composer.weigh.weights.copy_(chosen(error, composer.weigh.weights, evidence.validation(), self.weights))
+            assert prior.validation is not None
+            error = partial(mixing_error, backbone, prior.head, composer.mixture)
+            composer.weigh.weights.copy_(chosen(error, composer.weigh.weights, prior.validation(), self.weights))
 
 
 def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:

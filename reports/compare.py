@@ -31,7 +31,7 @@ class Move:
         high: its upper end.
         seeds: how many seeds both have.
         verdict: `equal`, `moved`, `within chance`, `not tested`, or the store that lacks it.
-        changed: the ingredients of the cells' keys that differ.
+        changed: the components of the cells' keys that differ.
         environment: what differs in where they ran, each `name: before -> after`.
     """
 
@@ -74,7 +74,7 @@ def _move(key: Sequence[Hashable], rows: Sequence[pd.DataFrame | None], by_key: 
             name, there, here, None, None, None, 0, f"only in the {'second' if before is None else 'first'}", (), ()
         )
     cells = [[by_key[place][found] for found in one.key.unique()] for place, one in enumerate((before, after))]
-    return _tested(name, before, after, tuple(_ingredients(*cells)), tuple(_environments(*cells)))
+    return _tested(name, before, after, tuple(_key_components(*cells)), tuple(_environments(*cells)))
 
 
 def _tested(
@@ -97,10 +97,10 @@ def _tested(
     return Move(name, *means, delta, found.low, found.high, seeds, verdict, changed, environment)
 
 
-def _ingredients(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
-    """The ingredients that differ between cells of one seed."""
-    then = {record["cell"]["seed"]: record["ingredients"] for record in before}
-    pairs = [(then[seed], record["ingredients"]) for record in after if (seed := record["cell"]["seed"]) in then]
+def _key_components(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
+    """The components that differ between cells of one seed."""
+    then = {record["cell"]["seed"]: record["key_components"] for record in before}
+    pairs = [(then[seed], record["key_components"]) for record in after if (seed := record["cell"]["seed"]) in then]
     for name in sorted({name for pair in pairs for part in pair for name in part}):
         if any(a.get(name) != b.get(name) for a, b in pairs):
             yield name

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.reports.answer import answer
+from petlir.reports.context import ReportContext
 from petlir.reports.export import SHORT, head, notes
 from petlir.reports.formats import count, decibel, plural, signed
 from petlir.reports.frame import load
@@ -29,7 +30,6 @@ from petlir.reports.grids.curves import along, by_series
 from petlir.reports.grids.points import Point
 from petlir.reports.grids.studies import Figure, GridPage, studies
 from petlir.reports.markdown import plain, table
-from petlir.reports.material import Material
 from petlir.reports.results import Row, Table, Value
 
 DOCUMENTS = ("README.md", "results/*/README.md")
@@ -50,10 +50,10 @@ class Stores:
     """
 
     root: Path
-    known: dict[str, Material] = field(default_factory=dict)
+    known: dict[str, ReportContext] = field(default_factory=dict)
     pages: dict[str, list[GridPage]] = field(default_factory=dict)
 
-    def material(self, name: str) -> Material:
+    def context(self, name: str) -> ReportContext:
         """Return what the reports of a store are made from.
 
         Raises:
@@ -61,7 +61,7 @@ class Stores:
         """
         if name not in self.known:
             problems: list[str] = []
-            self.known[name] = Material(self.root / name, load(self.root / name, problems.append), problems)
+            self.known[name] = ReportContext(self.root / name, load(self.root / name, problems.append), problems)
             if problems:
                 raise PetlirError(f"{problems[0]}; expected a store whose records can all be read")
         return self.known[name]
@@ -69,8 +69,8 @@ class Stores:
     def grid(self, name: str, grid: str) -> GridPage | None:
         """Return the page of a named grid; None where the store does not hold half of it."""
         if name not in self.pages:
-            material = self.material(name)
-            self.pages[name] = studies(material.records, material.plugins)
+            context = self.context(name)
+            self.pages[name] = studies(context.records, context.plugins)
         return next((page for page in self.pages[name] if page.grid.name == grid), None)
 
 
@@ -111,14 +111,14 @@ def block(what: str, stores: Stores) -> str:
 
 def _answer(stores: Stores, options: Options) -> Iterator[str]:
     """The first sentences of a store's report."""
-    material = stores.material(options["store"])
-    if material.records:
-        yield "\n".join(f"- {plain(line)}" for line in answer(material.tables, material.records, material.cells))
+    context = stores.context(options["store"])
+    if context.records:
+        yield "\n".join(f"- {plain(line)}" for line in answer(context.tables, context.records, context.cells))
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
     """PSNR of every method on every task under its headline protocol, a table for each group of the store."""
-    for one in stores.material(options["store"]).tables:
+    for one in stores.context(options["store"]).tables:
         places = [
             place
             for task, found in one.headlines.items()

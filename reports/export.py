@@ -25,7 +25,7 @@ SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
-def write(store: Path, out: Path, format: str, lens: Sequence[Protocol] = ()) -> None:  # noqa: A002 - the same
+def write(store: Path, out: Path, format: str, extra_protocols: Sequence[Protocol] = ()) -> None:  # noqa: A002 - the same
     """Write the results of a store into a file, whole or not at all; `parquet` has the columns of `csv`.
 
     Raises:
@@ -33,13 +33,13 @@ def write(store: Path, out: Path, format: str, lens: Sequence[Protocol] = ()) ->
     """
     if format == "parquet":
         content = io.BytesIO()
-        rows(tables(load(store, lens=lens), built_in_tasks())).to_parquet(content, index=False)
+        rows(tables(load(store, extra_protocols=extra_protocols), built_in_tasks())).to_parquet(content, index=False)
         write_bytes(out, content.getvalue())
     else:
-        write_bytes(out, table(store, format, lens).encode())
+        write_bytes(out, table(store, format, extra_protocols).encode())
 
 
-def table(store: Path, format: str, lens: Sequence[Protocol] = ()) -> str:  # noqa: A002 - the command line's word
+def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) -> str:  # noqa: A002 - the command line's word
     """The results of a store.
 
     Args:
@@ -47,7 +47,7 @@ def table(store: Path, format: str, lens: Sequence[Protocol] = ()) -> str:  # no
         format: `csv`: one row for each method, task, set and protocol, with full digits and the state of what has
             no number; `markdown` or `latex`: one table for each backbone, device, regime and kind of image.
 
-        lens: protocols that the stored images are scored under too.
+        extra_protocols: protocols that the stored images are scored under too.
 
     Raises:
         PetlirError: another format; names the nearest.
@@ -56,7 +56,7 @@ def table(store: Path, format: str, lens: Sequence[Protocol] = ()) -> str:  # no
         raise PetlirError("parquet is no text; expected --out FILE beside it")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    found = tables(load(store, lens=lens), built_in_tasks())
+    found = tables(load(store, extra_protocols=extra_protocols), built_in_tasks())
     if format == "csv":
         return csv(found)
     return "\n\n".join(_markdown(one) if format == "markdown" else _latex(one) for one in found) + "\n"

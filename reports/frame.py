@@ -38,7 +38,7 @@ BELIEVED = (*LEVELS, HERE)
 def load(
     store: Path,
     warn: Callable[[str], None] = lambda line: None,
-    lens: Sequence[Protocol] = (),
+    extra_protocols: Sequence[Protocol] = (),
     keys: Collection[str] | None = None,
 ) -> list[Record]:
     """The newest record of every cell in a store.
@@ -50,11 +50,11 @@ def load(
     Args:
         store: the folder that holds the records.
         warn: gets one line on each file that is not a record, and which is left out.
-        lens: protocols that stored images are scored under beyond those of the records.
+        extra_protocols: protocols that stored images are scored under beyond those of the records.
         keys: of the cells to load; None for all.
 
     Raises:
-        PetlirError: the lens asks for what stored images do not tell, or the note on what was verified is damaged.
+        PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
     known = origins(store)
     records = (record for record in Store(store).records(warn) if keys is None or record["key"] in keys)
@@ -65,11 +65,11 @@ def load(
     for plan, record in product(stated(Store(store)), found):
         if plan.covers(record["cell"]):
             record["looks"] = plan
-    if not lens:
+    if not extra_protocols:
         return found
     from petlir.benchmark.scoring.rescoring import through
 
-    return through(lens, found, Store(store), warn)
+    return through(extra_protocols, found, Store(store), warn)
 
 
 def _slim(record: Record) -> Record:

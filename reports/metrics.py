@@ -11,7 +11,7 @@ from petlir.reports.frame import Record
 
 
 @dataclass(frozen=True)
-class Further:
+class ExtraMetrics:
     """A metric of one method on one image set, the mean over images of the mean over seeds.
 
     Attributes:
@@ -29,7 +29,7 @@ class Further:
     unavailable: str
 
 
-def further(records: Iterable[Record]) -> list[Further]:
+def further(records: Iterable[Record]) -> list[ExtraMetrics]:
     """All that were measured, by task, set, metric and method."""
     rows = pd.DataFrame(_rows(records))
     if rows.empty:
@@ -37,7 +37,7 @@ def further(records: Iterable[Record]) -> list[Further]:
     keys = ["task", "set", "metric", "label", "better", "unavailable"]
     found = rows.groupby([*keys, "image"], dropna=False).value.mean().groupby(keys, dropna=False).mean()
     return [
-        Further(
+        ExtraMetrics(
             row["label"],
             row["task"],
             row["set"],

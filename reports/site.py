@@ -10,9 +10,9 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.protocol import Protocol
+from petlir.reports.context import ReportContext
 from petlir.reports.export import csv
 from petlir.reports.frame import load
-from petlir.reports.material import Material
 from petlir.reports.pages import FILES, FOLDERS, pages
 from petlir.reports.templating import HERE, templates
 
@@ -20,7 +20,7 @@ STATIC = "static"
 OWN_FOLDERS = (*FOLDERS, "images", STATIC)
 
 
-def write_report(store: Path, out: Path, lens: Sequence[Protocol] = ()) -> Path:
+def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = ()) -> Path:
     """Write the report of a store: `out/index.html` and the pages, `results.csv` and pictures that it leads to.
 
     An earlier report in `out` is replaced; its first page appears last, and whole.
@@ -28,24 +28,24 @@ def write_report(store: Path, out: Path, lens: Sequence[Protocol] = ()) -> Path:
     Args:
         store: the folder that holds the records.
         out: the folder to write into; it may be sent, zipped or published as it is.
-        lens: protocols that the stored images are scored under too, each in columns of its own.
+        extra_protocols: protocols that the stored images are scored under too, each in columns of its own.
 
     Returns:
         The first page.
 
     Raises:
-        PetlirError: the store holds no record, the lens asks for what stored images do not tell, or `out` cannot be
-            written or holds someone else's files where the report's would go.
+        PetlirError: the store holds no record, an extra protocol needs more than the stored images, or `out` cannot
+            be written or holds someone else's files where the report's would go.
     """
     problems: list[str] = []
-    records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")), lens)
+    records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")), extra_protocols)
     if not records:
         raise PetlirError(f"store {store} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
     _refuse_others(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
-            _build(Material(store, records, problems), Path(name))
+            _build(ReportContext(store, records, problems), Path(name))
             return _replace(Path(name), out)
     except OSError as error:
         raise PetlirError(f"cannot write the report into {out}: {error.strerror}") from error
@@ -61,17 +61,17 @@ def _ours(page: Path) -> bool:
     return page.is_file() and 'name="generator" content="petlir"' in page.read_text(encoding="utf-8")[:2000]
 
 
-def _build(material: Material, folder: Path) -> None:
+def _build(context: ReportContext, folder: Path) -> None:
     """The whole report in a folder of its own."""
     shutil.copytree(HERE / STATIC, folder / STATIC)
     for name in ("images", *FOLDERS):
         (folder / name).mkdir()
     made = templates()
-    for one in pages(material, folder / "images"):
+    for one in pages(context, folder / "images"):
         root = "../" * one.path.count("/")
         text = made.get_template(one.template).render(root=root, here=one.path, **one.values)
         (folder / one.path).write_text(text, encoding="utf-8")
-    (folder / "results.csv").write_text(csv(material.tables), encoding="utf-8")
+    (folder / "results.csv").write_text(csv(context.tables), encoding="utf-8")
 
 
 def _replace(new: Path, out: Path) -> Path:

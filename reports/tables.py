@@ -105,7 +105,7 @@ def kind_of(record: Record) -> str:
     """`untrained`, `composed`, `petl` or `reference`; of older records only full fine-tuning is known to be one."""
     cell = record["cell"]
     if cell["regime"] == ANY:
-        return "composed" if "needs" in record["ingredients"] else "untrained"
+        return "composed" if "needs" in record["key_components"] else "untrained"
     return "reference" if cell.get("reference", cell["method"] == FULL) else "petl"
 
 

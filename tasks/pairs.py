@@ -18,7 +18,7 @@ class Pairs(Family):
     title = "Own pairs of degraded and clean images"
     argument = "DIR"
 
-    def settle(self, argument: str) -> str:
+    def canonical(self, argument: str) -> str:
         """The whole path."""
         return str(Path(argument).expanduser().resolve())
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.worker import work
 from petlir.benchmark.cli import main
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors import Event, Job, Schedule
+from petlir.benchmark.executors import Event, QueuedJob, Schedule
 from petlir.benchmark.images.patches import PatchSampler
 from petlir.benchmark.runs import runner
 from petlir.benchmark.runs.planning.request import Request, request_from_grid
@@ -59,7 +59,7 @@ class Inline:
     def __init__(self) -> None:
         self.worked: list[str] = []
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run jobs one after the other, in the order of their needs."""
         schedule = Schedule(jobs)
         while schedule:
@@ -68,11 +68,11 @@ class Inline:
             while job := schedule.take(None, ()):
                 schedule.end(self._run(job, on_event))
 
-    def _run(self, job: Job, on_event: Callable[[Event], None]) -> Event:
+    def _run(self, job: QueuedJob, on_event: Callable[[Event], None]) -> Event:
         self.worked.append(job.key)
         on_event(Event("started", job.key, "cpu"))
         try:
-            result = work(json.loads(json.dumps(job.payload)), "cpu", lambda share, text: None)
+            result = work(json.loads(json.dumps(job.packed)), "cpu", lambda share, text: None)
         except PetlirError as error:
             result = {"state": "failed", "reason": str(error)}
         finished = Event("finished", job.key, "cpu", 1.0, result=result)
@@ -106,9 +106,9 @@ class Lab:
         """A run in this process."""
         return runner.run(self.request(**chosen), store, device="cpu", workers=1)
 
-    def bench(self, **changes: Any) -> Bench:
+    def context(self, **changes: Any) -> Context:
         """The plugins and images that a worker would have."""
-        return replace(self.request().bench, **changes)
+        return replace(self.request().context, **changes)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
 
 def results(store: Path) -> dict[str, dict[str, Any]]:
     """What must be the same for the same cells: everything that was computed and not measured by a clock."""
-    kept = ("state", "reason", "cell", "ingredients", "scores", "curve", "convergence", "digests", "key")
+    kept = ("state", "reason", "cell", "key_components", "scores", "curve", "convergence", "digests", "key")
     return {f"{r['cell']['label']} {r['cell']['task']}": {k: r[k] for k in kept} for r in Store(store).records()}
 
 

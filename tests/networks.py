@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.backbone import Backbone, Block, Branch, Doors, Site
+from petlir.benchmark.backbone import AdapterHooks, Backbone, Block, Branch, Site
 
 
 class Norm(nn.Module):
@@ -37,7 +37,7 @@ class ConvBlock(nn.Module):
         self.value, self.out = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.up, self.down = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(2 * width, width, 1)
-        self.mixer, self.mlp = Doors(), Doors()
+        self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
 
     def mix(self, features: Tensor) -> Tensor:
         mixed: Tensor = self.out(torch.tanh(self.depthwise(self.value(features))))

@@ -44,7 +44,7 @@ def _done() -> dict[str, Any]:
             "data_label": "",
             "transfer": "seen",
         },
-        "ingredients": {"options": "a", "weights": "b"},
+        "key_components": {"options": "a", "weights": "b"},
         "scores": [score("astronaut", 27.0, 0.8), score("coffee", 29.0, 0.9)],
         "curve": [
             {"step": 20, "learning_rate": 0.003, "loss": 0.05, "validation_psnr": None},

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from petlir.benchmark.backbone import Doors, OnMap, Site, load_strictly
+from petlir.benchmark.backbone import AdapterHooks, OnMap, Site, load_strictly
 from petlir.benchmark.backbones.ipt import IPT, IPTConfig, TokenGrid
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.degradations.noise import GaussianNoise
@@ -43,9 +43,9 @@ def test_tokens_are_patches_in_reading_order():
 @given(SEED, st.lists(st.sampled_from(["beside", "input", "behind"]), max_size=5))
 def test_doors_compute_their_formula(seed, plan):
     torch.manual_seed(seed)
-    doors, norm, branch = Doors(), nn.LayerNorm(4), nn.Linear(4, 4)
+    hooks, norm, branch = AdapterHooks(), nn.LayerNorm(4), nn.Linear(4, 4)
     modules = [(where, nn.Linear(4, 4)) for where in plan]
-    lists = {"beside": doors.beside, "input": doors.beside_input, "behind": doors.behind}
+    lists = {"beside": hooks.beside, "input": hooks.beside_input, "behind": hooks.behind}
     for where, module in modules:
         lists[where].append(module)
     features = numbers(seed, 2, 3, 4)
@@ -55,11 +55,11 @@ def test_doors_compute_their_formula(seed, plan):
     for where, module in modules:
         if where == "behind":
             expected = module(expected)
-    torch.testing.assert_close(doors(branch, norm, features), expected)
+    torch.testing.assert_close(hooks(branch, norm, features), expected)
 
 
 def test_doors_have_no_keys_of_their_own():
-    assert Doors().state_dict() == {}
+    assert AdapterHooks().state_dict() == {}
 
 
 @settings(deadline=None)

@@ -23,7 +23,7 @@ BESIDE: dict[str, Any] = {
 
 
 def key(cell: Cell, **changes: Any) -> str:
-    return cells.key(Common(**{**BESIDE, **changes}).ingredients(cell))
+    return cells.key(Common(**{**BESIDE, **changes}).key_components(cell))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def key(cell: Cell, **changes: Any) -> str:
     ],
 )
 def test_the_key_changes_with_every_field_that_decides(changes, part):
-    before, after = (Common(**BESIDE).ingredients(cell) for cell in (CELL, replace(CELL, **changes)))
+    before, after = (Common(**BESIDE).key_components(cell) for cell in (CELL, replace(CELL, **changes)))
     assert {name for name in before if before[name] != after[name]} == {part}
     assert cells.key(before) != cells.key(after)
 
@@ -70,7 +70,7 @@ def test_a_key_is_the_sha256_of_canonical_json():
 
 
 def test_a_cell_travels_as_json():
-    assert Cell(**json.loads(json.dumps(CELL.plain()))) == CELL
+    assert Cell(**json.loads(json.dumps(CELL.to_dict()))) == CELL
 
 
 def test_a_rate_is_chosen_for_all_seeds_at_once():

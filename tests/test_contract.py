@@ -16,7 +16,7 @@ from petlir.benchmark.commands.scaffold import new_method
 from petlir.benchmark.contract import POINTS, check, method_of, networks
 from petlir.benchmark.contract.toy_model import SMALL, tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.method import Evidence, Method, Paper
+from petlir.benchmark.method import Method, Paper, PriorResults
 from petlir.benchmark.plugins import find
 from tests.networks import ConvNet
 
@@ -248,7 +248,7 @@ def keep_weights(backbone: Backbone) -> None:
     """Make a frozen weight of each block a buffer of what was inserted there."""
     for block in backbone.blocks():
         weight = block.mlp.sites[0].module.get_parameter("weight")
-        block.mlp.doors.beside[0].kept = nn.Buffer(weight.detach().clone())
+        block.mlp.hooks.beside[0].kept = nn.Buffer(weight.detach().clone())
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ class SharesTensor(Sound):
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
-        first, *others = (block.mlp.doors.beside[0] for block in backbone.blocks())
+        first, *others = (block.mlp.hooks.beside[0] for block in backbone.blocks())
         for module in others:
             module.weight = first.weight
 
@@ -304,7 +304,7 @@ class SharesMemory(SharesTensor):
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
         for block in backbone.blocks():
-            module = block.mlp.doors.beside[0]
+            module = block.mlp.hooks.beside[0]
             module.weight = nn.Parameter(module.get_parameter("weight").detach())
 
 
@@ -352,23 +352,23 @@ class Follows(Sound):
     def requires(self, cell: Cell) -> list[Cell]:
         return [cell.of(Sound(), "another")]
 
-    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         self.adapt(backbone)
-        if evidence.stored is None:
-            self.start(backbone, evidence)
+        if prior.stored is None:
+            self.start(backbone, prior)
 
-    def start(self, backbone: Backbone, evidence: Evidence) -> None:
-        (trained,) = evidence.adapters
+    def start(self, backbone: Backbone, prior: PriorResults) -> None:
+        (trained,) = prior.adapters
         for block, tensor in zip(backbone.blocks(), trained.values(), strict=True):
-            block.mlp.doors.beside[0].get_buffer("start").copy_(self.share * tensor)
+            block.mlp.hooks.beside[0].get_buffer("start").copy_(self.share * tensor)
 
 
 @dataclass(frozen=True)
 class ForgetsItsShare(Follows):
     """Takes all, whatever its share."""
 
-    def start(self, backbone: Backbone, evidence: Evidence) -> None:
-        Follows(share=1.0).start(backbone, evidence)
+    def start(self, backbone: Backbone, prior: PriorResults) -> None:
+        Follows(share=1.0).start(backbone, prior)
 
 
 @dataclass(frozen=True)
@@ -384,9 +384,9 @@ class FollowsAndSavesBackbone(Follows):
 class AsksAgain(Follows):
     """Cannot be loaded without what it required."""
 
-    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         self.adapt(backbone)
-        self.start(backbone, evidence)
+        self.start(backbone, prior)
 
 
 FAULTS: dict[str, list[Method]] = {

@@ -70,7 +70,7 @@ def test_the_example_task_degrades_a_folder_as_the_guide_says(fog, tmp_path, cap
 
 
 def test_the_example_task_runs_as_the_guide_says(lab, fog, tmp_path):
-    degraded, clean = lab.bench(plugin_files=(str(fog),)).training("fog", "demo", 0)[0]
+    degraded, clean = lab.context(plugin_files=(str(fog),)).training("fog", "demo", 0)[0]
     assert degraded.shape == clean.shape == (256, 256, 3)
     assert (degraded != clean).any()
     asked = request_from_grid("demo", [fog], None, True, "float32", methods="frozen", tasks="fog[fog=slight,dense]")

@@ -28,8 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
     ("change", "settled"),
     [(0.0, True), (0.099, True), (-0.099, True), (0.101, False), (-0.101, False), (3.0, False), (-3.0, False)],
 )
-def test_a_change_below_a_tenth_of_a_decibel_is_converged_a_rise_or_a_fall(change, settled):
-    assert Convergence(24.0 + change, 24.0).converged is settled
+def test_a_change_below_a_tenth_of_a_decibel_is_converged_a_rise_or_a_fall(change, converged):
+    assert Convergence(24.0 + change, 24.0).converged is converged
 
 
 def test_the_limit_itself_is_not_converged():

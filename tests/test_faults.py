@@ -81,7 +81,7 @@ def test_a_data_folder_that_vanishes_during_a_run_fails_what_needs_it(lab, tmp_p
     shutil.copytree(lab.data, data)
     monkeypatch.setenv("PETLIR_CACHE", str(cache))
     asked = lab.request(methods="frozen", tasks="tiny,tiny_x2")
-    asked = replace(asked, bench=replace(asked.bench, data=str(data)))
+    asked = replace(asked, context=replace(asked.context, data=str(data)))
     work = lab.executor._run
 
     def vanishing(job, on_event):

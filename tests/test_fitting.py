@@ -94,7 +94,7 @@ def test_tuning_works_in_parts_too(lab, tmp_path, memory):
 def test_a_cell_in_parts_goes_on_in_parts(lab, tmp_path, memory, monkeypatch):
     memory(1)
     asked = lab.request(methods="adaptir", steps=4)
-    asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
+    asked = replace(asked, context=replace(asked.context, checkpoint_seconds=0))
     seen = interrupt(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         runner.run(asked, tmp_path / "stopped", device="cpu", workers=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from petlir.benchmark.store import Store
-from petlir.benchmark.store.claims import Holding
+from petlir.benchmark.store.leases import LeaseInfo
 from tests.engine import PLUGIN, ROOT, results
 
 GRID = ["-t", "tiny", "--steps", "3", "--regime", "paper", "--device", "cpu", "--workers", "2", "--no-report"]
@@ -28,8 +28,8 @@ def petlir(store: Path, data: Path, cells: int) -> subprocess.Popen[str]:
     return subprocess.Popen(asked, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
-def at_work(store: Path) -> list[Holding]:
-    return [one for one in Store(store).claims.standing() if one.alive]
+def at_work(store: Path) -> list[LeaseInfo]:
+    return [one for one in Store(store).leases.standing() if one.alive]
 
 
 def strike(process: subprocess.Popen[str], store: Path, dice: random.Random) -> None:

@@ -93,13 +93,13 @@ def test_states_of_a_store(lab, tmp_path):
 
 
 def test_what_runs_and_what_died_is_told(tmp_path, capsys):
-    claims = Store(tmp_path).claims
-    with claims.hold("a", "one cell") as running, claims.hold("b", "another cell") as dead:
+    leases = Store(tmp_path).leases
+    with leases.hold("a", "one cell") as running, leases.hold("b", "another cell") as dead:
         assert running is not None and dead is not None
-        running.holding = replace(running.holding, share=0.25, text="27.1 dB")
-        claims.shelf.write(running.name, running.holding.content)
-        gone = replace(dead.holding, process=replace(dead.holding.process, pid=2**22 + 1))
-        claims.shelf.write(dead.name, gone.content)
+        running.lease_info = replace(running.lease_info, share=0.25, text="27.1 dB")
+        leases.blobs.write(running.name, running.lease_info.content)
+        gone = replace(dead.lease_info, process=replace(dead.lease_info.process, pid=2**22 + 1))
+        leases.blobs.write(dead.name, gone.content)
         rows = listing.working(Store(tmp_path))
         _, out, _ = command(capsys, "status", "--store", tmp_path)
     assert [(row["state"], row["cell"], row["share"], row["about"]) for row in rows] == [

@@ -65,8 +65,8 @@ def test_protocols_are_added_to_a_finished_cell(lab, store):
     after = record_of(store)
     assert (outcome.worked, outcome.failed) == (0, [])
     assert after["cell"]["protocols"] == ["rgb@tiles-48", "y@tiles-48", "rgb-float@tiles-48", "rgb@tiles-48+x8"]
-    assert {name: after[name] for name in ("key", "curve", "costs", "digests", "ingredients")} == {
-        name: before[name] for name in ("key", "curve", "costs", "digests", "ingredients")
+    assert {name: after[name] for name in ("key", "curve", "costs", "digests", "key_components")} == {
+        name: before[name] for name in ("key", "curve", "costs", "digests", "key_components")
     }
     assert after["scores"][: len(before["scores"])] == before["scores"]
     assert (folder_of(store) / ADAPTER).read_bytes() == adapter
@@ -130,7 +130,7 @@ def test_metrics_stand_in_the_record_with_their_direction(lab, store):
 
 def test_a_lens_adds_columns_and_changes_no_record(store):
     before = (folder_of(store) / RECORD).read_bytes()
-    (seen,) = load(store, lens=protocols("y-crop4,rgb"))
+    (seen,) = load(store, extra_protocols=protocols("y-crop4,rgb"))
     assert {row["protocol"] for row in seen["scores"]} == {"rgb@tiles-48", "y-crop4@tiles-48"}
     assert "y-crop4@tiles-48" in table(store, "csv", protocols("y-crop4"))
     page = write_report(store, store / "report", protocols("y-crop4")).read_text()
@@ -152,9 +152,9 @@ def test_a_lens_names_what_it_cannot_see(store):
 
 
 def test_the_commands(lab, store, capsys):
-    code, out, err = command(capsys, "export", "--store", store, "--lens", "y")
+    code, out, err = command(capsys, "export", "--store", store, "--extra-protocols", "y")
     assert (code, "y@tiles-48" in out, err) == (0, True, "")
-    code, _, err = command(capsys, "report", "--store", store, "--lens", "z")
+    code, _, err = command(capsys, "report", "--store", store, "--extra-protocols", "z")
     assert (code, "unknown protocol 'z'" in err) == (2, True)
-    code, _, err = command(capsys, "report", "--store", store, "--lens", "rgb-float")
+    code, _, err = command(capsys, "report", "--store", store, "--extra-protocols", "rgb-float")
     assert (code, err.count("\n")) == (2, 1)

@@ -31,7 +31,7 @@ def test_a_folder_of_pairs_becomes_an_adapter_that_restores(lab, tmp_path, capsy
     assert outcome.states == {"done": 1}
     (path,) = Store(store).files()
     record = read_record(path)
-    assert record["cell"]["task"] == record["ingredients"]["task"] == name
+    assert record["cell"]["task"] == record["key_components"]["task"] == name
     assert record["cell"]["data_label"] == "own pairs"
     assert [score["image"] for score in record["scores"]] == ["0_gt", "1_gt"]
     assert str(tmp_path) not in path.read_text()
@@ -55,6 +55,6 @@ def test_rates_and_keys_are_those_of_the_images_and_not_of_the_folders_name(lab,
     same = planner(lab, photos(tmp_path / "c/mine"))
     own, tiny = one.cells
     assert [str(cell) for cell in one.cells] == [str(cell) for cell in two.cells]
-    assert one.ground(own) == same.ground(own) != two.ground(two.cells[0])
+    assert one.selection_context(own) == same.selection_context(own) != two.selection_context(two.cells[0])
     assert one.plan(own).key == same.plan(own).key != two.plan(two.cells[0]).key
-    assert one.ground(tiny) == two.ground(tiny) != one.ground(own)
+    assert one.selection_context(tiny) == two.selection_context(tiny) != one.selection_context(own)

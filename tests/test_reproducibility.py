@@ -15,7 +15,7 @@ import torch
 
 from petlir.benchmark.cells import train
 from petlir.benchmark.cells.adapted_model import prepare
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
@@ -91,8 +91,8 @@ def test_a_gpu_starts_as_a_cpu_does(lab, tmp_path, monkeypatch):
         monkeypatch.setattr(loop, "loss_of", partial(noted, found))
         planner = Planner(lab.request(methods="adaptformer", steps=10))
         planned = planner.plan(planner.cells[0])
-        job = Payload("cell", planned.cell, lab.bench(), Store(tmp_path), parts=planned.parts)
-        train.fit(prepare(job, device), job.bench)
+        job = Job("cell", planned.cell, lab.context(), Store(tmp_path), parts=planned.parts)
+        train.fit(prepare(job, device), job.context)
     np.testing.assert_allclose(losses["cuda:0"][:10], losses["cpu"][:10], rtol=1e-4)
 
 

@@ -176,7 +176,7 @@ def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
 def test_a_run_goes_on_from_its_checkpoint(lab, tmp_path, monkeypatch):
     """Interrupted in this process before its step 3, a cell does only the steps that are left."""
     asked = lab.request(methods="adaptformer", steps=5)
-    asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
+    asked = replace(asked, context=replace(asked.context, checkpoint_seconds=0))
     seen = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         runner.run(asked, tmp_path / "killed", device="cpu", workers=1)

@@ -138,8 +138,8 @@ def test_a_choice_in_words():
 
 
 def test_a_choice_survives_its_file():
-    assert parse(whole().plain()) == whole()
-    old = {name: value for name, value in whole().plain().items() if name != "half"}
+    assert parse(whole().to_dict()) == whole()
+    old = {name: value for name, value in whole().to_dict().items() if name != "half"}
     assert parse(old).convergence is None
 
 

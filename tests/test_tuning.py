@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pytest
 
 from petlir.benchmark.cells import learning_rate, worker
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.job import Payload, unpack
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job, unpack
 from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, Selection
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.images import prepare
 from petlir.benchmark.method import RATES
 from petlir.benchmark.plugins import find
@@ -43,7 +43,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
     """Trials in closed form, with their peak at 3e-3; notes rate, steps and seed of each."""
     made: list[tuple[float, int, int]] = []
 
-    def curve(job: Payload, device: str, parts: int) -> list[dict[str, float | None]]:
+    def curve(job: Job, device: str, parts: int) -> list[dict[str, float | None]]:
         cell = job.cell
         assert cell.rate is not None
         made.append((cell.rate, cell.steps, cell.seed))
@@ -88,7 +88,7 @@ def test_the_record_holds_the_doubling_test(lab, tmp_path, untrained):
 def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, monkeypatch, made):
     real, left = learning_rate._curve, list(range(made))
 
-    def killed(job: Payload, device: str, parts: int) -> list[dict[str, float | None]]:
+    def killed(job: Job, device: str, parts: int) -> list[dict[str, float | None]]:
         if not left:
             raise KeyboardInterrupt
         left.pop()
@@ -105,19 +105,19 @@ def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, mon
 
 def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untrained, monkeypatch):
     """Both see every trial as open, as where they start at once; the second finds each made."""
-    jobs: list[Job] = []
+    jobs: list[QueuedJob] = []
     real = lab.executor.run
 
-    def noted(own: list[Job], on_event: Callable[[Event], None]) -> None:
+    def noted(own: list[QueuedJob], on_event: Callable[[Event], None]) -> None:
         jobs.extend(own)
         real(own, on_event)
 
     monkeypatch.setattr(lab.executor, "run", noted)
     list(runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1))
     assert len(jobs) == len(EVERY)
-    assert len({worker.name(unpack(job.payload)) for job in jobs}) == len(EVERY), "each has a claim of its own"
+    assert len({worker.name(unpack(job.packed)) for job in jobs}) == len(EVERY), "each has a claim of its own"
     for job in jobs:
-        assert worker.work(dict(job.payload), "cpu", lambda share, text: None) == {
+        assert worker.work(dict(job.packed), "cpu", lambda share, text: None) == {
             "state": "done", "reason": None, "worked": False,
         }  # fmt: skip
     assert untrained == EVERY
@@ -214,14 +214,14 @@ def test_an_exported_choice_is_found_again(lab, tmp_path):
     planner = Planner(lab.request(methods="lora,adapter", regime="tuned"))
     path = tmp_path / "demo" / "ipt-nano.json"
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
-        key = learning_rate.selection_key(cell, planner.ground(cell))
+        key = learning_rate.selection_key(cell, planner.selection_context(cell))
         trials = {rate: (None if rate > 1e-2 else 30.0 + (rate == best)) for rate in RATES}
         curves = {rate: [{"step": 0, "validation_psnr": 29.0}] for rate in RATES}
         named = {"task": cell.task, "label": cell.label}
         halves = {best: Half(1, 30.5, [{"step": 1, "validation_psnr": 30.5}])}
         learning_rate.export([Selection(key, named, trials, curves, halves)], path)
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
-        found = learning_rate.committed(cell, planner.ground(cell), tmp_path)
+        found = learning_rate.committed(cell, planner.selection_context(cell), tmp_path)
         assert found is not None
         assert found.rate == best
         assert found.trials[3e-2] is None
@@ -241,14 +241,14 @@ def test_a_damaged_tuning_record_is_named(lab, tmp_path, text):
 
 
 def test_tuning_restores_no_test_image(lab, tmp_path, monkeypatch):
-    def tests(self: Bench, task: str, on: str) -> None:
+    def tests(self: Context, task: str, on: str) -> None:
         raise AssertionError("a test image was asked for")
 
-    monkeypatch.setattr(Bench, "tests", tests)
+    monkeypatch.setattr(Context, "tests", tests)
     monkeypatch.setattr(prepare, "test_pairs", tests)
     (cell,) = Planner(lab.request()).cells
     assert learning_rate.trial(
-        Payload("trial", cell, lab.bench(), Store(tmp_path), weights=digest("ipt-nano")), "cpu"
+        Job("trial", cell, lab.context(), Store(tmp_path), weights=digest("ipt-nano")), "cpu"
     ) == {"state": "done"}
 
 
@@ -262,7 +262,7 @@ def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
         where.run(tmp_path / name)
         (cell,) = Planner(where.request()).cells
         learning_rate.trial(
-            Payload("trial", cell, where.bench(), Store(tmp_path / name), weights=digest("ipt-nano")), "cpu"
+            Job("trial", cell, where.context(), Store(tmp_path / name), weights=digest("ipt-nano")), "cpu"
         )
     trials = [{p.name: p.read_bytes() for p in (tmp_path / name).glob("tuning/*/*.json")} for name in labs]
     assert trials[0] == trials[1]

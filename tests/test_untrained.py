@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.runs.planning import Planner
@@ -48,7 +48,7 @@ def test_both_stand_in_one_grid(lab, tmp_path):
 def test_weights_under_a_label_are_other_cells_of_the_same_network(lab):
     given = sources([f"{NAME}:mine={SHIPPED / NAME}.safetensors"], {NAME})
     request = lab.request(backbones=f"{NAME},{NAME}:mine", methods="frozen")
-    labelled = Planner(type(request)(**{**vars(request), "bench": lab.bench(weights=given)}))
+    labelled = Planner(type(request)(**{**vars(request), "bench": lab.context(weights=given)}))
     plain, mine = (labelled.plan(cell).parts for cell in labelled.cells)
     assert {name for name in plain if plain[name] != mine[name]} == {"backbone"}
 
@@ -66,6 +66,6 @@ def test_what_is_no_label_is_one_line(text, said):
 
 
 def test_a_label_without_weights_names_what_there_is():
-    assert f"{NAME}:none" in Bench().backbones
+    assert f"{NAME}:none" in Context().backbones
     with pytest.raises(PetlirError, match=rf"no weights are shipped for backbone '{NAME}:mine'"):
         load(find().build(f"{NAME}:mine"))

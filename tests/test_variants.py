@@ -21,7 +21,7 @@ def test_a_variant_has_its_own_record_pictures_and_column(lab, tmp_path):
     records = sorted(Store(tmp_path).records(), key=lambda record: str(record["cell"]["task"]))
     assert [record["cell"]["task"] for record in records] == NAMES
     assert len({record["key"] for record in records}) == len({record["digests"]["data"] for record in records}) == 2
-    (table,) = tables(records, dict(lab.bench().plugins.tasks))
+    (table,) = tables(records, dict(lab.context().plugins.tasks))
     assert [column.title for column in table.columns] == [
         "Noise on small images",
         "Noise on small images[noise=truncated]",
@@ -62,7 +62,7 @@ def test_a_record_says_how_its_images_were_degraded(lab, tmp_path):
     (record,) = Store(tmp_path).records()
     assert record["cell"]["degradation"] == "GaussianNoise(sigma=30, kept='float', trained_on=None)"
     assert re.fullmatch(r"Pillow [\d.]+, libjpeg(-turbo)? [\d.]+", record["environment"]["versions"]["JPEG encoder"])
-    compressed = str(lab.bench().plugins.task("hybrid_lr4_jpeg30").degradation)
+    compressed = str(lab.context().plugins.task("hybrid_lr4_jpeg30").degradation)
     assert "Bicubic(scale=4), Jpeg(quality=30, on='images', swapped=False, subsampling='4:2:0')" in compressed
 
 

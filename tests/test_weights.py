@@ -293,10 +293,12 @@ def test_the_weights_of_a_run_are_in_the_key_and_in_the_record(lab, own, tmp_pat
     outcome = lab.run(mine, methods="frozen", weights=[f"ipt-nano={own}"])
     assert outcome.states == {"done": 1}
     (before,), (after,) = Store(plain).records(), Store(mine).records()
-    assert after["digests"]["weights"] == after["ingredients"]["weights"] == sha256(own)
+    assert after["digests"]["weights"] == after["key_components"]["weights"] == sha256(own)
     assert before["digests"]["weights"] == card("ipt-nano").sha256
     assert before["key"] != after["key"]
-    assert {name for name, value in after["ingredients"].items() if before["ingredients"][name] != value} == {"weights"}
+    assert {name for name, value in after["key_components"].items() if before["key_components"][name] != value} == {
+        "weights"
+    }
     assert before["digests"]["predictions"] != after["digests"]["predictions"]
 
 

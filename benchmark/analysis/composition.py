@@ -15,22 +15,22 @@ from torch import Tensor, nn
 
 from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene
 from petlir.benchmark.analysis.quality import quality
-from petlir.benchmark.cells.adapted_model import Subject
+from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.layers.routing import Router
 
 TOGETHER = "composed"
 """What the row of the whole composition is called, beside those of its experts alone."""
 
 
-def composed(subject: Subject) -> bool:
+def composed(model: AdaptedModel) -> bool:
     """Whether it trains nothing, but is made of cells that it requires."""
-    return not subject.method.trains and bool(subject.method.requires(subject.cell))
+    return not model.method.trains and bool(model.method.requires(model.cell))
 
 
 def of_composition(
     analysis: Analysis,
     cells: Sequence[Finished],
-    networks: Mapping[str, Subject],
+    networks: Mapping[str, AdaptedModel],
     seen: Scene,
     before: Mapping[str, float],
 ) -> None:
@@ -53,23 +53,23 @@ def of_composition(
         analysis.left_out.append(f"{label}: no router weighs what it composes, so it has no confusion matrix")
 
 
-def _rows(cell: Finished, subject: Subject, seen: Scene, before: float) -> Iterator[Row]:
+def _rows(cell: Finished, model: AdaptedModel, seen: Scene, before: float) -> Iterator[Row]:
     def row(trained: str, found: float) -> Row:
         return {"label": cell.label, "trained": trained, "tested": cell.task, "psnr": found,
                 "over_frozen": found - before}  # fmt: skip
 
-    experts = [need.task for need in subject.method.requires(subject.cell)]
-    router = next((module for module in subject.network.modules() if isinstance(module, Router)), None)
+    experts = [need.task for need in model.method.requires(model.cell)]
+    router = next((module for module in model.network.modules() if isinstance(module, Router)), None)
     if router is None:
-        yield row(TOGETHER, quality(subject.network, cell, seen.images))
+        yield row(TOGETHER, quality(model.network, cell, seen.images))
         return
     with weights_of(router) as weights:
-        yield row(TOGETHER, quality(subject.network, cell, seen.images))
+        yield row(TOGETHER, quality(model.network, cell, seen.images))
     found = torch.cat(weights)
     most = nn.functional.one_hot(found.argmax(1), len(experts)).float().mean(0)
     for place, expert in enumerate(experts):
         with alone(router, place):
-            yield row(expert, quality(subject.network, cell, seen.images))
+            yield row(expert, quality(model.network, cell, seen.images))
         yield {"label": cell.label, "tested": cell.task, "expert": expert, "weight": float(found[:, place].mean()),
                "most": float(most[place])}  # fmt: skip
 

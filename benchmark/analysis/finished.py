@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.cells.adapted_model import Subject, finished
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.adapted_model import AdaptedModel, finished
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import Pair
@@ -81,9 +81,9 @@ class Finished:
         cell = self.record["cell"]
         return f"{cell['backbone']} · {cell['label']} · {cell['task']} · seed {cell['seed']}"
 
-    def subject(self, bench: Bench, device: str) -> Subject:
+    def model(self, context: Context, device: str) -> AdaptedModel:
         """Its network, in evaluation mode."""
-        return finished(self.folder, bench, device)
+        return finished(self.folder, context, device)
 
 
 def cells(store: Store, wanted: Callable[[dict[str, Any]], bool] = lambda cell: True) -> list[Finished]:
@@ -121,10 +121,10 @@ def comparable(found: Sequence[Finished]) -> tuple[list[Finished], list[str]]:
     return [one for one in found if one.group == kept], lines
 
 
-def frozen(bench: Bench, backbone: str, device: str) -> Backbone:
+def frozen(context: Context, backbone: str, device: str) -> Backbone:
     """The pre-trained backbone as it is, in evaluation mode."""
-    network = bench.plugins.build(backbone)
-    load(network, sources=bench.sources)
+    network = context.plugins.build(backbone)
+    load(network, sources=context.sources)
     return network.to(device).eval().requires_grad_(False)
 
 
@@ -159,41 +159,43 @@ def images_each(total: int, networks: int) -> int:
     return max(FEWEST, total // max(1, networks))
 
 
-def scene(found: Sequence[Finished], bench: Bench, device: str, analysis: Analysis, most: int | None = None) -> Scene:
+def scene(
+    found: Sequence[Finished], context: Context, device: str, analysis: Analysis, most: int | None = None
+) -> Scene:
     """The scene of these cells, all of one backbone; tasks without images are left out, and named in `analysis`.
 
     Args:
         found: the cells, at least one.
-        bench: plugins and images.
+        context: plugins and images.
         device: where to look at them.
         analysis: is told what is left out.
         most: how many images of each task, spread evenly over all; None for all.
     """
-    network = frozen(bench, str(found[0].record["cell"]["backbone"]), device)
+    network = frozen(context, str(found[0].record["cell"]["backbone"]), device)
     images: Looked = {}
     for cell in {cell.task: cell for cell in found}.values():
         try:
-            images[cell.task] = _middles(cell, network.patch(cell.head, SIDE), bench, device, most)
+            images[cell.task] = _middles(cell, network.patch(cell.head, SIDE), context, device, most)
         except PetlirError as error:
             analysis.left_out.append(f"{cell.task}: {error}")
     return Scene(network, images, [cell for cell in found if cell.task in images])
 
 
 def opened(
-    found: Sequence[Finished], bench: Bench, device: str, analysis: Analysis
-) -> Iterator[tuple[Finished, Subject]]:
+    found: Sequence[Finished], context: Context, device: str, analysis: Analysis
+) -> Iterator[tuple[Finished, AdaptedModel]]:
     """Each cell with its network; one that cannot be loaded is left out, and named in `analysis`."""
     for cell in found:
         try:
-            subject = cell.subject(bench, device)
+            model = cell.model(context, device)
         except PetlirError as error:
             analysis.left_out.append(f"{cell.name}: {error}")
         else:
-            yield cell, subject
+            yield cell, model
 
 
-def _middles(cell: Finished, side: int, bench: Bench, device: str, most: int | None) -> tuple[Tensor, Tensor]:
-    pairs = bench.tests(cell.task, str(cell.record["cell"]["track"]))
+def _middles(cell: Finished, side: int, context: Context, device: str, most: int | None) -> tuple[Tensor, Tensor]:
+    pairs = context.tests(cell.task, str(cell.record["cell"]["track"]))
     large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
     if not large:
         raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are looked at")

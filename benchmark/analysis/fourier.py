@@ -9,22 +9,22 @@ import numpy as np
 from petlir.benchmark.analysis import spectrum
 from petlir.benchmark.analysis.finished import PASSED, Analysis, Finished, Row, by_label, images_each, opened, scene
 from petlir.benchmark.analysis.spectrum import Curves
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""
 
 
-def fourier(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
+def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysis:
     """Curves of every label and task, and for each label of several tasks how far these lie apart, in nats."""
     analysis = Analysis()
-    seen = scene(found, bench, device, analysis, images_each(PASSED, len(found)))
+    seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}
     heads = {cell.task: cell.head for cell in seen.cells}
     for label, cells in by_label(seen.cells):
         curves: dict[str, Curves] = {}
-        for cell, subject in opened(cells, bench, device, analysis):
-            added = spectrum.curves_of(spectrum.added_maps(subject.network, seen.network, images[cell.task], cell.head))
+        for cell, model in opened(cells, context, device, analysis):
+            added = spectrum.curves_of(spectrum.added_maps(model.network, seen.network, images[cell.task], cell.head))
             if np.isfinite(added).any():
                 curves[cell.task] = added
             else:

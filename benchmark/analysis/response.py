@@ -23,7 +23,7 @@ from petlir.benchmark.analysis.finished import (
 )
 from petlir.benchmark.analysis.spectrum import added_maps
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.method import Branched
 
 ADDED = "added"
@@ -31,7 +31,7 @@ LOW = 0.05
 """Cycles per pixel below which energy counts as low."""
 
 
-def response(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
+def response(found: Sequence[Finished], context: Context, device: str) -> Analysis:
     """For each label and task what its branches put out, and what it adds behind blocks: means over places and images.
 
     `strength` is the mean absolute value that a branch puts out; of a map `low_energy`, the share of its energy below
@@ -39,12 +39,10 @@ def response(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     A gate's strength is its mean value. The branch `added` is all that a method adds to the features of its blocks.
     """
     analysis = Analysis()
-    seen = scene(found, bench, device, analysis, images_each(PASSED, len(found)))
+    seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     for label, cells in by_label(seen.cells):
         rows = [
-            row
-            for cell, subject in opened(cells, bench, device, analysis)
-            for row in _rows(cell, subject.network, seen)
+            row for cell, model in opened(cells, context, device, analysis) for row in _rows(cell, model.network, seen)
         ]
         analysis.rows.extend(rows)
         if rows:

@@ -12,7 +12,7 @@ from petlir.benchmark.analysis.contribution import faig, kinds_of, per_group, pl
 from petlir.benchmark.analysis.finished import Analysis, Finished, Looked, Row, frozen, images_each, scene
 from petlir.benchmark.analysis.ranks import of_ranks
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.published import Ordering, orderings
 from petlir.benchmark.records.files import ADAPTER
 
@@ -26,22 +26,22 @@ ATTRIBUTED = 200
 """Images in all, about."""
 
 
-def shares(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
+def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis:
     """The mean contribution per parameter of each tensor, kind and place, for each fully fine-tuned cell; and ranks.
 
     A contribution is that of `petlir.benchmark.analysis.contribution.faig`, from the fine-tuned to the pre-trained
     weights. Of every cell with low-rank updates there are their ranks, see `petlir.benchmark.analysis.ranks`.
     """
-    analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, bench)]
+    analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, context)]
     if tuned:
-        seen = scene(tuned, bench, device, analysis, min(IMAGES, images_each(ATTRIBUTED, len(tuned))))
+        seen = scene(tuned, context, device, analysis, min(IMAGES, images_each(ATTRIBUTED, len(tuned))))
         for cell in seen.cells:
             try:
                 _tell(analysis, cell, seen.network, seen.images, device)
             except (OSError, SafetensorError) as error:
                 analysis.left_out.append(f"{cell.name}: its weights are missing or damaged: {error}")
         analysis.sentences.extend([*stated(analysis.rows, orderings()), seen.extent])
-    ranked = of_ranks(analysis, found, frozen(bench, found[0].group[0], device))
+    ranked = of_ranks(analysis, found, frozen(context, found[0].group[0], device))
     for label in sorted({cell.label for cell in found} - {cell.label for cell in tuned} - ranked):
         analysis.left_out.append(f"{label}: it neither fine-tunes the backbone nor adds low-rank updates")
     return analysis
@@ -71,8 +71,8 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
             )
 
 
-def _tunes(cell: Finished, bench: Bench) -> bool:
-    method = bench.plugins.methods.get(str(cell.record["cell"]["method"]))
+def _tunes(cell: Finished, context: Context) -> bool:
+    method = context.plugins.methods.get(str(cell.record["cell"]["method"]))
     return method is not None and method.tunes_backbone
 
 

@@ -12,10 +12,10 @@ from petlir.benchmark.analysis.fourier import fourier
 from petlir.benchmark.analysis.response import response
 from petlir.benchmark.analysis.shares import shares
 from petlir.benchmark.analysis.transfer import transfer
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.records.files import write_bytes, write_json
 
-Study = Callable[[Sequence[Finished], Bench, str], Analysis]
+Study = Callable[[Sequence[Finished], Context, str], Analysis]
 STUDIES: Mapping[str, Study] = {
     "fourier": fourier,
     "contribution": shares,

@@ -8,14 +8,14 @@ from statistics import fmean
 from petlir.benchmark.analysis.composition import composed, of_composition
 from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene, by_label, images_each, opened, scene
 from petlir.benchmark.analysis.quality import quality
-from petlir.benchmark.cells.adapted_model import Subject
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.adapted_model import AdaptedModel
+from petlir.benchmark.cells.context import Context
 
 RESTORED = 10_000
 """Images that are restored in all, about: each adapter of a label meets all of its tasks."""
 
 
-def transfer(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
+def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
     """For each label the matrix trained on × tested on: PSNR of the middle of test images, in dB.
 
     What was trained behind one head is tested through the head of the other task, with the body that it changed. Of
@@ -23,10 +23,10 @@ def transfer(found: Sequence[Finished], bench: Bench, device: str) -> Analysis:
     """
     analysis = Analysis()
     pairs = sum(len(cells) ** 2 for _, cells in by_label(found))
-    seen = scene(found, bench, device, analysis, images_each(RESTORED, pairs))
+    seen = scene(found, context, device, analysis, images_each(RESTORED, pairs))
     before = {cell.task: quality(seen.network, cell, seen.images) for cell in _tasks(seen).values()}
     for label, cells in by_label(seen.cells):
-        networks = {cell.task: subject for cell, subject in opened(cells, bench, device, analysis)}
+        networks = {cell.task: model for cell, model in opened(cells, context, device, analysis)}
         cells = [cell for cell in cells if cell.task in networks]
         if any(composed(one) for one in networks.values()):
             of_composition(analysis, cells, networks, seen, before)
@@ -44,7 +44,7 @@ def _tasks(seen: Scene) -> dict[str, Finished]:
     return {cell.task: cell for cell in seen.cells}
 
 
-def _applies(analysis: Analysis, label: str, networks: Mapping[str, Subject]) -> bool:
+def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel]) -> bool:
     """Whether a label has a matrix; where it has none the reason is noted."""
     if networks and not any(one.adapted.state() for one in networks.values()):
         analysis.left_out.append(f"{label}: nothing of it was trained")
@@ -72,7 +72,7 @@ def _sentence(analysis: Analysis, label: str) -> str:
     )
 
 
-def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[str, Subject]) -> None:
+def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[str, AdaptedModel]) -> None:
     gaps = [task for task in _tasks(seen) if task not in networks]
     if gaps:
         analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell; its matrix is without them")

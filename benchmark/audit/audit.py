@@ -54,7 +54,7 @@ class Line:
         """Whether held-out images are known to be in the other set."""
         return any(overlap.shared == "images" for overlap in self.comparison.overlaps)
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The line as JSON holds it."""
         return {"tasks": list(self.tasks), **asdict(self.use), **asdict(self.comparison)}
 

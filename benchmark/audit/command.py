@@ -8,7 +8,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.audit.audit import Line, audit
 from petlir.benchmark.audit.overlap import Overlap
 from petlir.benchmark.backbones.meta_device import without_memory
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.track import track
 from petlir.benchmark.weights import cards as weight_cards
@@ -17,15 +17,15 @@ from petlir.benchmark.weights.cards import Card
 MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
 
 
-def lines_of(bench: Bench, tasks: str, on: str) -> list[Line]:
+def lines_of(context: Context, tasks: str, on: str) -> list[Line]:
     """The audit of a selection of tasks on a track, and of the weights that the user named.
 
     Raises:
         PetlirError: a name or a folder is wrong, an image cannot be read, or there was nothing to compare.
     """
-    if bench.root is not None and not bench.root.is_dir():
-        raise PetlirError(f"the data folder {bench.root} is missing; expected a folder of image sets")
-    text, opened = bench.opening(tasks)
+    if context.root is not None and not context.root.is_dir():
+        raise PetlirError(f"the data folder {context.root} is missing; expected a folder of image sets")
+    text, opened = context.opening(tasks)
     chosen = grid.tasks(text, opened.plugins.tasks, track(on).name)
     lines = list(audit(chosen, on, cards(opened), opened.root))
     if all(line.comparison.unsearched and not line.comparison.overlaps for line in lines):
@@ -33,13 +33,13 @@ def lines_of(bench: Bench, tasks: str, on: str) -> list[Line]:
     return lines
 
 
-def cards(bench: Bench) -> Mapping[str, Card]:
+def cards(context: Context) -> Mapping[str, Card]:
     """The cards of the weights that the user named, by backbone."""
     found = {}
-    for name in bench.sources:
+    for name in context.sources:
         with without_memory():
-            network = bench.plugins.build(name)
-        found[name] = weight_cards.load(network, sources=bench.sources)
+            network = context.plugins.build(name)
+        found[name] = weight_cards.load(network, sources=context.sources)
     return found
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
+from petlir.benchmark.backbone import AdapterHooks, Backbone, Block, Branch, PromptHooks, Site, load_strictly
 from petlir.benchmark.backbones.dat_attention import ChannelAttention, PositionBias, SpatialAttention
 from petlir.benchmark.backbones.edsr import RGB_MEAN, upsampler
 from petlir.benchmark.backbones.windows import ChannelsLast
@@ -110,11 +110,11 @@ class DATBlock(nn.Module):
             else SpatialAttention(width, heads, config.window, shifted=shifted)
         )
         self.ffn = FeedForward(width, config.expansion * width)
-        self.mixer, self.mlp = Doors() if index % 2 else PromptDoors(), Doors()
+        self.mixer, self.mlp = AdapterHooks() if index % 2 else PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return features N×H×W×C."""
-        given = (self.mixer.context(self.norm1),) if isinstance(self.mixer, PromptDoors) else ()
+        given = (self.mixer.context(self.norm1),) if isinstance(self.mixer, PromptHooks) else ()
         features = features + self.mixer(lambda normed: self.attn(normed, *given), self.norm1, features)
         return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import Backbone, Block, Branch, Doors, PromptDoors, Site, load_strictly
+from petlir.benchmark.backbone import AdapterHooks, Backbone, Block, Branch, PromptHooks, Site, load_strictly
 from petlir.benchmark.backbones.edsr import RGB_MEAN, upsampler
 from petlir.benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
 from petlir.benchmark.errors import PetlirError, chosen
@@ -106,8 +106,8 @@ class EncoderLayer(FeedForward):
         self.linear2 = nn.Linear(width * config.expansion, width)
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
-        self.mixer = PromptDoors()
-        self.mlp = Doors()
+        self.mixer = PromptHooks()
+        self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens N×L×C in and out."""
@@ -129,9 +129,9 @@ class DecoderLayer(FeedForward):
         self.norm1 = nn.LayerNorm(width)
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
-        self.mixer = PromptDoors()
-        self.cross = Doors()
-        self.mlp = Doors()
+        self.mixer = PromptHooks()
+        self.cross = AdapterHooks()
+        self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
         """Tokens N×L×C in and out; `memory` is the encoder's output, `query` the task's 1×L×C."""

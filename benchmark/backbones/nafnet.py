@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import Block, Branch, Doors, Site
+from petlir.benchmark.backbone import AdapterHooks, Block, Branch, Site
 from petlir.benchmark.backbones.enlarge import SizePreserving
 from petlir.benchmark.backbones.maps import ChannelNorm, MapLayout, halves
 from petlir.benchmark.errors import PetlirError, unknown
@@ -107,7 +107,7 @@ class NAFBlock(nn.Module):
         self.conv5 = nn.Conv2d(width, width, 1)
         self.beta = nn.Parameter(torch.zeros(1, width, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(1, width, 1, 1))
-        self.mixer, self.mlp = Doors(), Doors()
+        self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
 
     def reset_parameters(self) -> None:
         """The factors of a new block."""

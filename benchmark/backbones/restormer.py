@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import Block, Branch, Doors, Site, load_strictly
+from petlir.benchmark.backbone import AdapterHooks, Block, Branch, Site, load_strictly
 from petlir.benchmark.backbones.enlarge import SizePreserving
 from petlir.benchmark.backbones.maps import BiasFreeNorm, ChannelNorm, MapLayout, halves
 from petlir.benchmark.backbones.packing import PROJECTIONS, apart, pack, unpack
@@ -125,7 +125,7 @@ class TransformerBlock(nn.Module):
         self.norm1, self.norm2 = _named("body", norm(width, EPSILON)), _named("body", norm(width, EPSILON))
         self.attn = Attention(width, heads)
         self.ffn = FeedForward(width, int(width * config.expansion))
-        self.mixer, self.mlp = Doors(), Doors()
+        self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
         """Features N×C×H×W in and out."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import Branch, Doors, PromptDoors, Site
+from petlir.benchmark.backbone import AdapterHooks, Branch, PromptHooks, Site
 from petlir.benchmark.backbones.packing import PROJECTIONS
 
 Sides = tuple[int, int]
@@ -152,13 +152,13 @@ class SwinBlock(nn.Module):
         )
         self.proj = nn.Linear(width, width)
         self.mlp = Mlp(width, hidden)
-        self.mixer_doors, self.mlp_doors = PromptDoors(), Doors()
+        self.mixer_hooks, self.mlp_hooks = PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
         """Features N×H×W×C in and out."""
-        prompts = self.mixer_doors.context(self.norm1)
-        features = features + self.kept(self.mixer_doors(lambda x: self.attend(x, prompts), self.norm1, features))
-        return features + self.kept(self.mlp_doors(self.mlp, self.norm2, features))
+        prompts = self.mixer_hooks.context(self.norm1)
+        features = features + self.kept(self.mixer_hooks(lambda x: self.attend(x, prompts), self.norm1, features))
+        return features + self.kept(self.mlp_hooks(self.mlp, self.norm2, features))
 
     def attend(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
         """Features N×H×W×C that attend to each other, and to prompts 1×K×C, inside windows of both directions."""
@@ -178,8 +178,8 @@ class SwinBlock(nn.Module):
         mixer = (*((name, name) for name in PROJECTIONS), ("out", "proj"))
         mlp = (("up", "mlp.fc1"), ("down", "mlp.fc2"))
         return (
-            Branch("mixer", self.mixer_doors, Site("norm", self, "norm1"), tuple(Site(n, self, at) for n, at in mixer)),
-            Branch("mlp", self.mlp_doors, Site("norm", self, "norm2"), tuple(Site(n, self, at) for n, at in mlp)),
+            Branch("mixer", self.mixer_hooks, Site("norm", self, "norm1"), tuple(Site(n, self, at) for n, at in mixer)),
+            Branch("mlp", self.mlp_hooks, Site("norm", self, "norm2"), tuple(Site(n, self, at) for n, at in mlp)),
         )
 
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cell import Cell, cell_of
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored as restored_method
 from petlir.benchmark.images.patches import MixedSampler, PatchSampler, Sampler
 from petlir.benchmark.images.prepare import fresh_noise
-from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
 from petlir.benchmark.restoration.restore import to_batch
 from petlir.benchmark.scoring.fields_of_view import views
@@ -30,7 +30,7 @@ from petlir.benchmark.weights.cards import Card, load
 
 
 @dataclass(frozen=True)
-class Subject:
+class AdaptedModel:
     """A cell's names turned into what they name, on a device.
 
     Attributes:
@@ -56,7 +56,7 @@ class Subject:
         return views(self.network, self.method, self.cell.patch)
 
 
-def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = None) -> Subject:
+def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -> AdaptedModel:
     """The pre-trained backbone with the cell's method on it.
 
     Args:
@@ -67,22 +67,22 @@ def prepare(job: Payload, device: str, stored: Mapping[str, Tensor] | None = Non
     Raises:
         PetlirError: a required cell has no result, or the weights are not those that the cell stands on.
     """
-    cell, bench = job.cell, job.bench
-    method = restored_method(bench.plugins.method(cell.method), cell.options)
-    task = bench.plugins.task(cell.task)
-    backbone = bench.plugins.build(cell.backbone)
-    card = load(backbone, sources=bench.sources)
+    cell, context = job.cell, job.context
+    method = restored_method(context.plugins.method(cell.method), cell.options)
+    task = context.plugins.task(cell.task)
+    backbone = context.plugins.build(cell.backbone)
+    card = load(backbone, sources=context.sources)
     _check_weights(card, job)
     heads = method.heads(backbone, task)
     seed = seed_of("init", cell.method, task.name, cell.seed)
-    known = _evidence(job, heads[-1], device, stored)
+    known = _prior(job, heads[-1], device, stored)
     backbone.to(device)
     started = monotonic()
     adapted = adapt(backbone, method, heads[-1], seed, known)
-    return Subject(cell, method, task, heads, card, adapted, monotonic() - started)
+    return AdaptedModel(cell, method, task, heads, card, adapted, monotonic() - started)
 
 
-def finished(folder: Path, bench: Bench, device: str) -> Subject:
+def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
     """The network of a finished cell, as it was trained, in evaluation mode.
 
     Raises:
@@ -99,14 +99,14 @@ def finished(folder: Path, bench: Bench, device: str) -> Subject:
         stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
     except (SafetensorError, FileNotFoundError) as error:
         raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
-    job = Payload("cell", cell_of(record), bench, Store(folder), weights=record["digests"]["weights"])
-    subject = prepare(job, device, stored)
-    subject.adapted.load(stored)
-    subject.adapted.eval()
-    return subject
+    job = Job("cell", cell_of(record), context, Store(folder), weights=record["digests"]["weights"])
+    model = prepare(job, device, stored)
+    model.adapted.load(stored)
+    model.adapted.eval()
+    return model
 
 
-def _check_weights(card: Card, job: Payload) -> None:
+def _check_weights(card: Card, job: Job) -> None:
     """Refuse weights other than those that the cell was planned or trained with."""
     expected = job.parts.get("weights", job.weights)
     if card.sha256 != expected:
@@ -117,19 +117,19 @@ def _check_weights(card: Card, job: Payload) -> None:
         )
 
 
-def _evidence(job: Payload, head: str, device: str, stored: Mapping[str, Tensor] | None) -> Evidence:
+def _prior(job: Job, head: str, device: str, stored: Mapping[str, Tensor] | None) -> PriorResults:
     """What the required cells have trained, and batches to look at them with."""
 
     def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
-        degraded, clean = sampler(job.cell.on(task), job.bench).batch(index)
+        degraded, clean = sampler(job.cell.on(task), job.context).batch(index)
         return degraded.to(device), clean.to(device)
 
     def validation() -> list[tuple[Tensor, Tensor]]:
-        pairs = job.bench.validation(job.cell.task, job.cell.track)
+        pairs = job.context.validation(job.cell.task, job.cell.track)
         return [(to_batch(pair.degraded, device), to_batch(pair.clean, device)) for pair in pairs]
 
     adapters = () if stored is not None else tuple(_adapter(job.store, job.store.root / need) for need in job.needs)
-    return Evidence(adapters, batch, job.cell.task, head, stored, validation)
+    return PriorResults(adapters, batch, job.cell.task, head, stored, validation)
 
 
 def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
@@ -142,14 +142,14 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
     return adapter
 
 
-def sampler(cell: Cell, bench: Bench, device: torch.device | str = "cpu") -> Sampler:
+def sampler(cell: Cell, context: Context, device: torch.device | str = "cpu") -> Sampler:
     """The training batches: a function of task and seed, the same for every method."""
-    task = bench.plugins.task(cell.task)
+    task = context.plugins.task(cell.task)
     if task.parts:
-        parts = [sampler(cell.on(part.label), bench, device) for part in task.parts]
+        parts = [sampler(cell.on(part.label), context, device) for part in task.parts]
         return MixedSampler(parts, seed_of("mixture", task.name, cell.seed))
     return PatchSampler(
-        bench.training(cell.task, cell.track, cell.seed),
+        context.training(cell.task, cell.track, cell.seed),
         scale=task.scale,
         patch=cell.patch,
         batch_size=cell.batch_size,

@@ -17,7 +17,7 @@ from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
 
 @dataclass(frozen=True)
-class Bench:
+class Context:
     """Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is.
 
     Attributes:
@@ -71,7 +71,7 @@ class Bench:
         labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
 
-    def opening(self, tasks: str) -> tuple[str, Bench]:
+    def opening(self, tasks: str) -> tuple[str, Context]:
         """A selection with the own names of its tasks of families, and the bench that has them.
 
         Raises:
@@ -83,9 +83,9 @@ class Bench:
             if (family := self.plugins.families.get(name)) is not None:
                 if not colon or not argument:
                     raise PetlirError(f"task {item!r} lacks what it stands for; expected {name}:{family.argument}")
-                settled = family.settle(argument)
-                opened.append(f"{name}:{settled}")
-                items.append(family.open(settled).name)
+                canonical_argument = family.canonical(argument)
+                opened.append(f"{name}:{canonical_argument}")
+                items.append(family.open(canonical_argument).name)
             else:
                 items.append(item)
         return ",".join(items), replace(self, opened=tuple(dict.fromkeys(opened)))
@@ -96,21 +96,21 @@ class Bench:
         return Path(self.data) if self.data else None
 
 
-def bench_of(
+def context_of(
     plugins: Sequence[Path] = (),
     data: Path | None = None,
     weights: Sequence[str] = (),
     deterministic: bool = True,
     precision: str = "float32",
-) -> Bench:
+) -> Context:
     """The bench of what a user names, with whole paths.
 
     Raises:
         PetlirError: a plugin file or a source of weights is not understood.
     """
     files = tuple(str(file.resolve()) for file in plugins)
-    bench = Bench(files, str(data.resolve()) if data else None, deterministic, precision)
-    return replace(bench, weights=sources(weights, bench.plugins.backbones))
+    context = Context(files, str(data.resolve()) if data else None, deterministic, precision)
+    return replace(context, weights=sources(weights, context.plugins.backbones))
 
 
 @lru_cache(maxsize=1)
@@ -119,15 +119,15 @@ def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
 
 
 @lru_cache(maxsize=1)
-def _training(bench: Bench, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
-    return training_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap, seed=seed)
+def _training(context: Context, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
+    return training_pairs(context.plugins.task(task), on, context.root, context.allow_overlap, seed=seed)
 
 
 @lru_cache(maxsize=1)
-def _validation(bench: Bench, task: str, on: str) -> list[Pair]:
-    return validation_pairs(bench.plugins.task(task), on, bench.root, bench.allow_overlap)
+def _validation(context: Context, task: str, on: str) -> list[Pair]:
+    return validation_pairs(context.plugins.task(task), on, context.root, context.allow_overlap)
 
 
 @lru_cache(maxsize=1)
-def _tests(bench: Bench, task: str, on: str) -> list[Pair]:
-    return test_pairs(bench.plugins.task(task), on, bench.root)
+def _tests(context: Context, task: str, on: str) -> list[Pair]:
+    return test_pairs(context.plugins.task(task), on, context.root)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.cells.adapted_model import finished
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
@@ -31,7 +31,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Further:
+class ExtraMetrics:
     """What is to be measured beyond a task's own protocols.
 
     Attributes:
@@ -43,7 +43,7 @@ class Further:
     metrics: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, names: str, metrics: str) -> Further:
+    def of(cls, names: str, metrics: str) -> ExtraMetrics:
         """What lists with commas name.
 
         Raises:
@@ -51,7 +51,7 @@ class Further:
         """
         return cls(tuple(rule.id for rule in protocols(names)), pyiqa_metrics.metrics(metrics))
 
-    def missing(self, record: Record, own: Sequence[str]) -> Further:
+    def missing(self, record: Record, own: Sequence[str]) -> ExtraMetrics:
         """What a record lacks of it; a metric that could not be had is tried again.
 
         Args:
@@ -61,7 +61,7 @@ class Further:
         seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
         there = {score["protocol"] for score in record["scores"]}
         known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
-        return Further(
+        return ExtraMetrics(
             tuple(name for name in scored_as(self.protocols, seen) if name not in there),
             tuple(name for name in self.metrics if name not in known),
         )
@@ -71,7 +71,7 @@ class Further:
         return bool(self.protocols or self.metrics)
 
 
-def measured(job: Payload) -> bool:
+def measured(job: Job) -> bool:
     """Whether a cell's record holds all that the job asks for."""
     path = job.store.fetch(job.folder / RECORD, newest=True)
     if not path.exists():
@@ -82,7 +82,7 @@ def measured(job: Payload) -> bool:
     return scored.issuperset(job.protocols) and known.issuperset(job.metrics)
 
 
-def measure(job: Payload, device: str) -> Record:
+def measure(job: Job, device: str) -> Record:
     """Add to a finished cell's record what the job asks for; returns the record.
 
     Raises:
@@ -113,16 +113,16 @@ def measure(job: Payload, device: str) -> Record:
     return record
 
 
-def _restored_again(job: Payload, record: Record, folder: Path, rules: Sequence[Protocol], device: str) -> list[Record]:
+def _restored_again(job: Job, record: Record, folder: Path, rules: Sequence[Protocol], device: str) -> list[Record]:
     """The rows under protocols that need the network; images of new ways join the cell's."""
-    pairs = job.bench.tests(job.cell.task, job.cell.track)
+    pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record["digests"]["data"]:
         raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
-    subject = finished(folder, job.bench, device)
+    model = finished(folder, job.context, device)
     work, first = job.store.begin(record["key"]), ways(record, job.store)[0].way
     shared, names = job.store.shared(record), [rule.id for rule in rules]
     every = [replace(pair, protocols=()) for pair in pairs]
-    rows = evaluate.evaluate(subject.network, subject.heads, every, names, work, shared, first).rows
+    rows = evaluate.evaluate(model.network, model.heads, every, names, work, shared, first).rows
     for new in {evaluate.kept_in(rule.way, first) for rule in rules}:
         if not (folder / new).exists():
             (work / new).rename(folder / new)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.cell import Cell, key
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.remote import store_at
 
 
 @dataclass(frozen=True)
-class Payload:
+class Job:
     """A piece of work.
 
     Attributes:
@@ -23,7 +23,7 @@ class Payload:
         bench: plugins and images.
         store: where it goes.
         needs: folders of the finished cells that the cell requires, relative to the store.
-        parts: the ingredients of a cell's key; of a trial what it is chosen on.
+        parts: the components of a cell's key; of a trial what it is chosen on.
         weights: digest of the pre-trained weights, where `parts` does not hold it.
         protocols: ids to score a finished cell under, beyond those that it has.
         metrics: names of further metrics to measure a finished cell by.
@@ -33,7 +33,7 @@ class Payload:
 
     kind: str
     cell: Cell
-    bench: Bench
+    context: Context
     store: Store
     needs: tuple[Path, ...] = ()
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -51,14 +51,14 @@ class Payload:
     @property
     def folder(self) -> Path:
         """Where the store keeps the cell."""
-        return self.store.cell_folder({"cell": self.cell.plain(), "key": self.key})
+        return self.store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
 
     def packed(self) -> dict[str, Any]:
         """The payload as plain values."""
         return {
             "kind": self.kind,
-            "cell": self.cell.plain(),
-            "bench": asdict(self.bench),
+            "cell": self.cell.to_dict(),
+            "bench": asdict(self.context),
             "store": self.store.address,
             "needs": [str(need) for need in self.needs],
             "parts": dict(self.parts),
@@ -70,13 +70,15 @@ class Payload:
         }
 
 
-def unpack(plain: Mapping[str, Any]) -> Payload:
+def unpack(plain: Mapping[str, Any]) -> Job:
     """A payload from its plain values."""
-    bench: dict[str, Any] = {name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["bench"].items()}
-    return Payload(
+    context: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["bench"].items()
+    }
+    return Job(
         kind=plain["kind"],
         cell=Cell(**plain["cell"]),
-        bench=Bench(**bench),
+        context=Context(**context),
         store=store_at(plain["store"]),
         needs=tuple(Path(need) for need in plain["needs"]),
         parts=plain["parts"],

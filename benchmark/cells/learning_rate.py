@@ -18,7 +18,7 @@ from petlir.benchmark import cell as cells
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import run, train
 from petlir.benchmark.cells.adapted_model import prepare
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import Half, Selection, parse
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.records import files
@@ -33,9 +33,9 @@ WHOLE = "whole"
 """The part of a half trial's payload that holds the steps of its selection."""
 
 
-def selection_key(cell: Cell, ground: str) -> str:
+def selection_key(cell: Cell, selection_context: str) -> str:
     """Return the digest of what a rate is chosen for: the budget, and the ground of `Planner.ground`."""
-    return cells.digest([cell.budget, ground])
+    return cells.digest([cell.budget, selection_context])
 
 
 def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
@@ -43,13 +43,13 @@ def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
     return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
 
 
-def trial(job: Payload, device: str) -> dict[str, Any]:
+def trial(job: Job, device: str) -> dict[str, Any]:
     """Train once at `cell.rate`, and leave the curve in the store.
 
     A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
     """
     cell = job.cell
-    run.settle(job.bench)
+    run.choose_kernels(job.context)
     try:
         curve = train.sparing(job, lambda parts: _curve(job, device, parts))
         psnr = curve[-1]["validation_psnr"]
@@ -58,42 +58,42 @@ def trial(job: Payload, device: str) -> dict[str, Any]:
     except (PetlirError, *FAULTS) as error:
         return {"state": "failed", "reason": run.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
-    files.write_json(_file(job), {"cell": cell.plain(), **row})
+    files.write_json(_file(job), {"cell": cell.to_dict(), **row})
     job.store.publish(_file(job))
     return {"state": "done"}
 
 
-def _curve(job: Payload, device: str, parts: int) -> list[loop.Point]:
-    return train.fit(prepare(job, device), job.bench, parts=parts).curve
+def _curve(job: Job, device: str, parts: int) -> list[loop.Point]:
+    return train.fit(prepare(job, device), job.context, parts=parts).curve
 
 
-def trial_name(job: Payload) -> str:
+def trial_name(job: Job) -> str:
     """What a trial is claimed by."""
     half = f"-{_half_folder(job.parts[WHOLE])}" if WHOLE in job.parts else ""
     return f"{_key(job)}-{job.cell.rate:g}{half}"
 
 
-def tried(job: Payload) -> bool:
+def tried(job: Job) -> bool:
     """Whether another runner has left this trial."""
     return job.store.fetch(_file(job)).exists()
 
 
-def _key(job: Payload) -> str:
-    return selection_key(job.cell, job.parts.get("ground", job.weights))
+def _key(job: Job) -> str:
+    return selection_key(job.cell, job.parts.get("selection_context", job.weights))
 
 
-def _file(job: Payload) -> Path:
+def _file(job: Job) -> Path:
     folder = _folder(job.store) / _key(job)
     return (folder / _half_folder(job.parts[WHOLE]) if WHOLE in job.parts else folder) / f"{job.cell.rate:g}.json"
 
 
-def kept(store: Store, cell: Cell, ground: str) -> Selection:
+def kept(store: Store, cell: Cell, selection_context: str) -> Selection:
     """The trials of a cell's learning rate that the store holds so far."""
-    key, shorter = selection_key(cell, ground), replace(cell, steps=half_of(cell.steps))
-    described = {name: value for name, value in cell.plain().items() if name not in ("rate", "seed", "regime")}
+    key, shorter = selection_key(cell, selection_context), replace(cell, steps=half_of(cell.steps))
+    described = {name: value for name, value in cell.to_dict().items() if name not in ("rate", "seed", "regime")}
     trials = _rows(_folder(store) / key)
-    found = parse({"key": key, "cell": {**described, "seed": SEED, "weights": ground}, "trials": trials})
-    halves = _rows(_folder(store) / selection_key(shorter, ground) / _half_folder(cell.steps))
+    found = parse({"key": key, "cell": {**described, "seed": SEED, "weights": selection_context}, "trials": trials})
+    halves = _rows(_folder(store) / selection_key(shorter, selection_context) / _half_folder(cell.steps))
     return replace(
         found, halves={row["rate"]: Half(shorter.steps, row["validation_psnr"], row["curve"]) for row in halves}
     )
@@ -112,9 +112,9 @@ def _half_folder(whole: int | str) -> str:
     return f"half-of-{whole}"
 
 
-def committed(cell: Cell, ground: str, folder: Path = COMMITTED) -> Selection | None:
+def committed(cell: Cell, selection_context: str, folder: Path = COMMITTED) -> Selection | None:
     """The selection that the project ships for this cell, if any."""
-    return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, ground))
+    return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, selection_context))
 
 
 def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
@@ -138,8 +138,8 @@ def shipped(path: Path) -> dict[str, Selection]:
 
 def export(selections: Sequence[Selection], path: Path) -> None:
     """Write selections where a later run finds them; those already there for other cells stay."""
-    ours = {selection.key: selection.plain() for selection in selections}
-    theirs = {key: selection.plain() for key, selection in shipped(path).items()}
+    ours = {selection.key: selection.to_dict() for selection in selections}
+    theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))
     files.write_json(path, {"schema": "petlir-tuning/1", "selections": rows})
     shipped.cache_clear()

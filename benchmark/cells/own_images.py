@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from petlir.benchmark.cells.adapted_model import Subject, finished
-from petlir.benchmark.cells.context import bench_of
+from petlir.benchmark.cells.adapted_model import AdaptedModel, finished
+from petlir.benchmark.cells.context import context_of
 from petlir.benchmark.degradation import Image, seed_of
 from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.devices import pick
@@ -79,23 +79,23 @@ def restore_folder(
         assert bicubic is not None
         work = partial(enlarge, scale=bicubic)
     else:
-        subject = restorer(adapter, device, plugins, weights)
+        model = restorer(adapter, device, plugins, weights)
         for height, width, _ in (image.shape for image in images.values()):
-            check(subject.network, height, width, tiling)
-        work = partial(restore_image, subject.network, heads=subject.heads, tiling=tiling)
+            check(model.network, height, width, tiling)
+        work = partial(restore_image, model.network, heads=model.heads, tiling=tiling)
     for name, image in images.items():
         write_png(out / f"{name}.png", work(image))
     return len(images)
 
 
-def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> Subject:
+def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> AdaptedModel:
     """The network of a finished cell, ready to restore.
 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
     """
     folder = cell_folder(adapter)
-    return finished(folder, bench_of(plugins, weights=weights), pick(device))
+    return finished(folder, context_of(plugins, weights=weights), pick(device))
 
 
 def cell_folder(adapter: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.cells.context import bench_of
+from petlir.benchmark.cells.context import context_of
 from petlir.benchmark.cells.own_images import cell_folder, restorer
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError, unknown
@@ -96,13 +96,13 @@ def load(
         raise unknown("backbone, and there is no folder", str(where), backbones)
     folder = cell_folder(Path(where))
     name = read_record(folder / RECORD)["cell"]["backbone"]
-    subject = restorer(folder, device, files, [] if weights is None else [f"{name}={weights}"])
-    return Restorer(subject.network, subject.heads)
+    model = restorer(folder, device, files, [] if weights is None else [f"{name}={weights}"])
+    return Restorer(model.network, model.heads)
 
 
 def _backbone(name: str, weights: str | Path | None, device: str, plugins: Sequence[Path]) -> Backbone:
-    bench = bench_of(plugins, weights=[] if weights is None else [f"{name}={weights}"])
-    network = bench.plugins.build(name)
-    pretrained.load(network, sources=bench.sources)
+    context = context_of(plugins, weights=[] if weights is None else [f"{name}={weights}"])
+    network = context.plugins.build(name)
+    pretrained.load(network, sources=context.sources)
     network.to(pick(device)).eval()
     return network

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from petlir.benchmark.audit.guard import overlaps_of, recorded
-from petlir.benchmark.cells.adapted_model import Subject
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.adapted_model import AdaptedModel
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.train import Report, Trained, trained
 from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
 from petlir.benchmark.images.catalogue import image_set
@@ -30,23 +30,23 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import Adapted, folded
 
 
-def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
+def run(job: Job, device: str, report: Report) -> dict[str, Any]:
     """Work on one cell and leave its record in the store; returns the record.
 
     Raises:
         Unwritable: the store cannot be written; what was done so far stays in its work folder.
     """
-    settle(job.bench)
+    choose_kernels(job.context)
     work = job.store.begin(job.key)
     started = monotonic()
     record = blank(job, device)
     try:
-        record["cell"]["reference"] = job.bench.plugins.method(job.cell.method).reference
+        record["cell"]["reference"] = job.context.plugins.method(job.cell.method).reference
         one = trained(job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
-        subject = one.subject
-        record["cell"] |= described(subject, job.bench.root) | {"accumulation": one.accumulation}
-        record["overlap"] = recorded(overlaps_of(job.cell, job.bench.plugins, subject.card, job.bench.root))
-        record |= _measured(one, job.bench, work, job.store)
+        model = one.model
+        record["cell"] |= described(model, job.context.root) | {"accumulation": one.accumulation}
+        record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, model.card, job.context.root))
+        record |= _measured(one, job.context, work, job.store)
         record["costs"]["required_seconds"] = sum(need["costs"]["training_seconds"] for need in _required(job))
         if not job.cell.steps and job.needs:  # what is composed is as brief as its parts
             record["smoke"] = any(need["smoke"] for need in _required(job))
@@ -61,7 +61,7 @@ def run(job: Payload, device: str, report: Report) -> dict[str, Any]:
     return _commit(record, work, job.store)
 
 
-def settled(job: Payload) -> dict[str, Any] | None:
+def finished_result(job: Job) -> dict[str, Any] | None:
     """The record that another runner has left of this cell since the job was made, if any."""
     path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
     try:
@@ -71,21 +71,21 @@ def settled(job: Payload) -> dict[str, Any] | None:
     return record if record["key"] == job.key and record["finished"] != job.before else None
 
 
-def leave(job: Payload, state: str, reason: str) -> dict[str, Any] | None:
+def leave(job: Job, state: str, reason: str) -> dict[str, Any] | None:
     """Leave the record of a cell that was not, or not wholly, worked on; returns it.
 
     Its checkpoint, if any, stays where it is. None where another runner works on the cell, or has done so.
     """
-    with job.store.claims.hold(job.key, str(job.cell)) as claim:
-        if claim is None or settled(job) is not None:
+    with job.store.leases.hold(job.key, str(job.cell)) as lease:
+        if lease is None or finished_result(job) is not None:
             return None
-        claim.done = state == "not-applicable"
+        lease.done = state == "not-applicable"
         record = blank(job, "none") | {"state": state, "reason": reason}
-        record["cell"]["reference"] = job.bench.plugins.method(job.cell.method).reference
+        record["cell"]["reference"] = job.context.plugins.method(job.cell.method).reference
         return _commit(record, job.store.begin(f"{job.key}.left"), job.store)
 
 
-def _required(job: Payload) -> list[dict[str, Any]]:
+def _required(job: Job) -> list[dict[str, Any]]:
     """The records of the cells that this one requires."""
     paths = (job.store.fetch(job.store.root / need / record_files.RECORD) for need in job.needs)
     return [record_files.read_record(path) for path in paths]
@@ -99,25 +99,25 @@ def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
     return record
 
 
-def settle(bench: Bench) -> None:
+def choose_kernels(context: Context) -> None:
     """Choose deterministic kernels, or let the device choose."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
     # as `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
-    torch.set_deterministic_debug_mode("error" if bench.deterministic else "default")
-    torch.backends.cudnn.benchmark = not bench.deterministic
+    torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
+    torch.backends.cudnn.benchmark = not context.deterministic
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 
-def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str, Any]:
+def _measured(one: Trained, context: Context, work: Path, store: Store) -> dict[str, Any]:
     """Everything of a record that comes from working: scores, curve, costs and digests."""
-    subject, fitted, cell = one.subject, one.fitted, one.subject.cell
+    model, fitted, cell = one.model, one.fitted, one.model.cell
     started = monotonic()
-    shared = store.shared({"cell": cell.plain()})
-    pairs = bench.tests(cell.task, cell.track)
-    names = scored_as(subject.task.protocols, subject.views)
-    scored = evaluate.evaluate(subject.network, subject.heads, pairs, names, work, shared)
-    spent = one.spent | {"evaluation_seconds": monotonic() - started, **_inference(subject)}
-    adapter = _store_adapter(subject.adapted, work) if subject.adapted.state() else None
+    shared = store.shared({"cell": cell.to_dict()})
+    pairs = context.tests(cell.task, cell.track)
+    names = scored_as(model.task.protocols, model.views)
+    scored = evaluate.evaluate(model.network, model.heads, pairs, names, work, shared)
+    spent = one.spent | {"evaluation_seconds": monotonic() - started, **_inference(model)}
+    adapter = _store_adapter(model.adapted, work) if model.adapted.state() else None
     return {
         "scores": scored.rows,
         "curve": fitted.curve if fitted else [],
@@ -126,14 +126,14 @@ def _measured(one: Trained, bench: Bench, work: Path, store: Store) -> dict[str,
             "adapter": adapter,
             "predictions": scored.digest,
             "data": evaluate.digest_of(pairs),
-            "weights": subject.card.sha256,
+            "weights": model.card.sha256,
         },
     }
 
 
-def _inference(subject: Subject) -> dict[str, Any]:
+def _inference(model: AdaptedModel) -> dict[str, Any]:
     """Seconds per megapixel of output, as trained and, where everything folds, folded."""
-    network, heads = subject.network, subject.heads
+    network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:
         merged = evaluate.seconds_per_megapixel(network, heads) if whole else None
@@ -152,18 +152,18 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def described(subject: Subject, root: Path | None) -> dict[str, Any]:
+def described(model: AdaptedModel, root: Path | None) -> dict[str, Any]:
     """What a record says of a cell beyond its names."""
-    task, on = subject.task, subject.cell.track
+    task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
     notes = (task.on(on).label, f"low-resolution files of {files}" if files else "")
     return {
-        "heads": list(subject.heads),
-        "protocols": list(scored_as(task.protocols, subject.views)),
+        "heads": list(model.heads),
+        "protocols": list(scored_as(task.protocols, model.views)),
         "simulated": simulation(task, on),
-        "data_label": "; ".join(filter(None, (*notes, subject.network.input_note(subject.heads[0])))),
+        "data_label": "; ".join(filter(None, (*notes, model.network.input_note(model.heads[0])))),
         "degradation": "; ".join(str(one.degradation) for one in task.parts or (task,) if one.degradation),
-        "transfer": subject.card.transfer(task),
+        "transfer": model.card.transfer(task),
     }
 
 
@@ -175,9 +175,9 @@ def simulation(task: Task, on: str) -> str:
     return task.degradation.simulated if task.degradation and not real else ""
 
 
-def blank(job: Payload, device: str) -> dict[str, Any]:
+def blank(job: Job, device: str) -> dict[str, Any]:
     """A record of which nothing is known yet but what was asked for."""
-    cell, bench, plain = job.cell, job.bench, job.cell.plain()
+    cell, context, plain = job.cell, job.context, job.cell.to_dict()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}
     now = _now()
@@ -187,14 +187,14 @@ def blank(job: Payload, device: str) -> dict[str, Any]:
         "state": "failed",
         "reason": None,
         "cell": plain | unknown,
-        "ingredients": dict(job.parts),
+        "key_components": dict(job.parts),
         "scores": [],
         "curve": [],
         "convergence": job.convergence and dict(job.convergence),
         "smoke": track(cell.track).too_brief(cell.steps),
         "overlap": None,
         "costs": {},
-        "environment": environment(device, bench.deterministic, torch.get_num_threads(), bench.precision),
+        "environment": environment(device, context.deterministic, torch.get_num_threads(), context.precision),
         "digests": {},
         "started": now,
         "finished": now,

@@ -118,7 +118,7 @@ class Selection:
             halves={**other.halves, **self.halves},
         )
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The selection as JSON holds it."""
         rows = [
             {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}

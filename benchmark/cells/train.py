@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import torch
 
 from petlir.benchmark import costs
-from petlir.benchmark.cells.adapted_model import Subject, prepare, sampler
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.adapted_model import AdaptedModel, prepare, sampler
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.restoration.restore import restore_each, to_image
@@ -45,7 +45,7 @@ class Trained:
         parts: in how many parts each batch was worked on.
     """
 
-    subject: Subject
+    model: AdaptedModel
     spent: dict[str, Any]
     fitted: loop.Fit | None
     parts: int
@@ -55,10 +55,10 @@ class Trained:
         """What a record says of batches in parts; None where they were whole."""
         if self.parts == 1:
             return None
-        return {"parts": self.parts, "batch_statistics": self.subject.adapted.batch_statistics}
+        return {"parts": self.parts, "batch_statistics": self.model.adapted.batch_statistics}
 
 
-def trained(job: Payload, device: str, checkpoint: Path, report: Report) -> Trained:
+def trained(job: Job, device: str, checkpoint: Path, report: Report) -> Trained:
     """The cell's subject, trained; goes on from its checkpoint.
 
     Raises:
@@ -68,7 +68,7 @@ def trained(job: Payload, device: str, checkpoint: Path, report: Report) -> Trai
     return sparing(job, lambda parts: _attempt(job, device, checkpoint, report, parts), checkpoint)
 
 
-def sparing(job: Payload, attempt: Callable[[int], T], checkpoint: Path | None = None) -> T:
+def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = None) -> T:
     """What `attempt` gives with whole batches or, where memory runs out, once more from the start with parts of them.
 
     Args:
@@ -89,74 +89,74 @@ def sparing(job: Payload, attempt: Callable[[int], T], checkpoint: Path | None =
     return attempt(min(PARTS, job.cell.batch_size))
 
 
-def _attempt(job: Payload, device: str, checkpoint: Path, report: Report, parts: int) -> Trained:
-    subject = prepare(job, device)
-    spent = _counted(subject, job.bench, parts)
+def _attempt(job: Job, device: str, checkpoint: Path, report: Report, parts: int) -> Trained:
+    model = prepare(job, device)
+    spent = _counted(model, job.context, parts)
     fitted: loop.Fit | None = None
-    on = next(subject.network.parameters()).device
+    on = next(model.network.parameters()).device
     with costs.Peak(on) as peak, costs.Energy(on) as energy:
-        if subject.method.trains:
+        if model.method.trains:
             kept = partial(job.store.publish, checkpoint)
-            fitted = fit(subject, job.bench, checkpoint, report, parts=parts, kept=kept)
+            fitted = fit(model, job.context, checkpoint, report, parts=parts, kept=kept)
     spent["memory"]["peak"] = peak.bytes
     step = fitted.timer.summary() if fitted else None
     spent |= {
         "step_seconds": asdict(step) if step else None,
-        "adaptation_seconds": subject.adaptation_seconds,
+        "adaptation_seconds": model.adaptation_seconds,
         "training_seconds": fitted.seconds if fitted else 0.0,
         "waiting_share": fitted.waiting_share if fitted else None,
         "validation_seconds": fitted.validation_seconds if fitted else 0.0,
         "energy_joules": energy.joules,
         "threads": torch.get_num_threads(),
-        "exclusive": job.bench.exclusive,
+        "exclusive": job.context.exclusive,
     }
-    return Trained(subject, spent, fitted, parts)
+    return Trained(model, spent, fitted, parts)
 
 
 def fit(
-    subject: Subject,
-    bench: Bench,
+    model: AdaptedModel,
+    context: Context,
     checkpoint: Path | None = None,
     report: Report = lambda share, text: None,
     parts: int = 1,
     kept: Callable[[], None] = lambda: None,
 ) -> loop.Fit:
     """Train the subject on its task, in place; raises `loop.Diverged` where the loss is no number."""
-    cell, task = subject.cell, subject.task
+    cell, task = model.cell, model.task
     assert cell.rate is not None
     seed = seed_of("order", task.name, cell.seed)
-    device = next(subject.network.parameters()).device
-    precision = bench.precision if device.type == "cuda" else "float32"
-    budget = loop.Budget(cell.steps, cell.rate, precision, seed, bench.checkpoint_seconds, parts)
-    shown = bench.validation(cell.task, cell.track)
+    device = next(model.network.parameters()).device
+    precision = context.precision if device.type == "cuda" else "float32"
+    budget = loop.Budget(cell.steps, cell.rate, precision, seed, context.checkpoint_seconds, parts)
+    shown = context.validation(cell.task, cell.track)
     rule = protocol(task.protocols[0])
 
     def validate() -> float:
-        with folded(subject.network):
-            outputs = restore_each(subject.network, (pair.degraded for pair in shown), subject.heads)
+        with folded(model.network):
+            outputs = restore_each(model.network, (pair.degraded for pair in shown), model.heads)
             return fmean(psnr(to_image(output), pair.clean, rule) for output, pair in zip(outputs, shown, strict=True))
 
-    batches = sampler(subject.cell, bench, device)
-    return loop.fit(subject.adapted, batches, validate, budget, checkpoint=checkpoint, report=report, kept=kept)
+    batches = sampler(model.cell, context, device)
+    return loop.fit(model.adapted, batches, validate, budget, checkpoint=checkpoint, report=report, kept=kept)
 
 
-def _counted(subject: Subject, bench: Bench, parts: int) -> dict[str, Any]:
+def _counted(model: AdaptedModel, context: Context, parts: int) -> dict[str, Any]:
     """What can be counted before anything is trained; what backward keeps is that of one part of a batch."""
-    network = subject.network
+    network = model.network
     size = costs.count(network)
     saved = flops = 0
-    if subject.method.trains:
-        batch = loop.split(sampler(subject.cell, bench).batch(0), parts)
-        subject.adapted.train()
+    if model.method.trains:
+        batch = loop.split(sampler(model.cell, context).batch(0), parts)
+        model.adapted.train()
 
         def step(share: float, crops: loop.Batch) -> None:
             nonlocal flops
-            flops += costs.flops_of_step(lambda: loop.loss_of(subject.adapted, crops))
+            flops += costs.flops_of_step(lambda: loop.loss_of(model.adapted, crops))
 
         with costs.undisturbed(network):
             held = [*network.parameters(), *network.buffers()]
             saved = max(costs.saved_for_backward_bytes(partial(step, *part), held) for part in batch)
-    stored = sum(tensor.nbytes for tensor in subject.adapted.state().values())
+    stored = sum(tensor.nbytes for tensor in model.adapted.state().values())
     return {
         "trainable": size.trainable,
         "stored_bytes": stored,

@@ -30,7 +30,7 @@ def analyse(
     """Explain finished cells: frequencies, contributions, branches, transfer; rows as CSV, and what they show."""
     from petlir.benchmark.analysis.finished import cells, comparable
     from petlir.benchmark.analysis.studies import STUDIES, keep
-    from petlir.benchmark.cells.context import bench_of
+    from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.devices import pick
     from petlir.benchmark.grid import split
     from petlir.benchmark.store import Store as Records
@@ -43,9 +43,9 @@ def analyse(
     def wanted(cell: dict[str, Any]) -> bool:
         return all(cell[word] in names for word, names in chosen.items())
 
-    bench = bench_of(plugin or [], data, weights or [])
+    context = context_of(plugin or [], data, weights or [])
     looked_at, others = comparable(cells(Records(store), wanted))
-    found = STUDIES[name](looked_at, bench, pick(device))
+    found = STUDIES[name](looked_at, context, pick(device))
     found.left_out[:0] = others
     path = (out or store / "analyses") / f"{name}.csv"
     keep(found, path)

@@ -16,9 +16,9 @@ from petlir.benchmark.commands.options import (
     Cells,
     Data,
     Device,
+    ExtraProtocols,
     Grid,
     Json,
-    Lens,
     Methods,
     Metrics,
     Out,
@@ -235,10 +235,10 @@ def why(
     """Say what has changed since a cell was finished, so that it would be worked on again."""
     from dataclasses import asdict
 
-    from petlir.benchmark.cells.context import bench_of
+    from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.runs.planning.why import changes
 
-    found = changes(cell, bench_of(plugin or [], data, weights or []))
+    found = changes(cell, context_of(plugin or [], data, weights or []))
     show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)
 
 
@@ -266,7 +266,7 @@ def clean(
 
 
 @app.command()
-def report(store: Cells = STORE, out: Out = None, lens: Lens = None) -> None:
+def report(store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocols = None) -> None:
     """Write the HTML report of a store."""
     from petlir.benchmark.protocol import protocols
     from petlir.benchmark.store import Store as Records
@@ -274,7 +274,7 @@ def report(store: Cells = STORE, out: Out = None, lens: Lens = None) -> None:
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
-    typer.echo(write_report(store, out or store / "report", protocols(lens or "")))
+    typer.echo(write_report(store, out or store / "report", protocols(extra_protocols or "")))
 
 
 @app.command()
@@ -282,13 +282,13 @@ def export(
     store: Store = STORE,
     style: Annotated[str, typer.Option("--format", help="csv, markdown, latex or parquet")] = "csv",
     out: Annotated[Path | None, typer.Option("--out", help="the file to write; printed if left out")] = None,
-    lens: Lens = None,
+    extra_protocols: ExtraProtocols = None,
 ) -> None:
     """Print the table of a store, or write it into a file."""
     from petlir.benchmark.protocol import protocols
     from petlir.reports.export import table, write
 
     if out is None:
-        typer.echo(table(store, style, protocols(lens or "")))
+        typer.echo(table(store, style, protocols(extra_protocols or "")))
     else:
-        write(store, out, style, protocols(lens or ""))
+        write(store, out, style, protocols(extra_protocols or ""))

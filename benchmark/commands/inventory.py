@@ -51,14 +51,14 @@ def audit(
 ) -> int:
     """Look for test images in what is trained, validated and was pre-trained on; exit code 1 where there are any."""
     from petlir.benchmark.audit import command
-    from petlir.benchmark.cells.context import bench_of
+    from petlir.benchmark.cells.context import context_of
 
-    bench = bench_of(plugin or [], data, weights or [])
-    lines = command.lines_of(bench, task or "*", track)
+    context = context_of(plugin or [], data, weights or [])
+    lines = command.lines_of(context, task or "*", track)
     if as_json:
-        show([line.plain() for line in lines])
+        show([line.to_dict() for line in lines])
     else:
-        for text in (*command.described(lines), *command.unknown_pretraining(command.cards(bench))):
+        for text in (*command.described(lines), *command.unknown_pretraining(command.cards(context))):
             typer.echo(text)
     return 1 if any(line.leaks for line in lines) else 0
 

@@ -273,5 +273,5 @@ def working(store: Store) -> list[Row]:
             "share": one.share,
             "about": one.text,
         }
-        for one in store.claims.standing()
+        for one in store.leases.standing()
     ]

@@ -60,11 +60,11 @@ def verify(
     import random
     from dataclasses import asdict
 
-    from petlir.benchmark.cells.context import bench_of
+    from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.publishing import levels
     from petlir.benchmark.publishing import verify as verifying
 
-    check = verifying.Check(bench_of(plugin or [], data, weights or []), device, images, retrain, random.Random(seed))
+    check = verifying.Check(context_of(plugin or [], data, weights or []), device, images, retrain, random.Random(seed))
     with verifying.opened(source) as folder:
         verdicts = verifying.verify(folder, check)
         taken = levels.adopt(folder, verdicts, into) if into is not None else None

@@ -17,7 +17,7 @@ from petlir.benchmark.backbones.edt import EDT, EDTConfig
 from petlir.benchmark.backbones.ipt import IPT, IPTConfig
 from petlir.benchmark.cell import Cell, Chosen
 from petlir.benchmark.degradation import seed_of
-from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.training.adaptation import Adapted, adapt
 
 TASK = "trial"
@@ -131,13 +131,13 @@ class Trial:
     ) -> Adapted:
         """The method, or a variant of it, on `network`; see `adapted`."""
         chosen = method or self.method
-        return adapt(network, chosen, self.head, seed, self._evidence(chosen, TASK, seed, stored))
+        return adapt(network, chosen, self.head, seed, self._prior(chosen, TASK, seed, stored))
 
-    def _evidence(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> Evidence:
+    def _prior(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> PriorResults:
         asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self._side)
         needs = [] if stored is not None else method.requires(asked)
         adapters = tuple(self._trained_before(need, seed) for need in needs)
-        return Evidence(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
+        return PriorResults(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
 
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
         return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]
@@ -147,8 +147,8 @@ class Trial:
         assert isinstance(need, Asked) and need.chosen is not None
         key = need.chosen, need.task, seed
         if key not in self._finished:
-            evidence = self._evidence(need.chosen, need.task, seed)
-            adapted = adapt(self.network(), need.chosen, self.head, seed, evidence)
+            prior = self._prior(need.chosen, need.task, seed)
+            adapted = adapt(self.network(), need.chosen, self.head, seed, prior)
             self.train(adapted, need.task, seed)
             self._finished[key] = adapted.state()
         return self._finished[key]

@@ -84,7 +84,11 @@ def shares(trial: Trial) -> str | None:
 def gradients(trial: Trial) -> str | None:
     """Every trainable parameter gets a gradient, but those declared dead."""
     adapted, reached = trial.trained
-    lost = [name for name in adapted.trainable() if name not in reached and not name.endswith(trial.method.dead())]
+    lost = [
+        name
+        for name in adapted.trainable()
+        if name not in reached and not name.endswith(trial.method.zero_grad_parameters())
+    ]
     return f"no gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
 
 

@@ -18,7 +18,7 @@ Work = Callable[[dict[str, Any], str, Report], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Job:
+class QueuedJob:
     """A piece of work that is handed to a worker whole.
 
     Attributes:
@@ -30,7 +30,7 @@ class Job:
     """
 
     key: str
-    payload: Mapping[str, Any]
+    packed: Mapping[str, Any]
     needs: tuple[str, ...] = ()
     group: str = ""
     memory: int = 0
@@ -66,7 +66,7 @@ class Event:
 class Executor(Protocol):
     """Runs jobs, wherever that is. No job is tried twice in one call."""
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; events are told in the caller's thread."""
 
 
@@ -77,12 +77,12 @@ class Schedule:
         PetlirError: jobs need each other in a circle.
     """
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    def __init__(self, jobs: Sequence[QueuedJob]) -> None:
         self._jobs = {job.key: job for job in jobs}
         self._place = {job.key: place for place, job in enumerate(jobs)}
         self._needs = {job.key: [need for need in job.needs if need in self._jobs] for job in jobs}
         self._sorter = TopologicalSorter(self._needs)
-        self._ready: list[Job] = []
+        self._ready: list[QueuedJob] = []
         self._lost: set[str] = set()
         try:
             self._sorter.prepare()
@@ -93,7 +93,7 @@ class Schedule:
         """Whether any job has not ended."""
         return self._sorter.is_active()
 
-    def take(self, held: str | None, elsewhere: Collection[str]) -> Job | None:
+    def take(self, held: str | None, elsewhere: Collection[str]) -> QueuedJob | None:
         """The next job for a worker that holds the data of group `held`; None where all wait for others.
 
         A group that no other worker holds (`elsewhere`) comes before one that is being worked on.

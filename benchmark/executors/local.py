@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors import Event, Job, Schedule, Work, resolve
+from petlir.benchmark.executors import Event, QueuedJob, Schedule, Work, resolve
 from petlir.benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
@@ -46,7 +46,7 @@ class LocalExecutor:
     work: str
     workers: Sequence[WorkerSpec]
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
         schedule = Schedule(jobs)
         workers = [_Worker(spec, self.work) for spec in self.workers[: len(jobs)]]
@@ -94,7 +94,7 @@ class _Worker:
 
     def __init__(self, spec: WorkerSpec, work: str) -> None:
         self.spec = spec
-        self.job: Job | None = None
+        self.job: QueuedJob | None = None
         self.group: str | None = None
         self._work = work
         self._start()
@@ -110,12 +110,12 @@ class _Worker:
     def handles(self) -> list[Any]:
         return [self._connection, self._process.sentinel]
 
-    def give(self, job: Job) -> None:
+    def give(self, job: QueuedJob) -> None:
         if not self._process.is_alive():
             self._replace()
         self.job, self.group = job, job.group
         with suppress(OSError):  # a worker that dies right now is noticed by its sentinel
-            self._connection.send((job.key, dict(job.payload)))
+            self._connection.send((job.key, dict(job.packed)))
 
     def events(self) -> Iterator[Event]:
         """What the worker has told since; a death comes last, after all that it still managed to tell."""
@@ -185,10 +185,10 @@ def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
     function = resolve(work)
     while True:
         try:
-            key, payload = connection.recv()
+            key, packed = connection.recv()
         except EOFError:
             return
-        result = _do(function, payload, _Told(connection, key, spec.device))
+        result = _do(function, packed, _Told(connection, key, spec.device))
         connection.send(Event("finished", key, spec.device, 1.0, result=result))
 
 
@@ -204,9 +204,9 @@ class _Told:
         self.connection.send(Event("progress", self.key, self.device, fraction, text))
 
 
-def _do(function: Work, payload: dict[str, Any], told: _Told) -> dict[str, Any]:
+def _do(function: Work, packed: dict[str, Any], told: _Told) -> dict[str, Any]:
     try:
-        return function(payload, told.device, told)
+        return function(packed, told.device, told)
     except PetlirError as error:
         return {"state": "failed", "reason": str(error)}
     except Exception as error:

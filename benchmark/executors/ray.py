@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors import Event, Job, Schedule, resolve
+from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
 from petlir.benchmark.signals import terminated_as_exit
 
 TRIES = 3
@@ -60,7 +60,7 @@ class Task:
     folder: Path | None
     setting: Mapping[str, str]
 
-    def __call__(self, key: str, payload: dict[str, Any], mailbox: Any) -> dict[str, Any]:
+    def __call__(self, key: str, packed: dict[str, Any], mailbox: Any) -> dict[str, Any]:
         """Work; gives `result`, `lost` where the node was told to leave, or `away`: it does not reach the store."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read as torch is imported, below
         for name, value in self.setting.items():
@@ -70,7 +70,7 @@ class Task:
             return {"away": node}
         mailbox.tell.remote(key, 0.0, "", node)
         try:
-            return {"result": resolve(self.work)(payload, self.device, _Told(key, node, mailbox))}
+            return {"result": resolve(self.work)(packed, self.device, _Told(key, node, mailbox))}
         except PetlirError as error:
             return {"result": {"state": "failed", "reason": str(error)}}
         except SystemExit:  # asked to stop: its state is kept
@@ -91,7 +91,7 @@ class _Told:
 class _Sent:
     """A job that Ray has: where it was last, how far it had come, and how often its node was lost since."""
 
-    job: Job
+    job: QueuedJob
     node: str = ""
     share: float = 0.0
     tries: int = 0
@@ -112,7 +112,7 @@ class RayExecutor:
     task: Task
     memory: int = 0
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
@@ -140,12 +140,12 @@ class RayExecutor:
                     ray.wait(list(sent), num_returns=len(sent), timeout=5)
                 ray.kill(mailbox)
 
-    def _submit(self, job: Job, mailbox: Any) -> Any:
+    def _submit(self, job: QueuedJob, mailbox: Any) -> Any:
         import ray
 
         wanted = {"num_cpus": 1, **({"num_gpus": share_of(job.memory, self.memory)} if self.memory else {})}
         function = ray.remote(run_task).options(max_retries=0, name="petlir", **wanted)
-        return function.remote(self.task, job.key, dict(job.payload), mailbox)
+        return function.remote(self.task, job.key, dict(job.packed), mailbox)
 
     def _look(self, schedule: Schedule, sent: dict[Any, _Sent], mailbox: Any) -> Iterator[Event]:
         """What has happened since; what lost its node is handed in again."""
@@ -170,9 +170,9 @@ class RayExecutor:
             yield event
 
 
-def run_task(task: Task, key: str, payload: dict[str, Any], mailbox: Any) -> dict[str, Any]:
+def run_task(task: Task, key: str, packed: dict[str, Any], mailbox: Any) -> dict[str, Any]:
     """What Ray calls."""
-    return task(key, payload, mailbox)
+    return task(key, packed, mailbox)
 
 
 def _progress(sent: Mapping[str, _Sent], mailbox: Any) -> Iterator[Event]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.executors import Event, Executor, QueuedJob
 
 ELSEWHERE = "elsewhere"
 """The state of a job that another runner works on."""
@@ -28,10 +28,10 @@ class Sharing:
     """
 
     executor: Executor
-    free: Callable[[Job], bool]
-    settled: Callable[[Job], Mapping[str, Any] | None]
+    free: Callable[[QueuedJob], bool]
+    finished_elsewhere: Callable[[QueuedJob], Mapping[str, Any] | None]
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
         left = list(jobs)
         while left:
@@ -46,12 +46,12 @@ class Sharing:
             self.executor.run(left, hear)
             left = self._wait([job for job in left if job.key in elsewhere], on_event)
 
-    def _wait(self, jobs: list[Job], on_event: Callable[[Event], None]) -> list[Job]:
+    def _wait(self, jobs: list[QueuedJob], on_event: Callable[[Event], None]) -> list[QueuedJob]:
         """Wait until one of the jobs can be run here; returns what others have not ended."""
         while jobs:
             names = {job.key for job in jobs}
             for job in [job for job in jobs if names.isdisjoint(job.needs) and self.free(job)]:
-                result = self.settled(job)
+                result = self.finished_elsewhere(job)
                 if result is None:
                     return jobs
                 jobs.remove(job)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError, unknown
-from petlir.benchmark.executors import Event, Job, Schedule, resolve
+from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
 from petlir.benchmark.records.files import write_bytes
 from petlir.benchmark.signals import leave, terminated_as_exit
 
@@ -59,7 +59,7 @@ class Task:
     """What a job does on its node. What comes of it goes into the file `answer`, as JSON."""
 
     work: str
-    payload: Mapping[str, Any]
+    packed: Mapping[str, Any]
     device: str
     answer: str
 
@@ -70,7 +70,7 @@ class Task:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, leave)
         try:
-            result = resolve(self.work)(dict(self.payload), self.device, self._tell)
+            result = resolve(self.work)(dict(self.packed), self.device, self._tell)
         except PetlirError as error:
             result = {"state": "failed", "reason": str(error)}
         except Exception as error:
@@ -90,7 +90,7 @@ class Task:
 class _Sent:
     """A job in the queue: its number there, how often it was looked for in vain, and how far it had come."""
 
-    job: Job
+    job: QueuedJob
     answer: Path
     number: str = ""
     running: bool = False
@@ -116,7 +116,7 @@ class SlurmExecutor:
     folder: Path
     asked: Mapping[str, Any]
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
@@ -139,7 +139,7 @@ class SlurmExecutor:
                 if sent:
                     _call("scancel", *(one.number for one in sent))
 
-    def _sent(self, job: Job) -> _Sent:
+    def _sent(self, job: QueuedJob) -> _Sent:
         return _Sent(job, self.folder / f"{hashlib.sha256(job.key.encode()).hexdigest()[:16]}.json")
 
     def _submit(self, fresh: Sequence[_Sent]) -> None:
@@ -149,7 +149,7 @@ class SlurmExecutor:
         device = "cuda" if self.asked.get("gpus") else "cpu"
         for one in fresh:
             one.answer.unlink(missing_ok=True)
-        tasks = [Task(self.work, one.job.payload, device, str(one.answer)) for one in fresh]
+        tasks = [Task(self.work, one.job.packed, device, str(one.answer)) for one in fresh]
         for one, number in zip(fresh, self._queued(tasks), strict=True):
             one.number, one.running, one.gone = number, False, 0
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from petlir.benchmark.cell import Cell, cell_of
 from petlir.benchmark.cells import run
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored
@@ -23,13 +23,13 @@ TOLERANCE = 1e-3
 """In dB, on the mean of a set: what one type of device may differ by."""
 
 
-def retrained(folder: Path, record: dict[str, Any], bench: Bench, device: str) -> str:
+def retrained(folder: Path, record: dict[str, Any], context: Context, device: str) -> str:
     """Why training the cell again does not confirm it; empty where it does.
 
     Args:
         folder: the cell, in a store or an unpacked archive, beside those that it requires.
         record: its record.
-        bench: plugins, images and weights.
+        context: plugins, images and weights.
         device: where to train.
     """
     place = str(pick(device))
@@ -37,10 +37,10 @@ def retrained(folder: Path, record: dict[str, Any], bench: Bench, device: str) -
     with TemporaryDirectory(prefix="petlir-retrain-") as name:
         store = Store(Path(name)).create()
         try:
-            needs = _needs(folder, cell_of(record), bench, store)
+            needs = _needs(folder, cell_of(record), context, store)
         except PetlirError as error:
             return str(error)
-        job = Payload("cell", cell_of(record), bench, store, needs, record["ingredients"])
+        job = Job("cell", cell_of(record), context, store, needs, record["key_components"])
         again = run.run(job, place, lambda share, text: None)
     if again["state"] != "done":
         return f"training again ended as {again['state']}: {again['reason']}"
@@ -66,9 +66,9 @@ def _means(record: dict[str, Any]) -> dict[str, float]:
     return {name: fmean(found) for name, found in values.items()}
 
 
-def _needs(folder: Path, cell: Cell, bench: Bench, store: Store) -> tuple[Path, ...]:
+def _needs(folder: Path, cell: Cell, context: Context, store: Store) -> tuple[Path, ...]:
     """Copies of the cells that this one requires, by their places in `store`."""
-    method = restored(bench.plugins.method(cell.method), cell.options)
+    method = restored(context.plugins.method(cell.method), cell.options)
     return tuple(_copied(folder.parents[3], need, cell, store) for need in method.requires(cell))
 
 

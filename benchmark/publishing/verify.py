@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.own_images import restorer
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
@@ -78,7 +78,7 @@ class Check:
         draw: chooses images and cells; whoever submits must not know it beforehand.
     """
 
-    bench: Bench
+    context: Context
     device: str
     images: int
     retrain: int
@@ -123,13 +123,13 @@ def _verdict(folder: Path, check: Check, again: bool) -> Verdict:
     level, why = "claimed", ""
     try:
         _complete(folder, record)
-        pairs = _test_images(record, check.bench)
+        pairs = _test_images(record, check.context)
         _scored(folder, record, pairs)
         level = "re-scored"
         _inferred(folder, record, pairs, check)
         level = "re-inferred"
         if again:
-            why = retrained(folder, record, check.bench, check.device)
+            why = retrained(folder, record, check.context, check.device)
             level, why = ("re-inferred", why) if why else ("re-trained", "")
         else:
             why = "it was not trained again"
@@ -156,9 +156,9 @@ def _place(record: dict[str, Any], row: dict[str, Any]) -> Path:
     return Path(kept_in(way, first), row["set"], f"{row['image']}.png")
 
 
-def _test_images(record: dict[str, Any], bench: Bench) -> dict[tuple[str, str], Pair]:
+def _test_images(record: dict[str, Any], context: Context) -> dict[tuple[str, str], Pair]:
     """The test images of the cell by set and name; PetlirError where they are not at hand or others."""
-    pairs = bench.tests(record["cell"]["task"], record["cell"]["track"])
+    pairs = context.tests(record["cell"]["task"], record["cell"]["track"])
     if digest_of(pairs) != record["digests"]["data"]:
         raise PetlirError("the test images at hand are not those of the record: their digest differs")
     return {(pair.set, pair.name): pair for pair in pairs}
@@ -181,7 +181,7 @@ def _same_scores(row: dict[str, Any], image: Image | Tensor, pair: Pair, toleran
 
 
 def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair], check: Check) -> None:
-    subject = restorer(folder, check.device, [Path(file) for file in check.bench.plugin_files], check.bench.weights)
+    subject = restorer(folder, check.device, [Path(file) for file in check.context.plugin_files], check.context.weights)
     for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
         rows: dict[str, list[dict[str, Any]]] = {}
         for row in record["scores"]:

@@ -213,7 +213,7 @@ class _Common(_Part):
     schema_: Schema = Field(alias="schema")
     key: Hash
     cell: Cell
-    ingredients: dict[str, str]
+    key_components: dict[str, str]
     environment: Environment
     convergence: Convergence | None = None
     converged: Annotated[bool | None, Field(deprecated="ignored: older than the doubling test")] = None

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from petlir.benchmark.cells import run
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.extra_metrics import Further
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.extra_metrics import ExtraMetrics
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.runs.planning import Planned, state, with_needs
@@ -28,7 +28,7 @@ def open_cells(planned: Iterable[Planned], index: Index) -> list[Planned]:
 
 
 @dataclass(frozen=True)
-class Settler:
+class Dispatcher:
     """Works on cells.
 
     Attributes:
@@ -38,32 +38,32 @@ class Settler:
         memory: bytes of a device that a cell is predicted to need; 0 where that is not known.
     """
 
-    bench: Bench
+    context: Context
     store: Store
     executor: Executor
     memory: Callable[[Planned], int] = lambda one: 0
 
-    def settle(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
+    def finish(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
         """Leave a record of each cell that has no result yet; returns how many were made here."""
         index = Index.of(self.store)
         todo = {one.key: one for one in open_cells(planned, index)}
-        payloads = {key: self.payload(one, index) for key, one in todo.items()}
+        jobs = {key: self.job(one, index) for key, one in todo.items()}
         made = 0
         for key, one in todo.items():
             if one.obstacle is not None:
-                made += _leave(payloads.pop(key), "not-applicable", one.obstacle, put)
+                made += _leave(jobs.pop(key), "not-applicable", one.obstacle, put)
             elif one.fault is not None:
-                made += _leave(payloads.pop(key), "failed", one.fault, put)
-        return made + (self._work(todo, payloads, put) if payloads else 0)
+                made += _leave(jobs.pop(key), "failed", one.fault, put)
+        return made + (self._work(todo, jobs, put) if jobs else 0)
 
-    def _work(self, planned: Mapping[str, Planned], payloads: Mapping[str, Payload], put: Put) -> int:
+    def _work(self, planned: Mapping[str, Planned], jobs: Mapping[str, Job], put: Put) -> int:
         """Let the executor work; a dead worker's cell is recorded, and one whose required cell was not done."""
         made = 0
-        with Progress(len(payloads)) as progress:
+        with Progress(len(jobs)) as progress:
 
             def on_event(event: Event) -> None:
                 nonlocal made
-                job = payloads[event.key]
+                job = jobs[event.key]
                 progress.update(event, str(job.cell))
                 if event.kind == "died":
                     made += _leave(job, "failed", event.text, put)
@@ -73,23 +73,23 @@ class Settler:
                 elif event.kind == "finished" and event.result.get("worked", True):
                     made += _found(job, event, put)
 
-            self.executor.run([self._job(planned[key], payload) for key, payload in payloads.items()], on_event)
+            self.executor.run([self._queued(planned[key], job) for key, job in jobs.items()], on_event)
         return made
 
-    def payload(self, one: Planned, index: Index) -> Payload:
+    def job(self, one: Planned, index: Index) -> Job:
         """What a worker gets of a cell."""
         needs = tuple(need.folder(self.store).relative_to(self.store.root) for need in one.needs)
         head = index.find(one.key)
         before = head.finished if head else ""
         tested = None if one.convergence is None else one.convergence.to_dict()
-        return Payload("cell", one.cell, self.bench, self.store, needs, one.parts, before=before, convergence=tested)
+        return Job("cell", one.cell, self.context, self.store, needs, one.parts, before=before, convergence=tested)
 
-    def _job(self, one: Planned, payload: Payload) -> Job:
+    def _queued(self, one: Planned, job: Job) -> QueuedJob:
         needs = tuple(need.key for need in one.needs)
-        return Job(one.key, payload.packed(), needs=needs, group=one.cell.task, memory=self.memory(one))
+        return QueuedJob(one.key, job.packed(), needs=needs, group=one.cell.task, memory=self.memory(one))
 
 
-def _found(job: Payload, event: Event, put: Put) -> int:
+def _found(job: Job, event: Event, put: Put) -> int:
     """Hand on the record that a worker has left."""
     if not event.result.get("recorded"):  # the store cannot be written: no other cell would fare better
         raise PetlirError(str(event.result.get("reason")))
@@ -97,7 +97,7 @@ def _found(job: Payload, event: Event, put: Put) -> int:
     return 1
 
 
-def _leave(job: Payload, state: str, reason: str, put: Put) -> int:
+def _leave(job: Job, state: str, reason: str, put: Put) -> int:
     record = run.leave(job, state, reason)
     if record is None:
         return 0
@@ -105,13 +105,15 @@ def _leave(job: Payload, state: str, reason: str, put: Put) -> int:
     return 1
 
 
-def measure_further(settler: Settler, planned: Sequence[Planned], further: Further, put: Put) -> list[tuple[str, str]]:
+def measure_extra(
+    dispatcher: Dispatcher, planned: Sequence[Planned], further: ExtraMetrics, put: Put
+) -> list[tuple[str, str]]:
     """Measure finished cells by what their records lack; returns the cells that cannot be, with the reason."""
-    index = Index.of(settler.store)
+    index = Index.of(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
     wanted = {key: further.missing(_record(index, key), one.ids) for key, one in done.items()}
     jobs = [
-        Job(key, replace(settler.payload(done[key], index), kind="measure", **asdict(lacks)).packed())
+        QueuedJob(key, replace(dispatcher.job(done[key], index), kind="measure", **asdict(lacks)).packed())
         for key, lacks in wanted.items()
         if lacks
     ]
@@ -127,7 +129,7 @@ def measure_further(settler: Settler, planned: Sequence[Planned], further: Furth
 
     if jobs:
         with Progress(len(jobs)) as progress:
-            settler.executor.run(jobs, on_event)
+            dispatcher.executor.run(jobs, on_event)
     return lost
 
 

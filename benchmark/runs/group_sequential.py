@@ -92,7 +92,7 @@ def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
     """What the looks so far say of each image set that can be ranked, under the headline protocols."""
     import pandas as pd
 
-    methods = asked.bench.plugins.methods
+    methods = asked.context.plugins.methods
     rows = pd.DataFrame(_rows(newest(record for record in store.records() if plan.covers(record["cell"]))))
     if rows.empty:
         return {}

@@ -11,16 +11,16 @@ from pathlib import Path
 import typer
 
 from petlir.benchmark.cells import learning_rate, worker
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.extra_metrics import Further
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.extra_metrics import ExtraMetrics
 from petlir.benchmark.cells.job import unpack
 from petlir.benchmark.devices import workers_on
 from petlir.benchmark.errors import PetlirError, unknown
-from petlir.benchmark.executors import Executor, Job
+from petlir.benchmark.executors import Executor, QueuedJob
 from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
 from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.records.files import RECORD, read_record
-from petlir.benchmark.runs.dispatch import Settler, measure_further, open_cells
+from petlir.benchmark.runs.dispatch import Dispatcher, measure_extra, open_cells
 from petlir.benchmark.runs.planning import Planned, Planner, with_needs
 from petlir.benchmark.runs.planning.prediction import Predictor
 from petlir.benchmark.runs.planning.rates import Rates
@@ -85,33 +85,33 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
-    planner, further = Planner(replace(asked, device=device)), Further.of(asked.protocols, asked.metrics)
+    planner, further = Planner(replace(asked, device=device)), ExtraMetrics.of(asked.protocols, asked.metrics)
     planner.check()
     planner.refuse_overlap()
     for line in planner.missed:
         _warn(line)
     specs = workers_on(device, workers) if engine == "local" else []
-    bench = replace(asked.bench, exclusive=len(specs) == 1)
+    context = replace(asked.context, exclusive=len(specs) == 1)
     store = store_at(folder)
     if engine != "local" and not isinstance(store, RemoteStore):
         store = Store(store.root.resolve())  # workers may have another current folder
     runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device))
     store.create()
     rates = Rates(planner, store)
-    rates.choose(planner.cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
+    rates.choose(planner.cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
     index, worked = Index.of(store), 0
-    settler = Settler(bench, store, runs_on, _memory(planner, planned, index, engine, device, specs))
+    dispatcher = Dispatcher(context, store, runs_on, _memory(planner, planned, index, engine, device, specs))
     mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
     try:
         if open_cells(planned, index):
             _mirror_done(planned, index, mirror)
-            worked = settler.settle(planned, mirror.put)
+            worked = dispatcher.finish(planned, mirror.put)
             store.refresh()
-        lost = measure_further(settler, planned, further, mirror.put) if further else []
+        lost = measure_extra(dispatcher, planned, further, mirror.put) if further else []
     finally:
         mirror.close()
-    return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.bench))
+    return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.context))
 
 
 def _executor(
@@ -152,11 +152,11 @@ def _memory(
 def _shared(runs_on: Executor) -> Executor:
     """The executor, beside other runners of the store."""
 
-    def free(job: Job) -> bool:
-        payload = unpack(job.payload)
-        return payload.store.claims.free(worker.name(payload))
+    def free(queued: QueuedJob) -> bool:
+        job = unpack(queued.packed)
+        return job.store.leases.free(worker.name(job))
 
-    return Sharing(runs_on, free, lambda job: worker.settled(unpack(job.payload)))
+    return Sharing(runs_on, free, lambda queued: worker.finished_elsewhere(unpack(queued.packed)))
 
 
 def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> None:
@@ -165,9 +165,9 @@ def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> No
         mirror.put(read_record(head.folder / RECORD))
 
 
-def _settle_quietly(bench: Bench, runs_on: Executor, planned: Sequence[Planned], store: Store) -> None:
+def _finish_quietly(context: Context, runs_on: Executor, planned: Sequence[Planned], store: Store) -> None:
     """Work on what trials require; it is neither mirrored nor reported."""
-    Settler(bench, store.create(), runs_on).settle(planned)
+    Dispatcher(context, store.create(), runs_on).finish(planned)
 
 
 def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[tuple[str, str]]) -> Outcome:
@@ -185,13 +185,13 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
     return Outcome(states, worked, failed + lost, inapplicable, index.store.root, keys)
 
 
-def _tested(planned: Sequence[Planned], bench: Bench) -> list[str]:
+def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
     """A line for each backbone and task: what has converged, what has not, and how far references still move."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:
             found = places.setdefault(f"{one.cell.backbone} · {one.cell.task}", {})
-            found[one.cell.label] = one.convergence, bench.plugins.method(one.cell.method).reference
+            found[one.cell.label] = one.convergence, context.plugins.method(one.cell.method).reference
     lines = []
     for place, found in places.items():
         petl = {label: test for label, (test, reference) in found.items() if not reference}
@@ -219,7 +219,7 @@ def tune(
     store = store_at(folder)
     runs_on = _shared(_executor("local", workers_on(device, workers), store))
     rates = Rates(planner, store.create(), again)
-    rates.choose(cells, runs_on, partial(_settle_quietly, asked.bench, runs_on))
+    rates.choose(cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
     for cell, selection in found:
         yield f"{cell.backbone} · {cell.label} · {cell.task}: {selection}"

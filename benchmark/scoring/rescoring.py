@@ -65,12 +65,12 @@ def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:
 
 
 def through(
-    lens: Sequence[Protocol], records: Iterable[Record], store: Store, warn: Callable[[str], None]
+    extra_protocols: Sequence[Protocol], records: Iterable[Record], store: Store, warn: Callable[[str], None]
 ) -> list[Record]:
     """Records with the rows that their images have under further protocols; what they hold already stands.
 
     Args:
-        lens: protocols; one that names no view is meant of each way in which images were restored.
+        extra_protocols: protocols; one that names no view is meant of each way in which images were restored.
         records: as read from the store; they are not changed.
         store: where they lie.
         warn: gets a line on each record that cannot be seen so.
@@ -78,14 +78,14 @@ def through(
     Raises:
         PetlirError: a protocol scores what is not rounded.
     """
-    check_stored(lens)
+    check_stored(extra_protocols)
     found = []
     for record in records:
         there = {score["protocol"] for score in record["scores"]}
         rows: list[Record] = []
         try:
             if there:
-                wanted = dict.fromkeys(one for rule in lens for one in meant(rule, record, store))
+                wanted = dict.fromkeys(one for rule in extra_protocols for one in meant(rule, record, store))
                 rows = rescored(record, store, [one for one in wanted if one.id not in there])
         except PetlirError as error:
             warn(f"cannot be scored again: {error}")

@@ -19,8 +19,8 @@ from typing import Any
 
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.records.files import RECORD, read_record
-from petlir.benchmark.store.claims import Claims
-from petlir.benchmark.store.shelf import Folder
+from petlir.benchmark.store.blob_store import Folder
+from petlir.benchmark.store.leases import Leases
 
 CHECKPOINT = "checkpoint.pt"
 """In a work folder: where training goes on after a kill."""
@@ -70,9 +70,9 @@ class Store:
         """Let others see a file, or all files of a folder, a record last."""
 
     @property
-    def claims(self) -> Claims:
+    def leases(self) -> Leases:
         """Who works on what."""
-        return Claims(Folder(self.root / "claims"))
+        return Leases(Folder(self.root / "leases"))
 
     def create(self) -> Store:
         """This store, its folder made where missing; PetlirError where nothing can be written."""

@@ -44,11 +44,11 @@ def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[
         done = head is not None and not head.retried
         if not (done or abandoned):
             continue
-        with store.claims.hold(key.partition(".")[0], f"cleaning {key[:8]}") as claim:
-            if claim is None:  # somebody works on it
+        with store.leases.hold(key.partition(".")[0], f"cleaning {key[:8]}") as lease:
+            if lease is None:  # somebody works on it
                 continue
             found.append(Scratch(key, size, "its cell is finished" if done else "nobody works on it"))
             if not keep:
                 store.discard(key)
-            claim.done = not keep
+            lease.done = not keep
     return found

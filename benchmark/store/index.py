@@ -20,7 +20,7 @@ from petlir.benchmark.records.files import read_record
 from petlir.benchmark.store import Store
 
 SCHEMA = "petlir-index/1"
-KEPT = ("key", "state", "reason", "cell", "ingredients", "costs", "finished")
+KEPT = ("key", "state", "reason", "cell", "key_components", "costs", "finished")
 RETRIED = ("failed", "out-of-memory")
 """States of a record that a re-issued command works on again."""
 
@@ -35,7 +35,7 @@ class Head:
         state: how it ended.
         reason: why it has no result; None where it has one.
         cell: what was asked for.
-        ingredients: what decided the result.
+        key_components: what decided the result.
         costs: what it cost; empty where it did not finish.
         finished: when, ISO.
         device: where.
@@ -47,7 +47,7 @@ class Head:
     state: str
     reason: str | None
     cell: Mapping[str, Any]
-    ingredients: Mapping[str, str]
+    key_components: Mapping[str, str]
     costs: Mapping[str, Any]
     finished: str
     device: str

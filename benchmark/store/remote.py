@@ -16,8 +16,8 @@ from petlir.benchmark.images.cache import cache_folder
 from petlir.benchmark.records.files import RECORD, write_bytes
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
-from petlir.benchmark.store.claims import Claims
 from petlir.benchmark.store.index import Index
+from petlir.benchmark.store.leases import Leases
 
 UPLOADED = ".uploaded"
 """A file in the folder of each cell that is known to lie behind the URL; what lacks it is still to be uploaded."""
@@ -51,9 +51,9 @@ class RemoteStore(Store):
         return self.bucket.url
 
     @property
-    def claims(self) -> Claims:
+    def leases(self) -> Leases:
         """Who works on what; kept behind the URL."""
-        return Claims(self.bucket.within("claims"))
+        return Leases(self.bucket.within("leases"))
 
     def within(self, name: str) -> Store:
         """A store in a folder of this one."""

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.method import Evidence, Mergeable, Method
+from petlir.benchmark.method import Mergeable, Method, PriorResults
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Adapted:
         self.backbone.eval()
 
 
-def adapt(backbone: Backbone, method: Method, head: str, seed: int, evidence: Evidence | None = None) -> Adapted:
+def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: PriorResults | None = None) -> Adapted:
     """Freeze `backbone`, let `method` adapt it, and keep trainable only what `head` uses.
 
     Args:
@@ -89,7 +89,7 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, evidence: Ev
         method: what to put on it.
         head: the head in use.
         seed: of the initial weights of what is inserted.
-        evidence: what the cells that the method requires have trained; None where it is to do without.
+        prior: what the cells that the method requires have trained; None where it is to do without.
     """
     backbone.eval().requires_grad_(False)
     backbone.head_in_use = head
@@ -97,10 +97,10 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, evidence: Ev
     original = set(backbone.parameters())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if evidence is None:
+        if prior is None:
             method.adapt(backbone)
         else:
-            method.adapt_from(backbone, evidence)
+            method.adapt_from(backbone, prior)
     used = set(backbone.tunable(head))
     for parameter in original - used:
         parameter.requires_grad_(False)

@@ -15,11 +15,11 @@ from petlir.benchmark.published import Claim, claims
 from petlir.benchmark.task import IMAGES
 from petlir.reports.claims import is_method
 from petlir.reports.frame import Record
+from petlir.reports.grids.captions import against, of_curves, of_rows, told_apart
 from petlir.reports.grids.curves import Drawing, drawing
 from petlir.reports.grids.means import over_tasks
 from petlir.reports.grids.named import FOLDER, Found, NamedGrid, find, named_grids
 from petlir.reports.grids.points import PARAMETERS, Place, Point, points
-from petlir.reports.grids.words import against, of_curves, of_rows, told_apart
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
 """What the axes are called; an option goes by its name."""

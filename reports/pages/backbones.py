@@ -9,21 +9,21 @@ from typing import Any
 from petlir.benchmark.weights import cards
 from petlir.benchmark.weights.cards import Card
 from petlir.reports import links
-from petlir.reports.material import Material
+from petlir.reports.context import ReportContext
 from petlir.reports.pages.page import Page
 
 
-def pages(material: Material) -> Iterator[Page]:
+def pages(context: ReportContext) -> Iterator[Page]:
     """A page for each backbone, and the list of them."""
-    names = material.names("backbone")
-    found = {name: _values(material, name) for name in names}
+    names = context.names("backbone")
+    found = {name: _values(context, name) for name in names}
     for name in names:
         yield Page(links.page("backbones", name), "backbone.html.j2", found[name])
     yield Page("backbones/index.html", "backbones.html.j2", {"rows": [found[name] for name in names]})
 
 
-def _values(material: Material, name: str) -> dict[str, Any]:
-    records = material.of("backbone", name)
+def _values(context: ReportContext, name: str) -> dict[str, Any]:
+    records = context.of("backbone", name)
     done = [record for record in records if record["state"] == "done"]
     used = sorted({record["digests"]["weights"] for record in done})
     untouched = {record["costs"]["total"] for record in done if record["costs"]["trainable"] == 0}
@@ -34,8 +34,8 @@ def _values(material: Material, name: str) -> dict[str, Any]:
         "card": _card(name, used),
         "heads": sorted({(r["cell"]["task"], " → ".join(r["cell"]["heads"]), r["cell"]["transfer"]) for r in done}),
         "states": Counter(record["state"] for record in records),
-        "titles": {task: material.title(task) for task in material.names("task")},
-        "tables": [table for table in material.tables if table.group.backbone == name],
+        "titles": {task: context.title(task) for task in context.names("task")},
+        "tables": [table for table in context.tables if table.group.backbone == name],
     }
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from petlir.benchmark.published import claims, orderings
 from petlir.reports import links
 from petlir.reports.claims import by_paper
-from petlir.reports.material import Material
+from petlir.reports.context import ReportContext
 from petlir.reports.orderings import Finding, findings
 from petlir.reports.pages.page import Page
 
@@ -18,13 +18,13 @@ MOST = 200
 """Findings on the page; the file beside it has them all."""
 
 
-def pages(material: Material) -> Iterator[Page]:
+def pages(context: ReportContext) -> Iterator[Page]:
     """A page for each paper, and the list of them with the orderings that are tested."""
-    found = by_paper(material.records, claims())
-    titles = {task: material.title(task) for task in {one.claim.task for some in found.values() for one in some}}
+    found = by_paper(context.records, claims())
+    titles = {task: context.title(task) for task in {one.claim.task for some in found.values() for one in some}}
     for paper, some in found.items():
         yield Page(links.page("claims", paper), "paper.html.j2", {"paper": paper, "verdicts": some, "titles": titles})
-    tested = findings(material.records, orderings())
+    tested = findings(context.records, orderings())
     if tested:
         yield Page("claims/orderings.csv", "data.csv.j2", {"text": _csv(tested)})
     values = {

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from petlir.reports.context import ReportContext
 from petlir.reports.grids import curves
 from petlir.reports.grids.stored import csv, stored
 from petlir.reports.grids.studies import studies
-from petlir.reports.material import Material
 from petlir.reports.pages.page import Page
 
 
-def pages(material: Material) -> Iterator[Page]:
+def pages(context: ReportContext) -> Iterator[Page]:
     """A page and a file of points for each named grid that the store holds, and the list of them."""
-    found = studies(material.records, material.plugins, material.problems.append)
+    found = studies(context.records, context.plugins, context.problems.append)
     for one in found:
         name = f"grids/{one.grid.name}"
         yield Page(f"{name}.html", "grid.html.j2", {"study_page": one, "grids": curves})
         yield Page(f"{name}.csv", "data.csv.j2", {"text": one.csv})
-    if plans := stored(material.records):
+    if plans := stored(context.records):
         yield Page("grids/stored.html", "stored.html.j2", {"rows": plans, "grids": curves})
         yield Page("grids/stored.csv", "data.csv.j2", {"text": csv(plans)})
     if found or plans:

@@ -14,9 +14,9 @@ from petlir.benchmark.published import claims
 from petlir.benchmark.records.files import differing, headlines
 from petlir.reports import links
 from petlir.reports.claims import verdicts
+from petlir.reports.context import ReportContext
 from petlir.reports.frame import Record
 from petlir.reports.groups import ANY
-from petlir.reports.material import Material
 from petlir.reports.pages.page import Page
 
 TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
@@ -42,29 +42,29 @@ class Line:
     command: str
 
 
-def pages(material: Material) -> Iterator[Page]:
+def pages(context: ReportContext) -> Iterator[Page]:
     """A page for each method that has a record, and the list of them."""
-    names = material.names("method")
+    names = context.names("method")
     for name in names:
-        yield Page(links.page("methods", name), "method.html.j2", _values(material, name))
-    rows = [(name, material.plugins.methods.get(name), len(material.of("method", name))) for name in names]
+        yield Page(links.page("methods", name), "method.html.j2", _values(context, name))
+    rows = [(name, context.plugins.methods.get(name), len(context.of("method", name))) for name in names]
     yield Page("methods/index.html", "methods.html.j2", {"rows": rows})
 
 
-def _values(material: Material, name: str) -> dict[str, Any]:
-    records, method = material.of("method", name), material.plugins.methods.get(name)
+def _values(context: ReportContext, name: str) -> dict[str, Any]:
+    records, method = context.of("method", name), context.plugins.methods.get(name)
     claimed = [one for one in claims() if one.method.partition("[")[0] == name]
     return {
         "name": name,
         "method": method,
         "source": inspect.cleandoc(method.__doc__ or "") if method else "",
         "options": options(method) if method else [],
-        "published": [(at, one) for at in sorted(material.plugins.backbones) for one in method.published(at)]
+        "published": [(at, one) for at in sorted(context.plugins.backbones) for one in method.published(at)]
         if method
         else [],
         "lines": lines(records),
         "verdicts": verdicts(records, claimed),
-        "titles": {task: material.title(task) for task in material.names("task")},
+        "titles": {task: context.title(task) for task in context.names("task")},
     }
 
 

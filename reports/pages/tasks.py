@@ -6,58 +6,58 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from petlir.reports import links
+from petlir.reports.context import ReportContext
 from petlir.reports.figures import pareto
 from petlir.reports.figures.curves import curves
 from petlir.reports.figures.distributions import contested, distribution
 from petlir.reports.frame import Record, score_frame
 from petlir.reports.gallery import Shown
 from petlir.reports.groups import Group, groups
-from petlir.reports.material import Material
 from petlir.reports.pages.page import Page
 from petlir.reports.titles import named
 
 
-def pages(material: Material, gallery: Sequence[Shown]) -> Iterator[Page]:
+def pages(context: ReportContext, gallery: Sequence[Shown]) -> Iterator[Page]:
     """A page for each task, and the list of them."""
-    found = [(name, material.of("task", name)) for name in material.names("task")]
+    found = [(name, context.of("task", name)) for name in context.names("task")]
     for name, records in found:
-        yield Page(links.page("tasks", name), "task.html.j2", _values(material, name, records, gallery))
+        yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery))
     rows = [
-        (name, material.title(name), _transfer(records), sum(record["state"] == "done" for record in records))
+        (name, context.title(name), _transfer(records), sum(record["state"] == "done" for record in records))
         for name, records in found
     ]
     yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows})
 
 
-def _values(material: Material, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, Any]:
+def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, Any]:
     pictured = {(shown["group"], image["set"], image["name"]) for shown in gallery if shown["task"] == name
                 for image in shown["images"]}  # fmt: skip
     return {
         "name": name,
-        "title": material.title(name),
-        "task": named(name, material.tasks),
+        "title": context.title(name),
+        "task": named(name, context.tasks),
         "transfer": _transfer(records),
-        "groups": [_group(material, name, group, group.select(records)) for group in groups(records)],
+        "groups": [_group(context, name, group, group.select(records)) for group in groups(records)],
         "pictured": pictured,
-        "colours": material.colours,
+        "colours": context.colours,
     }
 
 
-def _group(material: Material, name: str, group: Group, members: list[Record]) -> dict[str, Any]:
+def _group(context: ReportContext, name: str, group: Group, members: list[Record]) -> dict[str, Any]:
     """One table's share of the task."""
     frame = score_frame(members).sort_values("domain", kind="stable")
-    own = [table for table in material.tables if table.group == group]
+    own = [table for table in context.tables if table.group == group]
     here = set(frame.label)
-    trained = [label for label in material.colours if label in here]
+    trained = [label for label in context.colours if label in here]
     spreads = [
-        distribution(f"{place[1]}, {place[2]}", rows, material.colours)
+        distribution(f"{place[1]}, {place[2]}", rows, context.colours)
         for place, rows in frame.groupby(["domain", "set", "protocol"], sort=False)
     ]
     return {
         "title": group.title,
-        "plots": [(t, drawn) for t in own if (drawn := pareto.of_task(t, name, material.colours))],
+        "plots": [(t, drawn) for t in own if (drawn := pareto.of_task(t, name, context.colours))],
         "spreads": [spread for spread in spreads if spread],
-        "curves": curves(members, material.colours),
+        "curves": curves(members, context.colours),
         "contested": contested(frame[frame.headline & (frame.domain == "photographs")], trained),
     }
 

@@ -31,7 +31,7 @@ def store(small_images, tmp_path_factory):
 @pytest.fixture(scope="module")
 def found(small_images, store):
     with laboratory(small_images) as lab:
-        analysis = transfer(cells(Store(store)), lab.bench(), "cpu")
+        analysis = transfer(cells(Store(store)), lab.context(), "cpu")
     return analysis, pd.DataFrame(analysis.rows)
 
 
@@ -48,9 +48,9 @@ def test_an_expert_alone_is_its_lora(found, store):
 
 def test_the_matrix_is_the_routers_own(found, store, lab):
     analysis, table = found
-    seen = scene(cells(Store(store)), lab.bench(), "cpu", Analysis())
+    seen = scene(cells(Store(store)), lab.context(), "cpu", Analysis())
     cell = next(one for one in seen.cells if (one.label, one.task) == (UIR, "tiny_y"))
-    network = cell.subject(lab.bench(), "cpu").network
+    network = cell.model(lab.context(), "cpu").network
     router = next(module for module in network.modules() if isinstance(module, Router))
     with weights_of(router) as weights:
         quality(network, cell, seen.images)
@@ -101,17 +101,17 @@ def test_large_stores_see_fewer_images_of_each_task(total, networks, each):
 
 def test_few_images_are_spread_over_all(lab, store):
     found = cells(Store(store))
-    whole, first = (scene(found, lab.bench(), "cpu", Analysis(), most).images["tiny"][0] for most in (None, 1))
+    whole, first = (scene(found, lab.context(), "cpu", Analysis(), most).images["tiny"][0] for most in (None, 1))
     assert (len(whole), len(first)) == (2, 1)
     assert torch.equal(first[0], whole[0])
-    assert torch.equal(scene(found, lab.bench(), "cpu", Analysis(), 2).images["tiny"][0], whole)
+    assert torch.equal(scene(found, lab.context(), "cpu", Analysis(), 2).images["tiny"][0], whole)
 
 
 def test_a_damaged_cell_is_named_and_the_rest_whole(lab, store, tmp_path):
     shutil.copytree(store, tmp_path / "store")
     (adapter,) = (tmp_path / "store").glob("cells/*/tiny/lora-*/adapter.safetensors")
     adapter.write_bytes(b"torn")
-    analysis = transfer(cells(Store(tmp_path / "store"), lambda cell: cell["method"] == "lora"), lab.bench(), "cpu")
+    analysis = transfer(cells(Store(tmp_path / "store"), lambda cell: cell["method"] == "lora"), lab.context(), "cpu")
     (damaged, gap) = analysis.left_out
     assert "· lora[rank=2] · tiny · seed 0: adapter" in damaged and "missing or damaged" in damaged
     assert gap == "lora[rank=2] on tiny: no finished cell; its matrix is without them"

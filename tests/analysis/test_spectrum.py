@@ -93,7 +93,7 @@ def filled(build):
 def test_what_is_added_is_what_the_inserted_module_puts_out():
     adapted, frozen = filled(tiny)
     images, outputs = torch.rand(2, 3, 12, 12), []
-    modules = [block.mlp.doors.beside_input[0] for block in adapted.blocks()]
+    modules = [block.mlp.hooks.beside_input[0] for block in adapted.blocks()]
     for module, block in zip(modules, adapted.blocks(), strict=True):
         module.register_forward_hook(lambda m, i, output, layout=block.layout: outputs.append(layout.to_map(output)))
     added = added_maps(adapted, frozen, images, HEAD)

@@ -59,7 +59,7 @@ def test_contributions_of_full_fine_tuning_alone(analysed):
 
 def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store):
     _, lines, _, table = analysed("contribution", "-m", "lora,colora[budget=12]")
-    network = lab.bench().plugins.build("ipt-nano")
+    network = lab.context().plugins.build("ipt-nano")
     ranks = table[table.level == "rank"]
     costs = {name: sum(module.weight.shape[:2]) for name, module in network.named_modules()
              if isinstance(module, nn.Linear)}  # fmt: skip
@@ -93,13 +93,13 @@ def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, sto
     _, lines, _, table = analysed("transfer", "-m", "lora,frozen")
     assert len(table) == 4
     cell = next(r for r in Store(store).records() if (r["cell"]["label"], r["cell"]["task"]) == ("lora", "tiny"))
-    subject = finished(Store(store).cell_folder(cell), lab.bench(), "cpu")
+    model = finished(Store(store).cell_folder(cell), lab.context(), "cpu")
     values = []
-    for pair in lab.bench().tests("tiny", "demo"):
-        side = subject.network.window
+    for pair in lab.context().tests("tiny", "demo"):
+        side = model.network.window
         top, left = ((length - side) // 2 for length in pair.degraded.shape[:2])
         crop = (slice(top, top + side), slice(left, left + side))
-        output = to_image(restore(subject.network, to_batch(pair.degraded[crop]), head=subject.heads[-1]))
+        output = to_image(restore(model.network, to_batch(pair.degraded[crop]), head=model.heads[-1]))
         values.append(psnr(output, pair.clean[crop], protocol("rgb")))
     own = table[(table.trained == "tiny") & (table.tested == "tiny")]
     near = 1e-3  # of a batch and of an image alone a value in ten thousand is rounded to another grey level

@@ -133,7 +133,7 @@ def test_what_weights_were_pre_trained_on_is_looked_at(lab):
     with pytest.raises(
         PetlirError, match=r"test set small-test leaks from folder:small-test \(pre-training of ipt-nano\)"
     ):
-        guard.refuse([cell], request.bench.plugins, {"ipt-nano": card}, request.bench.root)
+        guard.refuse([cell], request.context.plugins, {"ipt-nano": card}, request.context.root)
 
 
 def test_exact_copies_are_allowed_too(lab, tmp_path, capsys):

@@ -12,9 +12,9 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Report
 
 
-def work(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+def work(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
     """Do what `payload["do"]` names."""
-    do = payload.get("do", "done")
+    do = packed.get("do", "done")
     if do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if do == "raise":
@@ -24,19 +24,19 @@ def work(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]
     if do == "half":
         report(0.5, "step 1 of 2")
     if do == "sleep":
-        Path(payload["pid_file"]).write_text(str(os.getpid()))
+        Path(packed["pid_file"]).write_text(str(os.getpid()))
         time.sleep(60)
     state = "failed" if do == "fail" else "done"
     return {"state": state, "pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "device": device}
 
 
-def slow(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+def slow(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
     """Take a moment, so that two workers overlap."""
     time.sleep(0.1)
     return {"state": "done", "pid": os.getpid()}
 
 
-def torch_threads(payload: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+def torch_threads(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
     """Tell how many threads torch uses here."""
     import torch
 

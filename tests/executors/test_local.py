@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +21,7 @@ def _importable_jobs(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
-def run(jobs: Sequence[Job], workers: int = 1, work: str = "jobs:work", threads: int = 3) -> list[Event]:
+def run(jobs: Sequence[QueuedJob], workers: int = 1, work: str = "jobs:work", threads: int = 3) -> list[Event]:
     events: list[Event] = []
     LocalExecutor(work, [WorkerSpec("cpu", threads)] * workers).run(jobs, events.append)
     return events
@@ -36,7 +36,7 @@ def test_no_jobs_start_no_worker():
 
 
 def test_events_of_one_job_come_in_order_with_its_device():
-    events = run([Job("a", {"do": "half"})])
+    events = run([QueuedJob("a", {"do": "half"})])
     assert [(event.kind, event.fraction) for event in events] == [
         ("started", 0.0),
         ("progress", 0.5),
@@ -46,22 +46,22 @@ def test_events_of_one_job_come_in_order_with_its_device():
 
 
 def test_one_process_serves_job_after_job_with_its_threads():
-    events = ends(run([Job(key, {}) for key in "abc"]))
+    events = ends(run([QueuedJob(key, {}) for key in "abc"]))
     assert len({event.result["pid"] for event in events.values()}) == 1
     assert {event.result["threads"] for event in events.values()} == {"3"}
 
 
 def test_torch_obeys_the_number_of_threads():
-    assert ends(run([Job("a", {})], work="jobs:torch_threads", threads=1))["a"].result["threads"] == 1
+    assert ends(run([QueuedJob("a", {})], work="jobs:torch_threads", threads=1))["a"].result["threads"] == 1
 
 
 def test_two_workers_work_at_once():
-    events = ends(run([Job(str(i), {}) for i in range(20)], workers=2, work="jobs:slow"))
+    events = ends(run([QueuedJob(str(i), {}) for i in range(20)], workers=2, work="jobs:slow"))
     assert len({event.result["pid"] for event in events.values()}) == 2
 
 
 def test_a_job_starts_after_what_it_needs():
-    events = run([Job("b", {}, needs=("a",)), Job("a", {})], workers=2)
+    events = run([QueuedJob("b", {}, needs=("a",)), QueuedJob("a", {})], workers=2)
     assert [(event.kind, event.key) for event in events] == [
         ("started", "a"),
         ("finished", "a"),
@@ -72,7 +72,12 @@ def test_a_job_starts_after_what_it_needs():
 
 @pytest.mark.parametrize("do", ["fail", "refuse", "raise", "kill"])
 def test_what_needs_a_lost_job_is_skipped_and_the_rest_goes_on(do):
-    jobs = [Job("a", {"do": do}), Job("b", {}, needs=("a",)), Job("c", {}, needs=("b",)), Job("d", {})]
+    jobs = [
+        QueuedJob("a", {"do": do}),
+        QueuedJob("b", {}, needs=("a",)),
+        QueuedJob("c", {}, needs=("b",)),
+        QueuedJob("d", {}),
+    ]
     events = ends(run(jobs))
     assert {key: event.kind for key, event in events.items() if key != "a"} == {
         "b": "skipped",
@@ -83,7 +88,9 @@ def test_what_needs_a_lost_job_is_skipped_and_the_rest_goes_on(do):
 
 
 def test_the_reason_of_an_end_is_one_line():
-    events = ends(run([Job("k", {"do": "kill"}), Job("r", {"do": "raise"}), Job("p", {"do": "refuse"})]))
+    events = ends(
+        run([QueuedJob("k", {"do": "kill"}), QueuedJob("r", {"do": "raise"}), QueuedJob("p", {"do": "refuse"})])
+    )
     assert events["k"].kind == "died" and "SIGKILL" in events["k"].text
     assert events["r"].kind == "died" and events["r"].text == "ValueError: a bug in two lines"
     assert events["p"].result == {"state": "failed", "reason": "no such image"}

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.executors import ray as cluster
 from petlir.benchmark.store import Store
 from tests.engine import PLUGIN, ROOT, command, results
@@ -72,7 +72,7 @@ def steps() -> Counter[str]:
 
 def both_train(store: Path) -> bool:
     """Whether each node is in the midst of a cell."""
-    working = [one.title.partition("rank=")[2].partition("]")[0] for one in Store(store).claims.standing() if one.alive]
+    working = [one.title.partition("rank=")[2].partition("]")[0] for one in Store(store).leases.standing() if one.alive]
     return len(working) == 2 and all(2 < steps()[rank] < STEPS for rank in working)
 
 
@@ -97,7 +97,7 @@ def test_a_node_is_killed_half_way_and_all_is_as_on_one_machine(two_nodes, small
     assert len(again) == 1, f"the steps, and one to count costs with, but for the cell of the lost node: {steps()}"
 
 
-def told(jobs: list[Job], work: str, address: str, store: Path | None = None) -> list[Event]:
+def told(jobs: list[QueuedJob], work: str, address: str, store: Path | None = None) -> list[Event]:
     events: list[Event] = []
     cluster.executor(f"tests.executors.jobs:{work}", store, address, "cpu").run(jobs, events.append)
     return events
@@ -105,7 +105,10 @@ def told(jobs: list[Job], work: str, address: str, store: Path | None = None) ->
 
 def test_how_jobs_end(two_nodes):
     kinds = ("done", "fail", "refuse", "raise", "kill", "half")
-    jobs = [Job(do, {"do": do}) for do in kinds] + [Job("after", {}, needs=("fail",)), Job("last", {}, needs=("half",))]
+    jobs = [QueuedJob(do, {"do": do}) for do in kinds] + [
+        QueuedJob("after", {}, needs=("fail",)),
+        QueuedJob("last", {}, needs=("half",)),
+    ]
     events = told(jobs, "work", two_nodes.address)
     ends = {event.key: event for event in events if event.kind in ("finished", "died", "skipped")}
     assert {key: (end.kind, end.result.get("state")) for key, end in ends.items()} == {
@@ -123,7 +126,7 @@ def test_how_jobs_end(two_nodes):
 def test_a_node_that_does_not_reach_the_store_is_named(two_nodes, tmp_path):
     line = f"^node {socket.gethostname()} does not reach the store {tmp_path / 'elsewhere'}; expected a folder that "
     with pytest.raises(PetlirError, match=line):
-        told([Job("a", {})], "work", two_nodes.address, tmp_path / "elsewhere")
+        told([QueuedJob("a", {})], "work", two_nodes.address, tmp_path / "elsewhere")
 
 
 def test_a_cluster_without_a_gpu_is_named(two_nodes):

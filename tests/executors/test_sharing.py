@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark.executors import Event, Job, Schedule, sharing
+from petlir.benchmark.executors import Event, QueuedJob, Schedule, sharing
 from petlir.benchmark.executors.sharing import Sharing
 
 
@@ -18,7 +18,7 @@ class Other:
         self.held, self.ends = held, ends
         self.worked: list[str] = []
 
-    def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         schedule = Schedule(jobs)
         while schedule:
             for event in schedule.refresh():
@@ -31,11 +31,11 @@ class Other:
                 schedule.end(event)
                 on_event(event)
 
-    def free(self, job: Job) -> bool:
+    def free(self, job: QueuedJob) -> bool:
         self.held[job.key] = max(0, self.held.get(job.key, 0) - 1)
         return not self.held[job.key]
 
-    def settled(self, job: Job) -> dict[str, Any] | None:
+    def finished_elsewhere(self, job: QueuedJob) -> dict[str, Any] | None:
         return {"state": self.ends[job.key], "worked": False} if job.key in self.ends else None
 
 
@@ -44,20 +44,20 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "PAUSE", 0.0)
 
 
-def run(jobs: Sequence[Job], other: Other) -> list[Event]:
+def run(jobs: Sequence[QueuedJob], other: Other) -> list[Event]:
     events: list[Event] = []
-    Sharing(other, other.free, other.settled).run(jobs, events.append)
+    Sharing(other, other.free, other.finished_elsewhere).run(jobs, events.append)
     return [event for event in events if event.kind != "progress"]
 
 
 def test_what_nobody_else_works_on_is_run():
     other = Other({}, {})
-    assert [event.key for event in run([Job("a", {}), Job("b", {})], other)] == ["a", "b"] == other.worked
+    assert [event.key for event in run([QueuedJob("a", {}), QueuedJob("b", {})], other)] == ["a", "b"] == other.worked
 
 
 def test_what_another_runner_does_is_told_of_and_not_repeated():
     other = Other({"a": 3}, {"a": "done"})
-    events = run([Job("a", {}), Job("b", {}), Job("c", {}, needs=("a",))], other)
+    events = run([QueuedJob("a", {}), QueuedJob("b", {}), QueuedJob("c", {}, needs=("a",))], other)
     assert [(event.key, event.kind, event.result.get("worked", True)) for event in events] == [
         ("b", "finished", True), ("a", "finished", False), ("c", "finished", True),
     ]  # fmt: skip
@@ -66,12 +66,12 @@ def test_what_another_runner_does_is_told_of_and_not_repeated():
 
 def test_what_another_runner_gives_up_is_run():
     other = Other({"a": 3}, {})
-    events = run([Job("a", {}), Job("b", {}, needs=("a",))], other)
+    events = run([QueuedJob("a", {}), QueuedJob("b", {}, needs=("a",))], other)
     assert [event.key for event in events] == ["a", "b"] == other.worked
 
 
 def test_all_end_where_another_runner_does_all():
     other = Other({"a": 1, "b": 5}, {"a": "failed", "b": "done"})
-    events = run([Job("a", {}), Job("b", {})], other)
+    events = run([QueuedJob("a", {}), QueuedJob("b", {})], other)
     assert {event.key: event.result["state"] for event in events} == {"a": "failed", "b": "done"}
     assert other.worked == []

@@ -46,7 +46,7 @@ def petlir(store: Path, data: Path, environment: Mapping[str, str], *more: str) 
 
 def cancel(title: str, store: Path, log: Path, environment: Mapping[str, str]) -> None:
     """Cancel the job that works on a cell, once it has begun to train."""
-    working = until(lambda: [one for one in Store(store).claims.standing() if one.title == title and one.alive])
+    working = until(lambda: [one for one in Store(store).leases.standing() if one.title == title and one.alive])
     until(lambda: log.exists() and log.read_text().split().count("2") > 1)  # one to count costs, and a step
     process = Path(f"/proc/{working[0].process.pid}/environ").read_text().split("\0")
     told = dict(item.split("=", 1) for item in process if item.startswith("SLURM_ARRAY_"))

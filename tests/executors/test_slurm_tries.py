@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.executors import Event, Job
+from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.executors import slurm as cluster
 from petlir.benchmark.executors.slurm import SlurmExecutor, Task
 
@@ -37,7 +37,9 @@ def played(monkeypatch, tmp_path):
         monkeypatch.setattr(cluster, "queued", dict)
         monkeypatch.setattr(cluster, "_call", lambda *_: None)
         monkeypatch.setattr(cluster, "PAUSE", 0.0)
-        SlurmExecutor("module:work", tmp_path, {}).run([Job("a", {}), Job("b", {}, needs=("a",))], events.append)
+        SlurmExecutor("module:work", tmp_path, {}).run(
+            [QueuedJob("a", {}), QueuedJob("b", {}, needs=("a",))], events.append
+        )
         return queue.sent, events
 
     return run

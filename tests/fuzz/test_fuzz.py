@@ -26,7 +26,7 @@ from petlir.benchmark.images.pairs import PairFolder
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.publishing.archive import MANIFEST, unpack
 from petlir.benchmark.records.files import RECORD, read_record
-from petlir.benchmark.store import Store, claims
+from petlir.benchmark.store import Store, leases
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.process import Process
 from petlir.benchmark.weights import checkpoints
@@ -84,13 +84,13 @@ def test_records(folder, content):
 
 
 @many
-@given(content=st.binary() | damaged(claims.Holding("k", "t", Process.this(), "now").content))
+@given(content=st.binary() | damaged(leases.LeaseInfo("k", "t", Process.this(), "now").content))
 @in_a_folder
-def test_claims(folder, content):
-    shelf = folder / "claims"
-    shelf.mkdir(exist_ok=True)
-    (shelf / "k.1").write_bytes(content)
-    standing = Store(folder).claims
+def test_leases(folder, content):
+    blobs = folder / "leases"
+    blobs.mkdir(exist_ok=True)
+    (blobs / "k.1").write_bytes(content)
+    standing = Store(folder).leases
     assert len(standing.standing()) <= 1
     assert standing.free("k") in (True, False)
 

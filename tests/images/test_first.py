@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import data_digest, training_pairs
@@ -57,7 +57,7 @@ def test_the_option_changes_what_is_trained_on_and_nothing_else():
         (a == b).all() for few, known in zip(pairs, all_of_them, strict=False) for a, b in zip(few, known, strict=True)
     )
     assert data_digest(few, "demo", None) != data_digest(DERAIN_HEAVY, "demo", None)
-    assert Bench().plugins.task(few.label) == few
+    assert Context().plugins.task(few.label) == few
 
 
 def test_joined_sets_and_mixtures_share():
@@ -72,4 +72,4 @@ def test_joined_sets_and_mixtures_share():
 @pytest.mark.parametrize("count", ["0", "-1", "many", "1.5"])
 def test_a_count_that_is_none_is_one_line(count):
     with pytest.raises(PetlirError, match=r"low_light\[images\]=.*: expected a whole number of training images"):
-        Bench().plugins.task(f"low_light[images={count}]")
+        Context().plugins.task(f"low_light[images={count}]")

@@ -39,5 +39,5 @@ def test_size_on_restormer():
 
 def test_it_stands_beside_mixer_and_mlp():
     for block in adapt(tiny(), AdaIR(rank=2), "denoise_30", 0).backbone.blocks():
-        assert [len(branch.doors.beside) for branch in block.branches if branch.kind != "cross"] == [1, 1]
-        assert sum(len(branch.doors.beside) for branch in block.branches) == 2
+        assert [len(branch.hooks.beside) for branch in block.branches if branch.kind != "cross"] == [1, 1]
+        assert sum(len(branch.hooks.beside) for branch in block.branches) == 2

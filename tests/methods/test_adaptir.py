@@ -157,20 +157,20 @@ def test_each_position_has_its_door(position, kind, door):
     network = adapt(tiny(), AdaptIR(hidden=3, position=position), "denoise_30", 0).backbone
     for block in network.blocks():
         places = [(branch.kind, name) for branch in block.branches for name in ("beside", "behind")]
-        full = [place for place in places if len(getattr(block.branch(place[0]).doors, place[1]))]
+        full = [place for place in places if len(getattr(block.branch(place[0]).hooks, place[1]))]
         assert full == [(kind, door)]
 
 
 def test_a_module_after_a_branch_adds_to_what_it_reads():
     network = adapt(tiny(), AdaptIR(hidden=3, position="after-mlp"), "denoise_30", 0).backbone
     block = next(network.blocks())
-    module = next(m for m in block.mlp.doors.modules() if isinstance(m, AdaptIRModule))
+    module = next(m for m in block.mlp.hooks.modules() if isinstance(m, AdaptIRModule))
     with torch.no_grad():
         module.tail.weight.normal_()
         features = torch.randn(2, 16, block.width)
         branch = block.mlp.norm.module(features).sin()
         expected = branch + block.layout.from_map(module(block.layout.to_map(branch)))
-        torch.testing.assert_close(block.mlp.doors(torch.sin, block.mlp.norm.module, features), expected)
+        torch.testing.assert_close(block.mlp.hooks(torch.sin, block.mlp.norm.module, features), expected)
 
 
 def two_layers() -> IPT:

@@ -32,9 +32,9 @@ def branches(block: Block, normed: Tensor) -> Tensor:
 def run(network: Backbone, formula: Callable[[Bottleneck, Block, Tensor], Tensor]) -> None:
     """The first block's mlp branch, as the network computes it and as the formula says."""
     block = next(network.blocks())
-    inserted = next(module for module in block.mlp.doors.modules() if isinstance(module, Bottleneck))
+    inserted = next(module for module in block.mlp.hooks.modules() if isinstance(module, Bottleneck))
     features = torch.randn(2, 16, block.width)
-    branch = block.mlp.doors(lambda normed: branches(block, normed), block.mlp.norm.module, features)
+    branch = block.mlp.hooks(lambda normed: branches(block, normed), block.mlp.norm.module, features)
     torch.testing.assert_close(branch, formula(inserted, block, features))
 
 
@@ -65,7 +65,7 @@ def test_a_decoder_block_gets_two_adapters_and_none_at_its_cross_attention():
     network = adapt(tiny(), Adapter(), "denoise_30", 0).backbone
     decoder = [block for block in network.blocks() if block.name.startswith("decoder")]
     for block in decoder:
-        assert [len(branch.doors.behind) for branch in block.branches] == [1, 0, 1]
+        assert [len(branch.hooks.behind) for branch in block.branches] == [1, 0, 1]
 
 
 def test_dropout_acts_in_training_only():

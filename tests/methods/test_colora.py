@@ -17,7 +17,7 @@ from petlir.benchmark.cells.own_images import restorer
 from petlir.benchmark.contract.toy_model import SMALL, Trial, alive, tiny
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.records.files import ADAPTER
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.rates import Rates
@@ -37,7 +37,7 @@ def ranks(network: nn.Module) -> dict[str, int]:
     return {name: len(module.down) for name, module in network.named_modules() if isinstance(module, LowRank)}
 
 
-def moved(trial: Trial, names: tuple[str, ...] = ()) -> Evidence:
+def moved(trial: Trial, names: tuple[str, ...] = ()) -> PriorResults:
     """As if full fine-tuning had moved the tensors of these names ten times as far as the others."""
     numbers = torch.Generator().manual_seed(0)
     network = adapt(trial.network(), FullFineTuning(), trial.head, 0)
@@ -45,7 +45,7 @@ def moved(trial: Trial, names: tuple[str, ...] = ()) -> Evidence:
     for name, tensor in network.state().items():
         far = 0.3 if name in names else 0.03
         tuned[name] = tensor + far * tensor.std(correction=0) * torch.randn(tensor.shape, generator=numbers)
-    return Evidence((tuned,), lambda task, index: (trial.images, trial.clean), "any", trial.head)
+    return PriorResults((tuned,), lambda task, index: (trial.images, trial.clean), "any", trial.head)
 
 
 def adapted(trial: Trial, method: CoLoRA, names: tuple[str, ...] = ()) -> Adapted:
@@ -191,9 +191,9 @@ def test_an_impossible_option_is_one_clear_line(options, text):
 def test_a_network_that_has_not_moved_gives_no_ranks():
     trial = Trial(CoLoRA(images=1), tiny)
     still = adapt(trial.network(), FullFineTuning(), trial.head, 0).state()
-    evidence = Evidence((still,), lambda task, index: (trial.images, trial.clean), "any", trial.head)
+    prior = PriorResults((still,), lambda task, index: (trial.images, trial.clean), "any", trial.head)
     with pytest.raises(PetlirError, match=r"contribute 0\.0 on average"):
-        adapt(trial.network(), CoLoRA(images=1), trial.head, 1, evidence)
+        adapt(trial.network(), CoLoRA(images=1), trial.head, 1, prior)
 
 
 def test_full_fine_tuning_comes_first_and_what_is_stored_keeps_its_ranks(lab, tmp_path):
@@ -201,9 +201,9 @@ def test_full_fine_tuning_comes_first_and_what_is_stored_keeps_its_ranks(lab, tm
     records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
     assert records["colora"]["costs"]["required_seconds"] == records["full-ft"]["costs"]["training_seconds"]
     (folder,) = tmp_path.glob("cells/*/*/colora*")
-    subject, stored = restorer(folder, "cpu", [PLUGIN]), load_file(folder / ADAPTER)
-    assert all(torch.equal(tensor, stored[name]) for name, tensor in subject.adapted.state().items())
-    found = ranks(subject.network)
+    model, stored = restorer(folder, "cpu", [PLUGIN]), load_file(folder / ADAPTER)
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in model.adapted.state().items())
+    found = ranks(model.network)
     assert found == {name.removesuffix(".down"): len(t) for name, t in stored.items() if name.endswith(".down")}
     with torch.device("meta"):
         unknowing = adapt(build("ipt-nano"), CoLoRA(), "denoise_30", 0).backbone

@@ -41,10 +41,10 @@ def test_the_middle_starts_as_the_identity_and_the_end_at_zero():
 def test_it_adds_to_mixer_and_mlp_what_the_normed_features_give():
     network = adapt(tiny(), Convpass(rank=2, scale=0.7), "denoise_30", 0).backbone
     for block in network.blocks():
-        assert [len(branch.doors.beside) for branch in (block.mixer, block.mlp)] == [1, 1]
-        assert sum(len(branch.doors.beside) for branch in block.branches) == 2
+        assert [len(branch.hooks.beside) for branch in (block.mixer, block.mlp)] == [1, 1]
+        assert sum(len(branch.hooks.beside) for branch in block.branches) == 2
     block = next(network.blocks())
-    scaled = block.mlp.doors.beside[0]
+    scaled = block.mlp.hooks.beside[0]
     assert isinstance(scaled, Scaled)
     assert isinstance(scaled.module, OnMap)
     bypass = scaled.module.module
@@ -54,7 +54,7 @@ def test_it_adds_to_mixer_and_mlp_what_the_normed_features_give():
         features = torch.randn(2, 16, block.width)
         normed = block.mlp.norm.module(features)
         change = bypass(normed.transpose(1, 2).unflatten(2, (4, 4))).flatten(2).transpose(1, 2)
-        branch = block.mlp.doors(torch.sin, block.mlp.norm.module, features)
+        branch = block.mlp.hooks(torch.sin, block.mlp.norm.module, features)
         torch.testing.assert_close(branch, normed.sin() + 0.7 * change)
 
 

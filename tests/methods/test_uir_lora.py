@@ -23,7 +23,7 @@ from petlir.benchmark.images.procedural import leaves
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.layers import routing
 from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Router, share
-from petlir.benchmark.method import Evidence
+from petlir.benchmark.method import PriorResults
 from petlir.benchmark.plugins import find
 from petlir.benchmark.restoration.restore import restore, restore_image, to_batch
 from petlir.benchmark.store import Store
@@ -60,7 +60,7 @@ def mixed(validation=None, **options):
     """The three LoRAs on the small network."""
     method = UIRLoRA(**{"degradations": NAMES, "rank": RANK, **options})
     adapters = [single(seed).state() for seed in range(3)]
-    return adapt(tiny(), method, HEAD, 0, Evidence(tuple(adapters), batch, "", HEAD, None, validation))
+    return adapt(tiny(), method, HEAD, 0, PriorResults(tuple(adapters), batch, "", HEAD, None, validation))
 
 
 def weighted(weights: list[float]) -> Backbone:
@@ -262,7 +262,7 @@ def test_the_oracle_is_no_worse_than_the_best():
 
 def test_it_stores_what_makes_it_again():
     adapted, images = mixed(), torch.rand(3, 3, 12, 12)
-    again = adapt(tiny(), UIRLoRA(NAMES, RANK), HEAD, 1, Evidence(stored=adapted.state()))
+    again = adapt(tiny(), UIRLoRA(NAMES, RANK), HEAD, 1, PriorResults(stored=adapted.state()))
     again.load(adapted.state())
     assert torch.equal(output(again.backbone, images), output(adapted.backbone, images))
     loras = sum(tensor.nbytes for tensor in single(0).state().values())
@@ -283,19 +283,19 @@ def test_cells_end_to_end(lab, tmp_path):
         seconds = sum(lora["costs"]["training_seconds"] for lora in loras)
         assert record["costs"]["required_seconds"] == pytest.approx(seconds)
         folder = Store(tmp_path).cell_folder(record)
-        subject = restorer(folder, "cpu", [PLUGIN])
-        pair = lab.bench().tests("tiny", "demo")[0]
+        model = restorer(folder, "cpu", [PLUGIN])
+        pair = lab.context().tests("tiny", "demo")[0]
         stored = read_image(folder / "restored" / pair.set / f"{pair.name}.png")
-        assert (restore_image(subject.network, pair.degraded, subject.heads) == stored).all()
+        assert (restore_image(model.network, pair.degraded, model.heads) == stored).all()
 
 
 def test_without_one_of_its_loras_it_says_which(lab, tmp_path, monkeypatch):
     fit = train.fit
 
-    def fit_but_one(subject, *arguments, **more):
-        if subject.cell.task == "leaky":
+    def fit_but_one(model, *arguments, **more):
+        if model.cell.task == "leaky":
             raise Diverged("the loss is nan")
-        return fit(subject, *arguments, **more)
+        return fit(model, *arguments, **more)
 
     monkeypatch.setattr(train, "fit", fit_but_one)
     lab.run(tmp_path, methods="uir-lora[degradations=tiny+leaky; rank=2]", allow_overlap=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from petlir.benchmark.backbone import PromptDoors
+from petlir.benchmark.backbone import PromptHooks
 from petlir.benchmark.backbones.ipt import DecoderLayer, EncoderLayer, IPTConfig
 from petlir.benchmark.backbones.windows import SwinBlock, WindowAttention
 from petlir.benchmark.contract.toy_model import tiny
@@ -33,11 +33,11 @@ def numbers(*shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.double)
 
 
-def prompted(layer: nn.Module, doors: str) -> Tensor:
+def prompted(layer: nn.Module, hooks: str) -> Tensor:
     """Puts prompts into the layer."""
     prompts = Prompts(COUNT, WIDTH, 1.0).double()
-    door = layer.get_submodule(doors)
-    assert isinstance(door, PromptDoors)
+    door = layer.get_submodule(hooks)
+    assert isinstance(door, PromptHooks)
     door.prompts.append(prompts)
     return prompts.tokens
 
@@ -147,4 +147,4 @@ def test_maps_have_no_tokens_to_join():
 
 
 def test_the_door_has_no_keys_of_its_own():
-    assert PromptDoors().state_dict() == {}
+    assert PromptHooks().state_dict() == {}

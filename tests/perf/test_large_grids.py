@@ -73,9 +73,9 @@ def thousand(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     planner = Planner(request_from_grid("demo", [PLUGIN], small_images, True, "float32", seeds=SEEDS, **GRID))
     rates = Rates(planner, store)
     for one in map(rates.planned, planner.cells):
-        plain = one.cell.plain()
+        plain = one.cell.to_dict()
         plain["learning_rate"] = plain.pop("rate")
-        left = record(key=one.key, ingredients=one.parts)
+        left = record(key=one.key, key_components=one.parts)
         left["cell"] |= plain
         write_json(one.folder(store) / RECORD, left)
     assert len(store.files()) == 1000

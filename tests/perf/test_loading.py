@@ -6,8 +6,8 @@ import pytest
 
 from petlir.benchmark.cells import train
 from petlir.benchmark.cells.adapted_model import prepare
-from petlir.benchmark.cells.context import Bench
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.store import Store
@@ -16,12 +16,12 @@ from petlir.benchmark.store import Store
 @pytest.mark.parametrize("task", ["denoise_50", "hybrid_lr4_noise30"])
 @pytest.mark.parametrize("track", ["demo", "open"])
 def test_training_hardly_waits_for_batches(benchmark, shared, tmp_path, track, task):
-    bench = Bench(data=str(shared / "datasets"))
-    planner = Planner(Request("ipt-nano", "lora", task, track, steps=20, regime="paper", bench=bench))
+    context = Context(data=str(shared / "datasets"))
+    planner = Planner(Request("ipt-nano", "lora", task, track, steps=20, regime="paper", context=context))
     (cell,) = planner.cells
-    job = Payload("cell", cell, bench, Store(tmp_path), weights=planner.weights(cell.backbone))
-    subject = prepare(job, "cpu")
-    bench.training(task, track, 0)
-    fitted = benchmark.pedantic(lambda: train.fit(subject, bench), rounds=1)
+    job = Job("cell", cell, context, Store(tmp_path), weights=planner.weights(cell.backbone))
+    model = prepare(job, "cpu")
+    context.training(task, track, 0)
+    fitted = benchmark.pedantic(lambda: train.fit(model, context), rounds=1)
     benchmark.extra_info["share of training that waits"] = round(fitted.waiting_share, 4)
     assert 0 < fitted.waiting_share <= 0.05

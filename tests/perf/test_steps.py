@@ -55,7 +55,7 @@ def floor(network: Backbone) -> Adapted:
     return Adapted(network, HEAD, frozenset(), ())
 
 
-def subjects(backbone: str) -> dict[str, Adapted]:
+def models(backbone: str) -> dict[str, Adapted]:
     """Every method at its first published setting, and the floor."""
     original, methods = find().build(backbone), find().methods
     chosen = {name: methods[name].published(backbone)[0].method for name in METHODS}
@@ -88,7 +88,7 @@ def flops(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> int:
 
 @pytest.mark.parametrize("backbone", BARS)
 def test_a_training_step_at_published_size(benchmark, backbone):
-    networks = subjects(backbone)
+    networks = models(backbone)
     batch = torch.rand(1, 3, SIDE, SIDE), torch.rand(1, 3, SIDE * SCALE, SIDE * SCALE)
     for adapted in networks.values():
         adapted.train()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.cells.context import bench_of
+from petlir.benchmark.cells.context import context_of
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.runs import planning, runner
 from petlir.benchmark.runs.planning import PAPER_RATE, Planner
@@ -72,7 +72,7 @@ def test_a_request_is_refused_where_a_name_has_no_data(lab, chosen):
 
 def test_every_task_of_a_star_is_on_the_track(lab):
     named = {cell.task for cell in Planner(lab.request(methods="frozen", tasks="*", track="paper")).cells}
-    tasks = lab.bench().plugins.tasks
+    tasks = lab.context().plugins.tasks
     assert named == {name for name, task in tasks.items() if "paper" in task.data}
 
 
@@ -167,7 +167,9 @@ def test_dropout_that_draws_on_the_device_puts_its_type_into_the_key(tmp_path, m
     plugin = tmp_path / "drops.py"
     plugin.write_text(DROPS)
     monkeypatch.setattr(planning, "pick", lambda device: "cuda:1")
-    asked = Request("ipt-nano", "drops[share=0,0.5],adaptformer,lora", "denoise_30", "demo", bench=bench_of([plugin]))
+    asked = Request(
+        "ipt-nano", "drops[share=0,0.5],adaptformer,lora", "denoise_30", "demo", context=context_of([plugin])
+    )
     planner = Planner(asked)
     found = {cell.label: planner.plan(cell.at(1e-3)).parts.get("device") for cell in planner.cells}
     assert found == {"drops[share=0]": None, "drops": "cuda", "adaptformer": None, "lora": None}

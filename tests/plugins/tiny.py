@@ -12,7 +12,7 @@ from petlir.benchmark.cell import Cell
 from petlir.benchmark.degradation import KEPT
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.degradations.resize import Bicubic
-from petlir.benchmark.method import Evidence, Method
+from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.task import Data, Task, mixture
 from petlir.methods.lora import LoRA
 
@@ -122,16 +122,16 @@ class Follower(Method):
         """As if nothing had been seen."""
         self._follow(backbone, torch.zeros(3))
 
-    def adapt_from(self, backbone: Backbone, evidence: Evidence) -> None:
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         """Keep a digest of the required adapter and of a batch of its task."""
-        if evidence.stored is not None:
+        if prior.stored is not None:
             self.adapt(backbone)
             return
-        (adapter,) = evidence.adapters
-        assert evidence.batch is not None
+        (adapter,) = prior.adapters
+        assert prior.batch is not None
         size = float(sum(tensor.numel() for tensor in adapter.values()))
         total = float(sum(tensor.double().abs().sum() for tensor in adapter.values()))
-        self._follow(backbone, torch.tensor([size, total, float(evidence.batch(self.task, 0)[0].mean())]))
+        self._follow(backbone, torch.tensor([size, total, float(prior.batch(self.task, 0)[0].mean())]))
 
     def _follow(self, backbone: Backbone, seen: Tensor) -> None:
         next(iter(backbone.blocks())).mlp.after(Weighed(seen))

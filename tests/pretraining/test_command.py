@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from skimage import data as scikit_images
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -101,7 +102,7 @@ def test_what_was_seen_and_what_resembles_it():
 @pytest.mark.parametrize("backbone", DEFAULTS)
 def test_shipped_cards_say_what_their_recipe_taught(backbone):
     card = cards.card(backbone)
-    taught = learnt(EVERY.build(backbone), Recipe(**card.recipe))
+    taught = learnt(EVERY.build(backbone), TypeAdapter(Recipe).validate_python(card.recipe))
     assert set(card.pretrained_on) == set(seen(taught))
     assert card.related == related(taught)
 
@@ -148,7 +149,12 @@ def test_test_images_are_refused(tmp_path):
 
 def test_what_is_left_out_is_neither_drawn_nor_seen(monkeypatch):
     drawn = []
-    monkeypatch.setattr(prod, "draw", lambda kind, image, rng: (drawn.append(kind), image)[1])
+
+    def noted(kind, image, rng):
+        drawn.append(kind)
+        return image
+
+    monkeypatch.setattr(prod, "draw", noted)
     network = SMALL.build("conv-tiny")
     recipe = Recipe("prod", batch_size=2, without="motion blur, gaussian blur")
     training_batches(network, [images.patch(scikit_images.astronaut(), 256, np.random.default_rng(0))], recipe)(0)

@@ -33,7 +33,7 @@ def archive(lab, tmp_path: Path) -> Path:
 
 
 def check(lab: Any, **changes: Any) -> Check:
-    return replace(Check(lab.bench(), "cpu", 2, 0, random.Random(0)), **changes)
+    return replace(Check(lab.context(), "cpu", 2, 0, random.Random(0)), **changes)
 
 
 def verdicts(source: Path, how: Check) -> list[Verdict]:
@@ -136,7 +136,7 @@ def test_images_that_the_adapter_does_not_make_are_found_by_restoring(lab, archi
 
 
 def test_without_the_images_a_cell_stays_claimed(lab, archive, tmp_path):
-    found = verdicts(archive, check(lab, bench=replace(lab.bench(), data=str(tmp_path / "none"))))
+    found = verdicts(archive, check(lab, context=replace(lab.context(), data=str(tmp_path / "none"))))
     assert {verdict.level for verdict in found} == {"claimed"}
     assert all("missing" in verdict.why for verdict in found)
 

@@ -47,7 +47,7 @@ def record(method: str, task: str, seed: int = 0, label: str = "", smoke: bool =
             "transfer": "unseen" if task.startswith("hybrid") else "seen",
             "reference": method in ("frozen", "cascade", "full-ft"), **cell,
         },
-        "ingredients": {"engine": "1"},
+        "key_components": {"engine": "1"},
         "scores": scores(method, task, seed),
         "curve": curve(method, seed) if trains else [],
         "convergence": doubling(0.02) if trains else None,

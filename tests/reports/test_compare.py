@@ -24,7 +24,7 @@ def store(path: Path, *records: dict[str, Any]) -> Path:
 
 def shifted(one: dict[str, Any], by: list[float]) -> dict[str, Any]:
     scores = [row | {"psnr": row["psnr"] + by[n % len(by)]} for n, row in enumerate(one["scores"])]
-    return one | {"scores": scores, "ingredients": {"engine": "2"}}
+    return one | {"scores": scores, "key_components": {"engine": "2"}}
 
 
 def test_the_same_store_twice_moves_nothing(tmp_path):

@@ -18,12 +18,12 @@ def cell(label, stored_bytes, task="sr_x4", method="lora", **costs):
 def composed():
     made = cell("uir-lora[rank=8]", 4000, method="uir-lora")
     made["cell"] |= {"regime": "none", "options": {"degradations": "a+b+c+d"}}
-    made["ingredients"]["needs"] = "x"
+    made["key_components"]["needs"] = "x"
     return made
 
 
 RECORDS = [
-    cell("frozen", 0, method="frozen", trainable=0, total=1000) | {"ingredients": {}},
+    cell("frozen", 0, method="frozen", trainable=0, total=1000) | {"key_components": {}},
     cell("full-ft", 4000, method="full-ft"),
     cell("full-ft", 4400, "low_light", method="full-ft"),
     cell("lora", 100),

@@ -11,9 +11,9 @@ import pytest
 from markupsafe import escape
 
 from petlir.benchmark.plugins import find
+from petlir.reports.context import ReportContext
 from petlir.reports.grids.named import named_grids
 from petlir.reports.grids.studies import studies
-from petlir.reports.material import Material
 from petlir.reports.pages.grids import pages
 from petlir.reports.templating import templates
 from tests.reports.stores import doubling, record, unfinished
@@ -212,7 +212,7 @@ def test_the_pages_hold_it_all(tmp_path):
     records = [*scaled(), *placed((24.0, 23.5, 23.0, 22.0))]
     texts = {
         page.path: made.get_template(page.template).render(root="../", here="", navigation=[], **page.values)
-        for page in pages(Material(tmp_path, records, []))
+        for page in pages(ReportContext(tmp_path, records, []))
     }
     assert set(texts) == {f"grids/{name}.{kind}" for name in (*sized, "stored") for kind in ("html", "csv")} | {
         "grids/index.html"

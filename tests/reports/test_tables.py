@@ -158,7 +158,7 @@ def test_the_frame_has_a_row_for_every_score(store):
 
 def test_composed_methods_stand_in_a_table_of_their_own_and_are_not_ranked():
     composed = record("frozen", "hybrid_lr4_noise30", label="uir-lora")
-    composed["ingredients"] = {"engine": "1", "needs": "0123"}
+    composed["key_components"] = {"engine": "1", "needs": "0123"}
     main, apart = (t for t in tables([*ranked_records(), composed], built_in_tasks()) if t.domain == "photographs")
     assert main.row("uir-lora") is None
     assert [row.label for row in apart.rows] == [INPUT, "cascade", "frozen", "uir-lora"]

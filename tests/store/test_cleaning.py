@@ -42,7 +42,7 @@ def test_only_what_finished_cells_left_goes(lab, tmp_path, capsys):
 def test_what_is_worked_on_stays(tmp_path):
     store = Store(tmp_path).create()
     path = leave(tmp_path, "a" * 64, 10)
-    with store.claims.hold("a" * 64, "a cell"):
+    with store.leases.hold("a" * 64, "a cell"):
         assert clean(store, abandoned=True) == []
     assert path.exists()
     assert [one.key for one in clean(store, abandoned=True)] == ["a" * 64]

@@ -30,11 +30,11 @@ def store(tmp_path: Path) -> Store:
 
 
 def told(store: Store) -> list[tuple[object, ...]]:
-    return [(h.key, h.state, h.reason, h.cell, h.ingredients, h.costs, h.finished) for h in Index.of(store).heads]
+    return [(h.key, h.state, h.reason, h.cell, h.key_components, h.costs, h.finished) for h in Index.of(store).heads]
 
 
 def recorded(store: Store) -> list[tuple[object, ...]]:
-    names = ("key", "state", "reason", "cell", "ingredients", "costs", "finished")
+    names = ("key", "state", "reason", "cell", "key_components", "costs", "finished")
     return [tuple(one[name] for name in names) for one in store.records()]
 
 

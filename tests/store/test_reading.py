@@ -13,9 +13,9 @@ import pytest
 import petlir
 from petlir.benchmark.records.files import RECORD, write_json
 from petlir.benchmark.store import Store
-from petlir.benchmark.store.claims import Claims, Holding
+from petlir.benchmark.store.blob_store import Folder
+from petlir.benchmark.store.leases import LeaseInfo, Leases
 from petlir.benchmark.store.process import Process
-from petlir.benchmark.store.shelf import Folder
 from tests.engine import PLUGIN, command
 from tests.samples import failed, record
 
@@ -38,8 +38,8 @@ def test_reading_writes_nothing(lab, tmp_path, monkeypatch, capsys):
     store = tmp_path / "store"
     lab.run(store, methods="frozen,lora")
     write_json(store / "cells" / "ipt-nano" / "tiny" / "torn-s0-00000000" / RECORD, {})
-    held = Holding("f" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
-    Folder(store / "claims").write(f"{held.key}.1", held.content)
+    held = LeaseInfo("f" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
+    Folder(store / "leases").write(f"{held.key}.1", held.content)
     cell = next(path.parent for path in Store(store).files() if "lora" in path.parent.name)
     chosen = ["-t", "tiny", "--steps", "2", "--regime", "paper", "--plugin", PLUGIN, "--data", lab.data]
     monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
@@ -72,13 +72,13 @@ def test_verifying_a_whole_store_writes_nothing(lab, tmp_path, capsys):
 
 def test_who_works_elsewhere_is_told_by_the_age_of_the_last_sign(tmp_path):
     """Without a file written to read the store's clock."""
-    shelf = Folder(tmp_path)
-    held = Holding("a" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
-    shelf.write(f"{held.key}.1", held.content)
-    assert [one.alive for one in Claims(shelf).standing()] == [True]
+    blobs = Folder(tmp_path)
+    held = LeaseInfo("a" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
+    blobs.write(f"{held.key}.1", held.content)
+    assert [one.alive for one in Leases(blobs).standing()] == [True]
     os.utime(tmp_path / f"{held.key}.1", (time.time() - 3600,) * 2)
     stamp = tmp_path.stat().st_mtime_ns
-    assert [one.alive for one in Claims(shelf).standing()] == [False]
+    assert [one.alive for one in Leases(blobs).standing()] == [False]
     assert tmp_path.stat().st_mtime_ns == stamp
 
 

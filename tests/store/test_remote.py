@@ -17,7 +17,7 @@ from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
-from petlir.benchmark.store.claims import Claims
+from petlir.benchmark.store.leases import Leases
 from petlir.benchmark.store.remote import RemoteStore, store_at
 from tests.engine import PLUGIN, command, interrupt, results
 from tests.servers import s3
@@ -55,34 +55,34 @@ def here(url: str) -> RemoteStore:
 
 
 def test_of_many_that_try_at_once_one_gets_it(url):
-    claims, gate = Claims(Bucket(url)), threading.Barrier(4)
+    leases, gate = Leases(Bucket(url)), threading.Barrier(4)
 
     def attempt(_: int) -> bool:
         gate.wait()
-        with claims.hold("key", "a cell") as claim:
+        with leases.hold("key", "a cell") as lease:
             gate.wait()
-            return claim is not None
+            return lease is not None
 
     with ThreadPoolExecutor(4) as pool:
         for _ in range(3):
             assert sum(pool.map(attempt, range(4))) == 1
-    assert sorted(claims.shelf.written()) == ["key.2", "key.3"]
-    assert claims.standing() == [] and claims.free("key")
-    with claims.hold("key", "a cell") as claim:
-        assert claim is not None and [one.alive for one in claims.standing()] == [True]
-        claim.done = True
-    assert claims.shelf.written() == {}
+    assert sorted(leases.blobs.written()) == ["key.2", "key.3"]
+    assert leases.standing() == [] and leases.free("key")
+    with leases.hold("key", "a cell") as lease:
+        assert lease is not None and [one.alive for one in leases.standing()] == [True]
+        lease.done = True
+    assert leases.blobs.written() == {}
 
 
 def test_a_shelf_keeps_the_servers_time(url):
-    shelf = Bucket(url)
-    assert shelf.written() == {} and shelf.read("a") is None
-    shelf.write("a", b"1")
-    assert abs(shelf.now() - shelf.written()["a"]) < 5
-    assert shelf.read("a") == b"1"
-    shelf.remove("a")
-    shelf.remove("a")
-    assert shelf.written() == {}
+    blobs = Bucket(url)
+    assert blobs.written() == {} and blobs.read("a") is None
+    blobs.write("a", b"1")
+    assert abs(blobs.now() - blobs.written()["a"]) < 5
+    assert blobs.read("a") == b"1"
+    blobs.remove("a")
+    blobs.remove("a")
+    assert blobs.written() == {}
 
 
 def test_a_grid_behind_a_url_is_the_one_in_a_folder(lab, tmp_path, url, machine, capsys):
@@ -118,7 +118,7 @@ def test_a_failed_cell_that_another_machine_has_mended_is_seen(lab, url, machine
 
 def test_another_machine_goes_on_from_the_checkpoint(lab, tmp_path, url, machine, monkeypatch):
     asked = lab.request(steps=5)
-    asked = replace(asked, bench=replace(asked.bench, checkpoint_seconds=0))
+    asked = replace(asked, context=replace(asked.context, checkpoint_seconds=0))
     seen = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         runner.run(asked, url, device="cpu", workers=1)

@@ -50,9 +50,9 @@ def test_every_crop_is_as_likely_of_each_part_and_stays_with_its_clean_one():
 
 def test_a_crop_is_one_of_a_part(lab):
     (cell,) = Planner(lab.request(tasks="tiny_mix")).cells
-    bench = lab.bench()
-    degraded, _ = sampler(cell, bench).batch(3)
-    parts = [sampler(cell.on(name), bench).batch(3)[0] for name in ("tiny", "tiny_y")]
+    context = lab.context()
+    degraded, _ = sampler(cell, context).batch(3)
+    parts = [sampler(cell.on(name), context).batch(3)[0] for name in ("tiny", "tiny_y")]
     assert all(any(torch.equal(crop, part[row]) for part in parts) for row, crop in enumerate(degraded))
 
 

@@ -117,15 +117,15 @@ def test_a_cell_takes_the_budget_of_its_task(lab: Lab, root: Path):
     "name", [*sorted(set(TASKS) - {"sidd"}), "derain_light[train=Rain13K]", "denoise_30[noise=official]"]
 )
 def test_images_load_from_the_layouts_of_the_wild(lab: Lab, root: Path, name: str):
-    bench = lab.bench(data=str(root))
-    task = bench.plugins.task(name)
-    (cell,) = Planner(replace(lab.request(track="paper", tasks=name, steps=None), bench=bench)).cells
-    degraded, clean = sampler(cell, bench).batch(0)
+    context = lab.context(data=str(root))
+    task = context.plugins.task(name)
+    (cell,) = Planner(replace(lab.request(track="paper", tasks=name, steps=None), context=context)).cells
+    degraded, clean = sampler(cell, context).batch(0)
     assert degraded.shape == (64, 3, 48, 48)
     assert clean.shape == (64, 3, 48 * task.scale, 48 * task.scale)
     parts = task.parts or (task,)
-    assert len(bench.validation(name, "paper")) == len(parts)
-    tests = bench.tests(name, "paper")
+    assert len(context.validation(name, "paper")) == len(parts)
+    tests = context.tests(name, "paper")
     sets = [(part.name, one) for part in parts for one in part.on("paper").tests]
     expected = [f"{part}/{one}" for part, one in sets] if task.parts else [one for _, one in sets]
     assert list(dict.fromkeys(pair.set for pair in tests)) == expected

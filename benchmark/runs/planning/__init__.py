@@ -45,7 +45,7 @@ class Planned:
 
     Attributes:
         cell: the cell.
-        parts: the ingredients of its key.
+        parts: the components of its key.
         obstacle: why the combination has no meaning.
         fault: why it cannot be worked on here: its weights cannot be fetched, or no learning rate could be chosen.
         needs: the cells that it requires.
@@ -71,7 +71,7 @@ class Planned:
 
     def folder(self, store: Store) -> Path:
         """Where `store` keeps the cell."""
-        return store.cell_folder({"cell": self.cell.plain(), "key": self.key})
+        return store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
 
 
 class Planner:
@@ -80,7 +80,7 @@ class Planner:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.track = track(request.track)
-        self.plugins = request.bench.plugins
+        self.plugins = request.context.plugins
         self._cards: dict[str, Card] = {}
         self._unavailable: dict[str, str] = {}
         self._data_digests: dict[str, str] = {}
@@ -97,7 +97,7 @@ class Planner:
     def _selected(self, chosen: Selection) -> Iterator[Cell]:
         tasks = [task.label for task in grid.tasks(chosen.tasks, self.plugins.tasks, self.request.track)]
         seeds = grid.seeds(chosen.seeds)
-        for backbone in grid.choose("backbone", chosen.backbones, self.request.bench.backbones):
+        for backbone in grid.choose("backbone", chosen.backbones, self.request.context.backbones):
             methods = grid.methods(chosen.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
@@ -226,7 +226,7 @@ class Planner:
     def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
         """The cell with what decides its result, the cells that it requires included."""
         obstacle, common = self._common(cell)
-        parts = common.ingredients(cell, tuple(need.key for need in needs))
+        parts = common.key_components(cell, tuple(need.key for need in needs))
         lost = next((need for need in needs if need.obstacle is not None), None)
         if obstacle is None and lost is not None:
             obstacle = f"it requires {lost.cell}, which is not applicable: {lost.obstacle}"
@@ -234,9 +234,9 @@ class Planner:
         return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
 
     def changed(self, planned: Planned, index: Index) -> str:
-        """Which ingredients differ from those of the newest record of the same cell."""
+        """Which components differ from those of the newest record of the same cell."""
         newest = max(predecessors(planned, index), key=lambda head: head.finished)
-        names = [name for name, value in planned.parts.items() if newest.ingredients.get(name) != value]
+        names = [name for name, value in planned.parts.items() if newest.key_components.get(name) != value]
         return f"changed since: {', '.join(names)}"
 
     def weights(self, backbone: str) -> str:
@@ -251,7 +251,7 @@ class Planner:
     def _card(self, backbone: str) -> Card:
         if backbone not in self._cards:
             try:
-                found = weight_cards.load(self.network(backbone), sources=self.request.bench.sources)
+                found = weight_cards.load(self.network(backbone), sources=self.request.context.sources)
             except weight_cards.Unavailable as missing:
                 found, self._unavailable[backbone] = missing.card, str(missing)
             self._cards[backbone] = found
@@ -263,21 +263,21 @@ class Planner:
         Raises:
             PetlirError: names the first such image, and where it is.
         """
-        bench = self.request.bench
-        if not bench.allow_overlap:
+        context = self.request.context
+        if not context.allow_overlap:
             cells = {(cell.backbone, cell.label, cell.task): cell for cell in self.cells}
             cards = {cell.backbone: self._card(cell.backbone) for cell in cells.values()}
-            guard.refuse(list(cells.values()), self.plugins, cards, bench.root)
+            guard.refuse(list(cells.values()), self.plugins, cards, context.root)
 
-    def ground(self, cell: Cell) -> str:
+    def selection_context(self, cell: Cell) -> str:
         """Return the digest of what a learning rate is chosen on: all of the cell's key but seed and rate."""
-        needs = tuple(self.ground(need) for need in self.required(cell))
+        needs = tuple(self.selection_context(need) for need in self.required(cell))
         return self._common(cell)[1].selection(cell, needs)
 
     def _data(self, task: str) -> str:
         if task not in self._data_digests:
-            found, bench = self.plugins.task(task), self.request.bench
-            self._data_digests[task] = data_digest(found, self.request.track, bench.root)
+            found, context = self.plugins.task(task), self.request.context
+            self._data_digests[task] = data_digest(found, self.request.track, context.root)
         return self._data_digests[task]
 
 
@@ -311,7 +311,7 @@ def with_needs(planned: Iterable[Planned]) -> list[Planned]:
 
 
 def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
-    """The records of the same cell, made from other ingredients."""
+    """The records of the same cell, made from other components."""
     now = vars(planned.cell)
     for head in index.beside(planned.folder(index.store)) if index.heads else ():
         if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):

@@ -13,14 +13,14 @@ import typer
 
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import learning_rate
-from petlir.benchmark.cells.job import Payload
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import TRIALS, Selection
-from petlir.benchmark.executors import Event, Executor, Job
+from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.runs.planning import Planned, Planner
 from petlir.benchmark.store import Store
 
-Settle = Callable[[Sequence[Planned], Store], None]
+Finish = Callable[[Sequence[Planned], Store], None]
 """Works on cells until they have a record in the store."""
 
 
@@ -80,9 +80,9 @@ class Rates:
 
     def _tried(self, cell: Cell) -> Selection:
         """The trials for a cell so far, shipped ones and the store's."""
-        ground = self.planner.ground(cell)
-        shipped = None if self.again else learning_rate.committed(cell, ground)
-        here = learning_rate.kept(self.store, cell, ground)
+        selection_context = self.planner.selection_context(cell)
+        shipped = None if self.again else learning_rate.committed(cell, selection_context)
+        here = learning_rate.kept(self.store, cell, selection_context)
         found = shipped.joined(here) if shipped else here
         return found.counted(self.planner.method(cell).rates)
 
@@ -99,14 +99,14 @@ class Rates:
             return replace(one, fault=f"training diverged at every learning rate: {', '.join(map(str, found.trials))}")
         return replace(self.planner.plan(cell.at(found.rate), needs), convergence=found.convergence)
 
-    def choose(self, cells: Sequence[Cell], runs_on: Executor, settle: Settle) -> None:
+    def choose(self, cells: Sequence[Cell], runs_on: Executor, finish: Finish) -> None:
         """Try rates until every tuned cell has a choice, and test each choice for convergence.
 
         What a cell requires is chosen before it, and trained with the selection seed where trials look at it.
         """
         needed = [need for cell in cells for need in self.planner.required(cell)]
         if needed:
-            self.choose(needed, runs_on, settle)
+            self.choose(needed, runs_on, finish)
         tuned = [cell for cell in cells if cell.regime == "tuned" and self.planner.obstacle(cell) is None]
         distinct = {cell.selection: cell for cell in tuned}
         for selection, cell in distinct.items():
@@ -117,7 +117,7 @@ class Rates:
         ]:
             required = [self.planned(need) for trial in trials for need in self._required(trial.chosen)]
             if required:
-                settle(required, self.selection_cells)
+                finish(required, self.selection_cells)
             steps = Counter(trial.cell.steps for trial in trials)
             told = ", ".join(f"{count} trials of {length} steps" for length, count in sorted(steps.items()))
             typer.echo(f"tuning on validation images with seed {learning_rate.SEED}: {told}")
@@ -136,14 +136,16 @@ class Rates:
     def _required(self, cell: Cell) -> list[Cell]:
         return self.planner.required(replace(cell, seed=learning_rate.SEED))
 
-    def _job(self, trial: Trial) -> Job:
+    def _queued(self, trial: Trial) -> QueuedJob:
         cell = trial.chosen
         folders = [self.planned(need).folder(self.selection_cells) for need in self._required(cell)]
         needs = tuple(folder.relative_to(self.store.root) for folder in folders)
         weights = self.planner.weights(cell.backbone)
-        parts = {"ground": self.planner.ground(cell)} | ({learning_rate.WHOLE: str(cell.steps)} if trial.half else {})
-        work = Payload("trial", trial.cell, self.planner.request.bench, self.store, needs, parts, weights)
-        return Job(trial.key, work.packed(), group=cell.task)
+        parts = {"selection_context": self.planner.selection_context(cell)} | (
+            {learning_rate.WHOLE: str(cell.steps)} if trial.half else {}
+        )
+        job = Job("trial", trial.cell, self.planner.request.context, self.store, needs, parts, weights)
+        return QueuedJob(trial.key, job.packed(), group=cell.task)
 
     def _try(self, trials: Mapping[str, Trial], runs_on: Executor) -> None:
         with Progress(len(trials)) as progress:
@@ -155,4 +157,4 @@ class Rates:
                     why = event.text or event.result.get("reason")
                     self.faults.setdefault(trial.chosen.selection, f"tuning failed: {trial}: {why}")
 
-            runs_on.run([self._job(trial) for trial in trials.values()], on_event)
+            runs_on.run([self._queued(trial) for trial in trials.values()], on_event)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark import grid
-from petlir.benchmark.cells.context import Bench, bench_of
+from petlir.benchmark.cells.context import Context, context_of
 from petlir.benchmark.errors import PetlirError, unknown
 
 GRIDS = Path(__file__).parents[3] / "results" / "grids"
@@ -62,7 +62,7 @@ class Request:
     regime: str | None = None
     protocols: str = ""
     metrics: str = ""
-    bench: Bench = field(default_factory=Bench)
+    context: Context = field(default_factory=Context)
     device: str = "auto"
     also: tuple[Selection, ...] = ()
 
@@ -98,8 +98,8 @@ def request_from_grid(
         raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
     given = {key: value for key, value in chosen.items() if value is not None}
     first, *also = _narrowed(_read(path), given)
-    tasks, bench = bench_of(plugins, data, weights, deterministic, precision).opening(first["tasks"])
-    whole = Request(**{**first, "tasks": tasks}, bench=replace(bench, allow_overlap=allow_overlap))
+    tasks, context = context_of(plugins, data, weights, deterministic, precision).opening(first["tasks"])
+    whole = Request(**{**first, "tasks": tasks}, context=replace(context, allow_overlap=allow_overlap))
     keys = [each.name for each in fields(Selection)]
     own = {key: getattr(whole, key) for key in keys}
     beside = ({key: one[key] for key in keys if key in one} for one in also)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petlir.benchmark.cell import cell_of
-from petlir.benchmark.cells.context import Bench
+from petlir.benchmark.cells.context import Context
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.rates import Rates
@@ -32,20 +32,20 @@ def _short(value: str) -> str:
     return f"{value[:12]}…" if len(value) == 64 else value or "none"
 
 
-def changes(folder: Path, bench: Bench) -> list[Change]:
+def changes(folder: Path, context: Context) -> list[Change]:
     """What differs between a cell's record and the same cell planned now.
 
     Args:
         folder: the cell's folder, in its store.
-        bench: plugins, images and weights of now.
+        context: plugins, images and weights of now.
 
     Raises:
         PetlirError: the folder holds no record, or the cell cannot be planned any more.
     """
     record = read_record(folder / RECORD)
     cell = cell_of(record)
-    request = Request(cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), bench=bench)
+    request = Request(cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), context=context)
     now = Rates(Planner(request), Store(folder.resolve().parents[3])).planned(cell).parts
-    then = record["ingredients"]
+    then = record["key_components"]
     names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     return [Change(name, then.get(name, ""), now.get(name, "")) for name in names]

@@ -18,7 +18,7 @@ from petlir.reports.titles import built_in_tasks, title
 
 
 @dataclass
-class Material:
+class ReportContext:
     """The records of a store, and what several pages need of them.
 
     Attributes:

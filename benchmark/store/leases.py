@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Self
 
 from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.store.blob_store import BlobStore
 from petlir.benchmark.store.process import Process
-from petlir.benchmark.store.shelf import Shelf
 
 BEAT = 10.0
 """Seconds between two signs of life."""
@@ -26,12 +26,12 @@ DEAD = 60.0
 """Seconds without a sign of life after which a holder on another machine counts as dead."""
 
 
-class Overtaken(Exception):
+class LeaseLost(Exception):
     """This process was silent for so long that another one took over its cell."""
 
 
 @dataclass(frozen=True)
-class Holding:
+class LeaseInfo:
     """What a claim says of itself.
 
     Attributes:
@@ -60,50 +60,50 @@ class Holding:
         return json.dumps({k: v for k, v in asdict(self).items() if k != "alive"}).encode()
 
 
-def _parse(content: bytes) -> Holding | None:
+def _parse(content: bytes) -> LeaseInfo | None:
     try:
         plain = json.loads(content)
-        return Holding(**{**plain, "process": Process(**plain["process"])})
+        return LeaseInfo(**{**plain, "process": Process(**plain["process"])})
     except (ValueError, TypeError, KeyError):
         return None  # caught while it was being written
 
 
 @dataclass(frozen=True)
-class Claims:
+class Leases:
     """The claims of a store."""
 
-    shelf: Shelf
+    blobs: BlobStore
 
     @contextmanager
-    def hold(self, key: str, title: str) -> Iterator[Claim | None]:
+    def hold(self, key: str, title: str) -> Iterator[Lease | None]:
         """Hold a key for the block; None where it is held already.
 
         Raises:
             Unwritable: the store is out of reach.
         """
-        claim = self._take(key, title)
-        if claim is None:
+        lease = self._take(key, title)
+        if lease is None:
             yield None
             return
         try:
-            with claim:
-                yield claim
+            with lease:
+                yield lease
         finally:
             with suppress(Unwritable):  # a claim that cannot be given back is free once this process has ended
-                self._give_back(claim)
+                self._give_back(lease)
 
     def free(self, key: str) -> bool:
         """Whether nobody works on it."""
         numbers = self._numbers(key)
         return not numbers or self._abandoned(key, *max(numbers.items()))
 
-    def standing(self) -> list[Holding]:
+    def standing(self) -> list[LeaseInfo]:
         """Return what is worked on, and what a dead process was working on; writes nothing.
 
         The shelf's own clock is read by writing, so holders on other machines are judged by this machine's clock here.
         Nothing is taken over on that ground.
         """
-        written, now = self.shelf.written(), time.time()
+        written, now = self.blobs.written(), time.time()
         newest: dict[str, int] = {}
         for name in written:
             key, number = _split(name)
@@ -111,66 +111,66 @@ class Claims:
         found = []
         for key, number in sorted(newest.items()):
             name = f"{key}.{number}"
-            holding = _parse(self.shelf.read(name) or b"")
-            if holding is None or holding.released:
+            lease_info = _parse(self.blobs.read(name) or b"")
+            if lease_info is None or lease_info.released:
                 continue
-            alive = holding.process.alive
-            found.append(replace(holding, alive=now - written[name] < DEAD if alive is None else alive))
+            alive = lease_info.process.alive
+            found.append(replace(lease_info, alive=now - written[name] < DEAD if alive is None else alive))
         return found
 
-    def _take(self, key: str, title: str) -> Claim | None:
+    def _take(self, key: str, title: str) -> Lease | None:
         numbers = self._numbers(key)
         last = max(numbers, default=0)
         if last and not self._abandoned(key, last, numbers[last]):
             return None
-        holding = Holding(key, title, Process.this(), datetime.now(UTC).isoformat(timespec="seconds"))
-        claim = Claim(self, holding, last + 1)
-        if not self.shelf.create(claim.name, holding.content):
+        lease_info = LeaseInfo(key, title, Process.this(), datetime.now(UTC).isoformat(timespec="seconds"))
+        lease = Lease(self, lease_info, last + 1)
+        if not self.blobs.create(lease.name, lease_info.content):
             return None
-        if claim.overtaken():  # what was read above was old news
-            self.shelf.remove(claim.name)
+        if lease.ensure_held():  # what was read above was old news
+            self.blobs.remove(lease.name)
             return None
         for number in numbers:
             if number < last:  # the last one stays: who still holds it for the newest fails to make this one
-                self.shelf.remove(f"{key}.{number}")
-        return claim
+                self.blobs.remove(f"{key}.{number}")
+        return lease
 
-    def _give_back(self, claim: Claim) -> None:
+    def _give_back(self, lease: Lease) -> None:
         """Remove the claims of what is done, since its record tells; else say that it may be taken."""
-        if claim.done:
-            for number in self._numbers(claim.holding.key):
-                self.shelf.remove(f"{claim.holding.key}.{number}")
-        elif not claim.overtaken():
+        if lease.done:
+            for number in self._numbers(lease.lease_info.key):
+                self.blobs.remove(f"{lease.lease_info.key}.{number}")
+        elif not lease.ensure_held():
             try:
-                self.shelf.write(claim.name, replace(claim.holding, released=True).content)
+                self.blobs.write(lease.name, replace(lease.lease_info, released=True).content)
             except Unwritable:  # to remove a file takes no room on a full disk
-                self.shelf.remove(claim.name)
+                self.blobs.remove(lease.name)
 
     def _abandoned(self, key: str, number: int, written: float) -> bool:
-        content = self.shelf.read(f"{key}.{number}")
+        content = self.blobs.read(f"{key}.{number}")
         if content is None:
             return False
-        holding = _parse(content)
-        if holding is not None and holding.released:
+        lease_info = _parse(content)
+        if lease_info is not None and lease_info.released:
             return True
-        alive = holding.process.alive if holding else None
-        return self.shelf.now() - written > DEAD if alive is None else not alive
+        alive = lease_info.process.alive if lease_info else None
+        return self.blobs.now() - written > DEAD if alive is None else not alive
 
     def _numbers(self, key: str) -> dict[int, float]:
-        split = ((*_split(name), when) for name, when in self.shelf.written().items())
+        split = ((*_split(name), when) for name, when in self.blobs.written().items())
         return {number: when for name, number, when in split if name == key and number}
 
 
-class Claim:
+class Lease:
     """A key that this process holds; inside `with claim:` it gives signs of life.
 
     Attributes:
         done: set once the work has its result; the claim is then not given back, but dropped.
     """
 
-    def __init__(self, claims: Claims, holding: Holding, number: int) -> None:
-        self.holding, self.done = holding, False
-        self._claims, self._number = claims, number
+    def __init__(self, leases: Leases, lease_info: LeaseInfo, number: int) -> None:
+        self.lease_info, self.done = lease_info, False
+        self._leases, self._number = leases, number
         self._lost = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="signs of life", daemon=True)
@@ -178,7 +178,7 @@ class Claim:
     @property
     def name(self) -> str:
         """The claim's file."""
-        return f"{self.holding.key}.{self._number}"
+        return f"{self.lease_info.key}.{self._number}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -194,21 +194,21 @@ class Claim:
         Raises:
             Overtaken: another process has taken over.
         """
-        self.holding = replace(self.holding, share=share, text=text)
+        self.lease_info = replace(self.lease_info, share=share, text=text)
         if self._lost:
-            raise Overtaken
+            raise LeaseLost
 
-    def overtaken(self) -> bool:
+    def ensure_held(self) -> bool:
         """Whether another process has taken over."""
-        numbers = self._claims._numbers(self.holding.key)
+        numbers = self._leases._numbers(self.lease_info.key)
         self._lost = max(numbers, default=0) != self._number
         return self._lost
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             with suppress(Unwritable):  # the store may be out of reach for a moment only
-                if not self.overtaken():
-                    self._claims.shelf.write(self.name, self.holding.content)
+                if not self.ensure_held():
+                    self._leases.blobs.write(self.name, self.lease_info.content)
 
 
 def _split(name: str) -> tuple[str, int]:

@@ -32,15 +32,15 @@ def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:
         f"; not so: {joined(others)}." if others else "."
     )
     yield from _spread([point for some in series.values() for point in some])
-    yield from _unsettled(series)
+    yield from _unconverged(series)
 
 
-def _unsettled(series: Mapping[str, Sequence[Point]]) -> Iterator[str]:
-    unsettled = [name for name, some in series.items() if not all(point.converged for point in some)]
+def _unconverged(series: Mapping[str, Sequence[Point]]) -> Iterator[str]:
+    unconverged = [name for name, some in series.items() if not all(point.converged for point in some)]
     if any(point.smoke for some in series.values() for point in some):
         yield SMOKE
-    elif unsettled:
-        yield f"Not converged at every point: {joined(unsettled)}."
+    elif unconverged:
+        yield f"Not converged at every point: {joined(unconverged)}."
 
 
 def of_rows(found: Sequence[Point]) -> Iterator[str]:
@@ -86,12 +86,12 @@ def told_apart(found: Sequence[Point], rows: pd.DataFrame) -> str:
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
         return SMOKE
-    settled = {point.label for point in trained if point.ranked}
-    unsettled = sorted({point.label for point in trained if not point.converged})
-    behind = f" Left out, as they had not converged: {joined(unsettled)}." if unsettled else ""
+    ranked = {point.label for point in trained if point.ranked}
+    unconverged = sorted({point.label for point in trained if not point.converged})
+    behind = f" Left out, as they had not converged: {joined(unconverged)}." if unconverged else ""
     if len({point.backbone for point in trained}) > 1:
         return behind.strip()
-    scores = tables(rows[rows.label.isin(settled)], statistics.FEWEST_SEEDS)
+    scores = tables(rows[rows.label.isin(ranked)], statistics.FEWEST_SEEDS)
     if len(scores) < 2 or len(next(iter(scores.values()))) < 2:
         return (
             f"No two rows have {plural(statistics.FEWEST_SEEDS, 'seed')} and converged: nothing is told apart.{behind}"

@@ -14,7 +14,7 @@ from petlir.benchmark.errors import Unwritable
 from petlir.benchmark.records.files import write_bytes
 
 
-class Shelf(Protocol):
+class BlobStore(Protocol):
     """A folder of small files that several machines share. All methods raise Unwritable where it is out of reach."""
 
     def create(self, name: str, content: bytes) -> bool:
