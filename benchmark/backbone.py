@@ -65,7 +65,7 @@ class AdapterHooks(nn.Module):
 
 
 class PromptHooks(AdapterHooks):
-    """Doors of an attention over tokens, whose keys and values prompts may join."""
+    """Hooks of an attention over tokens, whose keys and values prompts may join."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Branch:
 
     @classmethod
     def of(cls, layer: nn.Module, kind: str, norm: str, sites: Iterable[tuple[str, str]]) -> Branch:
-        """The branch of `layer` whose doors are called as its kind; sites are pairs (name, where in the layer)."""
+        """The branch of `layer` whose hooks are named after its kind; sites are pairs (name, where in the layer)."""
         hooks = cast("AdapterHooks", layer.get_submodule(kind))
         return cls(kind, hooks, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 

@@ -182,7 +182,7 @@ class Family(ABC):
 
     @abstractmethod
     def open(self, argument: str) -> Task:
-        """The task of a settled argument.
+        """The task of a canonical argument.
 
         Raises:
             PetlirError: there is no task in it.

@@ -54,7 +54,7 @@ def fill(root: Path) -> Path:
 
 
 class Inline:
-    """An executor that works in this process; payloads are JSON all the same."""
+    """An executor that works in this process; jobs are JSON all the same."""
 
     def __init__(self) -> None:
         self.worked: list[str] = []

@@ -1,4 +1,4 @@
-"""Sites, doors and heads: what a method sees of a backbone."""
+"""Sites, hooks and heads: what a method sees of a backbone."""
 
 import pytest
 import torch

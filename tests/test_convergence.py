@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
-    ("change", "settled"),
+    ("change", "converged"),
     [(0.0, True), (0.099, True), (-0.099, True), (0.101, False), (-0.101, False), (3.0, False), (-3.0, False)],
 )
 def test_a_change_below_a_tenth_of_a_decibel_is_converged_a_rise_or_a_fall(change, converged):

@@ -29,9 +29,9 @@ if __name__ == "__main__":
     data, plugin, store = map(Path, sys.argv[1:4])
     chosen = {"methods": sys.argv[4], "tasks": "tiny", "steps": 8, "regime": "paper"}
     asked = request_from_grid("demo", [plugin], data, True, "float32", **chosen)
-    bench = replace(asked.bench, checkpoint_seconds=0)
+    context = replace(asked.context, checkpoint_seconds=0)
     runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
-    print("worked on", runner.run(replace(asked, bench=bench), store, device="cpu", workers=1).worked)
+    print("worked on", runner.run(replace(asked, context=context), store, device="cpu", workers=1).worked)
 """
 """`petlir run`, keeping a checkpoint after every step."""
 

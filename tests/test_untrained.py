@@ -48,7 +48,7 @@ def test_both_stand_in_one_grid(lab, tmp_path):
 def test_weights_under_a_label_are_other_cells_of_the_same_network(lab):
     given = sources([f"{NAME}:mine={SHIPPED / NAME}.safetensors"], {NAME})
     request = lab.request(backbones=f"{NAME},{NAME}:mine", methods="frozen")
-    labelled = Planner(type(request)(**{**vars(request), "bench": lab.context(weights=given)}))
+    labelled = Planner(type(request)(**{**vars(request), "context": lab.context(weights=given)}))
     plain, mine = (labelled.plan(cell).parts for cell in labelled.cells)
     assert {name for name in plain if plain[name] != mine[name]} == {"backbone"}
 

@@ -72,7 +72,7 @@ class Context:
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
 
     def opening(self, tasks: str) -> tuple[str, Context]:
-        """A selection with the own names of its tasks of families, and the bench that has them.
+        """A selection with the own names of its tasks of families, and the context that has them.
 
         Raises:
             PetlirError: a family finds no task.
@@ -103,7 +103,7 @@ def context_of(
     deterministic: bool = True,
     precision: str = "float32",
 ) -> Context:
-    """The bench of what a user names, with whole paths.
+    """The context of what a user names, with whole paths.
 
     Raises:
         PetlirError: a plugin file or a source of weights is not understood.

@@ -20,7 +20,7 @@ class Job:
     Attributes:
         kind: `cell`, `trial` of a learning rate, or `measure` a finished cell further.
         cell: what to work on.
-        bench: plugins and images.
+        context: plugins and images.
         store: where it goes.
         needs: folders of the finished cells that the cell requires, relative to the store.
         parts: the components of a cell's key; of a trial what it is chosen on.
@@ -54,11 +54,11 @@ class Job:
         return self.store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
 
     def packed(self) -> dict[str, Any]:
-        """The payload as plain values."""
+        """Return the job as plain JSON values."""
         return {
             "kind": self.kind,
             "cell": self.cell.to_dict(),
-            "bench": asdict(self.context),
+            "context": asdict(self.context),
             "store": self.store.address,
             "needs": [str(need) for need in self.needs],
             "parts": dict(self.parts),
@@ -71,9 +71,9 @@ class Job:
 
 
 def unpack(plain: Mapping[str, Any]) -> Job:
-    """A payload from its plain values."""
+    """Return the job of these plain values."""
     context: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["bench"].items()
+        name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["context"].items()
     }
     return Job(
         kind=plain["kind"],

@@ -30,7 +30,7 @@ SEED = 1000
 """The selection seed; reported seeds are others."""
 COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
 WHOLE = "whole"
-"""The part of a half trial's payload that holds the steps of its selection."""
+"""The part of a half trial's job that holds the steps of its selection."""
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:

@@ -1,4 +1,4 @@
-"""A subject trained on its task; where memory runs out, once more with each batch in parts.
+"""An adapted model trained on its task; where memory runs out, once more with each batch in parts.
 
 The effective batch stays what it was: gradients of the parts are added up before the step. Only what looks across a
 batch (batch statistics) then sees fewer crops, which is another computation: the record says so.
@@ -36,10 +36,10 @@ PARTS = 4
 
 @dataclass(frozen=True)
 class Trained:
-    """A subject after its training.
+    """An adapted model after its training.
 
     Attributes:
-        subject: the network, in evaluation mode.
+        model: the network, in evaluation mode.
         spent: the costs that count what training takes.
         fitted: how it went; None where nothing is trained.
         parts: in how many parts each batch was worked on.
@@ -59,7 +59,7 @@ class Trained:
 
 
 def trained(job: Job, device: str, checkpoint: Path, report: Report) -> Trained:
-    """The cell's subject, trained; goes on from its checkpoint.
+    """The cell's adapted model, trained; goes on from its checkpoint.
 
     Raises:
         torch.cuda.OutOfMemoryError: memory ran out with batches in parts, too.
@@ -121,7 +121,7 @@ def fit(
     parts: int = 1,
     kept: Callable[[], None] = lambda: None,
 ) -> loop.Fit:
-    """Train the subject on its task, in place; raises `loop.Diverged` where the loss is no number."""
+    """Train the adapted model on its task, in place; raises `loop.Diverged` where the loss is no number."""
     cell, task = model.cell, model.task
     assert cell.rate is not None
     seed = seed_of("order", task.name, cell.seed)

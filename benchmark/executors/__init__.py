@@ -14,7 +14,7 @@ Report = Callable[[float, str], None]
 """What a job tells of itself: the fraction done in [0, 1], and a few words."""
 
 Work = Callable[[dict[str, Any], str, Report], dict[str, Any]]
-"""What runs a job: (payload, device, report) -> result, whose `state` says how it ended and `reason` why."""
+"""What runs a job: (packed, device, report) -> result, whose `state` says how it ended and `reason` why."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class QueuedJob:
 
     Attributes:
         key: its name among all jobs.
-        payload: what the work function gets; plain JSON values.
+        packed: what the work function gets, as plain JSON values.
         needs: keys of the jobs that must be done first; a key that is none of the jobs' counts as done.
         group: jobs of one group share data, so a worker that holds it already gets the next of them.
         memory: bytes of a device that it is predicted to need; 0 where that is not known.

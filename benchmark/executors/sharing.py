@@ -24,7 +24,7 @@ class Sharing:
     Attributes:
         executor: does the work.
         free: whether nobody works on a job.
-        settled: how another runner has ended a job; None where it is still to be done.
+        finished_elsewhere: how another runner has ended a job; None where it is still to be done.
     """
 
     executor: Executor

@@ -71,7 +71,7 @@ class Check:
     """What verifying may use.
 
     Attributes:
-        bench: plugins, images and weights.
+        context: plugins, images and weights.
         device: where to restore and train.
         images: how many images of each cell are restored again.
         retrain: how many cells are trained again.
@@ -181,7 +181,7 @@ def _same_scores(row: dict[str, Any], image: Image | Tensor, pair: Pair, toleran
 
 
 def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair], check: Check) -> None:
-    subject = restorer(folder, check.device, [Path(file) for file in check.context.plugin_files], check.context.weights)
+    model = restorer(folder, check.device, [Path(file) for file in check.context.plugin_files], check.context.weights)
     for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
         rows: dict[str, list[dict[str, Any]]] = {}
         for row in record["scores"]:
@@ -189,7 +189,7 @@ def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str],
                 rows.setdefault(protocol(row["protocol"]).way, []).append(row)
         for mine in rows.values():
             rule = protocol(mine[0]["protocol"])
-            exact = next(restored(subject.network, [pairs[key].degraded], subject.heads, rule))
+            exact = next(restored(model.network, [pairs[key].degraded], model.heads, rule))
             _same_image(folder / _place(record, mine[0]), key, to_image(exact))
             for row in mine:
                 image = to_image(exact) if protocol(row["protocol"]).rounded else exact

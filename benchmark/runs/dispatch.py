@@ -32,7 +32,7 @@ class Dispatcher:
     """Works on cells.
 
     Attributes:
-        bench: plugins and images.
+        context: plugins and images.
         store: where the records go.
         executor: does the work.
         memory: bytes of a device that a cell is predicted to need; 0 where that is not known.

@@ -30,10 +30,10 @@ class BlobStore(Protocol):
         """Remove a file, where it is there."""
 
     def written(self) -> Mapping[str, float]:
-        """File name → when it was last written, in seconds of the shelf's own clock."""
+        """File name → when it was last written, in seconds of the store's own clock."""
 
     def now(self) -> float:
-        """The shelf's own clock, in seconds."""
+        """The store's own clock, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Folder:
     path: Path
 
     def create(self, name: str, content: bytes) -> bool:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         with self._told():
             self.path.mkdir(parents=True, exist_ok=True)
             try:
@@ -54,11 +54,11 @@ class Folder:
         return True
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         write_bytes(self.path / name, content)
 
     def read(self, name: str) -> bytes | None:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         with self._told():
             try:
                 return (self.path / name).read_bytes()
@@ -66,12 +66,12 @@ class Folder:
                 return None
 
     def remove(self, name: str) -> None:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         with self._told():
             (self.path / name).unlink(missing_ok=True)
 
     def written(self) -> Mapping[str, float]:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         found = {}
         with self._told(), suppress(FileNotFoundError), os.scandir(self.path) as entries:
             for entry in entries:
@@ -81,7 +81,7 @@ class Folder:
         return found
 
     def now(self) -> float:
-        """See `Shelf`; a network folder keeps its server's time."""
+        """See `BlobStore`; a network folder keeps its server's time."""
         with self._told(), tempfile.NamedTemporaryFile(dir=self.path, prefix=".clock-") as file:
             return Path(file.name).stat().st_mtime
 

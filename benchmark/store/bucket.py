@@ -23,7 +23,7 @@ WRITTEN = ("LastModified", "mtime", "updated", "last_modified")
 
 @dataclass(frozen=True)
 class Bucket:
-    """A folder behind a URL; also a `Shelf`. All methods raise Unwritable where it is out of reach.
+    """A folder behind a URL; also a `BlobStore`. All methods raise Unwritable where it is out of reach.
 
     Raises:
         PetlirError: the URL is not understood, or a package is missing.
@@ -36,7 +36,7 @@ class Bucket:
         return Bucket(f"{self.url}/{name}")
 
     def create(self, name: str, content: bytes) -> bool:
-        """See `Shelf`; a conditional write."""
+        """See `BlobStore`; a conditional write."""
         with self._told():
             try:
                 self._fs.pipe_file(self._path(name), content, mode="create")
@@ -45,12 +45,12 @@ class Bucket:
         return True
 
     def write(self, name: str, content: bytes) -> None:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         with self._told():
             self._fs.pipe_file(self._path(name), content)
 
     def read(self, name: str) -> bytes | None:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         return self.read_all([name]).get(name)
 
     def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
@@ -65,16 +65,16 @@ class Bucket:
         return {self._name(path): content for path, content in found.items() if isinstance(content, bytes)}
 
     def remove(self, name: str) -> None:
-        """See `Shelf`; a folder goes with all that is in it."""
+        """See `BlobStore`; a folder goes with all that is in it."""
         with self._told(), suppress(FileNotFoundError):
             self._fs.rm(self._path(name), recursive=True)
 
     def written(self) -> Mapping[str, float]:
-        """See `Shelf`."""
+        """See `BlobStore`."""
         return {info["name"].rsplit("/", 1)[-1]: _when(info) for info in self._list("") if info["type"] == "file"}
 
     def now(self) -> float:
-        """See `Shelf`; the server's clock."""
+        """See `BlobStore`; the server's clock."""
         name = f".clock-{uuid4().hex}"
         self.write(name, b"")
         with self._told():

@@ -1,6 +1,6 @@
-"""Claims: who works on a cell of a store, and whether that process still lives.
+"""Leases: who works on a cell of a store, and whether that process still lives.
 
-A claim is a small numbered file, `<key>.<number>`, that can be made only once. Who makes the next number holds the key;
+A lease is a small numbered file, `<key>.<number>`, that can be made only once. Who makes the next number holds the key;
 it writes the file again every few seconds. When it stops, killed or cut off, the next number may be made: no lock is
 held for ever, and no clock but the store's own is asked.
 """
@@ -100,7 +100,7 @@ class Leases:
     def standing(self) -> list[LeaseInfo]:
         """Return what is worked on, and what a dead process was working on; writes nothing.
 
-        The shelf's own clock is read by writing, so holders on other machines are judged by this machine's clock here.
+        The store's own clock is read by writing, so holders on other machines are judged by this machine's clock here.
         Nothing is taken over on that ground.
         """
         written, now = self.blobs.written(), time.time()
@@ -192,7 +192,7 @@ class Lease:
         """Note how far the work is; others see it with the next sign of life.
 
         Raises:
-            Overtaken: another process has taken over.
+            LeaseLost: another process has taken over.
         """
         self.lease_info = replace(self.lease_info, share=share, text=text)
         if self._lost:

@@ -13,7 +13,7 @@ from petlir.benchmark.executors import Report
 
 
 def work(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
-    """Do what `payload["do"]` names."""
+    """Do what `packed["do"]` names."""
     do = packed.get("do", "done")
     if do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)

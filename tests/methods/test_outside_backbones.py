@@ -79,7 +79,7 @@ def test_no_method_and_no_task_ends_a_grid(lab, backbone, size):
     """Tasks of scales that a network has no head for are not applicable, and so is what requires them."""
     request = lab.request(backbones=f"{backbone}:none", methods=f"*{size},uir-lora[sites=all]", tasks="*")
     context = lab.context(plugin_files=(str(PLUGIN), str(FILE)))
-    planner = Planner(type(request)(**{**vars(request), "bench": context}))
+    planner = Planner(type(request)(**{**vars(request), "context": context}))
     tasks = context.plugins.tasks
     obstacles = {(cell.label, cell.task): planner.obstacle(cell) for cell in planner.cells}
     for (_, task), obstacle in obstacles.items():
@@ -97,7 +97,7 @@ def test_a_grid_on_them_is_run_to_its_end(lab, tmp_path):
     """What cannot work leaves its reason, and the others their scores."""
     asked = lab.request(backbones="normless:none,single-head:none", methods="frozen,ssf", tasks="tiny,tiny_x2")
     context = lab.context(plugin_files=(str(PLUGIN), str(FILE)))
-    outcome = runner.run(type(asked)(**{**vars(asked), "bench": context}), tmp_path, device="cpu", workers=1)
+    outcome = runner.run(type(asked)(**{**vars(asked), "context": context}), tmp_path, device="cpu", workers=1)
     assert outcome.states == {"done": 3, "not-applicable": 5}
 
 

@@ -1,4 +1,4 @@
-"""Claims: one holder at a time, taken over when it dies, on whatever they are kept."""
+"""Leases: one holder at a time, taken over when it dies, on whatever they are kept."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def test_of_many_that_try_at_once_one_gets_it(leases):
 HOLDER = """
 import sys, time
 from pathlib import Path
-from petlir.benchmark.store.leases import Claims
+from petlir.benchmark.store.leases import Leases
 from petlir.benchmark.store.blob_store import Folder
-with Claims(Folder(Path(sys.argv[1]))).hold("key", "a cell"):
+with Leases(Folder(Path(sys.argv[1]))).hold("key", "a cell"):
     print("held", flush=True)
     time.sleep(60)
 """
