@@ -98,7 +98,7 @@ def lock(session: nox.Session) -> None:
 def revisions(session: nox.Session) -> None:
     """Check the revisions in keys against the code: `-- --raise FILE`, `-- --same FILE` (trains before and after)."""
     install(session)
-    session.run("python", "-m", "petlir.benchmark.revisions", *session.posargs)
+    session.run("python", "-m", "petlir.benchmark.commands.revisions", *session.posargs)
 
 
 @nox.session

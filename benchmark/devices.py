@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import torch
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors.local import WorkerSpec
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """A worker to be: the device that it gets and its number of CPU threads."""
+
+    device: str
+    threads: int
 
 
 def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:

@@ -9,13 +9,13 @@ An id is made of parts, in this order, and every combination is valid: `y-crop4`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import product
 from typing import Literal
 
-from petlir.benchmark.errors import unknown
+from petlir.benchmark.errors import PetlirError, unknown
 
 
 @dataclass(frozen=True)
@@ -190,3 +190,10 @@ def _spellings(name: str) -> Iterator[str]:
     seen = ["", "@whole", "@official", *(f"@tiles-{number}" for number in sorted({48} | numbers))]
     parts = (CHANNELS, borders, ["", "-ssim3d"], ["", "-gtmean"], ["", "-float"], seen, ["", "+x8"])
     return map("".join, product(*parts))
+
+
+def check_stored(rules: Iterable[Protocol]) -> None:
+    """Refuse protocols that stored images, which are rounded, tell nothing of."""
+    for rule in rules:
+        if not rule.rounded:
+            raise PetlirError(f"{rule.id} scores images before they are rounded and stored: `petlir run --protocols`")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.protocol import Protocol
-from petlir.benchmark.records.files import write_bytes
+from petlir.benchmark.writing import write_bytes
 from petlir.reports import markdown
 from petlir.reports.formats import count, decibel, percent, signed
 from petlir.reports.frame import load

@@ -67,7 +67,7 @@ def load(
             record["looks"] = plan
     if not extra_protocols:
         return found
-    from petlir.benchmark.scoring.rescoring import through
+    from petlir.benchmark.cells.rescoring import through
 
     return through(extra_protocols, found, Store(store), warn)
 

@@ -14,8 +14,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from petlir.benchmark import writing
 from petlir.benchmark.cells import adapted_model
-from petlir.benchmark.records import files
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights import cards
 from tests.engine import PLUGIN, ROOT, Lab, command, draw, fill, save
@@ -220,11 +220,11 @@ def test_a_full_disk(lab, store, capsys, monkeypatch, after):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content, flush)
 
-    real = files._replace
+    real = writing._replace
     asked = ["-t", "tiny", "-m", "lora,frozen", "--steps", "2", "--plugin", PLUGIN, "--data", lab.data]
     asked += ["--store", store, "--regime", "paper", "--no-report", "--device", "cpu"]
     with monkeypatch.context() as full:
-        full.setattr(files, "_replace", replace)
+        full.setattr(writing, "_replace", replace)
         code, _, err = command(capsys, "run", *asked)
     (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
     assert code == 2
@@ -242,7 +242,7 @@ def test_a_file_that_outgrows_the_disk_is_not_half_written(tmp_path):
 import resource
 from pathlib import Path
 from petlir.benchmark.errors import Unwritable
-from petlir.benchmark.records.files import write_bytes
+from petlir.benchmark.writing import write_bytes
 path = Path({str(tmp_path)!r}) / "file"
 write_bytes(path, b"old")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -7,9 +7,8 @@ import os
 import pytest
 import torch
 
-from petlir.benchmark.devices import pick, workers_on
+from petlir.benchmark.devices import WorkerSpec, pick, workers_on
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.executors.local import WorkerSpec
 
 
 @pytest.fixture

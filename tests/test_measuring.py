@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
+from petlir.benchmark.cells.rescoring import rescored, through, ways
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol, protocols
 from petlir.benchmark.records.files import ADAPTER, RECORD
-from petlir.benchmark.scoring.rescoring import rescored, through, ways
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.reports.export import table

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import RECORD, read_record, write_json
+from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.records.schema import SCHEMA_FILE, schema
+from petlir.benchmark.writing import write_json
 from tests.samples import failed, record, score
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import ADAPTER, RECORD, write_json
+from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.tracking.entries import metrics
 from petlir.benchmark.tracking.tracker import Mirror, Tracker, default_uri
+from petlir.benchmark.writing import write_json
 from tests.samples import KEY, failed, record, score
 
 mlflow = pytest.importorskip("mlflow")

@@ -13,7 +13,7 @@ from petlir.benchmark.analysis.response import response
 from petlir.benchmark.analysis.shares import shares
 from petlir.benchmark.analysis.transfer import transfer
 from petlir.benchmark.cells.context import Context
-from petlir.benchmark.records.files import write_bytes, write_json
+from petlir.benchmark.writing import write_bytes, write_json
 
 Study = Callable[[Sequence[Finished], Context, str], Analysis]
 STUDIES: Mapping[str, Study] = {

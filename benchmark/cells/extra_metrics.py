@@ -17,15 +17,16 @@ from typing import Any
 
 from petlir.benchmark.cells.adapted_model import finished
 from petlir.benchmark.cells.job import Job
+from petlir.benchmark.cells.rescoring import rescored, ways
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import Protocol, protocol, protocols
-from petlir.benchmark.records.files import RECORD, read_record, write_json
+from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.scoring import evaluate, pyiqa_metrics
 from petlir.benchmark.scoring.fields_of_view import scored_as
-from petlir.benchmark.scoring.rescoring import rescored, ways
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_json
 
 Record = dict[str, Any]
 

@@ -21,10 +21,10 @@ from petlir.benchmark.cells.adapted_model import prepare
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import Half, Selection, parse
 from petlir.benchmark.errors import FAULTS, PetlirError
-from petlir.benchmark.records import files
 from petlir.benchmark.statistics.convergence import half_of
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
+from petlir.benchmark.writing import write_json
 
 SEED = 1000
 """The selection seed; reported seeds are others."""
@@ -58,7 +58,7 @@ def trial(job: Job, device: str) -> dict[str, Any]:
     except (PetlirError, *FAULTS) as error:
         return {"state": "failed", "reason": run.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
-    files.write_json(_file(job), {"cell": cell.to_dict(), **row})
+    write_json(_file(job), {"cell": cell.to_dict(), **row})
     job.store.publish(_file(job))
     return {"state": "done"}
 
@@ -141,5 +141,5 @@ def export(selections: Sequence[Selection], path: Path) -> None:
     ours = {selection.key: selection.to_dict() for selection in selections}
     theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))
-    files.write_json(path, {"schema": "petlir-tuning/1", "selections": rows})
+    write_json(path, {"schema": "petlir-tuning/1", "selections": rows})
     shipped.cache_clear()

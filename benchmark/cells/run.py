@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from petlir.benchmark.audit.guard import overlaps_of, recorded
 from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
+from petlir.benchmark.cells.overlap_guard import overlaps_of, recorded
 from petlir.benchmark.cells.train import Report, Trained, trained
 from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
 from petlir.benchmark.images.catalogue import image_set
@@ -28,6 +28,7 @@ from petlir.benchmark.task import Task
 from petlir.benchmark.track import track
 from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import Adapted, folded
+from petlir.benchmark.writing import write_bytes, write_json
 
 
 def run(job: Job, device: str, report: Report) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def _required(job: Job) -> list[dict[str, Any]]:
 def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
     record["finished"] = _now()
     (work / CHECKPOINT).unlink(missing_ok=True)
-    record_files.write_json(work / record_files.RECORD, record)
+    write_json(work / record_files.RECORD, record)
     store.commit(work, store.cell_folder(record))
     return record
 
@@ -148,7 +149,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
     from safetensors.torch import save
 
     content = save(adapted.state())
-    record_files.write_bytes(work / record_files.ADAPTER, content)
+    write_bytes(work / record_files.ADAPTER, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from petlir.benchmark.cells import extra_metrics, learning_rate, run
 from petlir.benchmark.cells.job import Job, unpack
-from petlir.benchmark.executors.sharing import ELSEWHERE
-from petlir.benchmark.store.leases import Lease, LeaseLost
+from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
 def work(packed: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def audit(
     as_json: Json = False,
 ) -> int:
     """Look for test images in what is trained, validated and was pre-trained on; exit code 1 where there are any."""
-    from petlir.benchmark.audit import command
     from petlir.benchmark.cells.context import context_of
+    from petlir.benchmark.commands import audit as command
 
     context = context_of(plugin or [], data, weights or [])
     lines = command.lines_of(context, task or "*", track)

@@ -14,20 +14,13 @@ from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import Any
 
+from petlir.benchmark.devices import WorkerSpec
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, QueuedJob, Schedule, Work, resolve
 from petlir.benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
 """Seconds that a worker gets to end after SIGTERM, before SIGKILL."""
-
-
-@dataclass(frozen=True)
-class WorkerSpec:
-    """A worker to be: the device that it gets and its number of CPU threads."""
-
-    device: str
-    threads: int
 
 
 @dataclass(frozen=True)

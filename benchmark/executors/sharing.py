@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from petlir.benchmark.executors import Event, Executor, QueuedJob
+from petlir.benchmark.store.leases import ELSEWHERE
 
-ELSEWHERE = "elsewhere"
-"""The state of a job that another runner works on."""
 PAUSE = 2.0
 """Seconds between two looks at what others work on."""
 

@@ -22,8 +22,8 @@ from typing import Any
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
-from petlir.benchmark.records.files import write_bytes
 from petlir.benchmark.signals import leave, terminated_as_exit
+from petlir.benchmark.writing import write_bytes
 
 OPTIONS: Mapping[str, str] = {
     "time": "time", "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",

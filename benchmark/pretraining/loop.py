@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone, load_strictly
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import write_bytes
+from petlir.benchmark.writing import write_bytes
 
 Batch = tuple[str, Tensor, Tensor]
 """A head, degraded crops N×3×P×P and clean ones N×3×sP×sP, both in [0, 1]."""

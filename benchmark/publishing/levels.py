@@ -12,8 +12,9 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.publishing.verify import LEVELS, Verdict
-from petlir.benchmark.records.files import read_record, write_json
+from petlir.benchmark.records.files import read_record
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_json
 
 FILE = "verification.json"
 

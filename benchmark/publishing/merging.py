@@ -7,8 +7,9 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.levels import FILE, origins
-from petlir.benchmark.records.files import read_record, write_json
+from petlir.benchmark.records.files import read_record
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_json
 
 SHARED = ("images", "tuning")
 """What cells share: degraded and clean images, trials of learning rates."""

@@ -83,7 +83,7 @@ def _entry(path: Path, file: str, row: object) -> Entry:
 
 def write(table: Mapping[str, Entry], path: Path | None = None) -> None:
     """Write the table, whole or not at all, in the order of its files."""
-    from petlir.benchmark.records.files import write_bytes
+    from petlir.benchmark.writing import write_bytes
 
     lines = [_line(file, entry) for file, entry in sorted(table.items())]
     write_bytes(path or FILE, "\n".join([*HEADER, *lines, ""]).encode())

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import write_json
 from petlir.benchmark.statistics import Look, spend
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_json
 
 LOOKS = "looks.json"
 

@@ -14,10 +14,10 @@ from petlir.benchmark.cells import learning_rate, worker
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.extra_metrics import ExtraMetrics
 from petlir.benchmark.cells.job import unpack
-from petlir.benchmark.devices import workers_on
+from petlir.benchmark.devices import WorkerSpec, workers_on
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.executors import Executor, QueuedJob
-from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.executors.local import LocalExecutor
 from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.runs.dispatch import Dispatcher, measure_extra, open_cells

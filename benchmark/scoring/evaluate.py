@@ -19,7 +19,6 @@ from petlir.benchmark.degradation import Degraded, Image, rounded
 from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.images.prepare import Pair
 from petlir.benchmark.protocol import Protocol, protocol
-from petlir.benchmark.records.files import write_bytes
 from petlir.benchmark.restoration.restore import restore as restore
 from petlir.benchmark.restoration.restore import restore_each, to_batch
 from petlir.benchmark.restoration.restore import restore_image as restore_image
@@ -27,6 +26,7 @@ from petlir.benchmark.restoration.restore import to_image as to_image
 from petlir.benchmark.scoring.fields_of_view import tiling_of
 from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, scores, ssim
 from petlir.benchmark.training.adaptation import folded
+from petlir.benchmark.writing import write_bytes
 
 PNG_LEVEL = 1
 """Of zlib's 1 to 9; against Pillow's default a tenth more bytes in 40 % of the time."""

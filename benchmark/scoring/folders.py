@@ -14,10 +14,9 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import images_in, read_image
-from petlir.benchmark.protocol import KNOWN, Protocol, protocol
+from petlir.benchmark.protocol import KNOWN, Protocol, check_stored, protocol
 from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, ssim
 from petlir.benchmark.scoring.pyiqa_metrics import measured
-from petlir.benchmark.scoring.rescoring import check_stored
 
 PREFIXES = ("norain-", "rain-")
 """What the names of a pair begin with where a set tells them apart so: Rain100's `rain-001`, `norain-001`."""

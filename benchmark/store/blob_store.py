@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from petlir.benchmark.errors import Unwritable
-from petlir.benchmark.records.files import write_bytes
+from petlir.benchmark.writing import write_bytes
 
 
 class BlobStore(Protocol):

@@ -25,6 +25,9 @@ BEAT = 10.0
 DEAD = 60.0
 """Seconds without a sign of life after which a holder on another machine counts as dead."""
 
+ELSEWHERE = "elsewhere"
+"""The state of a job that another runner works on."""
+
 
 class LeaseLost(Exception):
     """This process was silent for so long that another one took over its cell."""

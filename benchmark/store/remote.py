@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from petlir.benchmark.images.cache import cache_folder
-from petlir.benchmark.records.files import RECORD, write_bytes
+from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.leases import Leases
+from petlir.benchmark.writing import write_bytes
 
 UPLOADED = ".uploaded"
 """A file in the folder of each cell that is known to lie behind the URL; what lacks it is still to be uploaded."""

@@ -17,9 +17,9 @@ from torch.nn import functional
 from petlir.benchmark.costs import StepTimer
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.images.patches import Sampler
-from petlir.benchmark.records.files import write_bytes
 from petlir.benchmark.signals import deferred
 from petlir.benchmark.training.adaptation import Adapted
+from petlir.benchmark.writing import write_bytes
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""

@@ -19,11 +19,11 @@ from torch import Tensor
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.cache import cache_folder
-from petlir.benchmark.records.files import write_bytes
 from petlir.benchmark.task import Task
 from petlir.benchmark.weights import checkpoints, pypi
 from petlir.benchmark.weights.official import KNOWN, Official, candidates
 from petlir.benchmark.weights.sources import check_digest, fetch, sha256, untrained
+from petlir.benchmark.writing import write_bytes
 
 SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
 

@@ -48,7 +48,7 @@ _PLACES = {
     "method": ("Method",),
     "metric": ("Metric",),
     "paper": ("Paper",),
-    "restorer": ("Restorer", "load"),
+    "cells.restorer": ("Restorer", "load"),
     "task": ("Task",),
 }
 """The modules of `petlir.benchmark`, and what each offers."""

@@ -9,11 +9,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from petlir.benchmark.audit import guard
-from petlir.benchmark.audit.overlap import compare
-from petlir.benchmark.audit.traps import traps
+from petlir.benchmark.cells import overlap_guard as guard
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.overlaps.compare import compare
+from petlir.benchmark.images.overlaps.traps import traps
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import Card

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from petlir.benchmark.audit import blobs
-from petlir.benchmark.audit.blobs import turned
-from petlir.benchmark.audit.fingerprint import fingerprint
-from petlir.benchmark.audit.hashes import NEAR, HashIndex, distance
-from petlir.benchmark.audit.placement import place
-from petlir.benchmark.audit.turns import TURNS
+from petlir.benchmark.images.overlaps import blobs
+from petlir.benchmark.images.overlaps.blobs import turned
+from petlir.benchmark.images.overlaps.fingerprint import fingerprint
+from petlir.benchmark.images.overlaps.hashes import NEAR, HashIndex, distance
+from petlir.benchmark.images.overlaps.placement import place
+from petlir.benchmark.images.overlaps.turns import TURNS
 from petlir.benchmark.images.procedural import leaves
 
 BY_NAME = {turn.name: turn for turn in TURNS}

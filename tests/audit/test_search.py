@@ -9,14 +9,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from petlir.benchmark.audit.fingerprint import fingerprint
-from petlir.benchmark.audit.overlap import relation
-from petlir.benchmark.audit.search import search
-from petlir.benchmark.audit.store import matches
-from petlir.benchmark.audit.turns import TURNS
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.degradations.rain import RainStreaks
 from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.overlaps.cached import matches
+from petlir.benchmark.images.overlaps.compare import relation
+from petlir.benchmark.images.overlaps.fingerprint import fingerprint
+from petlir.benchmark.images.overlaps.search import search
+from petlir.benchmark.images.overlaps.turns import TURNS
 from petlir.benchmark.images.procedural import leaves
 
 RAIN = RainStreaks("light")

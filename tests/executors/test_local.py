@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from petlir.benchmark.devices import WorkerSpec
 from petlir.benchmark.executors import Event, QueuedJob
-from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.executors.local import LocalExecutor
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,7 +100,8 @@ def test_the_reason_of_an_end_is_one_line():
 PARENT = """
 import signal, sys
 from petlir.benchmark.executors import Job
-from petlir.benchmark.executors.local import LocalExecutor, WorkerSpec
+from petlir.benchmark.devices import WorkerSpec
+from petlir.benchmark.executors.local import LocalExecutor
 sys.path.insert(0, sys.argv[1])
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell job ignores it

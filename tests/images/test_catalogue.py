@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from petlir.benchmark.audit.store import matches
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.overlaps.cached import matches
 
 SIZES = {"Set5": 5, "Set14": 14, "BSD100": 100, "BSDS302": 302, "BSDS30": 30, "Rain100L": 100, "Rain100H": 100}
 NAMED = {

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark.records.files import RECORD, write_json
+from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.runs.planning.request import request_from_grid
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_json
 from tests.engine import PLUGIN, ROOT
 from tests.samples import record
 

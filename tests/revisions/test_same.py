@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from petlir.benchmark.commands.revisions import same
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.revisions import normalised, same, table
+from petlir.benchmark.revisions import normalised, table
 from petlir.benchmark.revisions.table import Entry, read
 
 

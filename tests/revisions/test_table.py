@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from petlir.benchmark.commands.revisions import check
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
-from petlir.benchmark.revisions import check, table
+from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, Entry, component, engine, read
 
@@ -23,7 +24,8 @@ import json
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
 planner = Planner(Request("ipt-nano", "lora,adapter", "denoise_30", "demo"))
-print(json.dumps({cell.method: [planner.plan(cell.at(1e-3)).key, planner.ground(cell)] for cell in planner.cells}))
+keys = {cell.method: [planner.plan(cell.at(1e-3)).key, planner.selection_context(cell)] for cell in planner.cells}
+print(json.dumps(keys))
 """
 
 
@@ -150,7 +152,7 @@ def test_keys_survive_comments_docstrings_annotations_and_moves(tmp_path):
     _edit(home / "benchmark/training/loop.py", "def split(batch: Batch, parts: int)", "def split(batch, parts)", 1)
     (home / "benchmark/layers/pointwise.py").rename(home / "benchmark/layers/points.py")
     for path in home.rglob("*.py"):
-        _edit(path, "petlir.benchmark.layers.pointwise", "petlir.benchmark.points")
+        _edit(path, "petlir.benchmark.layers.pointwise", "petlir.benchmark.layers.points")
     assert _keys(tmp_path) == before
     _edit(home / "methods/lora.py", "a=5**0.5", "a=6**0.5", 1)
     changed = _keys(tmp_path)

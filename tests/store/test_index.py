@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.records.files import RECORD, write_json
+from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.store import index as indexing
 from petlir.benchmark.store.index import Index, file_of
+from petlir.benchmark.writing import write_json
 from tests.samples import KEY, failed, record
 
 

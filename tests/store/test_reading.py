@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import petlir
-from petlir.benchmark.records.files import RECORD, write_json
+from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import LeaseInfo, Leases
 from petlir.benchmark.store.process import Process
+from petlir.benchmark.writing import write_json
 from tests.engine import PLUGIN, command
 from tests.samples import failed, record
 

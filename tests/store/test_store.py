@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import RECORD, write_json
+from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_json
 from tests.samples import KEY, failed, record
 
 

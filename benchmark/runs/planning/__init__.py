@@ -11,10 +11,10 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from petlir.benchmark import cell as cells
 from petlir.benchmark import grid
-from petlir.benchmark.audit import guard
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cell import Cell, Common
+from petlir.benchmark.cells import overlap_guard as guard
 from petlir.benchmark.costs import count
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import FAULTS, PetlirError

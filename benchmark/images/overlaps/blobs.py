@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from petlir.benchmark.audit.turns import Turn
+from petlir.benchmark.images.overlaps.turns import Turn
 
 SCALE = 1.6
 """σ of the finest level, in pixels."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from petlir.benchmark.audit.turns import Points
+from petlir.benchmark.images.overlaps.turns import Points
 
 SUPPORT = 4
 """Places that must agree; what they agree on is looked at afterwards."""

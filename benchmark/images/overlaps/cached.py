@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from petlir.benchmark.audit.blobs import Blobs
-from petlir.benchmark.audit.fingerprint import Fingerprint, fingerprint
-from petlir.benchmark.audit.search import Match, search
-from petlir.benchmark.audit.turns import Turn
 from petlir.benchmark.images.cache import cache_folder, store_bytes, store_text
 from petlir.benchmark.images.imageset import Entry, Reader
+from petlir.benchmark.images.overlaps.blobs import Blobs
+from petlir.benchmark.images.overlaps.fingerprint import Fingerprint, fingerprint
+from petlir.benchmark.images.overlaps.search import Match, search
+from petlir.benchmark.images.overlaps.turns import Turn
 
 CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
 """The modules that decide what is found."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from petlir.benchmark import grid
-from petlir.benchmark.audit.audit import Line, audit
-from petlir.benchmark.audit.overlap import Overlap
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.fitted_sets import Line, audit
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.overlaps.compare import Overlap
 from petlir.benchmark.track import track
 from petlir.benchmark.weights import cards as weight_cards
 from petlir.benchmark.weights.cards import Card

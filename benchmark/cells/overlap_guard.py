@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from petlir.benchmark.audit.audit import Use, shared, uses
-from petlir.benchmark.audit.overlap import Overlap
 from petlir.benchmark.cell import Cell
+from petlir.benchmark.cells.fitted_sets import Use, shared, uses
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored
+from petlir.benchmark.images.overlaps.compare import Overlap
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.weights.cards import Card
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from petlir.benchmark.audit.blobs import Codes
+from petlir.benchmark.images.overlaps.blobs import Codes
 
 BANDS = 4
 NEAR = 10

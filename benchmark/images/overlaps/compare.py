@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from petlir.benchmark.audit.search import Match
-from petlir.benchmark.audit.store import matches
-from petlir.benchmark.audit.traps import Shared, traps
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import Entry, ImageSet
+from petlir.benchmark.images.overlaps.cached import matches
+from petlir.benchmark.images.overlaps.search import Match
+from petlir.benchmark.images.overlaps.traps import Shared, traps
 
 NEARLY = 0.97
 """The share of an area that counts as all of it: papers crop images to multiples of the scale."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from petlir.benchmark.audit.blobs import turned
-from petlir.benchmark.audit.fingerprint import Box, Fingerprint
-from petlir.benchmark.audit.hashes import HashIndex, Pairs
-from petlir.benchmark.audit.placement import SUPPORT, Placement, place
-from petlir.benchmark.audit.turns import TURNS, Points, Turn
+from petlir.benchmark.images.overlaps.blobs import turned
+from petlir.benchmark.images.overlaps.fingerprint import Box, Fingerprint
+from petlir.benchmark.images.overlaps.hashes import HashIndex, Pairs
+from petlir.benchmark.images.overlaps.placement import SUPPORT, Placement, place
+from petlir.benchmark.images.overlaps.turns import TURNS, Points, Turn
 
 ALIKE = 0.45
 """Correlation of what two images show from which on they count as the same."""

@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from petlir.benchmark.audit import blobs
-from petlir.benchmark.audit.blobs import Blobs
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.images.imageset import pixels_digest
+from petlir.benchmark.images.overlaps import blobs
+from petlir.benchmark.images.overlaps.blobs import Blobs
 
 SIDE = 320
 """The longer side, in pixels, at which blobs are looked for, at most."""

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from petlir.benchmark.audit.overlap import Comparison, Overlap, compare
+from petlir.benchmark.images.overlaps.compare import Comparison, Overlap, compare
 from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from petlir.benchmark.commands.revisions import check, same
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.revisions import check, same
 
 
 def revisions(

@@ -8,7 +8,7 @@ from typing import Any
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import Pair
 from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.protocol import Protocol, protocol
+from petlir.benchmark.protocol import Protocol, check_stored, protocol
 from petlir.benchmark.scoring.evaluate import kept_in, score_row
 from petlir.benchmark.store import Store
 
@@ -46,13 +46,6 @@ def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[
             image = read_image(folder / kept_in(way, first) / pair.set / f"{pair.name}.png")
             rows += [score_row(pair, image, rule) for rule in rules if rule.way == way]
     return rows
-
-
-def check_stored(rules: Iterable[Protocol]) -> None:
-    """Refuse protocols that stored images, which are rounded, tell nothing of."""
-    for rule in rules:
-        if not rule.rounded:
-            raise PetlirError(f"{rule.id} scores images before they are rounded and stored: `petlir run --protocols`")
 
 
 def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:

@@ -1,1 +1,0 @@
-"""The overlap audit: which test images stand in training sets, turned, cropped, resized or degraded."""

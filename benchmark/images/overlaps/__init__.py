@@ -1,0 +1,1 @@
+"""Which images of one set stand in another, as the images show or as it is published."""

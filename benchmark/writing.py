@@ -1,0 +1,59 @@
+"""Write files so that a kill or a full disk leaves the old file or the new one, never half of either."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from petlir.benchmark.errors import PetlirError, Unwritable
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write `data` as JSON, as `write_bytes` does and onto the disk itself.
+
+    Raises:
+        PetlirError: `data` holds a number that is not finite.
+        Unwritable: the file cannot be written.
+    """
+    try:
+        text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise PetlirError(f"cannot write {path}: a number in it is not finite ({error})") from error
+    write_bytes(path, f"{text}\n".encode(), flush=True)
+
+
+def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
+    """Write a file atomically: after a kill or on a full disk `path` holds the old file or the new.
+
+    Args:
+        path: its folder is made where missing.
+        content: the whole file.
+        flush: wait until the disk itself has it.
+
+    Raises:
+        Unwritable: the file cannot be written.
+    """
+    try:
+        _replace(path, content, flush)
+    except OSError as error:
+        raise Unwritable(f"cannot write {path}: {error.strerror}; what stood there is unchanged") from error
+
+
+def _replace(path: Path, content: bytes, flush: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
