@@ -41,7 +41,7 @@ def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[
 def _trials(network: Backbone, plugins: Plugins, root: Path | None) -> Iterator[tuple[str, Task, list[Pair]]]:
     scales = set(network.heads.values())
     for task in plugins.tasks.values():
-        if "demo" in task.data and BUNDLED in task.on("demo").tests and task.scale in scales:
+        if not task.parts and "demo" in task.data and BUNDLED in task.on("demo").tests and task.scale in scales:
             yield BUNDLED, task, _pairs(task, "demo", BUNDLED, None)
     for name, task in ((name, plugins.task(task)) for name, task in ON_DATA if root):
         if task.scale in scales:

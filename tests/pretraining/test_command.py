@@ -15,7 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import test_pairs as pairs_of
 from petlir.benchmark.plugins import Plugins, find
-from petlir.benchmark.pretraining import images, prod
+from petlir.benchmark.pretraining import images, prod, scores
 from petlir.benchmark.pretraining.command import pretrain_backbone
 from petlir.benchmark.pretraining.images import photographs
 from petlir.benchmark.pretraining.loop import Recipe
@@ -145,6 +145,12 @@ def test_test_images_are_refused(tmp_path):
         list(steps)
     assert not (tmp_path / "out" / "conv-tiny.checkpoint").exists()
     assert photographs(tmp_path / "photos", 1, 0, {})[0].shape == (256, 256, 3)
+
+
+def test_every_single_task_of_the_demo_is_scored_and_has_images():
+    trials = list(scores._trials(EVERY.build("nafnet-nano"), EVERY, None))
+    assert all(pairs and not task.parts for _, task, pairs in trials)
+    assert {"deblur", "jpeg", "low_light", "sidd"} <= {task.name for _, task, _ in trials}
 
 
 def test_what_is_left_out_is_neither_drawn_nor_seen(monkeypatch):
