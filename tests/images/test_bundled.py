@@ -29,7 +29,7 @@ def test_nothing_is_drawn_to_know_whether_it_has_changed(monkeypatch, tmp_path):
     assert [entry.clean.stamp for entry in (*Leaves(7, 2, 24)(), *photographs())] == before
     for module in (procedural, resize):
         changed = tmp_path / f"{module.__name__}.py"
-        changed.write_text("other code")
+        changed.write_text("OTHER = 1\n")
         monkeypatch.setattr(module, "__file__", str(changed))
     assert not set(before) & {entry.clean.stamp for entry in (*Leaves(7, 2, 24)(), *photographs())}
 
