@@ -79,7 +79,7 @@ class Leaves:
 
 SEEDS = 1000
 """From one part to the next: no image of more is one of another part."""
-LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 84)}
+LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 48)}
 
 
 @dataclass(frozen=True)
