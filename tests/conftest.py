@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Lab, fill, laboratory
+from tests.helpers.engine import Lab, fill, laboratory
 
 
 def pytest_configure() -> None:

@@ -26,8 +26,8 @@ from petlir.benchmark.scoring.psnr_ssim import PSNR, SSIM
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights import checkpoints
 from petlir.benchmark.weights.cards import SHIPPED, save
-from tests.engine import PLUGIN, ROOT, draw, laboratory
-from tests.engine import save as save_image
+from tests.helpers.engine import PLUGIN, ROOT, draw, laboratory
+from tests.helpers.engine import save as save_image
 from tests.test_cli import HEAVY
 
 

@@ -15,7 +15,7 @@ import torch
 
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.store import Store
-from tests.engine import PLUGIN, ROOT, command, draw, save
+from tests.helpers.engine import PLUGIN, ROOT, command, draw, save
 
 HEAVY = ("torch", "numpy", "pandas", "skimage", "scipy", "mlflow", "datasets", "jinja2", "pydantic")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import petlir
-from tests.engine import ROOT
+from tests.helpers.engine import ROOT
 
 SOURCE = Path(petlir.__file__).parents[1]
 NAMES = ("benchmark", "methods", "tasks", "reports", "results")

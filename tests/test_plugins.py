@@ -16,7 +16,7 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.revisions.normalised import digest
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.task import Task
-from tests.engine import PLUGIN, ROOT
+from tests.helpers.engine import PLUGIN, ROOT
 
 
 def test_every_built_in_is_found_under_its_own_name():

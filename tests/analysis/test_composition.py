@@ -13,7 +13,7 @@ from petlir.benchmark.analysis.transfer import transfer
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.layers.routing import BlockStatistics, Router
 from petlir.benchmark.store import Store
-from tests.engine import laboratory
+from tests.helpers.engine import laboratory
 
 EXPERTS = ("tiny", "tiny_y")
 UIR = "uir-lora[degradations=tiny+tiny_y; rank=2]"

@@ -11,7 +11,7 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.restoration.restore import restore, to_batch, to_image
 from petlir.benchmark.scoring.psnr_ssim import psnr
 from petlir.benchmark.store import Store
-from tests.engine import PLUGIN, command, laboratory
+from tests.helpers.engine import PLUGIN, command, laboratory
 
 NAMES = ("fourier", "contribution", "response", "transfer")
 

@@ -20,8 +20,8 @@ from petlir.benchmark.contract.toy_model import Trial
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.training.adaptation import adapt
-from tests import official
-from tests.plain_dat import PlainDAT
+from tests.helpers import official
+from tests.helpers.plain_dat import PlainDAT
 
 COUNTS = {
     "dat-light": (553_290, 561_405, 572_766),

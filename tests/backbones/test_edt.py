@@ -12,7 +12,7 @@ from petlir.benchmark.backbones.edt import EDT
 from petlir.benchmark.backbones.windows import SwinBlock, WindowAttention, join, mirrored, shift_mask, split
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
-from tests import official
+from tests.helpers import official
 
 SR = ("sr_x2", "sr_x3", "sr_x4")
 COUNTS = [

@@ -7,7 +7,7 @@ import torch
 from petlir.benchmark.backbones.ipt import IPT
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from tests import official
+from tests.helpers import official
 
 
 def test_golden_outputs_of_the_official_network(shared):

@@ -13,7 +13,7 @@ from petlir.benchmark.contract import check
 from petlir.benchmark.errors import PetlirError
 from petlir.methods.adapter import Adapter
 from petlir.methods.ssf import SSF
-from tests import official
+from tests.helpers import official
 
 TINY = {"width": 8, "encoders": (1, 1), "middle": 1, "decoders": (1, 1)}
 

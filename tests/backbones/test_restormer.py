@@ -14,7 +14,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.methods.adapter import Adapter
 from petlir.methods.lora import LoRA
 from petlir.methods.ssf import SSF
-from tests import official
+from tests.helpers import official
 
 TINY = {"dim": 8, "blocks": (1, 1, 1, 2), "refinement": 1, "attention_heads": (1, 2, 4, 8)}
 

@@ -19,9 +19,9 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.executors import ray as cluster
 from petlir.benchmark.store import Store
-from tests.engine import PLUGIN, ROOT, command, results
+from tests.helpers.engine import PLUGIN, ROOT, command, results
 
-SLOW = Path(__file__).parents[1] / "plugins" / "slow.py"
+SLOW = Path(__file__).parents[1] / "helpers" / "plugins" / "slow.py"
 RANKS = range(1, 13)
 STEPS = 6
 ASKED = ["-m", f"slow[rank={','.join(map(str, RANKS))}]", "-t", "tiny", "--steps", STEPS, "--regime", "paper"]

@@ -17,11 +17,11 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import slurm as cluster
 from petlir.benchmark.executors.slurm import options
 from petlir.benchmark.store import Store
-from tests.engine import PLUGIN, ROOT, command, results
 from tests.executors.one_node_slurm import lacking, one_node
+from tests.helpers.engine import PLUGIN, ROOT, command, results
 
 T = TypeVar("T")
-SLOW = Path(__file__).parents[1] / "plugins" / "slow.py"
+SLOW = Path(__file__).parents[1] / "helpers" / "plugins" / "slow.py"
 STEPS = 8
 RANKS = ",".join(map(str, range(1, 13)))
 ASKED = ["-m", f"slow[rank={RANKS}]", "-t", "tiny", "--steps", str(STEPS), "--regime", "paper", "--no-report"]

@@ -31,7 +31,7 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.process import Process
 from petlir.benchmark.weights import checkpoints
 from tests.fuzz.edits import altered, damaged, in_a_folder, refused_in_a_line
-from tests.samples import failed, record
+from tests.helpers.samples import failed, record
 
 many = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -14,7 +14,7 @@ from petlir.benchmark.images import digests as module
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.images.digests import digest_of, digests
 from petlir.benchmark.images.imageset import Entry, Held
-from tests.engine import draw, save
+from tests.helpers.engine import draw, save
 
 
 @pytest.fixture(autouse=True)

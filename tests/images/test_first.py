@@ -11,7 +11,7 @@ from petlir.benchmark.images.prepare import data_digest, training_pairs
 from petlir.benchmark.task import Data
 from petlir.tasks.derain_heavy import DERAIN_HEAVY
 from petlir.tasks.mixture import MIXTURE
-from tests.engine import draw, save
+from tests.helpers.engine import draw, save
 
 COUNTS = (16, 32, 64, 128, 256)
 

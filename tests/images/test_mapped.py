@@ -22,7 +22,7 @@ from petlir.benchmark.images import mapped as module
 from petlir.benchmark.images.imageset import pixels_digest
 from petlir.benchmark.images.mapped import Mapped, decoded, mapped
 from petlir.benchmark.images.reading import FileReader
-from tests.engine import draw, save
+from tests.helpers.engine import draw, save
 
 Array = NDArray[Any]
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))

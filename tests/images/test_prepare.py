@@ -23,7 +23,7 @@ from petlir.benchmark.task import Data, Task
 from petlir.tasks.derain_light import DERAIN_LIGHT
 from petlir.tasks.pairs import PAIRS
 from petlir.tasks.sr_x4 import SR_X4
-from tests.engine import draw, save
+from tests.helpers.engine import draw, save
 
 
 def task(degradation: Degradation | None, *, tests: tuple[str, ...] = ("photographs",), scale: int = 1) -> Task:

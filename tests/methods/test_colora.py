@@ -26,8 +26,8 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.methods.colora import CoLoRA, Projection, apportioned, projections
 from petlir.methods.full_ft import FullFineTuning
 from petlir.methods.lora import LowRank
-from tests.engine import PLUGIN, results
-from tests.networks import ConvNet
+from tests.helpers.engine import PLUGIN, results
+from tests.helpers.networks import ConvNet
 
 MOVED = "body.decoder.layers.0.multihead_attn.value.weight"
 

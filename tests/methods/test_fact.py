@@ -11,7 +11,7 @@ from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.training.adaptation import Adapted, adapt, merge
 from petlir.methods.fact import FacT, Factored, Factors, MixedCore, OwnCore, Projected, Tucker
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 HEAD = "denoise_30"
 WIDTH, RANK, SCALE = 6, 3, 0.7

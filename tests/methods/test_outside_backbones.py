@@ -17,9 +17,9 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.runs import runner
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.training.adaptation import merge
-from tests.engine import PLUGIN
+from tests.helpers.engine import PLUGIN
 
-FILE = Path(__file__).parents[1] / "plugins" / "outside.py"
+FILE = Path(__file__).parents[1] / "helpers" / "plugins" / "outside.py"
 PLUGINS = find([FILE])
 NAMES = ("normless", "convolutional", "single-head")
 SITED = {"lora", "uir-lora", *(name for name in PLUGINS.methods if name.startswith("peft:"))}

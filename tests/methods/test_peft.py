@@ -18,7 +18,7 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.methods.lora import LoRA
 from petlir.methods.peft_method import Tuned
 from petlir.methods.peft_tuners import METHODS
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 pytest.importorskip("peft")
 HEAD, WIDTH = "denoise_30", 36

@@ -9,7 +9,7 @@ from petlir.benchmark.backbones import build
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.training.adaptation import adapt, merge
 from petlir.methods.repadapter import Fronted, LinearAdapter, RepAdapter
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 
 def shaken(network: Backbone, method: RepAdapter, head: str):

@@ -10,7 +10,7 @@ from petlir.benchmark.backbones import build
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.training.adaptation import adapt, merge
 from petlir.methods.ssf import SSF, ScaleShift
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 BASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], bool]] = {
     "linear": (lambda: nn.Linear(6, 8), (2, 5, 6), False),

@@ -17,7 +17,7 @@ from petlir.methods.norm_tune import NormTuning
 from petlir.methods.partial import PartialFineTuning
 from petlir.methods.scratch import Scratch
 from petlir.methods.tail_tune import TailTuning
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 HEAD = "denoise_30"
 IPT_BODY = 12 * (2304 + 576) + 12 * (2304 + 576)

@@ -32,7 +32,7 @@ from petlir.benchmark.training.loop import Diverged
 from petlir.benchmark.weights.cards import load
 from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA
-from tests.engine import PLUGIN
+from tests.helpers.engine import PLUGIN
 
 HEAD = "denoise_30"
 RANK = 2

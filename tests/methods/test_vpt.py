@@ -14,7 +14,7 @@ from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.vpt import VPT, Prompts
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 CONFIG = IPTConfig(features=4, layers=1, attention_heads=3, expansion=2, window=12)
 TOKENS, WIDTH, COUNT = CONFIG.tokens, CONFIG.width, 5

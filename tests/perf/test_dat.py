@@ -14,8 +14,8 @@ from petlir.benchmark.backbones.dat import DAT
 from petlir.benchmark.plugins import find
 from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.lora import LowRank
+from tests.helpers.plain_dat import PlainDAT
 from tests.perf.test_convolutional import ratio
-from tests.plain_dat import PlainDAT
 
 Work = Callable[[], object]
 

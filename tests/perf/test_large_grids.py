@@ -18,8 +18,8 @@ from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.runs.planning.request import request_from_grid
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
-from tests.engine import PLUGIN, ROOT
-from tests.samples import record
+from tests.helpers.engine import PLUGIN, ROOT
+from tests.helpers.samples import record
 
 RANKS = ",".join(map(str, range(1, 11)))
 SEEDS = ",".join(map(str, range(50)))

@@ -24,7 +24,7 @@ from petlir.benchmark.scoring.psnr_ssim import scores
 from petlir.benchmark.store import Store
 from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.benchmark.training.loop import loss_of
-from tests.engine import draw
+from tests.helpers.engine import draw
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = find().methods

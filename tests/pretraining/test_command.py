@@ -23,8 +23,8 @@ from petlir.benchmark.pretraining.recipes import DEFAULTS, choose, learnt, train
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.transfer import related, seen
 from petlir.benchmark.weights import cards
-from tests.engine import command, draw, save
-from tests.networks import ConvNet
+from tests.helpers.engine import command, draw, save
+from tests.helpers.networks import ConvNet
 
 EVERY = find()
 TASKS = {name: EVERY.task(name) for name in ("denoise_30", "sr_x2")}

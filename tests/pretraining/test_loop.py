@@ -11,7 +11,7 @@ from torch.nn import functional
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.pretraining.loop import Recipe, train
-from tests.networks import ConvNet
+from tests.helpers.networks import ConvNet
 
 RECIPE = Recipe(steps=4, warm_up=1)
 

@@ -20,8 +20,8 @@ from petlir.benchmark.pretraining.loop import Recipe
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh, pass_through
 from petlir.benchmark.weights import cards
-from tests.engine import draw
-from tests.networks import ConvNet
+from tests.helpers.engine import draw
+from tests.helpers.networks import ConvNet
 
 SMALL = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, window=24)
 RECIPE = Recipe(batch_size=2, seed=3)

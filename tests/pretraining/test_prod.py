@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from petlir.benchmark.pretraining.prod import composition, count, degrade
 from petlir.benchmark.pretraining.synthetic import SYNTHETIC
-from tests.engine import draw
+from tests.helpers.engine import draw
 
 
 def enumerated(functions: int) -> int:

@@ -16,8 +16,8 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.pretraining import self_supervised, synthetic
 from petlir.benchmark.pretraining.loop import Recipe
 from petlir.benchmark.pretraining.synthetic import SYNTHETIC, Pool
-from tests.engine import draw
-from tests.networks import ConvNet
+from tests.helpers.engine import draw
+from tests.helpers.networks import ConvNet
 
 TASKS = {
     "noise": (GaussianNoise(30), GaussianNoise(50)),

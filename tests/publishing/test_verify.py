@@ -21,7 +21,7 @@ from petlir.benchmark.publishing.verify import Check, Verdict, opened, verify
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
-from tests.engine import PLUGIN, command
+from tests.helpers.engine import PLUGIN, command
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from petlir.benchmark.published import claims
 from petlir.reports.claims import by_paper, verdicts
-from tests.engine import command
+from tests.helpers.engine import command
 from tests.reports.stores import record, write_store
 from tests.reports.test_claims import seeds
 

@@ -10,7 +10,7 @@ import pytest
 
 from petlir.benchmark.store import CHECKPOINT, Store
 from petlir.benchmark.store.cleaning import clean
-from tests.engine import PLUGIN, command, draw, fill, interrupt, save
+from tests.helpers.engine import PLUGIN, command, draw, fill, interrupt, save
 
 
 def tree(store: Path) -> set[str]:

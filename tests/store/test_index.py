@@ -12,7 +12,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.store import index as indexing
 from petlir.benchmark.store.index import Index, file_of
 from petlir.benchmark.writing import write_json
-from tests.samples import KEY, failed, record
+from tests.helpers.samples import KEY, failed, record
 
 
 def leave(store: Store, key: str, left: dict[str, object]) -> Path:

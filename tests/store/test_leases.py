@@ -21,7 +21,7 @@ from petlir.benchmark.store import leases as leasing
 from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import DEAD, Lease, LeaseLost, Leases
 from petlir.benchmark.store.process import Process
-from tests.engine import ROOT
+from tests.helpers.engine import ROOT
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import LeaseInfo, Leases
 from petlir.benchmark.store.process import Process
 from petlir.benchmark.writing import write_json
-from tests.engine import PLUGIN, command
-from tests.samples import failed, record
+from tests.helpers.engine import PLUGIN, command
+from tests.helpers.samples import failed, record
 
 Listing = dict[str, tuple[int, str]]
 

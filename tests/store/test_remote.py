@@ -19,8 +19,8 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
 from petlir.benchmark.store.leases import Leases
 from petlir.benchmark.store.remote import RemoteStore, store_at
-from tests.engine import PLUGIN, command, interrupt, results
-from tests.servers import s3
+from tests.helpers.engine import PLUGIN, command, interrupt, results
+from tests.helpers.servers import s3
 
 s3fs = pytest.importorskip("s3fs")
 pytest.importorskip("moto.server")

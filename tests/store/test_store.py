@@ -10,7 +10,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
-from tests.samples import KEY, failed, record
+from tests.helpers.samples import KEY, failed, record
 
 
 def leave(store: Store, left: dict[str, object]) -> Path:

@@ -12,7 +12,7 @@ from petlir.benchmark.images.prepare import validation_pairs
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.tasks.mixture import MIXTURE
-from tests.engine import results
+from tests.helpers.engine import results
 
 
 @pytest.mark.parametrize("pairs", [pairs_of, validation_pairs])

@@ -25,7 +25,7 @@ from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.track import PAPER
 from petlir.benchmark.training.loop import Budget
-from tests.engine import Lab, draw, save
+from tests.helpers.engine import Lab, draw, save
 
 TASKS = {name: task for name, task in find().tasks.items() if "paper" in task.data}
 STEPS_AN_EPOCH = {

@@ -1,0 +1,157 @@
+"""The engine on a few small images, in this process, so that a cell takes a second or two."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import Tensor
+
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.worker import work
+from petlir.benchmark.cli import main
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, QueuedJob, Schedule
+from petlir.benchmark.images.patches import PatchSampler
+from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning.request import Request, request_from_grid
+from petlir.benchmark.runs.runner import Outcome
+from petlir.benchmark.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
+SETS = {"small-train": 3, "small-validation": 2, "small-test": 2}
+"""The image sets of the plugin's tasks, for training, validation and test, and how many images each gets."""
+
+
+def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A smooth seeded image, H×W×3."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    return np.array(PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC))
+
+
+def save(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    """Write an image file, and the folders that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(image).save(path)
+
+
+def fill(root: Path) -> Path:
+    """Write the image sets of the plugin's tasks below `root`."""
+    for place, (name, count) in enumerate(SETS.items()):
+        for number in range(count):
+            save(root / name / f"{number}.png", draw([place, number], 104, 112))
+    return root
+
+
+class Inline:
+    """An executor that works in this process; jobs are JSON all the same."""
+
+    def __init__(self) -> None:
+        self.worked: list[str] = []
+
+    def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
+        """Run jobs one after the other, in the order of their needs."""
+        schedule = Schedule(jobs)
+        while schedule:
+            for event in schedule.refresh():
+                on_event(event)
+            while job := schedule.take(None, ()):
+                schedule.end(self._run(job, on_event))
+
+    def _run(self, job: QueuedJob, on_event: Callable[[Event], None]) -> Event:
+        self.worked.append(job.key)
+        on_event(Event("started", job.key, "cpu"))
+        try:
+            result = work(json.loads(json.dumps(job.packed)), "cpu", lambda share, text: None)
+        except PetlirError as error:
+            result = {"state": "failed", "reason": str(error)}
+        finished = Event("finished", job.key, "cpu", 1.0, result=result)
+        on_event(finished)
+        return finished
+
+
+class Silent:
+    """A mirror that keeps nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def put(self, record: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Small images, and runs over them; two steps at the paper's rate if nothing else is said."""
+
+    data: Path
+    executor: Inline
+
+    def request(self, **chosen: Any) -> Request:
+        """What `petlir run` would ask for."""
+        given: dict[str, Any] = {"methods": "lora", "tasks": "tiny", "steps": 2, "regime": "paper"} | chosen
+        return request_from_grid("demo", [PLUGIN], self.data, True, "float32", **given)
+
+    def run(self, store: Path, **chosen: Any) -> Outcome:
+        """A run in this process."""
+        return runner.run(self.request(**chosen), store, device="cpu", workers=1)
+
+    def context(self, **changes: Any) -> Context:
+        """The plugins and images that a worker would have."""
+        return replace(self.request().context, **changes)
+
+
+@contextmanager
+def laboratory(images: Path) -> Iterator[Lab]:
+    """The engine in this process, on small images, without MLflow."""
+    executor = Inline()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker has
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "_executor", lambda *_: executor)
+        patch.setattr(runner, "Mirror", Silent)
+        patch.delenv("PETLIR_WEIGHTS", raising=False)
+        yield Lab(images, executor)
+    torch.set_num_threads(threads)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
+    """Let the batch of `step` interrupt the run in this process, once; gives the steps whose batches were drawn."""
+    stops, seen, real = [step], list[int](), PatchSampler.batch
+
+    def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
+        if step in stops:
+            stops.clear()
+            raise KeyboardInterrupt
+        seen.append(step)
+        return real(self, step)
+
+    monkeypatch.setattr(PatchSampler, "batch", batch)
+    return seen
+
+
+def results(store: Path) -> dict[str, dict[str, Any]]:
+    """What must be the same for the same cells: everything that was computed and not measured by a clock."""
+    kept = ("state", "reason", "cell", "key_components", "scores", "curve", "convergence", "digests", "key")
+    return {f"{r['cell']['label']} {r['cell']['task']}": {k: r[k] for k in kept} for r in Store(store).records()}
+
+
+def command(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """The command line in this process: exit code, output and errors."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["petlir", *map(str, arguments)])
+        main()
+    out, err = capsys.readouterr()
+    assert isinstance(end.value.code, int)
+    return end.value.code, out, err

@@ -1,0 +1,46 @@
+"""A plugin file of backbones as users bring them: without norms, of 3×3 convolutions, with a single head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import cast
+
+from torch import nn
+
+from petlir.benchmark.backbone import Backbone
+from tests.helpers.networks import ConvNet
+
+
+def convolution(layer: nn.Module) -> nn.Conv2d:
+    """A 3×3 convolution of as many channels."""
+    assert isinstance(layer, nn.Conv2d)
+    return nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
+
+
+def build(name: str, heads: Mapping[str, int], change: Callable[[nn.Module], None] = lambda block: None) -> ConvNet:
+    """The network of this name with `change` done to each block."""
+    network = ConvNet(8)
+    network.name, network.heads = name, dict(heads)
+    for block in network.body:
+        change(block)
+    return network
+
+
+def without_norms(block: nn.Module) -> None:
+    """Put an identity where each norm stands."""
+    block.norm1, block.norm2 = nn.Identity(), nn.Identity()
+
+
+def without_matrices(block: nn.Module) -> None:
+    """Put a 3×3 convolution where each projection stands."""
+    for name in ("value", "out", "up", "down"):
+        setattr(block, name, convolution(cast("nn.Conv2d", block.get_submodule(name))))
+
+
+TWO = {"denoise_30": 1, "derain": 1}
+BACKBONES: Mapping[str, Callable[[], Backbone]] = {
+    "normless": partial(build, "normless", TWO, without_norms),
+    "convolutional": partial(build, "convolutional", TWO, without_matrices),
+    "single-head": partial(build, "single-head", {"restore": 1}),
+}

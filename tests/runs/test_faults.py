@@ -1,0 +1,121 @@
+"""What breaks on the way: one clear line, nothing that was finished is lost, and the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from petlir.benchmark.runs import runner
+from petlir.benchmark.store import Store
+from tests.helpers.engine import PLUGIN, ROOT, command, results
+
+GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", "--device", "cpu", "--no-report"]
+
+
+def petlir(*arguments: str | Path, **environment: str) -> tuple[int, str]:
+    """`petlir` in a process of its own: its exit code, and the lines that it has for the user."""
+    asked = [sys.executable, "-m", "petlir", *map(str, arguments)]
+    setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
+    done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, "\n".join(line for line in done.stderr.splitlines() if line.startswith("petlir: "))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system can only be mounted by root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full(small_images, small_disk, tmp_path):
+    store, mirror = small_disk / "store", f"sqlite:///{tmp_path}/mlflow.db"
+    asked = ["run", *GRID, "--workers", "1", "--data", small_images, "--plugin", PLUGIN, "--mlflow-uri", mirror]
+    assert petlir(*asked, "-m", "frozen", "--store", store) == (0, "")
+    before = results(store)
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    code, line = petlir(*asked, "--store", store)
+    assert code == 2 and len(line.splitlines()) == 1 and "No space left on device" in line, line
+    assert results(store) == before and len(before) == 1
+    assert petlir("status", "--store", store)[0] == 0
+    filler.unlink()
+    assert petlir(*asked, "--store", store) == (0, "")
+    assert petlir(*asked, "--store", tmp_path / "undisturbed") == (0, "")
+    assert results(store) == results(tmp_path / "undisturbed") and len(results(store)) == 2
+
+
+def test_a_data_folder_that_vanishes(small_images, tmp_path):
+    data, store = tmp_path / "data", tmp_path / "store"
+    shutil.copytree(small_images, data)
+    asked = ["run", *GRID, "--workers", "1", "--data", data, "--plugin", PLUGIN, "--store", store]
+    kept = {"PETLIR_CACHE": str(tmp_path / "cache")}
+    assert petlir(*asked, "-m", "frozen", **kept) == (0, "")
+    before = results(store)
+    data.rename(tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "cache")
+    code, line = petlir(*asked, **kept)
+    assert code == 2 and len(line.splitlines()) == 1 and str(data) in line, line
+    assert results(store) == before
+    (tmp_path / "elsewhere").rename(data)
+    assert petlir(*asked, **kept) == (0, "")
+    assert len(results(store)) == 2 and before.items() <= results(store).items()
+
+
+def test_a_data_folder_that_vanishes_during_a_run_fails_what_needs_it(lab, tmp_path, monkeypatch):
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    shutil.copytree(lab.data, data)
+    monkeypatch.setenv("PETLIR_CACHE", str(cache))
+    asked = lab.request(methods="frozen", tasks="tiny,tiny_x2")
+    asked = replace(asked, context=replace(asked.context, data=str(data)))
+    work = lab.executor._run
+
+    def vanishing(job, on_event):
+        if lab.executor.worked:  # the first cell is done
+            shutil.rmtree(data, ignore_errors=True)
+            shutil.rmtree(cache, ignore_errors=True)
+        return work(job, on_event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.executor, "_run", vanishing)
+        outcome = runner.run(asked, tmp_path / "store", device="cpu", workers=1)
+    assert outcome.states == {"done": 1, "failed": 1}
+    assert "small-" in outcome.failed[0][1]
+    shutil.copytree(lab.data, data)
+    again = runner.run(asked, tmp_path / "store", device="cpu", workers=1)
+    assert (again.states, again.worked) == ({"done": 2}, 1)
+
+
+def test_a_lost_mlflow_server_loses_nothing_and_sync_mirrors_later(small_images, tmp_path, capsys):
+    mlflow = pytest.importorskip("mlflow")
+    store, later = tmp_path / "store", f"sqlite:///{tmp_path}/later.db"
+    asked = ["run", *GRID, "--workers", "1", "--data", small_images, "--plugin", PLUGIN, "--store", store]
+    code, line = petlir(*asked, "--mlflow-uri", "http://127.0.0.1:9")
+    assert code == 0 and len(line.splitlines()) == 1 and "http://127.0.0.1:9 cannot be written to" in line, line
+    assert {record["state"] for record in Store(store).records()} == {"done"}
+    for _ in range(2):
+        code, out, _ = command(capsys, "sync", "--store", store, "--mlflow-uri", later)
+        assert (code, out) == (0, f"2 records are in {later}\n")
+    client = mlflow.MlflowClient(tracking_uri=later)
+    found = client.search_runs([client.get_experiment_by_name("petlir demo").experiment_id])
+    keys = sorted(run.data.tags["petlir.key"] for run in found if "petlir.key" in run.data.tags)
+    assert keys == sorted(record["key"] for record in Store(store).records())
+
+
+def test_sync_without_a_server_or_records_is_one_line(tmp_path, capsys):
+    code, out, err = command(capsys, "sync", "--store", tmp_path)
+    assert (code, out) == (2, "") and "holds no records" in err

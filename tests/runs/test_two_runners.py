@@ -1,0 +1,60 @@
+"""Two `petlir run` at once on one store, as two users would start them; one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from petlir.benchmark.commands.listing import working
+from petlir.benchmark.store import Store
+from tests.helpers.engine import PLUGIN, ROOT, Lab, results
+
+METHODS = "frozen,lora,ssf"
+
+
+def petlir(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "petlir", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def grid(lab: Lab, store: Path) -> list[str | Path]:
+    asked = ["-m", METHODS, "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--device", "cpu"]
+    return ["run", *asked, "--data", lab.data, "--plugin", PLUGIN, "--store", store, "--no-report"]
+
+
+def until_told(store: Path, expected: list[str]) -> None:
+    deadline = time.monotonic() + 120
+    while (found := sorted(row["state"] for row in working(Store(store)))) != expected:
+        assert time.monotonic() < deadline, f"at work: {found}; expected {expected}"
+        time.sleep(0.01)
+
+
+def test_what_a_killed_runner_held_is_taken_over_by_the_one_beside_it(lab, tmp_path):
+    shared = tmp_path / "shared"
+    with petlir(*grid(lab, shared)) as killed, petlir(*grid(lab, shared)) as left:
+        until_told(shared, ["running", "running"])
+        os.killpg(killed.pid, signal.SIGKILL)
+        until_told(shared, ["dead", "running"])
+        out, err = left.communicate(timeout=240)
+    assert left.returncode == 0, err
+    assert out.startswith("3 cells: 3 done"), (out, err)
+    lab.run(tmp_path / "alone", methods=METHODS, steps=10)
+    assert results(shared) == results(tmp_path / "alone")
+    assert not list(shared.glob("work/*")) and not list(shared.glob("claims/*"))
+
+
+def test_two_runners_that_both_end_do_no_cell_twice(lab, tmp_path):
+    with petlir(*grid(lab, tmp_path)) as one, petlir(*grid(lab, tmp_path)) as two:
+        told = [runner.communicate(timeout=300) for runner in (one, two)]
+    assert (one.returncode, two.returncode) == (0, 0), told
+    assert all(out.startswith("3 cells: 3 done") for out, _ in told), told
+    worked = [int(found[1]) if (found := re.search(r"worked on (\d+)", out)) else 0 for out, _ in told]
+    assert sum(worked) == 3, told
+    assert len(list(Store(tmp_path).records())) == 3

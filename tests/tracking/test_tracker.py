@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import ADAPTER, RECORD
+from petlir.benchmark.store import Store
+from petlir.benchmark.tracking.entries import metrics
+from petlir.benchmark.tracking.tracker import Mirror, Tracker, default_uri
+from petlir.benchmark.writing import write_json
+from tests.helpers.samples import KEY, failed, record, score
+
+mlflow = pytest.importorskip("mlflow")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def tracker(store: Path) -> Tracker:
+    return Tracker(default_uri(store), store)
+
+
+def runs(uri: str):
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    found = client.search_runs([client.get_experiment_by_name("petlir demo").experiment_id])
+    return client, [run for run in found if "petlir.seeds_of" not in run.data.tags]
+
+
+def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
+    tracker.mirror(record())
+    client, (run,) = runs(tracker.uri)
+    assert run.info.run_name == "ipt-nano lora[rank=8] sr_x4 s0" and run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time == 7000
+    assert {"petlir.key": KEY, "petlir.method": "lora", "petlir.seed": "0", "petlir.state": "done"}.items() <= (
+        run.data.tags.items()
+    )
+    assert {"option.rank": "8", "learning_rate": "0.003", "steps": "40"}.items() <= run.data.params.items()
+    assert run.data.metrics["photographs/y-crop4:tiles-48/psnr"] == 28.0
+    assert run.data.metrics["costs/memory/weights"] == 4
+    losses, validation = (
+        client.get_metric_history(run.info.run_id, f"curve/{name}") for name in ("loss", "validation_psnr")
+    )
+    assert [(point.step, point.value) for point in losses] == [(20, 0.05), (40, 0.03)]
+    assert [(point.step, point.value) for point in validation] == [(40, 22.6)]
+
+
+def test_the_same_record_again_is_not_repeated_and_a_newer_one_takes_its_place(tracker, store):
+    tracker.mirror(record())
+    Tracker(tracker.uri, store).mirror(record())
+    _, (before,) = runs(tracker.uri)
+    tracker.mirror(failed(finished="2026-11-21T10:00:00+00:00"))
+    _, (after,) = runs(tracker.uri)
+    assert (after.info.status, after.data.tags["petlir.reason"]) == ("FAILED", "NaN in training at step 3")
+    assert before.info.run_id != after.info.run_id
+
+
+def test_the_seeds_of_a_cell_are_nested_in_one_run_also_by_a_later_process(tracker, store):
+    for number, seed in enumerate((7, 8)):
+        cell = record()["cell"] | {"seed": seed, "task": "nested"}
+        Tracker(tracker.uri, store).mirror(record(key=f"{number + 2000:064x}", cell=cell))
+    client, found = runs(tracker.uri)
+    nested = [run for run in found if run.data.tags["petlir.task"] == "nested"]
+    (parent,) = {run.data.tags["mlflow.parentRunId"] for run in nested}
+    assert sorted(run.data.tags["petlir.seed"] for run in nested) == ["7", "8"]
+    assert client.get_run(parent).data.tags["petlir.task"] == "nested"
+
+
+def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
+    one = record(key="f" * 64)
+    folder = Store(tmp_path).cell_folder(one)
+    write_json(folder / RECORD, one)
+    for name in (ADAPTER, "restored/photographs/a.png", "restored/photographs/b.png", "restored/leaves-test/c.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    tracker = Tracker(default_uri(tmp_path), tmp_path)
+    tracker.mirror(one)
+    client, (run,) = runs(tracker.uri)
+    listed = {path.path for path in client.list_artifacts(run.info.run_id)}
+    assert listed == {RECORD, ADAPTER, "restored"}
+    files = sorted(p.name for p in (tmp_path / "mlflow-artifacts").rglob("*.png"))
+    assert files == ["a.png", "c.png"]
+    assert "| photographs | y-crop4@tiles-48 |" in run.data.tags["mlflow.note.content"]
+
+
+def test_infinite_scores_are_left_out_of_the_mean():
+    found = {name: value for name, value, _ in metrics(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)]))}
+    assert (found["photographs/y-crop4:tiles-48/psnr"], found["photographs/y-crop4:tiles-48/ssim"]) == (30.0, 0.5)
+    only_infinite = metrics(record(scores=[score("a", "inf", 1.0)]))
+    assert "photographs/y-crop4:tiles-48/psnr" not in {name for name, _, _ in only_infinite}
+
+
+def test_the_mirror_drains_and_nothing_lands_in_the_working_folder(tmp_path, monkeypatch, store):
+    monkeypatch.chdir(tmp_path)
+    warnings: list[str] = []
+    mirror = Mirror(default_uri(store), warnings.append, store)
+    for number in range(5):
+        mirror.put(record(key=f"{number + 1000:064x}"))
+    mirror.close()
+    keys = {run.data.tags["petlir.key"] for run in runs(default_uri(store))[1]}
+    assert {f"{number + 1000:064x}" for number in range(5)} <= keys
+    assert not warnings and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/nowhere/mlflow.db", "http://127.0.0.1:9", "nonsense://x"])
+def test_a_lost_server_is_one_warning(uri, tmp_path):
+    with pytest.raises(PetlirError, match="cannot be written to") as raised:
+        Tracker(uri, tmp_path)
+    assert "\n" not in str(raised.value)
+    warnings: list[str] = []
+    mirror = Mirror(uri, warnings.append, tmp_path)
+    for number in range(3):
+        mirror.put(record(key=f"{number:064x}"))
+    mirror.close()
+    assert len(warnings) == 1 and uri in warnings[0]
