@@ -29,7 +29,7 @@ from petlir.reports.frame import load
 from petlir.reports.grids.curves import along, by_series
 from petlir.reports.grids.points import Point
 from petlir.reports.grids.studies import Figure, GridPage, studies
-from petlir.reports.markdown import plain, table
+from petlir.reports.markdown import escaped, table
 from petlir.reports.results import Row, Table, Value
 
 DOCUMENTS = ("README.md", "results/*/README.md")
@@ -113,7 +113,7 @@ def _answer(stores: Stores, options: Options) -> Iterator[str]:
     """The first sentences of a store's report."""
     context = stores.context(options["store"])
     if context.records:
-        yield "\n".join(f"- {plain(line)}" for line in answer(context.tables, context.records, context.cells))
+        yield "\n".join(f"- {escaped(line)}" for line in answer(context.tables, context.records, context.cells))
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
@@ -126,8 +126,8 @@ def _table(stores: Stores, options: Options) -> Iterator[str]:
             if _wanted(task, options) and one.columns[place].set == options.get("set", PHOTOGRAPHS)
         ]
         if places:
-            yield plain(f"{one.title}. PSNR in dB, {_averaged(one, places)}; {' '.join(notes(one))}")
-            heads = ["<br>".join(map(plain, head(one.columns[place]))) for place in places]
+            yield escaped(f"{one.title}. PSNR in dB, {_averaged(one, places)}; {' '.join(notes(one))}")
+            heads = ["<br>".join(map(escaped, head(one.columns[place]))) for place in places]
             rows = [_row(row, places) for row in one.rows]
             yield table(["method", "trainable", *heads], rows)
 
@@ -143,7 +143,7 @@ def _averaged(one: Table, places: list[int]) -> str:
 
 def _row(row: Row, places: list[int]) -> list[str]:
     cells = [_cell(row.values[place]) for place in places]
-    return [plain(row.label), count(row.costs.trainable) if row.costs else "", *cells]
+    return [escaped(row.label), count(row.costs.trainable) if row.costs else "", *cells]
 
 
 def _cell(value: Value) -> str:
@@ -158,9 +158,9 @@ def _grid(stores: Stores, options: Options) -> Iterator[str]:
     page = stores.grid(options["store"], options["grid"])
     for figure in page.figures if page else ():
         if figure.place.set == options.get("set", PHOTOGRAPHS) and _wanted(figure.place.task, options):
-            yield f"**{plain(figure.title)}**"
+            yield f"**{escaped(figure.title)}**"
             yield _curves(figure) if figure.drawing else _points(figure)
-            yield "\n".join(f"- {plain(sentence)}" for sentence in figure.sentences)
+            yield "\n".join(f"- {escaped(sentence)}" for sentence in figure.sentences)
     if page and page.missing:
         yield f"{len(page.missing)} of {plural(page.places, 'trained cell')} have no result."
 
@@ -171,7 +171,7 @@ def _points(figure: Figure) -> str:
     several = len({point.backbone for point in figure.points}) > 1
     rows = [
         [
-            plain(f"{point.backbone} · {point.label}" if several else point.label),
+            escaped(f"{point.backbone} · {point.label}" if several else point.label),
             decibel(point.mean),
             _spread(point),
             signed(point.over_frozen),
@@ -180,7 +180,7 @@ def _points(figure: Figure) -> str:
         ]
         for point in sorted(figure.points, key=lambda point: -point.mean)
     ]
-    return table([*heads, plain(figure.source)], rows) if figure.source else table(heads, [row[:-1] for row in rows])
+    return table([*heads, escaped(figure.source)], rows) if figure.source else table(heads, [row[:-1] for row in rows])
 
 
 def _spread(point: Point) -> str:
@@ -194,11 +194,11 @@ def _curves(figure: Figure) -> str:
     shared = len(places) == 1
     heads = [_at(point) for point in next(iter(series.values()))] if shared else _numbered(max(map(len, places)))
     rows = [
-        [plain(name), *(decibel(point.mean) if shared else f"{decibel(point.mean)} ({_at(point)})" for point in some)]
+        [escaped(name), *(decibel(point.mean) if shared else f"{decibel(point.mean)} ({_at(point)})" for point in some)]
         for name, some in series.items()
     ]
     flat = {name: some for name, some in by_series(figure.points).items() if name not in series}
-    rows += [[plain(name), decibel(sum(point.mean for point in some) / len(some))] for name, some in flat.items()]
+    rows += [[escaped(name), decibel(sum(point.mean for point in some) / len(some))] for name, some in flat.items()]
     return table(["PSNR in dB", *heads], [[*row, *[""] * (len(heads) + 1 - len(row))] for row in rows])
 
 

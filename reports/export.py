@@ -15,7 +15,7 @@ from petlir.benchmark.writing import write_bytes
 from petlir.reports import markdown
 from petlir.reports.formats import count, decibel, percent, signed
 from petlir.reports.frame import load
-from petlir.reports.markdown import plain
+from petlir.reports.markdown import escaped
 from petlir.reports.results import Column, Row, Table, Value
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
@@ -70,7 +70,7 @@ def csv(found: list[Table]) -> str:
 def rows(found: list[Table]) -> pd.DataFrame:
     """One row for each method and column; PSNR and differences in dB. New columns go to the end: scripts count them."""
     return pd.DataFrame(
-        _plain(one, row, column, value)
+        _as_dict(one, row, column, value)
         for one in found
         for row in one.rows
         if not one.part or row.kind == "composed"
@@ -78,7 +78,7 @@ def rows(found: list[Table]) -> pd.DataFrame:
     )
 
 
-def _plain(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]:
+def _as_dict(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]:
     costs = row.costs
     return {
         "track": one.group.track,
@@ -165,12 +165,12 @@ def _size(row: Row) -> list[str]:
 
 
 def _markdown(one: Table) -> str:
-    heads = ["<br>".join(plain(part) for part in head(column)) for column in one.columns]
+    heads = ["<br>".join(escaped(part) for part in head(column)) for column in one.columns]
     rows = [
-        [plain(row.label), *_size(row), *(_cell(value, "**%s**").replace(" *", " \\*") for value in row.values)]
+        [escaped(row.label), *_size(row), *(_cell(value, "**%s**").replace(" *", " \\*") for value in row.values)]
         for row in one.rows
     ]
-    return f"{markdown.table(['method', 'trainable', 'share', *heads], rows)}\n\n{plain(_note(one))}"
+    return f"{markdown.table(['method', 'trainable', 'share', *heads], rows)}\n\n{escaped(_note(one))}"
 
 
 def _latex(one: Table) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 MARKUP = "\\`*_[]|<>"
 
 
-def plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Return the text without markup: it can hold neither a column border nor emphasis of its own."""
     return "".join(f"\\{letter}" if letter in MARKUP else letter for letter in text)
 

@@ -29,7 +29,7 @@ class ExtraMetrics:
     unavailable: str
 
 
-def further(records: Iterable[Record]) -> list[ExtraMetrics]:
+def extra_metrics(records: Iterable[Record]) -> list[ExtraMetrics]:
     """All that were measured, by task, set, metric and method."""
     rows = pd.DataFrame(_rows(records))
     if rows.empty:

@@ -43,14 +43,14 @@ def fill(
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
     if why:
         return replace(column, unranked=why), values
-    found = statistics.compare(scores, plan.alpha, plan.looks) if plan else statistics.compare(scores)
+    found = statistics.compare(scores, plan.alpha, plan.analyses) if plan else statistics.compare(scores)
     for label, share in _shares(rows, column.seeds).items():
         values[label] = replace(values[label], share=share)
     first, *others = found.tied()
     for label in (first, *others):
         values[label] = replace(values[label], mark="best" if label == first else "tied")
     provisional = column.seeds < statistics.FIRM_SEEDS
-    return replace(column, provisional=provisional, looks=found.looks, ranking=Ranking(scores, found)), values
+    return replace(column, provisional=provisional, looks=found.analyses, ranking=Ranking(scores, found)), values
 
 
 def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:

@@ -90,11 +90,9 @@ def _tell(analysis: Analysis, cell: Finished, network: Backbone, images: Looked,
                               f"{_order(per_group(found, groups['place']))}.")  # fmt: skip
 
 
-def _add(
-    analysis: Analysis, cell: Finished, level: str, group: str, mean: float, parameters: int, **further: str
-) -> None:
+def _add(analysis: Analysis, cell: Finished, level: str, group: str, mean: float, parameters: int, **more: str) -> None:
     row = {"label": cell.label, "task": cell.task, "level": level, "group": group, "mean": mean}
-    analysis.rows.append({**row, "parameters": parameters, **further})
+    analysis.rows.append({**row, "parameters": parameters, **more})
 
 
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:

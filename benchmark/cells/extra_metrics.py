@@ -106,7 +106,7 @@ def measure(job: Job, device: str) -> Record:
     record |= {
         "cell": record["cell"] | {"protocols": list(names)},
         "scores": record["scores"] + rows,
-        "metrics": known + [_plain(metric, record) for metric in found],
+        "metrics": known + [_as_dict(metric, record) for metric in found],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / RECORD, record)
@@ -145,7 +145,7 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
     return read_image(restored), read_image(clean)
 
 
-def _plain(metric: pyiqa_metrics.Metric, record: Record) -> Record:
+def _as_dict(metric: pyiqa_metrics.Metric, record: Record) -> Record:
     """A metric as a record holds it."""
     images = dict.fromkeys((score["set"], score["image"]) for score in record["scores"])
     values = [

@@ -187,14 +187,14 @@ def plan(
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
     from petlir.benchmark.runs.planning.request import request_from_grid
-    from petlir.benchmark.runs.planning.survey import plain, survey, totals
+    from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
     request = request_from_grid(
         grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
     rows = survey(request, store, device, lambda line: typer.echo(f"petlir: {line}", err=True))
-    show_rows(plain(rows) if as_json else rows, as_json, str)
+    show_rows(as_rows(rows) if as_json else rows, as_json, str)
     if not as_json:
         typer.echo(totals(rows))
 

@@ -106,12 +106,12 @@ def _leave(job: Job, state: str, reason: str, put: Put) -> int:
 
 
 def measure_extra(
-    dispatcher: Dispatcher, planned: Sequence[Planned], further: ExtraMetrics, put: Put
+    dispatcher: Dispatcher, planned: Sequence[Planned], extra_metrics: ExtraMetrics, put: Put
 ) -> list[tuple[str, str]]:
     """Measure finished cells by what their records lack; returns the cells that cannot be, with the reason."""
     index = Index.of(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
-    wanted = {key: further.missing(_record(index, key), one.ids) for key, one in done.items()}
+    wanted = {key: extra_metrics.missing(_record(index, key), one.ids) for key, one in done.items()}
     jobs = [
         QueuedJob(key, replace(dispatcher.job(done[key], index), kind="measure", **asdict(lacks)).packed())
         for key, lacks in wanted.items()

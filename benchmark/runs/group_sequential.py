@@ -78,7 +78,7 @@ def _told(found: Comparison, most: int) -> str:
     apart = sum(pair.apart for pair in found.pairs)
     if not printable(found.units, most):
         return f"{found.units} scenes are too few to tell methods apart"
-    return f"{apart} of {len(found.pairs)} pairs told apart, {found.looks} looks"
+    return f"{apart} of {len(found.pairs)} pairs told apart, {found.analyses} looks"
 
 
 def tied(asked: Request, store: Store, plan: Plan, seeds: int) -> list[str]:
@@ -99,7 +99,7 @@ def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
     petl = rows[~rows.method.map(lambda name: name in methods and methods[name].reference)]
     sets = petl.assign(column=petl.set + ", " + petl.protocol).groupby("column")
     found = {str(name): rankable(column, plan.seeds[0])[0] for name, column in sets}
-    return {name: compare(scores, plan.alpha, plan.looks) for name, scores in found.items() if scores}
+    return {name: compare(scores, plan.alpha, plan.analyses) for name, scores in found.items() if scores}
 
 
 def _rows(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

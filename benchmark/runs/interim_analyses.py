@@ -1,6 +1,6 @@
 """The looks at which seeds are added until methods separate, stated before the first is taken.
 
-They are kept in `looks.json` of the store, so that whoever reads its records knows how often was looked.
+They are kept in `interim_analyses.json` of the store, so that whoever reads its records knows how often was looked.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.statistics import Look, spend
+from petlir.benchmark.statistics import InterimAnalysis, spend
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
-LOOKS = "looks.json"
+FILE = "interim_analyses.json"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Plan:
     alpha: float
 
     @property
-    def looks(self) -> tuple[Look, ...]:
+    def analyses(self) -> tuple[InterimAnalysis, ...]:
         """The looks with what they spend."""
         return spend(self.seeds, self.alpha)
 
@@ -48,9 +48,9 @@ def stated(store: Store) -> list[Plan]:
     """What was stated in this store.
 
     Raises:
-        PetlirError: `looks.json` is damaged.
+        PetlirError: `interim_analyses.json` is damaged.
     """
-    path = store.root / LOOKS
+    path = store.root / FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
         return [Plan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
@@ -69,10 +69,10 @@ def state(store: Store, new: Sequence[Plan]) -> None:
         same = [old for old in before if old.covers(asdict(plan))]
         if same and same[0] != plan:
             raise PetlirError(
-                f"{store.root / LOOKS}: {plan.backbone} · {plan.task} was to be looked at after "
+                f"{store.root / FILE}: {plan.backbone} · {plan.task} was to be looked at after "
                 f"{_counted(same[0].seeds)} seeds at {1 - same[0].alpha:g}; ask for the same, or take a new store"
             )
-    write_json(store.root / LOOKS, [asdict(plan) for plan in dict.fromkeys([*before, *new])])
+    write_json(store.root / FILE, [asdict(plan) for plan in dict.fromkeys([*before, *new])])
 
 
 def _counted(seeds: Sequence[int]) -> str:

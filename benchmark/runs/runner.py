@@ -85,7 +85,7 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
-    planner, further = Planner(replace(asked, device=device)), ExtraMetrics.of(asked.protocols, asked.metrics)
+    planner, extra_metrics = Planner(replace(asked, device=device)), ExtraMetrics.of(asked.protocols, asked.metrics)
     planner.check()
     planner.refuse_overlap()
     for line in planner.missed:
@@ -108,7 +108,7 @@ def run(
             _mirror_done(planned, index, mirror)
             worked = dispatcher.finish(planned, mirror.put)
             store.refresh()
-        lost = measure_extra(dispatcher, planned, further, mirror.put) if further else []
+        lost = measure_extra(dispatcher, planned, extra_metrics, mirror.put) if extra_metrics else []
     finally:
         mirror.close()
     return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.context))

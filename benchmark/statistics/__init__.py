@@ -17,7 +17,7 @@ from petlir.benchmark.statistics.conditions import printable
 from petlir.benchmark.statistics.crossed import Difference, Scores, difference, differences_of
 from petlir.benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered, shares
 from petlir.benchmark.statistics.regret import Stability, regret, stability
-from petlir.benchmark.statistics.spending import Look, planned, spend
+from petlir.benchmark.statistics.spending import InterimAnalysis, planned, spend
 from petlir.benchmark.statistics.winning import wins
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "SMALLEST_GAIN",
     "Comparison",
     "Difference",
+    "InterimAnalysis",
     "Interval",
-    "Look",
     "Pair",
     "Scores",
     "Stability",

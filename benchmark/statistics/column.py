@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petlir.benchmark.statistics.crossed import Difference, Floats, Scores, differences
-from petlir.benchmark.statistics.spending import Look
+from petlir.benchmark.statistics.spending import InterimAnalysis
 
 FEWEST_SEEDS = 3
 """With fewer seeds no separation is stated."""
@@ -92,14 +92,14 @@ class Comparison:
         found: what was found of their pairs.
         units: how many source scenes.
         seeds: the fewest seeds of a method.
-        looks: how many looks were taken.
+        analyses: how many interim analyses were made.
     """
 
     order: tuple[str, ...]
     found: Found = field(repr=False)
     units: int
     seeds: int
-    looks: int = 1
+    analyses: int = 1
 
     @property
     def provisional(self) -> bool:
@@ -141,7 +141,7 @@ class Comparison:
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
 
 
-def compare(scores: Mapping[str, Scores], alpha: float = 0.05, looks: Sequence[Look] = ()) -> Comparison:
+def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequence[InterimAnalysis] = ()) -> Comparison:
     """Compare all methods of one column with each other.
 
     Args:
@@ -149,8 +149,8 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, looks: Sequence[L
             seed that this method was not run with. A pair is compared on the seeds that both have; with fewer than
             two its difference is NaN.
         alpha: the chance of any false separation.
-        looks: where seeds were added until methods separate, all looks that were planned; the first `seeds` of the
-            list of seeds belong to a look. Without, there is one.
+        analyses: where seeds were added until methods separate, all interim analyses that were planned; the first
+            `seeds` of the list of seeds belong to one. Without, there is one.
     """
     order = sorted(scores, key=lambda name: -float(np.nanmean(scores[name])))
     table = np.stack([scores[name] for name in order])
@@ -158,13 +158,13 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, looks: Sequence[L
     better, worse = np.triu_indices(len(order), 1)
     counts = (there[better] & there[worse]).sum(axis=1)
     most = int(counts.max(initial=0))
-    planned = looks or [Look(most, 1.0)]
-    taken = [look for look in planned if look.seeds <= most] or planned[:1]
+    planned = analyses or [InterimAnalysis(most, 1.0)]
+    taken = [analysis for analysis in planned if analysis.seeds <= most] or planned[:1]
     pairs = len(counts)
     found = Found(np.full((4, pairs), np.nan), np.ones(pairs), np.zeros(pairs, bool), np.zeros(pairs, int))
-    for number, look in enumerate(taken):
-        ready = ~found.apart & (counts > 1) & ((counts >= look.seeds) | (number == 0))
-        _look(found, ready, _Pairs(table, there, better, worse), look, alpha)
+    for number, analysis in enumerate(taken):
+        ready = ~found.apart & (counts > 1) & ((counts >= analysis.seeds) | (number == 0))
+        _look(found, ready, _Pairs(table, there, better, worse), analysis, alpha)
     return Comparison(tuple(order), found, table.shape[1], int(there.sum(axis=1).min()), len(taken))
 
 
@@ -189,14 +189,14 @@ class _Pairs:
                 yield members[start : start + most], np.flatnonzero(shared)
 
 
-def _look(found: Found, ready: Flags, pairs: _Pairs, look: Look, alpha: float) -> None:
+def _look(found: Found, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
     """Note what one look finds of the pairs that are ready; the family is all that are not told apart yet."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):
-        seeds = shared[: look.seeds]
+        seeds = shared[: analysis.seeds]
         gaps = pairs.table[pairs.better[members]][:, :, seeds] - pairs.table[pairs.worse[members]][:, :, seeds]
         found.seeds[members] = len(seeds)
-        found.difference[:, members] = differences(gaps, 1 - alpha * look.share)
-    p = np.minimum(1.0, found.difference[3, ready] / look.share)
+        found.difference[:, members] = differences(gaps, 1 - alpha * analysis.share)
+    p = np.minimum(1.0, found.difference[3, ready] / analysis.share)
     found.adjusted_p[ready] = holm(p, family)
     found.apart[ready] = separable(found.difference[0, ready], found.adjusted_p[ready], found.seeds[ready], alpha)

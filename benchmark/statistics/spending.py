@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Look:
+class InterimAnalysis:
     """One look: after how many seeds, and the share of alpha that it spends."""
 
     seeds: int
     share: float
 
 
-def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[Look, ...]:
+def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, ...]:
     """The looks after these growing numbers of seeds, the last the most that there will be.
 
     At a fraction t of the most seeds 2 − 2 Φ(z / √t) of alpha is spent, z the normal quantile of alpha / 2.
@@ -30,7 +30,8 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[Look, ...]:
     z = -special.ndtri(alpha / 2)
     spent = [2 * special.ndtr(-z / (count / seeds[-1]) ** 0.5) / alpha for count in seeds]
     return tuple(
-        Look(count, float(now - before)) for count, now, before in zip(seeds, spent, [0.0, *spent], strict=False)
+        InterimAnalysis(count, float(now - before))
+        for count, now, before in zip(seeds, spent, [0.0, *spent], strict=False)
     )
 
 

@@ -10,7 +10,7 @@ from petlir.reports.conditions import described_protocols, environments
 from petlir.reports.context import ReportContext
 from petlir.reports.crops import SIDE
 from petlir.reports.gallery import gallery
-from petlir.reports.metrics import further
+from petlir.reports.metrics import extra_metrics
 from petlir.reports.pages import backbones, claims, first, grids, methods, tasks
 from petlir.reports.pages.page import Page
 from petlir.reports.rates import rates
@@ -69,7 +69,7 @@ def _conditions(context: ReportContext) -> Page:
         "protocols": described_protocols(context.records),
         "environments": environments(context.records),
         "rates": rates(context.records, context.store, context.problems.append),
-        "further": further(context.records),
+        "further": extra_metrics(context.records),
         "titles": {name: context.title(name) for name in context.names("task")},
     }
     return Page("conditions.html", "conditions.html.j2", values)

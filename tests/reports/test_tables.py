@@ -13,7 +13,7 @@ import pytest
 from petlir.reports.answer import headline
 from petlir.reports.frame import COLUMNS, load, score_frame
 from petlir.reports.groups import groups
-from petlir.reports.metrics import further
+from petlir.reports.metrics import extra_metrics
 from petlir.reports.results import INPUT, Column
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
@@ -189,12 +189,12 @@ def measured(label, seed, values, unavailable=None):
 
 def test_further_metrics_are_means_over_images_of_means_over_seeds():
     lora = [measured("lora", 0, {"a": 0.1, "b": 0.4}), measured("lora", 1, {"a": 0.3})]
-    found = further([*lora, measured("ssf", 0, {}, "its weights are not at hand"), record("adapter", "sr_x4")])
+    found = extra_metrics([*lora, measured("ssf", 0, {}, "its weights are not at hand"), record("adapter", "sr_x4")])
     assert [(one.label, one.set, one.mean, one.unavailable) for one in found] == [
         ("ssf", "", None, "its weights are not at hand"),
         ("lora", "photographs", pytest.approx((0.2 + 0.4) / 2), ""),
     ]
-    assert further([record("adapter", "sr_x4")]) == []
+    assert extra_metrics([record("adapter", "sr_x4")]) == []
 
 
 def test_a_protocol_that_looks_at_the_clean_image_says_so():

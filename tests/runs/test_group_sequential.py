@@ -13,7 +13,7 @@ import pytest
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.runs import group_sequential
-from petlir.benchmark.runs.interim_analyses import LOOKS, stated
+from petlir.benchmark.runs.interim_analyses import FILE, stated
 from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.runs.runner import Outcome
 from petlir.benchmark.store import Store
@@ -128,7 +128,7 @@ def test_bad_numbers_are_refused_before_anything_runs(asked, tmp_path, chosen, l
 
 
 def test_damaged_looks_are_one_line(tmp_path):
-    (tmp_path / LOOKS).write_text(json.dumps([{"seeds": 3}]))
+    (tmp_path / FILE).write_text(json.dumps([{"seeds": 3}]))
     with pytest.raises(PetlirError, match=r"looks\.json does not state looks"):
         stated(Store(tmp_path))
 

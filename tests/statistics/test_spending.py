@@ -11,7 +11,7 @@ from petlir.benchmark.statistics import compare, planned, spend
 
 def test_it_is_the_obrien_fleming_type_function_of_lan_and_demets():
     """Spent at 5 looks of equal size, two-sided 0.05: the table of Lan and DeMets' function."""
-    spent = np.cumsum([look.share * 0.05 for look in spend((2, 4, 6, 8, 10))])
+    spent = np.cumsum([analysis.share * 0.05 for analysis in spend((2, 4, 6, 8, 10))])
     assert spent == pytest.approx([0.00001, 0.00194, 0.01140, 0.02843, 0.05], abs=5e-5)
 
 
@@ -28,10 +28,10 @@ def test_looks_grow_by_half():
 
 def test_stopping_when_it_shows_finds_nothing_where_there_is_nothing():
     """One pair without a difference, seeds added until it separates: at most 5 %, though plain t tests give more."""
-    looks = spend((3, 5, 8, 10))
+    analyses = spend((3, 5, 8, 10))
     gaps = np.random.default_rng(0).normal(size=(20_000, 10))
-    p = np.stack([stats.ttest_1samp(gaps[:, : look.seeds], 0.0, axis=1).pvalue for look in looks])
-    shares = np.array([[look.share] for look in looks])
+    p = np.stack([stats.ttest_1samp(gaps[:, : analysis.seeds], 0.0, axis=1).pvalue for analysis in analyses])
+    shares = np.array([[analysis.share] for analysis in analyses])
     assert 0.035 <= (p <= 0.05 * shares).any(axis=0).mean() <= 0.05
     assert (p <= 0.05).any(axis=0).mean() > 0.09
 
@@ -41,8 +41,8 @@ def test_what_was_told_apart_early_stays_apart_without_further_seeds():
     images = draw.normal(25, 3, (8, 1))
     scores = {name: images + level + draw.normal(0, 0.002, (8, 10)) for name, level in (("a", 1), ("b", 1), ("c", 0))}
     scores["c"][:, 5:] = np.nan
-    found = compare(scores, looks=spend((5, 8, 10)))
-    assert found.looks == 3
+    found = compare(scores, analyses=spend((5, 8, 10)))
+    assert found.analyses == 3
     assert found.pair("a", "c").apart
     assert found.pair("a", "c").seeds == 5
     assert found.pair("a", "b").seeds == 10

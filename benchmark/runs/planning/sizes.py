@@ -143,6 +143,6 @@ class Kept:
     def write(self) -> None:
         """Write the file, where anything is new and it can be written."""
         if self._new:
-            plain = {key: None if sizes is None else astuple(sizes) for key, sizes in self._found.items()}
+            as_rows = {key: None if sizes is None else astuple(sizes) for key, sizes in self._found.items()}
             with suppress(OSError):
-                store_text(self.path, json.dumps(plain))
+                store_text(self.path, json.dumps(as_rows))

@@ -124,6 +124,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def plain(rows: list[Row]) -> list[dict[str, object]]:
+def as_rows(rows: list[Row]) -> list[dict[str, object]]:
     """The rows as JSON has them."""
     return [asdict(row) for row in rows]
