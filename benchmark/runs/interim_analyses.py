@@ -55,7 +55,7 @@ def stated(store: Store) -> list[Plan]:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
         return [Plan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
     except (ValueError, TypeError, KeyError) as error:
-        raise PetlirError(f"{path} does not state looks: {error}") from error
+        raise PetlirError(f"{path} does not state interim analyses: {error}") from error
 
 
 def state(store: Store, new: Sequence[Plan]) -> None:
