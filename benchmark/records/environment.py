@@ -13,7 +13,7 @@ import torch
 from petlir.benchmark.degradations.jpeg import encoder
 from petlir.benchmark.records import lock
 
-LIBRARIES = ("numpy", "scikit-image", "scipy", "safetensors", "torchvision", "pyiqa", "peft")
+LIBRARIES = ("numpy", "scikit-image", "scipy", "safetensors", "pyiqa", "peft")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 

@@ -55,9 +55,11 @@ def test_a_terminal_shows_what_runs_and_keeps_only_failures():
         progress.update(Event("started", "a"), "lora[rank=8]")
         progress.update(Event("progress", "a", fraction=0.25, text="step 10 of 40"), "lora[rank=8]")
         with console.capture() as capture:
-            console.print(progress._view())
+            console.print(progress._bars.get_renderable())
         progress.update(Event("died", "a", text="killed"), "lora[rank=8]")
-    assert all(text in capture.get() for text in ("lora[rank=8]", "25%", "step 10 of 40", "0/2 ended"))
+        (whole,) = progress._bars.tasks
+    assert all(text in capture.get() for text in ("lora[rank=8]", "25%", "step 10 of 40", "0%"))
+    assert (whole.completed, whole.total, whole.fields["doing"]) == (1, 2, "1 failed")
     assert "failed: lora[rank=8] · killed" in printed(console)
 
 
