@@ -18,7 +18,7 @@ RULE = (
     "below it, not converged, with the change. References (frozen, input, cascade, scratch and full-ft) are never "
     "ranked and block nothing. A smoke run is never ranked."
 )
-"""The rule as README, the pages and the last lines of a run state it."""
+"""The rule as the documentation, the pages and the last lines of a run state it."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"
 
 

@@ -123,8 +123,8 @@ def test_the_table_of_a_store_has_the_change():
     assert row["converged"] == "False" and float(row["change"]) == pytest.approx(0.41)
 
 
-def test_readme_has_the_rule_in_the_same_words():
-    assert RULE in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+def test_the_documentation_has_the_rule_in_the_same_words():
+    assert RULE in " ".join((ROOT / "docs" / "measured.md").read_text(encoding="utf-8").split())
 
 
 def test_the_table_of_shipped_choices(tmp_path, monkeypatch):
