@@ -15,9 +15,20 @@ app = typer.Typer(
     help="A reproducible benchmark of parameter-efficient transfer learning in image restoration.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (inventory, grids, pictures, publishing, analyse, authoring):
+PANELS = {
+    "Run grids": grids,
+    "Images": pictures,
+    "What is available": inventory,
+    "Publish, verify, compare": publishing,
+    "Explain": analyse,
+    "Extend": authoring,
+}
+"""The headings of `petlir --help`, and the commands below each."""
+for heading, part in PANELS.items():
+    for command in part.app.registered_commands:
+        command.rich_help_panel = heading
     app.add_typer(part.app)
 
 UsageError: Any = typer.BadParameter.__base__

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from petlir.benchmark.cli import PANELS
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.store import Store
 from tests.helpers.engine import PLUGIN, ROOT, command, draw, save
@@ -157,3 +158,11 @@ def test_deterministic_kernels_are_asked_for(lab, tmp_path, capsys):
     assert command(capsys, "run", *small(lab, tmp_path, "-m", "frozen"), "--device", "cpu", "--no-report")[0] == 0
     assert torch.are_deterministic_algorithms_enabled()
     assert next(Store(tmp_path).records())["environment"]["deterministic"]
+
+
+def test_h_is_help_for_every_command_and_headings_group_them(capsys):
+    _, whole, _ = command(capsys, "-h")
+    assert all(heading in whole for heading in PANELS)
+    _, short, _ = command(capsys, "status", "-h")
+    _, long, _ = command(capsys, "status", "--help")
+    assert short == long and "Count the records" in short
