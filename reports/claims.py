@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from petlir.benchmark.published import UNSTATED, Claim
+from petlir.benchmark.records.files import SHIPPED_FILES
 from petlir.benchmark.weights.official import known
 from petlir.reports.frame import Record, budget
 
@@ -143,13 +144,18 @@ def _differences(claim: Claim, record: Record) -> Iterator[str]:
         yield f"track: {cell['track']} here, paper there"
     if cell["regime"] == "tuned":
         yield "training: the learning rate was tuned here"
-    if cell["simulated"] or cell["data_label"]:
-        yield f"data: {cell['simulated'] or cell['data_label']}"
+    if other := cell["simulated"] or _other_data(cell["data_label"]):
+        yield f"data: {other}"
     if all(score["set"] != claim.set for score in record["scores"]):
         yield f"data: {claim.set} is not among our sets"
     size, trainable = _size(claim.params), record["costs"]["trainable"]
     if size is not None and trainable and abs(trainable - size) > 0.01 * size:
         yield f"size: {trainable:,} parameters here, {claim.params} there"
+
+
+def _other_data(label: str) -> str:
+    """Return what a label says beyond low-resolution files: where a set ships them, papers restore them too."""
+    return "; ".join(note for note in label.split("; ") if not note.startswith(SHIPPED_FILES))
 
 
 def _base(protocol: str) -> str:

@@ -157,7 +157,7 @@ def described(model: AdaptedModel, root: Path | None) -> dict[str, Any]:
     """What a record says of a cell beyond its names."""
     task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
-    notes = (task.on(on).label, f"low-resolution files of {files}" if files else "")
+    notes = (task.on(on).label, f"{record_files.SHIPPED_FILES} {files}" if files else "")
     return {
         "heads": list(model.heads),
         "protocols": list(scored_as(task.protocols, model.views)),

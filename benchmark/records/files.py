@@ -16,6 +16,8 @@ from petlir.benchmark.errors import PetlirError
 SCHEMA = "petlir-record/1"
 RECORD = "record.json"
 ADAPTER = "adapter.safetensors"
+SHIPPED_FILES = "low-resolution files of"
+"""Begins the note in `data_label` on image sets whose own low-resolution images were restored."""
 
 
 def headlines(record: Mapping[str, Any]) -> dict[str, str]:

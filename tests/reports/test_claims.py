@@ -101,6 +101,14 @@ def test_what_was_not_run_is_said():
     assert found.verdict == "not run"
 
 
+def test_low_resolution_files_of_a_set_are_what_papers_restore():
+    label = "low-resolution files of Set5"
+    (found,) = verdicts(seeds(32.70, 32.71, 32.69, data_label=label), [CLAIM])
+    assert found.verdict == "reproduced"
+    (found,) = verdicts(seeds(32.70, 32.71, 32.69, data_label=f"synthetic; {label}"), [CLAIM])
+    assert found.reasons == ("data: synthetic",)
+
+
 def test_an_untrained_method_needs_no_seeds():
     (found,) = verdicts([cell(32.70, method="frozen", regime="none")], [replace(CLAIM, method="frozen")])
     assert found.verdict == "reproduced"
