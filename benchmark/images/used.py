@@ -128,7 +128,7 @@ def use(task: Task, name: str, root: Path | None) -> Used:
 
 
 def middle_of(image: NDArray[Any], side: int, scale: int = 1) -> NDArray[Any]:
-    """Return the centre of an image, at most `side` pixels wide and high; of a `scale` times larger one the same area."""
+    """Return the centre of an image, at most `side` pixels wide and high, or the same area at a larger `scale`."""
     top, left = (max(0, length // scale - side) // 2 * scale for length in image.shape[:2])
     return image[top : top + side * scale, left : left + side * scale]
 
