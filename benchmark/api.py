@@ -41,7 +41,7 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
 
     Args:
         restored: an image (H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]), or a folder of images.
-        clean: same type as `restored`; images in folders are paired by name.
+        clean: as `restored`; images in folders are paired by name.
         protocol: how two images are compared; `petlir list protocols` names those of the literature.
 
     Returns:

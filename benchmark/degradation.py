@@ -18,7 +18,7 @@ Image = NDArray[np.uint8]
 Degraded = NDArray[np.uint8] | NDArray[np.float32]
 """One degraded image, H×W×3, RGB, on the scale 0..255: 8 bit, or float32 if noise is stored unrounded."""
 KEPT = ("rounded", "truncated", "float")
-"""How an image is stored after noise is added: clipped and rounded or truncated to 8 bit, or as float beyond 0..255."""
+"""Storage formats of noisy images: clipped and rounded or truncated to 8 bit, or unchanged as float, beyond 0..255."""
 
 
 class Degradation:
@@ -26,7 +26,7 @@ class Degradation:
 
     `prepare` acts on a whole 8-bit image (resizing, compression, rain), where the surroundings of a pixel matter.
     `perturb` acts on a batch of crops (noise). A subclass is a frozen dataclass whose fields are the parameters of the
-    degradation. It overrides one of the two methods, or `whole` to tell which of them acts.
+    degradation. It overrides one of the two methods, or both and `whole`, which is True if `prepare` acts.
     """
 
     source: ClassVar[str] = ""
@@ -53,12 +53,12 @@ class Degradation:
 
     @property
     def kept(self) -> str:
-        """The storage of a degraded image, one of `KEPT`."""
+        """The storage format of degraded images, one of `KEPT`."""
         return "rounded"
 
     @property
     def crops_kept(self) -> str:
-        """The storage of training crops; `rounded` only clips them, as rounding adds 1/12 to a variance of 900."""
+        """The storage format of training crops; `rounded` only clips, as rounding adds 1/12 to a variance of 900."""
         return self.kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
@@ -134,12 +134,12 @@ class Chain(Degradation):
 
     @property
     def kept(self) -> str:
-        """The storage of the last step."""
+        """The storage format of the last step."""
         return self.steps[-1].kept
 
     @property
     def crops_kept(self) -> str:
-        """The storage of training crops of the last step."""
+        """The storage format of training crops of the last step."""
         return self.steps[-1].crops_kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:

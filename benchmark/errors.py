@@ -17,7 +17,7 @@ class PetlirError(Exception):
 
 
 class Unwritable(PetlirError):
-    """The disk is full, or a folder cannot be written; every other cell would fail too."""
+    """A full disk or an unwritable folder; every other cell would fail too."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:

@@ -36,7 +36,7 @@ def split(text: str) -> list[str]:
 
 
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
-    """Return the names in a comma-separated list; an unknown name raises and the nearest one is suggested.
+    """Return the names in a comma-separated list; the error for an unknown name suggests the nearest.
 
     `*` and `?` match any characters but the colon of a family: `*` matches all but families, `peft:*` all of it.
     """

@@ -100,7 +100,7 @@ class Method(ABC):
     reference: ClassVar[bool] = False
     """True if PETL methods are compared against it; a reference is never ranked and does not block a ranking."""
     tunes_backbone: ClassVar[bool] = False
-    """True if it trains most of the backbone's own weights and is therefore not a PETL method."""
+    """True if it trains the backbone's own weights as a whole and is therefore not a PETL method."""
     unfreezes: ClassVar[bool] = False
     """True if it trains part of the backbone's own tensors (biases, norms, a tail)."""
     shared: ClassVar[bool] = False

@@ -25,7 +25,7 @@ class Channel:
     Attributes:
         about: a description.
         luma: weights of R, G and B; None if all three channels are compared.
-        offset: offset added to the luma.
+        offset: constant added to the luma.
         rounded: whether the luma is rounded to integers.
     """
 
@@ -77,9 +77,9 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """How two images are compared and how the restored one was produced. Two different ids are never comparable.
+    """A comparison of two images, and the way the restored one was produced. Different ids are never comparable.
 
-    PSNR of the same pair of images varies by 5 dB between protocols, so the id appears in every record and column head.
+    PSNR of the same pair of images differs by 5 dB between protocols, so the id appears in every record and column head.
 
     Attributes:
         channel: a name of `CHANNELS`.
@@ -117,7 +117,7 @@ class Protocol:
 
     @property
     def way(self) -> str:
-        """How the image was restored, as the suffix of the id: `@whole`, `@tiles-48+x8`."""
+        """The suffix of the id for how the image was restored, e.g. `@whole`, `@tiles-48+x8`."""
         return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
 
     def of(self, way: Protocol) -> Protocol:

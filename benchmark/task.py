@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 IMAGES = "images"
 """An option of every task: the number of training images to use."""
 FIRST = "first:"
-"""`first:16:NAME` is the first 16 images of the set NAME; see `ImageSet.first`."""
+"""`first:16:NAME` denotes 16 images of the set NAME; see `ImageSet.first`."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Task:
         )
 
     def on(self, track: str) -> Data:
-        """Return the images of this task on `track`; an unknown track raises and the nearest is suggested."""
+        """Return the images of this task on `track`; the error for an unknown track suggests the nearest."""
         try:
             return self.data[track]
         except KeyError:

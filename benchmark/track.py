@@ -70,7 +70,7 @@ TRACKS = {track.name: track for track in (DEMO, OPEN, PAPER)}
 
 
 def track(name: str) -> Track:
-    """Return the track of this name; an unknown name raises and the nearest is suggested."""
+    """Return the track of this name; the error for an unknown name suggests the nearest."""
     if name not in TRACKS:
         raise unknown("track", name, TRACKS)
     return TRACKS[name]

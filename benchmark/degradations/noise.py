@@ -21,8 +21,8 @@ class GaussianNoise(Degradation):
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
-        kept: storage of noisy images, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: storage of training crops; None for the same.
+        kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
+        trained_on: storage format of training crops; None for the same.
     """
 
     sigma: float
@@ -36,7 +36,7 @@ class GaussianNoise(Degradation):
 
     @property
     def crops_kept(self) -> str:
-        """The storage of training crops."""
+        """The storage format of training crops."""
         return self.trained_on or self.kept
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:

@@ -66,7 +66,7 @@ class Leaves:
     size: int
 
     def first(self, count: int) -> Leaves:
-        """Return the set with its first `count` images; `count` may exceed the present number."""
+        """Return the set with its first `count` images; `count` may exceed the current one."""
         if count > SEEDS:
             raise PetlirError(f"{count} dead-leaves images were asked for; expected at most {SEEDS}")
         return replace(self, count=count)

@@ -15,7 +15,7 @@ from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.images.imageset import Entry, ImageSet, Sample, pixels_digest
 
 CROP = 12
-"""Crops to multiples of 2, 3, 4, 6 or 12 agree once they are cropped to multiples of 12."""
+"""Versions of an image cropped to multiples of 2, 3, 4, 6 or 12 agree after cropping to multiples of 12."""
 
 
 @dataclass(frozen=True)

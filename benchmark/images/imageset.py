@@ -12,11 +12,11 @@ from petlir.benchmark.errors import PetlirError
 
 
 class Missing(PetlirError):
-    """The set does not exist."""
+    """An image set that does not exist."""
 
 
 class HalfThere(PetlirError):
-    """Some files of the set are missing."""
+    """An image set with missing files."""
 
 
 class Reader(Protocol):

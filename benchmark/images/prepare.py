@@ -30,7 +30,7 @@ class Pair:
         domain: `procedural` or `photographs`.
         degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
         clean: sh×sw×3 uint8, s the task's scale.
-        protocols: ids that it is scored under, if they differ between the task's images; empty for all of the task.
+        protocols: ids that it is scored under, if they differ within the task; empty for all of the task's.
         input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
     """
 
@@ -57,7 +57,7 @@ def training_pairs(
         seed: seed of the cell, for rain, exposure and camera noise.
 
     Raises:
-        PetlirError: an image set cannot be read, or a training image is a test image of this task without permission.
+        PetlirError: an image set cannot be read, or a training image is a test image of this task, unless allowed.
     """
     sets = [use(task, name, root) for name in task.on(track).training_sets]
     for one in () if allow_overlap else sets:
@@ -69,7 +69,7 @@ def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: b
     """Return validation pairs, degraded as test pairs are; large images are cropped to the centre to limit the cost.
 
     Raises:
-        PetlirError: an image set cannot be read, or a validation image is a test image of this task without permission.
+        PetlirError: an image set cannot be read, or a validation image is a test image of this task, unless allowed.
     """
     if task.parts:
         return _by_part(task, lambda part: validation_pairs(part, track, root, allow_overlap))

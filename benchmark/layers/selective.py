@@ -13,7 +13,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.method import Method
 
 WEIGHT_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
-"""The learning rates tried in tuning if most pre-trained weights are trained."""
+"""The learning rates tried in tuning for methods that train large numbers of pre-trained weights."""
 
 
 @dataclass(frozen=True)

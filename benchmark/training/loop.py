@@ -33,7 +33,7 @@ Point = dict[str, float | None]
 
 
 class Diverged(ArithmeticError):
-    """The loss or the validation score is not finite."""
+    """A loss or validation score that is not finite."""
 
 
 @dataclass(frozen=True)

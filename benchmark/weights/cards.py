@@ -213,7 +213,7 @@ def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
 
 
 def _has_card(path: Path) -> bool:
-    """Return whether a card lies beside a weight file; other JSON files of the same name do not count."""
+    """Return whether there is a card beside a weight file; other JSON files of the same name do not count."""
     beside = path.with_suffix(".json")
     return beside.is_file() and '"sha256"' in beside.read_text(errors="replace")
 
