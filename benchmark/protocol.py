@@ -79,7 +79,7 @@ PATTERN = re.compile(
 class Protocol:
     """A comparison of two images, and the way the restored one was produced. Different ids are never comparable.
 
-    PSNR of the same pair of images differs by 5 dB between protocols, so the id appears in every record and column head.
+    PSNR of the same two images differs by 5 dB between protocols, so the id appears in every record and column head.
 
     Attributes:
         channel: a name of `CHANNELS`.

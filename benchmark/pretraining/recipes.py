@@ -29,7 +29,7 @@ def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
     """Return the heads or the degradations that `network` learns by `recipe`, except those left out.
 
     Raises:
-        PetlirError: the recipe does not fit the network, does not have a name left out, or nothing remains.
+        PetlirError: the recipe does not fit the network, a name left out is unknown, or nothing remains.
     """
     known = KINDS[recipe.name].learns(network)
     left_out = [name for name in recipe.without.split(", ") if name]

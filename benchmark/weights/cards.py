@@ -219,7 +219,7 @@ def _has_card(path: Path) -> bool:
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the card beside the file, or a card from the official checkpoints that may have produced it.
+    """Return the card beside the file, or a card built from the official checkpoints that it is or may be.
 
     If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
     """
