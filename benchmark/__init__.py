@@ -1,1 +1,1 @@
-"""The engine of petlir; it names no method and no task."""
+"""The benchmark engine. It does not depend on any particular method or task."""

@@ -1,4 +1,4 @@
-"""What `import petlir` offers beside the contracts: networks, scores and runs from Python."""
+"""The Python API beside the contracts: build networks, score images and run grids."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def build(name: str, **options: Any) -> Backbone:
-    """Build a backbone without its pre-trained weights, on the CPU.
+    """Build a backbone on the CPU, without its pre-trained weights.
 
     Args:
-        name: a backbone's name, e.g. `ipt-nano`; `petlir list backbones` names them.
-        options: the backbone's own, e.g. `heads=("sr_x4",)`.
+        name: name of a backbone, e.g. `ipt-nano`; see `petlir list backbones`.
+        options: options of the backbone, e.g. `heads=("sr_x4",)`.
 
     Raises:
-        PetlirError: there is no such backbone or option; names the nearest.
+        PetlirError: unknown backbone or option; the message suggests the nearest.
     """
     return find().build(name, **options)
 
@@ -41,14 +41,14 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
 
     Args:
         restored: an image (H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]), or a folder of images.
-        clean: the same; images of folders are paired by name.
+        clean: as `restored`; images in folders are paired by name.
         protocol: how two images are compared; `petlir list protocols` names those of the literature.
 
     Returns:
-        `psnr` in dB, infinite where the images are identical, and `ssim`; means over several images.
+        `psnr` in dB, infinite for identical images, and `ssim`; averaged over several images.
 
     Raises:
-        PetlirError: an image is of another kind, shape or size, or there is no such protocol.
+        PetlirError: unsupported image type, shape or size, or unknown protocol.
     """
     rule = protocol_of(protocol)
     if isinstance(restored, str | Path) and isinstance(clean, str | Path):
@@ -63,14 +63,14 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
 
 @dataclass(frozen=True)
 class Run(Outcome):
-    """How a run ended, and what came out."""
+    """The outcome of a run and its results."""
 
     def table(self) -> pd.DataFrame:
         """Return the results: a row for each method, task, image set and protocol.
 
-        Beside the scores (dB, and SSIM) a row has the differences to the frozen network, to full fine-tuning and to
-        the input, their intervals where there are seeds enough, and what the method costs. What has no score has a
-        `state` and a `reason`.
+        Each row holds the scores (PSNR in dB, and SSIM), the differences to the frozen network, to full fine-tuning
+        and to the input, confidence intervals where there are enough seeds, and the costs of the method. A row without
+        a score has a `state` and a `reason`.
         """
         from petlir.reports.export import rows
         from petlir.reports.frame import load
@@ -100,29 +100,29 @@ def run(
     workers: int | None = None,
     allow_overlap: bool = False,
 ) -> Run:
-    """Run a grid, as `petlir run` does: train and score what the store does not hold yet.
+    """Run a grid, as `petlir run` does: train and score the cells that are missing from the store.
 
     Args:
         store: folder of the records, or a URL.
-        grid: the named grid that fills in what is not chosen.
-        backbones: names, as a list or with commas; `*` for all.
+        grid: named grid that supplies every selection left out below.
+        backbones: names, as a list or separated by commas; `*` for all.
         methods: e.g. `"lora[rank=4,8],adapter@20k"`.
-        tasks: names; `petlir list tasks` names them.
+        tasks: names; see `petlir list tasks`.
         track: `demo`, `open` or `paper`.
         seeds: e.g. `[0, 1, 2]`, or `"0,1,2"`.
-        steps: optimiser steps; the track's own if left out.
-        regime: `tuned`, or `paper`: AdamW at 1e-4 for all.
+        steps: optimiser steps; None for the track's default.
+        regime: `tuned`, or `paper`: AdamW at 1e-4 for all methods.
         data: folder of image sets.
         plugins: plugin files.
         weights: pre-trained weights, each `NAME=FILE` or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
-        protocols: further protocols that images are scored under.
+        protocols: additional scoring protocols.
         metrics: metrics of pyiqa.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         workers: worker processes on the CPU, or on each GPU.
-        allow_overlap: go on where test images are trained on; the records say so.
+        allow_overlap: continue if test images are among the training images; the records note it.
 
     Raises:
-        PetlirError: a name, an option or a folder is wrong; nothing was run.
+        PetlirError: invalid name, option or folder; nothing has been run.
     """
     request = request_from_grid(
         grid, [Path(file) for file in plugins], Path(data) if data is not None else None, True, "float32", weights,
@@ -135,7 +135,7 @@ def run(
 
 
 def _listed(values: str | int | Iterable[str] | Iterable[int] | None) -> str | None:
-    """Return a selection as the command line has it, with commas."""
+    """Return a selection as the command line spells it, separated by commas."""
     if values is None or isinstance(values, str):
         return values
     return str(values) if isinstance(values, int) else ",".join(map(str, values))

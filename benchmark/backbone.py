@@ -1,8 +1,8 @@
-"""The contract of a backbone: a pre-trained restoration network, seen as a row of MetaFormer blocks.
+"""The contract of a backbone: a pre-trained restoration network, described as a sequence of MetaFormer blocks.
 
 Every backbone, transformer or convolutional, is a chain of residual pairs: a *mixer* branch (attention, channel
-attention, gated convolution) and an *mlp* branch, each behind a norm (Yu et al., MetaFormer, CVPR 2022). A method sees
-nothing else, so it is written once for all of them.
+attention, gated convolution) and an *mlp* branch, each preceded by a norm (Yu et al., MetaFormer, CVPR 2022). Methods
+use only this interface, so each method is written once for all backbones.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from petlir.benchmark.task import Task
 
 @dataclass(frozen=True)
 class Site:
-    """A place that holds one module, which a method may replace.
+    """A location that holds one module, which a method may replace.
 
-    Projections (`query`, `key`, `value`, `out`, `up`, `down`) are linear layers or 1×1 convolutions; norms and whole
+    Projections (`query`, `key`, `value`, `out`, `up`, `down`) are linear layers or 1×1 convolutions. Norms and whole
     layers are sites too.
     """
 
@@ -34,16 +34,16 @@ class Site:
 
     @property
     def module(self) -> nn.Module:
-        """The module that stands here now."""
+        """The module currently installed."""
         return self.owner.get_submodule(self.attribute)
 
     def replace(self, module: nn.Module) -> None:
-        """Put `module` here; it usually wraps the one that stood here."""
+        """Install `module`, which usually wraps the current one."""
         self.owner.set_submodule(self.attribute, module)
 
 
 class AdapterHooks(nn.Module):
-    """Where modules act beside or behind a branch. It has no weights of its own, so official keys stay as they are."""
+    """Insertion points beside and after a branch. They have no weights of their own, so official keys are unchanged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class AdapterHooks(nn.Module):
         self.behind = nn.ModuleList()
 
     def forward(self, branch: Callable[[Tensor], Tensor], norm: nn.Module, features: Tensor) -> Tensor:
-        """What the branch adds to `features`: branch(norm(features)), plus and through what was inserted."""
+        """Return the update that the branch adds to `features`: branch(norm(features)) with all inserted modules."""
         normed: Tensor = norm(features)
         output = branch(normed)
         for module in self.beside:
@@ -65,14 +65,14 @@ class AdapterHooks(nn.Module):
 
 
 class PromptHooks(AdapterHooks):
-    """Hooks of an attention over tokens, whose keys and values prompts may join."""
+    """Hooks of an attention over tokens, with prompts that extend its keys and values."""
 
     def __init__(self) -> None:
         super().__init__()
         self.prompts = nn.ModuleList()
 
     def context(self, norm: nn.Module) -> Tensor | None:
-        """The prompts 1×K×C, behind the branch's `norm` as its tokens are; None where there are none."""
+        """Return the prompts 1×K×C, normalised by the branch's `norm` as its tokens are, or None without prompts."""
         if not self.prompts:
             return None
         context: Tensor = norm(torch.cat([module() for module in self.prompts])[None])
@@ -96,27 +96,27 @@ class Branch:
 
     @classmethod
     def of(cls, layer: nn.Module, kind: str, norm: str, sites: Iterable[tuple[str, str]]) -> Branch:
-        """The branch of `layer` whose hooks are named after its kind; sites are pairs (name, where in the layer)."""
+        """Create the branch of `layer` whose hooks are named after its kind; `sites` are pairs (name, path)."""
         hooks = cast("AdapterHooks", layer.get_submodule(kind))
         return cls(kind, hooks, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
     def projections(self, *names: str) -> list[Site]:
-        """Its projections of these names, all of them where none is named."""
+        """Return the projections with these names, or all if none is named."""
         return [site for site in self.sites if not names or site.name in names]
 
     def parallel(self, module: nn.Module, *, reads: str = "normed") -> None:
-        """Add the output of `module` to the branch's; it reads the `normed` features, or the block's raw `input`."""
+        """Add the output of `module` to the branch's; `reads` is `normed` (after the norm) or `input` (before it)."""
         (self.hooks.beside if reads == "normed" else self.hooks.beside_input).append(module)
 
     def after(self, module: nn.Module) -> None:
-        """Let `module` transform what the branch puts out, before the residual sum."""
+        """Apply `module` to the output of the branch, before the residual sum."""
         self.hooks.behind.append(module)
 
     def prompt(self, module: nn.Module) -> None:
         """Let the branch's tokens also attend to those that `module()` returns, K×C in the scale of its input.
 
         Raises:
-            PetlirError: the branch is no attention over tokens; see `takes_prompts`.
+            PetlirError: the branch is not an attention over tokens; see `takes_prompts`.
         """
         if not isinstance(self.hooks, PromptHooks):
             raise PetlirError(f"branch {self.kind} takes no prompts: it is no attention over tokens")
@@ -124,18 +124,18 @@ class Branch:
 
     @property
     def takes_prompts(self) -> bool:
-        """Whether it is an attention over tokens, which `prompt` can add to."""
+        """True if the branch is an attention over tokens, so that `prompt` applies."""
         return isinstance(self.hooks, PromptHooks)
 
 
 class Layout(Protocol):
-    """How a block's features are seen as a map."""
+    """The conversion between a block's features and feature maps."""
 
     def to_map(self, features: Tensor) -> Tensor:
-        """The features as N×C×H×W."""
+        """Return the features as a map N×C×H×W."""
 
     def from_map(self, image: Tensor) -> Tensor:
-        """A map N×C×H×W as the block's own features."""
+        """Return a map N×C×H×W in the block's own layout."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class Block:
     """A residual pair of a backbone.
 
     Attributes:
-        name: where it stands, e.g. `encoder.3`.
+        name: its position, e.g. `encoder.3`.
         width: channels of its features.
         branches: mixer first, then mlp; a decoder block has `cross` between them.
-        layout: how its features are seen as a map.
+        layout: conversion of its features to maps and back.
         site: the whole block, for methods that wrap it.
-        patch: side of the image patch that one position of its features stands for.
+        patch: side of the image patch that one position of its features represents.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Block:
     patch: int = 1
 
     def branch(self, kind: str) -> Branch:
-        """The branch of this kind."""
+        """Return the branch of this kind."""
         for branch in self.branches:
             if branch.kind == kind:
                 return branch
@@ -177,16 +177,16 @@ class Block:
 
     @property
     def norms(self) -> list[Site]:
-        """The norm before each branch."""
+        """The norms of all branches."""
         return [branch.norm for branch in self.branches]
 
     def projections(self, *names: str) -> list[Site]:
-        """The projections of all branches of these names, all of them where none is named."""
+        """Return the projections of all branches with these names, or all if none is named."""
         return [site for branch in self.branches for site in branch.projections(*names)]
 
 
 class OnMap(nn.Module):
-    """A module for maps N×C×H×W, used on a block's own features."""
+    """A module for maps N×C×H×W, applied to a block's own features."""
 
     def __init__(self, module: nn.Module, layout: Layout) -> None:
         super().__init__()
@@ -194,18 +194,18 @@ class OnMap(nn.Module):
         self._layout = layout
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in, features out, both in the block's own layout."""
+        """Apply the module to features in the block's own layout."""
         return self._layout.from_map(self.module(self._layout.to_map(features)))
 
 
 class Backbone(nn.Module, ABC):
-    """A restoration network, images N×3×H×W in [0, 1] in and out.
+    """A restoration network that maps images N×3×H×W in [0, 1] to restored images.
 
     Attributes:
         name: its name in the grid.
-        heads: what each head restores, with its scale; the order is the network's own.
-        window: the one input size that the network takes, or None for any.
-        pretrained_on: the tasks that its weights have seen, and the ones related to them.
+        heads: each head and its scale, in the network's own order.
+        window: the only input size that the network accepts, or None for any.
+        pretrained_on: the tasks seen in pre-training, and those related to them.
     """
 
     name: str
@@ -214,36 +214,36 @@ class Backbone(nn.Module, ABC):
     paper: ClassVar[Paper | None] = None
     """The work to cite."""
     task_heads: ClassVar[Mapping[str, str]] = {}
-    """Tasks that no head of their name serves, and the head that serves them."""
+    """Heads for tasks that do not have a head of their own name."""
     sees_whole: ClassVar[bool] = False
-    """Whether it has operators over the whole of what it sees (global pooling, attention between channels)."""
+    """True if the network has global operators (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"
-    """How the official code puts an image through: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
+    """The inference scheme of the official code: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
     derived: ClassVar[tuple[str, ...]] = ()
-    """Endings of official keys that hold no weights but tables which the network makes itself, such as masks."""
+    """Suffixes of official keys that hold derived tables, such as masks, instead of weights."""
     head_in_use: str | None = None
-    """The head that is adapted; the engine sets it."""
+    """The head that is adapted; set by the engine."""
     tuned: frozenset[str] = frozenset()
-    """Names of its own parameters that a method trains; the engine sets it."""
+    """Names of the network's own parameters that a method trains; set by the engine."""
 
     @abstractmethod
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore `images` (N×3×H×W in [0, 1]) through `head`; without a name, through the only one."""
+        """Restore `images` (N×3×H×W in [0, 1]) through `head`; None selects the only head."""
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """The blocks, in the order of computation."""
+        """Yield the blocks in the order of computation."""
 
     @abstractmethod
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """The parameters that decide the output of `head`; without a name, of any head."""
+        """Yield the parameters that affect the output of `head`; None stands for all heads."""
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """The parameters that turn features into the image of `head`; without a name, of any head."""
+        """Yield the parameters that turn features into the image of `head`; None stands for all heads."""
         yield from ()
 
     def outer_norms(self) -> Iterator[Site]:
-        """The norms before and behind the blocks, in the order of computation."""
+        """Yield the norms before and after the blocks, in the order of computation."""
         yield from ()
 
     def inner_norms(self) -> Iterator[nn.Module]:
@@ -251,38 +251,38 @@ class Backbone(nn.Module, ABC):
         yield from ()
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state dict with the official keys; missing and unexpected ones are named, and nothing is taken."""
+        """Load a state dict with the official keys; missing or unexpected keys are reported and nothing is loaded."""
         load_strictly(self, state, f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the official keys."""
+        """Return the weights under the official keys."""
         return self.state_dict()
 
     def multiple(self, head: str | None) -> int:
-        """What the sides of an input are padded to a multiple of, inside the network; 1 where nothing is padded."""
+        """Return the multiple that the network pads the sides of its input to; 1 if it does not pad."""
         return 1
 
     def input_note(self, head: str) -> str:
-        """What is done to an image before `head` reads it, for the column; empty where nothing is."""
+        """Return a note on the preprocessing of images for `head`, shown with the column; empty if there is none."""
         return ""
 
     def patch(self, head: str | None, least: int) -> int:
-        """The side of a training crop on the degraded side: the one window, else `least`, more where that is padded."""
+        """Return the side of a degraded training crop: the window if fixed, or `least` rounded up to the multiple."""
         multiple = self.multiple(head)
         return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
-        """Return the head that serves `task`: its own, the tabled one, else the one of the task's scale.
+        """Return the head that serves `task`: the one of its name, the tabulated one, else one of its scale.
 
         Raises:
-            PetlirError: there is none.
+            PetlirError: no head serves it.
         """
         for name in self._serving(task):
             return name
         raise PetlirError(str(self.applies(task)))
 
     def applies(self, task: Task) -> str | None:
-        """Return the reason why no head serves `task`, or None where one does."""
+        """Return the reason why no head serves `task`, or None if a head does."""
         if self._serving(task):
             return None
         scales = ", ".join(f"×{scale}" for scale in sorted(set(self.heads.values())))
@@ -295,7 +295,7 @@ class Backbone(nn.Module, ABC):
         return [name for name in named if name in self.heads] + fitting[::-1]
 
     def head_index(self, head: str | None) -> int:
-        """Where `head` stands among the heads."""
+        """Return the index of `head` among the heads."""
         names = list(self.heads)
         if head is None and len(names) == 1:
             return 0
@@ -305,7 +305,7 @@ class Backbone(nn.Module, ABC):
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dict and name every missing, unexpected and misshapen key in one line."""
+    """Load a state dict; one line reports all missing, unexpected and misshapen keys."""
     own = module.state_dict()
     faults = [f"missing {key}" for key in own if key not in state]
     faults += [f"unexpected {key}" for key in state if key not in own]

@@ -11,34 +11,34 @@ from typing import Any, ClassVar, Protocol
 
 
 class Chosen(Protocol):
-    """A method with its options, as far as a cell names it."""
+    """A method with its options, as a cell refers to it."""
 
     name: ClassVar[str]
 
     @property
     def label(self) -> str:
-        """What its row is called."""
+        """The name of its row."""
 
     def options(self) -> dict[str, Any]:
-        """The options by name."""
+        """Return the options by name."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is to be done, as plain data, so that it travels to a worker as JSON.
+    """A unit of work as plain data, so that it can be sent to a worker as JSON.
 
     Attributes:
         backbone: name of the backbone.
         method: name of the method.
-        options: all of its options.
-        label: what its row is called.
+        options: all options of the method.
+        label: name of its row.
         task: name of the task.
         track: name of the track.
-        seed: of data order and initial weights.
-        regime: `tuned`, `paper`, or `none` where nothing is trained.
-        rate: AdamW's first learning rate; None where nothing is trained, or it is still to be tuned.
+        seed: seed of data order and initial weights.
+        regime: `tuned`, `paper`, or `none` if nothing is trained.
+        rate: AdamW's initial learning rate; None if nothing is trained, or it has not been tuned yet.
         steps: optimiser steps.
-        batch_size: crops of a step.
+        batch_size: crops per step.
         patch: side of a crop on the degraded side.
     """
 
@@ -56,21 +56,21 @@ class Cell:
     patch: int
 
     def at(self, rate: float) -> Cell:
-        """This cell at a learning rate."""
+        """Return this cell with a learning rate."""
         return replace(self, rate=rate)
 
     def on(self, task: str) -> Cell:
-        """This cell on another task."""
+        """Return this cell on another task."""
         return replace(self, task=task)
 
     def of(self, method: Chosen, task: str | None = None) -> Cell:
-        """The cell of another method, maybe on another task, at the same backbone, track and seed."""
+        """Return the cell of another method, optionally on another task, with the same backbone, track and seed."""
         return replace(
             self, method=method.name, options=method.options(), label=method.label, task=task or self.task, rate=None
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The cell as JSON holds it."""
+        """Return the cell as it is written to JSON."""
         return {**{field.name: getattr(self, field.name) for field in fields(self)}, "options": dict(self.options)}
 
     def __str__(self) -> str:
@@ -78,40 +78,40 @@ class Cell:
 
     @cached_property
     def selection(self) -> str:
-        """What one choice of the learning rate is made for: everything but seed and rate."""
+        """The digest of everything that a learning rate is selected for: all fields but seed and rate."""
         plain = {k: v for k, v in self.to_dict().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
 
     @property
     def budget(self) -> str:
-        """Steps, crops of a step, and their side."""
+        """Steps × crops per step × side of a crop."""
         return f"{self.steps} × {self.batch_size} × {self.patch}"
 
 
 def cell_of(record: Mapping[str, Any]) -> Cell:
-    """The cell that a record is of."""
+    """Return the cell of a record."""
     found = record["cell"] | {"rate": record["cell"]["learning_rate"]}
     return Cell(**{field.name: found[field.name] for field in fields(Cell)})
 
 
 def digest(value: object) -> str:
-    """SHA-256 of a value's canonical JSON."""
+    """Return the SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Common:
-    """What decides a cell's result beside the cell itself, for all its seeds and rates alike.
+    """Everything but the cell itself that determines its result, shared by all seeds and rates.
 
     Attributes:
         options: the method's options that differ from their defaults.
         weights: digest of the backbone's pre-trained weights.
         data: digest of all its images.
-        plugin: revisions of the files that backbone, method and task are built on.
+        plugin: revisions of the files that backbone, method and task depend on.
         engine: revisions of the engine's modules.
-        heads: the heads that an image goes through.
-        protocols: the ids under which it is scored, with what the network sees at once.
-        device: the type of the device where random numbers are drawn on it; empty where they do not depend on it.
+        heads: the heads that an image passes through.
+        protocols: ids of the scoring protocols, with the field of view of the network.
+        device: device type if random numbers are drawn on the device; empty if they do not depend on it.
     """
 
     options: Mapping[str, Any]
@@ -124,7 +124,7 @@ class Common:
     device: str = ""
 
     def key_components(self, cell: Cell, needs: tuple[str, ...] = ()) -> dict[str, str]:
-        """Return what decides a cell's result, each by itself, so that a stale cell can say which one changed.
+        """Return the key components of a cell separately, so that a stale cell can report which one changed.
 
         Args:
             cell: the cell.
@@ -149,16 +149,16 @@ class Common:
         }
 
     def selection(self, cell: Cell, needs: tuple[str, ...] = ()) -> str:
-        """Return the digest of what one choice of the learning rate is made on: all of it but seed and rate.
+        """Return the digest of the key components that a learning rate is selected for: all but seed and rate.
 
         Args:
             cell: the cell.
-            needs: the digests of the selections of the cells that it requires.
+            needs: the selection digests of the cells that it requires.
         """
         own = self.key_components(cell, needs)
         return digest({name: value for name, value in own.items() if name not in ("seed", "rate")})
 
 
 def key(parts: Mapping[str, str]) -> str:
-    """The content key of a cell: the digest of its components."""
+    """Return the content key of a cell: the digest of its components."""
     return digest(dict(parts))

@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints."""
+"""The command line: parse arguments, call commands, print errors."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ PANELS = {
     "Explain": analyse,
     "Extend": authoring,
 }
-"""The headings of `petlir --help`, and the commands below each."""
+"""The headings of `petlir --help` and the commands under each."""
 for heading, part in PANELS.items():
     for command in part.app.registered_commands:
         command.rich_help_panel = heading
     app.add_typer(part.app)
 
 UsageError: Any = typer.BadParameter.__base__
-"""Typer does not name this class, which its own click raises for what it cannot parse."""
+"""The class of Typer's parsing errors, which Typer does not export."""
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user error prints one line and exits with code 2."""
     try:
         code = app(standalone_mode=False)
     except PetlirError as error:

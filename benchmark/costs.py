@@ -1,7 +1,6 @@
-"""What a method costs.
+"""The costs of a method.
 
-Sizes, bytes saved for backward and FLOPs are exact and need no GPU; times, peak memory and energy are
-measured.
+Sizes, bytes saved for backward and FLOPs are exact and need no GPU. Times, peak memory and energy are measured.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @dataclass(frozen=True)
 class Size:
-    """Parameters of a network, each shared tensor counted once; bytes as they lie in memory."""
+    """Parameters of a network and their bytes in memory; each shared tensor counts once."""
 
     trainable: int
     total: int
@@ -30,14 +29,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that training needs, by what for.
+    """Bytes of memory that training needs, by purpose.
 
     Attributes:
         weights: parameters and buffers of the network.
         gradients: one for each trainable parameter.
         optimizer: AdamW's two moments of each trainable parameter.
-        activations: what a step saves for backward.
-        peak: the most that was allocated at once, measured; None where the device does not tell.
+        activations: tensors saved for backward in a step.
+        peak: measured peak of allocated memory; None if the device does not report it.
     """
 
     weights: int
@@ -49,21 +48,21 @@ class Memory:
 
 @dataclass(frozen=True)
 class StepSeconds:
-    """Seconds of a training step: the median and the 95th percentile."""
+    """Seconds per training step: the median and the 95th percentile."""
 
     median: float
     p95: float
 
 
 def count(network: nn.Module) -> Size:
-    """How large the network is and how much of it is trained."""
+    """Count all parameters of the network and the trainable ones."""
     parameters = list(network.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     return Size(_numel(trainable), _numel(parameters), _nbytes(trainable), _nbytes(parameters))
 
 
 def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
-    """The memory of training `network` with AdamW; `activations` and `peak` are bytes measured beforehand."""
+    """Return the memory of training `network` with AdamW; `activations` and `peak` are measured bytes."""
     size = count(network)
     return Memory(
         weights=size.total_bytes + _nbytes(network.buffers()),
@@ -75,16 +74,16 @@ def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
 
 
 def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[Tensor] = ()) -> int:
-    """Bytes that autograd keeps between the forward and the backward pass.
+    """Return the bytes that autograd keeps between the forward and the backward pass.
 
-    A storage counts once and whole, however many tensors of it are saved.
+    A storage counts once and in full, even if several tensors that share it are saved.
 
     Args:
-        forward: computes a loss; its backward pass may follow inside.
-        leave_out: tensors that would be in memory anyway, as a rule the network's parameters and buffers.
+        forward: computes a loss; may include its backward pass.
+        leave_out: tensors that are in memory anyway, usually the network's parameters and buffers.
     """
     held = {_address(tensor) for tensor in leave_out}
-    # the storages stay referenced until all are counted, so that no address is used twice
+    # keep references to the storages until all are counted, so that no address is reused
     saved: dict[int, torch.UntypedStorage] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -98,10 +97,10 @@ def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[
 
 
 def flops_of_step(forward: Callable[[], Tensor]) -> int:
-    """FLOPs of the forward and the backward pass of a loss: 2 for each multiplication with its addition.
+    """Return the FLOPs of the forward and the backward pass of a loss; a multiply-add counts as 2.
 
-    Matrix products, convolutions and attention are counted, by the formulas of `torch.utils.flop_counter`; element-wise
-    work and Fourier transforms are not. Gradients are left in the network; see `undisturbed`.
+    Matrix products, convolutions and attention are counted by the formulas of `torch.utils.flop_counter`; element-wise
+    operations and Fourier transforms are not. Gradients remain in the network; see `undisturbed`.
     """
     with _Flops() as counted:
         torch.autograd.backward(forward())
@@ -109,9 +108,9 @@ def flops_of_step(forward: Callable[[], Tensor]) -> int:
 
 
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up every operation that has a formula.
+    """A dispatch mode that sums the FLOPs of every operation with a formula.
 
-    `FlopCounterMode` gives the same total, but follows the modules too, for which it imports the compiler: seconds.
+    `FlopCounterMode` gives the same total, but it also tracks modules, which imports the compiler and takes seconds.
     """
 
     def __init__(self) -> None:
@@ -120,7 +119,7 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # PyTorch's hook; True would import its compiler
+        # PyTorch hook; True would import its compiler
         return False
 
     def __torch_dispatch__(
@@ -136,7 +135,7 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Leave no trace of what is measured inside: buffers, gradients and random numbers are as before."""
+    """Restore buffers, gradients and random states after a measurement."""
     buffers = [buffer.clone() for buffer in network.buffers()]
     gradients = [parameter.grad for parameter in network.parameters()]
     for parameter in network.parameters():
@@ -154,11 +153,11 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
 
 @dataclass
 class StepTimer:
-    """Times each `with timer:` block; on a GPU until its work is done.
+    """A timer of `with timer:` blocks; on a GPU it waits until the work is done.
 
     Attributes:
-        seconds: what each step took, warm-up included.
-        warm_up: steps at the start that the summary leaves out, since they load kernels and fill caches.
+        seconds: duration of each step, including warm-up.
+        warm_up: initial steps that the summary excludes, since they load kernels and fill caches.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -176,16 +175,16 @@ class StepTimer:
             self.seconds.append(time.perf_counter() - self._started)
 
     def summary(self) -> StepSeconds | None:
-        """Median and 95th percentile after the warm-up; None where no step came after it."""
+        """Return the median and 95th percentile after the warm-up; None if no steps follow it."""
         steps = self.seconds[self.warm_up :]
         return StepSeconds(*np.quantile(steps, [0.5, 0.95]).tolist()) if steps else None
 
 
 class Peak:
-    """The most memory that was allocated on `device` inside `with Peak(device) as peak:`.
+    """Peak memory allocated on `device` inside `with Peak(device) as peak:`.
 
     Attributes:
-        bytes: after the block; None but on a CUDA device, as nothing else tells it honestly.
+        bytes: set after the block on a CUDA device; None on others, which do not report it reliably.
     """
 
     bytes: int | None = None
@@ -204,10 +203,10 @@ class Peak:
 
 
 class Energy:
-    """The energy that the whole board of `device` took inside `with Energy(device) as energy:`.
+    """Energy that the whole board of `device` consumed inside `with Energy(device) as energy:`.
 
     Attributes:
-        joules: after the block; None where NVML does not tell.
+        joules: set after the block; None if NVML does not report it.
     """
 
     joules: float | None = None
@@ -226,7 +225,7 @@ class Energy:
 
 
 def _millijoules(device: torch.device) -> int | None:
-    """What the board has taken since its driver was loaded; by UUID, as CUDA renumbers visible devices."""
+    """Return the energy used since the driver was loaded; looked up by UUID, as CUDA renumbers visible devices."""
     if device.type != "cuda":
         return None
     try:
@@ -243,7 +242,7 @@ def _millijoules(device: torch.device) -> int | None:
 
 
 def _finish_work() -> None:
-    """Wait until a GPU, where one is in use, has done all that it was given."""
+    """Wait until the GPU, if in use, has finished all queued work."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.synchronize()
 

@@ -1,4 +1,4 @@
-"""Which devices work on cells."""
+"""Selection of the devices that compute cells."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from petlir.benchmark.errors import PetlirError
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """A worker to be: the device that it gets and its number of CPU threads."""
+    """A worker to start: its device and its number of CPU threads."""
 
     device: str
     threads: int
 
 
 def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
-    """One worker a GPU; on a CPU one a core, each with one thread, so that results do not depend on their number.
+    """Return one worker per GPU, or one per CPU core; each has one thread, so results do not depend on their number.
 
     Args:
         device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
-        workers: how many on the CPU or on each GPU, which they then share; None for one a core, one a GPU.
+        workers: workers on the CPU, or sharing each GPU; None for one per core or GPU.
     """
     found = torch.cuda.device_count()
     names = [f"cuda:{n}" for n in range(found)]
@@ -36,5 +36,5 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
 
 
 def pick(device: str) -> str:
-    """The one device for a piece of work."""
+    """Return a single device for one computation."""
     return workers_on(device, 1)[0].device

@@ -1,4 +1,4 @@
-"""What a user can cause: one clear line, and the nearest valid name."""
+"""Errors that a user can cause: one clear line with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
-"""What others' code may raise, a plugin's or a metric's; it fails its cell or its column, and the grid goes on."""
+"""Exceptions that third-party code, such as a plugin or a metric, may raise; only its cell or column fails."""
 
 
 class PetlirError(Exception):
-    """A mistake that the user can mend; its text is one line: what, where, what was expected."""
+    """An error that the user can fix; its message is one line: what, where, what was expected."""
 
 
 class Unwritable(PetlirError):
-    """The disk is full, or a folder cannot be written: no other cell would fare better."""
+    """A full disk or an unwritable folder; every other cell would fail too."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
-    """The error for a name that nothing goes by: names its nearest neighbour, else all valid names."""
+    """Return the error for an unknown name; it suggests the nearest valid name, or lists all."""
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names) or 'none'}"
@@ -29,7 +29,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
 
 
 def chosen(kind: str, names: Iterable[str], valid: Mapping[str, T]) -> dict[str, T]:
-    """Those entries of `valid` that are named, in the order of the names; raises on an unknown one."""
+    """Return the named entries of `valid` in the order of `names`; raise on an unknown name."""
     picked = {}
     for name in names:
         if name not in valid:

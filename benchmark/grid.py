@@ -1,4 +1,4 @@
-"""The grid: `'lora[rank=4,8]'` × tasks × backbones × seeds, as text and as lists."""
+"""Parse grids: `'lora[rank=4,8]'` × tasks × backbones × seeds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
 NEAR = 0.05
-"""How far from the size asked for a method may be, as a share of it."""
+"""Tolerance on the requested size of a method, as a fraction of it."""
 
 V = TypeVar("V")
 
 
 def split(text: str) -> list[str]:
-    """The items of a comma-separated list; commas in brackets do not separate.
+    """Split a comma-separated list; commas in brackets do not separate.
 
     >>> split("lora[rank=4,8],adapter")
     ['lora[rank=4,8]', 'adapter']
@@ -36,9 +36,9 @@ def split(text: str) -> list[str]:
 
 
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
-    """The names in a comma-separated list; unknown ones are refused with their nearest neighbour.
+    """Return the names in a comma-separated list; the error for an unknown name suggests the nearest.
 
-    `*` and `?` stand for any letters but the colon of a family: `*` is all but the families, `peft:*` all of that one.
+    `*` and `?` match any characters but the colon of a family: `*` matches all but families, `peft:*` all of it.
     """
     names: list[str] = []
     for pattern in split(text):
@@ -52,7 +52,7 @@ def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
 
 
 def seeds(text: str) -> list[int]:
-    """Seeds from `0,1,2`."""
+    """Parse seeds, e.g. `0,1,2`."""
     try:
         found = [int(item) for item in split(text)]
     except ValueError:
@@ -65,12 +65,12 @@ def seeds(text: str) -> list[int]:
 def methods(
     text: str, valid: Mapping[str, type[Method]], resize: Callable[[Method, str], Method] | None = None
 ) -> list[Method]:
-    """The methods that a selection names.
+    """Parse a selection of methods.
 
     Args:
         text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`: commas list, semicolons separate options.
         valid: the methods by name.
-        resize: makes a method as large as the text behind `@` says, e.g. `250k` or `0.6%`.
+        resize: scales a method to the size after `@`, e.g. `250k` or `0.6%`.
     """
     found: list[Method] = []
     for item in split(text):
@@ -86,12 +86,12 @@ def methods(
 
 
 def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
-    """The tasks that a selection names.
+    """Parse a selection of tasks.
 
     Args:
         text: e.g. `sr_x4,hybrid_lr4_noise30[noise=rounded,truncated]`.
         valid: the tasks by name.
-        track: `*` leaves out the tasks that have no images on it.
+        track: the track; `*` skips tasks without images on it.
     """
     found: list[Task] = []
     for item in split(text):
@@ -112,7 +112,7 @@ def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
 
 
 def task(label: str, valid: Mapping[str, Task]) -> Task:
-    """The task of a label such as `derain_light[train=Rain13K]`."""
+    """Return the task of a label such as `derain_light[train=Rain13K]`."""
     match = ITEM.fullmatch(label)
     name = match["name"] if match else label
     if name not in valid:
@@ -122,7 +122,7 @@ def task(label: str, valid: Mapping[str, Task]) -> Task:
 
 
 def _expand(method: type[Method], text: str) -> Iterator[Method]:
-    """Every combination of the listed values."""
+    """Yield the method with every combination of the listed values."""
     types = get_type_hints(method)
     names = [field.name for field in fields(method)]
     values: dict[str, list[Any]] = {}
@@ -135,7 +135,7 @@ def _expand(method: type[Method], text: str) -> Iterator[Method]:
 
 
 def _listed(text: str, owner: str) -> dict[str, list[str]]:
-    """The values of each option: of `rank=4,8; alpha=4` those of `rank` and of `alpha`."""
+    """Return the values of each option, e.g. of `rank` and of `alpha` for `rank=4,8; alpha=4`."""
     values: dict[str, list[str]] = {}
     for part in filter(str.strip, text.split(";")):
         name, equals, listed = (piece.strip() for piece in part.partition("="))
@@ -146,13 +146,13 @@ def _listed(text: str, owner: str) -> dict[str, list[str]]:
 
 
 def _combinations(values: Mapping[str, Sequence[V]]) -> Iterator[dict[str, V]]:
-    """Each way to choose one value of every option."""
+    """Yield every way to choose one value for each option."""
     for combination in itertools.product(*values.values()):
         yield dict(zip(values, combination, strict=True))
 
 
 def _value(text: str, wanted: Any, where: str) -> Any:
-    """`text` as the option's type."""
+    """Convert `text` to the type of the option."""
     choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
     if NoneType in choices and text.lower() == "none":
         return None
@@ -171,7 +171,7 @@ def _value(text: str, wanted: Any, where: str) -> Any:
 
 
 def target(size: str, total: int) -> int:
-    """How many parameters `250k`, `1.5M` or `0.6%` (of `total`) are."""
+    """Return the number of parameters that `250k`, `1.5M` or `0.6%` (of `total`) stands for."""
     if size.endswith("%"):
         return round(float(size[:-1]) / 100 * total)
     number, unit = (size[:-1], size[-1]) if size[-1] in UNITS else (size, "")
@@ -179,9 +179,9 @@ def target(size: str, total: int) -> int:
 
 
 def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method:
-    """The method with its size option set so that `count` comes nearest to `wanted`.
+    """Return the method with its size option chosen such that `count` is nearest to `wanted`.
 
-    A method without a size option, or without training, stays as it is.
+    A method without a size option, or without training, is returned unchanged.
     """
     option = method.size
     if option is None or not method.trains:
@@ -195,7 +195,7 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
         return count(at(value))
 
     low, high, before = 1, 2, 0
-    while before < (now := counted(high)) < wanted:  # some stop growing: a Kronecker product's factors become full
+    while before < (now := counted(high)) < wanted:  # counts may stop growing: a Kronecker factor becomes full
         low, high, before = high, high * 2, now
     while high - low > 1:
         middle = (low + high) // 2
@@ -204,14 +204,14 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
 
 
 def sized(method: Method, size: str, total: int, count: Callable[[Method], int]) -> tuple[Method, str]:
-    """The method as large as `size` says (see `target`), and what to say where it is not (see `missed`)."""
+    """Return the method scaled to `size` (see `target`), and a message if it misses the size (see `missed`)."""
     wanted = target(size, total)
     found = solve(method, wanted, count)
     return found, missed(found, wanted, count(found))
 
 
 def missed(method: Method, wanted: int, found: int) -> str:
-    """What to say of a trained method that is not as large as asked for; empty where it is, within 5 %."""
+    """Return a message for a trained method whose size differs from the request by over 5 %; empty otherwise."""
     if not method.trains or abs(found - wanted) <= NEAR * wanted:
         return ""
     apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} asked for"
@@ -220,7 +220,7 @@ def missed(method: Method, wanted: int, found: int) -> str:
 
 
 def restored(method: type[Method], options: Mapping[str, Any]) -> Method:
-    """The method with the options that a record or a job holds."""
+    """Return the method with the options of a record or a job."""
     missing = [f.name for f in fields(method) if f.name not in options and f.default is MISSING]
     stray = [name for name in options if name not in {f.name for f in fields(method)}]
     if missing or stray:

@@ -1,4 +1,4 @@
-"""Files from the Hugging Face hub: always of one commit, so that they are the same for ever."""
+"""Download files from the Hugging Face hub, always pinned to a commit so that they never change."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PARTS = re.compile(
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of the hub.
+    """A file on the hub.
 
     Attributes:
         repo: `owner/name`.
         revision: the commit, 40 hexadecimal digits.
         file: its path in the repository.
-        sha256: of its content, 64 hexadecimal digits.
+        sha256: SHA-256 of its content, 64 hexadecimal digits.
     """
 
     repo: str
@@ -35,19 +35,19 @@ class HubFile:
     sha256: str
 
     def download(self) -> Path:
-        """The file in the hub's cache, which is asked first; its content is not checked here.
+        """Return the path of the file in the hub's cache, downloading it if needed; its content is not checked.
 
         Raises:
-            PetlirError: it is not there, or the hub cannot be reached.
+            PetlirError: the file does not exist, or the hub cannot be reached.
         """
         return download(self.repo, self.file, self.revision)
 
 
 def download(repo: str, file: str, revision: str, repo_type: str = "model") -> Path:
-    """A file of a repository, in the hub's cache, which is asked first.
+    """Return the path of a repository's file in the hub's cache, downloading it if needed.
 
     Raises:
-        PetlirError: it is not there, or the hub cannot be reached.
+        PetlirError: the file does not exist, or the hub cannot be reached.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
@@ -61,7 +61,7 @@ def download(repo: str, file: str, revision: str, repo_type: str = "model") -> P
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the hub's lines on each attempt to reach it."""
+    """Suppress the hub's log lines on every attempt to reach it."""
     logger = logging.getLogger("huggingface_hub")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -72,10 +72,10 @@ def quiet() -> Iterator[None]:
 
 
 def parse(source: str) -> HubFile:
-    """A source written `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
+    """Parse a source of the form `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
 
     Raises:
-        PetlirError: a part is missing, or the revision or the digest is not whole.
+        PetlirError: a component is missing, or the revision or the digest is incomplete.
     """
     found = PARTS.fullmatch(source)
     if found is None:
@@ -88,11 +88,11 @@ def parse(source: str) -> HubFile:
 
 
 def check_pinned(repo: str, revision: str) -> None:
-    """Refuse a branch, a tag or an abbreviation: only a whole commit stays what it is."""
+    """Reject branches, tags and abbreviations: only a full commit hash is immutable."""
     if not re.fullmatch("[0-9a-f]{40}", revision):
         raise PetlirError(f"revision {revision!r} of {repo} is not pinned; expected a commit of 40 hex digits")
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what a library says."""
+    """Return the first line of an error message."""
     return str(error).strip().partition("\n")[0]

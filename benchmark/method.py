@@ -1,4 +1,4 @@
-"""The contract of a method: what turns a frozen backbone into one with a few trainable parameters."""
+"""The contract of a method: it gives a frozen backbone a few trainable parameters."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from petlir.benchmark.task import Task
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""The learning rates that tuning tries first, one trial each; every method has as many."""
+"""The initial learning rates of tuning, one trial each; every method has the same number."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A setting that a paper reports, by the parameter count that it gives.
+    """A configuration reported in a paper, identified by its parameter count.
 
     Attributes:
         method: the method with the paper's options.
         parameters: the paper's count, as printed, e.g. `995K`.
-        note: what is derived or open about it.
-        ours: our count where nothing derives the paper's; None where they agree.
+        note: derivations and open questions.
+        ours: our count if the paper's cannot be derived; None if they agree.
     """
 
     method: Method
@@ -40,33 +40,33 @@ class Published:
 
 @runtime_checkable
 class Mergeable(Protocol):
-    """An inserted module that folds into an ordinary one for inference."""
+    """An inserted module that can be merged into an ordinary one for inference."""
 
     def merged(self) -> nn.Module:
-        """A module without extra cost that computes the same, to rounding."""
+        """Return a module without extra cost that computes the same, up to rounding."""
 
 
 @runtime_checkable
 class Branched(Protocol):
-    """An inserted module whose output several branches make up; `petlir analyse response` asks them."""
+    """An inserted module whose output is composed of several branches; used by `petlir analyse response`."""
 
     def responses(self, features: Tensor) -> Mapping[str, Tensor]:
-        """What each branch, by name, makes of the features that the module gets: maps N×h×H×W, or N×h.
+        """Return the response of each branch, by name, to the module's input features: maps N×h×H×W, or N×h.
 
-        Gates are there as `NAME gate`, with values in [0, 1].
+        Gates are listed as `NAME gate`, with values in [0, 1].
         """
 
 
 @dataclass(frozen=True)
 class PriorResults:
-    """What a method that requires other cells may look at before it adapts.
+    """Prior results available to a method that requires other cells.
 
     Attributes:
-        adapters: what each required cell has trained, by parameter name, in the order of `Method.requires`.
+        adapters: trained tensors of each required cell, by parameter name, in the order of `Method.requires`.
         batch: (task, index) → a training batch, degraded N×3×h×w and clean N×3×H×W in [0, 1].
         task: the task of the cell.
         head: the head that will be trained.
-        stored: what this very cell has stored, where it is loaded again; its shapes then decide, nothing is studied.
+        stored: stored tensors of this cell if it is reloaded; their shapes then replace the analysis of prior results.
         validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
     """
 
@@ -80,37 +80,37 @@ class PriorResults:
 
 @dataclass(frozen=True)
 class Method(ABC):
-    """A PETL method; a frozen dataclass whose fields are its options.
+    """A PETL method: a frozen dataclass whose fields are its options.
 
-    The fields are the grid syntax (`lora[rank=4,8]`), the record and the cell key. The engine freezes the backbone
-    before `adapt`, and afterwards counts, trains, saves, loads and merges what is trainable.
+    The fields define the grid syntax (`lora[rank=4,8]`), the record and the cell key. The engine freezes the backbone
+    before `adapt`. Afterwards it counts, trains, saves, loads and merges the trainable parameters.
     """
 
     name: ClassVar[str]
     """Its name in the grid."""
     idea: ClassVar[str]
-    """One sentence for its card."""
+    """One sentence for its documentation card."""
     paper: ClassVar[Paper | None] = None
     identity: ClassVar[bool] = True
-    """Whether the adapted network computes what the frozen one did, before any training."""
+    """True if, before training, the adapted network computes the same as the frozen one."""
     sees_whole: ClassVar[bool] = False
-    """Whether what it inserts has operators over the whole of what it sees (Fourier transforms, spatial softmax)."""
+    """True if the inserted modules have global operators (Fourier transforms, spatial softmax)."""
     trains: ClassVar[bool] = True
-    """Whether there is anything to train; a method without is a baseline."""
+    """True if it has trainable parameters; a method without is a baseline."""
     reference: ClassVar[bool] = False
-    """Whether PETL methods are measured by it; a reference is never ranked and blocks no ranking."""
+    """True if PETL methods are compared against it; a reference is never ranked and does not block a ranking."""
     tunes_backbone: ClassVar[bool] = False
-    """Whether it trains the backbone's own weights at large, and is no PETL method then."""
+    """True if it trains the backbone's own weights as a whole and is therefore not a PETL method."""
     unfreezes: ClassVar[bool] = False
-    """Whether it trains some of the backbone's own tensors (biases, norms, a tail)."""
+    """True if it trains part of the backbone's own tensors (biases, norms, a tail)."""
     shared: ClassVar[bool] = False
-    """Whether trainable tensors stand at several places of the network."""
+    """True if the network uses trainable tensors in several places."""
     size: ClassVar[str | None] = None
-    """The integer option that grids of equal size solve for."""
+    """The integer option that size-matched grids solve for."""
     rates: ClassVar[tuple[float, ...]] = RATES
 
     def __post_init__(self) -> None:
-        """Refuse an impossible size, and a grid of another number of learning rates."""
+        """Reject an invalid size, and a wrong number of learning rates."""
         if len(set(self.rates)) != len(RATES):
             raise PetlirError(f"{self.name}: {len(set(self.rates))} learning rates, expected {len(RATES)} as for all")
         value = getattr(self, self.size) if self.size else None
@@ -119,39 +119,39 @@ class Method(ABC):
 
     @abstractmethod
     def adapt(self, backbone: Backbone) -> None:
-        """Insert trainable modules into the frozen `backbone`, or unfreeze some of its parameters, in place."""
+        """Insert trainable modules into the frozen `backbone`, or unfreeze parameters of it, in place."""
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """The cells that must be finished before `cell`, each made with `cell.of(method, task)`."""
+        """Return the cells that must finish before `cell`, each created with `cell.of(method, task)`."""
         return []
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """As `adapt`, knowing what the required cells have trained; methods that require none need not care."""
+        """Adapt the backbone given the results of the required cells; the default ignores them and calls `adapt`."""
         self.adapt(backbone)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Why this method cannot work on `backbone`, or None where it can."""
+        """Return the reason why this method cannot be applied to `backbone`, or None if it can."""
         return None
 
     def applies(self, task: Task) -> str | None:
-        """Why this method has no meaning on `task`, or None where it has."""
+        """Return the reason why this method is not meaningful for `task`, or None if it is."""
         return None
 
     def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:
-        """The heads that an image goes through, one after the other."""
+        """Return the heads that an image passes through, in order."""
         return (backbone.head_for(task),)
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Endings of the names of parameters that by construction get no gradient."""
+        """Return suffixes of the names of parameters that by construction have zero gradient."""
         return ()
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The papers' settings on the backbone of this name."""
+        """Return the papers' configurations on this backbone."""
         return []
 
     def options(self) -> dict[str, Any]:
-        """The options by name."""
+        """Return the options by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def changed(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def _default(field: Field[Any]) -> object:
 
 
 def spelled(value: object) -> str:
-    """The value of an option as a grid reads it."""
+    """Format the value of an option as it is written in a grid."""
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

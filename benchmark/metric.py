@@ -1,4 +1,4 @@
-"""The contract of a metric: how good a restored image is, as one number."""
+"""The contract of a metric: the quality of a restored image as one number."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 class Metric(ABC):
-    """A number for how close restored images are to the clean ones, or how good they look."""
+    """A measure of the similarity of restored and clean images, or of perceptual quality."""
 
     name: ClassVar[str]
     """Its key in scores, e.g. `psnr`."""
     title: ClassVar[str]
-    """Its name on a page."""
+    """Its display name in reports."""
     unit: ClassVar[str] = ""
-    """Its unit, e.g. `dB`; empty where it has none."""
+    """Its unit, e.g. `dB`; empty if dimensionless."""
     higher_is_better: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, restored: Tensor, clean: Tensor) -> float:
-        """Score restored against clean images, both N×3×H×W in [0, 1]; the mean over the N images.
+        """Return the mean score of N restored images against the clean ones, both N×3×H×W in [0, 1].
 
         Raises:
             PetlirError: the sizes differ, or are too small.

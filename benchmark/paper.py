@@ -1,4 +1,4 @@
-"""The work that a method or a backbone comes from."""
+"""Citations of methods and backbones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a method or a backbone comes from.
+    """The paper that a method or a backbone comes from.
 
     Attributes:
         title: as published.
         authors: first author et al., or all.
         venue: conference or journal with its year.
-        bibtex: the entry to cite.
-        licence: of the authors' code; empty where there is none.
+        bibtex: BibTeX entry.
+        licence: licence of the authors' code; empty if no code or licence exists.
     """
 
     title: str

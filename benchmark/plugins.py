@@ -1,6 +1,6 @@
-"""Finds plugins: the built-in folders, installed packages' entry points, and files named with `--plugin`.
+"""Find plugins: the built-in folders, entry points of installed packages, and files given with `--plugin`.
 
-Nothing is registered by being imported: a module is looked through for what it defines.
+Importing a module does not register anything; its namespace is searched for the classes and objects it defines.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from petlir.benchmark.weights.sources import network_of, untrained
 
 T = TypeVar("T")
 MOVED = ("benchmark", "methods", "tasks", "reports")
-"""What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
+"""Top-level packages before petlir 0.2; now subpackages of `petlir`."""
 
 
 @dataclass(frozen=True)
 class Plugins:
-    """Everything that a grid can name."""
+    """All methods, tasks and backbones that a grid can name."""
 
     methods: Mapping[str, type[Method]]
     tasks: Mapping[str, Task]
@@ -48,18 +48,18 @@ class Plugins:
     families: Mapping[str, Family] = field(default_factory=dict)
 
     def method(self, name: str) -> type[Method]:
-        """The method of this name; an unknown one is named with its nearest neighbour."""
+        """Return the method of this name; the error for an unknown one suggests the nearest."""
         return _named("method", name, self.methods)
 
     def task(self, name: str) -> Task:
-        """The task of a name, of a label such as `derain_light[train=Rain13K]`, or of a family as records name it."""
+        """Return a task by name, by label such as `derain_light[train=Rain13K]`, or by the name of a family's task."""
         family, _, own = name.partition(":")
         if own and family in self.families and name not in self.tasks:
             return self.families[family].recall(own)
         return grid.task(name, self.tasks)
 
     def build(self, name: str, **options: Any) -> Backbone:
-        """The backbone of this name, without pre-trained weights; those of `NAME:none` are always the same."""
+        """Build a backbone without its pre-trained weights; the initial weights of `NAME:none` are always the same."""
         builder = _named("backbone", network_of(name), self.backbones)
         with torch.random.fork_rng(devices=[], enabled=untrained(name)):
             if untrained(name):
@@ -70,7 +70,7 @@ class Plugins:
         return network
 
     def revisions(self, *names: str) -> tuple[str, ...]:
-        """Return revisions of the files that define these `kind:name`s, and of those that they are built on."""
+        """Return revisions of the files that define these `kind:name`s, and of their dependencies."""
         return table.components(path for name in names for path in built_on(self.sources[name]))
 
 
@@ -88,8 +88,8 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         opened: tasks of families, each `FAMILY:ARGUMENT`.
 
     Raises:
-        PetlirError: a plugin file is missing, cannot be imported, defines nothing, or a name that is taken; or a
-            family finds no task.
+        PetlirError: a plugin file is missing, cannot be imported, defines nothing or reuses a name; or a family does
+            not find a task.
     """
     found: dict[str, dict[str, Any]] = {"method": {}, "task": {}, "backbone": {}, "family": {}}
     sources: dict[str, Path] = {}
@@ -97,7 +97,7 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         source = Path(str(module.__file__))
         for kind, name, value in _offered(module):
             if found[kind].get(name) is value:
-                continue  # imported from where it is defined
+                continue  # imported here, defined elsewhere
             if before := sources.get(f"{kind}:{name}"):
                 where = "twice" if before == source else f"which {before} defines too"
                 raise PetlirError(f"plugin file {source} defines {kind} {name!r} {where}; rename one of them")
@@ -115,7 +115,7 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
 
 
 def _offered(module: ModuleType) -> Iterator[tuple[str, str, object]]:
-    """What a module offers: kind, name, and the thing itself."""
+    """Yield the plugins of a module: kind, name and object."""
     for name, value in vars(module).items():
         if _is_method(value, module):
             yield "method", value.name, value
@@ -128,7 +128,7 @@ def _offered(module: ModuleType) -> Iterator[tuple[str, str, object]]:
 
 
 def _is_method(value: object, module: ModuleType) -> TypeGuard[type[Method]]:
-    """A concrete method that `module` itself defines."""
+    """Return whether `value` is a concrete method defined in `module` itself."""
     return (
         isinstance(value, type)
         and issubclass(value, Method)
@@ -162,7 +162,7 @@ def load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PetlirError(f"plugin file {path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
+    sys.modules[name] = module  # dataclasses look up their module there
     with _told(f"plugin file {path}"):
         _refuse_old_imports(path)
         spec.loader.exec_module(module)
@@ -171,7 +171,7 @@ def load_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Turn what importing a plugin raises into one line that names it."""
+    """Convert errors from importing a plugin into a one-line error that names it."""
     try:
         yield
     except PetlirError as error:
@@ -181,9 +181,9 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _refuse_old_imports(path: Path) -> None:
-    """Refuse a file that was written for petlir 0.1, whose packages stood beside each other.
+    """Reject a file written for petlir 0.1, whose subpackages were top-level packages.
 
-    A package of the user's own may have such a name; only what is missing, or is ours by another name, is refused.
+    Users may have packages with these names; only imports that are missing or resolve to petlir's folders are rejected.
     """
     ours = Path(__file__).resolve().parents[1]
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -197,7 +197,7 @@ def _refuse_old_imports(path: Path) -> None:
 
 
 def _origin(package: str) -> Path | None:
-    """Return the folder of a top-level package, or of a module of that name its file; None where there is neither."""
+    """Return the folder of a top-level package, or the file of a top-level module; None if neither exists."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return None

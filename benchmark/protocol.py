@@ -1,6 +1,6 @@
 """The contract of a protocol: exactly how a restored image is scored against the clean one.
 
-An id is made of parts, in this order, and every combination is valid: `y-crop4`, `rgb-ssim3d-float@whole+x8`.
+An id has these components in this order, and every combination is valid: `y-crop4`, `rgb-ssim3d-float@whole+x8`.
 
     CHANNEL [-crop<N>] [-ssim3d] [-gtmean] [-float]      how two images are compared
     [@whole | @tiles-<SIDE> | @official] [+x8]           how the image was restored
@@ -20,12 +20,12 @@ from petlir.benchmark.errors import PetlirError, unknown
 
 @dataclass(frozen=True)
 class Channel:
-    """What is compared of an image in 0..255.
+    """The values of an image in 0..255 that are compared.
 
     Attributes:
-        about: what it is, in words.
-        luma: factors of R, G and B; None where all three channels are compared.
-        offset: what is added to that luma.
+        about: a description.
+        luma: weights of R, G and B; None if all three channels are compared.
+        offset: constant added to the luma.
         rounded: whether the luma is rounded to integers.
     """
 
@@ -67,7 +67,7 @@ KNOWN: Mapping[str, str] = {
     "rgb@official": "IPT, AdaptIR, EDT: images go through the network as its own code does it",
     "rgb+x8": "rows with a + in EDSR, SwinIR and IPT: the mean over eight flips and rotations",
 }
-"""Ids that the literature reports under, and who does; every other combination of parts is as valid."""
+"""Ids used in the literature, and by whom; every other combination of components is equally valid."""
 
 PATTERN = re.compile(
     rf"(?P<channel>{'|'.join(CHANNELS)})(?:-crop(?P<border>[1-9][0-9]*))?(?P<ssim>-ssim3d)?(?P<gtmean>-gtmean)?"
@@ -77,23 +77,23 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """How two images are compared, and how the restored one came about. Two ids are never comparable.
+    """A comparison of two images, and the way the restored one was produced. Different ids are never comparable.
 
-    The same pair of images moves by 5 dB between protocols, so the id stands in every record and column head.
+    PSNR of the same two images differs by 5 dB between protocols, so the id appears in every record and column head.
 
     Attributes:
         channel: a name of `CHANNELS`.
-        border: pixels left out at each side.
+        border: pixels cropped at each side.
         ssim: `2d`, a window in each channel, then the mean; `3d`, one that spans the channels (NAFNet).
-        uses_reference: whether the restored image is first scaled to the mean brightness of the clean one (LOL's
-            GT-mean): such a score tells less of the method.
+        uses_reference: whether the restored image is first scaled to the mean brightness of the clean one (GT-mean,
+            LOL), which makes the score less informative about the method.
         rounded: whether the restored image is rounded to 8 bit, as it is stored; else it is scored while restoring.
-        seen: what the network saw at once, `whole` or `tiles-48`, or `official`; empty where that is not known.
-        ensemble: over how many flips and rotations the restored image was averaged, 1 or 8.
-        peak: the largest value, of PSNR and of SSIM.
+        seen: field of view of the network, `whole`, `tiles-48` or `official`; empty if unknown.
+        ensemble: number of flips and rotations that the restored image is averaged over, 1 or 8.
+        peak: largest value, for PSNR and SSIM.
         window: side of SSIM's Gaussian window in pixels.
         sigma: standard deviation of that window in pixels.
-        average: what the mean of a set is taken over.
+        average: unit over which the mean of a set is taken.
     """
 
     channel: str
@@ -110,22 +110,22 @@ class Protocol:
 
     @property
     def id(self) -> str:
-        """Its name: how it scores, and how the image was restored."""
+        """The id: how images are scored, and how they were restored."""
         crop = f"-crop{self.border}" if self.border else ""
         kind = "-ssim3d" * (self.ssim == "3d") + "-gtmean" * self.uses_reference + "-float" * (not self.rounded)
         return self.channel + crop + kind + self.way
 
     @property
     def way(self) -> str:
-        """How the image was restored, as it ends the id: `@whole`, `@tiles-48+x8`."""
+        """The suffix of the id for how the image was restored, e.g. `@whole`, `@tiles-48+x8`."""
         return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
 
     def of(self, way: Protocol) -> Protocol:
-        """This way of scoring, on images that were restored as those of `way`."""
+        """Return this scoring applied to images restored as those of `way`."""
         return replace(self, seen=way.seen, ensemble=way.ensemble)
 
     def describe(self) -> str:
-        """What is done to the two images, in a few sentences."""
+        """Describe in a few sentences how the two images are processed and compared."""
         rounding = "Clipped and rounded to 8 bit" if self.rounded else "Clipped, not rounded"
         grey = "; scaled to the mean grey of the clean image, which a restorer cannot know" * self.uses_reference
         border = f"{self.border} pixels of border off" if self.border else "no border off"
@@ -155,10 +155,10 @@ class Protocol:
 
 
 def protocol(name: str) -> Protocol:
-    """The protocol of this id.
+    """Parse a protocol id.
 
     Raises:
-        PetlirError: nothing goes by this id; names the nearest that is valid.
+        PetlirError: the id is invalid; the message suggests the nearest valid one.
     """
     match = PATTERN.fullmatch(name)
     if match is None:
@@ -175,16 +175,16 @@ def protocol(name: str) -> Protocol:
 
 
 def protocols(names: str) -> tuple[Protocol, ...]:
-    """The protocols of ids with commas, each once.
+    """Parse comma-separated protocol ids, without duplicates.
 
     Raises:
-        PetlirError: nothing goes by one of them.
+        PetlirError: an id is invalid.
     """
     return tuple(dict.fromkeys(protocol(name.strip()) for name in names.split(",") if name.strip()))
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Ids that someone who wrote `name` may have meant: every combination of parts, with the numbers in it."""
+    """Yield ids that may have been meant by `name`: every combination of components, with the numbers in it."""
     numbers = {int(number) for number in re.findall("[0-9]+", name)} - {0}
     borders = ["", *(f"-crop{number}" for number in sorted({2, 3, 4} | numbers))]
     seen = ["", "@whole", "@official", *(f"@tiles-{number}" for number in sorted({48} | numbers))]
@@ -193,7 +193,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def check_stored(rules: Iterable[Protocol]) -> None:
-    """Refuse protocols that stored images, which are rounded, tell nothing of."""
+    """Reject protocols that cannot be applied to stored images, which are rounded."""
     for rule in rules:
         if not rule.rounded:
             raise PetlirError(f"{rule.id} scores images before they are rounded and stored: `petlir run --protocols`")

@@ -1,7 +1,7 @@
-"""Published numbers and orderings: what papers claim, as data in `results/published`.
+"""Published numbers and orderings: claims of papers, as data in `results/published`.
 
-A claim is a number with its paper, table, protocol and set; an ordering says that one method is better than others,
-on whatever backbone.
+A claim is a number with its paper, table, protocol and image set. An ordering states that one method is better than
+others, on any backbone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from petlir.benchmark.protocol import protocol
 FOLDER = Path(__file__).parents[1] / "results" / "published"
 ORDERINGS = "orderings.csv"
 UNSTATED = "unstated"
-"""The protocol of a number whose paper states none: comparable with nothing."""
+"""The protocol of a number whose paper does not state one; it is not comparable with any other."""
 RELATIONS = (">", "~")
 MEASURES = ("psnr", "contribution")
 
@@ -27,16 +27,16 @@ class Claim:
     """A published number.
 
     Attributes:
-        paper: its short name.
-        table: where in it.
-        backbone: the network, by the project's name where it has one.
-        method: as a grid reads it, e.g. `adaptir[ensemble=false]`.
-        task: the task's name.
-        set: the image set's name.
-        protocol: how images were scored; `unstated` where the paper does not say.
+        paper: short name of the paper.
+        table: table in the paper.
+        backbone: the network, by the project's name if it has one.
+        method: spelled as in a grid, e.g. `adaptir[ensemble=false]`.
+        task: name of the task.
+        set: name of the image set.
+        protocol: scoring protocol; `unstated` if the paper does not say.
         psnr: in dB.
-        ssim: None where the paper gives none.
-        params: trainable parameters as printed, e.g. `697K`; empty where none are.
+        ssim: SSIM; None if the paper does not report it.
+        params: trainable parameters as printed, e.g. `697K`; empty if not reported.
         remark: misprints, doubts and circumstances.
     """
 
@@ -58,14 +58,14 @@ class Ordering:
     """A published statement on which methods are better.
 
     Attributes:
-        statement: in words.
-        paper: its short name, and table.
-        left: methods of which each is better than each on the right (`>`), or about as good (`~`).
+        statement: the statement as a sentence.
+        paper: short name of the paper, and table.
+        left: methods that are each better than every one on the right (`>`), or about as good (`~`).
         relation: `>` or `~`.
         right: the methods on the other side.
-        tasks: where it is said to hold; `*` for all.
-        measure: `psnr`, or `contribution`, which scores cannot tell.
-        remark: what of it is our reading.
+        tasks: tasks for which it is stated; `*` for all.
+        measure: `psnr`, or `contribution`, which scores cannot measure.
+        remark: the parts that are our interpretation.
     """
 
     statement: str
@@ -79,10 +79,10 @@ class Ordering:
 
 
 def claims(folder: Path = FOLDER) -> list[Claim]:
-    """All published numbers of a folder's CSV files.
+    """Return all published numbers of a folder's CSV files.
 
     Raises:
-        PetlirError: a file lacks a column, or a claim its protocol or another part; names file and line.
+        PetlirError: a file lacks a column, or a claim its protocol or another field; names file and line.
     """
     return [
         _claim(row, where)
@@ -93,10 +93,10 @@ def claims(folder: Path = FOLDER) -> list[Claim]:
 
 
 def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
-    """The claims of one paper; all where none is named.
+    """Return the claims of one paper, or all if None.
 
     Raises:
-        PetlirError: no claim is of this paper; names the nearest.
+        PetlirError: there are no claims of this paper; the message suggests the nearest.
     """
     papers = list(dict.fromkeys(claim.paper for claim in found))
     if paper is not None and paper not in papers:
@@ -105,16 +105,16 @@ def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
 
 
 def orderings(path: Path = FOLDER / ORDERINGS) -> list[Ordering]:
-    """All published orderings of a file.
+    """Return all published orderings of a file.
 
     Raises:
-        PetlirError: the file lacks a column, or a row a part; names file and line.
+        PetlirError: the file lacks a column, or a row a field; names file and line.
     """
     return [_ordering(row, where) for where, row in _rows(path, Ordering)]
 
 
 def _rows(path: Path, kind: type[Claim | Ordering]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row with the file and line that it stands on."""
+    """Yield each row with its file and line."""
     wanted = [field.name for field in fields(kind)]
     try:
         with path.open(encoding="utf-8", newline="") as file:

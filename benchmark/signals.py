@@ -1,4 +1,4 @@
-"""SIGTERM asks a process to stop, from a user, a parent or a scheduler: heeded where nothing is lost."""
+"""Handling of SIGTERM from a user, a parent process or a scheduler, deferred until nothing is lost."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from types import FrameType
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
-    """Unwind the stack, so that claims are given back and workers stopped; a handler."""
+    """Unwind the stack, so that leases are released and workers stopped; a signal handler."""
     raise SystemExit(128 + number)
 
 
 @dataclass
 class Deferred:
-    """What was asked for meanwhile.
+    """The signals received while they are deferred.
 
     Attributes:
-        numbers: the signals that have come.
+        numbers: numbers of the received signals.
     """
 
     numbers: list[int] = field(default_factory=list)
 
     def heed(self) -> None:
-        """Leave now, where that was asked for."""
+        """Exit now if a signal has been received."""
         if self.numbers:
             leave(self.numbers[0])
 
 
 @contextmanager
 def deferred() -> Iterator[Deferred]:
-    """Note SIGTERM instead of stopping; one that was not heeded inside is heeded at the end.
+    """Record SIGTERM instead of exiting; a signal that was not heeded inside the block is heeded at its end.
 
-    Only the main thread is sent signals; in another one this does nothing.
+    Signals are delivered only to the main thread; in another thread this has no effect.
     """
     found = Deferred()
     if threading.current_thread() is not threading.main_thread():
@@ -51,7 +51,7 @@ def deferred() -> Iterator[Deferred]:
 
 @contextmanager
 def terminated_as_exit() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl-C does, so that workers are stopped; only the main thread sets that."""
+    """Let SIGTERM unwind the stack as Ctrl-C does, so that workers are stopped; only effective in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""The contract of a task: a degradation with its images and its protocols. A task is data."""
+"""The contract of a task: a degradation with its images and its protocols. A task is plain data."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 IMAGES = "images"
-"""The option that every task has: on how many of its training images it trains."""
+"""An option of every task: the number of training images to use."""
 FIRST = "first:"
-"""`first:16:NAME` are 16 images of the set NAME; see `ImageSet.first`."""
+"""`first:16:NAME` denotes 16 images of the set NAME; see `ImageSet.first`."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Where a task's images come from on one track, and how long it trains on them.
+    """The image sets of a task on one track, and the length of training.
 
     Attributes:
-        train: an image set, or several joined by `+`, of which every image is as likely.
+        train: an image set, or several joined by `+`, whose images are sampled with equal probability.
         validation: an image set that shares no scene with the others.
         tests: image sets.
-        label: what the column says where training and test data differ in kind, e.g. `synthetic streaks → Rain100L`.
+        label: a note for the column if training and test data differ in kind, e.g. `synthetic streaks → Rain100L`.
         steps: optimiser steps; None for the track's.
     """
 
@@ -43,7 +43,7 @@ class Data:
         return tuple(self.train.split("+"))
 
     def of_first(self, count: int) -> Data:
-        """The same with `count` training images, of joined sets as many of each as can be."""
+        """Return the same data with `count` training images, split as evenly as possible over joined sets."""
         each, over = divmod(count, len(self.training_sets))
         shares = [each + (place < over) for place in range(len(self.training_sets))]
         few = [f"{FIRST}{share}:{name}" for share, name in zip(shares, self.training_sets, strict=True) if share]
@@ -52,21 +52,21 @@ class Data:
 
 @dataclass(frozen=True)
 class Task:
-    """A degradation to be undone.
+    """A restoration task.
 
     Attributes:
         name: its name in the grid, e.g. `hybrid_lr4_noise30`.
-        title: its name on a page.
-        degradation: clean to degraded; None where all its image sets are paired.
-        protocols: how restored images are scored; the first is the headline.
+        title: its display name in reports.
+        degradation: clean to degraded; None if all its image sets are paired.
+        protocols: scoring protocols; the first is the headline.
         data: its images by track.
-        undo: the single tasks that, one after the other, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
-        scale: how many times larger the clean image is.
-        parts: of a mixture the tasks whose images it trains on together, and is tested on one by one.
-        test_only: whether it is there for methods that train on other tasks alone.
-        variants: what papers differ in, as options: each names its values and, for each value, the attributes of the
-            task that change; the first value is the default.
-        chosen: the values that are not the default, by option.
+        undo: the single tasks that, in sequence, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
+        scale: upscaling factor of the clean image.
+        parts: for a mixture, the tasks whose images it trains on jointly and is tested on separately.
+        test_only: whether it only serves to test methods that train on other tasks.
+        variants: points on which papers differ, as options: each option maps its values to changed attributes of the
+            task; the first value is the default.
+        chosen: values that differ from the default, by option.
     """
 
     name: str
@@ -83,19 +83,19 @@ class Task:
 
     @property
     def label(self) -> str:
-        """The name with the values that are not the default, e.g. `hybrid_lr4_noise30[noise=truncated]`."""
+        """The name with the options that differ from the default, e.g. `hybrid_lr4_noise30[noise=truncated]`."""
         return self.name + _bracketed(self.chosen)
 
     @property
     def reserved(self) -> str | None:
-        """Why nothing may be trained on it, or None where it may."""
+        """The reason why training on it is not allowed, or None if it is."""
         return f"{self.name} is there to test what was trained on other tasks" if self.test_only else None
 
     def varied(self, options: Mapping[str, str]) -> Task:
-        """The task with these values of its options; `images` is one of every task.
+        """Return the task with these option values; every task has the option `images`.
 
         Raises:
-            PetlirError: it has no such option, or the option no such value; names the nearest.
+            PetlirError: unknown option or value; the message suggests the nearest.
         """
         if IMAGES in options and IMAGES not in self.variants:
             others = {option: value for option, value in options.items() if option != IMAGES}
@@ -115,7 +115,7 @@ class Task:
         return replace(self, **{"title": self.title + _bracketed(chosen), **changes}, chosen=chosen)
 
     def _of_first(self, count: str) -> Task:
-        """The task with so many training images; of a mixture each part."""
+        """Return the task with this number of training images; for a mixture, per part."""
         if not count.isdecimal() or int(count) < 1:
             raise PetlirError(f"{self.name}[{IMAGES}]={count!r}: expected a whole number of training images from 1 on")
         chosen = {IMAGES: str(int(count))}
@@ -128,7 +128,7 @@ class Task:
         )
 
     def on(self, track: str) -> Data:
-        """The images of this task on `track`; an unknown track is named with its neighbours."""
+        """Return the images of this task on `track`; the error for an unknown track suggests the nearest."""
         try:
             return self.data[track]
         except KeyError:
@@ -136,12 +136,12 @@ class Task:
 
 
 def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
-    """All in one: a task that is the union of others of one scale, on the tracks that all of them have.
+    """Return an all-in-one task: the union of tasks of one scale, on the tracks that all of them have.
 
     Args:
         name: its name in the grid.
-        title: its name on a page.
-        parts: the tasks; a training crop is as likely of each.
+        title: its display name in reports.
+        parts: the tasks; training crops are drawn from each with equal probability.
     """
     tracks = [track for track in parts[0].data if all(track in part.data for part in parts)]
     protocols = tuple(dict.fromkeys(protocol for part in parts for protocol in part.protocols))
@@ -150,7 +150,7 @@ def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
 
 
 def _united(several: Sequence[Data]) -> Data:
-    """The sets of all; as many steps as all of them together."""
+    """Return the union of several image sets; the numbers of steps are added."""
     steps = [data.steps for data in several if data.steps is not None]
     return Data(
         "+".join(dict.fromkeys(name for data in several for name in data.training_sets)),
@@ -166,28 +166,28 @@ def _bracketed(chosen: Mapping[str, str]) -> str:
 
 
 class Family(ABC):
-    """Tasks that a user names with an argument, `NAME:ARGUMENT`, such as a folder of pairs.
+    """Tasks that a user specifies with an argument, `NAME:ARGUMENT`, such as a folder of pairs.
 
-    Their own names, which records hold, are `NAME:` and something short.
+    Their own names, used in records, are `NAME:` and a short suffix.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     argument: ClassVar[str]
-    """What stands for the argument in a list, e.g. `DIR`."""
+    """Placeholder of the argument in a list, e.g. `DIR`."""
 
     def canonical(self, argument: str) -> str:
-        """The argument as another process in another folder has to get it."""
+        """Return the argument in a form that is valid for another process in another folder."""
         return argument
 
     @abstractmethod
     def open(self, argument: str) -> Task:
-        """The task of a canonical argument.
+        """Return the task of a canonical argument.
 
         Raises:
-            PetlirError: there is no task in it.
+            PetlirError: the argument does not hold a task.
         """
 
     @abstractmethod
     def recall(self, name: str) -> Task:
-        """The task of a record, by its own name without `NAME:`; its images are not at hand."""
+        """Return the task of a record, by its own name without `NAME:`; its images are not available."""

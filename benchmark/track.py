@@ -1,4 +1,4 @@
-"""The tracks: where data and budget come from."""
+"""The tracks: the source of the data and the budget."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from petlir.benchmark.errors import unknown
 
 LONGER = 5
-"""How many times a smoke track's steps a cell must train to be no smoke run; the doubling test is asked besides."""
+"""Factor by which a cell must exceed a smoke track's steps to be ranked; the doubling test applies as well."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """A budget, and what it is meant for.
+    """A budget and its purpose.
 
     Attributes:
         name: `demo`, `open` or `paper`.
-        title: what it is for, in a few words.
-        needs: what must be at hand.
+        title: its purpose, in a phrase.
+        needs: what must be available.
         steps: optimiser steps of a cell.
-        batch_size: crops of a step.
+        batch_size: crops per step.
         patch: side of a crop on the degraded side.
         regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW 1e-4 for all).
-        smoke: whether its own budget is too small to rank anything by.
+        smoke: whether its own budget is too small to rank methods.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Track:
     smoke: bool
 
     def too_brief(self, steps: int) -> bool:
-        """Whether so many steps are too few to rank by; 0, of what trains nothing, are."""
+        """Return whether so many steps are too few to rank methods; 0 steps, of a method without training, also are."""
         return self.smoke and steps < LONGER * self.steps
 
 
@@ -70,7 +70,7 @@ TRACKS = {track.name: track for track in (DEMO, OPEN, PAPER)}
 
 
 def track(name: str) -> Track:
-    """The track of this name; an unknown one is named with its nearest neighbour."""
+    """Return the track of this name; the error for an unknown name suggests the nearest."""
     if name not in TRACKS:
         raise unknown("track", name, TRACKS)
     return TRACKS[name]

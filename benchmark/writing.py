@@ -1,4 +1,4 @@
-"""Write files so that a kill or a full disk leaves the old file or the new one, never half of either."""
+"""Atomic file writing: a kill or a full disk leaves either the old file or the new one, never a partial file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 
 
 def write_json(path: Path, data: object) -> None:
-    """Write `data` as JSON, as `write_bytes` does and onto the disk itself.
+    """Write `data` as JSON atomically, and flush it to disk.
 
     Raises:
         PetlirError: `data` holds a number that is not finite.
@@ -26,12 +26,12 @@ def write_json(path: Path, data: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
-    """Write a file atomically: after a kill or on a full disk `path` holds the old file or the new.
+    """Write a file atomically: after a kill or on a full disk `path` holds the old content or the new.
 
     Args:
-        path: its folder is made where missing.
-        content: the whole file.
-        flush: wait until the disk itself has it.
+        path: the file; its folder is created if missing.
+        content: the whole content of the file.
+        flush: wait until the content is on disk.
 
     Raises:
         Unwritable: the file cannot be written.

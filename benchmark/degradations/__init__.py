@@ -1,1 +1,1 @@
-"""What turns a clean image into the one to be restored; one file a degradation."""
+"""Degradations that turn clean images into degraded ones, one file each."""

@@ -1,4 +1,4 @@
-"""Blur that keeps the size of the image: out of focus, in motion, and for want of pixels."""
+"""Blur that preserves the size of the image: defocus, motion, and low resolution."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GaussianBlur(Degradation):
     multiple degradations (SRMD), CVPR 2018.
 
     Attributes:
-        sigma: standard deviation in pixels; 0 leaves the image.
+        sigma: standard deviation in pixels; 0 leaves the image unchanged.
     """
 
     sigma: float
@@ -35,19 +35,19 @@ class GaussianBlur(Degradation):
             raise PetlirError(f"the sigma of a Gaussian blur is 0 or more, not {self.sigma}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, blurred; `rng` is not used."""
+        """Return the whole image, H×W×3 uint8, blurred; `rng` is not used."""
         return _rounded(gaussian_filter(image.astype(np.float64), (self.sigma, self.sigma, 0)))
 
 
 @dataclass(frozen=True)
 class MotionBlur(Degradation):
-    """The mean of an image that moves evenly along a line while the shutter is open; edges are mirrored.
+    """Blur of uniform linear motion during the exposure: the mean along a line; edges are mirrored.
 
     Source: Potmesil & Chakravarty, Modeling motion blur in computer-generated images, SIGGRAPH 1983.
 
     Attributes:
-        length: of the line in pixels; 0 leaves the image.
-        angle: of the line in degrees, counter-clockwise from the horizontal.
+        length: length of the line in pixels; 0 leaves the image unchanged.
+        angle: angle of the line in degrees, counter-clockwise from the horizontal.
     """
 
     length: float
@@ -59,7 +59,7 @@ class MotionBlur(Degradation):
             raise PetlirError(f"the length of a motion blur is 0 or more, not {self.length}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, blurred; `rng` is not used."""
+        """Return the whole image, H×W×3 uint8, blurred; `rng` is not used."""
         kernel = line(self.length, self.angle)
         reach = kernel.shape[0] // 2
         padded = np.pad(image.astype(np.float64), ((reach, reach), (reach, reach), (0, 0)), mode="symmetric")
@@ -70,11 +70,11 @@ class MotionBlur(Degradation):
 
 @dataclass(frozen=True)
 class RandomMotionBlur(Degradation):
-    """Motion blur whose length and direction each image draws, as of a camera that was not held still.
+    """Motion blur of random length and direction for each image, as from camera shake.
 
     Attributes:
-        longest: of the lines in pixels; lengths are uniform from `shortest` to it, directions from all.
-        shortest: of the lines in pixels.
+        longest: maximum length in pixels; lengths are uniform from `shortest` to it, directions over all angles.
+        shortest: minimum length in pixels.
     """
 
     longest: float
@@ -88,16 +88,16 @@ class RandomMotionBlur(Degradation):
             )
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, blurred along a line drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, blurred along a line drawn from `rng`."""
         return MotionBlur(rng.uniform(self.shortest, self.longest), rng.uniform(0, 180)).prepare(image, rng)
 
 
 @dataclass(frozen=True)
 class Resized(Degradation):
-    """The image shrunk and enlarged again by MATLAB's bicubic, 8 bit in between: what an enlargement lacks.
+    """Downscaling followed by upscaling with MATLAB's bicubic, 8 bit in between: the loss of detail of upscaled images.
 
     Attributes:
-        ratio: how many times smaller it is in between; need not be whole, 1 leaves the image.
+        ratio: downscaling factor, not necessarily an integer; 1 leaves the image unchanged.
     """
 
     ratio: float
@@ -108,14 +108,14 @@ class Resized(Degradation):
             raise PetlirError(f"the ratio of a resizing is 1 or more, not {self.ratio}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, at its own size with the detail of the small one; `rng` is not used."""
+        """Return the whole image, H×W×3 uint8, at its own size with the detail of the small one; `rng` is not used."""
         height, width = image.shape[:2]
         enlarged = imresize(imresize(image, 1 / self.ratio), self.ratio)
         return np.ascontiguousarray(enlarged[:height, :width])
 
 
 def line(length: float, angle: float) -> Array:
-    """A line through the middle of an odd square, summing to 1; each of its points is shared by four pixels."""
+    """Return a line through the centre of an odd square, summing to 1; each point is spread over four pixels."""
     reach = int(np.ceil(length / 2))
     count = 8 * reach + 1
     pixels = np.arange(-reach, reach + 1)[:, None]

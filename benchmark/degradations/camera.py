@@ -1,4 +1,4 @@
-"""Simulated camera noise: photons and electronics on a raw mosaic, then the camera's own processing."""
+"""Simulated camera noise: photon and electronic noise on a raw mosaic, followed by camera processing."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Array: TypeAlias = NDArray[np.float64]
 
 GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
 OTHER = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
-"""Bilinear interpolation of the channels of a Bayer mosaic."""
+"""The kernels of bilinear interpolation of a Bayer mosaic."""
 
 
 @dataclass(frozen=True)
 class CameraNoise(Degradation):
-    """Noise whose strength depends on the signal and which is correlated in space, as demosaicing leaves it.
+    """Signal-dependent and spatially correlated noise, as it remains after demosaicing.
 
-    The image goes back to linear light and to the sensor's white balance, gets noise of variance
-    shot·signal + read on an RGGB mosaic, which is interpolated bilinearly, and comes forward again. The
-    signal itself is not mosaicked: the clean image has been through that already.
+    The image is converted to linear light and the sensor's white balance. Noise of variance shot·signal + read is
+    sampled on an RGGB mosaic, interpolated bilinearly and added, and the image is converted back. The signal itself is
+    not mosaicked, as the clean image has already been demosaicked.
 
     Source: Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; levels and white
     balance of Brooks et al., Unprocessing images for learned raw denoising, CVPR 2019.
 
     Attributes:
-        shot: lowest and highest shot noise, drawn evenly in its logarithm.
+        shot: lowest and highest shot noise, drawn log-uniformly.
     """
 
     shot: tuple[float, float] = (1e-3, 1.2e-2)
     simulated: ClassVar[str] = "simulated camera noise"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, with noise whose level is the image's own; all drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, with noise at a level of its own; all drawn from `rng`."""
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)])
         shot = np.exp(rng.uniform(*np.log(self.shot)))
         read = np.exp(2.18 * np.log(shot) + 1.2 + rng.normal(0, 0.26))
@@ -49,7 +49,7 @@ class CameraNoise(Degradation):
 
 
 def _demosaicked(noise: Array) -> Array:
-    """What bilinear demosaicing makes of the values that an RGGB mosaic keeps, H×W×3."""
+    """Return the bilinear interpolation of the values that an RGGB mosaic samples, H×W×3."""
     rows, columns = np.indices(noise.shape[:2]) % 2
     kept = (rows + columns == 0, rows != columns, rows + columns == 2)
     kernels = (OTHER, GREEN, OTHER)
@@ -58,10 +58,10 @@ def _demosaicked(noise: Array) -> Array:
 
 
 def _linear(encoded: Array) -> Array:
-    """Linear light of sRGB values in 0..1 (IEC 61966-2-1)."""
+    """Convert sRGB values in 0..1 to linear light (IEC 61966-2-1)."""
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 def _encoded(linear: Array) -> Array:
-    """The sRGB values of linear light in 0..1."""
+    """Convert linear light in 0..1 to sRGB values."""
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -1,4 +1,4 @@
-"""JPEG compression, with the channels in the right order or, as some papers have it, swapped."""
+"""JPEG compression, with the channels in the right order or swapped, as in some papers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
 def encoder() -> str:
-    """Which encoder this is, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`: others round otherwise."""
+    """Return the encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`, since others round differently."""
     library, kind = PIL.features.version("libjpeg_turbo"), "libjpeg-turbo"
     if library is None:
         library, kind = PIL.features.version("jpg"), "libjpeg"
@@ -29,16 +29,16 @@ def encoder() -> str:
 
 @dataclass(frozen=True)
 class Jpeg(Degradation):
-    """The image as a baseline JPEG file gives it back: libjpeg's tables, not progressive.
+    """Compression to a baseline JPEG file: libjpeg's tables, not progressive.
 
-    Source: ITU-T T.81; quality is libjpeg's. The code of AdaptIR compresses training crops, whose 8×8 grid begins at
-    the crop, but whole test images; and it hands RGB to an encoder of BGR: its images differ by about 7 grey levels.
+    Source: ITU-T T.81; quality is libjpeg's. The code of AdaptIR compresses training crops, whose 8×8 grid starts at
+    the crop, but whole test images. It also passes RGB to a BGR encoder, so its images differ by about 7 grey levels.
 
     Attributes:
         quality: libjpeg's quality, 1..100.
-        on: `images`, compressed whole before crops are taken; or `crops`, each training crop by itself.
+        on: `images`, compressed whole before crops are taken; or `crops`, each training crop separately.
         swapped: whether the encoder takes red for blue.
-        subsampling: of chroma; `4:2:0` keeps half its resolution along both axes.
+        subsampling: chroma subsampling; `4:2:0` halves its resolution along both axes.
     """
 
     quality: int
@@ -57,15 +57,15 @@ class Jpeg(Degradation):
 
     @property
     def whole(self) -> bool:
-        """Whether it needs the whole image."""
+        """True if it acts on the whole image."""
         return self.on == "images"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, compressed and decompressed; `rng` is not used."""
+        """Return the whole image, H×W×3 uint8, compressed and decompressed; `rng` is not used."""
         return self._through_file(image) if self.whole else image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Each of a batch N×3×H×W in [0, 1] compressed and decompressed by itself; on the CPU, as libjpeg does it."""
+        """Compress and decompress each image of a batch N×3×H×W in [0, 1] separately, on the CPU by libjpeg."""
         if self.whole:
             return batch
         images = (batch * 255).permute(0, 2, 3, 1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Simulated low light: a photograph darkened as if exposed too briefly, with the noise of few photons."""
+"""Simulated low light: darkening, as in a short exposure, with the noise of few photons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.degradation import Degradation, Image
 
 @dataclass(frozen=True)
 class LowLight(Degradation):
-    """Darkening β·(α·x)^γ, then Poisson-Gaussian noise; each image draws its own exposure.
+    """Darkening β·(α·x)^γ followed by Poisson-Gaussian noise; each image draws its own exposure.
 
     Source: the darkening Lv et al., MBLLEN, BMVC 2018 (α in 0.9..1, β in 0.5..1, γ in 1.5..5); the two kinds
     of noise after Wei et al., A physics-based noise formation model for extreme low-light raw denoising, CVPR
@@ -31,7 +31,7 @@ class LowLight(Degradation):
     simulated: ClassVar[str] = "simulated low light"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, dark and noisy; exposure and noise drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, dark and noisy; exposure and noise are drawn from `rng`."""
         alpha, beta = rng.uniform(0.9, 1), rng.uniform(0.2, 0.5)
         gamma, peak = rng.uniform(*self.gamma), rng.uniform(*self.peak)
         dark = beta * (alpha * image / 255) ** gamma

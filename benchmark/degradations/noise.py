@@ -15,14 +15,14 @@ from petlir.benchmark.errors import unknown
 class GaussianNoise(Degradation):
     """Independent Gaussian noise on each channel of each pixel.
 
-    Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. How the noisy image is kept is what papers
-    differ in: as 8-bit files (PromptIR), as floats (Restormer; AdaptIR's tests of denoising), or truncated (AdaptIR's
-    training, and its tests of ×4 with noise).
+    Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. Papers differ in the storage of noisy images: as
+    8-bit files (PromptIR), as floats (Restormer; AdaptIR's tests of denoising), or truncated (AdaptIR's training, and
+    its tests of ×4 with noise).
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
-        kept: how a noisy image is kept, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: how training crops are kept, where otherwise.
+        kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
+        trained_on: storage format of training crops; None for the same.
     """
 
     sigma: float
@@ -36,10 +36,10 @@ class GaussianNoise(Degradation):
 
     @property
     def crops_kept(self) -> str:
-        """How training crops are kept."""
+        """The storage format of training crops."""
         return self.trained_on or self.kept
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a batch N×3×H×W in [0, 1] with noise added that is drawn on the generator's device; not clipped."""
+        """Return a batch N×3×H×W in [0, 1] with noise drawn on the generator's device; not clipped."""
         noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype, device=generator.device)
         return batch + noise.to(batch.device) * (self.sigma / 255)

@@ -1,4 +1,4 @@
-"""Synthetic rain streaks, tuned to look like the Rain100L and Rain100H test sets."""
+"""Synthetic rain streaks, tuned to resemble the Rain100L and Rain100H test sets."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Array: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Streaks:
-    """What rain of one strength is made of; each image draws from these ranges.
+    """Parameter ranges for rain of one strength; each image draws from them.
 
     Attributes:
-        layers: how many layers of streaks lie over each other.
-        coverage: the share of the image that the drops of one layer would cover side by side.
-        brightness: the greatest value a layer adds, 0..255.
+        layers: number of superimposed layers of streaks.
+        coverage: share of the image that the drops of a layer would cover side by side.
+        brightness: maximum value that a layer adds, 0..255.
         tilt: standard deviation of a layer's direction around the image's, in degrees.
     """
 
@@ -56,7 +56,7 @@ class RainStreaks(Degradation):
             raise unknown("strength of rain", self.strength, STRENGTHS)
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, with rain drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, with rain drawn from `rng`."""
         streaks = STRENGTHS[self.strength]
         slant = rng.normal(0, 15)
         rain = np.zeros(image.shape[:2], np.float32)
@@ -69,7 +69,7 @@ class RainStreaks(Degradation):
 
 
 def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, coverage: float) -> Array:
-    """One layer of drops of one length and width, `angle` radians from vertical; H×W in 0..1."""
+    """Draw one layer of drops of equal length and width, `angle` radians from vertical; H×W in 0..1."""
     length, width = rng.uniform(12, 45), rng.uniform(0.5, 1.3)
     streak = _streak(length, width, angle)
     margin = streak.shape[0] // 2
@@ -84,7 +84,7 @@ def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, covera
 
 
 def _streak(length: float, width: float, angle: float) -> Array:
-    """One drop's trace, an odd square of peak 1: `length` pixels long, Gaussian of `width` pixels across."""
+    """Return the streak of a drop, an odd square of peak 1: `length` pixels long, Gaussian of `width` pixels across."""
     reach = int(np.ceil(length / 2 + 2))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
     along = y * np.cos(angle) + x * np.sin(angle)

@@ -1,4 +1,4 @@
-"""Bicubic resizing as MATLAB's `imresize` does it, the degradation of the super-resolution literature."""
+"""Bicubic resizing like MATLAB's `imresize`, the degradation of the super-resolution literature."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bicubic(Degradation):
-    """The image shrunk by an integer factor, antialiased, 8 bit.
+    """Antialiased downscaling by an integer factor, 8 bit.
 
     Source: MATLAB `imresize(..., "bicubic")`, as in Lim et al., EDSR, CVPRW 2017.
 
     Attributes:
-        scale: how many times smaller the degraded image is.
+        scale: downscaling factor.
     """
 
     scale: int
@@ -35,16 +35,16 @@ class Bicubic(Degradation):
 
     @property
     def factor(self) -> int:
-        """The scale."""
+        """The downscaling factor."""
         return self.scale
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """The whole image, H×W×3 uint8, shrunk to ⌈H/scale⌉×⌈W/scale⌉."""
+        """Return the whole image, H×W×3 uint8, downscaled to ⌈H/scale⌉×⌈W/scale⌉."""
         return imresize(image, 1 / self.scale)
 
 
 def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
-    """What is left of a degradation once an image is shrunk; None where it does not begin with bicubic shrinking."""
+    """Return the remaining degradation after bicubic downscaling; None if it does not start with that."""
     if isinstance(degradation, Bicubic):
         return Degradation()
     if isinstance(degradation, Chain) and isinstance(degradation.steps[0], Bicubic):
@@ -53,9 +53,9 @@ def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
 
 
 def imresize(image: Image, scale: float) -> Image:
-    """The image, H×W×3 uint8, resized to ⌈H·scale⌉×⌈W·scale⌉ like MATLAB's `imresize(image, scale)`.
+    """Resize an image, H×W×3 uint8, to ⌈H·scale⌉×⌈W·scale⌉ like MATLAB's `imresize(image, scale)`.
 
-    Keys' cubic kernel (a = -0.5), widened by 1/scale when shrinking, symmetric edges, half rounded up.
+    Keys' cubic kernel (a = -0.5), widened by 1/scale when downscaling, symmetric edges, half rounded up.
     """
     height, width = (max(1, int(np.ceil(np.round(side * scale, 6)))) for side in image.shape[:2])
     rows = axis_weights(image.shape[0], height, scale)
@@ -68,13 +68,13 @@ def imresize(image: Image, scale: float) -> Image:
 
 
 def enlarge(image: Image, scale: int) -> Image:
-    """The image, H×W×3 uint8, `scale` times larger: the untrained baseline of super-resolution."""
+    """Return the image, H×W×3 uint8, upscaled by `scale`: the untrained baseline of super-resolution."""
     return imresize(image, scale)
 
 
 @lru_cache(maxsize=64)
 def axis_weights(size: int, target: int, scale: float) -> csr_array:
-    """The resizing of one axis as a sparse matrix, target×size, rows summing to 1."""
+    """Return the resizing of one axis as a sparse matrix, target×size, with rows that sum to 1."""
     stretch = min(scale, 1.0)
     reach = int(np.ceil(4 / stretch)) + 2
     place = (np.arange(target) + 0.5) / scale - 0.5
@@ -88,7 +88,7 @@ def axis_weights(size: int, target: int, scale: float) -> csr_array:
 
 
 def _cubic(x: Array) -> Array:
-    """Keys' cubic convolution kernel with a = -0.5 (IEEE TASSP 1981)."""
+    """Evaluate Keys' cubic convolution kernel with a = -0.5 (IEEE TASSP 1981)."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x * x + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -1,1 +1,1 @@
-"""Images: the catalogue of sets, loading, training crops, the procedural images."""
+"""Images: the catalogue of sets, loading, training crops and procedural images."""

@@ -1,4 +1,4 @@
-"""The sets that come with the install: dead-leaves images, and the photographs that scikit-image carries."""
+"""The image sets included in the installation: dead-leaves images, and photographs from scikit-image."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ DRAWN = 256
 
 @dataclass(frozen=True)
 class Drawn:
-    """A dead-leaves image that has not been drawn yet; see `petlir.benchmark.images.imageset.Reader`.
+    """A dead-leaves image that is drawn on demand; see `petlir.benchmark.images.imageset.Reader`.
 
     Attributes:
-        seed: its seed.
-        size: its side in pixels, cut from the middle: a leaf's size is a share of the image it was drawn for.
+        seed: seed of the image.
+        size: side of its centre crop in pixels; leaf sizes are relative to the uncropped image.
     """
 
     seed: int
@@ -36,16 +36,16 @@ class Drawn:
 
     @property
     def where(self) -> str:
-        """Its name."""
+        """The name of the image."""
         return f"leaves-{self.seed}"
 
     @property
     def stamp(self) -> str:
-        """Changes with the code that draws."""
+        """A stamp that changes with the code that draws."""
         return f"{self.where} {self.size} of {DRAWN} {_code_of(procedural)}"
 
     def __call__(self) -> Image:
-        """The image."""
+        """Draw the image."""
         margin = (DRAWN - self.size) // 2
         image = procedural.leaves(self.seed, DRAWN)
         return np.ascontiguousarray(image[margin : margin + self.size, margin : margin + self.size])
@@ -53,12 +53,12 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Leaves:
-    """Dead-leaves images.
+    """A set of dead-leaves images.
 
     Attributes:
-        start: the seed of the first image; the others follow.
-        count: how many.
-        size: their side in pixels.
+        start: seed of the first image; the following images use the following seeds.
+        count: number of images.
+        size: side of an image in pixels.
     """
 
     start: int
@@ -66,35 +66,35 @@ class Leaves:
     size: int
 
     def first(self, count: int) -> Leaves:
-        """The first `count` of them, or more than there are here."""
+        """Return the set with its first `count` images; `count` may exceed the current one."""
         if count > SEEDS:
             raise PetlirError(f"{count} dead-leaves images were asked for; expected at most {SEEDS}")
         return replace(self, count=count)
 
     def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
-        """The images; each is a scene of its own. `root` and `scale` are not used."""
+        """Return the entries; each image is a scene of its own. `root` and `scale` are not used."""
         drawn = [Drawn(seed, self.size) for seed in range(self.start, self.start + self.count)]
         return [Entry(image.where, image.where, image) for image in drawn]
 
 
 SEEDS = 1000
-"""From one part to the next: no image of more is one of another part."""
+"""The distance between the first seeds of two parts, so that their images never coincide."""
 LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 48)}
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph that scikit-image carries, not read yet: halved where that leaves enough, then its middle."""
+    """A photograph from scikit-image, read on demand: halved if large enough, then cropped to its centre."""
 
     where: str
 
     @property
     def stamp(self) -> str:
-        """Changes with the version of scikit-image, and with the code that halves."""
+        """A stamp that changes with the version of scikit-image and with the resizing code."""
         return f"{self.where} {CROP} {version('scikit-image')} {_code_of(resize)}"
 
     def __call__(self) -> Image:
-        """The image, 192×192×3."""
+        """Return the image, 192×192×3."""
         from skimage import data
 
         photograph: Image = getattr(data, self.where)()
@@ -104,7 +104,7 @@ class Photograph:
 
 
 def photographs(root: Path | None = None, scale: int = 1) -> list[Entry]:
-    """Four photographs, each a scene of its own; the arguments are not used."""
+    """Return four photographs, each a scene of its own; the arguments are not used."""
     return [Entry(name, name, Photograph(name)) for name in PHOTOGRAPHS]
 
 

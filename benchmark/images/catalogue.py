@@ -1,9 +1,9 @@
-"""All image sets by name: those that come with the install, and those that `sets/*.toml` describes.
+"""The catalogue of image sets: the bundled ones, and those described in `sets/*.toml`.
 
-An entry there says what a set is (`title`, `licence`, `citation`, `bibtex`, what its `origins` table says where it says
-nothing itself), where to get it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), what belongs
-to it (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and how it lies and is joined
-(`layouts`: see `petlir.benchmark.images.layouts`).
+A table of those files describes a set (`title`, `licence`, `citation`, `bibtex`; the `origins` table holds defaults),
+how to obtain it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), its images (`count`,
+`names`, `units`, `same`: see `petlir.benchmark.images.listed`), and its folder structure and pairing (`layouts`: see
+`petlir.benchmark.images.layouts`).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FOLDER, PAIRS = "folder:", "pairs:"
 
 
 def image_set(name: str) -> ImageSet:
-    """The image set of this name, or of one of its aliases; `folder:PATH` is a folder below the data folder.
+    """Return the image set of this name or alias; `folder:PATH` is a folder below the data folder.
 
     `first:16:NAME` has 16 images of the set NAME.
 
     Raises:
-        PetlirError: nothing goes by this name; names the nearest that is valid.
+        PetlirError: unknown name; the message suggests the nearest.
     """
     if name.startswith(FIRST):
         count, _, whole = name.removeprefix(FIRST).partition(":")
@@ -49,13 +49,13 @@ def image_set(name: str) -> ImageSet:
 
 
 def names() -> list[str]:
-    """The names of all image sets, bundled ones first."""
+    """Return the names of all image sets, bundled ones first."""
     return list(_sets()[0])
 
 
 @cache
 def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
-    """The sets by name, and the name behind each alias."""
+    """Return the sets by name, and the name that each alias refers to."""
     sets = {entry.name: entry for entry in _bundled()}
     aliases: dict[str, str] = {}
     for path in sorted(SETS.glob("*.toml")):
@@ -121,14 +121,14 @@ def _bundled() -> Iterator[ImageSet]:
 
 
 def _folder(path: str) -> ImageSet:
-    """Clean images that are in no catalogue, for tasks that come from outside."""
+    """Return a set of clean images outside the catalogue, for external tasks."""
     name, source = path.replace("/", "-"), "your own"
     find = Listed(name, source, [Layout(f"{path}/*")])
     return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)
 
 
 def own_pairs(folder: Path, part: Part, scale: int) -> str:
-    """What `image_set` calls a part of a user's folder of pairs."""
+    """Return the name under which `image_set` finds a part of a user's folder of pairs."""
     return f"{PAIRS}{part}:{scale}:{quote(str(folder))}"
 
 

@@ -1,4 +1,4 @@
-"""Crops of images, taken where they lie: on a device that holds them all, else on the host."""
+"""Crops of images, taken on the device if all images fit there, otherwise on the host."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import Tensor
 from petlir.benchmark.degradation import Image
 
 SHARE = 0.25
-"""Of the free memory of a GPU, what the images of one training may take."""
+"""The share of free GPU memory that the images of a training run may use."""
 
 T = TypeVar("T", bound=np.generic)
 
 
 class Crop(NamedTuple):
-    """A square of an image: which, its corner, quarter turns counter-clockwise, then whether it is mirrored."""
+    """A square crop: index of the image, top left corner, quarter turns counter-clockwise, then mirroring."""
 
     image: int
     top: int
@@ -29,7 +29,7 @@ class Crop(NamedTuple):
     flip: bool
 
     def scaled(self, scale: int) -> Crop:
-        """The same square of an image that is `scale` times larger."""
+        """Return the same square of an image that is `scale` times larger."""
         return self._replace(top=self.top * scale, left=self.left * scale)
 
 
@@ -38,20 +38,20 @@ Cut = Callable[[Sequence[Crop], int], Tensor]
 
 
 def cut_from(images: Sequence[Image], device: torch.device) -> Cut:
-    """What cuts crops out of `images`, H×W×3 each; both ways give the same bits."""
+    """Return a function that cuts crops out of `images`, H×W×3 each; both implementations agree bit for bit."""
     if device.type == "cuda" and sum(image.size for image in images) <= SHARE * torch.cuda.mem_get_info(device)[0]:
         return Resident(images, device)
     return Hosted(images, device)
 
 
 class Hosted:
-    """Images that stay where they are, in memory or in a mapped file: crops go to the device as bytes."""
+    """Images that remain in host memory or a mapped file; crops are copied to the device as bytes."""
 
     def __init__(self, images: Sequence[Image], device: torch.device) -> None:
         self._images, self._device = images, device
 
     def __call__(self, crops: Sequence[Crop], side: int) -> Tensor:
-        """The crops."""
+        """Cut the crops."""
         batch = np.empty((len(crops), side, side, 3), np.uint8)
         for slot, crop in zip(batch, crops, strict=True):
             square = self._images[crop.image][crop.top : crop.top + side, crop.left : crop.left + side]
@@ -60,7 +60,7 @@ class Hosted:
 
 
 class Resident:
-    """Images that lie on the device, one behind the other: all crops of a batch are gathered at once, by index."""
+    """Images concatenated on the device; all crops of a batch are gathered at once by index."""
 
     def __init__(self, images: Sequence[Image], device: torch.device) -> None:
         sizes = [image.shape[0] * image.shape[1] for image in images]
@@ -71,7 +71,7 @@ class Resident:
         self._widths = np.array([image.shape[1] for image in images])
 
     def __call__(self, crops: Sequence[Crop], side: int) -> Tensor:
-        """The crops."""
+        """Cut the crops."""
         image, top, left, turn, flip = np.array(crops).T
         corner = self._starts[image] + top * self._widths[image] + left
         moved = np.stack([corner, self._widths[image], turn + 4 * flip])
@@ -87,7 +87,7 @@ def _oriented(square: NDArray[T], turn: int, flip: bool) -> NDArray[T]:
 
 @lru_cache(maxsize=8)
 def _sources(side: int, device: torch.device) -> Tensor:
-    """The row and the column that each pixel of a crop comes from, in all eight orientations: 2×8×S×S."""
+    """Return the source row and column of each pixel of a crop, in all eight orientations: 2×8×S×S."""
     both = [
         [_oriented(axis, turn, flip) for flip in (False, True) for turn in range(4)]
         for axis in np.indices((side, side))

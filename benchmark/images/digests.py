@@ -1,4 +1,4 @@
-"""What the images of a set are, as digests: computed once, checked against the catalogue, kept in the user's cache."""
+"""Digests of image sets: computed once, checked against the catalogue, and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.images.imageset import Entry, ImageSet, Sample, pixels_digest
 
 CROP = 12
-"""Images that were cropped to multiples of 2, 3, 4, 6 or 12 agree once they are cropped to multiples of 12."""
+"""Versions of an image cropped to multiples of 2, 3, 4, 6 or 12 agree after cropping to multiples of 12."""
 
 
 @dataclass(frozen=True)
 class Digests:
-    """SHA-256 of a set's images.
+    """SHA-256 digests of a set's images.
 
     Attributes:
-        named: over names and pixels in the order of names: what decides a cell's result.
-        content: over pixels alone, cropped to multiples of 12, in no order: the same in every layout.
+        named: over names and pixels in the order of names; a key component of cells.
+        content: over pixels alone, cropped to multiples of 12, independent of order: the same in every layout.
     """
 
     named: str
@@ -32,11 +32,11 @@ class Digests:
 
 
 def digest_of(images: ImageSet, root: Path | None) -> str:
-    """SHA-256 over names and pixels of a set's images.
+    """Return the SHA-256 over names and pixels of a set's images.
 
     Raises:
-        PetlirError: the set is missing or half there, an image or a pair is not as expected, or the images are not
-            those that the catalogue knows.
+        PetlirError: the set is missing or incomplete, an image or a pair is not as expected, or the images differ from
+            those of the catalogue.
     """
     found = digests(images.name, images.index(root))
     if images.known not in (None, found.content):
@@ -45,7 +45,7 @@ def digest_of(images: ImageSet, root: Path | None) -> str:
 
 
 def different(images: ImageSet, found: Digests) -> str:
-    """The line on a set whose images are not those of the catalogue."""
+    """Return the message for a set whose images differ from those of the catalogue."""
     assert images.known is not None
     return (
         f"{images.name} has other images than the catalogue's: digest {found.content[:12]}…, expected "
@@ -54,18 +54,18 @@ def different(images: ImageSet, found: Digests) -> str:
 
 
 def digests(name: str, entries: Sequence[Entry]) -> Digests:
-    """The digests of these images; where no file has changed, from the cache."""
+    """Return the digests of these images, from the cache if no file has changed."""
     path = cache_folder() / "digests" / f"{name}-{_state(entries)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Digests(**json.loads(path.read_text(encoding="utf-8")))
     found = _computed(entry.read() for entry in entries)
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+    with contextlib.suppress(OSError):  # an unwritable cache only costs time
         store_text(path, json.dumps(asdict(found)))
     return found
 
 
 def _state(entries: Sequence[Entry]) -> str:
-    """Changes when a file of the set may have changed."""
+    """Return a digest that changes when a file of the set may have changed."""
     stamps = [(e.name, e.clean.stamp, e.degraded.stamp if e.degraded else None) for e in entries]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
 

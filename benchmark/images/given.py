@@ -1,4 +1,4 @@
-"""Images as a caller of the Python interface holds them: arrays, PIL images and tensors."""
+"""Images passed to the Python API: arrays, PIL images and tensors."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ EXPECTED = "expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor 
 
 @dataclass(frozen=True)
 class Given:
-    """Images that a caller gave.
+    """Images in the network's format, and the conversion back to the caller's.
 
     Attributes:
         batch: N×3×H×W in [0, 1].
-        back: turns restored images, N×3×H×W and not clipped, into the kind that was given.
+        back: converts restored images, N×3×H×W and not clipped, into the caller's type.
     """
 
     batch: Tensor
@@ -37,14 +37,14 @@ class Given:
 
 
 def given(image: object, what: str = "the image") -> Given:
-    """Read images of any kind.
+    """Convert images of any supported type to a batch.
 
     Args:
         image: H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1].
-        what: what errors call it.
+        what: name of the image in error messages.
 
     Raises:
-        PetlirError: it is of another kind or shape, or has values outside [0, 1].
+        PetlirError: unsupported type or shape, or values outside [0, 1].
     """
     match image:
         case PIL.Image.Image():
@@ -87,5 +87,5 @@ def _sides(shape: tuple[int, ...]) -> str:
 
 def _check_values(images: Tensor, what: str) -> None:
     low, high = (float(value) for value in images.aminmax())
-    if not (low >= 0 and high <= 1):  # a value that is not a number fails both
+    if not (low >= 0 and high <= 1):  # NaN fails both comparisons
         raise PetlirError(f"{what} has values from {low:g} to {high:g}; expected [0, 1]: scale or clip it first")

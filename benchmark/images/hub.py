@@ -1,8 +1,8 @@
 """Image sets from the Hugging Face hub, at a pinned revision, cached as Arrow by the `datasets` library.
 
-A file `SET.hub` in the data folder says where: `hub:OWNER/REPO@REVISION` for what `datasets` loads (imagefolder,
-parquet, webdataset), with `/SPLIT` or `/CONFIG/SPLIT` behind it where that is not `train`; or with `/ARCHIVE`, a tar or
-zip file of a repository whose loading script no longer runs.
+A file `SET.hub` in the data folder holds the location: `hub:OWNER/REPO@REVISION` for what `datasets` loads
+(imagefolder, parquet, webdataset), followed by `/SPLIT` or `/CONFIG/SPLIT` if not `train`; or by `/ARCHIVE`, a tar or
+zip file of a repository whose loading script is no longer supported.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ FORM = "hub:OWNER/REPO@REVISION, perhaps with /SPLIT, /CONFIG/SPLIT or /ARCHIVE 
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 FAULTS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, tarfile.TarError, zipfile.BadZipFile)
-"""What `datasets` raises beside its own errors: no network, a repository or a cache of another kind."""
+"""Exceptions that `datasets` raises besides its own: no network, or a different kind of repository or cache."""
 
 
 @dataclass(frozen=True)
 class HubSet:
-    """Where on the hub a set is.
+    """The location of a set on the hub.
 
     Attributes:
-        repo: `owner/name` of a repository of data.
-        revision: the commit, 40 hexadecimal digits: a branch would not be the same images for ever.
+        repo: `owner/name` of a dataset repository.
+        revision: the commit, 40 hexadecimal digits; a branch could change its images.
         rest: a split, a configuration and a split, or the path of an archive.
     """
 
@@ -48,10 +48,10 @@ class HubSet:
 
 
 def parse(pointer: Path) -> HubSet:
-    """What a file `SET.hub` says.
+    """Parse a file `SET.hub`.
 
     Raises:
-        PetlirError: it is not of the form, or the revision is not whole.
+        PetlirError: invalid form, or incomplete revision.
     """
     text = pointer.read_text(encoding="utf-8").strip()
     found = SOURCE.fullmatch(text)
@@ -62,10 +62,10 @@ def parse(pointer: Path) -> HubSet:
 
 
 def pictures(source: HubSet) -> list[Picture]:
-    """The images of a set on the hub, which is downloaded if need be; none is decoded.
+    """Return the images of a set on the hub without decoding them; download the set if necessary.
 
     Raises:
-        PetlirError: there is no network, the set cannot be loaded, or the cache is of another version.
+        PetlirError: there is no network, the set cannot be loaded, or the cache is from another version.
     """
     from datasets.exceptions import DatasetsError
 
@@ -78,7 +78,7 @@ def pictures(source: HubSet) -> list[Picture]:
 
 
 def _loaded(source: HubSet) -> Any:
-    """The table that `datasets` makes of the repository."""
+    """Load the repository as a table of `datasets`."""
     from datasets import load_dataset
 
     *configuration, split = source.rest.split("/")
@@ -86,7 +86,7 @@ def _loaded(source: HubSet) -> Any:
 
 
 def _archived(source: HubSet) -> Any:
-    """The table of the images of an archive, made once."""
+    """Return the table of the images of an archive, created once."""
     from datasets import Dataset, Features, Image, Value
 
     archive = download(source.repo, source.rest, source.revision, repo_type="dataset")
@@ -95,7 +95,7 @@ def _archived(source: HubSet) -> Any:
 
 
 def _members(archive: str) -> Iterator[dict[str, Any]]:
-    """The image files of an archive in the order of names, as rows."""
+    """Yield the image files of an archive as rows, in the order of names."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             for name in sorted(filter(_is_image, file.namelist())):

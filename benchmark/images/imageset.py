@@ -1,4 +1,4 @@
-"""The contract of an image set: what is known of it, where its images are, and how one of them is read."""
+"""The contract of an image set: its metadata, the index of its images, and their readers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from petlir.benchmark.errors import PetlirError
 
 
 class Missing(PetlirError):
-    """A set is not there."""
+    """An image set that does not exist."""
 
 
 class HalfThere(PetlirError):
-    """Some of a set's files are there."""
+    """An image set with missing files."""
 
 
 class Reader(Protocol):
@@ -24,19 +24,19 @@ class Reader(Protocol):
 
     @property
     def where(self) -> str:
-        """What an error calls it: a path, or a place in a file."""
+        """Its location for error messages: a path, or a position in a file."""
 
     @property
     def stamp(self) -> str:
-        """A text that changes when the image may have changed, found without decoding it."""
+        """A text that changes when the image may have changed, obtained without decoding it."""
 
     def __call__(self) -> Image:
-        """The pixels, H×W×3 uint8."""
+        """Return the pixels, H×W×3 uint8."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """An image that lies in memory."""
+    """An image in memory."""
 
     image: Image
     where: str
@@ -47,7 +47,7 @@ class Held:
         return pixels_digest(self.image)
 
     def __call__(self) -> Image:
-        """The image."""
+        """Return the image."""
         return self.image
 
 
@@ -56,10 +56,10 @@ class Sample:
     """One image of a set, read.
 
     Attributes:
-        name: what the set calls it, the same in every layout; mostly the clean image's file name without suffix.
-        unit: the source scene; images that share one are not independent of each other.
+        name: its name in the set, the same in every layout; usually the clean image's file name without suffix.
+        unit: the source scene; images that share a scene are not independent.
         clean: H×W×3 uint8.
-        degraded: h×w×3 uint8; None where the set is of clean images only.
+        degraded: h×w×3 uint8; None if the set only has clean images.
     """
 
     name: str
@@ -73,11 +73,11 @@ class Entry:
     """One image of a set, not read yet.
 
     Attributes:
-        name: as of `Sample`.
-        unit: as of `Sample`.
-        clean: reads the clean image.
-        degraded: reads the degraded one; None where there is none.
-        scale: how many times smaller the degraded one is.
+        name: as in `Sample`.
+        unit: as in `Sample`.
+        clean: reader of the clean image.
+        degraded: reader of the degraded image; None if there is none.
+        scale: downscaling factor of the degraded image.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Entry:
     scale: int = 1
 
     def read(self) -> Sample:
-        """The pixels.
+        """Read the pixels.
 
         Raises:
             PetlirError: a file cannot be read, or the sizes do not match.
@@ -99,7 +99,7 @@ class Entry:
         return Sample(self.name, self.unit, clean, degraded)
 
     def check(self, clean: tuple[int, ...], degraded: tuple[int, ...]) -> None:
-        """Refuse a degraded image that is not as large as the clean one over the scale, by their shapes."""
+        """Reject a degraded image whose shape is not the clean one's divided by the scale."""
         if degraded != (clean[0] // self.scale, clean[1] // self.scale, *clean[2:]):
             assert self.degraded
             shown = [f"{shape[1]}×{shape[0]}" for shape in (degraded, clean)]
@@ -109,33 +109,33 @@ class Entry:
 
 
 class Index(Protocol):
-    """Finds a set's images below the data folder, without decoding any."""
+    """An index of a set's images below the data folder, which does not decode them."""
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """The images, in the order of names.
+        """Return the images in the order of names.
 
         Args:
-            root: the data folder; None is none, which bundled sets need not.
-            scale: above 1, with the degraded images that the set's layout ships at this scale, if any.
+            root: the data folder; None if there is none, which suffices for bundled sets.
+            scale: above 1, include the downscaled images that the set's layout provides at this scale, if any.
         """
 
 
 @runtime_checkable
 class Drawing(Protocol):
-    """An index of images that are drawn when they are needed."""
+    """An index of images that are drawn on demand."""
 
     def first(self, count: int) -> Index:
-        """The index of `count` of them; PetlirError where so many cannot be drawn."""
+        """Return an index of `count` images; raise PetlirError if so many cannot be drawn."""
 
 
 @dataclass(frozen=True)
 class Fewer:
-    """The index of some images of a set, whose order their names decide, so that fewer are always among more.
+    """An index of a subset of images, chosen by a hash of their names, so that subsets of different sizes are nested.
 
     Attributes:
-        find: finds the whole set.
-        name: of the set, for errors.
-        count: how many.
+        find: index of the whole set.
+        name: name of the set, for error messages.
+        count: number of images.
     """
 
     find: Index
@@ -143,10 +143,10 @@ class Fewer:
     count: int
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """The chosen images, in the order of names; see `Index`.
+        """Return the chosen images in the order of names; see `Index`.
 
         Raises:
-            PetlirError: the set is missing, or has not as many.
+            PetlirError: the set is missing, or has fewer images.
         """
         entries = self.find(root, scale)
         if len(entries) < self.count:
@@ -161,19 +161,19 @@ class ImageSet:
     """A set of images.
 
     Attributes:
-        name: what tasks call it.
-        title: its name on a page.
+        name: its name in tasks.
+        title: its display name in reports.
         domain: `procedural` or `photographs`; the two are never averaged.
-        licence: what its makers allow, or that they do not say.
+        licence: the licence, or a note that none is stated.
         citation: the work to cite.
-        source: the page that has it.
-        paired: whether it holds degraded images of its own.
-        find: finds its images.
+        source: its web page.
+        paired: whether it includes degraded images.
+        find: index of its images.
         bibtex: the citation as BibTeX.
-        get: the command that fetches it, where there is one.
-        mirrors: repositories of the hub that are said to hold it; their content is checked by count and digest.
-        count: how many images it has; None where that is up to its owner.
-        known: the digest of its content, see `petlir.benchmark.images.digests`; None where it is not known.
+        get: command that downloads it, if there is one.
+        mirrors: repositories of the hub that claim to hold it; their content is checked by count and digest.
+        count: number of images; None if it depends on the user.
+        known: digest of its content, see `petlir.benchmark.images.digests`; None if unknown.
     """
 
     name: str
@@ -191,27 +191,27 @@ class ImageSet:
     known: str | None = None
 
     def first(self, count: int) -> ImageSet:
-        """This set with `count` of its images; see `Fewer`. Sets that are drawn can have more than they have here."""
+        """Return this set with `count` of its images; see `Fewer`. Drawn sets can have more images than this one."""
         some = self.find.first(count) if isinstance(self.find, Drawing) else Fewer(self.find, self.name, count)
         return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 
     def index(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """All images, not read yet, in the order of names; see `Index`.
+        """Return all images, not read yet, in the order of names; see `Index`.
 
         Raises:
-            PetlirError: the set is missing or half there; names what is missing.
+            PetlirError: the set is missing or incomplete; names what is missing.
         """
         return self.find(root, scale)
 
     def samples(self, root: Path | None) -> list[Sample]:
-        """All images, read, in the order of names; `root` is the folder that PETLIR_DATA names.
+        """Read all images in the order of names; `root` is the folder that PETLIR_DATA names.
 
         Raises:
-            PetlirError: the set is missing or half there, or an image or a pair is not as expected.
+            PetlirError: the set is missing or incomplete, or an image or a pair is not as expected.
         """
         return [entry.read() for entry in self.index(root)]
 
 
 def pixels_digest(image: Degraded) -> str:
-    """SHA-256 over the size and the pixels of one image."""
+    """Return the SHA-256 over the size and the pixels of an image."""
     return hashlib.sha256(str(image.shape).encode() + image.tobytes()).hexdigest()

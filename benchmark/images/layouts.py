@@ -1,7 +1,7 @@
-"""The folder layouts in which people have a set, and how its images are found, named and joined in them.
+"""Folder layouts in which image sets are distributed: patterns that find, name and pair the images.
 
-A pattern is a path below the data folder, without suffix, in which stars stand for what varies: the clean
-`Rain100L/norain-*` and the degraded `Rain100L/rainy/rain-*` are a pair where the stars stand for the same. A pattern
+A pattern is a path below the data folder, without suffix, with stars for the variable parts: the clean
+`Rain100L/norain-*` and the degraded `Rain100L/rainy/rain-*` are a pair if their stars match the same text. A pattern
 that ends in `.mat` is a file of blocks.
 """
 
@@ -18,7 +18,7 @@ from petlir.benchmark.images.matlab import blocks
 from petlir.benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
-"""What the stars of a pattern stand for."""
+"""The texts that the stars of a pattern match."""
 Found = Mapping[Key, Reader]
 BLOCKS = ".mat"
 """The suffix of a file of blocks."""
@@ -26,12 +26,12 @@ BLOCKS = ".mat"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a set's images lie.
+    """The folder layout of a set.
 
     Attributes:
         clean: pattern of the clean images.
         degraded: pattern of the degraded images of a paired set.
-        shrunk: pattern of bicubically shrunk images that some layouts ship, with `{scale}` in it.
+        shrunk: pattern of bicubically downscaled images included in some layouts, with `{scale}` in it.
     """
 
     clean: str
@@ -39,17 +39,17 @@ class Layout:
     shrunk: str | None = None
 
     def lower(self, scale: int) -> str | None:
-        """The pattern of the images on the degraded side."""
+        """Return the pattern of the images on the degraded side."""
         if scale > 1 and self.shrunk:
             return self.shrunk.format(scale=scale)
         return self.degraded
 
 
 def matching(root: Path, pattern: str, rows: Sequence[str] = ()) -> dict[Key, Reader]:
-    """The images that a pattern describes, by what its stars stand for.
+    """Return the images that match a pattern, by the texts that its stars match.
 
     Raises:
-        PetlirError: two files have one name but for the suffix.
+        PetlirError: two files differ only in their suffix.
     """
     if pattern.endswith(BLOCKS):
         return dict(blocks(root / pattern, rows)) if (root / pattern).is_file() else {}
@@ -71,12 +71,12 @@ def _paths(root: Path, pattern: str) -> Iterator[tuple[Key, Path]]:
 
 
 def expression(pattern: str) -> re.Pattern[str]:
-    """The pattern as a regular expression; its groups are what the stars stand for."""
+    """Convert the pattern to a regular expression; its groups are the stars."""
     return re.compile(re.escape(pattern).replace(r"\*", "([^/]*)"))
 
 
 def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
-    """The file that a pattern describes, with the suffix of those beside it."""
+    """Return the file that a pattern describes, with the suffix of its neighbours."""
     if pattern.endswith(BLOCKS):
         return str(root / pattern)
     parts = iter(key)
@@ -86,7 +86,7 @@ def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
 
 
 def expand(names: str) -> tuple[str, ...]:
-    """Names from text: words, and ranges such as `0001..0800`.
+    """Expand words, and ranges such as `0001..0800`, to names.
 
     >>> expand("09..11 baby")
     ('09', '10', '11', 'baby')

@@ -1,4 +1,4 @@
-"""Which images belong to a set of the catalogue, wherever they lie, what they are called there, and what is missing."""
+"""Catalogued image sets: find their images in any layout, name them consistently, and report missing files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from petlir.benchmark.images.layouts import BLOCKS, Found, Key, Layout, file_of,
 from petlir.benchmark.images.reading import SUFFIXES
 
 SHOWN = 3
-"""How many missing files an error names."""
+"""The maximum number of missing files in an error message."""
 BASE = Layout("clean/*", "degraded/*")
-"""How the images of the hub are named in errors, where they lie in no known layout."""
+"""The layout used in error messages for hub images that are in no known layout."""
 
 
 @dataclass(frozen=True)
 class Lying:
-    """A set as it was found: where, in which layout, its clean and its degraded images, without a partner too."""
+    """A set as found on disk: root, layout, clean and degraded images, including those without a partner."""
 
     root: PurePath
     layout: Layout
@@ -31,21 +31,21 @@ class Lying:
 
 @dataclass(frozen=True)
 class Listed:
-    """The index of a set: of the hub where `SET.hub` says so, else of the first layout that has both sides, or any.
+    """The index of a catalogued set: on the hub if `SET.hub` exists, else in the first layout with both sides or any.
 
     Attributes:
-        name: the set's name.
-        source: where to get it, for errors.
-        layouts: where it may lie.
-        count: how many images it has; None for any number.
-        names: what the stars stand for, of every image; other files are not looked at. None: all files belong to it.
-        digits: numbers are written with so many, so that layouts that write them otherwise agree; 0 leaves them alone.
-        called: how an image is named after what its stars stand for.
-        unit: regular expression; its first group, in the name, is the source scene. None: the name is.
-        unit_called: how the unit is named after that group.
-        units: those that belong to the set; None for all.
-        same: scenes that are another one of this set or another, by what its unit would be called after.
-        rows: names of the first axis of a file of blocks.
+        name: name of the set.
+        source: where to get it, for error messages.
+        layouts: possible layouts.
+        count: number of images; None for any number.
+        names: star texts of all its images; other files are ignored. None if all files belong to it.
+        digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
+        called: name of an image, as a format of its star texts.
+        unit: regular expression whose first group in the name is the source scene; None if the name is the scene.
+        unit_called: name of the unit, as a format of that group.
+        units: units that belong to the set; None for all.
+        same: scenes that equal another scene of this set or another, by the text that its unit would be named after.
+        rows: names along the first axis of a file of blocks.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Listed:
     same: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """The images; see `petlir.benchmark.images.imageset.Index`.
+        """Return the images; see `petlir.benchmark.images.imageset.Index`.
 
         Raises:
-            Missing: the set is not there.
+            Missing: the set does not exist.
             HalfThere: files are missing; names them.
-            PetlirError: it cannot be read, or not be had from the hub.
+            PetlirError: it cannot be read, or cannot be obtained from the hub.
         """
         if root is None:
             first = self.layouts[0].clean
@@ -128,7 +128,7 @@ class Listed:
         return self._keyed(matching(root, pattern, self.rows))
 
     def _keyed(self, found: Found) -> Found:
-        """The images with numbers written as the set writes them."""
+        """Return the images with numbers padded as in the set."""
         if not self.digits:
             return found
         return {
@@ -137,7 +137,7 @@ class Listed:
         }
 
     def _key(self, name: str) -> Key:
-        """What the stars would stand for in an image's name."""
+        """Return the star texts that correspond to an image's name."""
         before, after = map(re.escape, self.called.split("{}"))
         match = re.fullmatch(f"{before}(.+){after}", name)
         return (match[1] if match else name,)
@@ -165,7 +165,7 @@ class Listed:
         return self.unit_called.format(scene) if self.unit else scene
 
     def _check(self, found: Lying, keys: Sequence[Key]) -> None:
-        """Refuse a half-present set; name the files that are missing where that can be known."""
+        """Reject an incomplete set, naming the missing files if they are known."""
         lacking, layout = self._lacking(found, keys), found.layout
         if lacking:
             shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
@@ -177,7 +177,7 @@ class Listed:
             raise HalfThere(f"{self.name} is half there or another set: {has}; get it: {self.source}")
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
-        """The files that are missing: named ones of the clean side, and the partners of those that are there."""
+        """Return the missing files: listed names of the clean side, and partners of existing files."""
         upper = partial(self._file, found.root, found.layout.clean, found.clean)
         have = {"-".join(key) for key in keys}
         lacking = [upper((name,)) for name in self.names or () if name not in have]
@@ -188,7 +188,7 @@ class Listed:
         return list(dict.fromkeys(lacking))
 
     def _file(self, root: PurePath, pattern: str, beside: Found, key: Key) -> str:
-        """The file of an image that is missing, with its number written as those of the files beside it."""
+        """Return the path of a missing image, with its number written as those of its neighbours."""
         as_kept = (file_of(root, pattern, other, beside) == reader.where for other, reader in beside.items())
         if self.digits and not all(as_kept):
             key = tuple(str(int(part)) if part.isdigit() else part for part in key)

@@ -1,7 +1,7 @@
-"""Images that were decoded once: one file in the user's cache holds many, and is mapped into memory, not read.
+"""A cache of decoded images: one memory-mapped file holds many images.
 
-The file is the pixels of one image behind the other, then a JSON index, then the length of that index in 8 bytes. It
-is renamed when it is whole, so processes may race. One of another version, or that is torn, is made anew.
+The file is the pixels of all images, then a JSON index, then the length of that index in 8 bytes. It is renamed once
+complete, so processes may race. A truncated file, or one of another version, is rebuilt.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from petlir.benchmark.images.cache import cache_folder
 from petlir.benchmark.images.imageset import Reader, pixels_digest
 
 VERSION = 1
-"""Of the form of the file."""
+"""The version of the file format."""
 LENGTH = 8
 MAKERS = min(8, os.cpu_count() or 1)
-"""How many images are made at once; twice as many are held in memory."""
+"""Images that are produced in parallel; twice as many are held in memory."""
 Make = Callable[[], Degraded]
-"""Decodes or draws one image, H×W×3."""
+"""A function that decodes or draws one image, H×W×3."""
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """Images of one mapped file.
+    """The images of one mapped file.
 
     Attributes:
-        images: read-only views of the file, uint8 or float32; what is not looked at takes no memory.
+        images: read-only views of the file, uint8 or float32; pages are loaded only on access.
         digests: SHA-256 over the size and the pixels of each.
     """
 
@@ -50,15 +50,15 @@ class Mapped:
 
 
 def mapped(name: str, key: str, makers: Sequence[Make]) -> Mapped:
-    """The images of `makers`, which are asked only where the cache has none of this name and key.
+    """Return the images of `makers`, which are called only if the cache has no file of this name and key.
 
     Args:
-        name: what a person may call them.
-        key: a digest of all that decides the images.
+        name: human-readable name of the file.
+        key: digest of everything that determines the images.
         makers: one for each image.
 
     Raises:
-        PetlirError: an image cannot be made; or the images can be kept nowhere.
+        PetlirError: an image cannot be produced, or the images cannot be stored anywhere.
     """
     path = cache_folder() / "images" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{key[:24]}.bin"
     with suppress(OSError, ValueError, LookupError, TypeError), path.open("rb") as kept:
@@ -75,12 +75,12 @@ def mapped(name: str, key: str, makers: Sequence[Make]) -> Mapped:
         Path(file.name).replace(path)
         with path.open("rb") as kept:
             return _open(kept)
-    except OSError:  # a cache that cannot be written only costs time
+    except OSError:  # an unwritable cache only costs time
         return _kept_nowhere(makers)
 
 
 def decoded(name: str, readers: Sequence[Reader]) -> Mapped:
-    """The images of `readers`, read only where one of them may have changed; `name` is for a person.
+    """Return the images of `readers`, read only if one of them may have changed; `name` is for people.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -89,12 +89,12 @@ def decoded(name: str, readers: Sequence[Reader]) -> Mapped:
 
 
 def key_of(*parts: object) -> str:
-    """A key for what these parts, plain values, decide."""
+    """Return a digest of these components, which are plain values."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _kept_nowhere(makers: Sequence[Make]) -> Mapped:
-    """The images in a file without a name, which goes with this process."""
+    """Return the images in an unnamed file, which is deleted with this process."""
     try:
         with tempfile.TemporaryFile() as file:
             _write(file, makers)
@@ -115,7 +115,7 @@ def _write(file: IO[bytes], makers: Sequence[Make]) -> None:
 
 
 def _made(makers: Sequence[Make]) -> Iterator[tuple[Degraded, str]]:
-    """Each image with its digest, some made ahead; the first alone, as it may open what the others share."""
+    """Yield each image with its digest, several produced in parallel; the first alone, as it may open shared files."""
     yield from map(_one, makers[:1])
     at_once = 2 * MAKERS
     with ThreadPoolExecutor(MAKERS) as pool:
@@ -129,7 +129,7 @@ def _one(make: Make) -> tuple[Degraded, str]:
 
 
 def _open(file: IO[bytes]) -> Mapped:
-    """The images of an open file, which may be closed then; raises where it is torn or of another version."""
+    """Return the images of an open file, which may be closed afterwards; raise if truncated or of another version."""
     pixels = np.asarray(np.memmap(file, np.uint8, "r"))
     length = int.from_bytes(pixels[-LENGTH:].tobytes(), "little")
     content = json.loads(pixels[-LENGTH - length : -LENGTH].tobytes())

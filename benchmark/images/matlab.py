@@ -1,6 +1,6 @@
-"""Blocks of images in MATLAB files, as SIDD ships them: one uint8 array, images × blocks × height × width × 3.
+"""Blocks of images in MATLAB files, as in SIDD: one uint8 array, images × blocks × height × width × 3.
 
-Both formats of `.mat`: up to version 7 through scipy; 7.3, which is HDF5 and holds the axes in reverse, through h5py.
+Both formats of `.mat` are read: up to version 7 by scipy; 7.3, which is HDF5 with reversed axes, by h5py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.error)
-"""What scipy and h5py raise where a file is cut off or of another kind."""
+"""Exceptions that scipy and h5py raise for a truncated or different file."""
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,26 @@ class BlockReader:
 
     @property
     def where(self) -> str:
-        """The file and the place in it, counted from 0."""
+        """The file and the indices of the block, counted from 0."""
         return f"{self.path}[{self.row}, {self.block}]"
 
     @property
     def stamp(self) -> str:
-        """Place, size and time of the last change of the file."""
+        """Location, size and modification time of the file."""
         status = self.path.stat()
         return f"{self.where} {status.st_size} {status.st_mtime_ns}"
 
     def __call__(self) -> Image:
-        """The pixels; the file is read as a whole, once for all its blocks."""
+        """Return the pixels; the file is read as a whole, once for all its blocks."""
         image: Image = _blocks(self.path, self.path.stat().st_mtime_ns)[self.row, self.block]
         return image
 
 
 def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], BlockReader]]:
-    """The blocks of a file by name of their image and number from 01 on; the file's name is that of its array.
+    """Yield the blocks of a file by image name and number from 01 on; the array is named after the file.
 
     Raises:
-        PetlirError: it cannot be read, has no array of this name, or its array is of another kind.
+        PetlirError: it cannot be read, has no array of this name, or its array has another shape or type.
     """
     shape, kind = _shape(path)
     if len(shape) != 5 or shape[0] != len(rows) or shape[-1] != 3 or kind != "uint8":
@@ -63,7 +63,7 @@ def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], B
 
 
 def _shape(path: Path) -> tuple[tuple[int, ...], str]:
-    """The shape, as MATLAB has it, and the type of the array that a file is named after; nothing is decoded."""
+    """Return the shape, in MATLAB's axis order, and the type of the array named after the file, without decoding."""
     if _is_hdf5(path):
         with _hdf5(path) as file:
             found = {name: (tuple(reversed(array.shape)), str(array.dtype)) for name, array in file.items()}
@@ -81,7 +81,7 @@ def _shape(path: Path) -> tuple[tuple[int, ...], str]:
 
 @lru_cache(maxsize=2)
 def _blocks(path: Path, changed: int) -> NDArray[np.uint8]:
-    """The whole array; the clean and the noisy one are kept."""
+    """Read the whole array; the clean and the noisy one are kept in memory."""
     try:
         if _is_hdf5(path):
             with _hdf5(path) as file:

@@ -1,4 +1,4 @@
-"""How people name folders and files of pairs, and which degraded image belongs to which clean one: by name."""
+"""Pair degraded and clean images by the common naming conventions of folders and files."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""What a folder, a column or the end of a file name is called, whatever its case; the first of each is ours."""
+"""Case-insensitive names of a folder, a column or a file suffix; the first of each is ours."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
     re.compile(rf"[-_. ]+(?:{WORDS})$", re.IGNORECASE),
     re.compile(r"[-_. ]*(?<![a-z])x[1-9]$|(?<=\d)x[1-9]$", re.IGNORECASE),
 )
-"""What the names of partners may differ by: `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
+"""Differences between names of partners: `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
 RULE = "partners have one name, but for rain-/norain-, _noisy/_clean, x4 and the like"
 SHOWN = 3
 
 
 def side(word: str) -> Side | None:
-    """Which images a folder or a column of this name holds; None where the name says nothing.
+    """Return the side that a folder or a column of this name holds; None if the name is neutral.
 
     >>> side("GT"), side("LR_bicubic"), side("photos")
     ('clean', 'degraded', None)
@@ -42,7 +42,7 @@ def side(word: str) -> Side | None:
 
 
 def token(name: str) -> str:
-    """What a name has in common with its partner's.
+    """Return the part of a name that it shares with its partner's.
 
     >>> token("norain-001"), token("0801x4"), token("street_noisy")
     ('001', '0801', 'street')
@@ -53,10 +53,10 @@ def token(name: str) -> str:
 
 
 def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tuple[T, T]]:
-    """Degraded and clean by the clean image's name: those of equal names, the others by what names have in common.
+    """Return degraded and clean by the clean image's name, paired by equal names, otherwise by their tokens.
 
     Raises:
-        PetlirError: an image has no partner, or cannot tell which; names the first and says how many there are.
+        PetlirError: an image has no partner, or an ambiguous one; names the first and the total number.
     """
     upper, lower = (_by_token(one.keys() - other.keys()) for one, other in ((clean, degraded), (degraded, clean)))
     found = {name: name for name in clean if name in degraded}
@@ -69,7 +69,7 @@ def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tup
 
 
 def _by_token(names: Collection[str]) -> dict[str, str]:
-    """Token → name, where no other name has the same token."""
+    """Return token → name for the tokens that only one name has."""
     tokens = Counter(map(token, names))
     return {token(name): name for name in names if tokens[token(name)] == 1}
 

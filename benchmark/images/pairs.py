@@ -1,4 +1,4 @@
-"""A user's own folder of pairs: parts, and in each a folder of degraded and one of clean images, however called."""
+"""A user's own folder of pairs: parts with a folder of degraded and one of clean images each, under common names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from petlir.benchmark.images.reading import FileReader, images_in, size_of
 
 Part = Literal["train", "validation", "test"]
 PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
-"""What the folder of a part is called, whatever its case."""
+"""Case-insensitive names of the folder of each part."""
 LAYOUT = "{train,validation,test}/{degraded,clean}/NAME"
 FIFTH = 5
 Files = tuple[Path, Path]
@@ -23,9 +23,9 @@ Files = tuple[Path, Path]
 
 @dataclass(frozen=True)
 class PairFolder:
-    """Pairs that are joined by name, each a scene of its own.
+    """A folder of pairs that are matched by name, each a scene of its own.
 
-    Without a validation folder, every fifth training image in the order of names, from the first on, is used.
+    Without a validation folder, every fifth training image in the order of names, starting with the first, is used.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class PairFolder:
             raise PetlirError(f"{self.path} is missing; expected a folder of pairs, {LAYOUT}")
 
     def index(self, part: Part, scale: int) -> list[Entry]:
-        """The pairs of one part, in the order of names; `scale` is that of the folder.
+        """Return the pairs of one part in the order of names; `scale` is that of the folder.
 
         Raises:
             PetlirError: a folder is missing or empty, or names do not match; names the first.
@@ -46,7 +46,7 @@ class PairFolder:
         ]
 
     def files(self, part: Part) -> dict[str, Files]:
-        """The files of one part by name; raises as `index`."""
+        """Return the files of one part by name; raises as `index`."""
         if part == "test" or self._folder("validation"):
             return self._joined(part)
         pairs = self._joined("train")
@@ -57,7 +57,7 @@ class PairFolder:
 
     @property
     def scale(self) -> int:
-        """How many times larger the clean images are; of every pair, as its files say.
+        """The upscaling factor of the clean images, derived from the sizes of all pairs.
 
         Raises:
             PetlirError: as `index`, or the sizes do not match; names the first pair.
@@ -111,5 +111,5 @@ class UserPairs:
     scale: int
 
     def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
-        """The pairs of this part; the arguments are not used."""
+        """Return the pairs of this part; the arguments are not used."""
         return PairFolder(self.folder).index(self.part, self.scale)

@@ -21,20 +21,20 @@ class Sampler(Protocol):
     """Training batches by step."""
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Degraded N×3×P×P and clean N×3×sP×sP of `step`, always the same."""
+        """Return degraded N×3×P×P and clean N×3×sP×sP crops of `step`, always the same."""
 
 
 class PatchSampler:
-    """Draws batches of aligned crops; a batch depends on (seed, step) alone, so a killed run goes on exactly.
+    """A sampler of aligned crops; a batch depends only on (seed, step), so a killed run resumes exactly.
 
     Args:
         pairs: degraded (prepared, without noise) and clean images.
-        scale: how many times larger the clean images are.
+        scale: upscaling factor of the clean images.
         patch: side of a crop on the degraded side, in pixels.
-        batch_size: crops a batch.
+        batch_size: crops per batch.
         perturb: adds fresh noise to the degraded crops; None adds none.
-        seed: of crops, flips, rotations and noise.
-        device: where batches are made; images that fit there are held there.
+        seed: seed of crops, flips, rotations and noise.
+        device: device of the batches; the images are kept there if they fit.
 
     Raises:
         PetlirError: an image is smaller than a crop.
@@ -63,9 +63,9 @@ class PatchSampler:
         self._degraded = self._clean if same else cut_from([degraded for degraded, _ in pairs], self._device)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
+        """Return the batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
 
-        Clean crops are in [0, 1]; degraded ones too, unless the task keeps its noise as floats.
+        Clean crops are in [0, 1]; degraded ones too, unless the task stores its noise as floats.
         """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]
@@ -74,7 +74,7 @@ class PatchSampler:
         if self._degraded is not self._clean:
             degraded = _as_floats(self._degraded(crops, self._patch))
         if self._perturb is not None:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # of the CPU: one key, one noise
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # on the CPU: one key, one noise
             degraded = self._perturb.perturb_crops(degraded, generator)
         return degraded, clean
 
@@ -85,18 +85,18 @@ class PatchSampler:
 
 
 class MixedSampler:
-    """Draws each crop of a batch from one of several samplers, all as likely; as pure a function of seed and step.
+    """A sampler that draws each crop from several samplers with equal probability; a pure function of seed and step.
 
     Args:
-        samplers: of the same patch, scale and batch size.
-        seed: of the choice.
+        samplers: samplers of equal patch, scale and batch size.
+        seed: seed of the choice.
     """
 
     def __init__(self, samplers: Sequence[Sampler], seed: int) -> None:
         self._samplers, self._seed = samplers, seed
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of `step`."""
+        """Return the batch of `step`."""
         batches = [sampler.batch(step) for sampler in self._samplers]
         size = len(batches[0][0])
         chosen = np.random.default_rng([self._seed, step]).integers(len(batches), size=size)
@@ -107,5 +107,5 @@ class MixedSampler:
 
 
 def _as_floats(crops: Tensor) -> Tensor:
-    """Crops N×3×S×S uint8 as float32 in [0, 1]."""
+    """Convert crops N×3×S×S uint8 to float32 in [0, 1]."""
     return crops.float().div_(255)

@@ -1,4 +1,4 @@
-"""From a task and a track to pairs of degraded and clean images: for training, validation and test."""
+"""Prepare the degraded and clean images of a task on a track: for training, validation and test."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from petlir.benchmark.images.used import Used, middle_of, use
 from petlir.benchmark.task import Task
 
 VALIDATION_SIDE = 96
-"""Clean pixels; a multiple of every scale."""
+"""The side of validation images in clean pixels; a multiple of every scale."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image to restore and what it should become.
+    """A degraded image and its clean target.
 
     Attributes:
         name: the file name without suffix.
         unit: the source scene.
-        set: the name of the image set.
+        set: name of the image set.
         domain: `procedural` or `photographs`.
-        degraded: h×w×3 uint8, or float32 where the task's noise is kept so.
+        degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
         clean: sh×sw×3 uint8, s the task's scale.
-        protocols: the ids that it is scored under, where its task has others for other images; empty for all of them.
-        input_scores: protocol id → scores of the degraded image, kept from the first cell that asks for them.
+        protocols: ids that it is scored under, if they differ within the task; empty for all of the task's.
+        input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Pair:
 def training_pairs(
     task: Task, track: str, root: Path | None, allow_overlap: bool = False, *, seed: int = 0
 ) -> list[tuple[Image, Image]]:
-    """Return degraded and clean training images, without the noise of `fresh_noise`, which each crop draws anew.
+    """Return degraded and clean training images, without the noise of `fresh_noise`, which is drawn anew for each crop.
 
     Args:
         task: the task.
         track: the track.
         root: folder of image sets.
-        allow_overlap: whether a test image may be among them.
-        seed: of the cell; rain, exposure and camera noise are drawn by it.
+        allow_overlap: whether test images may be among them.
+        seed: seed of the cell, for rain, exposure and camera noise.
 
     Raises:
-        PetlirError: an image set cannot be read, or a training image is a test image of this task and may not be.
+        PetlirError: an image set cannot be read, or a training image is a test image of this task, unless allowed.
     """
     sets = [use(task, name, root) for name in task.on(track).training_sets]
     for one in () if allow_overlap else sets:
@@ -66,10 +66,10 @@ def training_pairs(
 
 
 def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[Pair]:
-    """Validation pairs, degraded as the test pairs are; of large images the middle alone, as it is looked at often.
+    """Return validation pairs, degraded as test pairs are; large images are cropped to the centre to limit the cost.
 
     Raises:
-        PetlirError: an image set cannot be read, or a validation image is a test image of this task and may not be.
+        PetlirError: an image set cannot be read, or a validation image is a test image of this task, unless allowed.
     """
     if task.parts:
         return _by_part(task, lambda part: validation_pairs(part, track, root, allow_overlap))
@@ -80,17 +80,17 @@ def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: b
 
 
 def test_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
-    """The pairs of all test sets; what is random has a seed of its own per (task, set, file name)."""
+    """Return the pairs of all test sets; random degradations have a seed per (task, set, file name)."""
     if task.parts:
         return _by_part(task, lambda part: test_pairs(part, track, root))
     return [pair for name in task.on(track).tests for pair in _pairs(use(task, name, root))]
 
 
 def data_digest(task: Task, track: str, root: Path | None) -> str:
-    """SHA-256 over all images: those of each set, shrunk ones that it ships and the task uses, degraded test images.
+    """Return the SHA-256 over all images: each set, its downscaled images if the task uses them, degraded test images.
 
     Raises:
-        PetlirError: a set is missing, half there, or not the one that the catalogue knows.
+        PetlirError: a set is missing, incomplete, or differs from the catalogue.
     """
     if task.parts:
         return hashlib.sha256("\n".join(data_digest(part, track, root) for part in task.parts).encode()).hexdigest()
@@ -103,7 +103,7 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
 
 
 def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
-    """The image sets whose own shrunk images are used; those of the others are made by MATLAB's bicubic."""
+    """Return the image sets whose own downscaled images are used; the others are downscaled by MATLAB's bicubic."""
     if task.parts:
         return list(dict.fromkeys(name for part in task.parts for name in shrunk_by_files(part, track, root)))
     data = task.on(track)
@@ -113,7 +113,7 @@ def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
 
 
 def fresh_noise(task: Task, track: str) -> Degradation | None:
-    """What a training crop is perturbed by; nothing where the training images are real pairs."""
+    """Return the perturbation of training crops; None if the training images are real pairs."""
     paired = {image_set(name).paired for name in task.on(track).training_sets}
     if len(paired) > 1:
         sets = task.on(track).train
@@ -137,7 +137,7 @@ def _refuse_test_images(found: Used, track: str, root: Path | None) -> None:
 
 
 def _by_part(task: Task, pairs: Callable[[Task], list[Pair]]) -> list[Pair]:
-    """The pairs of each part of a mixture, whose sets are called PART/SET, under the part's own protocols."""
+    """Return the pairs of each part of a mixture, with sets named PART/SET and the part's own protocols."""
     return [
         replace(pair, set=f"{part.name}/{pair.set}", protocols=part.protocols)
         for part in task.parts

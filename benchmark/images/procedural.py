@@ -1,4 +1,4 @@
-"""Dead-leaves images: the statistics of photographs (edges at every scale, occlusion, texture).
+"""Dead-leaves images, which share the statistics of photographs (edges at every scale, occlusion, texture).
 
 Source: Lee, Mumford & Huang, Occlusion models for natural images, IJCV 2001; as training data:
 Achddou, Gousseau & Ladjal, Synthetic images as a regularity prior for image restoration, 2021.
@@ -23,7 +23,7 @@ AXES = np.array([[1, 1, 1], [1, 0.1, -1.1], [-0.5, 0.8, -0.3]], np.float32)
 
 
 def leaves(seed: int, size: int) -> Image:
-    """One dead-leaves image, size×size×3 uint8: opaque textured shapes whose sizes follow a power law r⁻³."""
+    """Draw a dead-leaves image, size×size×3 uint8: opaque textured shapes whose sizes follow a power law r⁻³."""
     rng = np.random.default_rng(seed)
     side = size * OVERSAMPLING
     labels, count = _occlude(rng, side)
@@ -36,7 +36,7 @@ def leaves(seed: int, size: int) -> Image:
 
 
 def _occlude(rng: np.random.Generator, side: int) -> tuple[NDArray[np.int32], int]:
-    """Which leaf each pixel shows, front to back until all is covered; the last number is the ground."""
+    """Return the leaf index of each pixel, drawn front to back until all is covered; the last is the background."""
     smallest, largest = side * 0.6 ** rng.uniform(4.5, 9.5), side * rng.uniform(0.3, 0.8)
     count = int(min(1500, 2 * (side / smallest) ** 2 / np.log(largest / smallest)))
     radius = (smallest**-2 - rng.random(count) * (smallest**-2 - largest**-2)) ** -0.5
@@ -57,7 +57,7 @@ def _draw(
     centre: NDArray[np.float64],
     axes: tuple[float, float],
 ) -> None:
-    """Writes `leaf` where its shape lies on ground still: an ellipse, box or rhombus, perhaps cut or bent."""
+    """Write `leaf` where its shape covers background: an ellipse, box or rhombus, possibly cut or bent."""
     angle, shape, cut, bend = rng.uniform(0, np.pi), rng.random(), rng.uniform(-1, 2), rng.normal() * 0.15
     cos, sin = np.cos(angle), np.sin(angle)
     reach = max(axes) * 1.5
@@ -79,14 +79,14 @@ def _draw(
 
 
 def _norm(u: Array, v: Array, shape: float) -> Array:
-    """The distance whose unit ball is the shape: Euclidean, maximum or sum."""
+    """Return the distance whose unit ball is the shape: Euclidean, maximum or sum."""
     if shape < 0.5:
         return u * u + v * v
     return np.maximum(u, v) if shape < 0.85 else u + v
 
 
 def _palette(rng: np.random.Generator, count: int) -> Array:
-    """A colour per leaf, count×3 in 0..1: mostly near-grey, some saturated, in a few kinds that return."""
+    """Draw a colour per leaf, count×3 in 0..1, from a few recurring kinds: mostly near-grey, some saturated."""
     kinds = int(rng.integers(2, 16))
     lightness = rng.beta(1.2, 1.4, kinds) * rng.uniform(0.4, 1) + rng.uniform(0, 0.1)
     saturation = rng.gamma(0.8, 0.16, kinds)[:, None] * rng.uniform(0.3, 1.5)
@@ -99,7 +99,7 @@ def _palette(rng: np.random.Generator, count: int) -> Array:
 
 
 def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) -> Array:
-    """The painted leaves, side×side×3: colour, shading, 1/f grain and, on some, stripes or checks."""
+    """Paint the leaves, side×side×3: colour, shading, 1/f grain and, on some, stripes or checks."""
     side = labels.shape[0]
     grid: Array = np.linspace(0, side / OVERSAMPLING, side, endpoint=False, dtype=np.float32)
     slope = rng.normal(size=(2, count)) * rng.gamma(0.5, 0.6, count) / side * OVERSAMPLING
@@ -115,14 +115,14 @@ def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) ->
 
 
 def _plane(slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDArray[np.int32], grid: Array) -> Array:
-    """For each pixel the value, at its place, of the linear function that belongs to its leaf."""
+    """Evaluate at each pixel the linear function of its leaf."""
     down, across = slope.astype(np.float32)
     plane: Array = down[labels] * grid[:, None] + across[labels] * grid + offset.astype(np.float32)[labels]
     return plane
 
 
 def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid: Array) -> Array:
-    """Gratings and checks in -1..1, from soft to square; periods from 2.5 to 40 pixels."""
+    """Return gratings and checks in -1..1, from soft to square, with periods from 2.5 to 40 pixels."""
     period, angle = np.exp(rng.uniform(np.log(2.5), np.log(40), count)), rng.uniform(0, np.pi, count)
     direction = np.stack([np.sin(angle), np.cos(angle)]) * 2 * np.pi / period
     crossing = np.stack([direction[1], -direction[0]]) * (rng.random(count) < 0.35)
@@ -134,7 +134,7 @@ def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid
 
 
 def _fractal_noise(rng: np.random.Generator, side: int, roughness: float) -> Array:
-    """Noise of unit variance, side×side, whose amplitude falls with frequency to the power `roughness`."""
+    """Return noise of unit variance, side×side, whose amplitude falls with frequency to the power `roughness`."""
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = np.inf
     phases = rng.standard_normal((*frequency.shape, 2), np.float32).view(np.complex64)[..., 0]
@@ -144,7 +144,7 @@ def _fractal_noise(rng: np.random.Generator, side: int, roughness: float) -> Arr
 
 
 def _light(rng: np.random.Generator, pixels: Array, side: int) -> Array:
-    """The scene under a smooth light: a gradient over the whole image."""
+    """Light the scene with a smooth gradient over the whole image."""
     ramp = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     down, across = rng.normal(0, 0.2, 2).astype(np.float32)
     lit: Array = pixels * np.exp(down * ramp[:, None] + across * ramp)[..., None]

@@ -1,4 +1,4 @@
-"""Reading image files: 8-bit RGB comes in, greyscale becomes RGB, all else is refused by name."""
+"""Read image files: 8-bit RGB is accepted, greyscale is converted to RGB, and other formats are rejected."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class FileReader:
 
     @property
     def stamp(self) -> str:
-        """Path, size and time of the last change."""
+        """Path, size and modification time."""
         status = self.path.stat()
         return f"{self.path} {status.st_size} {status.st_mtime_ns}"
 
     def __call__(self) -> Image:
-        """The image; see `read_image`."""
+        """Return the image; see `read_image`."""
         return read_image(self.path)
 
 
 def read_image(path: Path) -> Image:
-    """The image file at `path` as H×W×3 uint8; greyscale is repeated into three channels.
+    """Read an image file as H×W×3 uint8; greyscale is repeated into three channels.
 
     Raises:
         PetlirError: the file cannot be read, or is not 8-bit RGB or greyscale.
@@ -52,10 +52,10 @@ def read_image(path: Path) -> Image:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, which is not decoded.
+    """Return width and height of an image file without decoding it.
 
     Raises:
-        PetlirError: it is no image.
+        PetlirError: it is not an image.
     """
     try:
         with PIL.Image.open(path) as image:
@@ -65,7 +65,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def decode(file: BinaryIO, name: str) -> Image:
-    """The image in an open file as H×W×3 uint8; `name` is what errors call it.
+    """Decode an open image file to H×W×3 uint8; `name` identifies it in error messages.
 
     Raises:
         PetlirError: as `read_image`.
@@ -78,7 +78,7 @@ def decode(file: BinaryIO, name: str) -> Image:
 
 
 def rgb(image: PIL.Image.Image, name: str) -> Image:
-    """Return a Pillow image as H×W×3 uint8; `name` is what errors call it.
+    """Convert a Pillow image to H×W×3 uint8; `name` identifies it in error messages.
 
     Raises:
         PetlirError: it is not 8-bit RGB or greyscale.
@@ -89,7 +89,7 @@ def rgb(image: PIL.Image.Image, name: str) -> Image:
 
 
 def _refusal(image: PIL.Image.Image) -> str:
-    """Why an image is refused, or empty. Pillow shows deep RGB as 8-bit RGB; only its tiles tell."""
+    """Return the reason to reject an image, or empty. Pillow shows deep RGB as 8-bit; only its tiles reveal it."""
     tiles = str(getattr(image, "tile", ""))
     if ";16" in tiles or "'ppm'" in tiles or image.mode.startswith(("I", "F")):
         return "has more than 8 bits a channel"
@@ -99,10 +99,10 @@ def _refusal(image: PIL.Image.Image) -> str:
 
 
 def images_in(folder: Path) -> dict[str, Path]:
-    """The image files of a folder by name without suffix, in the order of names.
+    """Return the image files of a folder by name without suffix, in the order of names.
 
     Raises:
-        PetlirError: the folder is missing, holds no image, or holds two images of one name.
+        PetlirError: the folder is missing, has no images, or has two images of the same name.
     """
     if not folder.is_dir():
         raise PetlirError(f"{folder} is not a folder; a folder of images is expected")

@@ -1,4 +1,4 @@
-"""Images in the rows of a table of `datasets`: what columns and folders say of them, and which make a pair by name."""
+"""Images in the rows of a `datasets` table: classify them by column and folder names, and pair them by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of a table: where it lies, without suffix, and what its column or folder says of it."""
+    """An image of a table: its path without suffix, and its side according to its column or folder."""
 
     path: PurePosixPath
     side: Side | None
@@ -42,11 +42,11 @@ class RowReader:
 
     @property
     def stamp(self) -> str:
-        """The fingerprint of the table, and the place in it."""
+        """The fingerprint of the table, row and column."""
         return f"{self.rows._fingerprint} {self.row} {self.column}"
 
     def __call__(self) -> Image:
-        """The pixels."""
+        """Return the pixels."""
         cell = self.rows[self.row][self.column]
         if cell["bytes"] is not None:
             return decode(io.BytesIO(cell["bytes"]), self.where)
@@ -56,10 +56,10 @@ class RowReader:
 
 
 def pictures(source: str, rows: Any) -> Iterator[Picture]:
-    """The images of a table, none of them decoded; `source` is what errors call it.
+    """Yield the images of a table without decoding them; `source` identifies it in error messages.
 
     Raises:
-        PetlirError: it has no column of images.
+        PetlirError: the table has no image column.
     """
     from datasets import Image as Column
 
@@ -76,7 +76,7 @@ def pictures(source: str, rows: Any) -> Iterator[Picture]:
 
 
 def _columns(source: str, rows: Any) -> dict[str, Side | None]:
-    """The columns of images, and what they hold; beside one that says so, another holds the other side."""
+    """Return the image columns and their sides; of two columns, a neutral one holds the opposite side of the other."""
     found = {name: side(name.split(".")[0]) for name, feature in rows.features.items() if _holds_images(feature)}
     if not found:
         raise PetlirError(f"{source} has the columns {', '.join(rows.column_names)}; expected one of images")
@@ -94,7 +94,7 @@ def _holds_images(feature: Any) -> bool:
 
 
 def _places(rows: Any, column: str) -> list[PurePosixPath]:
-    """Where each image lies, without suffix: a webdataset's key, else folder or label and name, else the number."""
+    """Return the path of each image without suffix: a webdataset's key, else folder or label and name, or number."""
     import pyarrow.compute as arrow
 
     if "__key__" in rows.column_names:
@@ -111,7 +111,7 @@ def _places(rows: Any, column: str) -> list[PurePosixPath]:
 
 
 def _by_folder(path: PurePosixPath) -> Side | None:
-    """What the folders of an image say of it, from the innermost on, else the words at the ends of its name."""
+    """Return the side of an image by its folders, innermost first, or else by the words at the ends of its name."""
     words = re.split(r"[-_.]", path.name)
     ends = (words[0], words[-1]) if len(words) > 1 else ()
     folders = reversed(path.parent.parts)
@@ -119,10 +119,10 @@ def _by_folder(path: PurePosixPath) -> Side | None:
 
 
 def matching(pictures: Sequence[Picture], pattern: str) -> dict[Key, RowReader]:
-    """The images that lie as a layout says, below whatever folder, by what its stars stand for.
+    """Return the images whose path, below any folder, matches a layout's pattern, by the texts that its stars match.
 
     Raises:
-        PetlirError: two lie so.
+        PetlirError: two images match the same texts.
     """
     wanted = re.compile(f"(?:.*/)?{expression(pattern).pattern}")
     found: dict[Key, RowReader] = {}
@@ -133,15 +133,15 @@ def matching(pictures: Sequence[Picture], pattern: str) -> dict[Key, RowReader]:
 
 
 def by_side(pictures: Sequence[Picture], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
-    """Clean and degraded images by name, as columns, folders and names say; of a set of clean images twice the clean.
+    """Return clean and degraded images by name, classified by columns, folders and names; clean twice if not paired.
 
     Args:
         pictures: the images.
-        paired: whether the set is one of pairs.
-        name: of the set; of one of several parts, only the images of folders that are called so are taken, if any are.
+        paired: whether the set consists of pairs.
+        name: name of the set; for a part of a set, only images in folders of that name are used, if there are any.
 
     Raises:
-        PetlirError: two images have one name, or one has no partner.
+        PetlirError: two images have the same name, or one has no partner.
     """
     part = PARTS.get(name.rpartition("-")[2], ())
     chosen = [one for one in pictures if {word.lower() for word in one.path.parts} & set(part)] or pictures

@@ -1,4 +1,4 @@
-"""An image set as a task uses it: decoded and degraded once, each image with a seed of its own."""
+"""An image set as used by a task: decoded and degraded once, with a separate seed for each image."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.task import Task
 
 LIBRARIES = ("numpy", "scipy", "torch")
-"""What degradations are computed with."""
+"""The libraries that compute degradations."""
 
 
 @dataclass(frozen=True)
 class Used:
-    """An image set as a task uses it.
+    """An image set as used by a task.
 
     Attributes:
         task: the task.
         set: the image set.
-        entries: its images, with the shrunk ones that it ships, if the task begins with bicubic shrinking.
+        entries: its images, with downscaled ones from the set if the task starts with bicubic downscaling.
     """
 
     task: Task
@@ -44,15 +44,15 @@ class Used:
 
     @cached_property
     def clean(self) -> Mapped:
-        """The clean images as they lie in the set."""
+        """The clean images as they are in the set."""
         return decoded(self.set.name, [entry.clean for entry in self.entries])
 
     @cached_property
     def shipped(self) -> Mapped | None:
-        """The degraded, or only shrunk, images that the set ships; None where there are none.
+        """The degraded, or only downscaled, images from the set; None if there are none.
 
         Raises:
-            PetlirError: one is missing, or of another size than the clean one asks for.
+            PetlirError: an image is missing, or its size does not match the clean one.
         """
         readers = [entry.degraded for entry in self.entries if entry.degraded is not None]
         if not readers:
@@ -67,21 +67,21 @@ class Used:
 
     @property
     def shrunk_by(self) -> str:
-        """Who shrank the images: `files` of the set, or `MATLAB bicubic` of our own; empty where nothing is shrunk."""
+        """The origin of the downscaled images: `files` of the set, or our `MATLAB bicubic`; empty if there are none."""
         if self.set.paired or beyond_bicubic(self.task.degradation) is None:
             return ""
         return "files" if self.shipped else "MATLAB bicubic"
 
     @cached_property
     def cropped(self) -> list[Image]:
-        """The clean images, of a size that the scale divides."""
+        """The clean images, cropped to a multiple of the scale."""
         return [_multiple(image, self.task.scale) for image in self.clean.images]
 
     def prepared(self, seed: int) -> Sequence[Image]:
-        """Return what training crops are taken from: degraded images without the noise that crops draw anew.
+        """Return the images that training crops are taken from, degraded except for the noise drawn for each crop.
 
-        Where there is nothing to prepare these are the clean images themselves; rain, exposure and the like are drawn
-        by `seed`, that of the cell, so that its spread over seeds holds that of the training images.
+        Without anything to prepare, these are the clean images themselves. Rain, exposure and the like are drawn with
+        `seed`, that of the cell, so that its variance over seeds includes that of the training images.
         """
         start, left = self._start
         if not left.whole:
@@ -89,14 +89,14 @@ class Used:
         return self._made("prepared", _prepared, seed if left.random else None).images
 
     def degraded(self, middle: int | None = None) -> Mapped:
-        """The images to be restored; of each at most the middle square of side `middle`."""
+        """Return the degraded images, or at most the central square of side `middle` of each."""
         if self.set.paired and middle is None and self.shipped is not None:
             return self.shipped
         return self._made("degraded" if middle is None else f"degraded-{middle}", partial(_degraded, middle))
 
     @cached_property
     def _start(self) -> tuple[Sequence[Image], Degradation]:
-        """The images that are there, and what is left to do to them."""
+        """The available images, and the remaining degradation."""
         if self.shipped is not None:
             left = None if self.set.paired else beyond_bicubic(self.task.degradation)
             return self.shipped.images, left or Degradation()
@@ -106,7 +106,7 @@ class Used:
         return self.cropped, self.task.degradation
 
     def _made(self, kind: str, make: Callable[[Degradation, Image, int], Degraded], seed: int | None = None) -> Mapped:
-        """Return what `make` makes of each image that is there, by what is left to do and a seed of the image's own."""
+        """Apply `make` to each available image, with the remaining degradation and a seed per image."""
         start, left = self._start
         more = () if seed is None else (f"seed {seed}",)
         seeds = [seed_of(self.task.name, self.set.name, entry.name, *more) for entry in self.entries]
@@ -117,10 +117,10 @@ class Used:
 
 
 def use(task: Task, name: str, root: Path | None) -> Used:
-    """The image set of this name as `task` uses it; nothing is decoded yet.
+    """Return the image set of this name as used by `task`, without decoding it.
 
     Raises:
-        PetlirError: there is no such set, or it is missing or half there.
+        PetlirError: the set is unknown, missing or incomplete.
     """
     found = image_set(name)
     shrinks = not found.paired and beyond_bicubic(task.degradation) is not None
@@ -128,7 +128,7 @@ def use(task: Task, name: str, root: Path | None) -> Used:
 
 
 def middle_of(image: NDArray[Any], side: int, scale: int = 1) -> NDArray[Any]:
-    """The middle of an image, at most `side` pixels wide and high; of one that is `scale` times larger the same."""
+    """Return the centre of an image, at most `side` pixels wide and high, or the same area at a larger `scale`."""
     top, left = (max(0, length // scale - side) // 2 * scale for length in image.shape[:2])
     return image[top : top + side * scale, left : left + side * scale]
 
@@ -148,7 +148,7 @@ def _multiple(image: Image, scale: int) -> Image:
 
 
 def _code(degradation: Degradation) -> str:
-    """Return a digest of the revisions of a degradation's files, and of the libraries that it is computed with."""
+    """Return a digest of the revisions of a degradation's files, and of the libraries that compute it."""
     steps = degradation.steps if isinstance(degradation, Chain) else (degradation,)
     files = {Path(inspect.getfile(Degradation))}.union(*(built_on(Path(inspect.getfile(type(s)))) for s in steps))
     return key_of(table.components(files), encoder(), [version(name) for name in LIBRARIES])

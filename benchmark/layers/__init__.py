@@ -1,1 +1,1 @@
-"""What methods are built from."""
+"""Building blocks of methods."""

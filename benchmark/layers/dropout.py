@@ -1,4 +1,4 @@
-"""Dropout whose mask does not depend on the device: it is drawn on the CPU, from the default generator there."""
+"""Dropout with a device-independent mask, drawn from the default CPU generator."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """As `torch.nn.Dropout`, and on a CPU the same bits; on any other device what a CPU would drop.
+    """Dropout equal to `torch.nn.Dropout` on a CPU, bit for bit; other devices drop the same values as a CPU.
 
     Args:
-        share: of the values that training drops, in [0, 1).
+        share: share of the values dropped in training, in [0, 1).
     """
 
     def __init__(self, share: float) -> None:
@@ -18,7 +18,7 @@ class Dropout(nn.Module):
         self.share = share
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the features, in training with a share of the values dropped and the others scaled up."""
+        """Return the features; in training a share of the values is dropped and the others are scaled up."""
         if not self.training or not self.share:
             return features
         kept = torch.empty_like(features, device="cpu").bernoulli_(1 - self.share).div_(1 - self.share)

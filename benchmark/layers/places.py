@@ -1,4 +1,4 @@
-"""Where the blocks of a backbone stand: encoder, middle or decoder."""
+"""Grouping of the blocks of a backbone: encoder, middle and decoder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PLACES = ("encoder", "middle", "decoder")
 
 
 def places(backbone: Backbone) -> Mapping[str, list[Block]]:
-    """The blocks by the first part of their name; a network whose blocks form one row is cut into thirds."""
+    """Return the blocks by the first part of their name; a network with a single group is split into thirds."""
     blocks = list(backbone.blocks())
     names = [block.name.partition(".")[0] for block in blocks]
     if len(set(names)) == 1:

@@ -1,6 +1,6 @@
-"""The parts that inserted modules are made of, in the block's own layout.
+"""Components of inserted modules, in the block's own layout.
 
-Layers over channels alone are linear on tokens and 1×1 convolutions on maps.
+Channel-wise layers are linear on tokens and 1×1 convolutions on maps.
 """
 
 from __future__ import annotations
@@ -13,60 +13,60 @@ from petlir.benchmark.layers.dropout import Dropout
 
 
 def on_maps(block: Block) -> bool:
-    """Whether the block works on maps N×C×H×W, with 1×1 convolutions; else its channels come last."""
+    """Return whether the block works on maps N×C×H×W, with 1×1 convolutions; otherwise its channels come last."""
     return isinstance(block.mlp.sites[0].module, nn.Conv2d)
 
 
 def along_channels(vector: Tensor, *, maps: bool) -> Tensor:
-    """One value a channel, shaped so that it multiplies or adds to features."""
+    """Reshape one value per channel so that it broadcasts over features."""
     return vector.view(-1, 1, 1) if maps else vector
 
 
 def pointwise(inputs: int, outputs: int, *, maps: bool) -> nn.Linear | nn.Conv2d:
-    """A layer over channels, with a bias."""
+    """Return a layer over channels, with a bias."""
     return nn.Conv2d(inputs, outputs, 1) if maps else nn.Linear(inputs, outputs)
 
 
 def check_share(what: str, share: float) -> None:
-    """Refuse a dropout that drops all, or is no share."""
+    """Reject a dropout rate outside [0, 1)."""
     if not 0 <= share < 1:
         raise PetlirError(f"{what} is {share:g}, expected 0 <= dropout < 1")
 
 
 class Residual(nn.Module):
-    """What goes in, plus what `module` makes of it."""
+    """A residual connection around `module`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in and out, in the block's own layout."""
+        """Return the features plus the output of `module`, in the block's own layout."""
         change: Tensor = self.module(features)
         return features + change
 
 
 class Scaled(nn.Module):
-    """What `module` puts out, times a fixed number."""
+    """The output of `module`, scaled by a constant."""
 
     def __init__(self, module: nn.Module, scale: float) -> None:
         super().__init__()
         self.module, self.scale = module, scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in and out, in the block's own layout."""
+        """Return the scaled output of `module`, in the block's own layout."""
         change: Tensor = self.module(features)
         return change * self.scale
 
 
 class Bottleneck(nn.Sequential):
-    """Down to `rank` channels, a non-linearity, dropout, and up again; it puts out zero before any training.
+    """A projection to `rank` channels, a non-linearity, dropout, and a projection back; initially outputs zero.
 
     Args:
-        block: whose features it reads; decides width and layout.
-        rank: channels in the middle.
+        block: the block whose features it reads; determines width and layout.
+        rank: channels of the bottleneck.
         activation: the non-linearity.
-        dropout: share of the middle channels that training drops.
+        dropout: share of the bottleneck channels dropped in training.
     """
 
     def __init__(self, block: Block, rank: int, activation: nn.Module, dropout: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Routing: how much of each of several experts an image gets, by what its degradation resembles."""
+"""Routing: weights of several experts for an image, by the similarity of its degradation to theirs."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ CLIP_SIDE, CLIP_WIDTH = 224, 512
 
 
 class Describe(Protocol):
-    """What an image's degradation looks like, as a vector of D numbers."""
+    """A description of an image's degradation as a vector of D numbers."""
 
     def width(self, backbone: Backbone) -> int:
-        """D."""
+        """Return D."""
 
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Images N×3×H×W in [0, 1] as N×D."""
+        """Describe images N×3×H×W in [0, 1] as N×D."""
 
 
 @dataclass(frozen=True)
 class BlockStatistics:
-    """Means and standard deviations over places of each channel behind the last block.
+    """Spatial means and standard deviations of each channel after the last block.
 
     Attributes:
-        head: the head that images enter by, whatever head restores them.
+        head: the head through which images enter, independent of the head that restores them.
     """
 
     head: str
 
     def width(self, backbone: Backbone) -> int:
-        """Two numbers a channel."""
+        """Return D: two numbers per channel."""
         *_, last = backbone.blocks()
         return 2 * last.width
 
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """The images' statistics, one pass through the backbone."""
+        """Return the images' statistics, from one pass through the backbone."""
         *_, last = backbone.blocks()
         seen: list[Tensor] = []
         hook = last.site.module.register_forward_hook(lambda module, inputs, output: seen.append(output))
         try:
-            backbone.forward(images, self.head)  # without the backbone's own hooks: one of them may have called this
+            backbone.forward(images, self.head)  # bypasses the backbone's own hooks: one of them may have called this
         finally:
             hook.remove()
         deviation, mean = torch.std_mean(last.layout.to_map(seen[0]), (2, 3))
@@ -62,21 +62,21 @@ class BlockStatistics:
 
 @dataclass(frozen=True)
 class ClipEmbedding:
-    """The embedding of images by CLIP (Radford et al., ICML 2021), each enlarged or shrunk to 224×224.
+    """CLIP embeddings of images (Radford et al., ICML 2021), each resized to 224×224.
 
-    The encoder is loaded when it is first needed. It is the same for every task, so it counts neither as a part of
-    the backbone nor as stored.
+    The encoder is loaded on first use. It is the same for every task, so it counts neither as part of the backbone nor
+    as stored.
     """
 
     def width(self, backbone: Backbone) -> int:
-        """Of CLIP's shared space."""
+        """Return D, the width of CLIP's shared space."""
         return CLIP_WIDTH
 
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """The images' embeddings.
+        """Return the images' embeddings.
 
         Raises:
-            PetlirError: the encoder is not at hand.
+            PetlirError: the encoder is not available.
         """
         square = functional.interpolate(images, (CLIP_SIDE, CLIP_SIDE), mode="bicubic", antialias=True).clamp(0, 1)
         mean, deviation = (images.new_tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
@@ -98,16 +98,16 @@ class ClipEmbedding:
 
 
 class Router(nn.Module):
-    """Weights of K experts for each image: a softmax over those whose prototypes its description resembles most.
+    """Weights of K experts for each image: a softmax over those whose prototypes are most similar to its description.
 
-    Similar means a high cosine, both sides centred on the mean of the prototypes. Every image of a batch is routed by
-    itself, and so is every window where an image goes through the network in windows.
+    Similarity is the cosine after centring both sides on the mean of the prototypes. Each image of a batch is routed
+    separately, as is each window of an image that passes through the network in windows.
 
     Args:
-        describe: what of an image is compared.
-        prototypes: the mean description of each expert's degradation, K×D; stored with the experts.
-        top: how many experts share an image.
-        temperature: what similarities are divided by before the softmax; towards 0 the most similar takes all.
+        describe: the description that is compared.
+        prototypes: mean description of each expert's degradation, K×D; stored with the experts.
+        top: number of experts per image.
+        temperature: divisor of the similarities before the softmax; towards 0 the most similar expert dominates.
     """
 
     def __init__(self, describe: Describe, prototypes: Tensor, top: int, temperature: float) -> None:
@@ -117,13 +117,13 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def study(self, backbone: Backbone, known: Iterable[Iterable[Tensor]]) -> None:
-        """Take the prototypes from batches N×3×H×W of each expert's degradation; the backbone must be frozen."""
+        """Compute the prototypes from batches N×3×H×W of each expert's degradation; the backbone must be frozen."""
         for prototype, batches in zip(self.prototypes, known, strict=True):
             prototype.copy_(torch.cat([self.describe(backbone, batch) for batch in batches]).mean(0))
 
     @torch.no_grad()
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """The weights of images N×3×H×W, N×K; each row is non-negative and sums to 1."""
+        """Return the weights of images N×3×H×W, N×K; each row is non-negative and sums to 1."""
         centre = self.prototypes.mean(0)
         described = self.describe(backbone, images) - centre
         similarities = functional.cosine_similarity(described[:, None], self.prototypes - centre, dim=-1)
@@ -131,6 +131,6 @@ class Router(nn.Module):
 
 
 def share(similarities: Tensor, top: int, temperature: float) -> Tensor:
-    """The weights N×K for similarities N×K: a softmax at `temperature` over the `top` of each row, else 0."""
+    """Return weights N×K for similarities N×K: a softmax at `temperature` over the `top` of each row, 0 elsewhere."""
     highest, places = similarities.topk(min(top, similarities.shape[1]))
     return torch.zeros_like(similarities).scatter(1, places, ((highest - highest[:, :1]) / temperature).softmax(1))

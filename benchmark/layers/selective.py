@@ -1,4 +1,4 @@
-"""Methods that train a choice of the backbone's own parameters."""
+"""Methods that train a selection of the backbone's own parameters."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.method import Method
 
 WEIGHT_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
-"""The learning rates that tuning tries where pre-trained weights are trained at large."""
+"""The learning rates tried in tuning for methods that train large numbers of pre-trained weights."""
 
 
 @dataclass(frozen=True)
 class Subset(Method):
-    """A method that inserts nothing, so that there is nothing to fold either."""
+    """A method without inserted modules, so that nothing needs merging."""
 
     unfreezes = True
 
     what: ClassVar[str]
-    """What it trains, e.g. `biases`; a backbone without any is not applicable."""
+    """The name of the trained parameters, e.g. `biases`; the method does not apply to a backbone without any."""
 
     @abstractmethod
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """The parameters that it trains, of all heads; the engine freezes again those of heads that are not in use."""
+        """Yield the parameters to train, of all heads; the engine freezes those of unused heads again."""
 
     def adapt(self, backbone: Backbone) -> None:
-        """Unfreeze what is chosen."""
+        """Unfreeze the selected parameters."""
         for parameter in self.chosen(backbone):
             parameter.requires_grad_(True)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """There must be something to train."""
+        """Return a reason if the backbone has no parameters to train, else None."""
         return f"{backbone.name} has no {self.what}" if next(self.chosen(backbone), None) is None else None

@@ -1,1 +1,1 @@
-"""How the shipped networks were pre-trained; one file a recipe."""
+"""Pre-training of the shipped networks; one file per recipe."""

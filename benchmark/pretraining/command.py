@@ -1,4 +1,4 @@
-"""What `petlir pretrain` does: train, then write the weights and their card."""
+"""Implement `petlir pretrain`: train, then write the weights and their card."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from petlir.benchmark.pretraining.transfer import related, seen
 from petlir.benchmark.weights import cards
 
 EVERY = 250
-"""Steps between two lines on how it goes, and between two checkpoints."""
+"""The number of steps between two progress lines, and between two checkpoints."""
 
 
 def pretrain_backbone(
@@ -44,22 +44,22 @@ def pretrain_backbone(
     device: str = "auto",
     without: str = "",
 ) -> Iterator[str]:
-    """Pre-train a backbone into `out`; yields lines on how it goes.
+    """Pre-train a backbone into `out`, and yield progress lines.
 
     Args:
-        plugins: whose backbones can be named, and whose tasks are scored.
-        recipe_name: `multitask`, `prod` or `self-supervised`; None is the backbone's own.
-        name: of the backbone; None is the recipe's own.
-        out: where weights, card and checkpoint go, as `NAME.safetensors`, `NAME.json` and `NAME.checkpoint`.
-        images: a folder of photographs; None draws dead leaves.
-        steps: optimiser steps; None is the recipe's own number.
-        data: the folder of image sets, for the scores on Set5 and BSD100.
+        plugins: source of the available backbones and of the tasks to score.
+        recipe_name: `multitask`, `prod` or `self-supervised`; None for the backbone's default.
+        name: name of the backbone; None for the recipe's default.
+        out: output folder for weights, card and checkpoint: `NAME.safetensors`, `NAME.json` and `NAME.checkpoint`.
+        images: folder of photographs; None draws dead leaves.
+        steps: optimiser steps; None for the recipe's default.
+        data: folder of image sets, for the scores on Set5 and BSD100.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        without: heads or degradations of the recipe to leave out, with commas.
+        without: heads or degradations of the recipe to omit, separated by commas.
 
     Raises:
-        PetlirError: a name is unknown, the recipe does not fit the backbone, images cannot be read, or `out` cannot
-            be written.
+        PetlirError: a name is unknown, the recipe does not fit the backbone, images cannot be read, or `out` is not
+            writable.
     """
     kind, name, rate = choose(recipe_name, name)
     recipe = Recipe(
@@ -87,11 +87,11 @@ def _clean(recipe: Recipe, folder: Path | None, plugins: Plugins, data: Path | N
 
 
 def held_out(plugins: Plugins, data: Path | None) -> dict[str, str]:
-    """Digest → name of the clean test images of all tasks: the bundled ones, and those that `data` holds."""
+    """Return digest → name of the clean test images of all tasks: the bundled ones, and those in `data`."""
     names = {name for task in plugins.tasks.values() for use in task.data.values() for name in use.tests}
     found: dict[str, str] = {}
     for name in sorted(names):
-        with contextlib.suppress(PetlirError):  # a set that is not there cannot be trained on from there
+        with contextlib.suppress(PetlirError):  # a missing set cannot leak into training
             found |= {pixels_digest(sample.clean): f"{name}/{sample.name}" for sample in image_set(name).samples(data)}
     return found
 
@@ -109,7 +109,7 @@ def _trained(network: Backbone, recipe: Recipe, images: list[Image], checkpoint:
 
 
 def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data: Path | None) -> Path:
-    """Write the weights of `network` and their card, with its scores; returns the weight file."""
+    """Write the weights of `network` and their card with scores, and return the weight file."""
     path = out / f"{network.name}.safetensors"
     taught = learnt(network, recipe)
     scores = card_scores(network, plugins, data)
@@ -129,7 +129,7 @@ def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data
 
 
 def described(recipe: Recipe) -> str:
-    """The clean images of a recipe, in words."""
+    """Describe the clean images of a recipe."""
     if recipe.source == Recipe.source:
         return f"{recipe.images} dead leaves images of 256×256 (petlir.benchmark.images.procedural), no photographs"
     return f"{recipe.images} patches of 256×256 of the photographs in {recipe.source}"

@@ -1,4 +1,4 @@
-"""The clean images of pre-training: dead leaves, which need no download and no licence, or a folder of photographs."""
+"""Clean images for pre-training: dead leaves, which need no download and no licence, or a folder of photographs."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from petlir.benchmark.images.mapped import decoded
 from petlir.benchmark.images.reading import images_in, read_image
 
 FIRST_IMAGE = 1_000_000
-"""Procedural images are numbered; those of pre-training stand far from those of the tasks."""
+"""The number of the first procedural image; far from those of the tasks."""
 
 
 def dead_leaves(count: int, seed: int) -> list[Image]:
-    """`count` dead leaves images of 256×256×3, others for each seed."""
+    """Return `count` dead-leaves images of 256×256×3, different for each seed."""
     return list(decoded("leaves", [entry.clean for entry in Leaves(FIRST_IMAGE + seed * count, count, DRAWN)()]).images)
 
 
 def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]) -> list[Image]:
-    """`count` patches of 256×256×3 of the photographs of `folder`, each photograph in its turn.
+    """Return `count` patches of 256×256×3 from the photographs in `folder`, cycling through them.
 
-    A photograph that is smaller is taken whole along that side.
+    A photograph smaller than a patch is used at its full extent along that side.
 
     Args:
-        folder: of 8-bit images.
-        count: of patches.
-        seed: of the order of the photographs and of the places of the patches.
-        held_out: digest → name of the test images, none of which may be trained on.
+        folder: folder of 8-bit images.
+        count: number of patches.
+        seed: seed of the order of the photographs and of the positions of the patches.
+        held_out: digest → name of the test images, which must not be trained on.
 
     Raises:
         PetlirError: the folder is missing or empty, or a photograph cannot be read or is a test image.
@@ -51,6 +51,6 @@ def _one_patch(path: Path, held_out: Mapping[str, str], rng: np.random.Generator
 
 
 def patch(image: Image, side: int, rng: np.random.Generator) -> Image:
-    """A view of a random square of `side` pixels; along a shorter side of the image, of all there is."""
+    """Return a view of a random square of `side` pixels; a shorter side of the image is used at its full extent."""
     top, left = (int(rng.integers(max(0, extent - side) + 1)) for extent in image.shape[:2])
     return image[top : top + side, left : left + side]

@@ -1,4 +1,4 @@
-"""The loop that all recipes share: AdamW on the L1 loss, a warm-up and a cosine, clipped gradients, exact resume."""
+"""The training loop of all recipes: AdamW on the L1 loss, warm-up and cosine decay, clipped gradients, exact resume."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from petlir.benchmark.writing import write_bytes
 Batch = tuple[str, Tensor, Tensor]
 """A head, degraded crops N×3×P×P and clean ones N×3×sP×sP, both in [0, 1]."""
 Batches = Callable[[int], Batch]
-"""The batch of a step; a function of the step alone, so a killed run goes on exactly."""
+"""The batch of a step, a function of the step alone, so that a killed run resumes exactly."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and on what a network is pre-trained.
+    """The budget and data of a pre-training run.
 
     Attributes:
-        name: what it learns: `prod`, `self-supervised` or `multitask`.
+        name: training objective: `prod`, `self-supervised` or `multitask`.
         steps: optimiser steps.
-        batch_size: crops a step.
-        images: clean images of 256×256.
-        rate: the highest learning rate of AdamW; warmed up, then a cosine to a hundredth.
+        batch_size: crops per step.
+        images: number of clean images of 256×256.
+        rate: peak learning rate of AdamW; warmed up, then decayed by a cosine to a hundredth.
         warm_up: steps of the warm-up.
-        seed: of images, crops, degradations and initial weights.
+        seed: seed of images, crops, degradations and initial weights.
         source: `dead leaves`, or the name of a folder of photographs.
-        without: the heads or degradations of the recipe that are left out, so that they stay unseen; joined by `, `.
+        without: omitted heads or degradations of the recipe, which remain unseen; joined by `, `.
     """
 
     name: str = "multitask"
@@ -51,7 +51,7 @@ class Recipe:
     without: str = ""
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of `step`."""
+        """Return the learning rate of `step`."""
         if step < self.warm_up:
             return self.rate * (step + 1) / self.warm_up
         done = (step - self.warm_up) / max(1, self.steps - self.warm_up)
@@ -61,12 +61,12 @@ class Recipe:
 def train(
     network: Backbone, batches: Batches, recipe: Recipe, checkpoint: Path, keep_every: int = 250
 ) -> Iterator[tuple[int, float]]:
-    """Train `network` in place; yields each step and its loss.
+    """Train `network` in place, and yield each step and its loss.
 
-    It continues from `checkpoint` where there is one, and renews it every `keep_every` steps.
+    Training resumes from `checkpoint` if it exists, and updates it every `keep_every` steps.
 
     Raises:
-        PetlirError: the checkpoint is another recipe's, or the loss is no longer a number.
+        PetlirError: the checkpoint belongs to another recipe, or the loss is not finite.
     """
     optimizer = torch.optim.AdamW(list(network.tunable(None)), lr=recipe.rate, betas=(0.9, 0.99), weight_decay=1e-4)
     for step in range(_resume(network, optimizer, recipe, checkpoint), recipe.steps):

@@ -1,4 +1,4 @@
-"""Multi-task pre-training as IPT's (Chen et al., CVPR 2021, §3.2): each batch one task, one shared body."""
+"""Multi-task pre-training as in IPT (Chen et al., CVPR 2021, §3.2): one task per batch, one shared body."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DEGRADATIONS: dict[str, tuple[Degradation, ...]] = {
     "denoise_30": (GaussianNoise(30),),
     "denoise_50": (GaussianNoise(50),),
 }
-"""What the heads of IPT and EDT learn to undo."""
+"""The degradations that the heads of IPT and EDT learn to undo."""
 
 
 def heads(network: Backbone) -> tuple[str, ...]:
-    """The heads of `network`, each of which learns its own task.
+    """Return the heads of `network`, each of which learns its own task.
 
     Raises:
-        PetlirError: it has one head for all, or one that no degradation is known for.
+        PetlirError: the network has a single head, or a head without a known degradation.
     """
     strangers = [head for head in network.heads if head not in DEGRADATIONS]
     if len(network.heads) - len(strangers) < 2:
@@ -49,7 +49,7 @@ def heads(network: Backbone) -> tuple[str, ...]:
 
 
 def batches(network: Backbone, images: list[Image], recipe: Recipe, learnt: Sequence[str]) -> Batches:
-    """Return batches of the heads `learnt` in turn, each on its own degradation."""
+    """Return batches that cycle through the heads `learnt`, each with its own degradation."""
     samplers = [(head, _sampler(network, head, images, recipe)) for head in learnt]
 
     def batch(step: int) -> Batch:

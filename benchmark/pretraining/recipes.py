@@ -1,4 +1,4 @@
-"""The recipes by name, and which backbone takes which."""
+"""The recipes by name, and their default backbones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from petlir.benchmark.pretraining.loop import Batches, Recipe
 
 @dataclass(frozen=True)
 class Kind:
-    """What a recipe teaches.
+    """A pre-training objective.
 
     Attributes:
-        learns: the heads or the synthetic degradations that a network learns; raises where the network does not fit.
-        batches: the training batches, on these clean images, of these heads or degradations.
+        learns: returns the heads or synthetic degradations that a network learns; raises if the network does not fit.
+        batches: returns the training batches for these clean images and heads or degradations.
     """
 
     learns: Callable[[Backbone], tuple[str, ...]]
@@ -26,10 +26,10 @@ class Kind:
 
 
 def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
-    """Return the heads or the degradations that `network` learns by `recipe`: its kind's, less those left out.
+    """Return the heads or the degradations that `network` learns by `recipe`, except those left out.
 
     Raises:
-        PetlirError: the recipe does not fit the network, knows nothing of a name left out, or nothing remains.
+        PetlirError: the recipe does not fit the network, a name left out is unknown, or nothing remains.
     """
     known = KINDS[recipe.name].learns(network)
     left_out = [name for name in recipe.without.split(", ") if name]
@@ -69,16 +69,16 @@ DEFAULTS: Mapping[str, tuple[str, float]] = {
     "nafnet-nano": ("prod", 2e-3),
     "restormer-nano": ("self-supervised", 1e-3),
 }
-"""The recipe and the highest learning rate of the networks that are shipped; a recipe's first is its own backbone."""
+"""The recipe and the peak learning rate of the shipped networks; a recipe's first entry is its default backbone."""
 RATE = 3e-4
-"""For networks that are not tabled: what large ones are trained with (Zamir et al., Restormer, CVPR 2022, §4)."""
+"""The default peak learning rate, as for large networks (Zamir et al., Restormer, CVPR 2022, §4)."""
 
 
 def choose(recipe: str | None, backbone: str | None) -> tuple[str, str, float]:
-    """Recipe, backbone and learning rate, where none, one or both of the names are given.
+    """Return recipe, backbone and learning rate, with defaults for the names that are None.
 
     Raises:
-        PetlirError: no recipe goes by this name.
+        PetlirError: unknown recipe.
     """
     if recipe is not None and recipe not in KINDS:
         raise unknown("recipe", recipe, KINDS)

@@ -1,4 +1,4 @@
-"""What pre-trained weights can do, for their card: PSNR on photographs, beside that of the degraded input."""
+"""Scores of pre-trained weights for their card: PSNR on photographs, beside that of the degraded input."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ON_DATA = (("Set5", "sr_x4"), ("BSD100", "denoise_30"))
 
 
 def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[str, dict[str, float]]:
-    """Set and task → mean PSNR in dB of what the network restores (`psnr`) and of what it is given (`input`).
+    """Return set and task → mean PSNR in dB of the restored images (`psnr`) and of the degraded ones (`input`).
 
     Args:
-        network: the pre-trained network, put into evaluation mode.
-        plugins: whose tasks of the demo track are scored on the bundled photographs.
-        root: the data folder, for Set5 ×4 and BSD100 σ 30; None leaves these out.
+        network: the pre-trained network, set to evaluation mode.
+        plugins: source of the tasks of the demo track, scored on the bundled photographs.
+        root: the data folder, for Set5 ×4 and BSD100 σ 30; None skips these.
 
     Raises:
         PetlirError: a set is missing in the data folder.
@@ -53,7 +53,7 @@ def _pairs(task: Task, track: str, name: str, root: Path | None) -> list[Pair]:
 
 
 def _scores(network: Backbone, task: Task, pairs: list[Pair]) -> dict[str, float]:
-    """The means under the task's headline protocol; a smaller input is enlarged bicubically."""
+    """Return the means under the task's headline protocol; a smaller input is upscaled bicubically."""
     rule, head = protocol(task.protocols[0]), network.head_for(task)
     restored = [psnr(restore_image(network, pair.degraded, (head,)), pair.clean, rule) for pair in pairs]
     untouched = [psnr(enlarge(rounded(pair.degraded), task.scale), pair.clean, rule) for pair in pairs]

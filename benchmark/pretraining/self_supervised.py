@@ -1,7 +1,7 @@
-"""Self-supervised pre-training of a generic restoration network, as AdaIR's first phase.
+"""Self-supervised pre-training of a generic restoration network, as in the first phase of AdaIR.
 
-Source: Chen et al., AdaIR (adapters), arXiv 2404.11475, §3: unlabelled clean images under synthetic degradations. Its
-kinds (noise, blur, rain, resizing) are those of its tasks; the ranges are not known, those here are ours.
+Source: Chen et al., AdaIR (adapters), arXiv 2404.11475, §3: unlabelled clean images under synthetic degradations. The
+kinds (noise, blur, rain, resizing) are those of its tasks. The ranges are not published; those used here are ours.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ KINDS = ("noise", "gaussian blur", "rain", "resize")
 
 
 def degrade(image: Image, rng: np.random.Generator, kinds: Sequence[str]) -> Image:
-    """Return the image, H×W×3 uint8, under one of the kinds, all equally likely; 8 bit."""
+    """Return the image, H×W×3 uint8, degraded by one of the kinds with equal probability; 8 bit."""
     return draw(kinds[int(rng.integers(len(kinds)))], image, rng)

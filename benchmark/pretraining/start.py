@@ -1,7 +1,7 @@
-"""Where pre-training starts: a network that already passes its input through, enlarged by interpolation.
+"""Initial weights for pre-training: a network that passes its input through, upscaled by interpolation.
 
-With random weights a network first spends its budget on learning the identity. Those with a skip from input to output
-(EDT, NAFNet, Restormer) need only put out zeros beside it; IPT has none.
+A network with random weights would first have to learn the identity. Networks with a skip from input to output
+(EDT, NAFNet, Restormer) only need a zero output beside it; IPT has no such skip.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from petlir.benchmark.backbones.ipt import IPT, Attention, Body, FeedForward, Re
 from petlir.benchmark.plugins import Plugins
 
 FEATURE_RANGE = 8.0
-"""By how much heads divide and tails multiply 0..255, so that features have the size that layers work at."""
+"""Heads divide and tails multiply 0..255 by this factor, so that features have a suitable magnitude for the layers."""
 
 
 def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:
-    """The backbone `name` on CPU as pre-training starts with it: its weights are a function of `seed` alone."""
+    """Return the backbone `name` on the CPU with its initial weights, a function of `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = plugins.build(name)
-        torch.manual_seed(seed)  # what `begin` draws does not depend on how much building drew
+        torch.manual_seed(seed)  # makes the draws of `begin` independent of those of the construction
         begin(network)
     return network
 
 
 def begin(network: Backbone) -> None:
-    """Set the weights in place, so that the network passes its input through; draws from torch's global generator."""
+    """Initialise the weights in place such that the network passes its input through; uses torch's global generator."""
     if isinstance(network, IPT):
         pass_through(network)
     else:
@@ -36,7 +36,7 @@ def begin(network: Backbone) -> None:
 
 
 def add_nothing(network: Backbone) -> None:
-    """Let the layers that put out the three colours, beside the skip from the input, start at zero."""
+    """Initialise the output layers beside the skip from the input with zeros."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.out_channels == 3:
             for parameter in module.parameters():
@@ -44,7 +44,7 @@ def add_nothing(network: Backbone) -> None:
 
 
 def pass_through(network: IPT) -> None:
-    """Set the weights in place: branches add nothing, heads and tails carry the three colours, to two grey levels."""
+    """Initialise the weights in place: branches add nothing, heads and tails pass the colours to two grey levels."""
     with torch.no_grad():
         for module in network.modules():
             _silence(module)
@@ -58,7 +58,7 @@ def pass_through(network: IPT) -> None:
 
 
 def _silence(module: nn.Module) -> None:
-    """The last layer of a residual branch starts at zero."""
+    """Initialise the last layer of a residual branch with zeros."""
     last: list[nn.Module] = []
     if isinstance(module, Attention):
         last = [module.out_proj]
@@ -76,7 +76,7 @@ def _silence(module: nn.Module) -> None:
 
 
 def _carry(convolution: nn.Module, gain: float) -> None:
-    """Let the first three channels pass with `gain`."""
+    """Pass the first three channels with `gain`."""
     assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
     weight = convolution.weight
     weight.mul_(0.1)
@@ -87,7 +87,7 @@ def _carry(convolution: nn.Module, gain: float) -> None:
 
 
 def _interpolate(convolution: nn.Conv2d) -> None:
-    """Let every channel be enlarged by the quadratic through three neighbours, ready for the pixel shuffle."""
+    """Upscale each channel by the quadratic through three neighbours, in the order of the pixel shuffle."""
     channels = convolution.in_channels
     scale = round((convolution.out_channels / channels) ** 0.5)
     phases = (torch.arange(scale) + 0.5) / scale - 0.5

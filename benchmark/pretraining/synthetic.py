@@ -1,4 +1,4 @@
-"""Synthetic degradations of random strength, from hardly visible to as strong as the tasks', for one head to undo."""
+"""Synthetic degradations for networks with one head, of random strength from barely visible to that of the tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from petlir.benchmark.pretraining.loop import Batch, Batches, Recipe
 
 Draw = Callable[[np.random.Generator], Degradation]
 Degrade = Callable[[Image, np.random.Generator, Sequence[str]], Image]
-"""Degrade an image by kinds of the table below, drawn at random."""
+"""A function that degrades an image by random kinds from the table below."""
 
 SYNTHETIC: Mapping[str, Draw] = {
     "gaussian blur": lambda rng: GaussianBlur(rng.uniform(0, 2.5)),
@@ -32,20 +32,20 @@ SYNTHETIC: Mapping[str, Draw] = {
     "jpeg": lambda rng: Jpeg(int(rng.integers(20, 95, endpoint=True))),
     "rain": lambda rng: RainStreaks(("light", "heavy")[int(rng.integers(2))]),
 }
-"""The ranges that a degradation's parameters are drawn from; what they do not name it draws itself."""
+"""The ranges from which a degradation's parameters are drawn; the degradation draws the remaining ones itself."""
 
 TILE = 128
-"""Side of the piece of an image that is degraded at once."""
+"""The side of the image area that is degraded at once."""
 TILES = 256
-"""Tiles that crops are drawn from; each step one of them is new."""
+"""The number of tiles that crops are drawn from; one is replaced per step."""
 
 
 class Pool:
-    """A stock of tiles that is renewed over time, so that degrading costs one tile a step, not one a crop.
+    """A pool of tiles that is renewed gradually, so that degrading costs one tile per step instead of one per crop.
 
     Args:
-        make: the tile of a number.
-        size: how many tiles a step draws from: of `step`, those numbered `step` to `step + size - 1`.
+        make: creates the tile of a number.
+        size: number of tiles per step; `step` uses the tiles `step` to `step + size - 1`.
     """
 
     def __init__(self, make: Callable[[int], Pair], size: int = TILES) -> None:
@@ -53,21 +53,21 @@ class Pool:
         self._tiles: dict[int, Pair] = {}
 
     def at(self, step: int) -> list[Pair]:
-        """The tiles of `step`, a function of `step` alone; those of the step before are at hand."""
+        """Return the tiles of `step`, a function of `step` alone; tiles of the previous step are reused."""
         self._tiles = {n: self._tiles.get(n) or self._make(n) for n in range(step, step + self._size)}
         return list(self._tiles.values())
 
 
 def draw(kind: str, image: Image, rng: np.random.Generator) -> Image:
-    """The image under the degradation of the table, its strength and its noise drawn from `rng`; 8 bit."""
+    """Degrade the image by the given kind, with strength and noise drawn from `rng`; 8 bit."""
     return rounded(SYNTHETIC[kind](rng).degrade(image, int(rng.integers(2**62))))
 
 
 def only_head(network: Backbone) -> str:
-    """The one head that keeps the size and that all weights serve.
+    """Return the only head, which preserves the size and uses all weights.
 
     Raises:
-        PetlirError: the network has several heads of weights of their own, or none that keeps the size.
+        PetlirError: the network has several heads with their own weights, or none that preserves the size.
     """
     for head, scale in network.heads.items():
         if scale == 1 and len(list(network.tunable(head))) == len(list(network.tunable(None))):
@@ -79,7 +79,7 @@ def only_head(network: Backbone) -> str:
 
 
 CROP = 48
-"""Side of a training crop before restoration, in pixels; more where the network would pad that."""
+"""The side of a degraded training crop in pixels, increased if the network would pad it."""
 
 
 def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade, kinds: Sequence[str]) -> Batches:
@@ -102,6 +102,6 @@ def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Deg
 
 
 def _tile(images: list[Image], degrade: Degrade, kinds: Sequence[str], seed: int, number: int) -> Pair:
-    rng = np.random.default_rng([seed, number, 1])  # the last 1 keeps its draws apart from those of the crops
+    rng = np.random.default_rng([seed, number, 1])  # the final 1 keeps these draws independent of those of the crops
     clean = patch(images[int(rng.integers(len(images)))], TILE, rng)
     return degrade(clean, rng, kinds), clean

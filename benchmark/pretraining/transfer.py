@@ -1,4 +1,4 @@
-"""From what a network learnt in pre-training to the tasks that it has seen, and those that resemble one."""
+"""Map what a network learnt in pre-training to the tasks that it has seen, and to similar ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEEN: Mapping[str, tuple[str, ...]] = {
     "motion blur": ("deblur",),
     "jpeg": ("jpeg",),
 }
-"""Which tasks a synthetic degradation, or a head for several tasks, covers; any other head is named after its task."""
+"""The tasks covered by a synthetic degradation or a multi-task head; any other head is named after its task."""
 
 RELATED: Mapping[str, tuple[str, ...]] = {
     "sr_x2": ("resize",),
@@ -28,21 +28,21 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "hybrid_lr4_noise30": ("sr_x4", "resize"),
     "hybrid_lr4_jpeg30": ("sr_x4", "resize"),
 }
-"""What a task resembles: noise of another strength or colour, blur of another kind, enlargement without its further
-degradation.
+"""The pre-training kinds similar to a task: noise of another strength or colour, blur of another kind, upscaling
+without the additional degradation.
 
-Super-resolution resembles `resize` only: a network that keeps the size was shown images at their own, never a task's
-factor on its own. `low_light` resembles nothing here.
+Super-resolution is similar to `resize` only: a network that preserves the size was trained on resized images at full
+size, never at a task's scale. `low_light` is not similar to any.
 """
 
 
 def seen(learnt: Iterable[str]) -> tuple[str, ...]:
-    """The tasks (and heads) that a network which learnt these heads or synthetic degradations has seen."""
+    """Return the tasks (and heads) seen by a network that learnt these heads or synthetic degradations."""
     return tuple(dict.fromkeys(task for name in learnt for task in SEEN.get(name, (name,))))
 
 
 def related(learnt: Iterable[str]) -> dict[str, str]:
-    """Task → what of the learnt it resembles; without the tasks that were seen."""
+    """Return task → a similar learnt head or degradation, for tasks that were not seen."""
     known = list(learnt)
     near = {task: [name for name in names if name in known] for task, names in RELATED.items()}
     return {task: names[0] for task, names in near.items() if names and task not in seen(known)}

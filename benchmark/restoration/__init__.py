@@ -1,1 +1,1 @@
-"""Images of any size through a network."""
+"""Restoration of images of any size."""

@@ -1,4 +1,4 @@
-"""How much memory a computation holds at once, on any device."""
+"""Peak memory of a computation on any device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.utils._pytree import tree_leaves
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows the tensors that are made inside `with LiveBytes() as live:`; what was there before does not count.
+    """A tracker of the tensors created inside `with LiveBytes() as live:`; earlier tensors do not count.
 
-    A storage counts once and whole, from the operation that makes it until nothing refers to it. What a kernel
-    allocates for itself is not seen.
+    A storage counts once and in full, from the operation that creates it until nothing refers to it. Memory that
+    kernels allocate internally is not tracked.
 
     Attributes:
-        peak: the most bytes that lived at once.
+        peak: maximum of the bytes alive at the same time.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # PyTorch's hook; True would import its compiler, which takes seconds
+        # PyTorch hook; True would import its compiler, which takes seconds
         return False
 
     def __torch_dispatch__(
@@ -40,7 +40,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Do the operation and count what is new in its output."""
+        """Run the operation and count the new storages of its output."""
         kwargs = kwargs or {}
         self._follow((args, kwargs), new=False)
         output = operation(*args, **kwargs)

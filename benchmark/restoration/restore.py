@@ -1,4 +1,4 @@
-"""Puts images of any size through a network: whole where memory allows, else in overlapping tiles."""
+"""Restore images of any size with a network: whole if memory allows, otherwise in overlapping tiles."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from petlir.benchmark.restoration.tiling import TILES_AT_ONCE, Forward, blend, c
 
 TILINGS = ("default", "official", "whole")
 WAYS = ("default", "whole", "chop", "extra-window")
-"""What a tiling comes down to; `official` is the one that the backbone names."""
+"""The resolved tilings; `official` resolves to the one that the backbone names."""
 WINDOW_OVERLAP = 12
-"""Pixels that neighbouring windows of a fixed size share on the degraded side; a quarter of a smaller window."""
+"""Overlap of neighbouring fixed-size windows, in degraded pixels; at most a quarter of the window."""
 TILE_OVERLAP = 32
-"""Pixels that neighbouring tiles share where their size is free; a quarter of a smaller tile."""
+"""Overlap of neighbouring tiles of free size, in pixels; at most a quarter of the tile."""
 LEFT = 1 / 3
-"""The outer share of a free tile's overlap that is left to its neighbour: a tile is at its worst at its edge."""
+"""The outer share of a free tile's overlap that its neighbour supplies, as a tile is least accurate at its edge."""
 MEMORY_BYTES = 2 * 2**30
-"""What the tensors of one forward pass may take, on a CPU as on a GPU."""
+"""The default memory limit for the tensors of one forward pass, on CPU and GPU."""
 BYTES_PER_PIXEL = 32 * 2**10
-"""More than any network here takes for a pixel of its output; what fits even so is not measured."""
+"""An upper bound on the memory per output pixel of all networks here; images that fit within it are not measured."""
 BATCH_PIXELS = 2**19
-"""Input pixels of the images that are restored together, so that their tiles share forward passes."""
+"""Input pixels of the images restored together, so that their tiles share forward passes."""
 PROBE = 24
-"""The least side of a tile, and of the crop on which memory is measured."""
+"""The minimum side of a tile, and of the crop on which memory is measured."""
 
 
 @torch.no_grad()
@@ -51,31 +51,32 @@ def restore(
 ) -> Tensor:
     """Restore images of any size.
 
-    By default a network of one window size gets windows, smaller images being reflected, and any other the whole image
-    while a forward pass stays within `memory_bytes`, else tiles. Weights rise linearly over the overlap, so that no
-    seam shows; a free tile leaves the outer third of it to its neighbour. A network that sees no further than that
-    third makes of tiles what it makes of the whole.
+    By default, a network with a fixed window processes windows, with smaller images reflected. Any other network
+    processes the whole image if a forward pass stays within `memory_bytes`, otherwise tiles. Weights rise linearly over
+    the overlap to avoid seams; a free tile leaves the outer third of the overlap to its neighbour. If the receptive
+    field of a network does not extend beyond that third, tiles give the same result as the whole image.
 
-    Memory is taken to grow with the number of pixels. It is measured on one small crop; images that would fit at
-    `BYTES_PER_PIXEL` are not measured. Images, result and what kernels allocate for themselves come on top; on a CPU a
-    process grew by 1.7 times the budget.
+    Memory is assumed to grow with the number of pixels. It is measured on one small crop, unless the images fit at
+    `BYTES_PER_PIXEL`. Images, result and internal allocations of kernels come on top; on a CPU the memory of a process
+    grew by 1.7 times the budget.
 
     Args:
         network: the backbone, adapted or not.
         images: N×3×H×W in [0, 1].
-        head: the head to use; may be left out where there is one.
-        tiling: `default`, `official` (as the network's own code does) or `whole` (one forward pass).
-        tile: side of a tile, a multiple of what the network pads to; None for the largest that fits in memory.
-        overlap: pixels that neighbouring tiles share; None for 12 of a fixed window, 32 of a tile, at most a quarter.
-        memory_bytes: what the tensors of a forward pass may take, for networks of any input size; windows of a fixed
-            size come 16 at once.
+        head: the head to use; may be omitted if there is only one.
+        tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
+        tile: side of a tile, a multiple of the network's padding; None for the largest that fits in memory.
+        overlap: overlap of neighbouring tiles in pixels; None for 12 with fixed windows, 32 with tiles, at most a
+            quarter.
+        memory_bytes: limit for the tensors of a forward pass, for networks of any input size; fixed windows are
+            processed 16 at once.
 
     Returns:
         N×3×sH×sW, not clipped, s the scale of the head.
 
     Raises:
-        PetlirError: there is no such head or tiling, it does not take images of this size, `tile` or `overlap` does
-            not fit the network, or not even the least tile fits in memory.
+        PetlirError: the head or tiling is unknown or does not support this image size, `tile` or `overlap` does not fit
+            the network, or the smallest tile does not fit in memory.
     """
     return restored(network, images, head, tiling, tile=tile, overlap=overlap, memory_bytes=memory_bytes)
 
@@ -90,7 +91,7 @@ def restored(
     overlap: int | None = None,
     memory_bytes: int = MEMORY_BYTES,
 ) -> Tensor:
-    """What `restore` returns, with gradients where there is something to train."""
+    """Return the result of `restore`, with gradients if any parameter is trainable."""
     scale = list(network.heads.values())[network.head_index(head)]
     height, width = images.shape[-2:]
     way = check(network, height, width, tiling)
@@ -115,10 +116,10 @@ def restored(
 
 
 def check(network: Backbone, height: int, width: int, tiling: str) -> str:
-    """What `tiling` comes down to for this network.
+    """Return the resolved `tiling` for this network.
 
     Raises:
-        PetlirError: there is no such tiling, or it does not take images of this size.
+        PetlirError: the tiling is unknown, or does not support this image size.
     """
     if tiling not in TILINGS:
         raise unknown("tiling", tiling, TILINGS)
@@ -139,13 +140,13 @@ def check(network: Backbone, height: int, width: int, tiling: str) -> str:
 
 @dataclass(frozen=True)
 class Tiles:
-    """How images are cut.
+    """The tiling of images.
 
     Attributes:
-        side: of a tile.
-        overlap: pixels that neighbours share at least.
-        left: the outer share of the overlap that is left to the neighbour.
-        at_once: how many go through the network in one pass.
+        side: side of a tile.
+        overlap: minimum overlap of neighbours in pixels.
+        left: outer share of the overlap that the neighbour supplies.
+        at_once: number of tiles per forward pass.
     """
 
     side: int
@@ -154,7 +155,7 @@ class Tiles:
     at_once: int
 
     def sharing(self, overlap: int | None) -> Tiles:
-        """The same tiles with another overlap, where one is given."""
+        """Return the same tiles with another overlap, if given."""
         if overlap is None:
             return self
         if not 0 <= overlap < self.side:
@@ -162,7 +163,7 @@ class Tiles:
         return replace(self, overlap=overlap)
 
     def through(self, forward: Forward, images: Tensor, scale: int) -> Tensor:
-        """Images through a network, cut so."""
+        """Pass images through a network in tiles."""
         rows, columns = (evenly(length, self.side, self.overlap, scale, self.left) for length in images.shape[-2:])
         return blend(forward, images, rows, columns, self.at_once)
 
@@ -176,7 +177,7 @@ def _windows(name: str, window: int, tile: int | None) -> Tiles:
 def _tiles(
     network: Backbone, images: Tensor, head: str | None, scale: int, tile: int | None, memory_bytes: int
 ) -> Tiles:
-    """The whole image where it fits, else the largest tile that does, unless the tile is given."""
+    """Choose the whole image if it fits, otherwise the largest tile that does, unless the tile is given."""
     multiple = network.multiple(head)
     if tile is not None and (tile < 1 or tile % multiple):
         raise PetlirError(f"tile {tile} does not fit {network.name}; expected a multiple of {multiple}")
@@ -189,10 +190,10 @@ def _tiles(
 
 
 def _pixels_within(memory_bytes: int, network: Backbone, images: Tensor, head: str | None) -> int:
-    """How many pixels a forward pass may hold, measured on a crop.
+    """Return the number of pixels that a forward pass may process, measured on a crop.
 
     Raises:
-        PetlirError: not even as many as the crop has.
+        PetlirError: even the crop does not fit.
     """
     side = _up(PROBE, network.multiple(head))
     live = LiveBytes()
@@ -209,12 +210,12 @@ def _up(length: int, multiple: int) -> int:
 
 
 def to_batch(image: Degraded, device: torch.device | str = "cpu") -> Tensor:
-    """One image H×W×3 on the scale 0..255 as a batch 1×3×H×W on the scale 0..1."""
+    """Convert an image H×W×3 on the scale 0..255 to a batch 1×3×H×W on the scale 0..1."""
     return torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def to_image(batch: Tensor) -> Image:
-    """A batch 1×3×H×W as an 8-bit image, clipped and rounded."""
+    """Convert a batch 1×3×H×W to an 8-bit image, clipped and rounded."""
     rounded = (batch[0].clamp(0, 1) * 255).round().to(torch.uint8)
     image: Image = np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
     return image
@@ -223,7 +224,7 @@ def to_image(batch: Tensor) -> Image:
 def restore_image(
     network: Backbone, image: Degraded, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Image:
-    """One image through `heads`, one after the other; between two heads it is clipped, and stays in float."""
+    """Restore an image through `heads` in sequence; between two heads it is clipped but not rounded."""
     return to_image(next(restore_each(network, [image], heads, tiling, tile)))
 
 
@@ -236,17 +237,17 @@ def restore_each(
     *,
     ensemble: bool = False,
 ) -> Iterator[Tensor]:
-    """Each image through `heads`, as 1×3×H×W on the network's device, neither clipped nor rounded.
+    """Yield each image restored through `heads`, as 1×3×H×W on the network's device, neither clipped nor rounded.
 
-    Neighbours of one size are restored together, so that their tiles share forward passes.
+    Consecutive images of equal size are restored together, so that their tiles share forward passes.
 
     Args:
         network: the backbone.
         images: the degraded images.
-        heads: what an image goes through, one after the other.
+        heads: heads that an image passes through, in sequence.
         tiling: as in `restore`.
         tile: as in `restore`.
-        ensemble: whether to take the mean over the eight flips and rotations of an image.
+        ensemble: whether to average over the eight flips and rotations of an image.
     """
     through = partial(restore_batch, network, heads=heads, tiling=tiling, tile=tile)
     device = next(network.parameters()).device
@@ -262,7 +263,7 @@ def restore_each(
 def restore_batch(
     network: Backbone, images: Tensor, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Tensor:
-    """Put images N×3×H×W in [0, 1] through `heads`, one after the other; clipped between two heads, not at the end."""
+    """Restore images N×3×H×W in [0, 1] through `heads` in sequence; clipped between two heads, not at the end."""
     for place, head in enumerate(heads):
         images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
     return images

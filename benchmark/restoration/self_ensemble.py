@@ -1,4 +1,4 @@
-"""Geometric self-ensemble: the mean over the eight ways in which an image can be turned and flipped.
+"""Geometric self-ensemble: the mean over the eight flips and rotations of an image.
 
 Source: Timofte, Rothe & Van Gool, Seven ways to improve example-based single image super resolution, CVPR 2016; the
 rows with a + of EDSR (Lim et al., CVPRW 2017).
@@ -14,10 +14,10 @@ from petlir.benchmark.restoration.tiling import Forward
 
 
 def eightfold(forward: Forward, images: Tensor) -> Tensor:
-    """The mean of what `forward` makes of the images turned by 0, 90, 180, 270° and mirrored, each turned back.
+    """Return the mean output of `forward` on the images rotated by 0, 90, 180, 270° and mirrored, each mapped back.
 
     Args:
-        forward: N×3×H×W to N×3×sH×sW; it meets W×H too.
+        forward: N×3×H×W to N×3×sH×sW; also receives W×H.
         images: N×3×H×W.
     """
     views = list(product(range(4), (False, True)))

@@ -1,6 +1,6 @@
-"""Cuts images into overlapping tiles, and puts what became of the tiles together again.
+"""Cut images into overlapping tiles and merge the restored tiles.
 
-Nothing here knows a network; `Forward` maps tiles M×3×h×w to M×3×sh×sw, s being the scale.
+This module is independent of networks; `Forward` maps tiles M×3×h×w to M×3×sh×sw, s being the scale.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from torch import Tensor
 
 Forward = Callable[[Tensor], Tensor]
 TILES_AT_ONCE = 16
-"""Tiles of one forward pass, where nothing else is said."""
+"""The default number of tiles per forward pass."""
 CPU_PIXELS = 8 * 48**2
-"""Input pixels of one forward pass of several tiles on a CPU, whose caches hold no more."""
+"""Input pixels per forward pass of several tiles on a CPU, limited by its caches."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """How tiles stand along one side of an image.
+    """The positions of tiles along one side of an image.
 
     Attributes:
-        starts: where they begin, the first at 0.
-        side: how long each of them is.
-        scale: how much longer its restored counterpart is.
+        starts: start positions, the first at 0.
+        side: length of each tile.
+        scale: upscaling factor of the restored tile.
         edge: weights, over output pixels, of a tile's edge towards a neighbour, from the outside in.
     """
 
@@ -39,15 +39,15 @@ class Axis:
 
     @property
     def length(self) -> int:
-        """How much of the output the tiles cover."""
+        """The length of the output that the tiles cover."""
         return (self.starts[-1] + self.side) * self.scale
 
     def area(self, tile: int) -> slice:
-        """Where a restored tile lies in the output."""
+        """Return the position of a restored tile in the output."""
         return slice(self.starts[tile] * self.scale, (self.starts[tile] + self.side) * self.scale)
 
     def weights(self) -> Tensor:
-        """How much each tile counts at each of its output pixels; at every output pixel they sum to 1."""
+        """Return the weights of each tile at its output pixels; they sum to 1 at every output pixel."""
         ends = len(self.edge)
         weights = torch.ones(len(self.starts), self.side * self.scale)
         weights[1:, :ends] *= self.edge
@@ -59,7 +59,7 @@ class Axis:
 
 
 def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> Axis:
-    """As few tiles as cover `length` pixels and share `overlap` at least, evenly spread; one where they are longer.
+    """Distribute the fewest tiles that cover `length` pixels with at least `overlap`; one tile if they are longer.
 
     The outer share `left` (0 to below 1/2) of the overlap is left to the neighbour; in the rest the weights rise
     linearly.
@@ -74,9 +74,9 @@ def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> Axi
 
 
 def blend(forward: Forward, images: Tensor, rows: Axis, columns: Axis, at_once: int = TILES_AT_ONCE) -> Tensor:
-    """The weighted sum of the restored tiles of N images.
+    """Return the weighted sum of the restored tiles of N images.
 
-    At most `at_once` of them, whatever their image, go through in one forward pass; fewer on a CPU if they are large.
+    A forward pass processes at most `at_once` tiles, from any of the images; fewer if they are large and on a CPU.
     """
     count, channels = images.shape[:2]
     if images.device.type == "cpu":
@@ -94,15 +94,15 @@ def blend(forward: Forward, images: Tensor, rows: Axis, columns: Axis, at_once: 
 
 
 def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
-    """The inference that IPT was published with, on images as large as a window at least.
+    """Apply the published inference scheme of IPT to images at least as large as a window.
 
-    Windows stand at a quarter of their side; the inner half of each is kept, and what several keep is averaged. Windows
-    that do not fit in leave a remainder at the bottom and the right. So the strips along the four borders go through
-    the network again, the last two with the remainder, and the bottom right corner once more. Bottom and right are
-    joined where the inner half of their windows begins, half the remainder further in. Where the top and the left
-    strip meet, the left one stands.
+    Windows are placed at a stride of a quarter of their side. The inner half of each is kept, and overlapping halves
+    are averaged. Windows that do not fit leave a remainder at the bottom and the right. Therefore the strips along the
+    four borders pass through the network again, the last two with the remainder, and the bottom right corner once more.
+    Bottom and right are joined where the inner half of their windows begins, moved inwards by half the remainder. Where
+    the top and the left strip meet, the left one is used.
 
-    For h×w windows in the grid, the network sees h·w + 2h + 2w + 1; published counts agree (321×481: 972).
+    For h×w windows in the grid, the network processes h·w + 2h + 2w + 1; published counts agree (321×481: 972).
     """
     once = partial(_voted, forward, window=window, scale=scale)
     quarter, whole = window // 4 * scale, window * scale
@@ -118,7 +118,7 @@ def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
 
 def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
-    """Windows at a quarter of their side: inner halves averaged, the border from the outermost; no remainder."""
+    """Average the inner halves of windows at a quarter stride; border pixels come from the outermost, no remainder."""
     dropped = torch.zeros(window // 4 * scale)
     rows, columns = (
         Axis(range(0, length - window + 1, window // 4), window, scale, dropped) for length in images.shape[-2:]
@@ -127,7 +127,7 @@ def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
 
 def _join(first: Tensor, last: Tensor, length: int, axis: int) -> Tensor:
-    """One image of `length` from its beginning and its end, cut in the middle of what they share."""
+    """Join the start and the end of an image of `length`, cut in the middle of their overlap."""
     shared = first.shape[axis] + last.shape[axis] - length
     ahead = first.narrow(axis, 0, first.shape[axis] - shared // 2)
     rest = length - ahead.shape[axis]
@@ -135,12 +135,12 @@ def _join(first: Tensor, last: Tensor, length: int, axis: int) -> Tensor:
 
 
 def pad_to(images: Tensor, side: int) -> Tensor:
-    """Images at least `side` high and wide, mirrored about the last row and column as often as it takes."""
+    """Pad images to at least `side` in height and width, mirrored about the last row and column as often as needed."""
     return _mirrored(images, max(images.shape[-2], side), max(images.shape[-1], side), twice=0)
 
 
 def flipped(images: Tensor, height: int, width: int) -> Tensor:
-    """Images of height×width, followed by their mirror image (its first row and column are the last again)."""
+    """Pad images to height×width with their mirror image (whose first row and column repeat the last)."""
     return _mirrored(images, height, width, twice=1)
 
 

@@ -1,1 +1,1 @@
-"""Revisions of source files: a cell's key names the code that computes it by revision, not by bytes."""
+"""Revisions of source files: a cell's key identifies the code that computes it by revision, not by its bytes."""

@@ -1,6 +1,6 @@
-"""A source file reduced to what it computes, as text that is the same on every Python from 3.11 to 3.14.
+"""Normalised source code: a text that depends only on what the code computes, on every Python from 3.11 to 3.14.
 
-Imports, docstrings, bare strings, comments and annotations are left out. Of a class field, the annotation is reduced to
+Imports, docstrings, bare strings, comments and annotations are removed. The annotation of a class field is reduced to
 what `dataclass` reads from it: that it is a field, `ClassVar`, `InitVar` or `KW_ONLY`.
 """
 
@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 
 LEFT_OUT = frozenset({"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"})
-"""Fields of syntax nodes that decide nothing here, or that not every version of Python has."""
+"""Fields of syntax nodes that do not affect the result, or are missing in some versions of Python."""
 MARKERS = ("ClassVar", "InitVar", "KW_ONLY")
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -69,7 +69,7 @@ def _text(value: object) -> str:
         case list():
             return f"[{' '.join(map(_text, value))}]"
         case str():
-            return json.dumps(value)  # repr would depend on which characters this Python calls printable
+            return json.dumps(value)  # repr depends on which characters this Python considers printable
         case bytes():
             return f"bytes:{value.hex()}"
         case _:
@@ -77,7 +77,7 @@ def _text(value: object) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Fields that hold something; empty ones are skipped, since versions of Python add such fields."""
+    """Yield the non-empty fields; empty ones are skipped, as new versions of Python add such fields."""
     for name, value in ast.iter_fields(node):
         if name in LEFT_OUT or (name != "value" and (value is None or value == [])):
             continue

@@ -1,4 +1,4 @@
-"""The source files that a plugin is built on: those whose change makes it another plugin."""
+"""The source files that a plugin depends on, whose revisions are part of its identity."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SHARED = (
     "petlir.benchmark.degradations",
     "petlir.benchmark.layers",
 )  # fmt: skip
-"""Where a plugin may take a part of itself from; the rest of the engine has a version of its own."""
+"""The packages whose files count as part of a plugin; the rest of the engine is versioned separately."""
 
 
 def built_on(path: Path) -> set[Path]:
-    """The file of an imported plugin, and those that it imports, itself or through others.
+    """Return the file of an imported plugin and its direct and indirect imports.
 
-    Only what comes from `SHARED`, or from the plugin's own folder, is part of a plugin.
+    Only files from `SHARED`, or from the plugin's own folder, are part of a plugin.
     """
     found: set[Path] = set()
     left = {path}
@@ -32,7 +32,7 @@ def built_on(path: Path) -> set[Path]:
 
 @lru_cache(maxsize=256)
 def _imported(path: Path, changed: int) -> frozenset[Path]:
-    """The files that are imported at first hand; looked for again only when `path` has changed."""
+    """Return the directly imported files, recomputed only if `path` has changed."""
     named = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in _names(path))
     files = {name: Path(file) for name, file in named if file is not None}
     beside = {
@@ -46,7 +46,7 @@ def _within(name: str, roots: Sequence[str]) -> bool:
 
 
 def _names(path: Path) -> Iterator[str]:
-    """Every module that the file imports, wherever it does; some names are of what a module holds."""
+    """Yield every module that the file imports, anywhere in it; some names refer to attributes of a module."""
     own = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == str(path))
     package = next((module.__package__ for module in own), None)
     for node in ast.walk(ast.parse(path.read_bytes())):

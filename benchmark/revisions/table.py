@@ -1,8 +1,8 @@
-"""The committed table of revisions, `results/revisions.toml`, and what a key says of a file by it.
+"""The committed table of revisions, `results/revisions.toml`, and the key components derived from it.
 
-A line of the table maps a source file to the name under which keys know it, to its revision, and to the digest of its
-normalised code. A moved file keeps its name; files of one name share a revision, so that a file may be split. Files
-whose name begins with `engine.` stand in the key of every cell.
+A line of the table maps a source file to its name in keys, its revision, and the digest of its normalised code. A moved
+file keeps its name. Files with the same name share a revision, so that a file may be split. Files whose name begins
+with `engine.` are part of the key of every cell.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PARTS = ("benchmark", "methods", "tasks", "reports")
 FORM = '"FILE" = { name = "NAME", revision = 1, digest = "HEX" }'
 ENGINE = "engine."
 SHORT = 12
-"""Characters of a digest in a key's component: enough to tell two versions of one file apart."""
+"""The number of characters of a digest in a key component, enough to distinguish versions of a file."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Entry:
 
     Attributes:
         name: the name in keys, e.g. `methods.lora`.
-        revision: raised whenever the code computes something else; from 1 on.
+        revision: incremented whenever the code computes something else; from 1 on.
         digest: SHA-256 of the normalised code.
     """
 
@@ -45,7 +45,7 @@ def read(path: Path | None = None) -> Mapping[str, Entry]:
     """Return the table: file, relative to the package with `/`, → entry.
 
     Raises:
-        PetlirError: it is missing or damaged; says where.
+        PetlirError: it is missing or damaged; the message names the location.
     """
     path = path or FILE
     try:
@@ -82,7 +82,7 @@ def _entry(path: Path, file: str, row: object) -> Entry:
 
 
 def write(table: Mapping[str, Entry], path: Path | None = None) -> None:
-    """Write the table, whole or not at all, in the order of its files."""
+    """Write the table atomically, in the order of its files."""
     from petlir.benchmark.writing import write_bytes
 
     lines = [_line(file, entry) for file, entry in sorted(table.items())]
@@ -101,10 +101,10 @@ HEADER = (
 
 
 def relative(path: Path) -> str | None:
-    """Return a file of the package relative to it, with `/`; None for any other file."""
+    """Return the path of a file of the package relative to it, with `/`; None for any other file."""
     if path.is_relative_to(PACKAGE):
         return path.relative_to(PACKAGE).as_posix()
-    for part in PARTS:  # links of an editable install, followed
+    for part in PARTS:  # follow the links of an editable install
         folder = (PACKAGE / part).resolve()
         if path.is_relative_to(folder):
             return f"{part}/{path.relative_to(folder).as_posix()}"
@@ -112,13 +112,14 @@ def relative(path: Path) -> str | None:
 
 
 def component(path: Path) -> str:
-    """Return what a key says of a source file.
+    """Return the key component of a source file.
 
-    A file of ours is `NAME@REVISION`; `NAME@DIGEST` where its code is not the one of its revision, so that results of
-    changed code are never taken for those of the committed code. An outside file is the digest of its normalised code.
+    A file of the package is `NAME@REVISION`, or `NAME@DIGEST` if its code differs from that revision, so that results
+    of modified code are never confused with those of the committed code. An outside file is the digest of its
+    normalised code.
 
     Raises:
-        PetlirError: a file of ours has no entry in the table, or the table is damaged.
+        PetlirError: a file of the package has no entry in the table, or the table is damaged.
     """
     found = code_digest(path)
     file = relative(path)
@@ -129,15 +130,15 @@ def component(path: Path) -> str:
 
 
 def components(paths: Iterable[Path]) -> tuple[str, ...]:
-    """Return what a key says of several source files, each name once, sorted."""
+    """Return the key components of several source files, each name once, sorted."""
     return tuple(sorted({component(path) for path in paths}))
 
 
 def entry_of(file: str, digest: str, table: Mapping[str, Entry]) -> Entry:
-    """Return the entry of a file, also where the file has been moved since and its code is the same.
+    """Return the entry of a file, even if the file has been moved without a change of its code.
 
     Raises:
-        PetlirError: there is none.
+        PetlirError: there is no entry.
     """
     if file in table:
         return table[file]
@@ -148,19 +149,19 @@ def entry_of(file: str, digest: str, table: Mapping[str, Entry]) -> Entry:
 
 
 def engine() -> tuple[str, ...]:
-    """Return what every key says of the engine: its listed modules by revision.
+    """Return the key components of the engine: its listed modules by revision.
 
     Raises:
-        PetlirError: the table is damaged, or a listed module is gone.
+        PetlirError: the table is damaged, or a listed module is missing.
     """
     return components(engine_files())
 
 
 def engine_files() -> list[Path]:
-    """Return the engine's listed modules, those that have been moved included.
+    """Return the engine's listed modules, including moved ones.
 
     Raises:
-        PetlirError: a listed module is gone.
+        PetlirError: a listed module is missing.
     """
     return [_place(file, entry) for file, entry in read().items() if entry.name.startswith(ENGINE)]
 
@@ -181,7 +182,7 @@ def source_files() -> list[Path]:
 
 
 def code_digest(path: Path) -> str:
-    """Return the digest of a file's normalised code; computed again only where the file has changed.
+    """Return the digest of a file's normalised code, recomputed only if the file has changed.
 
     Raises:
         PetlirError: the file cannot be read, or is not Python.

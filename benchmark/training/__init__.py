@@ -1,1 +1,1 @@
-"""The training loop and what it trains."""
+"""The training loop and the adaptation of backbones."""

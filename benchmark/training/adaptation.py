@@ -1,4 +1,4 @@
-"""What the engine does for every method: freeze, adapt, count, save, load, merge."""
+"""Operations that the engine applies to every method: freeze, adapt, count, save, load, merge."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from petlir.benchmark.method import Mergeable, Method, PriorResults
 
 @dataclass(frozen=True)
 class Adapted:
-    """A backbone with a method on it.
+    """A backbone adapted by a method.
 
     Attributes:
         backbone: the network, changed in place.
         head: the head that is trained.
-        inserted: the modules that the method brought in.
-        own: names of persistent buffers that the method brought in (running statistics).
+        inserted: modules inserted by the method.
+        own: names of persistent buffers inserted by the method (running statistics).
     """
 
     backbone: Backbone
@@ -32,17 +32,17 @@ class Adapted:
     own: tuple[str, ...] = field(repr=False)
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """The trainable parameters by name."""
+        """Return the trainable parameters by name."""
         return {name: p for name, p in self.backbone.named_parameters() if p.requires_grad}
 
     def state(self) -> dict[str, Tensor]:
-        """What has to be stored for the task: trainable parameters, and buffers that the method brought in."""
+        """Return the tensors to store for the task: trainable parameters, and buffers inserted by the method."""
         buffers = dict(self.backbone.named_buffers())
         tensors = {**self.trainable(), **{name: buffers[name] for name in self.own}}
         return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take what `state` stored; every key and shape must fit."""
+        """Load tensors stored by `state`; all keys and shapes must match."""
         expected = self.state()
         faults = [f"missing {name}" for name in expected if name not in state]
         faults += [f"unexpected {name}" for name in state if name not in expected]
@@ -59,16 +59,16 @@ class Adapted:
                 targets[name].copy_(tensor)
 
     def train(self) -> None:
-        """Put what is trained into training mode; frozen modules stay in evaluation mode (no DropPath).
+        """Set trained modules to training mode; frozen modules stay in evaluation mode (no DropPath).
 
-        So do the backbone's own batch norms, even where their weights are trained: running statistics are not stored.
+        So do the backbone's own batch norms, even if their weights are trained: running statistics are not stored.
         """
         for module in self.backbone.modules():
             module.training = self._is_trained(module)
 
     @property
     def batch_statistics(self) -> bool:
-        """Whether an output in training depends on the other images of its batch."""
+        """True if an output in training depends on the other images of its batch."""
         return any(isinstance(module, _BatchNorm) and self._is_trained(module) for module in self.backbone.modules())
 
     def _is_trained(self, module: nn.Module) -> bool:
@@ -77,7 +77,7 @@ class Adapted:
         return not isinstance(module, _BatchNorm) and any(p.requires_grad for p in module.parameters(recurse=False))
 
     def eval(self) -> None:
-        """Evaluation mode for all."""
+        """Set all modules to evaluation mode."""
         self.backbone.eval()
 
 
@@ -85,11 +85,11 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: Prior
     """Freeze `backbone`, let `method` adapt it, and keep trainable only what `head` uses.
 
     Args:
-        backbone: with its pre-trained weights; changed in place.
-        method: what to put on it.
+        backbone: backbone with pre-trained weights; changed in place.
+        method: the method to apply.
         head: the head in use.
-        seed: of the initial weights of what is inserted.
-        prior: what the cells that the method requires have trained; None where it is to do without.
+        seed: seed of the initial weights of inserted modules.
+        prior: results of the cells that the method requires; None to adapt without them.
     """
     backbone.eval().requires_grad_(False)
     backbone.head_in_use = head
@@ -113,7 +113,7 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: Prior
 
 
 def _buffers(inserted: frozenset[nn.Module], backbone: Backbone) -> Iterator[tuple[str, Tensor]]:
-    """The buffers of inserted modules, also where wrapping has renamed a frozen one's."""
+    """Yield the buffers of inserted modules, including those of frozen modules renamed by wrapping."""
     for prefix, module in backbone.named_modules():
         if module in inserted:
             for name, buffer in module.named_buffers(recurse=False):
@@ -121,9 +121,9 @@ def _buffers(inserted: frozenset[nn.Module], backbone: Backbone) -> Iterator[tup
 
 
 def merge(backbone: Backbone) -> bool:
-    """Fold every inserted module that can be folded, in place; whether none was left unfolded.
+    """Merge all mergeable inserted modules in place; return whether none remains.
 
-    What a method trains of the backbone's own parameters needs no folding.
+    Trained parameters of the backbone itself need no merging.
     """
     trained = any(parameter.requires_grad for parameter in backbone.parameters())
     _fold(backbone)
@@ -133,9 +133,9 @@ def merge(backbone: Backbone) -> bool:
 
 @contextmanager
 def folded(backbone: Backbone) -> Iterator[bool]:
-    """Fold a method into the weights for the time of the block, if it folds wholly; yields whether it does.
+    """Merge a method into the weights inside the block, if it merges completely; yield whether it does.
 
-    Afterwards the network consists of the same modules and parameters as before, so training goes on undisturbed.
+    Afterwards the network has the same modules and parameters as before, so training continues unaffected.
     """
     children = [(owner, *child) for owner in backbone.modules() for child in owner.named_children()]
     gradients = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
@@ -156,7 +156,7 @@ def folded(backbone: Backbone) -> Iterator[bool]:
 
 
 def _fold(module: nn.Module) -> None:
-    """Fold what can be folded below `module`; what was inside a folded module is gone with it."""
+    """Merge all mergeable modules below `module`; modules inside a merged module disappear with it."""
     for name, child in list(module.named_children()):
         folded = child.merged() if isinstance(child, Mergeable) else child
         if folded is child:

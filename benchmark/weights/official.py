@@ -1,4 +1,4 @@
-"""The official checkpoints that are known: what they have seen, under which licence, and where to get them."""
+"""Known official checkpoints: their pre-training tasks, licences and sources."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ KNOWN = Path(__file__).parents[1] / "backbones" / "weights" / "official.json"
 
 @dataclass(frozen=True)
 class Official:
-    """A checkpoint that a paper's authors released.
+    """A checkpoint released by the authors of a paper.
 
     Attributes:
         file: its official name.
-        backbone: which network it is of.
-        heads: the heads that the network is built with; empty where it has but one set.
-        title: of the paper.
-        images: what it was trained on.
-        sets: names of the image sets, those of the catalogue by their names there; None where they are not stated.
-        pretrained_on: the tasks that it has seen.
-        related: task → the seen task that it resembles.
-        licence: as the authors state it.
+        backbone: name of its network.
+        heads: heads that the network is built with; empty if it has a single set.
+        title: title of the paper.
+        images: description of the training images.
+        sets: names of the training image sets, as in the catalogue if they are listed there; None if not stated.
+        pretrained_on: tasks that it was trained on.
+        related: task → the similar pre-training task.
+        licence: licence as stated by the authors.
         source: where to get it.
-        digest: first and last digits of its SHA-256, `89c70e80…26f4`; empty where it is not known.
-        size: bytes; None where they are not known.
+        digest: first and last digits of its SHA-256, `89c70e80…26f4`; empty if unknown.
+        size: size in bytes; None if unknown.
     """
 
     file: str
@@ -46,11 +46,11 @@ class Official:
     sets: tuple[str, ...] | None = None
 
     def fits(self, backbone: Backbone) -> bool:
-        """Whether it is of this network with these heads."""
+        """Return whether it belongs to this network with these heads."""
         return self.backbone == backbone.name and (not self.heads or self.heads == tuple(backbone.heads))
 
     def identical(self, path: Path, sha256: str) -> bool:
-        """Whether the file at `path` is this one, as far as its digest and size are known."""
+        """Return whether the file at `path` is this checkpoint, as far as its digest and size are known."""
         first, _, last = self.digest.partition("…")
         same = bool(self.digest) and sha256.startswith(first) and sha256.endswith(last)
         return same and (self.size is None or self.size == path.stat().st_size)
@@ -58,14 +58,14 @@ class Official:
 
 @cache
 def known() -> tuple[Official, ...]:
-    """All known official checkpoints."""
+    """Return all known official checkpoints."""
     families = json.loads(KNOWN.read_text())
     rows = [{**family["common"], **row} for family in families for row in family["checkpoints"]]
     return tuple(map(_entry, [*rows, *_fetched()]))
 
 
 def _fetched() -> Iterator[dict[str, object]]:
-    """The checkpoints that cards name the source of, which are shipped in all but their bytes."""
+    """Yield the checkpoints with a source on their card; they are described here but downloaded on demand."""
     for path in sorted(KNOWN.parent.glob("*.json")):
         card = json.loads(path.read_text())
         if path != KNOWN and card.get("source"):
@@ -81,9 +81,10 @@ def _entry(row: dict[str, object]) -> Official:
 
 
 def candidates(backbone: Backbone, path: Path, sha256: str) -> tuple[Official, ...]:
-    """The official checkpoints that the weights of `backbone` at `path` are, or may be.
+    """Return the official checkpoints that the weights of `backbone` at `path` are, or may be.
 
-    One of a known digest is either this file or is not. The others may be it, the one of the same name first of all.
+    A checkpoint with a known digest either is this file or is not. The others may be; one with the same name is
+    preferred.
     """
     fitting = [one for one in known() if one.fits(backbone)]
     for rule in (

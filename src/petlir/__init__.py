@@ -5,8 +5,8 @@
     petlir.score(restored, clean, "rgb")
     petlir.run("petlir-store", methods="lora,adaptir", tasks="denoise_30").table()
 
-Plugins are made from the contracts `Method`, `Task`, `Backbone`, `Degradation`, `Metric` and `Paper`. All names are
-imported when they are first used: `import petlir` by itself imports neither torch nor pandas.
+Plugins implement the contracts `Method`, `Task`, `Backbone`, `Degradation`, `Metric` and `Paper`. All names are
+imported on first use: `import petlir` alone imports neither torch nor pandas.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ _PLACES = {
     "cells.restorer": ("Restorer", "load"),
     "task": ("Task",),
 }
-"""The modules of `petlir.benchmark`, and what each offers."""
+"""The modules of `petlir.benchmark` and the names exported from each."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is offered under `name`."""
+    """Import the exported object `name`."""
     for module, names in _PLACES.items():
         if name in names:
             from importlib import import_module
@@ -65,5 +65,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """Name what is offered."""
+    """Return the exported names."""
     return sorted([*globals(), *__all__])

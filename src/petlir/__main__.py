@@ -1,4 +1,4 @@
-"""`python -m petlir` is `petlir`."""
+"""Run the command line: `python -m petlir` is equivalent to `petlir`."""
 
 from petlir.benchmark.cli import main
 

@@ -1,1 +1,1 @@
-"""Which images of one set stand in another, as the images show or as it is published."""
+"""Search for images shared between two sets, in the images or in published lists."""

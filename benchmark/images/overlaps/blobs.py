@@ -1,9 +1,9 @@
-"""Places that an image keeps when it is turned, cropped, resized or degraded, and a 64-bit hash of each's surroundings.
+"""Keypoints that are robust to rotation, cropping, resizing and degradation, with a 64-bit hash of their surroundings.
 
-Source: places are extrema of the difference of Gaussians (Lowe, Distinctive image features from scale-invariant
-keypoints, IJCV 2004); a bit of the hash is the sign of that difference at one of 8×8 points around the place, at a
-distance that grows with the scale. A turned image has the same places, and its hashes have the same bits in another
-order.
+Source: keypoints are extrema of the difference of Gaussians (Lowe, Distinctive image features from scale-invariant
+keypoints, IJCV 2004). A bit of the hash is the sign of that difference at one of 8×8 points around the keypoint, whose
+spacing is proportional to the scale. A rotated image has the same keypoints, and its hashes have the same bits in
+another order.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SCALE = 1.6
 """σ of the finest level, in pixels."""
 LEVELS, OCTAVES = 3, 4
 GRID, SPACING = 8, 1.5
-"""Points of the hash a side, and their distance in σ."""
+"""Points of the hash per side, and their spacing in σ."""
 KEPT = 200
 CONTRAST = 0.02
-"""The least difference that counts, in standard deviations of the image."""
+"""The minimum difference, in standard deviations of the image."""
 EDGE = 10
-"""Curvature along and across a place differ at most so much: a place on an edge could slide along it."""
+"""The maximum ratio of the principal curvatures; a keypoint on an edge would be unstable along it."""
 
 Codes = NDArray[np.uint64]
 Places = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
@@ -34,7 +34,7 @@ Places = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
 
 @dataclass(frozen=True)
 class Blobs:
-    """The places that stand out most.
+    """The strongest keypoints.
 
     Attributes:
         points: N×2, x and y in pixels from the corner of the image.
@@ -48,7 +48,7 @@ class Blobs:
 
 
 def find(grey: NDArray[np.float32]) -> Blobs:
-    """The blobs of an image, H×W."""
+    """Detect the keypoints of an image, H×W."""
     rows = [_rows(differences, 2**octave) for octave, differences in enumerate(_octaves(grey))]
     strength, points, scales, bits = (np.concatenate(parts) for parts in zip(*rows, strict=True))
     kept = np.argsort(-strength, kind="stable")[:KEPT]
@@ -56,25 +56,25 @@ def find(grey: NDArray[np.float32]) -> Blobs:
 
 
 def packed(bits: NDArray[np.bool_]) -> Codes:
-    """Hashes from their bits, N×8×8."""
+    """Pack bits, N×8×8, into hashes."""
     scattered = bits.reshape(len(bits), GRID * GRID)[:, _order()]
     return np.ascontiguousarray(np.packbits(scattered, axis=1)).view(np.uint64).ravel()
 
 
 def turned(codes: Codes, turn: Turn) -> Codes:
-    """The hashes as a turned image would have them."""
+    """Return the hashes of the turned image."""
     bits = np.empty((len(codes), GRID * GRID), np.bool_)
     bits[:, _order()] = np.unpackbits(codes.view(np.uint8).reshape(len(codes), 8), axis=1)
     return packed(turn(bits.reshape(-1, GRID, GRID)))
 
 
 def _order() -> NDArray[np.intp]:
-    """The points in the order of their bits: neighbours, which agree more often than not, stand far apart."""
+    """Return the order of the bits: neighbouring points, whose bits are correlated, are placed far apart."""
     return np.arange(GRID * GRID) * 37 % (GRID * GRID)
 
 
 def _octaves(grey: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Differences of Gaussians, (LEVELS + 2)×H×W, of the image and of its halvings."""
+    """Yield differences of Gaussians, (LEVELS + 2)×H×W, of the image and of its halvings."""
     from scipy.ndimage import gaussian_filter
 
     sigmas = SCALE * 2 ** (np.arange(LEVELS + 3) / LEVELS)
@@ -88,7 +88,7 @@ def _octaves(grey: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 
 def _standard(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Brightness and contrast taken out; a plain image becomes zero."""
+    """Normalise brightness and contrast; a constant image becomes zero."""
     centred = grey - grey.mean()
     spread = float(centred.std())
     standard: NDArray[np.float32] = centred / spread if spread > 0 else centred
@@ -96,7 +96,7 @@ def _standard(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rows(differences: NDArray[np.float32], factor: int) -> tuple[NDArray[np.generic], ...]:
-    """Strength, place, scale and bits of the blobs of an octave that is `factor` times smaller than the image."""
+    """Return strength, position, scale and bits of the keypoints of an octave, downscaled by `factor`."""
     levels, rows, columns = places = _places(differences)
     scales = SCALE * 2 ** (levels / LEVELS)
     points = np.stack([columns, rows], axis=1) * float(factor) + 0.5
@@ -104,7 +104,7 @@ def _rows(differences: NDArray[np.float32], factor: int) -> tuple[NDArray[np.gen
 
 
 def _places(differences: NDArray[np.float32]) -> Places:
-    """Where a difference is larger, or smaller, than its 26 neighbours, and not on an edge."""
+    """Return the positions where a difference is larger, or smaller, than its 26 neighbours, and not on an edge."""
     from scipy.ndimage import maximum_filter, minimum_filter
 
     extreme = (differences == maximum_filter(differences, 3)) | (differences == minimum_filter(differences, 3))
@@ -121,7 +121,7 @@ def _places(differences: NDArray[np.float32]) -> Places:
 
 
 def _around(differences: NDArray[np.float32], places: Places, scales: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The bits of each place, N×8×8."""
+    """Return the bits of each keypoint, N×8×8."""
     from scipy.ndimage import map_coordinates
 
     offsets = (np.arange(GRID) - (GRID - 1) / 2) * SPACING * scales[:, None]

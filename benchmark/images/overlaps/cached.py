@@ -1,4 +1,4 @@
-"""Fingerprints and what the search found, kept in the user's cache: an audit of the same files again is quick."""
+"""Fingerprints and search results in the user's cache, so that repeated audits of the same files are fast."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from petlir.benchmark.images.overlaps.search import Match, search
 from petlir.benchmark.images.overlaps.turns import Turn
 
 CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
-"""The modules that decide what is found."""
+"""The modules that determine the result."""
 
 
 def matches(images: Sequence[Entry], others: Sequence[Entry]) -> list[Match]:
-    """Which of the images stand in which of the others; from the cache where no file has changed.
+    """Return matches between the images and the others, from the cache if no file has changed.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -38,7 +38,7 @@ def matches(images: Sequence[Entry], others: Sequence[Entry]) -> list[Match]:
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         return [Match(**{**row, "turn": Turn(**row["turn"])}) for row in json.loads(path.read_text(encoding="utf-8"))]
     found = search(_fingerprints(images), _fingerprints(others))
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+    with contextlib.suppress(OSError):  # an unwritable cache only costs time
         store_text(path, json.dumps([asdict(match) for match in found]))
     return found
 
@@ -75,6 +75,6 @@ def _key(what: object) -> str:
 
 @cache
 def _version() -> str:
-    """Changes with the code that decides what is found."""
+    """Return a digest of the code that determines the result."""
     sources = [(Path(__file__).parent / f"{name}.py").read_bytes() for name in CODE]
     return hashlib.sha256(b"".join(sources)).hexdigest()

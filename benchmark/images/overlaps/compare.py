@@ -1,4 +1,4 @@
-"""What a test set shares with another set: as the images show where both are at hand, else as it is published."""
+"""Overlap of a test set with another set: from the images if both are available, otherwise as published."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NEARLY = 0.97
 
 @dataclass(frozen=True)
 class Found:
-    """A test image that stands in another set.
+    """A test image that is contained in another set.
 
     Attributes:
-        image: the test image's name.
-        found_in: the other image's name.
-        how: the relation of the one to the other, in words.
-        likeness: correlation of what both show, up to 1.
+        image: name of the test image.
+        found_in: name of the other image.
+        how: description of their relation.
+        likeness: correlation over the common area, up to 1.
     """
 
     image: str
@@ -37,16 +37,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a test set shares with another set.
+    """An overlap between a test set and another set.
 
     Attributes:
         test: name of the test set.
         holder: name of the other set.
         shared: `images`, `scenes`, or `maybe`.
-        images: how many test images; None where that is not known.
-        statement: what is known, in a sentence.
-        source: who says so; empty where the images at hand were compared.
-        found: the images, where they were compared.
+        images: number of test images; None if unknown.
+        statement: a sentence on what is known.
+        source: source of the statement; empty if the images were compared.
+        found: the shared images, if they were compared.
     """
 
     test: str
@@ -60,13 +60,13 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A test set beside another set.
+    """The comparison of a test set with another set.
 
     Attributes:
         test: name of the test set.
         holder: name of the other set.
-        overlaps: what they share; empty where nothing is known or found.
-        unsearched: why the images were not compared; empty where they were.
+        overlaps: what they share; empty if nothing is known or found.
+        unsearched: reason why the images were not compared; empty if they were.
     """
 
     test: str
@@ -76,14 +76,14 @@ class Comparison:
 
 
 def compare(test: str, holder: str, root: Path | None) -> Comparison:
-    """What the images of `test` share with those of `holder`; `root` is the data folder.
+    """Return the overlaps of the images of `test` with those of `holder`; `root` is the data folder.
 
     Raises:
         PetlirError: an image cannot be read.
     """
     try:
         one, other = image_set(test), image_set(holder)
-    except PetlirError:  # weights may be pre-trained on sets that are in no catalogue
+    except PetlirError:  # weights may be pre-trained on sets outside the catalogue
         return Comparison(test, holder, _published(test, holder), f"{holder} is in no catalogue")
     test, holder = one.name, other.name
     if test == holder:
@@ -105,14 +105,14 @@ def _published(test: str, holder: str) -> tuple[Overlap, ...]:
 def _searched(
     test: ImageSet, holder: ImageSet, images: Sequence[Entry], others: Sequence[Entry]
 ) -> tuple[Overlap, ...]:
-    """Other photographs of one scene may look alike; they count as scenes."""
+    """Search for shared images; photographs of the same scene that only look alike count as scenes."""
     scenes = _scenes(images, others) if test.citation == holder.citation else set()
     found, several = [], frozenset(scenes)
     for match in matches(images, others):
         image, other = images[match.image], others[match.found_in]
         if match.equal or image.unit != other.unit or image.unit not in several:
             found.append(Found(image.name, other.name, relation(match), round(match.likeness, 3)))
-            scenes.discard(image.unit)  # said already, and more
+            scenes.discard(image.unit)  # already reported as a shared image
     overlaps = []
     if found:
         count = len({one.image for one in found})
@@ -126,13 +126,13 @@ def _searched(
 
 
 def _scenes(images: Sequence[Entry], others: Sequence[Entry]) -> set[str]:
-    """The scenes that two parts of one collection share, of which there are several photographs in one part."""
+    """Return the scenes that two parts of a collection share, with several photographs in one part."""
     counts = [Counter(entry.unit for entry in entries) for entries in (images, others)]
     return {unit for unit in counts[0].keys() & counts[1].keys() if max(count[unit] for count in counts) > 1}
 
 
 def relation(match: Match) -> str:
-    """How a test image relates to the image that it was found in."""
+    """Describe how a test image relates to the image that contains it."""
     all_of_it, all_of_other = match.share > NEARLY, match.share_of_other > NEARLY
     if all_of_it and all_of_other:
         words = ["the same image"]

@@ -1,4 +1,4 @@
-"""What the audit keeps of an image: its blobs and a thumbnail, some 20 KB."""
+"""Fingerprints of images for the audit: keypoints and a thumbnail, about 20 KB."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from petlir.benchmark.images.overlaps import blobs
 from petlir.benchmark.images.overlaps.blobs import Blobs
 
 SIDE = 320
-"""The longer side, in pixels, at which blobs are looked for, at most."""
+"""The maximum length of the longer side, in pixels, for keypoint detection."""
 THUMBNAIL = 128
 VIEW = 48
 AROUND = 0.07 * VIEW
-"""σ, in pixels of a view, of the neighbourhood whose brightness and contrast are taken out of it."""
+"""σ, in pixels of a view, of the neighbourhood over which brightness and contrast are normalised."""
 FAINT = 2.0
-"""Contrast, in grey levels, that is not enlarged: noise."""
+"""The contrast, in grey levels, that is treated as noise and not amplified."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom, in pixels."""
@@ -29,14 +29,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What the audit keeps of an image.
+    """The fingerprint of an image.
 
     Attributes:
         digest: SHA-256 of its size and pixels.
-        width: of the image, in pixels.
-        height: of the image, in pixels.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
         thumbnail: h×w uint8, grey.
-        blobs: in pixels of the image.
+        blobs: keypoints in pixels of the image.
     """
 
     digest: str
@@ -47,11 +47,11 @@ class Fingerprint:
 
     @property
     def whole(self) -> Box:
-        """The whole image."""
+        """The box of the whole image."""
         return (0.0, 0.0, float(self.width), float(self.height))
 
     def view(self, box: Box) -> NDArray[np.float32]:
-        """A part of the image as 48×48 numbers of norm 1, of one contrast everywhere; zero where the part is plain."""
+        """Return an area of the image as 48×48 values of unit norm and uniform local contrast; zero if constant."""
         from scipy.ndimage import gaussian_filter
 
         height, width = self.thumbnail.shape
@@ -67,7 +67,7 @@ class Fingerprint:
 
 
 def fingerprint(image: Image) -> Fingerprint:
-    """The fingerprint of an image, H×W×3 uint8."""
+    """Compute the fingerprint of an image, H×W×3 uint8."""
     height, width = image.shape[:2]
     grey = PIL.Image.fromarray(image).convert("L")
     small = _shrunk(grey, _factor(max(grey.size)))
@@ -79,7 +79,7 @@ def fingerprint(image: Image) -> Fingerprint:
 
 
 def _factor(side: int) -> float:
-    """How much to shrink an image: by whole levels, so that a crop has its blobs on the same ones."""
+    """Return the downscaling factor, in whole levels so that a crop has its keypoints on the same levels."""
     return float(2 ** (math.ceil(blobs.LEVELS * math.log2(max(side / SIDE, 1))) / blobs.LEVELS))
 
 

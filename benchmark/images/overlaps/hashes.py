@@ -1,4 +1,4 @@
-"""Which hashes are nearly equal, found without comparing all with all."""
+"""Nearest neighbour search for hashes that does not compare all pairs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from petlir.benchmark.images.overlaps.blobs import Codes
 
 BANDS = 4
 NEAR = 10
-"""Bits of 64 that may differ."""
+"""The maximum number of differing bits out of 64."""
 Pairs = tuple[NDArray[np.intp], NDArray[np.intp]]
-"""Indices of what was looked for, and of what was found."""
+"""Indices of the query hashes and of their matches."""
 
 
 class HashIndex:
-    """Hashes sorted by each of their four 16-bit bands; what is near agrees in one of them, mostly.
+    """Hashes sorted by each of their four 16-bit bands; near hashes usually agree in at least one band.
 
     Args:
         codes: N hashes.
@@ -30,7 +30,7 @@ class HashIndex:
         self._sorted = [bands[order, band] for band, order in enumerate(self._orders)]
 
     def near(self, codes: Codes) -> Pairs:
-        """All pairs that agree in a band and differ in `NEAR` bits at most, each once."""
+        """Return all pairs that agree in a band and differ in at most `NEAR` bits, each once."""
         found = [self._sharing(codes, band) for band in range(BANDS)]
         sought, there = (np.concatenate(parts) for parts in zip(*found, strict=True))
         once = np.unique(sought * np.intp(max(1, len(self._codes))) + there)
@@ -48,7 +48,7 @@ class HashIndex:
 
 
 def distance(first: Codes, second: Codes) -> NDArray[np.intp]:
-    """In how many bits hashes differ, pair by pair."""
+    """Return the number of differing bits, pair by pair."""
     total: NDArray[np.intp] = _bit_counts()[_bands(first ^ second)].sum(axis=1, dtype=np.intp)
     return total
 
@@ -59,7 +59,7 @@ def _bands(codes: Codes) -> NDArray[np.uint16]:
 
 @cache
 def _bit_counts() -> NDArray[np.uint8]:
-    """How many bits of each 16-bit number are set."""
+    """Return the number of set bits of each 16-bit number."""
     numbers = np.arange(1 << 16, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
     counts: NDArray[np.uint8] = np.unpackbits(numbers, axis=1).sum(axis=1, dtype=np.uint8)
     return counts

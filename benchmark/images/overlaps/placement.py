@@ -1,4 +1,4 @@
-"""How one image lies in another, from places that look alike in both."""
+"""Estimate the position of one image in another from matching keypoints."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from petlir.benchmark.images.overlaps.turns import Points
 
 SUPPORT = 4
-"""Places that must agree; what they agree on is looked at afterwards."""
+"""The minimum number of keypoints that must agree; their agreement is verified afterwards."""
 MOST = 400
-"""Pairs of places that are looked at; where there are more, something repeats, such as a wall of bricks."""
+"""The maximum number of pairs considered; more indicate a repetitive pattern, such as a brick wall."""
 NEARBY, LEEWAY = 0.6, 0.3
-"""How far a place may lie from where it should, in σ, and how far its scale may be off, as a logarithm."""
+"""Tolerance on the position of a keypoint, in σ, and on its scale, as a logarithm."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """A point p of one image lies at `scale` · p + `shift` of the other.
+    """A similarity transform: a point p of one image maps to `scale` · p + `shift` in the other.
 
     Attributes:
-        scale: pixels of the other image a pixel of the one.
+        scale: pixels of the other image per pixel of this one.
         shift: x and y, in pixels of the other image.
-        support: how many different places say so.
+        support: number of distinct keypoints that agree.
     """
 
     scale: float
@@ -33,12 +33,12 @@ class Placement:
 
 
 def place(points: Points, scales: Points, there: Points, scales_there: Points) -> Placement | None:
-    """The placement that most pairs of places agree on, if enough do.
+    """Return the placement supported by most pairs of keypoints, or None if there are too few.
 
     Args:
-        points: N×2, places in the one image.
+        points: N×2, keypoints in one image.
         scales: N, their σ.
-        there: N×2, what looks like each in the other image.
+        there: N×2, the matching keypoints in the other image.
         scales_there: N, their σ.
     """
     points, scales, there, scales_there = points[:MOST], scales[:MOST], there[:MOST], scales_there[:MOST]
@@ -57,7 +57,7 @@ def place(points: Points, scales: Points, there: Points, scales_there: Points) -
 
 
 def _most(points: Points, there: Points, scales_there: Points, factors: Points) -> NDArray[np.bool_]:
-    """The pairs that agree with the one pair that most agree with; a coarse look, since one pair's scale is coarse."""
+    """Return the largest set of pairs that agree with a single pair; a coarse test, as one pair's scale is coarse."""
     apart = points[None] - points[:, None]
     apart_there = there[None] - there[:, None]
     off = np.linalg.norm(apart_there - factors[:, None, None] * apart, axis=2)
@@ -68,7 +68,7 @@ def _most(points: Points, there: Points, scales_there: Points, factors: Points) 
 
 
 def _fit(points: Points, there: Points) -> tuple[float, Points]:
-    """Scale and shift of least squares."""
+    """Fit scale and shift by least squares."""
     middle, middle_there = points.mean(axis=0), there.mean(axis=0)
     centred = points - middle
     size = float((centred**2).sum())
@@ -77,7 +77,7 @@ def _fit(points: Points, there: Points) -> tuple[float, Points]:
 
 
 def _different(points: Points, scales: Points) -> int:
-    """How many places there are, those that lie within each other counted once."""
+    """Count the distinct keypoints; those within each other's extent count once."""
     if not len(points):
         return 0
     return len(np.unique(np.round(points / (2 * np.median(scales))), axis=0))

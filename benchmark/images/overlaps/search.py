@@ -1,4 +1,4 @@
-"""The search for images of one list in another: turned, cropped, resized, brightened, compressed or rained on."""
+"""Search for images of one list in another, up to rotation, cropping, resizing, brightness, compression or rain."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from petlir.benchmark.images.overlaps.placement import SUPPORT, Placement, place
 from petlir.benchmark.images.overlaps.turns import TURNS, Points, Turn
 
 ALIKE = 0.45
-"""Correlation of what two images show from which on they count as the same."""
+"""The minimum correlation of two images that count as the same."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """An image that stands in another.
+    """An image that is contained in another.
 
     Attributes:
-        image: index of the one.
-        found_in: index of the other.
-        turn: what makes the one look like the other.
-        scale: pixels of the other a pixel of the one.
-        share: of the one's area, how much the other shows.
-        share_of_other: of the other's area, how much the one shows.
-        likeness: correlation of what both show.
+        image: index of the image.
+        found_in: index of the other image.
+        turn: transform that aligns the image with the other.
+        scale: pixels of the other per pixel of the image.
+        share: share of the image's area that the other shows.
+        share_of_other: share of the other's area that the image shows.
+        likeness: correlation over the common area.
     """
 
     image: int
@@ -41,12 +41,12 @@ class Match:
 
     @property
     def equal(self) -> bool:
-        """Whether both show the same, pixel by pixel as far as can be told."""
+        """True if both have the same pixels, as far as can be determined."""
         return (self.turn, self.scale, self.share, self.share_of_other, self.likeness) == (TURNS[0], 1, 1, 1, 1)
 
 
 def search(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list[Match]:
-    """Every image that stands in one of the others, at most one match a pair, in the order of both."""
+    """Return all images contained in one of the others, at most one match per pair, in the order of both."""
     best: dict[tuple[int, int], Match] = {}
     for match in (*_equal(images, others), *_whole(images, others), *_parts(images, others)):
         pair = match.image, match.found_in
@@ -56,7 +56,7 @@ def search(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list
 
 
 def _equal(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[Match]:
-    """Images with the same pixels, plain ones too, in which there is nothing else to compare."""
+    """Yield images with identical pixels; this includes constant images, which have nothing else to compare."""
     places: dict[str, list[int]] = {}
     for place_, other in enumerate(others):
         places.setdefault(other.digest, []).append(place_)
@@ -66,7 +66,7 @@ def _equal(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iter
 
 
 def _whole(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[Match]:
-    """Images that are alike as a whole: this finds what rain or noise has left no blob of."""
+    """Yield images that are similar as a whole, even if rain or noise removed all keypoints."""
     if not images or not others:
         return
     views = np.stack([one.view(one.whole) for one in images])
@@ -79,7 +79,7 @@ def _whole(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iter
 
 
 def _parts(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iterator[Match]:
-    """Images of which a part stands in another, by places that look alike and lie alike."""
+    """Yield images partly contained in another, by keypoints with similar hashes and consistent positions."""
     mine, theirs = _Gathered(images), _Gathered(others)
     index = HashIndex(theirs.codes)
     for turn in TURNS:
@@ -92,7 +92,7 @@ def _parts(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iter
 
 
 class _Gathered:
-    """The blobs of several images in one list; `owners` says whose each is."""
+    """The keypoints of several images in one list; `owners` holds the image of each."""
 
     def __init__(self, images: Sequence[Fingerprint]) -> None:
         blobs = [one.blobs for one in images]
@@ -103,7 +103,7 @@ class _Gathered:
 
 
 def _by_pair(near: Pairs, mine: _Gathered, theirs: _Gathered) -> Iterator[tuple[tuple[int, int], Pairs]]:
-    """The near hashes of each pair of images that has enough of them."""
+    """Yield the near hashes of each pair of images with enough of them."""
     sought, found = near
     pairs = mine.owners[sought] * (theirs.owners.max(initial=0) + 1) + theirs.owners[found]
     order = np.argsort(pairs, kind="stable")
@@ -117,7 +117,7 @@ def _by_pair(near: Pairs, mine: _Gathered, theirs: _Gathered) -> Iterator[tuple[
 def _checked(
     image: int, other: int, turn: Turn, placed: Placement, one: Fingerprint, another: Fingerprint
 ) -> Iterator[Match]:
-    """The match, if what both images show is alike."""
+    """Yield the match if the common area of both images is similar."""
     width, height = turn.size(one.width, one.height)
     (left, top), scale = placed.shift, placed.scale
     there = _overlap((left, top, left + scale * width, top + scale * height), another.whole)

@@ -1,4 +1,4 @@
-"""The published traps: image sets that are known to share images, named even where none of the images are at hand."""
+"""Published overlaps: image sets known to share images, reported even if the images are not available."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 FILE = Path(__file__).with_name("traps.csv")
 Shared = Literal["images", "scenes", "maybe"]
-"""The same photographs; other photographs of the same scenes; or that cannot be known from what is published."""
+"""The same photographs; other photographs of the same scenes; or unknown from what is published."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Trap:
     Attributes:
         holder: the image set that holds the images.
         held: the test set that they belong to.
-        images: how many of the test set's images; None where that is not known.
-        shared: what they share.
-        statement: what is known, in a sentence.
-        source: who says so.
+        images: number of shared images of the test set; None if unknown.
+        shared: kind of overlap.
+        statement: a sentence on what is known.
+        source: source of the statement.
     """
 
     holder: str
@@ -36,7 +36,7 @@ class Trap:
 
 @cache
 def traps() -> dict[tuple[str, str], Trap]:
-    """All traps, by holder and test set."""
+    """Return all published overlaps, by holder and test set."""
     with FILE.open(encoding="utf-8", newline="") as file:
         found = [_trap(row) for row in csv.DictReader(file)]
     return {(trap.holder, trap.held): trap for trap in found}

@@ -13,10 +13,10 @@ Points = NDArray[Any]
 
 @dataclass(frozen=True)
 class Turn:
-    """Rows and columns are exchanged first, then their order is reversed.
+    """A flip or rotation: rows and columns are exchanged first, then their order is reversed.
 
     Attributes:
-        name: in words; clockwise.
+        name: description, clockwise.
         transposed: whether rows and columns are exchanged.
         flipped: whether the order of rows is reversed.
         mirrored: whether the order of columns is reversed.
@@ -28,20 +28,20 @@ class Turn:
     mirrored: bool
 
     def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Images turned, …×H×W."""
+        """Return turned images, …×H×W."""
         turned = np.swapaxes(images, -2, -1) if self.transposed else images
         return turned[..., :: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
     def size(self, width: float, height: float) -> tuple[float, float]:
-        """Width and height of a turned image."""
+        """Return width and height of the turned image."""
         return (height, width) if self.transposed else (width, height)
 
     def points(self, points: Points, width: float, height: float) -> Points:
-        """Where points, N×2 of x and y in pixels from the corner, of an image of this size come to lie."""
+        """Map points, N×2 of x and y in pixels from the corner, of an image of this size to the turned image."""
         return self._reversed(points[:, ::-1] if self.transposed else points, *self.size(width, height))
 
     def back(self, points: Points, width: float, height: float) -> Points:
-        """Where points of the turned image lay, the image being of this size before."""
+        """Map points of the turned image back to the original, which had this size."""
         reversed_ = self._reversed(points, *self.size(width, height))
         return reversed_[:, ::-1] if self.transposed else reversed_
 
