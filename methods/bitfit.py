@@ -14,13 +14,7 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class BitFit(Subset):
-    """All biases that decide the output of the head in use: of projections, convolutions and norms, head and tail too.
-
-    No bias is added where the network has none, so it is not applicable to Restormer with bias-free norms. A bias of
-    keys is trained like the others, but attention does not see it: it adds the same to all logits of a query.
-
-    Source: Ben Zaken et al., BitFit, ACL 2022, §3.
-    """
+    """All biases that affect the output of the head in use, in projections, convolutions, norms, head and tail."""
 
     name = "bitfit"
     idea = "The biases that the network has are trained, all else stays."
@@ -36,12 +30,12 @@ class BitFit(Subset):
     what = "biases"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Every bias but the network's constants."""
+        """Yield every bias except the network's constants."""
         tunable = set(backbone.tunable(None))
         for name, parameter in backbone.named_parameters():
             if name.rpartition(".")[2] == "bias" and parameter in tunable:
                 yield parameter
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """The bias of keys: a softmax does not see a constant."""
+        """Return the bias of keys: a softmax is invariant to a constant."""
         return (".key.bias",)
