@@ -1,4 +1,4 @@
-"""AdaIR: a bottleneck with a depthwise convolution beside every attention and every feed-forward."""
+"""AdaIR: a bottleneck with a depthwise convolution parallel to every attention and every feed-forward."""
 
 from __future__ import annotations
 

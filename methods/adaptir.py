@@ -138,7 +138,7 @@ class AdaptIRModule(nn.Module):
         return image.abs()
 
     def channels(self, inside: Tensor) -> Tensor:
-        """Apply the channel gating module: one weight per channel, N×h, from an attention over positions."""
+        """Apply the channel gating module: one weight per channel, N×h, from attention over positions."""
         places = self.compress(inside).flatten(1).softmax(dim=1)
         weights: Tensor = self.proj(torch.einsum("ncl,nl->nc", inside.flatten(2), places))
         return weights

@@ -14,8 +14,7 @@ from petlir.benchmark.task import Task
 class Cascade(Method):
     """Frozen heads that undo a hybrid degradation step by step, e.g. first denoising, then super-resolution.
 
-    The baseline shows whether a hybrid task needs training at all, so compare every method trained on such a task with
-    it.
+    This baseline for methods trained on a hybrid task shows whether the task needs training at all.
     """
 
     name = "cascade"

@@ -101,7 +101,7 @@ class Projected(torch.autograd.Function):
         """Return the gradients of x, U, the core and V."""
         x, weight, u, core, v, inside, mask = ctx.saved_tensors
         (width, wide), rank, pieces = u.shape, ctx.rank, gradient.reshape(-1, v.shape[1])
-        mixed = _times(inside @ core, mask)  # recomputed: keeping it would cost more memory than it saves time
+        mixed = _times(inside @ core, mask)  # recomputed: storing it would cost more memory than it saves time
         of_mixed = _times((pieces @ v.T).view(mixed.shape), mask)
         of_inside = (of_mixed @ core.T).view(-1, wide)
         of_core = (inside.T @ of_mixed).view(-1, wide, core.shape[1] // wide, wide)[:, :rank, :, :rank]

@@ -50,8 +50,8 @@ class MoE(Method):
 
     The AdaptIR paper compares with a mixture of identical experts but does not define them. A sum of identical
     bottlenecks would equal a single AdaptFormer of the summed width. This definition is AdaptIR with identical
-    branches. As a sum of convolutions is a convolution, the branches could be folded into a single branch, but their
-    training differs.
+    branches. As a sum of convolutions is a convolution, the branches could be merged into a single branch, but they
+    train differently.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
     Mixture-of-Experts, NeurIPS 2024, as a control; the definition is ours.

@@ -1,4 +1,4 @@
-"""RepAdapter: a linear bottleneck before every attention and every feed-forward, folded into their projections."""
+"""RepAdapter: a linear bottleneck before every attention and every feed-forward, merged into their projections."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class SSF(Method):
     """A scale and a shift after every norm and every projection of every block.
 
     Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
-    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly.
+    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly it.
     """
 
     name = "ssf"

@@ -14,7 +14,7 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class TailTuning(Subset):
-    """The tail of the head in use, from the body's features to the image; the lower bound for adapting the body.
+    """The tail of the head in use, from the body's features to the image; the baseline for adapting the body.
 
     Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014. Here, all layers but
     the tail are frozen.

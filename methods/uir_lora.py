@@ -37,7 +37,7 @@ MixingError = Callable[[Tensor, Pair], Tensor]
 
 @dataclass
 class Mixture:
-    """The LoRA weights of the images in the current pass, N×K, or 1×K for all; None leaves the network frozen."""
+    """LoRA weights of the images in the current pass, N×K, or 1×K for all; None leaves the network frozen."""
 
     weights: Tensor | None = None
 
@@ -87,7 +87,7 @@ class Fixed(nn.Module):
 
 
 class Composer(nn.Module):
-    """Weights of the LoRAs for the images that enter the backbone, discarded when these images leave it.
+    """A module that sets the LoRAs' weights for the images that enter the backbone, and discards them afterwards.
 
     Args:
         weigh: (backbone, images) → weights N×K or 1×K; during this call the network is frozen.

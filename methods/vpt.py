@@ -25,7 +25,7 @@ class Prompts(nn.Module):
 
 @dataclass(frozen=True)
 class VPT(Method):
-    """VPT-deep: separate prompts join the tokens before each block and are removed after it.
+    """VPT-deep: each block's own prompts join the tokens before the block and are removed after it.
 
     A prompt affects the other tokens by self-attention alone, and a block's output for it is dropped. This output is
     therefore not computed: the keys and values of the normed prompts join the others, which gives the same function at

@@ -1,4 +1,4 @@
-"""Denoising of camera images: simulated noise on demo, PolyU's real noise on open, SIDD's on the paper track.
+"""Denoising of camera images: simulated noise on the demo, PolyU's on the open and SIDD's on the paper track.
 
 The AdaptIR paper states neither its training length on SIDD nor whether it scored rounded images. Here, training is as
 long as for super-resolution, and images are scored both rounded to 8 bit (`rgb`) and unrounded (`rgb-float`); the two

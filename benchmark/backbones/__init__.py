@@ -13,7 +13,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, unknown
 
 Builder = Callable[..., Backbone]
-"""Builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""
+"""A function that builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""
 
 
 def modules() -> Iterator[ModuleType]:

@@ -147,7 +147,7 @@ class DecoderLayer(FeedForward):
 
 
 class Stack(nn.Module):
-    """A sequence of layers; they differ in their inputs, so the body calls them."""
+    """A sequence of layers, called by the body because they differ in their inputs."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _Unfilled(TorchFunctionMode):
-    """Disables the functions of `torch.nn.init`, which have no effect on the meta device but take seconds."""
+    """A mode without the functions of `torch.nn.init`, which have no effect on the meta device but take seconds."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -89,7 +89,7 @@ def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
 
 @lru_cache(maxsize=8)
 def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the mask for tokens that are neighbours only because a roll by half a window joins opposite edges.
+    """Return the mask between tokens that are neighbours only because a roll by half a window joins opposite edges.
 
     Returns:
         A mask per window, (H/h·W/w)×1×(h·w)×(h·w), 0 or -100, computed once for each size.

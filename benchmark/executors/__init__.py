@@ -64,7 +64,7 @@ class Event:
 
 
 class Executor(Protocol):
-    """Runs jobs in a given environment, each at most once per call."""
+    """An environment that runs jobs, each at most once per call."""
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; events are reported in the caller's thread."""

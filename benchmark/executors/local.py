@@ -25,7 +25,7 @@ GRACE = 5.0
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs jobs in processes on this machine.
+    """An executor that runs jobs in processes on this machine.
 
     A worker that is killed or runs out of memory loses only its own job and is replaced. No process outlives the
     parent: it stops its workers when interrupted or terminated, and if it is killed, they exit by themselves.

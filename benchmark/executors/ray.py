@@ -29,7 +29,7 @@ START = "start one with `ray start --head`, or name one with --ray-address HOST:
 
 
 class Mailbox:
-    """Keeps the latest message of each job until it is fetched; an actor, so that all nodes reach it."""
+    """An actor that keeps the latest message of each job until it is fetched, reachable from all nodes."""
 
     def __init__(self) -> None:
         self._words: dict[str, tuple[float, str, str]] = {}
@@ -102,7 +102,7 @@ class _Sent:
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Runs jobs on the Ray cluster to which this process is connected.
+    """An executor that runs jobs on the Ray cluster to which this process is connected.
 
     Attributes:
         task: a job's program on its node.

@@ -16,7 +16,7 @@ PAUSE = 2.0
 
 @dataclass(frozen=True)
 class Sharing:
-    """Runs jobs on an executor, and reports jobs that end as `elsewhere` when another runner has finished them.
+    """An executor that shares a store: jobs that end as `elsewhere` are reported when another runner finishes them.
 
     If that runner dies or releases a job, the job is run here.
 

@@ -104,7 +104,7 @@ class _Sent:
 
 @dataclass(frozen=True)
 class SlurmExecutor:
-    """Runs jobs on a SLURM cluster. When interrupted or terminated, it cancels the submitted jobs.
+    """An executor that runs jobs on a SLURM cluster and, when interrupted or terminated, cancels them.
 
     Attributes:
         work: the work function as `module:function`.

@@ -29,7 +29,7 @@ def open_cells(planned: Iterable[Planned], index: Index) -> list[Planned]:
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Dispatches cells to an executor.
+    """A dispatcher of cells to an executor.
 
     Attributes:
         context: plugins and images.

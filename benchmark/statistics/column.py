@@ -56,8 +56,8 @@ class Pair:
         better: the method with the higher mean.
         worse: the other method.
         difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all analyses.
-        adjusted_p: Holm's p value among all pairs of the column, at its last analysis, over that analysis' share of
-            alpha.
+        adjusted_p: Holm's p value among all pairs of the column at its last analysis, divided by that analysis' share
+            of alpha.
         apart: whether the methods are separated.
         seeds: number of seeds that both have.
     """

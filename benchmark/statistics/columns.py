@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     """Return each method's scores, units × seeds, on the images that all methods have.
 
-    A unit's images are averaged first. Images without a finite score for any method and seed are left out.
+    A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
 
     Args:
         rows: one per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.

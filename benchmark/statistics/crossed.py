@@ -7,7 +7,7 @@ seeds and error. Interval and test use different approximations:
   form it covers 92 to 100 % at a nominal 95 %, because the difference of mean squares falls to zero or below, and few
   seeds give too many degrees of freedom. Here a smooth positive variance replaces it, and the degrees of freedom are
   shrunk towards the smaller ones. The constants are calibrated, not derived.
-  `python -m petlir.benchmark.statistics.simulation` measures the coverage, `conditions.printable` gives its limits.
+  `python -m petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` gives the limits.
 - The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds) over units
   and seeds, each with the t quantile of its own degrees of freedom. For normal effects of any size it is never too
   small, even far in the tail. Tests of many pairs use the tail, where Satterthwaite's is wrong by a factor of ten.

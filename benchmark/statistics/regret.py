@@ -1,8 +1,8 @@
 """Stability across degradations: the loss relative to the best method of each task.
 
 The regret of a method in a column is the gap of its mean to the best mean, in dB, never below zero. Its interval is
-that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). Its upper end depends only on the
-difference to the true best, its lower end on those to all rivals, and therefore uses Bonferroni's level.
+that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on the
+difference to the true best. The lower end depends on the differences to all rivals and uses Bonferroni's level.
 """
 
 from __future__ import annotations

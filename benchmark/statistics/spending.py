@@ -1,9 +1,9 @@
 """Alpha spending: the share of alpha for each stated interim analysis.
 
-Adding seeds until a difference appears finds a false one in 14 to 18 % of the cases. Here alpha is spent over analyses
-that are stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983), little at
-first and most at the last analysis. Each analysis tests at its increment of the spent alpha. By the union bound, all
-analyses together hold alpha for any dependence between them.
+Adding seeds until a difference appears finds one in 14 to 18 % of the cases without any. Here alpha is spent over
+analyses that are stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983),
+little at first and most at the last analysis. Each analysis tests at its increment of the spent alpha. By the union
+bound, all analyses together hold alpha for any dependence between them.
 """
 
 from __future__ import annotations

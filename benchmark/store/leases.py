@@ -30,7 +30,7 @@ ELSEWHERE = "elsewhere"
 
 
 class LeaseLost(Exception):
-    """Raised when another process has taken over the cell, after too long without a heartbeat."""
+    """The loss of a lease to another process, after too long without a heartbeat."""
 
 
 @dataclass(frozen=True)

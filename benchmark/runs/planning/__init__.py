@@ -76,7 +76,7 @@ class Planned:
 
 
 class Planner:
-    """Turns a request into cells from names, weights and digests, without running anything."""
+    """A planner of a request's cells, which reads names, weights and digests and runs nothing."""
 
     def __init__(self, request: Request) -> None:
         self.request = request

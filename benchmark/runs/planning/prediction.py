@@ -66,7 +66,7 @@ def capacity(device: str) -> tuple[int, str]:
 
 
 class Predictor:
-    """Predicts the costs of a request's cells on a device.
+    """A predictor of the costs of a request's cells on a device.
 
     Args:
         planner: planner of the request.

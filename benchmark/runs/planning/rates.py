@@ -49,7 +49,7 @@ class Trial:
 
 @dataclass
 class Rates:
-    """Plans cells at their tuned rates.
+    """The learning rates of a request's cells, with the trials for choosing them.
 
     Attributes:
         planner: planner of the request.
