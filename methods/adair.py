@@ -1,4 +1,4 @@
-"""AdaIR: a bottleneck with a depthwise convolution beside every attention and every feed-forward."""
+"""AdaIR: a bottleneck with a depthwise convolution parallel to every attention and every feed-forward."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class DepthwiseBottleneck(nn.Sequential):
-    """1×1 down, 3×3 depthwise, 1×1 up, for maps N×C×H×W; it puts out zero before any training.
+    """Convolutions 1×1 down, 3×3 depthwise and 1×1 up, for maps N×C×H×W. The initial output is zero.
 
     Args:
         width: channels of the map.
-        rank: channels inside.
+        rank: channels of the bottleneck.
     """
 
     def __init__(self, width: int, rank: int) -> None:
@@ -26,16 +26,17 @@ class DepthwiseBottleneck(nn.Sequential):
 
 @dataclass(frozen=True)
 class AdaIR(Method):
-    """Bottlenecks parallel to the mixer and to the mlp of every block, on the normed features.
+    """Bottlenecks parallel to the mixer and the mlp of every block, on the normed features.
 
-    Re-implemented from the description: no code was released, and the inside of the adapters is not laid open. Ours
-    have no biases, as Restormer has none, and no activation function, as none is described; the up-projection starts
-    at zero. A decoder's cross-attention gets none. The paper's pre-training is not part of the method.
+    Re-implemented from the paper's description, because no code was released and the paper does not detail the
+    adapters. This version has no biases, like Restormer, and no activation function, as none is described. The
+    up-projection starts at zero. A decoder's cross-attention gets no bottleneck. The paper's pre-training is not part
+    of the method.
 
     Source: Chen et al., AdaIR: Exploiting Underlying Similarities of Image Restoration Tasks with Adapters, 2024.
 
     Attributes:
-        rank: channels inside.
+        rank: channels of the bottleneck.
     """
 
     name = "adair"
@@ -53,13 +54,13 @@ class AdaIR(Method):
     rank: int = 32
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a bottleneck beside each mixer and each mlp."""
+        """Insert a bottleneck parallel to each mixer and each mlp."""
         for block in backbone.blocks():
             for branch in (block.mixer, block.mlp):
                 branch.parallel(OnMap(DepthwiseBottleneck(block.width, self.rank), block.layout))
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The paper's size on Restormer."""
+        """Return the paper's size on Restormer."""
         note = "derived from the description; the width inside is not laid open"
         return [Published(cls(rank=62), "1.9M", note)] if backbone == "restormer" else []

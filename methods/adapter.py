@@ -1,4 +1,4 @@
-"""Adapter: a residual bottleneck behind every attention and every feed-forward."""
+"""Adapter: a residual bottleneck after every attention and every feed-forward."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from petlir.benchmark.method import Method, Paper, Published
 
 @dataclass(frozen=True)
 class Adapter(Method):
-    """Bottlenecks with a residual, one after the mixer and one after the mlp of every block.
+    """Residual bottlenecks after the mixer and after the mlp of every block.
 
-    Source: Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, §2.1, GELU as in the
-    authors' code. The up-projection starts at zero, so the start is exactly, not nearly, the identity.
+    Source: Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, §2.1, with GELU as in the
+    authors' code. The up-projection starts at zero, so the initial function is exactly the identity.
 
     Attributes:
         rank: channels of the bottleneck.
@@ -39,13 +39,13 @@ class Adapter(Method):
     rank: int = 4
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a bottleneck after each mixer and each mlp; a decoder's cross-attention gets none."""
+        """Insert a bottleneck after each mixer and each mlp, but not after a decoder's cross-attention."""
         for block in backbone.blocks():
             for branch in (block.mixer, block.mlp):
                 branch.after(Residual(Bottleneck(block, self.rank, nn.GELU())))
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's settings; on EDT-B those of Tables 4 and 14."""
+        """Return the AdaptIR paper's settings; those on EDT-B are from Tables 4 and 14."""
         settings = {"ipt": [(12, "691K")], "edt-b": [(7, "194K"), (6, "168K")]}
         return [Published(cls(rank=rank), count, "derived") for rank, count in settings.get(backbone, [])]

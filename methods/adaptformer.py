@@ -1,4 +1,4 @@
-"""AdaptFormer: a scaled bottleneck beside every feed-forward."""
+"""AdaptFormer: a scaled bottleneck parallel to every feed-forward."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from petlir.methods.bottleneck import BottleneckMethod
 
 @dataclass(frozen=True)
 class AdaptFormer(BottleneckMethod):
-    """A bottleneck parallel to the mlp of every block, which reads the branch's input before its norm.
+    """A bottleneck parallel to the mlp of every block that reads the branch's input before its norm.
 
     Source: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
     NeurIPS 2022, §3.2, with the initialisation and the dropout of the authors' code.
@@ -35,14 +35,14 @@ class AdaptFormer(BottleneckMethod):
     scale: float = 0.1
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a bottleneck beside each mlp."""
+        """Insert a bottleneck parallel to each mlp."""
         for block in backbone.blocks():
             bottleneck = Bottleneck(block, self.rank, nn.ReLU(), self.dropout)
             block.mlp.parallel(Scaled(bottleneck, self.scale), reads="input")
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's settings."""
+        """Return the AdaptIR paper's settings."""
         note = "derived; a learned scale in each block would floor to the same figure"
         settings = {"ipt": Published(cls(rank=24), "677K", note), "edt-b": Published(cls(rank=12), "162K", note)}
         return [settings[backbone]] if backbone in settings else []

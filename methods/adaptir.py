@@ -1,4 +1,4 @@
-"""AdaptIR: local, frequency and channel representations beside every feed-forward."""
+"""AdaptIR: local, frequency and channel representations parallel to every feed-forward."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ STARTS = ("independent", "cloned")
 
 
 def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
-    """Maps N×h×H×W through 3×3 convolutions with the kernels `a` @ `b`: depthwise from h×9 numbers, dense from h×9h."""
+    """Convolve maps N×h×H×W with 3×3 kernels `a` @ `b`: depthwise for h×9 values, dense for h×9h."""
     kernel = (a @ b).view(len(a), -1, 3, 3)
     return functional.conv2d(features, kernel, bias, padding=1, groups=len(a) // kernel.shape[1])
 
 
 class AdaptIRModule(nn.Module):
-    """The module as the authors released it, with the names of their state dict.
+    """The released module, with the parameter names of the authors' state dict.
 
-    What the paper and the code say differently is done as in the code: batch norm behind the down-projection,
-    the absolute value of the inverse transform, no third depthwise scale.
+    Where paper and code differ, this follows the code: batch norm after the down-projection, the absolute value of the
+    inverse transform, no third depthwise scale.
 
-    Of the branches, any may be left out (the paper's Table 6). A spatial one alone gates itself, as if it were both;
-    channel weights alone multiply the normed hidden features, which nothing gates.
+    Any of the branches can be left out (the paper's Table 6). A single spatial branch gates itself, taking the place of
+    both. Channel weights alone multiply the normed hidden features without a gate.
 
     Args:
         width: channels of the map.
         hidden: channels inside.
-        ensemble: whether local and frequency branch gate each other (the paper's adaptive feature ensemble),
-            or are summed.
-        reduction: of the channel gate's bottleneck.
-        branches: those that there are, of `local`, `frequency` and `channel`.
-        dense: the spatial branches whose convolutions mix channels instead of working depthwise (Table 5).
+        ensemble: whether the local and the frequency branch gate each other (the paper's adaptive feature ensemble) or
+            are summed.
+        reduction: reduction factor of the channel gate's bottleneck.
+        branches: the branches in use, from `local`, `frequency` and `channel`.
+        dense: spatial branches whose convolutions mix channels instead of being depthwise (Table 5).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class AdaptIRModule(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """Frequencies pass unchanged, gates are half open, nothing comes out."""
+        """Initialise the weights: frequencies pass unchanged, gates are half open, the output is zero."""
         for factor in (self.conv_weight_A, self.conv_weight_B) if "local" in self.branches else ():
             nn.init.kaiming_uniform_(factor, a=5**0.5)
         for fuse in (self.amp_fuse, self.pha_fuse) if "frequency" in self.branches else ():
@@ -94,7 +94,7 @@ class AdaptIRModule(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
-        """A map N×C×H×W in and out."""
+        """Return the output for a map N×C×H×W, in the same shape."""
         inside = self.BN(self.head(features))
         mixed = self.spatial(inside)
         if "channel" in self.branches:
@@ -102,7 +102,7 @@ class AdaptIRModule(nn.Module):
         return cast("Tensor", self.tail(mixed))
 
     def responses(self, features: Tensor) -> dict[str, Tensor]:
-        """What each branch makes of a map N×C×H×W, N×h×H×W or N×h, and how far the ensemble's gates are open."""
+        """Return each branch's output for a map N×C×H×W, as N×h×H×W or N×h, and the values of the ensemble's gates."""
         inside = self.BN(self.head(features))
         known = {"local": self.local, "frequency": self.frequency, "channel": self.channels}
         found = {name: known[name](inside) for name in BRANCHES if name in self.branches}
@@ -114,7 +114,7 @@ class AdaptIRModule(nn.Module):
         return found | {f"{name} gate": torch.sigmoid(gate) for name, gate in gates.items()}
 
     def spatial(self, inside: Tensor) -> Tensor:
-        """What the spatial branches make of the hidden features, together; these themselves where there are none."""
+        """Combine the spatial branches' outputs for the hidden features, or return these without spatial branches."""
         known = {"local": self.local, "frequency": self.frequency}
         outputs = [branch(inside) for name, branch in known.items() if name in self.branches]
         if not self.ensemble:
@@ -124,21 +124,21 @@ class AdaptIRModule(nn.Module):
         return torch.sigmoid(channels) * first + torch.sigmoid(places) * last
 
     def local(self, inside: Tensor) -> Tensor:
-        """The local interaction module."""
+        """Apply the local interaction module."""
         return low_rank_convolution(inside, self.conv_weight_A, self.conv_weight_B, self.conv_bias)
 
     def frequency(self, inside: Tensor) -> Tensor:
-        """The frequency affine module: amplitude and phase, each scaled and shifted by channel."""
+        """Apply the frequency affine module: amplitude and phase, each scaled and shifted per channel."""
         spectrum = torch.fft.rfft2(inside.float(), norm="ortho")
         amplitude = self.amp_fuse(spectrum.abs()).float()
         phase = self.pha_fuse(spectrum.angle()).float()
-        # not torch.polar: its gradient is wrong where the amplitude has become negative
+        # not torch.polar: its gradient is wrong where the amplitude is negative
         changed = torch.complex(amplitude * phase.cos(), amplitude * phase.sin())
         image: Tensor = torch.fft.irfft2(changed, s=inside.shape[-2:], norm="ortho")
         return image.abs()
 
     def channels(self, inside: Tensor) -> Tensor:
-        """The channel gating module: one weight N×h a channel, from the places that matter."""
+        """Apply the channel gating module: one weight per channel, N×h, from attention over positions."""
         places = self.compress(inside).flatten(1).softmax(dim=1)
         weights: Tensor = self.proj(torch.einsum("ncl,nl->nc", inside.flatten(2), places))
         return weights
@@ -146,24 +146,24 @@ class AdaptIRModule(nn.Module):
 
 @dataclass(frozen=True)
 class AdaptIR(Method):
-    """A module of orthogonal representations beside the mlp of every block, which reads the normed features.
+    """A module of orthogonal representations parallel to the mlp of every block, on the normed features.
 
-    The other options are those of the paper's ablations. Behind a branch the module adds to what it reads there.
+    The other options are those of the paper's ablations. After a branch, the module is added to its own input.
 
-    Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
-    Mixture-of-Experts, NeurIPS 2024, and the released code. By default every module draws initial weights of its own,
-    as on EDT in that code (which there draws the channel module's linear layers from a normal of deviation 0.02; here
-    they are torch's). On IPT the code copies one layer, so that all modules of the encoder start as clones, and all of
-    the decoder; `start=cloned` does so.
+    Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous Mixture-of-Experts,
+    NeurIPS 2024, and the released code. By default every module draws its own initial weights, as the code does on EDT.
+    There, the code draws the channel module's linear layers from a normal distribution with standard deviation 0.02;
+    here they use torch's default. On IPT the code copies one layer, so that all modules of the encoder start as clones,
+    and likewise all of the decoder; `start=cloned` reproduces this.
 
     Attributes:
-        hidden: channels inside; without a number a twenty-fourth of the width (on EDT-B the authors take 12).
-        ensemble: whether local and frequency branch gate each other.
-        reduction: of the channel gate's bottleneck (on EDT-B the authors take 4).
-        branches: those that there are, e.g. `local+frequency` (Table 6).
+        hidden: channels inside; by default a twenty-fourth of the width (the authors use 12 on EDT-B).
+        ensemble: whether the local and the frequency branch gate each other.
+        reduction: reduction factor of the channel gate's bottleneck (the authors use 4 on EDT-B).
+        branches: branches in use, e.g. `local+frequency` (Table 6).
         position: `parallel-mlp`, `parallel-attention`, `after-mlp` or `after-attention` (Table 7).
         dense: spatial branches without the depthwise design, e.g. `local` or `local+frequency` (Table 5).
-        start: initial weights, `independent` or, within a stack of blocks of one width, `cloned`.
+        start: initial weights, `independent` or, within a stack of blocks of equal width, `cloned`.
     """
 
     name = "adaptir"
@@ -206,7 +206,7 @@ class AdaptIR(Method):
         return self.dense.split("+") if self.dense else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a module at each block."""
+        """Insert a module at each block."""
         how, _, where = self.position.partition("-")
         first: dict[tuple[str, int], AdaptIRModule] = {}
         for block in backbone.blocks():
@@ -232,12 +232,12 @@ class AdaptIR(Method):
         )
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Two biases: batch norm takes the mean off again, and a softmax does not see a constant."""
+        """Return two biases: batch norm removes a mean, and a softmax is invariant to a constant."""
         return (".head.bias", ".compress.bias")
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The released module, what reproduces the paper's other counts, and the ablations of Tables 5 and 6."""
+        """Return the released module, settings for the paper's other counts, and the ablations of Tables 5 and 6."""
         old = "derived: the first version of the paper, which has no ensemble"
         dense = "no derivation gives it; dense where the released module is depthwise"
         two = "local+frequency"

@@ -14,10 +14,10 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class BitFit(Subset):
-    """All biases that decide the output of the head in use: of projections, convolutions and norms, head and tail too.
+    """All biases that affect the output of the head in use, in projections, convolutions, norms, head and tail.
 
-    No bias is added where the network has none, so it is not applicable to Restormer with bias-free norms. A bias of
-    keys is trained like the others, but attention does not see it: it adds the same to all logits of a query.
+    No bias is added to a network without biases, so the method is not applicable to Restormer with bias-free norms. The
+    bias of keys is trained like the others but has no effect: it adds the same constant to all logits of a query.
 
     Source: Ben Zaken et al., BitFit, ACL 2022, §3.
     """
@@ -36,12 +36,12 @@ class BitFit(Subset):
     what = "biases"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Every bias but the network's constants."""
+        """Yield every bias except the network's constants."""
         tunable = set(backbone.tunable(None))
         for name, parameter in backbone.named_parameters():
             if name.rpartition(".")[2] == "bias" and parameter in tunable:
                 yield parameter
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """The bias of keys: a softmax does not see a constant."""
+        """Return the bias of keys: a softmax is invariant to a constant."""
         return (".key.bias",)

@@ -1,4 +1,4 @@
-"""What methods with a scaled bottleneck have in common: its options."""
+"""Common options of methods with a scaled bottleneck."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from petlir.benchmark.method import Method
 
 @dataclass(frozen=True)
 class BottleneckMethod(Method):
-    """A method that puts scaled bottlenecks somewhere.
+    """A method that inserts scaled bottlenecks.
 
     Attributes:
-        rank: channels inside.
-        scale: of what a bottleneck adds.
+        rank: channels of the bottleneck.
+        scale: factor of the bottleneck's output.
         dropout: share of the inner channels' values that training drops.
     """
 

@@ -1,4 +1,4 @@
-"""Nothing is trained: the backbone's own heads, one after the other."""
+"""Cascade: the backbone's own heads in sequence, without training."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from petlir.benchmark.task import Task
 
 @dataclass(frozen=True)
 class Cascade(Method):
-    """A hybrid degradation undone step by step by frozen heads, e.g. first denoise, then enlarge.
+    """Frozen heads that undo a hybrid degradation step by step, e.g. first denoising, then super-resolution.
 
-    It asks whether a hybrid task needs training at all, so it stands beside every method that trains on one.
+    This baseline for methods trained on a hybrid task shows whether the task needs training at all.
     """
 
     name = "cascade"
@@ -23,22 +23,22 @@ class Cascade(Method):
     trains = False
 
     def adapt(self, backbone: Backbone) -> None:
-        """Leave `backbone` alone."""
+        """Leave `backbone` unchanged."""
 
     def supports(self, backbone: Backbone) -> str | None:
-        """A cascade needs two heads at least; names for the same weights are one."""
+        """Return a reason unless the backbone has at least two heads; heads that share all weights count once."""
         heads = {frozenset(map(id, backbone.tunable(head))) for head in backbone.heads}
         return f"{backbone.name} has a single head" if len(heads) < 2 else None
 
     def applies(self, task: Task) -> str | None:
-        """A cascade needs a task that other tasks undo one after the other."""
+        """Return a reason unless other tasks undo this task in sequence."""
         return None if len(task.undo) > 1 else f"{task.name} is no sequence of single tasks"
 
     def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:
-        """The head of each part of `task`, in order.
+        """Return the head of each part of `task`, in order.
 
         Raises:
-            PetlirError: no head of the backbone is for a part.
+            PetlirError: the backbone has no head for a part.
         """
         heads = tuple(backbone.task_heads.get(part, part) for part in task.undo)
         for head in heads:

@@ -1,4 +1,4 @@
-"""CoLoRA: low-rank updates whose ranks follow what each layer contributes to the task."""
+"""CoLoRA: low-rank updates whose ranks follow each layer's contribution to the task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from petlir.methods.partial import PartialFineTuning
 from petlir.methods.sites import not_dense
 
 PUBLISHED_SHARE = 0.07
-"""What the paper says it tunes, of all the backbone's parameters."""
+"""Share of the backbone's parameters that the paper reports as tuned."""
 PROXIES = {"gradient": gradient_squared, "saliency": saliency}
 CONTRIBUTIONS = ("faig", *PROXIES, "uniform")
 
@@ -51,33 +51,33 @@ class Projection:
 
     @property
     def cap(self) -> int:
-        """The highest rank whose update has no more parameters than the projection itself."""
+        """The highest rank whose update has at most as many parameters as the projection itself."""
         return self.base.weight.numel() // self.cost
 
 
 @dataclass(frozen=True)
 class CoLoRA(Method):
-    """Low-rank updates of every projection of every block; biases, norms and other factors per channel are trained too.
+    """Low-rank updates of every projection of every block; biases, norms and other vectors per channel are trained too.
 
-    Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
-    ECCV 2024. A re-implementation from the description: there is no official code, and its equations could not be
-    read. That ranks follow the attribution (FAIG) between the pre-trained network and one fine-tuned for the task, and
-    that about 7 % of the parameters are tuned, is the paper's. How a contribution becomes a rank is ours:
-    projection l of n weights contributes c, their mean, weighs w = beta + (1 - beta) · (c / mean of all c)^alpha, and
-    gets the rank κ · w · n / (inputs + outputs), rounded, at most n / (inputs + outputs): from there on an update costs
-    as much as the projection itself. κ is such that the budget is met.
-    No number of the paper could be read, so none is claimed.
+    Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration, ECCV
+    2024. Re-implemented from the description, as there is no official code and the equations could not be read. Two
+    points come from the paper: ranks follow the attribution (FAIG) between the pre-trained network and one fine-tuned
+    for the task, and about 7 % of the parameters are tuned. The mapping from contributions to ranks is ours. Projection
+    l with n weights has the contribution c, the mean over its weights, and the importance w = beta + (1 - beta) · (c /
+    mean of all c)^alpha. Its rank is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), where
+    an update costs as much as the projection itself. κ is chosen to meet the budget. No number of the paper could be
+    read, so none is claimed.
 
     Attributes:
-        budget: parameters of all updates, in ranks of the projection where a rank costs most (biases and norms are
-            trained at any budget, so it counts what is on top of them). None for as many as make all that is tuned
-            7 % of the backbone, and at least one such rank, as far as the highest ranks allow.
+        budget: parameters of all updates, in ranks of the projection with the costliest rank. Biases and norms are
+            always trained and not counted. None tunes 7 % of the backbone in total, with at least one such rank, as far
+            as the highest ranks allow.
         contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
-            (|gradient · weight|) of the pre-trained network; `uniform`, the control: the same rank everywhere (at
-            least 1, at most a projection's highest one), which comes nearest to the budget.
-        alpha: sharpness; at 0 all weigh the same.
-        beta: the share of the budget that is given out whatever a projection contributes, from 0 to 1.
-        images: training crops that contributions are averaged over.
+            (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
+            least 1, at most a projection's highest), as near to the budget as possible.
+        alpha: sharpness; at 0 all projections have the same importance.
+        beta: share of the budget that does not depend on the contributions, from 0 to 1.
+        images: number of training crops over which contributions are averaged.
     """
 
     name = "colora"
@@ -104,16 +104,16 @@ class CoLoRA(Method):
             raise PetlirError(f"colora: images is {self.images}, expected a whole number from 1 on")
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """FAIG looks at a network that was fully fine-tuned for the task."""
+        """Return the fully fine-tuned network of the task for FAIG."""
         return [cell.of(FullFineTuning())] if self.contribution == "faig" else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """As if all contributed the same: for counting, where nothing is known."""
+        """Insert ranks for equal contributions, to count parameters without data."""
         layers = projections(backbone)
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """With ranks after contributions to the task; those that are stored, where it is loaded again."""
+        """Insert ranks by contribution to the task, or the stored ranks if the adapter is loaded again."""
         layers, stored = projections(backbone), prior.stored
         if stored is None:
             ranks = self._ranks(backbone, layers, self._weights(backbone, layers, prior))
@@ -123,7 +123,7 @@ class CoLoRA(Method):
         _insert(backbone, layers, ranks)
 
     def _weights(self, backbone: Backbone, layers: Sequence[Projection], prior: PriorResults) -> list[float]:
-        """How much each projection weighs against an average one."""
+        """Return the importance of each projection relative to the mean."""
         if self.contribution == "uniform":
             return [1.0] * len(layers)
         found = per_layer(self._contributions(backbone, layers, prior))
@@ -144,7 +144,7 @@ class CoLoRA(Method):
         return faig(backbone, {name: own[name].detach() for name in target}, target, crops, prior.head)
 
     def _crops(self, prior: PriorResults) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first training crops."""
+        """Yield the first training crops."""
         assert prior.batch is not None
         left, index = self.images, 0
         while left > 0:
@@ -164,7 +164,7 @@ class CoLoRA(Method):
         return apportioned(layers, shares, budget)
 
     def _budget(self, backbone: Backbone, layers: Sequence[Projection]) -> int:
-        """Parameters of all updates."""
+        """Return the parameters of all updates."""
         costliest = max(layer.cost for layer in layers)
         if self.budget is not None:
             return self.budget * costliest
@@ -186,31 +186,31 @@ class CoLoRA(Method):
         return None
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """The bias of keys: a softmax does not see a constant."""
+        """Return the bias of keys: a softmax is invariant to a constant."""
         return (".key.bias", ".key.base.bias")
 
 
 def projections(backbone: Backbone) -> list[Projection]:
-    """The dense projections of all blocks, in the order of computation."""
+    """Return the dense projections of all blocks, in the order of computation."""
     names = {module: name for name, module in backbone.named_modules()}
     sites = [(site, site.module) for block in backbone.blocks() for site in block.projections()]
     return [Projection(names[base], site, base) for site, base in sites if isinstance(base, nn.Linear | nn.Conv2d)]
 
 
 def vectors(backbone: Backbone) -> Iterator[nn.Parameter]:
-    """Biases, norms and other factors per channel or head that decide the output of the head in use."""
+    """Return the biases, norms and other vectors per channel or head that affect the output of the head in use."""
     return (parameter for parameter in backbone.tunable(backbone.head_in_use) if is_vector(parameter))
 
 
 def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: int) -> list[int]:
-    """Ranks in proportion to `shares`, as near to the budget as one more or less would bring them.
+    """Return ranks in proportion to `shares` that meet the budget to within one rank.
 
-    Layer l gets its k-th rank at κ = (k - ½) / share. So each has κ · share, rounded (Webster's method); of layers
-    that round up at the same κ, the first one is served first.
+    Layer l gets its k-th rank at κ = (k - ½) / share. So each layer gets κ · share ranks, rounded (Webster's method).
+    Among layers that round up at the same κ, the first is served first.
 
     Args:
         layers: the projections.
-        shares: what each should get, in any unit; none gets more than its highest rank.
+        shares: targets in any unit; no layer gets more than its highest rank.
         budget: parameters of all updates.
     """
     ranks, spent = [0] * len(layers), 0
@@ -229,12 +229,12 @@ def _caps(layers: Sequence[Projection]) -> list[int]:
 
 
 def _spent(layers: Sequence[Projection], ranks: Sequence[int]) -> int:
-    """Return the parameters of updates of these ranks."""
+    """Return the parameters of updates with these ranks."""
     return sum(rank * layer.cost for rank, layer in zip(ranks, layers, strict=True))
 
 
 def _turns(index: int, share: float, cap: int) -> Iterator[tuple[float, int]]:
-    """When a layer gets each of its ranks."""
+    """Return the κ at which a layer gets each of its ranks, with the layer's index."""
     return (((rank - 0.5) / share, index) for rank in range(1, cap + 1))
 
 

@@ -1,4 +1,4 @@
-"""Convpass: a convolutional bypass beside every attention and every feed-forward."""
+"""Convpass: a convolutional bypass parallel to every attention and every feed-forward."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from petlir.methods.bottleneck import BottleneckMethod
 
 
 class QuickGELU(nn.Module):
-    """x · sigmoid(1.702 x), which is close to the GELU."""
+    """The approximation x · sigmoid(1.702 x) of the GELU."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features of any shape."""
+        """Apply the activation to features of any shape."""
         return features * torch.sigmoid(1.702 * features)
 
 
 class Bypass(nn.Sequential):
-    """1×1 down, 3×3, 1×1 up, with QuickGELUs between, for maps N×C×H×W; it puts out zero before any training.
+    """Convolutions 1×1 down, 3×3 and 1×1 up with QuickGELUs between, for maps N×C×H×W. The initial output is zero.
 
     Args:
         width: channels of the map.
-        rank: channels inside.
+        rank: channels of the bottleneck.
         dropout: share of the inner channels' values that training drops.
     """
 
@@ -42,12 +42,12 @@ class Bypass(nn.Sequential):
 
 @dataclass(frozen=True)
 class Convpass(BottleneckMethod):
-    """Bypasses with a 3×3 convolution parallel to the mixer and to the mlp of every block, on the normed features.
+    """Bypasses with a 3×3 convolution parallel to the mixer and the mlp of every block, on the normed features.
 
     Source: Jie & Deng, Convolutional Bypasses Are Better Vision Transformer Adapters, 2022, §3.2, with the
-    initialisation and the dropout of the authors' code; the middle convolution starts as the identity. A decoder's
-    cross-attention gets none.
-    The authors take rank 8, and choose the scale from 0.01 to 100 for each task.
+    initialisation and the dropout of the authors' code. The middle convolution starts as the identity. A decoder's
+    cross-attention gets no bypass.
+    The authors use rank 8 and choose the scale from 0.01 to 100 for each task.
     """
 
     name = "convpass"
@@ -62,7 +62,7 @@ class Convpass(BottleneckMethod):
     )
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a bypass beside each mixer and each mlp."""
+        """Insert a bypass parallel to each mixer and each mlp."""
         for block in backbone.blocks():
             for branch in (block.mixer, block.mlp):
                 bypass = Bypass(block.width, self.rank, self.dropout)

@@ -1,4 +1,4 @@
-"""FacT: the updates of all projections as one tensor, whose factors they share."""
+"""FacT: the updates of all projections as one tensor with shared factors."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from petlir.benchmark.method import Method, Paper, Published
 from petlir.methods.sites import not_dense
 
 LANES = 8
-"""Numbers of 32 bits that a CPU multiplies at once; GPUs like multiples of it too."""
+"""Number of 32-bit values that a CPU multiplies at once; multiples of it suit GPUs too."""
 CHANCES = 2**16
-"""A value is dropped with so many chances of this."""
+"""Resolution of the dropout probability: a value is kept with an integer number of chances out of this many."""
 
 Frozen = tuple[Tensor, Tensor | None]
 """Weight and bias of a frozen projection."""
 
 
 class Factors(nn.Module):
-    """What all projections of one width share: U, width×rank, and V, rank×width, which starts at zero."""
+    """The factors shared by all projections of one width: U, width×rank, and V, rank×width, which starts at zero."""
 
     def __init__(self, width: int, rank: int) -> None:
         super().__init__()
@@ -37,19 +37,19 @@ class Factors(nn.Module):
 
 
 class OwnCore(nn.Module):
-    """The core of a tensor train: a matrix of the projection's own."""
+    """A core of the tensor train: a separate matrix for each projection."""
 
     def __init__(self, rows: int, columns: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(rows, columns).uniform_(-(rows**-0.5), rows**-0.5))
 
     def forward(self) -> Tensor:
-        """The matrix."""
+        """Return the matrix."""
         return self.weight
 
 
 class Tucker(nn.Module):
-    """What the cores of the Tucker form share: C, rank×rank×rank, and P, rank×K, which mixes its slices K times."""
+    """The tensors shared by the cores of the Tucker form: C, rank×rank×rank, and P, rank×K, with K mixtures of C."""
 
     def __init__(self, rank: int, mixtures: int) -> None:
         super().__init__()
@@ -58,29 +58,30 @@ class Tucker(nn.Module):
 
 
 class MixedCore(nn.Module):
-    """A core of the Tucker form, of `rows` × `columns` mixtures rank×rank, from column `first` of P on."""
+    """A core of the Tucker form: `rows` × `columns` mixtures of rank×rank, from column `first` of P on."""
 
     def __init__(self, shared: Tucker, first: int, rows: int, columns: int) -> None:
         super().__init__()
         self.shared, self.first, self.rows, self.columns = shared, first, rows, columns
 
     def forward(self) -> Tensor:
-        """The matrix (rows·rank)×(columns·rank)."""
+        """Return the matrix (rows·rank)×(columns·rank)."""
         weights = self.shared.p[:, self.first : self.first + self.rows * self.columns]
         mixtures: Tensor = torch.tensordot(weights.T, self.shared.c, dims=([1], [2]))
         return mixtures.view(self.rows, self.columns, *mixtures.shape[1:]).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class Projected(torch.autograd.Function):
-    """x Wᵀ + b + x U core V of a frozen projection, for features x that are rows, with its gradients in one step.
+    """A frozen projection with its update, x Wᵀ + b + x U core V, for features x as rows, with fused gradients.
 
-    Left to autograd, the update passes once more over the projection's output, and its gradient over the input's: on
-    a CPU that takes as long as its thin matrix products. Zeros make these as wide as processors like.
+    With autograd, the update takes another pass over the projection's output, and its gradient another over the
+    input's.
+    On a CPU these passes take as long as the thin matrix products. The products are zero-padded to a suitable width.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frozen: Frozen, u: Tensor, core: Tensor, v: Tensor, dropout: float) -> Tensor:
-        """Rows x, N×inputs, as N×outputs; `dropout` is the share that is dropped of what the core puts out."""
+        """Project rows x, N×inputs, to N×outputs; `dropout` is the share of the core's output that is dropped."""
         chances = round((1 - dropout) * CHANCES)
         kept = chances / CHANCES
         wide_u, wide_core, wide_v = _widened(u, core, v / kept)
@@ -97,10 +98,10 @@ class Projected(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """Of x, U, the core and V."""
+        """Return the gradients of x, U, the core and V."""
         x, weight, u, core, v, inside, mask = ctx.saved_tensors
         (width, wide), rank, pieces = u.shape, ctx.rank, gradient.reshape(-1, v.shape[1])
-        mixed = _times(inside @ core, mask)  # again: to keep it would cost more memory than time
+        mixed = _times(inside @ core, mask)  # recomputed: storing it would cost more memory than it saves time
         of_mixed = _times((pieces @ v.T).view(mixed.shape), mask)
         of_inside = (of_mixed @ core.T).view(-1, wide)
         of_core = (inside.T @ of_mixed).view(-1, wide, core.shape[1] // wide, wide)[:, :rank, :, :rank]
@@ -119,7 +120,7 @@ class Projected(torch.autograd.Function):
 
 
 def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """U, core and V with zeros in further rows and columns, up to a rank that is a multiple of `LANES`."""
+    """Pad U, core and V with zeros to a rank that is a multiple of `LANES`."""
     rank = len(v)
     more = -rank % LANES
     if not more:
@@ -129,9 +130,9 @@ def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def _drawn(values: Tensor, chances: int) -> Tensor:
-    """A mask of the shape of `values` that keeps each of them with `chances` in `CHANCES`."""
+    """Draw a mask of the shape of `values` that keeps each value with probability `chances` / `CHANCES`."""
     numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device="cpu").random_(-(2**63), None)
-    # as numbers of 16 bits: a quarter of the time that Bernoulli's take, which is more than all products here
+    # as 16-bit integers: a quarter of the time of Bernoulli draws, which take longer than all products here
     kept = numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2
     return kept.view(values.shape).to(values.device)  # drawn on the CPU: the same on every device
 
@@ -141,10 +142,10 @@ def _times(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class Factored(nn.Module):
-    """A frozen projection, linear or a 1×1 convolution, and beside it scale · x U core V.
+    """A frozen projection, linear or a 1×1 convolution, with the parallel update scale · x U core V.
 
-    A projection that is several times as wide as the factors is cut into pieces width×width: U stands before each
-    piece of its input, V behind each piece of its output. In training, `dropout` drops some of what the core puts out.
+    A projection several times as wide as the factors is cut into pieces width×width: U precedes each piece of its
+    input, V follows each piece of its output. In training, `dropout` drops a share of the core's output.
     """
 
     def __init__(
@@ -154,14 +155,14 @@ class Factored(nn.Module):
         self.base, self.factors, self.core, self.scale, self.dropout = base, factors, core, scale, dropout
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the projection puts out, in its own layout."""
+        """Return the output in the projection's own layout."""
         maps = self.base.weight.ndim == 4
         rows = features.movedim(1, -1) if maps else features
         output = self._projected(rows.reshape(-1, rows.shape[-1])).view(*rows.shape[:-1], -1)
         return output.movedim(-1, 1) if maps else output
 
     def _projected(self, rows: Tensor) -> Tensor:
-        """Rows of features, all of the type that autocast would compute in."""
+        """Project rows of features in the type that autocast would use."""
         kind = rows.device.type
         cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if cast else rows.dtype
@@ -173,7 +174,7 @@ class Factored(nn.Module):
         return output
 
     def merged(self) -> nn.Module:
-        """The projection with the update added to its weight."""
+        """Return the projection with the update added to its weight."""
         layer = deepcopy(self.base)
         with torch.no_grad():
             u, core, v = self.factors.u, self.core(), self.factors.v
@@ -185,12 +186,12 @@ class Factored(nn.Module):
 
 
 def own_cores(shapes: Sequence[tuple[int, int]], rank: int) -> list[nn.Module]:
-    """Tensor train: a core for each projection of so many pieces."""
+    """Return the cores of the tensor train: a separate core for each projection of `rows` × `columns` pieces."""
     return [OwnCore(rows * rank, columns * rank) for rows, columns in shapes]
 
 
 def mixed_cores(shapes: Sequence[tuple[int, int]], rank: int) -> list[nn.Module]:
-    """Tucker: all cores from one, with a mixture for each piece."""
+    """Return the cores of the Tucker form: mixtures of a shared core, one for each piece."""
     sizes = [rows * columns for rows, columns in shapes]
     shared = Tucker(rank, sum(sizes))
     return [MixedCore(shared, sum(sizes[:index]), *shape) for index, shape in enumerate(shapes)]
@@ -207,25 +208,27 @@ FORMS = {"tt": own_cores, "tk": mixed_cores}
 
 @dataclass(frozen=True)
 class FacT(Method):
-    """Updates of the projections of mixer and mlp that share their factors; one set of factors for each width.
+    """Updates of the projections of mixer and mlp with shared factors, one set of factors for each width.
 
-    On backbones whose blocks differ in width, blocks of the same width share; a projection that is no whole multiple
-    of its block's width (Restormer's mlp) cannot, and the method is not applicable. Cross-attention gets nothing.
+    On backbones whose blocks differ in width, blocks of the same width share factors. A projection that is not a whole
+    multiple of its block's width (Restormer's mlp) cannot be factored, so the method is not applicable. Cross-attention
+    gets no update.
 
     The default is that of the AdaptIR paper: query, key, value and the mlp, with a core for each layer (tensor train).
 
     Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with
     the initialisation and the dropout of the authors' code. The authors update the output projection too. In the
-    Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has mixture p of its own.
-    The authors' code writes the four mixtures of a wide projection side by side column by column (column b of mixture
-    p at 4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures, and
-    transposes that of the second projection. The parameters are as many; the functions are not the same.
+    Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has its own mixture p.
+    The authors' code interleaves the four mixtures of a wide projection column by column (column b of mixture p at
+    4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures. It transposes
+    the matrix of the second projection. The parameter counts are equal, but the functions differ.
 
     Attributes:
-        form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores mix one.
-        rank: of the factors.
-        scale: of the update; the paper tunes it for each task.
-        dropout: share of what the cores put out that training drops.
+        form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores are mixtures of a shared
+            core.
+        rank: rank of the factors.
+        scale: factor of the update; the paper tunes it for each task.
+        dropout: share of the cores' output that training drops.
         out: whether attention's output projection has an update too.
     """
 
@@ -255,7 +258,7 @@ class FacT(Method):
         check_share(f"{self.name}: dropout", self.dropout)
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put an update beside each projection."""
+        """Insert an update parallel to each projection."""
         found = list(self._sites(backbone))
         for width in dict.fromkeys(width for width, _ in found):
             projections = [(site, _dense(site)) for own, site in found if own == width]
@@ -265,7 +268,7 @@ class FacT(Method):
                 site.replace(Factored(base, factors, core, self.scale, self.dropout))
 
     def _sites(self, backbone: Backbone) -> Iterator[tuple[int, Site]]:
-        """Yield the width of the block and the place of each projection that gets an update."""
+        """Yield each projection that gets an update, with the width of its block."""
         for block in backbone.blocks():
             for site in (*block.mixer.sites, *block.mlp.sites):
                 if self.out or site.name != "out":
@@ -288,7 +291,7 @@ class FacT(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's settings; it leaves form and rank open."""
+        """Return the AdaptIR paper's settings; the paper does not state form and rank."""
         settings = {
             "ipt": [Published(cls(rank=43), "537K", "derived, and weak: three other settings give it too")],
             "edt-b": [

@@ -1,4 +1,4 @@
-"""Nothing is trained: the pre-trained backbone as it is."""
+"""Frozen: the pre-trained backbone without training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from petlir.benchmark.method import Method
 
 @dataclass(frozen=True)
 class Frozen(Method):
-    """The pre-trained backbone through the head that serves the task; what every method has to beat."""
+    """The pre-trained backbone with the head that serves the task; the baseline for every method."""
 
     name = "frozen"
     idea = "The pre-trained network as it is, without any training."
@@ -18,4 +18,4 @@ class Frozen(Method):
     trains = False
 
     def adapt(self, backbone: Backbone) -> None:
-        """Leave `backbone` alone."""
+        """Leave `backbone` unchanged."""

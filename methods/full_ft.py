@@ -14,7 +14,7 @@ from petlir.benchmark.method import Published
 
 @dataclass(frozen=True)
 class FullFineTuning(Subset):
-    """All weights of body, head and tail in use; the reference that PETL methods are measured by."""
+    """All weights of body, head and tail in use; the reference for PETL methods."""
 
     name = "full-ft"
     idea = "Every weight of the network is trained and stored anew for each task."
@@ -24,12 +24,12 @@ class FullFineTuning(Subset):
     rates = WEIGHT_RATES
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """All of them, but the network's constants."""
+        """Yield all weights except the network's constants."""
         yield from backbone.tunable(None)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's counts."""
+        """Return the AdaptIR paper's counts."""
         settings = {
             "ipt": Published(cls(), "119M", "all six heads; a task trains one of them"),
             "edt-b": Published(cls(), "11.6M", "the network for ×4 alone"),

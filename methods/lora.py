@@ -15,7 +15,7 @@ from petlir.methods.sites import QUERY_VALUE, beyond, lacking, not_dense, projec
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """Features through two projections, linear or 1×1 convolutions, in their own layout."""
+    """Apply two projections, linear or 1×1 convolutions, to features in their own layout."""
     project = functional.conv2d if down.ndim == 4 else functional.linear
     update: Tensor = project(project(features, down), up)
     return update
@@ -26,8 +26,8 @@ class LowRank(nn.Module):
 
     Args:
         base: the projection.
-        rank: rows of `down`, columns of `up`.
-        scale: of the update.
+        rank: rows of `down` and columns of `up`.
+        scale: factor of the update.
     """
 
     def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, scale: float) -> None:
@@ -39,12 +39,12 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=5**0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the projection puts out, in its own layout."""
+        """Return the output in the projection's own layout."""
         output: Tensor = self.base(features)
         return torch.add(output, low_rank(features, self.down, self.up), alpha=self.scale)
 
     def merged(self) -> nn.Module:
-        """The projection with the update added to its weight."""
+        """Return the projection with the update added to its weight."""
         layer = deepcopy(self.base)
         with torch.no_grad():
             layer.weight += self.scale * (self.up.flatten(1) @ self.down.flatten(1)).view_as(layer.weight)
@@ -55,12 +55,12 @@ class LowRank(nn.Module):
 class LoRA(Method):
     """Low-rank updates of the query and value projections of every attention, cross-attention included.
 
-    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4. A network without attention
-    has other projections to name in `sites`, which its label then shows.
+    Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4. For a network without
+    attention, name other projections in `sites`; the method's label then shows them.
 
     Attributes:
-        rank: of the update.
-        alpha: the update is scaled by alpha / rank; without one by 1, whatever the rank.
+        rank: rank of the update.
+        alpha: numerator of the update's scale alpha / rank; without it the scale is 1 for every rank.
         sites: the projections that get an update, joined by +, or `all`.
     """
 
@@ -82,7 +82,7 @@ class LoRA(Method):
     sites: str = QUERY_VALUE
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put an update beside each projection of the sites."""
+        """Insert an update parallel to each projection named in `sites`."""
         scale = 1.0 if self.alpha is None else self.alpha / self.rank
         for site in projections(backbone, self.sites):
             base = site.module
@@ -90,13 +90,13 @@ class LoRA(Method):
             site.replace(LowRank(base, self.rank, scale))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return why a named site is missing, is not a dense projection, or has no room for the rank."""
+        """Return which named site is missing, is not a dense projection, or is narrower than the rank."""
         found = projections(backbone, self.sites)
         return lacking(backbone, self.sites) or not_dense(backbone, found) or beyond(found, self.rank)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's settings, with alpha = 1 as loralib has it; on EDT-B those of Tables 4 and 14."""
+        """Return the AdaptIR paper's settings, with alpha = 1 as in loralib; on EDT-B those of Tables 4 and 14."""
         note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
         settings = {"ipt": [(12, "995K", note)], "edt-b": [(10, "259K", "derived"), (6, "155K", "derived")]}
         found = settings.get(backbone, [])

@@ -1,4 +1,4 @@
-"""MoE: AdaptIR's bottleneck around identical experts, the homogeneous control of its mixture."""
+"""MoE: AdaptIR's bottleneck with identical experts, the homogeneous control of its mixture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXPERTS = 3
 
 
 class Experts(nn.Module):
-    """Down, batch norm, identical local branches whose outputs are summed, and up; it starts at zero.
+    """Down-projection, batch norm, a sum of identical local branches, up-projection. The initial output is zero.
 
     Args:
         width: channels of the map.
@@ -37,7 +37,7 @@ class Experts(nn.Module):
         nn.init.zeros_(self.tail.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """A map N×C×H×W in and out."""
+        """Return the output for a map N×C×H×W, in the same shape."""
         inside = self.BN(self.head(features))
         experts = zip(self.weight_a, self.weight_b, self.bias, strict=True)
         summed = sum(low_rank_convolution(inside, *expert) for expert in experts)
@@ -46,17 +46,18 @@ class Experts(nn.Module):
 
 @dataclass(frozen=True)
 class MoE(Method):
-    """AdaptIR's module with three local branches in place of three different ones, and no ensemble, beside every mlp.
+    """AdaptIR's module with three identical local branches and without ensemble, parallel to every mlp.
 
-    The AdaptIR paper compares with a mixture of identical experts and does not say of which. Identical bottlenecks
-    that are summed would be one AdaptFormer of the summed width; this is what AdaptIR becomes when its branches do
-    not differ. Sums of convolutions being convolutions, the branches could be folded into one; trained they differ.
+    The AdaptIR paper compares with a mixture of identical experts but does not define them. A sum of identical
+    bottlenecks would equal a single AdaptFormer of the summed width. This definition is AdaptIR with identical
+    branches. As a sum of convolutions is a convolution, the branches could be merged into a single branch, but they
+    train differently.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
     Mixture-of-Experts, NeurIPS 2024, as a control; the definition is ours.
 
     Attributes:
-        hidden: channels inside; without a number a twenty-fourth of the width.
+        hidden: channels inside; by default a twenty-fourth of the width.
     """
 
     name = "moe"
@@ -67,17 +68,17 @@ class MoE(Method):
     hidden: int | None = None
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a module beside each mlp."""
+        """Insert a module parallel to each mlp."""
         for block in backbone.blocks():
             module = Experts(block.width, self.hidden or max(1, block.width // 24))
             block.mlp.parallel(OnMap(module, block.layout))
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """A bias that batch norm takes off again."""
+        """Return a bias that batch norm removes."""
         return (".head.bias",)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's count, which this definition does not meet."""
+        """Return the AdaptIR paper's count, which this definition does not match."""
         note = "not derivable: several definitions fit, none of them natural; ours is 695,520"
         return [Published(cls(), "667K", note, 695_520)] if backbone == "ipt" else []

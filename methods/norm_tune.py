@@ -14,12 +14,12 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class NormTuning(Subset):
-    """Weight and, where it has one, bias of every norm, those inside and around the blocks too.
+    """The weight and, if present, the bias of every norm inside and around the blocks.
 
     Batch norms keep their running statistics.
 
     Source: Zhao et al., Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning, ICLR 2024, who
-    train the norms before attention and before the feed-forward alike.
+    train the norms before both attention and feed-forward.
     """
 
     name = "norm-tune"
@@ -35,7 +35,7 @@ class NormTuning(Subset):
     what = "norms"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """What each norm multiplies by and adds."""
+        """Yield the scale and the shift of each norm."""
         inner = (norm for block in backbone.blocks() for norm in block.norms)
         for norm in (*inner, *backbone.outer_norms()):
             yield from norm.module.parameters()

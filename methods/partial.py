@@ -1,4 +1,4 @@
-"""Partial fine-tuning: all weights of the encoder, of the middle, or of the decoder are trained."""
+"""Partial fine-tuning: all weights of the encoder, the middle or the decoder are trained."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class PartialFineTuning(Subset):
-    """All weights of the blocks at one place: which part of a network has to change?
+    """All weights of the blocks at one place, to find which part of a network has to change.
 
-    Restormer's refinement blocks, heads, tails and what stands between the levels belong to no place.
+    Restormer's refinement blocks, heads, tails and the layers between the levels do not belong to any place.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
     ECCV 2024, whose Fig. 3 compares these places.
 
     Attributes:
-        where: `encoder`, `middle` or `decoder`; EDT's row of blocks is cut into thirds.
+        where: `encoder`, `middle` or `decoder`; EDT's sequence of blocks is cut into thirds.
     """
 
     name = "partial"
@@ -48,11 +48,11 @@ class PartialFineTuning(Subset):
             raise unknown("place of partial", self.where, PLACES)
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Everything in the blocks at the place."""
+        """Yield all parameters of the blocks at the place."""
         for block in places(backbone).get(self.where, []):
             yield from block.site.module.parameters()
 
     def supports(self, backbone: Backbone) -> str | None:
-        """The backbone must have blocks there."""
+        """Return a reason if the backbone has no blocks at the place."""
         found = places(backbone)
         return None if self.where in found else f"{backbone.name} has no {self.where}; it has {', '.join(found)}"

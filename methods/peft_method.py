@@ -1,4 +1,4 @@
-"""How Hugging Face peft's tuners act as methods: peft builds, computes and folds, the engine trains."""
+"""Hugging Face peft's tuners as methods: peft builds, computes and merges them, petlir trains them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from petlir.methods.sites import QUERY_VALUE, lacking, not_dense, projections
 
 Projection = nn.Linear | nn.Conv2d
 REFUSED = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError)
-"""What peft raises for settings or layers that a tuner does not take."""
+"""Exceptions that peft raises for settings or layers that a tuner does not accept."""
 
 
 @dataclass(frozen=True)
 class Tuner:
-    """What a grid and peft call a tuner, and how the options of one become those of the other.
+    """A tuner of peft, with the mapping from the method's options to peft's fields.
 
     Attributes:
         kind: peft's name of its type.
         idea: one sentence for the method's card.
-        paper: where the tuner comes from.
+        paper: the tuner's paper.
         options: peft's field and the default, for each option of the method.
-        fixed: peft's fields that are no options.
-        sites: where it stands if nothing else is said.
+        fixed: peft's fields that are not options.
+        sites: default projections of the tuner.
         size: the option that grids of equal size solve for.
     """
 
@@ -47,11 +47,11 @@ class Tuner:
 
 
 class Tuned(nn.Module):
-    """A projection with a tuner of peft on it.
+    """A projection wrapped by a tuner of peft.
 
     Args:
-        layer: peft's layer around a linear one.
-        maps: whether the projection was a 1×1 convolution, and features are N×C×H×W; else channels come last.
+        layer: peft's layer around a linear layer.
+        maps: whether the projection was a 1×1 convolution, with features N×C×H×W; otherwise channels come last.
     """
 
     def __init__(self, layer: nn.Module, *, maps: bool) -> None:
@@ -59,8 +59,8 @@ class Tuned(nn.Module):
         self.layer, self.maps = layer, maps
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the tuned projection puts out, in its own layout."""
-        # always N×L×C: some tuners take whatever has four axes for a map
+        """Return the tuned projection's output in its own layout."""
+        # always N×L×C: some tuners take any input with four axes for a map
         tokens = features.flatten(2).mT if self.maps else features.flatten(1, -2)
         output: Tensor = self.layer(tokens)
         if self.maps:
@@ -68,7 +68,7 @@ class Tuned(nn.Module):
         return output.view(*features.shape[:-1], -1)
 
     def merged(self) -> nn.Module:
-        """The projection with the tuner folded into its weight by peft."""
+        """Return the projection with the tuner merged into its weight by peft."""
         layer: Any = deepcopy(self.layer)
         layer.merge(safe_merge=True)
         base: nn.Linear = layer.get_base_layer()
@@ -76,7 +76,7 @@ class Tuned(nn.Module):
 
 
 def _as_linear(base: Projection) -> nn.Linear:
-    """The projection as a linear layer on the same memory; without memory one of zeros, as tuners read the weight."""
+    """Return the projection as a linear layer on the same memory; a meta tensor becomes zeros, as tuners read it."""
     outputs, inputs = base.weight.shape[:2]
     linear = nn.Linear(inputs, outputs, device="meta")
     for name, parameter in (("weight", base.weight), ("bias", base.bias)):
@@ -97,8 +97,9 @@ def _as_convolution(linear: nn.Linear) -> nn.Conv2d:
 class PeftMethod(Method):
     """A tuner of Hugging Face peft on the projections named in `sites`.
 
-    peft builds, computes and folds; a 1×1 convolution is shown to it as the linear layer that it is, so that every
-    tuner takes both, exactly. The engine trains: what a tuner adds to the loss, or does between steps, is left out.
+    peft builds, computes and merges the tuner. A 1×1 convolution is passed to it as the equivalent linear layer, so
+    that every tuner supports both exactly. petlir trains: a tuner's additional loss terms and its actions between steps
+    are left out.
     """
 
     sites: str
@@ -106,16 +107,16 @@ class PeftMethod(Method):
     @property
     @abstractmethod
     def tuner(self) -> Tuner:
-        """Its row of the table."""
+        """The method's row of the table."""
 
     def adapt(self, backbone: Backbone) -> None:
-        """Let peft wrap every projection of the sites."""
+        """Wrap every projection named in `sites` with peft."""
         found = projections(backbone, self.sites)
         for site, tuned in zip(found, self._tuned(found), strict=True):
             site.replace(tuned)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return why a named site is missing or is not a dense projection, or why peft refuses a layer of its shape.
+        """Return why a named site is missing or is not a dense projection, or why peft rejects a layer of its shape.
 
         Raises:
             PetlirError: peft is not installed.
@@ -135,7 +136,7 @@ class PeftMethod(Method):
         return None
 
     def _tuned(self, found: Sequence[Site]) -> list[Tuned]:
-        """What stands at these sites, with the tuner on it."""
+        """Return the projections at these sites, wrapped by the tuner."""
         if not _installed():
             raise PetlirError(
                 f"{self.name} needs Hugging Face peft, which is not installed: pip install 'petlir[peft]'"
@@ -154,7 +155,7 @@ class PeftMethod(Method):
         return [Tuned(layers[name], maps=isinstance(base, nn.Conv2d)) for name, base in bases.items()]
 
     def _settings(self) -> dict[str, Any]:
-        """The fields of peft's configuration; without an alpha the scale is 1, whatever the rank."""
+        """Return the fields of peft's configuration; without an alpha the scale is 1 for every rank."""
         chosen = {theirs: getattr(self, ours) for ours, (theirs, _) in self.tuner.options.items()}
         if "alpha" in self.tuner.options and getattr(self, "alpha", None) is None:
             chosen[self.tuner.options["alpha"][0]] = getattr(self, "rank", None)

@@ -1,4 +1,4 @@
-"""Hugging Face peft's tuners, `peft:NAME`: a table of what each takes, and a class made from every row."""
+"""Hugging Face peft's tuners, `peft:NAME`: a table of their options, and a method class for each row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RANK = {"rank": ("r", 4)}
 LOW_RANK = RANK | {"alpha": ("lora_alpha", None)}
 PRODUCTS = RANK | {"alpha": ("alpha", None)}
 ATTENTION = "query+key+value+out"
-# Frozen random bases are drawn again from peft's fixed seeds where an adapter is loaded, so they are not stored.
+# Frozen random bases are drawn again from peft's fixed seeds when an adapter is loaded, so they are not stored.
 REDRAWN = {"save_projection": False}
 
 TUNERS: Mapping[str, Tuner] = {
@@ -162,7 +162,7 @@ TUNERS: Mapping[str, Tuner] = {
         RANK,
     ),
 }
-"""The tuners by their name behind `peft:`."""
+"""The tuners by NAME in `peft:NAME`."""
 
 
 def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
@@ -187,4 +187,4 @@ def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
 
 
 METHODS = {f"peft:{name}": _method(name, tuner) for name, tuner in TUNERS.items()}
-"""What a grid can name."""
+"""The method classes by their names in grids."""

@@ -1,4 +1,4 @@
-"""RepAdapter: a linear bottleneck before every attention and every feed-forward, folded into their projections."""
+"""RepAdapter: a linear bottleneck before every attention and every feed-forward, merged into their projections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READERS: Mapping[str, tuple[str, ...]] = {
     "cross": ("query",),
     "mlp": ("up",),
 }
-"""The projections of each kind of branch that read its normed features; keys and values of `cross` read the memory."""
+"""The projections of each kind of branch that read its normed features. Keys and values of `cross` read the memory."""
 
 
 def readers(branch: Branch) -> list[Site]:
@@ -33,14 +33,14 @@ def readers(branch: Branch) -> list[Site]:
 
 
 class LinearAdapter(nn.Module):
-    """Features x as x + scale · up(down(x)), where `up` works in groups of channels; the identity before any training.
+    """The adapter x + scale · up(down(x)), where `up` is grouped by channels. It starts as the identity.
 
     Args:
         width: channels of the features.
         rank: channels of each group of the bottleneck.
-        scale: of what is added.
+        scale: factor of the added term.
         dropout: share of the bottleneck's values that training drops.
-        maps: whether features are maps N×C×H×W; else channels come last.
+        maps: whether features are maps N×C×H×W; otherwise channels come last.
     """
 
     def __init__(self, width: int, rank: int, scale: float, dropout: float, *, maps: bool) -> None:
@@ -54,39 +54,39 @@ class LinearAdapter(nn.Module):
         nn.init.zeros_(self.down.get_parameter("bias"))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in and out, in the block's own layout."""
+        """Return the adapted features, in the block's own layout."""
         inside, up = self.dropout(self.down(features)), self.raising()
         if self.maps:
             return features + self.scale * functional.conv2d(inside, up[..., None, None], self.bias)
         return features + self.scale * functional.linear(inside, up, self.bias)
 
     def raising(self) -> Tensor:
-        """The up-projection as a matrix, zero between a group's channels and another's inside."""
+        """Return the up-projection as a block-diagonal matrix, with zeros between groups."""
         groups = torch.eye(GROUPS, device=self.up.device)
         return torch.einsum("gcr,gh->gchr", self.up, groups).flatten(2).flatten(0, 1)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """The same as a matrix C×C and what is added to its product."""
+        """Return the adapter as a matrix C×C and a shift C."""
         up, inner = self.raising(), self.down.get_parameter("bias")
         matrix = torch.eye(len(up), device=up.device) + self.scale * up @ self.down.weight.flatten(1)
         return matrix, self.scale * (up @ inner + self.bias)
 
 
 class Fronted(nn.Module):
-    """A frozen projection, linear or a 1×1 convolution, behind an adapter that others may share."""
+    """A frozen projection, linear or a 1×1 convolution, after an adapter that other projections may share."""
 
     def __init__(self, base: nn.Linear | nn.Conv2d, adapter: LinearAdapter) -> None:
         super().__init__()
         self.base, self.adapter = base, adapter
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the projection puts out, in its own layout."""
+        """Return the output in the projection's own layout."""
         output: Tensor = self.base(self.adapter(features))
         return output
 
     @torch.no_grad()
     def merged(self) -> nn.Module:
-        """The projection with the adapter folded in."""
+        """Return the projection with the adapter merged."""
         layer, (matrix, shift) = deepcopy(self.base), self.adapter.affine()
         weight = layer.weight.flatten(1)
         bias = weight @ shift if layer.bias is None else layer.bias + weight @ shift
@@ -98,9 +98,9 @@ class Fronted(nn.Module):
 class RepAdapter(BottleneckMethod):
     """Linear bottlenecks between norm and mixer and between norm and mlp of every block.
 
-    One adapter a branch, shared by the projections that read the normed features: each has it in front of its own
-    input, where it folds exactly, even if a position is added on the way. A decoder's cross-attention has it before
-    its query; the memory stays as it is.
+    Each branch has one adapter, shared by the projections that read the normed features. Each projection applies it to
+    its own input, where it merges exactly, even if a position is added in between. In a decoder's cross-attention it
+    precedes the query; the memory stays unchanged.
 
     Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
     initialisation and the dropout of the authors' code. The authors' eight channels in two groups are rank 4 here.
@@ -125,7 +125,7 @@ class RepAdapter(BottleneckMethod):
     rank: int = 4
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put an adapter before each branch."""
+        """Insert an adapter before each branch."""
         for block in backbone.blocks():
             maps = on_maps(block)
             for branch in block.branches:
@@ -136,7 +136,7 @@ class RepAdapter(BottleneckMethod):
                     site.replace(Fronted(base, adapter))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which block has channels that do not split into groups, or a reader that is not a dense projection."""
+        """Return which block has an odd number of channels, or which reader is not a dense projection."""
         blocks = list(backbone.blocks())
         odd = next((block for block in blocks if block.width % GROUPS), None)
         if odd:

@@ -1,6 +1,6 @@
-"""The projections that an option `sites` names, and whether a matrix can be added to them.
+"""Projections named by an option `sites`, and checks that a low-rank matrix can be added to them.
 
-Where a network has queries, keys and values in one projection, `qkv`, it stands for each of them.
+A fused projection `qkv` matches each of query, key and value.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ ALL = "all"
 
 
 def _names(sites: str) -> list[str]:
-    """Return the names joined by +; none where all are meant."""
+    """Return the names joined by +, or an empty list for all."""
     return [] if sites == ALL else sites.split("+")
 
 
 def _acting(name: str) -> set[str]:
-    """Return the names of the projections that act as this one."""
+    """Return the names of the projections that include this projection."""
     return {name, FUSED} if name in PROJECTIONS else {name}
 
 
 def projections(backbone: Backbone, sites: str) -> list[Site]:
-    """The projections of these names, block by block."""
+    """Return the projections with these names, block by block."""
     names = set().union(*map(_acting, _names(sites)))
     return [site for block in backbone.blocks() for site in block.projections(*names)]
 
 
 def lacking(backbone: Backbone, sites: str) -> str | None:
-    """Which of the named projections `backbone` does not have, and which it has; None where it has all."""
+    """Return which named projection `backbone` lacks and which it has, or None if it has all of them."""
     present = dict.fromkeys(site.name for site in projections(backbone, ALL))
     absent = next((name for name in _names(sites) if _acting(name).isdisjoint(present)), None)
     if absent is None:
@@ -44,7 +44,7 @@ def lacking(backbone: Backbone, sites: str) -> str | None:
 
 
 def not_dense(backbone: Backbone, found: Iterable[Site]) -> str | None:
-    """Return which projection is not a single matrix over channels, or None where all of them are."""
+    """Return which projection is not a single matrix over channels, or None if all are."""
     for site in found:
         if not _is_dense(module := site.module):
             what = module if isinstance(module, nn.Conv2d) else type(module).__name__
@@ -59,7 +59,7 @@ def _is_dense(module: nn.Module) -> bool:
 
 
 def beyond(found: list[Site], rank: int) -> str | None:
-    """Which projection a matrix of this rank has no room in; None where all have room."""
+    """Return which projection is narrower than this rank, or None if none is."""
     for site in found:
         outputs, inputs = site.module.get_parameter("weight").shape[:2]
         if rank > min(outputs, inputs):

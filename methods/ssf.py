@@ -15,11 +15,11 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class ScaleShift(nn.Module):
-    """What a frozen norm or projection puts out, times a scale, plus a shift, for each channel.
+    """A frozen norm or projection whose output is scaled and shifted per channel.
 
     Args:
         base: the norm or projection.
-        maps: whether it puts out maps N×C×H×W; else channels come last.
+        maps: whether its output is a map N×C×H×W; otherwise channels come last.
     """
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:
@@ -30,12 +30,12 @@ class ScaleShift(nn.Module):
         self.shift = nn.Parameter(torch.empty(width).normal_(0, 0.02))
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the base puts out, in its own layout."""
+        """Return the scaled and shifted output, in the base's own layout."""
         scale, shift = (along_channels(vector, maps=self.maps) for vector in (self.scale, self.shift))
         return torch.addcmul(shift, self.base(features), scale)
 
     def merged(self) -> nn.Module:
-        """The base with both folded into weight and bias; itself where the base takes no bias."""
+        """Return the base with scale and shift merged into weight and bias, or this module if it cannot take a bias."""
         layer = deepcopy(self.base)
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.LayerNorm):
             return self
@@ -54,7 +54,7 @@ def _sites(backbone: Backbone) -> Iterator[Site]:
 
 
 def _has_channels(module: nn.Module) -> bool:
-    """Whether the first axis of the module's weight is that of its output channels."""
+    """Return whether the first axis of the module's weight is the axis of its output channels."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         return True
     weight = getattr(module, "weight", None)
@@ -63,10 +63,10 @@ def _has_channels(module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class SSF(Method):
-    """Scale and shift behind every norm and every projection of every block.
+    """A scale and a shift after every norm and every projection of every block.
 
     Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
-    NeurIPS 2022, §3.2, initialised as in the authors' code: near the identity, not at it.
+    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly it.
     """
 
     name = "ssf"
@@ -83,13 +83,13 @@ class SSF(Method):
     identity = False
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a scale and a shift behind each norm and each projection, cross-attention included."""
+        """Insert a scale and a shift after each norm and each projection, cross-attention included."""
         maps = on_maps(next(backbone.blocks()))
         for site in _sites(backbone):
             site.replace(ScaleShift(site.module, maps=maps))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which norm or projection has no output channels of its own to scale."""
+        """Return which norm or projection does not have output channels of its own to scale."""
         found = list(_sites(backbone))
         other = next((site for site in found if not _has_channels(site.module)), None)
         if other:
@@ -100,7 +100,7 @@ class SSF(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's setting."""
+        """Return the AdaptIR paper's setting."""
         settings = {
             "ipt": Published(cls(), "373K", "derived"),
             "edt-b": Published(cls(), "117K", "derived; without the norm before the body 117,000, the same figure"),

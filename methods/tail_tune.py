@@ -1,4 +1,4 @@
-"""Tail tuning: only the reconstruction behind the body is trained."""
+"""Tail tuning: only the reconstruction after the body is trained."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class TailTuning(Subset):
-    """The tail of the head in use, from the body's features to the image: the floor that adapting the body must beat.
+    """The tail of the head in use, from the body's features to the image; the baseline for adapting the body.
 
-    Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014, whose frozen
-    layers are here all but the tail.
+    Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014. Here, all layers but
+    the tail are frozen.
     """
 
     name = "tail-tune"
@@ -34,5 +34,5 @@ class TailTuning(Subset):
     rates = WEIGHT_RATES
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """All tails."""
+        """Return the parameters of all tails."""
         yield from backbone.tail_of(None)

@@ -1,4 +1,4 @@
-"""UIR-LoRA on a restoration backbone: finished LoRAs, one a degradation, mixed for each image."""
+"""UIR-LoRA on a restoration backbone: trained LoRAs, one per degradation, mixed for each image."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from petlir.methods.sites import QUERY_VALUE
 WEIGHTS = ("router", "uniform", "best", "oracle")
 ROUTERS = ("features", "clip")
 BATCHES = 4
-"""Training batches of each degradation that its prototype is the mean of."""
+"""Training batches of each degradation that are averaged into its prototype."""
 DESCENT = 20
-"""Adam's steps towards the oracle's weights, each over all validation images."""
+"""Adam steps for the oracle's weights, each over all validation images."""
 RATE = 0.3
-"""Adam's rate on the logits of the oracle's weights."""
+"""Adam's learning rate for the logits of the oracle's weights."""
 
 Pair = tuple[Tensor, Tensor]
-"""A degraded image 1×3×h×w and its clean one, 1×3×sh×sw, in [0, 1]."""
+"""A degraded image 1×3×h×w and its clean image 1×3×sh×sw, in [0, 1]."""
 MixingError = Callable[[Tensor, Pair], Tensor]
-"""(weights K, a pair) → how far from the clean image these weights restore the degraded one."""
+"""(weights K, a pair) → error of the degraded image restored with these weights."""
 
 
 @dataclass
 class Mixture:
-    """How much of each LoRA the images now passing get, N×K or 1×K for all; None leaves the network frozen."""
+    """LoRA weights of the images in the current pass, N×K, or 1×K for all; None leaves the network frozen."""
 
     weights: Tensor | None = None
 
 
 class Mixed(nn.Module):
-    """A frozen projection W with K low-rank updates: W + scale · Σ wₖ · upₖ · downₖ, w an image's own weights.
+    """A frozen projection W with K low-rank updates: W + scale · Σ wₖ · upₖ · downₖ, with weights w for each image.
 
     Args:
-        lora: the projection with a single update, whose shapes and scale the K have.
+        lora: the projection with a single update, whose shapes and scale the K updates share.
         count: K.
-        mixture: where the weights of the images now passing stand.
+        mixture: holder of the weights of the images in the current pass.
     """
 
     def __init__(self, lora: LowRank, count: int, mixture: Mixture) -> None:
@@ -58,7 +58,7 @@ class Mixed(nn.Module):
         self.up = nn.Buffer(lora.base.weight.new_zeros(count, *lora.up.shape))
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the projection puts out, in its own layout; windows of an image stand together in the batch."""
+        """Return the output in the projection's own layout; the windows of an image must be adjacent in the batch."""
         output: Tensor = self.base(features)
         weights = self.mixture.weights
         if weights is None:
@@ -74,7 +74,7 @@ class Fixed(nn.Module):
     """The same weights for every image.
 
     Args:
-        weights: non-negative, K in all, with sum 1.
+        weights: K non-negative values that sum to 1.
     """
 
     def __init__(self, weights: Tensor) -> None:
@@ -82,16 +82,16 @@ class Fixed(nn.Module):
         self.weights = nn.Buffer(weights)
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """1×K, whatever the images."""
+        """Return the weights, 1×K."""
         return self.weights[None]
 
 
 class Composer(nn.Module):
-    """Weighs the LoRAs for the images that enter the backbone, and forgets the weights when these have left.
+    """A module that sets the LoRAs' weights for the images that enter the backbone, and discards them afterwards.
 
     Args:
-        weigh: (backbone, images) → weights N×K or 1×K; it finds the network frozen.
-        mixture: where the weights are to stand.
+        weigh: (backbone, images) → weights N×K or 1×K; during this call the network is frozen.
+        mixture: holder of the weights.
     """
 
     def __init__(self, weigh: Router | Fixed, mixture: Mixture) -> None:
@@ -99,7 +99,7 @@ class Composer(nn.Module):
         self.weigh, self.mixture = weigh, mixture
 
     def watch(self, backbone: Backbone) -> None:
-        """Act on every pass from now on; bound methods, so that a copied backbone gets a composer of its own."""
+        """Act on every forward pass from now on. Bound methods give a copied backbone its own composer."""
         backbone.register_forward_pre_hook(self._enter)
         backbone.register_forward_hook(self._leave, always_call=True)
 
@@ -112,24 +112,24 @@ class Composer(nn.Module):
 
 @dataclass(frozen=True)
 class UIRLoRA(Method):
-    """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one a degradation, added up with weights.
+    """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one per degradation, in a weighted sum.
 
-    Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, from its description: the authors' repository holds no
-    code. Theirs composes LoRAs of a generative model; here they are those of the restoration backbone. What is ours:
-    the sites (LoRA's), the similarity (see `layers.routing.Router`) and its temperature. Nothing is trained,
-    so on a mixture of degradations it is zero-shot. The router reads training images only, `best` and `oracle` the
-    validation images of the task; these and `uniform` are controls. The router reads the frozen network by the head of
-    the first ×1 degradation: a denoising head hides noise from it, a deraining one neither rain nor noise, so that
-    comes first. The output head is the task's own.
+    Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, from its description, as the authors' repository does not
+    contain code. The paper composes LoRAs of a generative model; here they adapt the restoration backbone. Ours are the
+    sites (LoRA's), the similarity (see `layers.routing.Router`) and its temperature. Nothing is trained, so on a
+    mixture of degradations the method is zero-shot. The router reads training images only. `best` and `oracle` read the
+    validation images of the task; these and `uniform` are controls. The router reads the frozen network through the
+    head of the first ×1 degradation: a denoising head hides noise from it, a deraining head neither rain nor noise, so
+    deraining comes first. The output head is the task's own.
 
     Attributes:
         degradations: the tasks whose LoRAs are mixed, joined by +.
-        rank: of the LoRAs.
+        rank: rank of the LoRAs.
         weights: `router` for each image, `uniform`, `best` (one LoRA) or `oracle` (a convex mixture) by validation.
-        router: what is compared, `features` of the frozen backbone or `clip`.
-        top: how many LoRAs share an image.
-        temperature: of the softmax over similarities, cosines.
-        sites: the projections that have LoRAs, as LoRA's own option says.
+        router: basis of the similarity, `features` of the frozen backbone or `clip`.
+        top: number of LoRAs mixed for an image.
+        temperature: temperature of the softmax over cosine similarities.
+        sites: the projections with LoRAs, as in LoRA's own option.
     """
 
     name = "uir-lora"
@@ -154,7 +154,7 @@ class UIRLoRA(Method):
     sites: str = QUERY_VALUE
 
     def __post_init__(self) -> None:
-        """Refuse names and numbers that mean nothing."""
+        """Validate the options."""
         super().__post_init__()
         if not all(self.tasks) or len(set(self.tasks)) < len(self.tasks):
             raise PetlirError(f"uir-lora: degradations is {self.degradations!r}, expected different tasks joined by +")
@@ -169,28 +169,28 @@ class UIRLoRA(Method):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The degradations, one by one."""
+        """The single degradations."""
         return tuple(self.degradations.split("+"))
 
     @property
     def lora(self) -> LoRA:
-        """What each degradation is adapted to by."""
+        """The method that adapts to each degradation."""
         return LoRA(rank=self.rank, sites=self.sites)
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """The LoRA of each degradation."""
+        """Return the cells of each degradation's LoRA."""
         return [cell.of(self.lora, task) for task in self.tasks]
 
     def supports(self, backbone: Backbone) -> str | None:
-        """It works where LoRA does."""
+        """Return the reason why LoRA is not applicable, or None if it is."""
         return self.lora.supports(backbone)
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put in LoRAs and weights of the right shapes that are zero, and therefore do nothing."""
+        """Insert LoRAs and weights of the right shapes; the LoRAs are zero and have no effect."""
         self._insert(backbone).watch(backbone)
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Put in the LoRAs that were trained, and find their weights; where this cell is loaded again, neither."""
+        """Insert the trained LoRAs and compute their weights; if this cell is loaded again, only insert empty ones."""
         composer = self._insert(backbone)
         if prior.stored is None:
             fill(backbone, prior.adapters)
@@ -217,7 +217,7 @@ class UIRLoRA(Method):
         return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
 
     def reads(self, backbone: Backbone) -> str:
-        """The head by which the router reads images: that of the first ×1 degradation, else the last that there is."""
+        """Return the head through which the router reads images: that of the first ×1 degradation, else the last."""
         same_size = [head for head, scale in backbone.heads.items() if scale == 1]
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])
@@ -235,7 +235,7 @@ class UIRLoRA(Method):
 
 
 def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:
-    """Put what each LoRA has trained, by parameter name, where the mixed updates stand."""
+    """Copy each LoRA's trained parameters, by name, into the mixed updates."""
     for name, module in backbone.named_modules():
         if isinstance(module, Mixed):
             for index, adapter in enumerate(adapters):
@@ -244,7 +244,7 @@ def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:
 
 
 def chosen(error: MixingError, start: Tensor, pairs: Sequence[Pair], kind: str) -> Tensor:
-    """The weights, K in all, of the lowest error over `pairs`: of one LoRA (`best`), or of any convex mixture."""
+    """Return the K weights with the lowest error over `pairs`: of a single LoRA (`best`) or of any convex mixture."""
     singles: list[Tensor] = list(torch.eye(len(start)).to(start))
     candidates = singles if kind == "best" else [*singles, descend(error, start, pairs)]
 
@@ -256,7 +256,7 @@ def chosen(error: MixingError, start: Tensor, pairs: Sequence[Pair], kind: str) 
 
 
 def descend(error: MixingError, start: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """Convex weights by gradient steps on their logits, from the mixture `start` (all above 0) on."""
+    """Return convex weights after gradient steps on their logits, starting from the mixture `start` (all above 0)."""
     logits = start.log().requires_grad_()
     optimizer = torch.optim.Adam([logits], RATE)
     for _ in range(DESCENT):
@@ -268,7 +268,7 @@ def descend(error: MixingError, start: Tensor, pairs: Sequence[Pair]) -> Tensor:
 
 
 def mixing_error(backbone: Backbone, head: str, mixture: Mixture, weights: Tensor, pair: Pair) -> Tensor:
-    """The mean absolute error of one image that is restored with weights K; it has a gradient where they have."""
+    """Return the mean absolute error of one image restored with K weights, differentiable with respect to them."""
     degraded, clean = pair
     mixture.weights = weights[None]
     try:

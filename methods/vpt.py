@@ -1,4 +1,4 @@
-"""VPT: learned tokens that every self-attention also looks at."""
+"""VPT: learned tokens in every self-attention."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class Prompts(nn.Module):
         self.tokens = nn.Parameter(torch.empty(tokens, width).uniform_(-bound, bound))
 
     def forward(self) -> Tensor:
-        """The tokens."""
+        """Return the tokens."""
         return self.tokens
 
 
 @dataclass(frozen=True)
 class VPT(Method):
-    """VPT-deep: prompts of its own join the tokens before each block, and leave them behind it.
+    """VPT-deep: each block's own prompts join the tokens before the block and are removed after it.
 
-    A prompt reaches the other tokens by self-attention alone, and what a block makes of it is dropped. So nothing of
-    that is computed here: keys and values are joined by those of the normed prompts, which is the same function for
-    less work. A prompt has no query position, a decoder's memory holds no prompts, and where attention is cut into
-    windows each window sees the same ones; EDT's positional convolution of the values does not see them. Blocks that
-    attend between channels have no tokens to join and get none: DAT's prompts are in its window attentions.
+    A prompt affects the other tokens by self-attention alone, and a block's output for it is dropped. This output is
+    therefore not computed: the keys and values of the normed prompts join the others, which gives the same function at
+    lower cost. A prompt has no query position, a decoder's memory does not contain prompts, and in windowed attention
+    every window has the same prompts. EDT's positional convolution of the values excludes them. Blocks with attention
+    between channels have no tokens to join and get no prompts, so DAT's prompts are in its window attentions.
 
     Source: Jia et al., Visual Prompt Tuning, ECCV 2022, §3.2, eq. 5, with the initialisation of the authors' code
-    and without dropout. The start is not the identity: attention shifts to the prompts at once.
+    and without dropout. The initial function is not the identity, as attention shifts to the prompts at once.
 
     Attributes:
-        tokens: prompts a block.
+        tokens: prompts per block.
     """
 
     name = "vpt"
@@ -57,20 +57,20 @@ class VPT(Method):
     tokens: int = 8
 
     def adapt(self, backbone: Backbone) -> None:
-        """Give the self-attention of each block over tokens prompts; a decoder's cross-attention gets none."""
+        """Add prompts to each block whose self-attention is over tokens, but not to a decoder's cross-attention."""
         for block in backbone.blocks():
             if block.mixer.takes_prompts:
                 bound = (6 / (3 * block.patch**2 + block.width)) ** 0.5
                 block.mixer.prompt(Prompts(self.tokens, block.width, bound))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason where no block attends over tokens: prompts are tokens among tokens."""
+        """Return a reason if no block attends over tokens."""
         takes = any(block.mixer.takes_prompts for block in backbone.blocks())
         return None if takes else f"{backbone.name} has no tokens that prompts could join"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """The AdaptIR paper's settings."""
+        """Return the AdaptIR paper's settings."""
         note = "derived: 64 prompts in each of 24 layers; 128 in 12 of them give the same count"
         settings = {
             "ipt": [Published(cls(tokens=64), "884K", note)],

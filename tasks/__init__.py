@@ -1,17 +1,17 @@
-"""The tasks, one file each, and what several of them share: image sets and budgets."""
+"""The tasks, one file each, with shared image sets and training budgets."""
 
 from __future__ import annotations
 
 from petlir.benchmark.task import Data
 
 EPOCHS, BATCH = 500, 64
-"""Of the AdaptIR paper's training; a last batch that is not full is dropped."""
+"""Epochs and batch size of the AdaptIR paper; an incomplete last batch is dropped."""
 PHOTOGRAPHS, WED, BSD400 = 800 + 2650, 4744, 400
-"""Training images of DIV2K and Flickr2K, of the Waterloo Exploration Database, and of BSD400."""
+"""Numbers of training images in DIV2K and Flickr2K together, in the Waterloo Exploration Database and in BSD400."""
 
 
 def epochs(images: int, repetitions: int = 1) -> int:
-    """The steps in which the AdaptIR paper trains on so many images, each so many times an epoch."""
+    """Return the AdaptIR paper's training steps for this many images, each repeated this often per epoch."""
     return EPOCHS * (images * repetitions // BATCH)
 
 

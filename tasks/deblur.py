@@ -1,7 +1,7 @@
-"""Removal of motion blur: simulated on the demo and open tracks, GoPro's videos in papers.
+"""Removal of motion blur: simulated on the demo and open tracks, GoPro's videos on the paper track.
 
-No PETL paper whose set-up could be read has the task. The paper track takes GoPro, on which NAFNet and Restormer report
-it, and trains as long as the AdaptIR paper does for super-resolution; validation is on simulated blur.
+No readable set-up of a PETL paper includes this task. The paper track uses GoPro, on which NAFNet and Restormer report
+results, and trains as long as the AdaptIR paper does for super-resolution. Validation uses simulated blur.
 """
 
 from __future__ import annotations

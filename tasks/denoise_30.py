@@ -1,6 +1,6 @@
-"""Denoising at σ = 30; the noisy images are 8 bit, where some papers keep floats: `noise` says how they are kept.
+"""Denoising at σ = 30; the option `noise` selects how noisy images are stored: as 8 bit or, as in some papers, floats.
 
-With `noise=official` they are truncated in training and floats in tests, as in the code of AdaptIR. The text of that
+With `noise=official` they are truncated in training and floats in tests, as in AdaptIR's code. The text of that
 paper trains on all four sets, its Table 16 on two.
 """
 
@@ -19,7 +19,7 @@ OPEN = Data("BSDS302", "BSDS30", ("BSD100",), label="BSD100 (CBSD-type)")
 
 
 def denoise(sigma: float) -> Task:
-    """Denoising at σ, the standard deviation on the scale 0..255."""
+    """Return the denoising task at σ, the standard deviation on the scale 0..255."""
     ways = {kept: GaussianNoise(sigma, kept) for kept in KEPT}
     ways["official"] = GaussianNoise(sigma, "float", trained_on="truncated")
     return Task(

@@ -1,7 +1,7 @@
 """Removal of heavy rain streaks.
 
-On the paper track after the 1,800 pairs of RainTrainH, each 4 times an epoch, or with `train=Rain13K` after that set.
-Validation is on simulated streaks over photographs that neither holds.
+The paper track trains on the 1,800 pairs of RainTrainH, each 4 times per epoch, or with `train=Rain13K` on Rain13K.
+Validation uses simulated streaks over photographs from neither set.
 """
 
 from __future__ import annotations

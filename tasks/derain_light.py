@@ -1,7 +1,7 @@
 """Removal of light rain streaks.
 
-On the paper track after the 200 pairs of RainTrainL, each 24 times an epoch, or with `train=Rain13K` after that set.
-Validation is on simulated streaks over photographs that neither holds.
+The paper track trains on the 200 pairs of RainTrainL, each 24 times per epoch, or with `train=Rain13K` on Rain13K.
+Validation uses simulated streaks over photographs from neither set.
 """
 
 from __future__ import annotations

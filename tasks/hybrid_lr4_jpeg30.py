@@ -1,7 +1,7 @@
-"""×4 super-resolution of compressed images: shrunk, rounded to 8 bit, then JPEG.
+"""×4 super-resolution of compressed images: downscaled, rounded to 8 bit, then compressed as JPEG.
 
-`jpeg` says what is compressed in training: whole images, or `patches` by themselves; test images always are compressed
-whole. The code of AdaptIR compresses patches, and swaps red and blue: `official`.
+The option `jpeg` selects what is compressed in training: whole images or single `patches`. Test images are always
+compressed whole. AdaptIR's code compresses patches and swaps red and blue: `official`.
 """
 
 from __future__ import annotations

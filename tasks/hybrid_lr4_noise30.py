@@ -1,6 +1,6 @@
-"""×4 super-resolution of images with noise σ = 30: shrunk, rounded to 8 bit, then noise.
+"""×4 super-resolution of images with noise σ = 30: downscaled, rounded to 8 bit, then noise added.
 
-`noise` says how the noisy image is kept; the code of AdaptIR truncates it to 8 bit, in training and in tests.
+The option `noise` selects how the noisy image is stored. AdaptIR's code truncates it to 8 bit in training and in tests.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Removal of JPEG artefacts, at one quality.
+"""Removal of JPEG artefacts at a single quality.
 
-The field reports qualities 10 to 40 of LIVE1, its strongest compression first: Dong et al. (ARCNN, ICCV 2015), Zhang et
-al. (DnCNN, TIP 2017), Jiang et al. (FBCNN, ICCV 2021). Colour images are scored in RGB, as by FBCNN. No PETL paper has
-the task: the paper track trains on FBCNN's photographs, as long as the AdaptIR paper does for super-resolution.
+Papers report qualities 10 to 40 of LIVE1, strongest compression first: Dong et al. (ARCNN, ICCV 2015), Zhang et
+al. (DnCNN, TIP 2017), Jiang et al. (FBCNN, ICCV 2021). Colour images are scored in RGB, as by FBCNN. No PETL paper
+includes the task. The paper track trains on FBCNN's photographs, as long as the AdaptIR paper does for
+super-resolution.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Brightening of low light, simulated on the demo and open tracks.
+"""Low-light enhancement, simulated on the demo and open tracks.
 
-On the paper track after the 485 pairs of LOL, each 16 times an epoch; validation is on simulated low light.
+The paper track trains on the 485 pairs of LOL, each 16 times per epoch. Validation uses simulated low light.
 """
 
 from __future__ import annotations

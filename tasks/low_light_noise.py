@@ -1,6 +1,6 @@
-"""Brightening of low light under noise: a mixture of two tasks, meant for methods that saw each alone.
+"""Low-light enhancement under noise: a mixture of two tasks, for methods trained on each of them alone.
 
-The image is some five times too dark, so σ = 15 on it is as much as 75 once it is bright; more would leave nothing.
+The image is about five times too dark, so σ = 15 on it corresponds to 75 after enhancement; more would hide the image.
 """
 
 from __future__ import annotations

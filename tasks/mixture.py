@@ -1,6 +1,6 @@
-"""All in one: heavy rain, noise and low light, trained on together by one adapter and tested on one by one.
+"""All-in-one: a single adapter trained on heavy rain, noise and low light together and tested on each.
 
-With its LoRA `uir-lora[degradations=mixture]` is the control that composition is compared with: one LoRA on the union.
+`uir-lora[degradations=mixture]` is the control for composition: a single LoRA trained on the union.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A user's own folder of pairs; the tracks differ in budget alone."""
+"""A user's own folder of image pairs; the tracks differ only in budget."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from petlir.benchmark.track import TRACKS
 
 
 class Pairs(Family):
-    """A task for each folder of degraded and clean images, `pairs:DIR`; its own name ends in the folder's and scale."""
+    """A task for each folder of degraded and clean images, `pairs:DIR`, named after the folder and the scale."""
 
     name = "pairs"
     title = "Own pairs of degraded and clean images"
     argument = "DIR"
 
     def canonical(self, argument: str) -> str:
-        """The whole path."""
+        """Return the absolute path."""
         return str(Path(argument).expanduser().resolve())
 
     def open(self, argument: str) -> Task:
-        """The task of a folder, whose scale is deduced from the sizes of its images."""
+        """Return the task of a folder; its scale is inferred from the image sizes."""
         folder = Path(argument)
         scale = PairFolder(folder).scale
         train, validation, test = (own_pairs(folder, part, scale) for part in ("train", "validation", "test"))
@@ -31,7 +31,7 @@ class Pairs(Family):
         return self._task(re.sub(r"[^\w-]+", "-", folder.name) + (f":x{scale}" if scale > 1 else ""), data)
 
     def recall(self, name: str) -> Task:
-        """The task of a record."""
+        """Return the task named in a record."""
         return self._task(name, None)
 
     def _task(self, name: str, data: Data | None) -> Task:

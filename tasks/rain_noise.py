@@ -1,4 +1,4 @@
-"""Removal of heavy rain streaks under noise, σ = 50: a mixture of two tasks, meant for methods that saw each alone."""
+"""Removal of heavy rain streaks under noise, σ = 50: a mixture of two tasks, for methods trained on each alone."""
 
 from __future__ import annotations
 

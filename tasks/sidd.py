@@ -1,7 +1,8 @@
-"""Denoising of camera images: simulated noise on the demo track, PolyU's real noise on the open one, SIDD's in papers.
+"""Denoising of camera images: simulated noise on the demo, PolyU's on the open and SIDD's on the paper track.
 
-The AdaptIR paper does not say how long it trained on SIDD, nor whether it scored rounded images: here as long as for
-super-resolution, and images are scored rounded to 8 bit (`rgb`) and as they are (`rgb-float`): up to 0.26 dB apart.
+The AdaptIR paper states neither its training length on SIDD nor whether it scored rounded images. Here, training is as
+long as for super-resolution, and images are scored both rounded to 8 bit (`rgb`) and unrounded (`rgb-float`); the two
+differ by up to 0.26 dB.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Super-resolution ×4 of MATLAB's bicubic shrinking."""
+"""Super-resolution ×4 of images downscaled by MATLAB's bicubic filter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backbones, one file a family."""
+"""The backbones, one file per family."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, unknown
 
 Builder = Callable[..., Backbone]
-"""Builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""
+"""A function that builds a backbone on CPU with random weights; its keyword arguments are the backbone's options."""
 
 
 def modules() -> Iterator[ModuleType]:
-    """The modules of this folder; each names its backbones in `BACKBONES`."""
+    """Yield the modules of this folder; each lists its backbones in `BACKBONES`."""
     for entry in pkgutil.iter_modules(__path__):
         yield importlib.import_module(f"{__name__}.{entry.name}")
 
 
 def build(name: str, **options: Any) -> Backbone:
-    """The network `name` on CPU, with its own random weights.
+    """Build the network `name` on CPU with random weights.
 
     Args:
-        name: e.g. `ipt`, `edt-b`, `nafnet-32`, `restormer`, or a family's own name where sizes are free (`nafnet`).
-        options: of the family, e.g. `heads=("sr_x4",)` for networks with several, `pooling="windowed"`.
+        name: e.g. `ipt`, `edt-b`, `nafnet-32`, `restormer`, or a family's own name for free sizes (`nafnet`).
+        options: options of the family, e.g. `heads=("sr_x4",)` for networks with several heads, `pooling="windowed"`.
 
     Raises:
-        PetlirError: no backbone goes by this name, or it has no such option.
+        PetlirError: the backbone or one of its options is unknown.
     """
     builders = {key: builder for module in modules() for key, builder in vars(module).get("BACKBONES", {}).items()}
     if name not in builders:
@@ -39,7 +39,7 @@ def build(name: str, **options: Any) -> Backbone:
 
 
 def construct(name: str, builder: Builder, options: dict[str, Any]) -> Backbone:
-    """Call a builder; an option that it does not have is named with the nearest one."""
+    """Call a builder; for an unknown option, raise an error that suggests the nearest valid option."""
     valid = [key for key, parameter in inspect.signature(builder).parameters.items() if parameter.kind != VARIADIC]
     for option in options:
         if option not in valid:

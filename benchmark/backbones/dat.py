@@ -1,8 +1,8 @@
 """DAT, the Dual Aggregation Transformer (Chen et al., ICCV 2023), at any size.
 
-Blocks attend in turns inside windows and between channels; each attention is joined with a convolution of its values,
-and each feed-forward has a gate. State dicts have the keys of the official release, without the attention masks and
-index tables that it also stores.
+Blocks alternate between attention inside windows and attention between channels. Each attention is combined with a
+convolution of its values, and each feed-forward has a gate. State dicts have the keys of the official release, without
+the attention masks and index tables that it also stores.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from petlir.benchmark.paper import Paper
 
 SCALES = (2, 3, 4)
 DERIVED = ("attn_mask_0", "attn_mask_1", "rpe_biases", "relative_position_index")
-"""What official files hold beside the weights: masks and tables that follow from the sizes."""
+"""Entries of official files besides the weights: masks and tables that follow from the sizes."""
 AVERAGED = "averaged"
-"""The head of tasks that keep the size."""
+"""The head of tasks that preserve the size."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class DATConfig:
     Attributes:
         width: channels of the features.
         groups: residual groups.
-        depth: blocks a group; every second one attends between channels.
-        attention_heads: heads of either attention.
-        expansion: width of the feed-forward over the features'.
-        window: sides of a flat window; half of the heads look through upright ones.
-        light: whether a group ends in a bottleneck of three convolutions and a single one leads to the pixels.
+        depth: blocks per group; every second block attends between channels.
+        attention_heads: heads of both attentions.
+        expansion: ratio of the feed-forward's width to the features'.
+        window: sides of a flat window; half of the heads use upright windows.
+        light: whether a group ends in a bottleneck of three convolutions and a single convolution outputs the pixels.
     """
 
     width: int = 60
@@ -65,7 +65,7 @@ class DATConfig:
 
 
 class SpatialGate(nn.Module):
-    """The gate of a feed-forward: half of the channels multiply the other half behind a norm and a convolution."""
+    """The gate of a feed-forward: half of the channels multiply the other half after a norm and a convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -73,13 +73,13 @@ class SpatialGate(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C from N×H×W×2C."""
+        """Return N×H×W×C for N×H×W×2C."""
         kept, gate = features.chunk(2, -1)
         return cast("Tensor", kept * self.conv(self.norm(gate).permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU and a gate between them; the second one reads half of what the first one makes."""
+    """Two linear layers with a GELU and a gate between them; the second reads half of the first's output channels."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class FeedForward(nn.Module):
 
 
 class DATBlock(nn.Module):
-    """Attention inside windows or between channels, then feed-forward, each behind a norm.
+    """Attention inside windows or between channels, then feed-forward, each after a norm.
 
     Args:
-        config: of the network.
-        group: the number of its group, from 0 on.
-        index: its number in the group; odd ones attend between channels.
+        config: size of the network.
+        group: number of its group, from 0.
+        index: its number in the group; odd blocks attend between channels.
     """
 
     def __init__(self, config: DATConfig, group: int, index: int) -> None:
@@ -124,7 +124,7 @@ MLP = (("up", "ffn.fc1"), ("down", "ffn.fc2"))
 
 
 def closing(config: DATConfig) -> nn.Module:
-    """Return what ends a group, and the body: a 3×3 convolution, or a bottleneck of three."""
+    """Return the last module of a group and of the body: a 3×3 convolution, or a bottleneck of three."""
     width, narrow = config.width, config.width // 4
     if not config.light:
         return nn.Conv2d(width, width, 3, padding=1)
@@ -138,7 +138,7 @@ def closing(config: DATConfig) -> nn.Module:
 
 
 class ResidualGroup(nn.Module):
-    """A row of blocks and a convolution, with a skip around both."""
+    """A sequence of blocks and a convolution, with a skip connection around both."""
 
     def __init__(self, config: DATConfig, number: int) -> None:
         super().__init__()
@@ -155,15 +155,15 @@ class ResidualGroup(nn.Module):
 
 
 class DAT(Backbone):
-    """The Dual Aggregation Transformer for one scale, images of any size.
+    """The Dual Aggregation Transformer for a single scale and images of any size.
 
-    Its head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges. Its head `averaged`, for tasks that keep the size, gives the same
-    image averaged over squares of 4×4 pixels; it has no weights of its own.
+    Its head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges the image. Its head `averaged`, for tasks that preserve the size,
+    outputs the same image averaged over squares of 4×4 pixels and has no weights of its own.
 
     Args:
-        name: its name in the grid.
+        name: its name in grids.
         config: its size.
-        scale: how much larger the output is than the input.
+        scale: ratio of the output's size to the input's.
     """
 
     paper = Paper(
@@ -199,10 +199,10 @@ class DAT(Backbone):
         self.apply(_initialise)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1] through `head`; N×3×sH×sW, not clipped, s the scale of the head."""
+        """Restore images N×3×H×W in [0, 1] through `head`, with scale s, to N×3×sH×sW without clipping."""
         averaged = self.head_index(head) == 0
         images = images - self.mean
-        if images.device.type == "cpu":  # where convolutions are faster with the channels last
+        if images.device.type == "cpu":  # convolutions are faster there with channels last
             images = images.contiguous(memory_format=torch.channels_last)
         first = self.conv_first(images)
         features = self.before_RG(first.permute(0, 2, 3, 1))
@@ -212,9 +212,9 @@ class DAT(Backbone):
         return self.pixels(features, averaged=averaged) + self.mean
 
     def pixels(self, features: Tensor, *, averaged: bool) -> Tensor:
-        """Return the image of features N×C×H×W, averaged over squares of the scale where this is wanted.
+        """Return the image of features N×C×H×W, optionally averaged over squares of the scale.
 
-        Where a single convolution makes all pixels of a square, its filters are averaged instead.
+        If a single convolution outputs all pixels of a square, its filters are averaged instead.
         """
         if not self.config.light:
             image: Tensor = self.conv_last(self.upsample(self.conv_before_upsample(features)))
@@ -227,11 +227,11 @@ class DAT(Backbone):
         return functional.conv2d(features, weight, bias, padding=1)
 
     def head_index(self, head: str | None) -> int:
-        """Return the place of `head`, or else of the one that enlarges, among the heads."""
+        """Return the index of `head`, or of the enlarging head by default."""
         return super().head_index(head or f"sr_x{self.scale}")
 
     def input_note(self, head: str) -> str:
-        """Say that the output is averaged, where it is."""
+        """Return a note that the output is averaged, or "" if it is not."""
         return f"×{self.scale} output averaged over {self.scale}×{self.scale} pixels" if head == AVERAGED else ""
 
     def multiple(self, head: str | None) -> int:
@@ -239,7 +239,7 @@ class DAT(Backbone):
         return max(self.config.window)
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side of a training crop: whole windows, in which nothing is padded, and at least one."""
+        """Return the side of a training crop: the most whole windows that fit, at least one, to avoid padding."""
         multiple = self.multiple(head)
         return max(1, least // multiple) * multiple
 
@@ -256,7 +256,7 @@ class DAT(Backbone):
                 yield Block(f"group.{number}.{index}", self.config.width, branches, ChannelsLast(), site)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield all parameters but those of position biases that are constant, which attention does not see."""
+        """Yield all parameters except those of constant position biases, to which attention is invariant."""
         unseen = {
             p
             for module in self.modules()
@@ -266,17 +266,17 @@ class DAT(Backbone):
         return (parameter for parameter in self.parameters() if parameter not in unseen)
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield the parameters behind the body."""
+        """Yield the parameters after the body."""
         for part in ("upsample",) if self.config.light else ("conv_before_upsample", "upsample", "conv_last"):
             yield from self.get_submodule(part).parameters()
 
     def outer_norms(self) -> Iterator[Site]:
-        """Yield the norm before the blocks, then the one behind them."""
+        """Yield the norm before the blocks, then the norm after them."""
         yield Site("norm", self.before_RG, "1")
         yield Site("norm", self, "norm")
 
     def inner_norms(self) -> Iterator[nn.Module]:
-        """Yield the batch norms beside attention and the norms of the gates; those of position biases are not meant."""
+        """Yield the batch norms parallel to attention and the norms of the gates, but not those of position biases."""
         for layer in (layer for layer in self.modules() if isinstance(layer, DATBlock)):
             yield from (module for module in layer.attn.modules() if isinstance(module, nn.BatchNorm2d))
             yield layer.ffn.sg.norm
@@ -285,7 +285,8 @@ class DAT(Backbone):
         """Load a state dict with the official keys; masks and index tables are ignored.
 
         Raises:
-            PetlirError: the weights are for another scale, or missing, unexpected or misshapen; nothing was loaded.
+            PetlirError: the weights are for another scale, or missing, unexpected or of a wrong shape; nothing was
+                loaded.
         """
         found = scale_of(state)
         if found not in (None, self.scale):
@@ -295,7 +296,7 @@ class DAT(Backbone):
 
 
 def scale_of(state: Mapping[str, Tensor]) -> int | None:
-    """Return the scale that the convolutions of the upsampler in a state dict are for; None where there are none."""
+    """Return the scale of the upsampler in a state dict, or None without an upsampler."""
     steps = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"upsample\.\d\.weight", key)]
     outputs = 64 if "conv_last.weight" in state else 3
     return math.prod(math.isqrt(channels // outputs) for channels in steps) if steps else None
@@ -318,10 +319,10 @@ SIZES = {
 
 
 def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
-    """Return a DAT for a scale, which its name shows where it is not 4.
+    """Return a DAT for a scale, which is part of its name unless it is 4.
 
     Raises:
-        PetlirError: there is no such scale.
+        PetlirError: the scale is not supported.
     """
     if scale not in SCALES:
         raise PetlirError(f"{name} has no scale {scale!r}; valid: {', '.join(map(str, SCALES))}")
@@ -331,4 +332,4 @@ def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
 BACKBONES = {name: partial(build, name, config) for name, config in SIZES.items()} | {
     f"{name}-x{scale}": partial(build, name, config, scale) for name, config in SIZES.items() for scale in (2, 3)
 }
-"""What a grid can name, and how it is built."""
+"""The builders by their names in grids."""

@@ -1,4 +1,4 @@
-"""The two attentions of DAT, inside windows and between channels, each beside a convolution of the values.
+"""The two attentions of DAT, inside windows and between channels, each parallel to a convolution of the values.
 
 Features are N×H×W×C. Modules have the official names, so that state dicts have the official keys.
 """
@@ -15,13 +15,13 @@ from torch.nn import functional
 from petlir.benchmark.backbones.windows import Sides
 
 LANES = 16
-"""Head dimensions are padded with zeros to multiples of this: fused attention on a CPU is slow at others."""
+"""Head dimensions are zero-padded to multiples of this, because fused attention on a CPU is slow at others."""
 SHORTEST = 1e-12
-"""The least length by which a query or key between channels is divided."""
+"""Smallest length by which a query or key is divided in attention between channels."""
 
 
 def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor:
-    """Return a convolution of maps N×C×H×W behind its batch norm; fixed statistics are folded into its filters."""
+    """Apply a convolution and its batch norm to maps N×C×H×W; fixed statistics are folded into the filters."""
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     if norm.training:
         return cast("Tensor", norm(convolution(image)))
@@ -33,7 +33,7 @@ def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor
 
 
 class Interaction(nn.Module):
-    """The frame of both attentions: a convolution of the values beside them, and gates between the two.
+    """The common part of both attentions: a parallel convolution of the values, and gates between the two.
 
     Args:
         width: channels of the features.
@@ -58,29 +58,29 @@ class Interaction(nn.Module):
         )
 
     def convolved(self, qkv: Tensor) -> Tensor:
-        """Return the values, the last third of `qkv`, behind the convolution, N×C×H×W."""
+        """Return the convolved values, N×C×H×W, from the last third of `qkv`."""
         convolution, norm, activation = self.dwconv
         values = qkv.chunk(3, -1)[2].permute(0, 3, 1, 2)
         return cast("Tensor", activation(normalised(convolution, norm, values)))
 
     def channel_gate(self, image: Tensor) -> Tensor:
-        """Return one number in [0, 1] for each channel of maps N×C×H×W, N×C×1×1."""
+        """Return a gate in [0, 1] for each channel of maps N×C×H×W, as N×C×1×1."""
         _, convolution, norm, activation, last = self.channel_interaction
         inside = normalised(convolution, norm, image.mean((2, 3), keepdim=True))
         return torch.sigmoid(last(activation(inside)))
 
     def spatial_gate(self, image: Tensor) -> Tensor:
-        """Return one number in [0, 1] for each place of maps N×C×H×W, N×1×H×W."""
+        """Return a gate in [0, 1] for each position of maps N×C×H×W, as N×1×H×W."""
         convolution, norm, activation, last = self.spatial_interaction
         return torch.sigmoid(last(activation(normalised(convolution, norm, image))))
 
     def project(self, image: Tensor) -> Tensor:
-        """Return the output projection of maps N×C×H×W, N×H×W×C."""
+        """Return the output projection of maps N×C×H×W, as N×H×W×C."""
         return cast("Tensor", self.proj(image.permute(0, 2, 3, 1)))
 
 
 class PositionBias(nn.Module):
-    """An MLP from the offset of two places to the bias of their logit in each head.
+    """An MLP from the offset of two positions to the bias of their logit in each head.
 
     Args:
         width: channels of the attention.
@@ -98,11 +98,11 @@ class PositionBias(nn.Module):
 
     @property
     def constant(self) -> bool:
-        """Whether it is the same everywhere: a LayerNorm over a single number is its bias."""
+        """Whether the bias is constant: a LayerNorm over a single number always outputs its bias."""
         return self.pos_proj.weight.shape[0] == 1
 
     def forward(self, window: Sides) -> Tensor | None:
-        """Return heads×L×L for the L places of a window; None for a constant, which a softmax does not see."""
+        """Return heads×L×L for the L positions of a window, or None for a constant, to which a softmax is invariant."""
         if self.constant:
             return None
         (height, width), weight = window, self.pos_proj.weight
@@ -116,10 +116,10 @@ class PositionBias(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention inside windows, which may be shifted by half their sides.
+    """Multi-head attention inside windows, optionally shifted by half their sides.
 
-    A shifted grid cuts the image into rectangles, at its borders half as high or wide. Attention inside these is what
-    the official network reaches by a cyclic shift and a mask.
+    A shifted grid cuts the image into rectangles that are half as high or wide at its borders. Attention inside them is
+    equivalent to the cyclic shift and mask of the official network.
 
     Args:
         width: channels of query, key and value.
@@ -134,7 +134,7 @@ class WindowAttention(nn.Module):
         self.pos = PositionBias(width, heads)
 
     def forward(self, qkv: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return N×H×W×heads×d from N×H×W×3×heads×d, H and W multiples of the window's sides.
+        """Return N×H×W×heads×d for N×H×W×3×heads×d, with H and W multiples of the window's sides.
 
         Args:
             qkv: queries, keys and values.
@@ -151,7 +151,7 @@ class WindowAttention(nn.Module):
         )
 
     def attend(self, qkv: Tensor, window: Sides, prompts: Tensor | None) -> Tensor:
-        """Return what an unshifted grid of these windows gathers; see `forward`."""
+        """Apply attention in an unshifted grid of these windows; see `forward`."""
         (count, height, width, _, heads, channels), (h, w) = qkv.shape, window
         grid = qkv.view(count, height // h, h, width // w, w, 3, heads, channels).permute(5, 0, 1, 3, 6, 2, 4, 7)
         more, bias = (0, -channels % LANES), self.pos(window)
@@ -167,7 +167,7 @@ class WindowAttention(nn.Module):
 
 
 def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: int, axis: int) -> Tensor:
-    """Return what `attend` makes of bands of `side` along an axis; a band of half as many is at each of its ends."""
+    """Apply `attend` to bands of width `side` along an axis, with a band of half the width at each end."""
     half, length = side // 2, features.shape[axis]
     first, core, last = features.split_with_sizes([half, length - side, half], axis)
     ends = attend(torch.cat([first, last], axis), half)
@@ -178,7 +178,7 @@ def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: in
 
 
 class SpatialAttention(Interaction):
-    """Attention inside windows: half the heads in flat ones, half in these turned upright.
+    """Attention inside windows: half of the heads use flat windows, half upright ones.
 
     Args:
         width: channels of the features.
@@ -195,16 +195,16 @@ class SpatialAttention(Interaction):
         )
 
     def forward(self, normed: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return what normed features N×H×W×C gather from each other and from prompts 1×K×C."""
+        """Apply attention to normed features N×H×W×C, with optional prompts 1×K×C."""
         qkv = self.qkv(normed)
         joining = None if prompts is None else self.by_heads(self.qkv(prompts))[0].permute(1, 2, 0, 3)[1:]
         attended, convolved = self.attend(qkv, joining).permute(0, 3, 1, 2), self.convolved(qkv)
         return self.project(attended * self.channel_gate(convolved) + convolved * self.spatial_gate(attended))
 
     def attend(self, qkv: Tensor, prompts: Tensor | None) -> Tensor:
-        """Return N×H×W×C from N×H×W×3C.
+        """Return N×H×W×C for N×H×W×3C.
 
-        Zeros at the bottom and right complete the windows, and are attended to, as in the official network.
+        Zeros at the bottom and right complete the windows and take part in attention, as in the official network.
 
         Args:
             qkv: queries, keys and values.
@@ -220,7 +220,7 @@ class SpatialAttention(Interaction):
         return gathered[:, :height, :width].flatten(-2)
 
     def by_heads(self, qkv: Tensor) -> Tensor:
-        """Return …×3×heads×d from …×3C."""
+        """Return …×3×heads×d for …×3C."""
         return qkv.view(*qkv.shape[:-1], 3, self.heads, qkv.shape[-1] // (3 * self.heads))
 
 
@@ -237,20 +237,20 @@ class ChannelAttention(Interaction):
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
 
     def reset_parameters(self) -> None:
-        """Set the temperature of a new attention."""
+        """Set the temperature to its initial value."""
         nn.init.ones_(self.temperature)
 
     def forward(self, normed: Tensor) -> Tensor:
-        """Return what the channels of normed features N×H×W×C gather from each other."""
+        """Apply attention between the channels of normed features N×H×W×C."""
         qkv = self.qkv(normed)
         attended, convolved = self.attend(qkv).permute(0, 3, 1, 2), self.convolved(qkv)
         return self.project(attended * self.spatial_gate(convolved) + convolved * self.channel_gate(attended))
 
     def attend(self, qkv: Tensor) -> Tensor:
-        """Return N×H×W×C from N×H×W×3C; one product for all heads, of which what joins two heads is left out."""
+        """Return N×H×W×C for N×H×W×3C, from one product for all heads without the entries between different heads."""
         tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
         query, key, value = tokens.chunk(3, -1)
-        # pow and sum, which autocast does not leave to 16 bits
+        # pow and sum, because autocast keeps them in float32
         inverse = tokens[..., : 2 * width].pow(2).sum(1).clamp_min(SHORTEST**2).rsqrt()
         query_scale, key_scale = inverse[:, None].chunk(2, -1)
         head = torch.arange(heads, device=qkv.device).repeat_interleave(width // heads)

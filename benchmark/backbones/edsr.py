@@ -1,15 +1,15 @@
-"""What later networks took over from EDSR (Lim et al., CVPR Workshops 2017): mean colour and sub-pixel convolutions."""
+"""Components of EDSR (Lim et al., CVPR Workshops 2017) in later networks: mean colour and sub-pixel convolutions."""
 
 from __future__ import annotations
 
 from torch import nn
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
-"""Of DIV2K's images, in [0, 1]."""
+"""Mean colour of DIV2K's images, in [0, 1]."""
 
 
 def upsampler(features: int, scale: int) -> nn.Sequential:
-    """Sub-pixel convolutions (Shi et al., 2016) to `scale`: ×4 in two steps, ×1 nothing."""
+    """Return sub-pixel convolutions (Shi et al., 2016) for `scale`: two for ×4, none for ×1."""
     steps = {1: [], 2: [2], 3: [3], 4: [2, 2]}[scale]
     return nn.Sequential(
         *(

@@ -1,8 +1,8 @@
 """EDT, the Encoder-Decoder-based Transformer for low-level vision (Li et al., IJCAI 2023), at any size.
 
-The convolutional head of a task encodes the image, at a quarter of its size where the task keeps it; a body of Swin
-blocks, shared by all tasks, transforms the features; the tail of the task, with skips from the head, decodes them into
-what is added to the image. State dicts have the keys of the official release; only the packed projections stand apart.
+The convolutional head of a task encodes the image, at a quarter of its size if the task preserves the size. A body of
+Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from the head, decodes them
+into a residual image. State dicts have the keys of the official release, except that packed projections are separate.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g5
     "derain_light": "dr_L",
     "derain_heavy": "dr_H",
 }
-"""What the official keys call a head, where it is not its name."""
+"""Official names of heads that differ from the names here."""
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4} | dict.fromkeys(OFFICIAL, 1)
 """Each head and its scale."""
 PACKED = {f".qkv.{kind}": apart(f".{kind}") for kind in ("weight", "bias")}
 MASKS = ("attn_mask_h", "attn_mask_v")
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
 SHRINK = 4
-"""How much smaller the body sees images of tasks that keep the size: two convolutions of stride 2."""
+"""Downscaling factor of the body for tasks that preserve the size: two convolutions of stride 2."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class EDTConfig:
     """The size of an EDT; the defaults are EDT-B's.
 
     Attributes:
-        features: channels of the first convolution; two and four times as many after the head's blocks.
+        features: channels of the first convolution; the head's blocks double them twice.
         width: channels of the body.
-        stages: groups of blocks, each with a skip.
-        depth: blocks a stage; every second one has shifted windows.
+        stages: groups of blocks, each with a skip connection.
+        depth: blocks per stage; every second block has shifted windows.
         attention_heads: heads of each half of the channels.
-        window: sides of a horizontal window; a vertical one is turned.
-        expansion: width of the feed-forward over the body's.
-        upsampler: `pixelshuffle`, or `pixelshuffledirect` with one convolution to the pixels.
-        drop_path: stochastic depth of the last block, falling to 0 at the first (officially 0.1). It acts while the
-            network is in training mode; a frozen one is in evaluation mode, and the engine keeps it so.
+        window: sides of a horizontal window; vertical windows are transposed.
+        expansion: ratio of the feed-forward's width to the body's.
+        upsampler: `pixelshuffle`, or `pixelshuffledirect` with a single convolution to the pixels.
+        drop_path: stochastic depth of the last block, decreasing to 0 at the first (officially 0.1). It is active only
+            in training mode; petlir keeps a frozen network in evaluation mode.
     """
 
     features: int = 32
@@ -76,7 +76,7 @@ class EDTConfig:
 
 
 class Body(nn.Module):
-    """The transformer that all tasks share."""
+    """The transformer shared by all tasks."""
 
     def __init__(self, config: EDTConfig) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class Body(nn.Module):
         self.apply(_initialise)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×C×H×W in and out."""
+        """Return the output for features N×C×H×W, in the same shape."""
         tokens = self.patch_embed["norm"](features.permute(0, 2, 3, 1))
         for stage in self.layers:
             tokens = stage(tokens)
@@ -113,7 +113,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 class ResBlock(nn.Module):
-    """Two 3×3 convolutions with leaky ReLUs beside a 1×1 one; `conv_down` halves the sides of what comes out."""
+    """Two 3×3 convolutions with leaky ReLUs, parallel to a 1×1 convolution; `conv_down` halves the output's sides."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, down: bool = False) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class ResBlock(nn.Module):
         self.conv_down = nn.Conv2d(outputs, outputs, 4, stride=2, padding=1, bias=False) if down else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×C×H×W in and out, not halved yet."""
+        """Return the output for features N×C×H×W, before halving."""
         hidden = functional.leaky_relu(self.conv_1(features), 0.2)
         return cast("Tensor", functional.leaky_relu(self.conv_2(hidden), 0.2) + self.shortcut(features))
 
@@ -143,7 +143,7 @@ class Head(nn.ModuleList):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Images N×3×H×W as features for the body, and the skips for the tail, the last one first."""
+        """Return the body's features for images N×3×H×W, and the skips for the tail, the last first."""
         first, *blocks, last = self
         features: Tensor = first(images)
         skips: list[Tensor] = []
@@ -154,7 +154,7 @@ class Head(nn.ModuleList):
 
 
 class SkipBlock(nn.Module):
-    """Fewer channels, at twice the sides where `up`, then a block that reads them together with the head's."""
+    """A reduction of channels, with `up` at twice the sides, and a block that also reads the head's features."""
 
     def __init__(self, inputs: int, outputs: int, *, up: bool) -> None:
         super().__init__()
@@ -165,13 +165,13 @@ class SkipBlock(nn.Module):
         self.block = ResBlock(2 * outputs, outputs, outputs)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Features N×C×H×W, and a skip with the channels and sides of the output."""
+        """Return the output for features N×C×H×W and a skip with the output's channels and sides."""
         narrow = next(self.children())
         return cast("Tensor", self.block(torch.cat([narrow(features), skip], dim=1)))
 
 
 class Tail(nn.ModuleList):
-    """The decoder of a task: two blocks with the head's skips, then the way to the pixels."""
+    """The decoder of a task: two blocks with the head's skips, then the layers to the pixels."""
 
     def __init__(self, config: EDTConfig, scale: int) -> None:
         features, up = config.features, scale == 1
@@ -184,7 +184,7 @@ class Tail(nn.ModuleList):
         )
 
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """Features of the body as what is added to the image, N×3×sH×sW."""
+        """Return the residual image N×3×sH×sW for the body's features."""
         first, second, *pixels = self
         features = second(first(features, skips[0]), skips[1])
         for module in pixels:
@@ -200,10 +200,10 @@ def _to_pixels(features: int, scale: int, *, direct: bool) -> list[nn.Module]:
 
 
 class EDT(Backbone):
-    """The Encoder-Decoder-based Transformer, one head and tail a task.
+    """The Encoder-Decoder-based Transformer, with a head and a tail per task.
 
     Args:
-        name: its name in the grid.
+        name: its name in grids.
         config: its size.
         heads: head names with their scales.
     """
@@ -241,9 +241,9 @@ class EDT(Backbone):
         self.body = Body(config)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1] of any size through `head`; N×3×sH×sW, not clipped, s the head's scale.
+        """Restore images N×3×H×W in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping.
 
-        Inside, images are continued by their flip to `multiple(head)`, and the output is cropped.
+        Images are extended by their reflection to `multiple(head)`, and the output is cropped.
         """
         (height, width), scale = images.shape[-2:], self._scale(head)
         encode, decode = self._ends(head)
@@ -263,7 +263,7 @@ class EDT(Backbone):
         return self.get_submodule(f"head_{official}"), self.get_submodule(f"tail_{official}")
 
     def blocks(self) -> Iterator[Block]:
-        """The Swin blocks, stage by stage."""
+        """Yield the Swin blocks, stage by stage."""
         for number, stage in enumerate(self.body.layers):
             owner = cast("Stage", stage).blocks
             for index, block in enumerate(owner.children()):
@@ -272,32 +272,32 @@ class EDT(Backbone):
                 yield Block(f"stage.{number}.{index}", self.config.width, branches, ChannelsLast(), site)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Body and the head and tail in use, all of them without a name."""
+        """Yield the parameters of the body, head and tail in use, or of all heads and tails if `head` is None."""
         yield from self.body.parameters()
         for name in self.heads if head is None else [head]:
             for end in self._ends(name):
                 yield from end.parameters()
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """The tail in use, all of them without a name."""
+        """Yield the parameters of the tail in use, or of all tails if `head` is None."""
         for name in self.heads if head is None else [head]:
             yield from self._ends(name)[1].parameters()
 
     def outer_norms(self) -> Iterator[Site]:
-        """The norm before the blocks, then the one behind them."""
+        """Yield the norm before the blocks, then the norm after them."""
         yield Site("norm", self.body.patch_embed, "norm")
         yield Site("norm", self.body, "norm")
 
     def multiple(self, head: str | None) -> int:
-        """Inputs are continued to whole windows of both directions: of 24, or 96 where the body sees a quarter."""
+        """Return the multiple for whole windows of both directions: 24, or 96 if the body works at quarter size."""
         return math.lcm(*self.config.window) * (SHRINK if self._scale(head) == 1 else 1)
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state dict with the official keys; its attention masks are passed over."""
+        """Load a state dict with the official keys; its attention masks are ignored."""
         load_strictly(self, unpack(state, PACKED, MASKS), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the official keys (without attention masks)."""
+        """Return the weights under the official keys (without attention masks)."""
         return pack(self.state_dict(), PACKED)
 
 
@@ -309,23 +309,23 @@ SIZES = {
 }
 """The published sizes."""
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
-"""The size that is trained and benchmarked within CPU minutes; crops of 48×48 are whole windows for every head."""
+"""The size for training and benchmarking within CPU minutes; crops of 48×48 are whole windows for every head."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
-"""Without `derain_light`, whose tail stays at zero under the L1 loss: the median of so little rain is none."""
+"""Heads without `derain_light`, whose tail stays at zero under the L1 loss: the median of so little rain is zero."""
 
 
 def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsampler: str | None = None) -> EDT:
-    """An EDT with these of the eight heads.
+    """Return an EDT with a selection of the eight heads.
 
     Args:
-        name: its name in the grid.
+        name: its name in grids.
         config: its size.
-        heads: in the order of the official configuration.
-        upsampler: `pixelshuffle` or `pixelshuffledirect`; without one the size's own where there is one head, and
-            `pixelshuffle` where there are several, as the official configurations have it.
+        heads: names of the heads, in the order of the official configuration.
+        upsampler: `pixelshuffle` or `pixelshuffledirect`; by default the size's own for a single head, and
+            `pixelshuffle` for several, as in the official configurations.
 
     Raises:
-        PetlirError: there is no such head or upsampler.
+        PetlirError: a head or the upsampler is unknown.
     """
     picked = chosen(f"head of {name}", heads, HEADS)
     usual = config.upsampler if len(picked) == 1 else "pixelshuffle"
@@ -344,7 +344,7 @@ def sized(
     expansion: int = EDTConfig.expansion,
     drop_path: float = EDTConfig.drop_path,
 ) -> EDT:
-    """An EDT of any size, with the options of `EDTConfig` and `build`."""
+    """Return an EDT of any size, with the options of `EDTConfig` and `build`."""
     config = EDTConfig(features, width, stages, depth, attention_heads, window, expansion, drop_path=drop_path)
     return build("edt", config, heads, upsampler)
 
@@ -354,9 +354,9 @@ BACKBONES = {
     **{name: partial(build, name, config) for name, config in SIZES.items()},
     "edt-nano": partial(build, "edt-nano", NANO, heads=NANO_HEADS, upsampler="pixelshuffledirect"),
 }
-"""What a grid can name, and how it is built."""
+"""The builders by their names in grids."""
 
 FAMILIES = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
 MIXED = ("sr_x2", "sr_x3", "denoise_15")
 VARIANTS = tuple({"heads": heads} for heads in (*((head,) for head in HEADS), *FAMILIES, MIXED))
-"""How the network of an official checkpoint may have to be built: for one task, for related ones, or for mixed ones."""
+"""Options for the networks of official checkpoints: for a single task, for related tasks, or for mixed tasks."""

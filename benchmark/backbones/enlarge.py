@@ -1,4 +1,4 @@
-"""Networks that keep the size of their input, and the bicubic enlargement before them where a task has a scale."""
+"""Networks that preserve the size of their input, with bicubic enlargement before them for tasks with a scale."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradations.resize import axis_weights
 
 HEADS = {"restore": 1, "enlarged_x2": 2, "enlarged_x3": 3, "enlarged_x4": 4}
-"""One set of weights behind four names, so that every column says where the input was enlarged first."""
+"""Four names for the same weights, so that every column shows whether the input was enlarged first."""
 
 
 class SizePreserving(Backbone):
-    """A network with one set of weights, whose output is as large as what it reads.
+    """A network with a single set of weights, whose output has the size of its input.
 
-    A head `enlarged_x4` enlarges its input by MATLAB's bicubic first; without a name, the head is `restore`.
+    A head `enlarged_x4` first enlarges its input by MATLAB's bicubic filter. The default head is `restore`.
     """
 
     window = None
@@ -33,42 +33,42 @@ class SizePreserving(Backbone):
         self.name, self.heads = name, dict(HEADS)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1] of any size; N×3×sH×sW, not clipped, s the scale of `head`."""
+        """Restore images N×3×H×W in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping."""
         images = enlarge(images, list(self.heads.values())[self.head_index(head)])
         padded = self.pad(images)
-        if images.device.type == "cpu":  # where norms and convolutions are faster with the channels last
+        if images.device.type == "cpu":  # norms and convolutions are faster there with channels last
             padded = padded.contiguous(memory_format=torch.channels_last)
         return self.restore(padded)[..., : images.shape[-2], : images.shape[-1]]
 
     @abstractmethod
     def pad(self, images: Tensor) -> Tensor:
-        """The images with sides that are multiples of `multiple`."""
+        """Pad the images to sides that are multiples of `multiple`."""
 
     @abstractmethod
     def restore(self, images: Tensor) -> Tensor:
-        """Restore images with such sides."""
+        """Restore padded images."""
 
     def input_note(self, head: str) -> str:
-        """How much the input is enlarged."""
+        """Return a note on the enlargement of the input."""
         scale = self.heads[head]
         return f"input enlarged ×{scale} bicubically" if scale > 1 else ""
 
     def head_index(self, head: str | None) -> int:
-        """Where `head`, or else `restore`, stands among the heads."""
+        """Return the index of `head`, or of `restore` by default."""
         return super().head_index(head or "restore")
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """All parameters, whatever the head."""
+        """Yield all parameters, for any head."""
         yield from self.parameters()
 
     def missing(self, images: Tensor) -> tuple[int, int]:
-        """Rows and columns up to the next multiples."""
+        """Return the numbers of rows and columns missing to the next multiples."""
         step = self.multiple(None)
         return -images.shape[-2] % step, -images.shape[-1] % step
 
 
 def enlarge(images: Tensor, scale: int) -> Tensor:
-    """Images N×C×H×W, `scale` times larger by MATLAB's bicubic; neither rounded nor clipped, so it may overshoot."""
+    """Enlarge images N×C×H×W by `scale` with MATLAB's bicubic filter, without rounding or clipping of overshoots."""
     if scale == 1:
         return images
     rows, columns = (torch.from_numpy(_matrix(side, scale)).to(images) for side in images.shape[-2:])
@@ -77,6 +77,6 @@ def enlarge(images: Tensor, scale: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _matrix(side: int, scale: int) -> NDArray[np.float64]:
-    """The enlarging of one axis as a matrix, scale·side × side."""
+    """Return the enlargement of an axis as a matrix, scale·side × side."""
     matrix: NDArray[np.float64] = axis_weights(side, side * scale, scale).toarray()
     return matrix

@@ -1,8 +1,8 @@
 """IPT, the Image Processing Transformer (Chen et al., CVPR 2021), at any size.
 
-A 48×48 window goes through the convolutional head of its task, is cut into 3×3 patches, passes an encoder and a
-decoder that is told the task by a learned query, is folded back, and leaves through the tail of its task. State
-dicts have the keys of the official release; only the packed attention projections stand apart here.
+A 48×48 window passes through the convolutional head of its task and is cut into 3×3 patches. These pass through an
+encoder and a decoder, which identifies the task by a learned query, are folded back, and pass through the task's tail.
+State dicts have the keys of the official release, except that packed attention projections are separate.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ CONSTANTS = ("position_ids",)
 
 @dataclass(frozen=True)
 class IPTConfig:
-    """The size of an IPT; the defaults are the published one.
+    """The size of an IPT; the defaults are the published size.
 
     Attributes:
         features: channels of heads and tails.
         layers: encoder layers, and as many decoder layers.
-        attention_heads: attention heads a layer.
-        expansion: width of the feed-forward over the token width.
-        patch: side of the patch that becomes one token.
-        window: side of the one input size.
+        attention_heads: attention heads per layer.
+        expansion: ratio of the feed-forward's width to the token width.
+        patch: side of a patch, which becomes a token.
+        window: side of the fixed input size.
     """
 
     features: int = 64
@@ -70,7 +70,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Tokens N×L×C that attend from `query` to `key` and gather `value`; `prompts` 1×K×C join both."""
+        """Return tokens N×L×C: attention of `query` to `key` and `value`, both extended by `prompts` 1×K×C."""
         q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
         if prompts is not None:
             k, v = (
@@ -85,18 +85,18 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a ReLU between them, kept under the official names of their layer."""
+    """Two linear layers with a ReLU between them, under the official names of their layer."""
 
     linear1: nn.Module
     linear2: nn.Module
 
     def feed(self, tokens: Tensor) -> Tensor:
-        """Tokens N×L×C through the feed-forward."""
+        """Apply the feed-forward to tokens N×L×C."""
         return cast("Tensor", self.linear2(functional.relu(self.linear1(tokens))))
 
 
 class EncoderLayer(FeedForward):
-    """Self-attention, then feed-forward, each behind a norm."""
+    """Self-attention, then feed-forward, each after a norm."""
 
     def __init__(self, config: IPTConfig) -> None:
         super().__init__()
@@ -110,14 +110,14 @@ class EncoderLayer(FeedForward):
         self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens N×L×C in and out."""
+        """Return the output for tokens N×L×C, in the same shape."""
         prompts = self.mixer.context(self.norm1)
         tokens = tokens + self.mixer(lambda x: self.self_attn(x, x, x, prompts), self.norm1, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm2, tokens))
 
 
 class DecoderLayer(FeedForward):
-    """Self-attention under the task's query, attention to the encoder, feed-forward."""
+    """Self-attention with the task's query, attention to the encoder, feed-forward."""
 
     def __init__(self, config: IPTConfig) -> None:
         super().__init__()
@@ -134,20 +134,20 @@ class DecoderLayer(FeedForward):
         self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
-        """Tokens N×L×C in and out; `memory` is the encoder's output, `query` the task's 1×L×C."""
+        """Return the output for tokens N×L×C; `memory` is the encoder's output, `query` the task's 1×L×C."""
         prompts = self.mixer.context(self.norm1)
         tokens = tokens + self.mixer(lambda x: self.attend(x, query, prompts), self.norm1, tokens)
         tokens = tokens + self.cross(lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm3, tokens))
 
     def attend(self, tokens: Tensor, query: Tensor, prompts: Tensor | None) -> Tensor:
-        """Normed tokens N×L×C that attend to each other, told where they stand by the task's query."""
+        """Apply self-attention to normed tokens N×L×C, with the task's query as positions."""
         placed = tokens + query
         return cast("Tensor", self.self_attn(placed, placed, tokens, prompts))
 
 
 class Stack(nn.Module):
-    """A row of layers; they differ in what they take, so the body calls them."""
+    """A sequence of layers, called by the body because they differ in their inputs."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
@@ -155,7 +155,7 @@ class Stack(nn.Module):
 
 
 class Positions(nn.Module):
-    """One learned position for each token of the window."""
+    """A learned position for each token of the window."""
 
     def __init__(self, config: IPTConfig) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class Positions(nn.Module):
 
 
 class Body(nn.Module):
-    """The transformer: features N×F×S×S in and out."""
+    """The transformer, from features N×F×S×S to the same shape."""
 
     def __init__(self, config: IPTConfig, tasks: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Body(nn.Module):
         self.position_encoding = Positions(config)
 
     def forward(self, features: Tensor, task: int) -> Tensor:
-        """Features N×F×S×S of a window, told which task they belong to."""
+        """Return the output for features N×F×S×S of a window and the index of their task."""
         patch = self.config.patch
         tokens = functional.unfold(features, patch, stride=patch).transpose(1, 2)
         tokens = self.linear_encoding(tokens) + tokens + self.position_encoding.pe.weight
@@ -197,7 +197,7 @@ class Body(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two 5×5 convolutions with a ReLU between them, and a residual."""
+    """Two 5×5 convolutions with a ReLU between them and a residual connection."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -208,39 +208,39 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×F×H×W in and out."""
+        """Return the output for features N×F×H×W, in the same shape."""
         return cast("Tensor", self.body(features) + features)
 
 
 def mean_shift(sign: int) -> nn.Conv2d:
-    """The fixed 1×1 convolution that takes off or adds the mean colour, on 0..255."""
+    """Return the fixed 1×1 convolution that subtracts or adds the mean colour, on 0..255."""
     shift = nn.Conv2d(3, 3, 1)
     nn.init.dirac_(shift.weight)
-    with torch.no_grad():  # computed on CPU: on the meta device, arithmetic costs the import of torch's compiler
+    with torch.no_grad():  # computed on CPU: on the meta device, arithmetic imports torch's compiler
         cast("Tensor", shift.bias).copy_(sign * 255.0 * torch.tensor(RGB_MEAN, device="cpu"))
     return shift.requires_grad_(False)
 
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """Tokens N×L×C of a square window seen as a map."""
+    """The layout of tokens N×L×C of a square window as a map."""
 
     side: int
 
     def to_map(self, features: Tensor) -> Tensor:
-        """N×C×side×side."""
+        """Return the tokens as N×C×side×side."""
         return features.transpose(1, 2).reshape(features.shape[0], -1, self.side, self.side)
 
     def from_map(self, image: Tensor) -> Tensor:
-        """N×L×C."""
+        """Return the map as N×L×C."""
         return image.flatten(2).transpose(1, 2)
 
 
 class IPT(Backbone):
-    """The Image Processing Transformer, one head and tail a task.
+    """The Image Processing Transformer, with a head and a tail per task.
 
     Args:
-        name: its name in the grid.
+        name: its name in grids.
         config: its size.
         heads: head names with their scales, in the order of the official scale list.
     """
@@ -293,7 +293,7 @@ class IPT(Backbone):
         return cast("Tensor", self.add_mean(self.tail[task](features)) / 255)
 
     def blocks(self) -> Iterator[Block]:
-        """Encoder layers, then decoder layers."""
+        """Yield encoder layers, then decoder layers."""
         grid = TokenGrid(self.config.window // self.config.patch)
         for stack, branches in (("encoder", ENCODER_BRANCHES), ("decoder", DECODER_BRANCHES)):
             owner = self.body.get_submodule(f"{stack}.layers")
@@ -303,7 +303,7 @@ class IPT(Backbone):
                 yield Block(f"{stack}.{index}", self.config.width, views, grid, site, self.config.patch)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Body and the head and tail in use (all of them without a name); never the fixed mean shifts."""
+        """Yield the body, head and tail in use (all of them if `head` is None), but never the fixed mean shifts."""
         yield from self.body.parameters()
         used = range(len(self.heads)) if head is None else [self.head_index(head)]
         for index in used:
@@ -311,21 +311,21 @@ class IPT(Backbone):
             yield from self.tail[index].parameters()
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """The tail in use, all of them without a name."""
+        """Yield the parameters of the tail in use, or of all tails if `head` is None."""
         for index in range(len(self.heads)) if head is None else [self.head_index(head)]:
             yield from self.tail[index].parameters()
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state dict with the official keys, packed projections and all."""
+        """Load a state dict with the official keys, including packed projections."""
         load_strictly(self, unpack(state, PACKED, CONSTANTS), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the official keys (without the constant `position_ids`)."""
+        """Return the weights under the official keys (without the constant `position_ids`)."""
         return pack(self.state_dict(), PACKED)
 
 
 BranchPlan = tuple[str, str, tuple[tuple[str, str], ...]]
-"""Kind of branch, its norm, and its projections as (name, where)."""
+"""Kind of branch, its norm, and its projections as (name, attribute)."""
 
 
 def _attention(where: str) -> tuple[tuple[str, str], ...]:
@@ -345,20 +345,20 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
 
 
 NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
-"""The size that is trained and benchmarked within CPU minutes."""
+"""The size for training and benchmarking within CPU minutes."""
 
 
 def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> IPT:
-    """An IPT with these of the six heads.
+    """Return an IPT with a selection of the six heads.
 
     Raises:
-        PetlirError: there is no such head.
+        PetlirError: a head is unknown.
     """
     return IPT(name, config, chosen(f"head of {name}", heads, HEADS))
 
 
 BACKBONES = {"ipt": partial(build, "ipt", IPTConfig()), "ipt-nano": partial(build, "ipt-nano", NANO)}
-"""What a grid can name, and how it is built."""
+"""The builders by their names in grids."""
 
 VARIANTS = tuple({"heads": (head,)} for head in HEADS)
-"""How the network of an official checkpoint may have to be built: for one task."""
+"""Options for the networks of official checkpoints, each for a single task."""

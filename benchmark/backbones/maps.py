@@ -1,4 +1,4 @@
-"""What networks on maps N×C×H×W share: their layout, norms over channels, and the halves that a gate multiplies."""
+"""Components of networks on maps N×C×H×W: their layout, norms over channels, and the halves that a gate multiplies."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from torch import Tensor, nn
 
 
 class MapLayout:
-    """Features that are maps N×C×H×W already."""
+    """The layout of features that are already maps N×C×H×W."""
 
     def to_map(self, features: Tensor) -> Tensor:
-        """The features."""
+        """Return the features unchanged."""
         return features
 
     def from_map(self, image: Tensor) -> Tensor:
-        """The map."""
+        """Return the map unchanged."""
         return image
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of maps N×C×H×W; with the channels last in memory it is one fused pass."""
+    """Layer norm over the channels of maps N×C×H×W; with channels last in memory it is a single fused pass."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps N×C×H×W in and out, in their own memory format."""
+        """Return the normed maps N×C×H×W in their own memory format."""
         if features.is_contiguous(memory_format=torch.channels_last):
             return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         centred = features - features.mean(1, keepdim=True)
@@ -31,9 +31,9 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class BiasFreeNorm(nn.Module):
-    """Maps over their standard deviation across channels, times a weight (Zamir et al., Restormer, CVPR 2022).
+    """Maps divided by their standard deviation across channels, times a weight (Zamir et al., Restormer, CVPR 2022).
 
-    The mean is subtracted inside the variance only, so this is neither layer norm nor RMS norm.
+    The mean is subtracted only inside the variance, so this is neither layer norm nor RMS norm.
     """
 
     def __init__(self, width: int, eps: float) -> None:
@@ -42,17 +42,17 @@ class BiasFreeNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def reset_parameters(self) -> None:
-        """The weight of a new norm."""
+        """Set the weight to its initial value."""
         nn.init.ones_(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps N×C×H×W in and out."""
+        """Return the normed maps N×C×H×W."""
         centred = features - features.mean(1, keepdim=True)
         deviation = (centred.square().mean(1, keepdim=True) + self.eps).sqrt()
         return features / deviation * self.weight.view(-1, 1, 1)
 
 
 def halves(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The two halves of the channels of maps N×C×H×W, which a gate multiplies."""
+    """Return the two halves of the channels of maps N×C×H×W, which a gate multiplies."""
     one, other = features.chunk(2, 1)
     return one, other

@@ -1,4 +1,4 @@
-"""Networks without memory, for their shapes: what a plan, a count or a comparison of keys needs."""
+"""Networks without memory, for shapes only: used in plans, counts and comparisons of keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _Unfilled(TorchFunctionMode):
-    """Lets the functions of `torch.nn.init` do nothing: on the meta device they fill nothing, but take seconds."""
+    """A mode without the functions of `torch.nn.init`, which have no effect on the meta device but take seconds."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -24,6 +24,6 @@ class _Unfilled(TorchFunctionMode):
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Whatever is built inside has shapes, and no values."""
+    """Build networks in this block with shapes, but without values."""
     with torch.device("meta"), _Unfilled():
         yield

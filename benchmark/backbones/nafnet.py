@@ -1,12 +1,11 @@
 """NAFNet (Chen et al., Simple Baselines for Image Restoration, ECCV 2022), at any size.
 
-A U-shaped network of blocks without activation functions: 1×1 and depthwise convolutions, a gate that multiplies one
-half of the channels by the other, and channel attention from a pooled mean. State dicts have the keys of the official
-release.
+A U-shaped network of blocks without activation functions: 1×1 and depthwise convolutions, a gate that multiplies the
+two halves of the channels, and channel attention from a pooled mean. State dicts have the keys of the official release.
 
-What inserted modules meet: a branch is multiplied by its trained factors β or γ per channel before the residual sum,
-and the factors belong to the branch. A module parallel to a branch adds beside the product, one after a branch reads
-the product; neither is multiplied again. In a fresh network β and γ are zero, so each block is the identity.
+For inserted modules: a branch is multiplied by its trained factors β or γ per channel before the residual sum, and the
+factors belong to the branch. A module parallel to a branch is added to the product, and a module after a branch reads
+the product; neither is multiplied again. In a new network β and γ are zero, so each block is the identity.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from petlir.benchmark.paper import Paper
 
 POOLINGS = ("global", "windowed")
 POOLING_WINDOW = 384
-"""Side of the pooling window in pixels of the input: 1.5 times the 256 of the training crops."""
+"""Side of the pooling window in pixels of the input: 1.5 times the 256 pixels of the training crops."""
 EPSILON = 1e-6
 
 
@@ -38,11 +37,11 @@ class NAFNetConfig:
 
     Attributes:
         width: channels at full resolution; each level down doubles them.
-        encoders: blocks a level, from full resolution down.
+        encoders: blocks per level, from full resolution down.
         middle: blocks at the lowest resolution.
-        decoders: blocks a level, from the lowest up.
-        pooling: where channel attention takes its mean: `global`, or `windowed` (Chu et al., Improving Image
-            Restoration by Revisiting Global Information Aggregation, ECCV 2022), as the published GoPro scores do.
+        decoders: blocks per level, from the lowest up.
+        pooling: region of the mean in channel attention: `global`, or `windowed` (Chu et al., Improving Image
+            Restoration by Revisiting Global Information Aggregation, ECCV 2022), as in the published GoPro scores.
     """
 
     width: int = 32
@@ -59,13 +58,14 @@ class NAFNetConfig:
 
 
 class WindowedMean(nn.Module):
-    """The mean over a square window around each place; global where the window covers everything.
+    """The mean over a square window around each position, or a global mean if the window covers everything.
 
-    Places that lie too near the border for a whole window take the nearest mean (replication). Running sums make the
-    cost independent of the side. They are taken axis by axis: over both at once they lose digits on large images.
+    Positions too near the border for a whole window use the nearest mean (replication). Running sums make the cost
+    independent of the side. They are computed axis by axis, because over both axes at once they lose precision on large
+    images.
 
     Args:
-        side: of the window, in places.
+        side: side of the window, in positions.
     """
 
     def __init__(self, side: int) -> None:
@@ -73,7 +73,7 @@ class WindowedMean(nn.Module):
         self.side = side
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×C×H×W; means of the same shape, or N×C×1×1 where they are global."""
+        """Return the means of features N×C×H×W in the same shape, or N×C×1×1 if they are global."""
         if self.side >= max(features.shape[-2:]):
             return features.mean((-2, -1), keepdim=True)
         means = _sliding_mean(_sliding_mean(features, self.side).mT, self.side).mT
@@ -82,18 +82,18 @@ class WindowedMean(nn.Module):
 
 
 def _sliding_mean(values: Tensor, side: int) -> Tensor:
-    """Means over all whole windows along the last axis."""
+    """Return the means over all whole windows along the last axis."""
     side = min(side, values.shape[-1])
     sums = functional.pad(values.cumsum(-1), (1, 0))
     return (sums[..., side:] - sums[..., :-side]) / side
 
 
 class NAFBlock(nn.Module):
-    """A mixer (depthwise convolution, gate, channel attention) and an mlp with a gate, each behind a norm.
+    """A mixer (depthwise convolution, gate, channel attention) and an mlp with a gate, each after a norm.
 
     Args:
         width: channels.
-        pool: what channel attention takes its mean with.
+        pool: the module that computes the mean for channel attention.
     """
 
     def __init__(self, width: int, pool: nn.Module) -> None:
@@ -110,23 +110,23 @@ class NAFBlock(nn.Module):
         self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
 
     def reset_parameters(self) -> None:
-        """The factors of a new block."""
+        """Set the factors to their initial values."""
         for factors in (self.beta, self.gamma):
             nn.init.zeros_(factors)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×C×H×W in and out."""
+        """Return the output for features N×C×H×W, in the same shape."""
         features = features + self.mixer(self.mix, self.norm1, features)
         return cast("Tensor", features + self.mlp(self.feed, self.norm2, features))
 
     def mix(self, normed: Tensor) -> Tensor:
-        """What the mixer makes of normed features, times β."""
+        """Return the mixer's output for normed features, times β."""
         one, other = halves(self.conv2(self.conv1(normed)))
         gated = one * other
         return cast("Tensor", self.conv3(gated * self.sca(gated)) * self.beta)
 
     def feed(self, normed: Tensor) -> Tensor:
-        """What the mlp makes of normed features, times γ."""
+        """Return the mlp's output for normed features, times γ."""
         one, other = halves(self.conv4(normed))
         return cast("Tensor", self.conv5(one * other) * self.gamma)
 
@@ -136,14 +136,14 @@ MLP = (("up", "conv4"), ("down", "conv5"))
 
 
 class NAFNet(SizePreserving):
-    """NAFNet, images of any size; sides are padded with zeros at the bottom and right, and cropped back.
+    """NAFNet for images of any size; sides are zero-padded at the bottom and right, and cropped back.
 
-    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, levels in the order of computation.
-    The site `attention` is the 1×1 convolution of channel attention; it reads pooled features N×C×1×1 (of the same
-    size as the features under windowed pooling). Depthwise convolutions are no sites.
+    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
+    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled features N×C×1×1
+    (of the same size as the features under windowed pooling). Depthwise convolutions are not sites.
 
     Args:
-        name: its name in the grid.
+        name: its name in grids.
         config: its size.
     """
 
@@ -172,7 +172,7 @@ class NAFNet(SizePreserving):
         self.downs = nn.ModuleList(nn.Conv2d(width << level, width << level + 1, 2, 2) for level in range(levels))
 
     def _stage(self, level: int, count: int) -> nn.Sequential:
-        """Blocks at a level, 0 being full resolution."""
+        """Return the blocks of a level; level 0 is full resolution."""
         return nn.Sequential(*(NAFBlock(self.config.width << level, self._pool(level)) for _ in range(count)))
 
     def _pool(self, level: int) -> nn.Module:
@@ -190,20 +190,20 @@ class NAFNet(SizePreserving):
         return cast("Tensor", self.ending(features) + images)
 
     def pad(self, images: Tensor) -> Tensor:
-        """The images with zeros at the bottom and right."""
+        """Pad the images with zeros at the bottom and right."""
         down, right = self.missing(images)
         return functional.pad(images, (0, right, 0, down)) if down or right else images
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """The last convolution."""
+        """Yield the parameters of the last convolution."""
         yield from self.ending.parameters()
 
     def multiple(self, head: str | None) -> int:
-        """2 to the number of levels."""
+        """Return 2 to the power of the number of levels."""
         return 1 << len(self.config.encoders)
 
     def blocks(self) -> Iterator[Block]:
-        """Encoders, middle, decoders."""
+        """Yield the blocks of encoders, middle and decoders."""
         levels = len(self.config.encoders)
         for level, count in enumerate(self.config.encoders):
             yield from self._views(f"encoder.{level}", f"encoders.{level}", level, count)
@@ -222,17 +222,17 @@ class NAFNet(SizePreserving):
 
 
 def _up(width: int) -> nn.Sequential:
-    """Twice the resolution, half the channels."""
+    """Return a layer that doubles the resolution and halves the channels."""
     return nn.Sequential(nn.Conv2d(width, 2 * width, 1, bias=False), nn.PixelShuffle(2))
 
 
 GOPRO = NAFNetConfig(32, (1, 1, 1, 28), 1, (1, 1, 1, 1))
 NANO = NAFNetConfig(16, (1, 1, 2), 4, (1, 1, 1))
-"""The size that is trained and benchmarked within CPU minutes."""
+"""The size for training and benchmarking within CPU minutes."""
 
 
 def build(name: str, config: NAFNetConfig, pooling: str = NAFNetConfig.pooling) -> NAFNet:
-    """A NAFNet of a named size; `pooling` is `global` or `windowed`."""
+    """Return a NAFNet of a named size; `pooling` is `global` or `windowed`."""
     return NAFNet(name, replace(config, pooling=pooling))
 
 
@@ -243,7 +243,7 @@ def sized(
     decoders: tuple[int, ...] = NAFNetConfig.decoders,
     pooling: str = NAFNetConfig.pooling,
 ) -> NAFNet:
-    """A NAFNet of free sizes, see `NAFNetConfig`."""
+    """Return a NAFNet of any size, see `NAFNetConfig`."""
     return NAFNet("nafnet", NAFNetConfig(width, encoders, middle, decoders, pooling))
 
 
@@ -255,4 +255,4 @@ BACKBONES = {
     "nafnet-64-gopro": partial(build, "nafnet-64-gopro", replace(GOPRO, width=64)),
     "nafnet-nano": partial(build, "nafnet-nano", NANO),
 }
-"""What a grid can name, and how it is built."""
+"""The builders by their names in grids."""

@@ -1,4 +1,4 @@
-"""Query, key and value stand apart here, as methods act on each; official files hold them as one tensor."""
+"""Conversion of packed query, key and value tensors of official files to separate projections for methods, and back."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 PROJECTIONS = ("query", "key", "value")
-"""In the order in which they are packed."""
+"""The projections in packing order."""
 
 Packed = Mapping[str, tuple[str, ...]]
-"""The ending of an official key, and of the three keys here."""
+"""The ending of an official key → the endings of the three keys here."""
 
 
 def apart(ending: str) -> tuple[str, ...]:
-    """The endings of the three keys here, e.g. `.query.weight` for `.weight`."""
+    """Return the endings of the three keys here, e.g. `.query.weight` for `.weight`."""
     return tuple(f".{name}{ending}" for name in PROJECTIONS)
 
 
 def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Official keys to ours: packed tensors taken apart, `constants` (endings of keys) dropped."""
+    """Convert official keys to those here: packed tensors are split, `constants` (endings of keys) dropped."""
     ours: dict[str, Tensor] = {}
     for key, tensor in state.items():
         ending = next((ending for ending in packed if key.endswith(ending)), None)
@@ -33,7 +33,7 @@ def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str]
 
 
 def pack(state: Mapping[str, Tensor], packed: Packed) -> dict[str, Tensor]:
-    """Our keys to the official ones."""
+    """Convert the keys here to the official ones."""
     official = dict(state)
     for ending, parts in packed.items():
         for stem in [key.removesuffix(parts[0]) for key in state if key.endswith(parts[0])]:

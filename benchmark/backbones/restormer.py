@@ -1,8 +1,8 @@
 """Restormer (Zamir et al., CVPR 2022), at any size.
 
-A U-shaped transformer whose attention is between channels (§3.1): the map of a head is c×c, whatever the image size.
-State dicts have the keys of the official release; only the fused query, key and value convolutions stand apart here.
-No convolution has a bias.
+A U-shaped transformer with attention between channels (§3.1): the attention map of a head is c×c for any image size.
+State dicts have the keys of the official release, except that fused query, key and value convolutions are separate.
+Convolutions do not have biases.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ PACKED = {f".qkv{kind}.weight": apart(f"{kind}.weight") for kind in ("", "_dwcon
 
 @dataclass(frozen=True)
 class RestormerConfig:
-    """The size of a Restormer; the defaults are the published one.
+    """The size of a Restormer; the defaults are the published size.
 
     Attributes:
         dim: channels at full resolution; each of three levels down doubles them.
         blocks: blocks of each level, the lowest last; decoders have as many as their encoders.
-        refinement: blocks after the last decoder, which like it have twice `dim` channels.
-        attention_heads: attention heads a block of each level.
-        expansion: channels of the gated feed-forward over those of the features.
-        norm: `withbias` (rain, blur) or `biasfree` (denoising), as the official weights differ.
+        refinement: blocks after the last decoder; like it, they have twice `dim` channels.
+        attention_heads: attention heads per block of each level.
+        expansion: ratio of the gated feed-forward's channels to the features'.
+        norm: `withbias` (rain, blur) or `biasfree` (denoising), as in the official weights.
     """
 
     dim: int = 48
@@ -62,7 +62,7 @@ class RestormerConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head attention between the channels of maps N×C×H×W, each of unit length over the places."""
+    """Multi-head attention between the channels of maps N×C×H×W, each normalised to unit length over positions."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -73,30 +73,30 @@ class Attention(nn.Module):
         self.project_out = nn.Conv2d(width, width, 1, bias=False)
 
     def reset_parameters(self) -> None:
-        """The temperature of new attention."""
+        """Set the temperature to its initial value."""
         nn.init.ones_(self.temperature)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps N×C×H×W in and out."""
+        """Return the output for maps N×C×H×W, in the same shape."""
         query, key, value = (self._places(part, features) for part in PROJECTIONS)
         weights = (_unit(query).mT @ _unit(key) * self.temperature).softmax(-1)
         gathered = (value @ weights.mT).transpose(1, 2).reshape(features.permute(0, 2, 3, 1).shape)
         return cast("Tensor", self.project_out(gathered.permute(0, 3, 1, 2)))
 
     def _places(self, part: str, features: Tensor) -> Tensor:
-        """Query, key or value as N×heads×HW×c, which channels that are last in memory need no copy for."""
+        """Return query, key or value as N×heads×HW×c, without a copy for channels-last memory."""
         projected = self.get_submodule(f"{part}_dwconv")(self.get_submodule(part)(features))
         split = projected.permute(0, 2, 3, 1).flatten(1, 2).unflatten(-1, (len(self.temperature), -1))
         return cast("Tensor", split.transpose(1, 2))
 
 
 def _unit(places: Tensor) -> Tensor:
-    """Each channel of N×heads×HW×c over its length, as `functional.normalize` has it, which takes longer."""
+    """Normalise each channel of N×heads×HW×c to unit length, faster than `functional.normalize`."""
     return places * places.square().sum(-2, keepdim=True).clamp_min(1e-24).rsqrt()
 
 
 class FeedForward(nn.Module):
-    """A feed-forward with a depthwise convolution, gated by the GELU of one half of its channels (§3.2)."""
+    """A feed-forward with a depthwise convolution, gated by the GELU of half of its channels (§3.2)."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -105,18 +105,18 @@ class FeedForward(nn.Module):
         self.project_out = nn.Conv2d(hidden, width, 1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps N×C×H×W in and out."""
+        """Return the output for maps N×C×H×W, in the same shape."""
         one, other = halves(self.dwconv(self.project_in(features)))
         return cast("Tensor", self.project_out(functional.gelu(one) * other))
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each behind a norm.
+    """Attention, then feed-forward, each after a norm.
 
     Args:
         width: channels.
         heads: attention heads.
-        config: of the network.
+        config: size of the network.
     """
 
     def __init__(self, width: int, heads: int, config: RestormerConfig) -> None:
@@ -128,13 +128,13 @@ class TransformerBlock(nn.Module):
         self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×C×H×W in and out."""
+        """Return the output for features N×C×H×W, in the same shape."""
         features = features + self.mixer(self.attn, self.norm1, features)
         return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
 
 
 def _named(name: str, module: nn.Module) -> nn.Sequential:
-    """The module one level down, where the official keys have it."""
+    """Nest the module under a name, as in the official keys."""
     return nn.Sequential(OrderedDict({name: module}))
 
 
@@ -151,13 +151,13 @@ MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
 
 
 class Restormer(SizePreserving):
-    """Restormer, images of any size; sides are padded by reflection at the bottom and right, and cropped back.
+    """Restormer for images of any size; sides are padded by reflection at the bottom and right, and cropped back.
 
-    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, levels in the
-    order of computation, and `refinement.INDEX`. Depthwise convolutions are no sites.
+    Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, with levels in
+    the order of computation, and `refinement.INDEX`. Depthwise convolutions are not sites.
 
     Args:
-        name: its name in the grid.
+        name: its name in grids.
         config: its size.
     """
 
@@ -188,7 +188,7 @@ class Restormer(SizePreserving):
         self.output = _conv(2 * dim, 3)
 
     def _stages(self) -> Iterator[tuple[str, str, int, int, int]]:
-        """Name, official name, channels, attention heads and number of blocks, in the order of computation."""
+        """Yield name, official name, channels, attention heads and number of blocks, in the order of computation."""
         config, dim = self.config, self.config.dim
         levels = list(zip(config.attention_heads, config.blocks, strict=True))
         for level in (0, 1, 2):
@@ -208,16 +208,16 @@ class Restormer(SizePreserving):
         features = part("latent")(features)
         for level in (3, 2, 1):
             features = torch.cat([part(f"up{level + 1}_{level}")(features), skips.pop()], 1)
-            if level > 1:  # the last decoder works at twice the channels
+            if level > 1:  # the last decoder has twice the channels
                 features = part(f"reduce_chan_level{level}")(features)
             features = part(f"decoder_level{level}")(features)
         return cast("Tensor", self.output(part("refinement")(features)) + images)
 
     def pad(self, images: Tensor) -> Tensor:
-        """The images mirrored at the bottom and right, as often as it takes.
+        """Pad the images by reflection at the bottom and right, repeatedly if necessary.
 
         Raises:
-            PetlirError: a side is a single pixel, which has nothing to mirror.
+            PetlirError: a side has a single pixel, which cannot be reflected.
         """
         down, right = self.missing(images)
         height, width = images.shape[-2:]
@@ -229,15 +229,15 @@ class Restormer(SizePreserving):
         return images.index_select(-2, rows.to(images.device)).index_select(-1, columns.to(images.device))
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """The last convolution."""
+        """Yield the parameters of the last convolution."""
         yield from self.output.parameters()
 
     def multiple(self, head: str | None) -> int:
-        """2 to the number of downsamplings."""
+        """Return 2 to the power of the number of downsamplings."""
         return 8
 
     def blocks(self) -> Iterator[Block]:
-        """Encoders, middle, decoders, refinement."""
+        """Yield the blocks of encoders, middle, decoders and refinement."""
         for name, where, width, _, count in self._stages():
             for index in range(count):
                 site = Site("block", self, f"{where}.{index}")
@@ -248,22 +248,22 @@ class Restormer(SizePreserving):
                 yield Block(f"{name}.{index}", width, branches, MapLayout(), site)
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Take a state dict with the official keys, fused convolutions and all."""
+        """Load a state dict with the official keys, including fused convolutions."""
         load_strictly(self, unpack(state, PACKED), f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """The weights under the official keys."""
+        """Return the weights under the official keys."""
         return pack(self.state_dict(), PACKED)
 
 
 def _mirrored(length: int, target: int) -> Tensor:
-    """Which of `length` places stands at each of `target`, going back and forth."""
+    """Return the source index for each of `target` positions when `length` positions are reflected back and forth."""
     place = torch.arange(target) % (2 * length - 2)
     return torch.minimum(place, 2 * length - 2 - place)
 
 
 NANO = RestormerConfig(12, (1, 1, 1, 2), 1)
-"""The size that is trained and benchmarked within CPU minutes."""
+"""The size for training and benchmarking within CPU minutes."""
 
 
 def sized(
@@ -274,7 +274,7 @@ def sized(
     expansion: float = RestormerConfig.expansion,
     norm: str = RestormerConfig.norm,
 ) -> Restormer:
-    """A Restormer of free sizes, see `RestormerConfig`; the published one without any."""
+    """Return a Restormer of any size, see `RestormerConfig`; by default the published size."""
     return Restormer("restormer", RestormerConfig(dim, blocks, refinement, attention_heads, expansion, norm))
 
 
@@ -283,4 +283,4 @@ BACKBONES = {
     "restormer-biasfree": partial(Restormer, "restormer-biasfree", RestormerConfig(norm="biasfree")),
     "restormer-nano": partial(Restormer, "restormer-nano", NANO),
 }
-"""What a grid can name, and how it is built."""
+"""The builders by their names in grids."""

@@ -1,7 +1,7 @@
 """Swin blocks over features N×H×W×C, with attention inside rectangular windows that may be shifted.
 
-Shifted windows are Swin's (Liu et al., ICCV 2021, §3.2). Half of the channels look through horizontal and half through
-vertical windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
+Shifted windows are Swin's (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal and half vertical windows,
+as in CSWin (Dong et al., CVPR 2022, §3.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Prompts = tuple[Tensor, Tensor]
 """Keys and values 1×K×C that join those of every window."""
 
 APART = -100.0
-"""What is added to the logit of two tokens that a shift has brought together."""
+"""Value added to the logit of two tokens that only a shift has made neighbours."""
 
 
 class WindowAttention(nn.Module):
@@ -35,7 +35,7 @@ class WindowAttention(nn.Module):
         width: channels of query, key and value.
         heads: attention heads.
         window: sides of a window.
-        shifted: whether the windows are moved by half their sides.
+        shifted: whether the windows are shifted by half their sides.
     """
 
     def __init__(self, width: int, heads: int, window: Sides, *, shifted: bool) -> None:
@@ -44,7 +44,7 @@ class WindowAttention(nn.Module):
         self.lepe = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Prompts | None = None) -> Tensor:
-        """Features N×H×W×C gathered from `value`; H and W are multiples of the window's sides."""
+        """Return features N×H×W×C gathered from `value`; H and W are multiples of the window's sides."""
         count, height, width, _ = value.shape
         shift, mask = (self.window[0] // 2, self.window[1] // 2), None
         if self.shifted:
@@ -57,7 +57,7 @@ class WindowAttention(nn.Module):
         return joined.roll(shift, (1, 2)) if self.shifted else joined
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prompts: Prompts | None) -> Tensor:
-        """Windows M×L×C of tokens that attend to each other, under `mask`, M×1×L×L, and to all prompts."""
+        """Apply attention inside windows M×L×C, with `mask`, M×1×L×L, and to all prompts."""
         if prompts is not None:
             added = [tokens.expand(len(key), -1, -1) for tokens in prompts]
             key, value = torch.cat([key, added[0]], 1), torch.cat([value, added[1]], 1)
@@ -66,14 +66,14 @@ class WindowAttention(nn.Module):
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
     def position(self, value: Tensor) -> Tensor:
-        """What LePE adds to windows M×L×C; outside a window there is nothing."""
+        """Return LePE's additions to windows M×L×C, with zeros outside a window."""
         count, _, width = value.shape
         enhanced: Tensor = self.lepe(value.reshape(count, *self.window, width).permute(0, 3, 1, 2))
         return enhanced.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def split(features: Tensor, window: Sides) -> Tensor:
-    """Features N×H×W×C as windows (N·H/h·W/w)×(h·w)×C, image by image and in reading order."""
+    """Split features N×H×W×C into windows (N·H/h·W/w)×(h·w)×C, image by image and in reading order."""
     count, height, width, channels = features.shape
     h, w = window
     grid = features.reshape(count, height // h, h, width // w, w, channels)
@@ -81,7 +81,7 @@ def split(features: Tensor, window: Sides) -> Tensor:
 
 
 def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
-    """The inverse of `split`: features N×H×W×C of these sides."""
+    """Invert `split`: return features N×H×W×C of these sides."""
     (height, width), (h, w) = sides, window
     grid = windows.reshape(-1, height // h, width // w, h, w, windows.shape[-1])
     return grid.transpose(2, 3).reshape(-1, height, width, windows.shape[-1])
@@ -89,12 +89,12 @@ def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
 
 @lru_cache(maxsize=8)
 def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """What keeps tokens apart that are neighbours only because a roll by half a window joins opposite edges.
+    """Return the mask between tokens that are neighbours only because a roll by half a window joins opposite edges.
 
     Returns:
-        One mask a window, (H/h·W/w)×1×(h·w)×(h·w), 0 or -100. It is computed once for each size.
+        A mask per window, (H/h·W/w)×1×(h·w)×(h·w), 0 or -100, computed once for each size.
     """
-    with torch.inference_mode(False):  # a mask that inference made could not serve training
+    with torch.inference_mode(False):  # a mask made in inference mode could not be used in training
         rows = torch.arange(sides[0], device=device) >= sides[0] - window[0] // 2
         columns = torch.arange(sides[1], device=device) >= sides[1] - window[1] // 2
         region = 2 * rows[:, None] + columns.int()
@@ -103,7 +103,7 @@ def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.d
 
 
 def mirrored(images: Tensor, multiple: int) -> Tensor:
-    """Images whose sides are multiples: continued at the right and the bottom by their flip, as often as it takes."""
+    """Extend images to sides that are multiples by reflection at the right and the bottom, repeatedly if necessary."""
     for dimension in (-2, -1):
         side = images.shape[dimension]
         if side % multiple:
@@ -122,22 +122,22 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×H×W×C in and out."""
+        """Return the output for features N×H×W×C, in the same shape."""
         hidden = functional.gelu(self.fc1(features)).permute(0, 3, 1, 2)
         mixed: Tensor = self.dwconv(hidden).permute(0, 2, 3, 1)
         return cast("Tensor", self.fc2(functional.gelu(mixed)))
 
 
 class SwinBlock(nn.Module):
-    """Attention, half the channels in horizontal and half in vertical windows, then feed-forward, each behind a norm.
+    """Attention in horizontal and vertical windows, on half of the channels each, then feed-forward; both after a norm.
 
     Args:
         width: channels of the features.
         heads: attention heads of each half.
-        window: sides of a horizontal window; a vertical one is turned.
+        window: sides of a horizontal window; vertical windows are transposed.
         hidden: channels inside the feed-forward.
-        shifted: whether the windows are moved by half their sides.
-        drop_path: share of the images whose branches training leaves out.
+        shifted: whether the windows are shifted by half their sides.
+        drop_path: share of the images whose branches are dropped in training.
     """
 
     def __init__(
@@ -155,26 +155,26 @@ class SwinBlock(nn.Module):
         self.mixer_hooks, self.mlp_hooks = PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×H×W×C in and out."""
+        """Return the output for features N×H×W×C, in the same shape."""
         prompts = self.mixer_hooks.context(self.norm1)
         features = features + self.kept(self.mixer_hooks(lambda x: self.attend(x, prompts), self.norm1, features))
         return features + self.kept(self.mlp_hooks(self.mlp, self.norm2, features))
 
     def attend(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Features N×H×W×C that attend to each other, and to prompts 1×K×C, inside windows of both directions."""
+        """Apply attention to features N×H×W×C, with optional prompts 1×K×C, inside windows of both directions."""
         halves = _halves(self.query(features), self.key(features), self.value(features))
         joining = [None, None] if prompts is None else _halves(self.key(prompts), self.value(prompts))
         gathered = [part(*half, more) for part, half, more in zip(self.attns, halves, joining, strict=True)]
         return cast("Tensor", self.proj(torch.cat(gathered, dim=-1)))
 
     def kept(self, added: Tensor) -> Tensor:
-        """What a branch adds, or in training nothing for some images (stochastic depth, Huang et al., ECCV 2016)."""
+        """Drop a branch's output for a share of the images in training (stochastic depth, Huang et al., ECCV 2016)."""
         if not self.training or self.drop_path == 0:
             return added
         return added * functional.dropout(added.new_ones(len(added), 1, 1, 1), self.drop_path)
 
     def branches(self) -> tuple[Branch, Branch]:
-        """What methods see of it."""
+        """Return the branches for methods."""
         mixer = (*((name, name) for name in PROJECTIONS), ("out", "proj"))
         mlp = (("up", "mlp.fc1"), ("down", "mlp.fc2"))
         return (
@@ -184,12 +184,12 @@ class SwinBlock(nn.Module):
 
 
 def _halves(*features: Tensor) -> list[tuple[Tensor, ...]]:
-    """The first half of the channels of each, then the second."""
+    """Return the first half of the channels of each tensor, then the second."""
     return list(zip(*(part.chunk(2, dim=-1) for part in features), strict=True))
 
 
 class Stage(nn.Module):
-    """A group of blocks with a skip around it."""
+    """A group of blocks with a skip connection."""
 
     def __init__(self, blocks: list[SwinBlock]) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class Stage(nn.Module):
         return self.residual_group["blocks"]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features N×H×W×C in and out."""
+        """Return the output for features N×H×W×C, in the same shape."""
         output = features
         for block in self.blocks.children():
             output = block(output)
@@ -209,12 +209,12 @@ class Stage(nn.Module):
 
 
 class ChannelsLast:
-    """Features N×H×W×C seen as a map."""
+    """The layout of features N×H×W×C as a map."""
 
     def to_map(self, features: Tensor) -> Tensor:
-        """N×C×H×W."""
+        """Return the features as N×C×H×W."""
         return features.permute(0, 3, 1, 2)
 
     def from_map(self, image: Tensor) -> Tensor:
-        """N×H×W×C."""
+        """Return the map as N×H×W×C."""
         return image.permute(0, 2, 3, 1)

@@ -1,1 +1,1 @@
-"""What a worker does with one cell."""
+"""A worker's processing of a single cell."""

@@ -1,4 +1,4 @@
-"""A cell's names turned into what they name: the pre-trained backbone with the method on it, on a device."""
+"""The model of a cell: the pre-trained backbone with the method applied, on a device."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from petlir.benchmark.weights.cards import Card, load
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """A cell's names turned into what they name, on a device.
+    """The objects that a cell names, on a device.
 
     Attributes:
-        adaptation_seconds: what putting the method on took, with all that it looked at before.
+        adaptation_seconds: time to apply the method, including the prior results that it reads.
     """
 
     cell: Cell
@@ -52,20 +52,20 @@ class AdaptedModel:
 
     @property
     def views(self) -> tuple[str, ...]:
-        """What the network sees at once in evaluation."""
+        """The fields of view of the network in evaluation."""
         return views(self.network, self.method, self.cell.patch)
 
 
 def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -> AdaptedModel:
-    """The pre-trained backbone with the cell's method on it.
+    """Load the pre-trained backbone and apply the cell's method.
 
     Args:
-        job: names the cell, and where the cells that it requires lie.
-        device: where it goes.
-        stored: what the cell has trained before, where it is loaded again.
+        job: names the cell and the folders of the cells that it requires.
+        device: device of the model.
+        stored: the cell's trained parameters, if it is loaded again.
 
     Raises:
-        PetlirError: a required cell has no result, or the weights are not those that the cell stands on.
+        PetlirError: a required cell has no result, or the weights differ from those in the cell's key.
     """
     cell, context = job.cell, job.context
     method = restored_method(context.plugins.method(cell.method), cell.options)
@@ -83,7 +83,7 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
 
 
 def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
-    """The network of a finished cell, as it was trained, in evaluation mode.
+    """Load the trained network of a finished cell in evaluation mode.
 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
@@ -107,7 +107,7 @@ def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
 
 
 def _check_weights(card: Card, job: Job) -> None:
-    """Refuse weights other than those that the cell was planned or trained with."""
+    """Raise an error if the weights differ from those with which the cell was planned or trained."""
     expected = job.parts.get("weights", job.weights)
     if card.sha256 != expected:
         name = job.cell.backbone
@@ -118,7 +118,7 @@ def _check_weights(card: Card, job: Job) -> None:
 
 
 def _prior(job: Job, head: str, device: str, stored: Mapping[str, Tensor] | None) -> PriorResults:
-    """What the required cells have trained, and batches to look at them with."""
+    """Return the trained parameters of the required cells, with batches for evaluating them."""
 
     def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
         degraded, clean = sampler(job.cell.on(task), job.context).batch(index)
@@ -143,7 +143,7 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
 
 
 def sampler(cell: Cell, context: Context, device: torch.device | str = "cpu") -> Sampler:
-    """The training batches: a function of task and seed, the same for every method."""
+    """Return the sampler of training batches, a function of task and seed that is the same for every method."""
     task = context.plugins.task(cell.task)
     if task.parts:
         parts = [sampler(cell.on(part.label), context, device) for part in task.parts]

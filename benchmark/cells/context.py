@@ -1,4 +1,4 @@
-"""Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is."""
+"""The context in which cells are processed: plugins, images and numerical precision."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
 @dataclass(frozen=True)
 class Context:
-    """Where cells are worked on: the plugins and the images at hand, and how exact the arithmetic is.
+    """The context in which cells are processed: plugins, images and numerical precision.
 
     Attributes:
-        plugin_files: files named with `--plugin`.
-        data: the folder of image sets; None where only the bundled ones are used.
+        plugin_files: files given with `--plugin`.
+        data: the folder of image sets; None if only the bundled ones are used.
         deterministic: whether only deterministic kernels are allowed.
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
-        exclusive: whether the device works on one cell at a time, so that times mean something.
-        checkpoint_seconds: how often a cell's training state is kept.
+        exclusive: whether the device processes one cell at a time, so that times are meaningful.
+        checkpoint_seconds: interval between checkpoints of a cell's training state.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
         opened: tasks of families, each `FAMILY:ARGUMENT`.
-        allow_overlap: whether test images may be trained on and chosen by; records say where they are.
+        allow_overlap: whether test images may occur in training, validation and pre-training sets; records list them.
     """
 
     plugin_files: tuple[str, ...] = ()
@@ -52,11 +52,11 @@ class Context:
         return _training(self, task, on, seed)
 
     def validation(self, task: str, on: str) -> list[Pair]:
-        """The validation pairs of a task on a track."""
+        """Return the validation pairs of a task on a track."""
         return _validation(self, task, on)
 
     def tests(self, task: str, on: str) -> list[Pair]:
-        """The test pairs of a task on a track."""
+        """Return the test pairs of a task on a track."""
         return _tests(self, task, on)
 
     @property
@@ -66,16 +66,16 @@ class Context:
 
     @property
     def backbones(self) -> dict[str, Builder]:
-        """What a grid can name: the networks, each untrained too, and with the weights that the user has labelled."""
+        """All backbones that a grid can name: each network, its untrained version, and those with labelled weights."""
         networks = self.plugins.backbones
         labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
 
     def opening(self, tasks: str) -> tuple[str, Context]:
-        """A selection with the own names of its tasks of families, and the context that has them.
+        """Return the selection with canonical names of its family tasks, and the context that includes them.
 
         Raises:
-            PetlirError: a family finds no task.
+            PetlirError: a family does not find a task.
         """
         items, opened = [], list(self.opened)
         for item in grid.split(tasks):
@@ -103,10 +103,10 @@ def context_of(
     deterministic: bool = True,
     precision: str = "float32",
 ) -> Context:
-    """The context of what a user names, with whole paths.
+    """Return the context for a user's arguments, with absolute paths.
 
     Raises:
-        PetlirError: a plugin file or a source of weights is not understood.
+        PetlirError: a plugin file or a source of weights is invalid.
     """
     files = tuple(str(file.resolve()) for file in plugins)
     context = Context(files, str(data.resolve()) if data else None, deterministic, precision)

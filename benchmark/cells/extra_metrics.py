@@ -1,8 +1,8 @@
-"""Measures finished cells further: protocols beyond the task's own, metrics of pyiqa. Nothing is trained again.
+"""Extra metrics of finished cells, without new training: further protocols and metrics of pyiqa.
 
-They do not decide a cell's result, so they are not in its key: they are added to its record. What its stored images
-tell is computed from them; for the rest (unrounded floats, another way of restoring) the test images go through the
-network again, with the adapter that the cell has stored.
+They do not affect a cell's result, so they are added to its record and are not part of its key. Scores of rounded
+images are computed from the stored images. For the rest (unrounded floats, another way of restoring), the test images
+pass through the network again, with the cell's stored adapter.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class ExtraMetrics:
-    """What is to be measured beyond a task's own protocols.
+    """Metrics and protocols to add to a task's own protocols.
 
     Attributes:
-        protocols: ids; those that name no view are meant under each view of a cell.
+        protocols: ids; a protocol without a field of view applies to each field of view of a cell.
         metrics: names of pyiqa's metrics.
     """
 
@@ -45,7 +45,7 @@ class ExtraMetrics:
 
     @classmethod
     def of(cls, names: str, metrics: str) -> ExtraMetrics:
-        """What lists with commas name.
+        """Parse comma-separated lists.
 
         Raises:
             PetlirError: a name is unknown, or pyiqa is not installed.
@@ -53,11 +53,11 @@ class ExtraMetrics:
         return cls(tuple(rule.id for rule in protocols(names)), pyiqa_metrics.metrics(metrics))
 
     def missing(self, record: Record, own: Sequence[str]) -> ExtraMetrics:
-        """What a record lacks of it; a metric that could not be had is tried again.
+        """Return the part that a record lacks; a metric that failed is tried again.
 
         Args:
-            record: of a cell that is done.
-            own: the protocol ids that the cell was planned with.
+            record: record of a finished cell.
+            own: the protocol ids with which the cell was planned.
         """
         seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
         there = {score["protocol"] for score in record["scores"]}
@@ -68,12 +68,12 @@ class ExtraMetrics:
         )
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether there is anything to measure."""
         return bool(self.protocols or self.metrics)
 
 
 def measured(job: Job) -> bool:
-    """Whether a cell's record holds all that the job asks for."""
+    """Return whether a cell's record contains everything that the job requests."""
     path = job.store.fetch(job.folder / RECORD, newest=True)
     if not path.exists():
         return False
@@ -84,10 +84,10 @@ def measured(job: Job) -> bool:
 
 
 def measure(job: Job, device: str) -> Record:
-    """Add to a finished cell's record what the job asks for; returns the record.
+    """Add the requested scores to a finished cell's record, and return the record.
 
     Raises:
-        PetlirError: the cell's images or its adapter are not there as they were; the record stays as it is.
+        PetlirError: the cell's images or its adapter are missing or changed; the record stays unchanged.
     """
     job.store.fetch_all()
     folder = job.store.find(job.key)
@@ -115,7 +115,7 @@ def measure(job: Job, device: str) -> Record:
 
 
 def _restored_again(job: Job, record: Record, folder: Path, rules: Sequence[Protocol], device: str) -> list[Record]:
-    """The rows under protocols that need the network; images of new ways join the cell's."""
+    """Return the rows of protocols that need the network; images restored in new ways are added to the cell's."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record["digests"]["data"]:
         raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
@@ -132,7 +132,7 @@ def _restored_again(job: Job, record: Record, folder: Path, rules: Sequence[Prot
 
 
 def _images(record: Record, store: Store, folder: Path) -> dict[str, pyiqa_metrics.Look]:
-    """By name, what reads each restored image of a record, of its first way, and its clean one."""
+    """Return, by name, the function that reads each restored image of a record's first way with its clean image."""
     names = dict.fromkeys((score["set"], f"{score['image']}.png") for score in record["scores"])
     shared = store.shared(record)
     return {
@@ -146,7 +146,7 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
 
 
 def _as_dict(metric: pyiqa_metrics.Metric, record: Record) -> Record:
-    """A metric as a record holds it."""
+    """Return a metric as stored in a record."""
     images = dict.fromkeys((score["set"], score["image"]) for score in record["scores"])
     values = [
         {"set": set_, "image": image, "value": value}

@@ -1,4 +1,4 @@
-"""The audit of tasks: their test images in the sets that a result on them depends on."""
+"""The overlap audit of tasks: their test images in the sets on which a result depends."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 
 SELECTION = "selection"
-"""The role of a training set beside a validation set: what is chosen on trained images is chosen badly."""
+"""The role of a training set for a validation set: selection on training images is biased."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """An image set that results depend on.
+    """An image set on which results depend.
 
     Attributes:
         role: `training`, `validation`, `pre-training`, or `selection`.
-        name: of the image set.
-        backbone: whose pre-training it was; empty otherwise.
+        name: name of the image set.
+        backbone: the backbone pre-trained on the set; empty for other roles.
     """
 
     role: str
@@ -37,12 +37,12 @@ class Use:
 
 @dataclass(frozen=True)
 class Line:
-    """A held-out set beside a set that results depend on.
+    """A comparison of a held-out set with a set on which results depend.
 
     Attributes:
-        tasks: names of the tasks that have both.
-        use: the set that results depend on.
-        comparison: what the two share.
+        tasks: names of the tasks that use both sets.
+        use: the set on which results depend.
+        comparison: the overlaps of the two sets.
     """
 
     tasks: tuple[str, ...]
@@ -55,21 +55,21 @@ class Line:
         return any(overlap.shared == "images" for overlap in self.comparison.overlaps)
 
     def to_dict(self) -> dict[str, Any]:
-        """The line as JSON holds it."""
+        """Return the line as a JSON object."""
         return {"tasks": list(self.tasks), **asdict(self.use), **asdict(self.comparison)}
 
 
 def audit(tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Path | None) -> Iterator[Line]:
-    """A line for each held-out set and each set that a result on it depends on.
+    """Yield a line for each held-out set and each set on which its results depend.
 
     Args:
-        tasks: those to look at.
+        tasks: the tasks to audit.
         track: `demo`, `open` or `paper`.
-        cards: of the weights, by backbone.
+        cards: cards of the weights, by backbone.
         root: the data folder.
 
     Raises:
-        PetlirError: a task has no such track, or an image cannot be read.
+        PetlirError: a task does not have the track, or an image cannot be read.
     """
     pairs: dict[tuple[str, Use], list[str]] = {}
     for task in tasks:
@@ -83,7 +83,7 @@ def audit(tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Pa
 
 
 def uses(tasks: Sequence[Task], track: str, cards: Mapping[str, Card]) -> list[Use]:
-    """The sets that the result of one who trains on these tasks depends on, each once."""
+    """Return the sets on which results of training on these tasks depend, without duplicates."""
     found = [Use("training", name) for task in tasks for name in task.on(track).training_sets]
     found += [Use("validation", task.on(track).validation) for task in tasks]
     found += [Use("pre-training", name, backbone) for backbone, card in cards.items() for name in card.sets or ()]
@@ -91,7 +91,7 @@ def uses(tasks: Sequence[Task], track: str, cards: Mapping[str, Card]) -> list[U
 
 
 def shared(tests: Sequence[str], found: Sequence[Use], root: Path | None) -> list[tuple[Use, Overlap]]:
-    """What the test sets share with the sets that a result depends on; what only may be is left out.
+    """Return the overlaps of the test sets with the sets on which a result depends, without uncertain overlaps.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -107,5 +107,5 @@ def shared(tests: Sequence[str], found: Sequence[Use], root: Path | None) -> lis
 
 @lru_cache(maxsize=256)
 def _compared(test: str, holder: str, root: Path | None) -> Comparison:
-    """A grid has many cells on the same few sets."""
+    """Compare two sets, cached because the many cells of a grid share a few sets."""
     return compare(test, holder, root)

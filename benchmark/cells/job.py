@@ -1,4 +1,4 @@
-"""What a job carries to its worker, as plain JSON values."""
+"""Jobs: the plain JSON values that a worker receives."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from petlir.benchmark.store.remote import store_at
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work.
+    """A unit of work for a worker.
 
     Attributes:
-        kind: `cell`, `trial` of a learning rate, or `measure` a finished cell further.
-        cell: what to work on.
+        kind: `cell`, `trial` of a learning rate, or `measure` for extra metrics of a finished cell.
+        cell: the cell to process.
         context: plugins and images.
-        store: where it goes.
+        store: the store for the results.
         needs: folders of the finished cells that the cell requires, relative to the store.
-        parts: the components of a cell's key; of a trial what it is chosen on.
-        weights: digest of the pre-trained weights, where `parts` does not hold it.
-        protocols: ids to score a finished cell under, beyond those that it has.
-        metrics: names of further metrics to measure a finished cell by.
-        before: when the failed record was finished that this work is to replace; empty where there is none.
-        convergence: the doubling test of the cell's learning rate, as its record is to hold it.
+        parts: the components of the cell's key, or the selection context of a trial.
+        weights: digest of the pre-trained weights, if `parts` does not contain it.
+        protocols: ids of additional protocols for a finished cell.
+        metrics: names of additional metrics for a finished cell.
+        before: finishing time of the failed record that this job replaces; empty if there is none.
+        convergence: the doubling test of the cell's learning rate, as written to its record.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """Where the store keeps the cell."""
+        """The cell's folder in the store."""
         return self.store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
 
     def packed(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Job:
 
 
 def unpack(plain: Mapping[str, Any]) -> Job:
-    """Return the job of these plain values."""
+    """Return the job from these plain values."""
     context: dict[str, Any] = {
         name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["context"].items()
     }

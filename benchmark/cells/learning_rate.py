@@ -1,8 +1,9 @@
-"""Chooses learning rates: for each (backbone, method, task) one grid, one seed, validation images only.
+"""Selection of learning rates: one grid for each (backbone, method, task), one seed, validation images only.
 
-A learning rate decides a short run more than the method does, so every method is tuned alike: eight trials of the same
-steps, the weights of the last step, the highest validation PSNR. The first six are the method's grid, the other two lie
-next to the best so far. The chosen rate is then trained once more for half of the steps: the doubling test.
+The learning rate affects a short run more than the method does, so every method is tuned in the same way: eight trials
+with equal steps, the weights of the last step, the highest validation PSNR. The first six rates are the method's grid,
+the other two are neighbours of the best so far. The chosen rate is then trained once more for half of the steps: the
+doubling test.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.writing import write_json
 
 SEED = 1000
-"""The selection seed; reported seeds are others."""
+"""The selection seed, which differs from all reported seeds."""
 COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
 WHOLE = "whole"
-"""The part of a half trial's job that holds the steps of its selection."""
+"""Name of the component of a half trial's job that holds the steps of its selection."""
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:
-    """Return the digest of what a rate is chosen for: the budget, and the ground of `Planner.ground`."""
+    """Return the digest of a selection's budget and its selection context, from `Planner.selection_context`."""
     return cells.digest([cell.budget, selection_context])
 
 
@@ -44,9 +45,9 @@ def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
 
 
 def trial(job: Job, device: str) -> dict[str, Any]:
-    """Train once at `cell.rate`, and leave the curve in the store.
+    """Train once at `cell.rate`, and write the curve to the store.
 
-    A rate at which training diverges counts as tried; a method that fails otherwise leaves nothing but the reason.
+    A rate at which training diverges counts as tried. If the method fails otherwise, only the reason is returned.
     """
     cell = job.cell
     run.choose_kernels(job.context)
@@ -68,13 +69,13 @@ def _curve(job: Job, device: str, parts: int) -> list[loop.Point]:
 
 
 def trial_name(job: Job) -> str:
-    """What a trial is claimed by."""
+    """Return the name of a trial's lease."""
     half = f"-{_half_folder(job.parts[WHOLE])}" if WHOLE in job.parts else ""
     return f"{_key(job)}-{job.cell.rate:g}{half}"
 
 
 def tried(job: Job) -> bool:
-    """Whether another runner has left this trial."""
+    """Return whether another runner has stored this trial."""
     return job.store.fetch(_file(job)).exists()
 
 
@@ -88,7 +89,7 @@ def _file(job: Job) -> Path:
 
 
 def kept(store: Store, cell: Cell, selection_context: str) -> Selection:
-    """The trials of a cell's learning rate that the store holds so far."""
+    """Return the trials for a cell's learning rate that are in the store."""
     key, shorter = selection_key(cell, selection_context), replace(cell, steps=half_of(cell.steps))
     described = {name: value for name, value in cell.to_dict().items() if name not in ("rate", "seed", "regime")}
     trials = _rows(_folder(store) / key)
@@ -108,23 +109,23 @@ def _folder(store: Store) -> Path:
 
 
 def _half_folder(whole: int | str) -> str:
-    """Where half trials of a selection lie, apart from the trials of one that has as few steps from the start."""
+    """Return the folder of a selection's half trials, separate from trials of selections with as few steps."""
     return f"half-of-{whole}"
 
 
 def committed(cell: Cell, selection_context: str, folder: Path = COMMITTED) -> Selection | None:
-    """The selection that the project ships for this cell, if any."""
+    """Return the selection that the project ships for this cell, or None."""
     return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, selection_context))
 
 
 def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
-    """The file of the selections that the project ships for a backbone on a track."""
+    """Return the file of the selections that the project ships for a backbone on a track."""
     return folder / track / f"{backbone.replace(':', '-')}.json"
 
 
 @lru_cache(maxsize=8)
 def shipped(path: Path) -> dict[str, Selection]:
-    """The selections in a file that the project ships, by key."""
+    """Read the selections in a file that the project ships, by key."""
     if not path.is_file():
         return {}
     try:
@@ -137,7 +138,7 @@ def shipped(path: Path) -> dict[str, Selection]:
 
 
 def export(selections: Sequence[Selection], path: Path) -> None:
-    """Write selections where a later run finds them; those already there for other cells stay."""
+    """Write selections to the file that later runs read; selections for other cells in it are kept."""
     ours = {selection.key: selection.to_dict() for selection in selections}
     theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))

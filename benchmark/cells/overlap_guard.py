@@ -1,4 +1,4 @@
-"""No run on leaking data without the user's word."""
+"""The guard against runs with leaking test images unless the user allows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from petlir.benchmark.weights.cards import Card
 
 
 def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> list[tuple[Use, Overlap]]:
-    """What the test sets of a cell share with all that it, its required cells and its weights were fitted to.
+    """Return the overlaps of a cell's test sets with all sets that its training, required cells and weights use.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -28,16 +28,16 @@ def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> 
 
 
 def _tasks(cell: Cell, plugins: Plugins) -> list[str]:
-    """The cell's task and those of the cells that it requires."""
+    """Return the cell's task and those of the cells that it requires."""
     method = restored(plugins.method(cell.method), cell.options)
     return [cell.task, *(name for need in method.requires(cell) for name in _tasks(need, plugins))]
 
 
 def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], root: Path | None) -> None:
-    """Refuse cells whose test images are in what they are fitted to.
+    """Raise an error for cells whose test images are in the sets to which they are fitted.
 
     Raises:
-        PetlirError: names the first test image, where it is, and how to go on.
+        PetlirError: names the first such test image, its place, and how to continue.
     """
     for cell in cells:
         for use, overlap in overlaps_of(cell, plugins, cards[cell.backbone], root):
@@ -57,7 +57,7 @@ def _first(use: Use, overlap: Overlap) -> str:
 
 
 def recorded(found: Sequence[tuple[Use, Overlap]]) -> list[dict[str, Any]]:
-    """What a record says of it."""
+    """Return the overlaps as stored in a record."""
     return [
         {
             "set": overlap.test,

@@ -1,4 +1,4 @@
-"""On anyone's own images: degrade as a task does, restore as a finished cell does."""
+"""Degradation and restoration of a user's own images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from petlir.benchmark.scoring.evaluate import write_png
 
 
 def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequence[Path]) -> int:
-    """Degrade every image of `clean` into a PNG of its name in `out`; returns how many there were.
+    """Degrade every image of `clean` into a PNG of the same name in `out`, and return their number.
 
     Raises:
         PetlirError: the task has no degradation to apply, or an image cannot be read; nothing was written.
@@ -52,21 +52,21 @@ def restore_folder(
     weights: Sequence[str] = (),
     tiling: str = "default",
 ) -> int:
-    """Restore an image, or every image of a folder, into PNGs of their names in `out`; returns how many.
+    """Restore an image, or every image of a folder, into PNGs of the same names in `out`, and return their number.
 
     Args:
         source: an image or a folder of images.
-        out: folder to write to.
+        out: output folder.
         adapter: a cell's folder, or a file in it.
         bicubic: enlarge by this factor instead of using a network.
-        device: where to compute.
+        device: the compute device.
         plugins: plugin files.
         weights: the user's own pre-trained weights, see `petlir.benchmark.weights.sources`.
-        tiling: how images go through the network, see `petlir.benchmark.restoration.restore.restore`.
+        tiling: tiling of large images, see `petlir.benchmark.restoration.restore.restore`.
 
     Raises:
-        PetlirError: not exactly one of `adapter` and `bicubic` is given, a file is not as expected, or the tiling does
-            not take an image; nothing was written.
+        PetlirError: not exactly one of `adapter` and `bicubic` is given, a file is invalid, or the tiling does not
+            support an image; nothing was written.
     """
     if (adapter is None) == (bicubic is None):
         raise PetlirError("restore needs either --adapter (a finished cell) or --bicubic FACTOR")
@@ -89,7 +89,7 @@ def restore_folder(
 
 
 def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> AdaptedModel:
-    """The network of a finished cell, ready to restore.
+    """Load the network of a finished cell for restoration.
 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
@@ -99,10 +99,10 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
 
 
 def cell_folder(adapter: Path) -> Path:
-    """Return the folder of a cell, which may be named by a file in it.
+    """Return the folder of a cell, given the folder or a file in it.
 
     Raises:
-        PetlirError: it does not exist, or holds no record.
+        PetlirError: the folder does not exist or does not contain a record.
     """
     if not adapter.exists():
         raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")

@@ -1,4 +1,4 @@
-"""What a record's stored images tell under other protocols: the rows that it would hold. Nothing is restored again."""
+"""Scores of a record's stored images under other protocols, without restoring them again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Record = dict[str, Any]
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
-    """The ways of restoring of which a record has images, each as a protocol that has it; the first is the headline's.
+    """Return a protocol for each way of restoring whose images are stored, the headline's first.
 
     Raises:
-        PetlirError: the record names a protocol that this version does not know.
+        PetlirError: the record names a protocol that is unknown in this version.
     """
     rules = {rule.way: rule for rule in (protocol(score["protocol"]) for score in record["scores"])}
     folder, first = store.cell_folder(record), next(iter(rules))
@@ -27,16 +27,16 @@ def ways(record: Record, store: Store) -> list[Protocol]:
 
 
 def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
-    """What `rule` means of a record's images: itself, or where it names no view, one for each way of restoring."""
+    """Return the protocols that `rule` denotes: itself, or one per way of restoring if it has no field of view."""
     found = [rule.of(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
     return [one for one in found if one == rule or not rule.seen]
 
 
 def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[Record]:
-    """The rows of a finished record under protocols whose way is one of `ways`, in its order of images.
+    """Return the rows of a finished record under protocols whose way is among `ways`, in the record's order of images.
 
     Raises:
-        PetlirError: an image is no longer there, or cannot be read; a protocol scores what is not rounded.
+        PetlirError: an image is missing or cannot be read, or a protocol scores unrounded images.
     """
     check_stored(rules)
     folder, first = store.cell_folder(record), ways(record, store)[0].way
@@ -49,7 +49,7 @@ def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[
 
 
 def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:
-    """The test images of a record, degraded and clean, from its store."""
+    """Yield the test images of a record, degraded and clean, from its store."""
     named = {(score["set"], score["image"]): score for score in record["scores"]}
     shared = store.shared(record)
     for (set_, image), score in named.items():
@@ -60,16 +60,16 @@ def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:
 def through(
     extra_protocols: Sequence[Protocol], records: Iterable[Record], store: Store, warn: Callable[[str], None]
 ) -> list[Record]:
-    """Records with the rows that their images have under further protocols; what they hold already stands.
+    """Return the records with added rows for further protocols; existing rows are kept.
 
     Args:
-        extra_protocols: protocols; one that names no view is meant of each way in which images were restored.
-        records: as read from the store; they are not changed.
-        store: where they lie.
-        warn: gets a line on each record that cannot be seen so.
+        extra_protocols: protocols; one without a field of view applies to each way in which images were restored.
+        records: as read from the store; they are not modified.
+        store: the store of the records.
+        warn: called with a line for each record that cannot be rescored.
 
     Raises:
-        PetlirError: a protocol scores what is not rounded.
+        PetlirError: a protocol scores unrounded images.
     """
     check_stored(extra_protocols)
     found = []

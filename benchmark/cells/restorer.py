@@ -1,4 +1,4 @@
-"""Networks that restore anyone's images: of a finished cell, of an exported adapter, or a backbone by itself."""
+"""Networks that restore a user's images: from a finished cell, an exported adapter, or a backbone alone."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from petlir.benchmark.weights.sources import network_of
 
 @dataclass(frozen=True)
 class Restorer:
-    """A network that is ready to restore.
+    """A network for restoring images.
 
     Attributes:
-        module: the network in evaluation mode, with its adapter where one was loaded.
-        heads: the heads that an image goes through, one after the other, where an adapter was trained on them; empty
-            for a backbone by itself.
+        module: the network in evaluation mode, with its adapter if one was loaded.
+        heads: the heads that an image passes through in sequence, if the adapter was trained on them; empty for a
+            backbone alone.
     """
 
     module: Backbone
     heads: tuple[str, ...] = ()
 
     def restore(self, image: Kind, head: str | None = None, *, tiling: str = "default") -> Kind:
-        """Restore an image, or a batch of images of one size.
+        """Restore an image, or a batch of images of equal size.
 
         Args:
             image: H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1].
-            head: the head to use; an adapter knows its own, and a backbone with one head needs none.
-            tiling: `default`, `official` (as the network's own code does) or `whole` (one forward pass).
+            head: the head to use; not needed with an adapter or for a backbone with a single head.
+            tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
 
         Returns:
-            The restored image in the kind of the given one, values clipped to its range.
+            The restored image in the type of the input, clipped to its range.
 
         Raises:
-            PetlirError: the image is of another kind or shape, or there is no such head or tiling.
+            PetlirError: the type or shape of the image is not supported, or the head or tiling is unknown.
         """
         heads, found = self._through(head), given(image)
         device = next(self.module.parameters()).device
@@ -74,19 +74,19 @@ class Restorer:
 def load(
     where: str | Path, weights: str | Path | None = None, device: str = "auto", *, plugins: Sequence[str | Path] = ()
 ) -> Restorer:
-    """Load a network that restores.
+    """Load a network for restoring images.
 
     Args:
         where: the folder of a finished cell, an adapter beside its record (`adapter.safetensors`, `record.json`), or
-            the name of a backbone; a text that is a backbone's name is one, whatever the folder holds.
-        weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; the shipped
-            ones, or those in `PETLIR_WEIGHTS`, if left out.
+            the name of a backbone; a backbone's name takes precedence over a folder of the same name.
+        weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; by default the
+            shipped ones, or those in `PETLIR_WEIGHTS`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        plugins: plugin files that the cell was run with.
+        plugins: plugin files with which the cell was run.
 
     Raises:
-        PetlirError: there is nothing of that name, the folder is not a finished cell's, or the weights are not those
-            that the adapter was trained on.
+        PetlirError: nothing of that name exists, the folder is not that of a finished cell, or the weights differ from
+            those on which the adapter was trained.
     """
     files = [Path(file) for file in plugins]
     backbones = find(files).backbones

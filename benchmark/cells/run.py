@@ -1,4 +1,4 @@
-"""One cell from start to record: build, adapt, fit, evaluate, write."""
+"""A cell from start to record: build, adapt, train, evaluate, write."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from petlir.benchmark.writing import write_bytes, write_json
 
 
 def run(job: Job, device: str, report: Report) -> dict[str, Any]:
-    """Work on one cell and leave its record in the store; returns the record.
+    """Process a cell, write its record to the store, and return the record.
 
     Raises:
-        Unwritable: the store cannot be written; what was done so far stays in its work folder.
+        Unwritable: the store cannot be written; intermediate results stay in the cell's work folder.
     """
     choose_kernels(job.context)
     work = job.store.begin(job.key)
@@ -49,7 +49,7 @@ def run(job: Job, device: str, report: Report) -> dict[str, Any]:
         record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, model.card, job.context.root))
         record |= _measured(one, job.context, work, job.store)
         record["costs"]["required_seconds"] = sum(need["costs"]["training_seconds"] for need in _required(job))
-        if not job.cell.steps and job.needs:  # what is composed is as brief as its parts
+        if not job.cell.steps and job.needs:  # a composed cell is smoke-sized if its required cells are
             record["smoke"] = any(need["smoke"] for need in _required(job))
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
@@ -63,19 +63,19 @@ def run(job: Job, device: str, report: Report) -> dict[str, Any]:
 
 
 def finished_result(job: Job) -> dict[str, Any] | None:
-    """The record that another runner has left of this cell since the job was made, if any."""
+    """Return the record of this cell that another runner has written since the job was made, or None."""
     path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
     try:
         record = record_files.read_record(path)
-    except PetlirError:  # there is none, or it is damaged and will give way
+    except PetlirError:  # there is none, or it is damaged and will be replaced
         return None
     return record if record["key"] == job.key and record["finished"] != job.before else None
 
 
 def leave(job: Job, state: str, reason: str) -> dict[str, Any] | None:
-    """Leave the record of a cell that was not, or not wholly, worked on; returns it.
+    """Write the record of a cell that was skipped or interrupted, and return it.
 
-    Its checkpoint, if any, stays where it is. None where another runner works on the cell, or has done so.
+    Its checkpoint, if any, is kept. Return None if another runner is processing the cell or has finished it.
     """
     with job.store.leases.hold(job.key, str(job.cell)) as lease:
         if lease is None or finished_result(job) is not None:
@@ -87,7 +87,7 @@ def leave(job: Job, state: str, reason: str) -> dict[str, Any] | None:
 
 
 def _required(job: Job) -> list[dict[str, Any]]:
-    """The records of the cells that this one requires."""
+    """Return the records of the cells that this cell requires."""
     paths = (job.store.fetch(job.store.root / need / record_files.RECORD) for need in job.needs)
     return [record_files.read_record(path) for path in paths]
 
@@ -101,16 +101,16 @@ def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
 
 
 def choose_kernels(context: Context) -> None:
-    """Choose deterministic kernels, or let the device choose."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
-    # as `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
+    """Select deterministic kernels, or let the device choose."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this setting
+    # instead of `use_deterministic_algorithms`, which imports the compiler: seconds for each worker
     torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
     torch.backends.cudnn.benchmark = not context.deterministic
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+    torch.backends.cudnn.allow_tf32 = False  # use full float32
 
 
 def _measured(one: Trained, context: Context, work: Path, store: Store) -> dict[str, Any]:
-    """Everything of a record that comes from working: scores, curve, costs and digests."""
+    """Return the measured part of a record: scores, curve, costs and digests."""
     model, fitted, cell = one.model, one.fitted, one.model.cell
     started = monotonic()
     shared = store.shared({"cell": cell.to_dict()})
@@ -133,7 +133,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store) -> dict[
 
 
 def _inference(model: AdaptedModel) -> dict[str, Any]:
-    """Seconds per megapixel of output, as trained and, where everything folds, folded."""
+    """Return the seconds per megapixel of output, as trained and, if every module merges, merged."""
     network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:
@@ -154,7 +154,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
 
 
 def described(model: AdaptedModel, root: Path | None) -> dict[str, Any]:
-    """What a record says of a cell beyond its names."""
+    """Return the properties of a cell that a record holds beyond its names."""
     task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
     notes = (task.on(on).label, f"{record_files.SHIPPED_FILES} {files}" if files else "")
@@ -169,7 +169,7 @@ def described(model: AdaptedModel, root: Path | None) -> dict[str, Any]:
 
 
 def simulation(task: Task, on: str) -> str:
-    """What a column says where its test images only imitate a camera or the weather; empty where they are real."""
+    """Return the name of the simulation if test images only imitate a camera or the weather, or "" if they are real."""
     if task.parts:
         return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
     real = all(image_set(name).paired for name in task.on(on).tests)
@@ -177,7 +177,7 @@ def simulation(task: Task, on: str) -> str:
 
 
 def blank(job: Job, device: str) -> dict[str, Any]:
-    """A record of which nothing is known yet but what was asked for."""
+    """Return a record that contains only the request."""
     cell, context, plain = job.cell, job.context, job.cell.to_dict()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}
@@ -207,11 +207,11 @@ def _now() -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why a cell failed, in one line; names the kind of an error that nobody foresaw."""
+    """Return the reason of a failure in one line, with the type of an unexpected error."""
     kind = "" if isinstance(error, (PetlirError, loop.Diverged)) else f"{type(error).__name__}: "
     return kind + _line(error)
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an error, or its kind."""
+    """Return the first line of an error message, or its type."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""The rule by which a learning rate is chosen: eight trials for every method, and a half trial of the chosen rate."""
+"""The rule for choosing a learning rate: eight trials for every method, and a half trial of the chosen rate."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 
 TRIALS = 8
-"""How many trials every method gets: its grid, then rates next to the best so far."""
+"""Number of trials for every method: its grid, then neighbours of the best rate so far."""
 FLAT = 0.01
-"""Rates beside the best that lose at most so much, in dB, are as good; the largest of them is taken."""
+"""Tolerance in dB: among neighbouring rates within it of the best PSNR, the largest is chosen."""
 STEP = 10**0.5
 
 Curve = Sequence[Mapping[str, float | None]]
@@ -23,9 +23,9 @@ class Half:
     """The training of a chosen rate for half of the steps.
 
     Attributes:
-        steps: how many, with their own full schedule.
-        psnr: final validation PSNR in dB, None where training diverged.
-        curve: of its training.
+        steps: number of steps, with a complete schedule.
+        psnr: final validation PSNR in dB, None if training diverged.
+        curve: training curve.
     """
 
     steps: int
@@ -35,12 +35,12 @@ class Half:
 
 @dataclass(frozen=True)
 class Selection:
-    """The trials for one choice of a learning rate.
+    """The trials for a choice of a learning rate.
 
     Attributes:
-        key: what it was chosen for, as a digest.
-        cell: the same in words.
-        trials: learning rate → final validation PSNR in dB, None where training diverged.
+        key: digest of the selection context and the budget.
+        cell: description of the cell.
+        trials: learning rate → final validation PSNR in dB, None if training diverged.
         curves: learning rate → the trial's curve.
         halves: learning rate → its half trial.
     """
@@ -53,7 +53,7 @@ class Selection:
 
     @property
     def rate(self) -> float | None:
-        """The rate of the highest validation PSNR, the largest of a flat region; None where all diverged."""
+        """The rate with the highest validation PSNR, the largest of a flat region; None if all trials diverged."""
         tried = sorted(self.trials)
         best = max(map(self._psnr, tried), default=-math.inf)
         if best == -math.inf:
@@ -74,21 +74,24 @@ class Selection:
 
     @property
     def convergence(self) -> Convergence | None:
-        """The doubling test of the chosen rate; None until its half trial is made."""
+        """The doubling test of the chosen rate; None before its half trial."""
         return Convergence(self._psnr(self.rate), self.half.psnr) if self.rate is not None and self.half else None
 
     @property
     def complete(self) -> bool:
-        """Whether all trials are made, the half trial included."""
+        """Whether all trials are finished, including the half trial."""
         return len(self.trials) >= TRIALS and (self.rate is None or self.half is not None)
 
     def open_rates(self, rates: Sequence[float]) -> list[float]:
-        """Return the rates that can be tried now: what lacks of a method's grid, then one next to the best so far."""
+        """Return the rates that can be tried now: missing rates of a method's grid, else a neighbour of the best."""
         missing = [rate for rate in rates if rate not in self.trials]
         return missing or ([self._following()] if len(self.trials) < TRIALS else [])
 
     def _following(self) -> float:
-        """Outwards from a best rate at an edge, else between it and its better neighbour; lower where all diverged."""
+        """Return the next rate: outwards from a best rate at an edge, else between it and its better neighbour.
+
+        If all trials diverged, the next rate is lower.
+        """
         tried, best = sorted(self.trials), self.rate
         if best is None or best == tried[0]:
             return nice(tried[0] / STEP)
@@ -100,9 +103,9 @@ class Selection:
         return mean if rounded in self.trials else rounded
 
     def counted(self, rates: Sequence[float]) -> Selection:
-        """Return the selection with the trials that a method's grid asks for, one after the other, and no others.
+        """Return the selection restricted to the trials that a method's grid requests, in sequence.
 
-        Trials made by another rule do not count, so that every method has the same number of them.
+        Trials from another rule do not count, so that every method has the same number of trials.
         """
         counted = replace(self, trials={rate: self.trials[rate] for rate in rates if rate in self.trials})
         while (more := counted.open_rates(rates)) and more[0] in self.trials:
@@ -110,7 +113,7 @@ class Selection:
         return counted
 
     def joined(self, other: Selection) -> Selection:
-        """Return the selection with what another one of the same key has beyond it."""
+        """Return the selection merged with the additional trials of another selection with the same key."""
         return replace(
             self,
             trials={**other.trials, **self.trials},
@@ -119,7 +122,7 @@ class Selection:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The selection as JSON holds it."""
+        """Return the selection as a JSON object."""
         rows = [
             {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}
             for rate, psnr in sorted(self.trials.items())
@@ -145,12 +148,12 @@ class Selection:
 
 
 def nice(rate: float) -> float:
-    """A rate rounded to the grid's 1 and 3 of each decade."""
+    """Round a rate to 1 or 3 of a decade, as in the grid."""
     return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
 
 
 def parse(plain: Mapping[str, Any]) -> Selection:
-    """A selection from its JSON; one without a half trial has not been tested for convergence."""
+    """Parse a selection from JSON; a selection without a half trial has not been tested for convergence."""
     trials = {row["rate"]: row["validation_psnr"] for row in plain["trials"]}
     curves = {row["rate"]: row["curve"] for row in plain["trials"]}
     half = plain.get("half")

@@ -1,7 +1,7 @@
-"""An adapted model trained on its task; where memory runs out, once more with each batch in parts.
+"""Training of an adapted model on its task, repeated with each batch in parts if memory runs out.
 
-The effective batch stays what it was: gradients of the parts are added up before the step. Only what looks across a
-batch (batch statistics) then sees fewer crops, which is another computation: the record says so.
+The effective batch size stays the same: gradients of the parts are summed before the step. Only batch statistics then
+use fewer crops, which changes the computation; the record notes this.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import folded
 
 Report = Callable[[float, str], None]
-"""Told the share of a cell that is done, in [0, 1], and a word on how it goes."""
+"""Called with the share of a cell that is done, in [0, 1], and a status text."""
 T = TypeVar("T")
 
 PARTS = 4
-"""Into how many parts a batch goes that does not fit into memory."""
+"""Number of parts of a batch that does not fit into memory."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """An adapted model after its training.
+    """An adapted model after training.
 
     Attributes:
         model: the network, in evaluation mode.
-        spent: the costs that count what training takes.
-        fitted: how it went; None where nothing is trained.
-        parts: in how many parts each batch was worked on.
+        spent: the costs of training.
+        fitted: the result of training; None if nothing is trained.
+        parts: number of parts of each batch.
     """
 
     model: AdaptedModel
@@ -52,29 +52,29 @@ class Trained:
 
     @property
     def accumulation(self) -> dict[str, Any] | None:
-        """What a record says of batches in parts; None where they were whole."""
+        """The record's entry on batches in parts; None if batches were whole."""
         if self.parts == 1:
             return None
         return {"parts": self.parts, "batch_statistics": self.model.adapted.batch_statistics}
 
 
 def trained(job: Job, device: str, checkpoint: Path, report: Report) -> Trained:
-    """The cell's adapted model, trained; goes on from its checkpoint.
+    """Train the cell's adapted model, continuing from its checkpoint.
 
     Raises:
-        torch.cuda.OutOfMemoryError: memory ran out with batches in parts, too.
-        loop.Diverged: the loss is no number.
+        torch.cuda.OutOfMemoryError: memory ran out even with batches in parts.
+        loop.Diverged: the loss is not a finite number.
     """
     return sparing(job, lambda parts: _attempt(job, device, checkpoint, report, parts), checkpoint)
 
 
 def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = None) -> T:
-    """What `attempt` gives with whole batches or, where memory runs out, once more from the start with parts of them.
+    """Call `attempt` with whole batches, and again from the start with batches in parts if memory runs out.
 
     Args:
-        job: says how large a batch is.
-        attempt: gets the number of parts.
-        checkpoint: of an earlier attempt; says how many parts that had, and goes where memory runs out.
+        job: contains the batch size.
+        attempt: called with the number of parts.
+        checkpoint: checkpoint of an earlier attempt, which gives its number of parts; deleted if memory runs out.
     """
     parts = loop.parts_of(checkpoint)
     try:
@@ -82,7 +82,7 @@ def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = Non
     except torch.cuda.OutOfMemoryError:
         if parts > 1 or job.cell.batch_size == 1 or not job.cell.steps:
             raise
-    # behind the `except`, whose traceback would hold on to the memory
+    # after the `except`, because its traceback holds on to the memory
     torch.cuda.empty_cache()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def fit(
     parts: int = 1,
     kept: Callable[[], None] = lambda: None,
 ) -> loop.Fit:
-    """Train the adapted model on its task, in place; raises `loop.Diverged` where the loss is no number."""
+    """Train the adapted model on its task in place, or raise `loop.Diverged` if the loss is not a finite number."""
     cell, task = model.cell, model.task
     assert cell.rate is not None
     seed = seed_of("order", task.name, cell.seed)
@@ -141,7 +141,7 @@ def fit(
 
 
 def _counted(model: AdaptedModel, context: Context, parts: int) -> dict[str, Any]:
-    """What can be counted before anything is trained; what backward keeps is that of one part of a batch."""
+    """Return the costs that can be counted before training; activation memory is that of one part of a batch."""
     network = model.network
     size = costs.count(network)
     saved = flops = 0

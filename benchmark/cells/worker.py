@@ -1,4 +1,4 @@
-"""What a worker process does with a job."""
+"""A worker process's handling of a job."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
 def work(packed: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, Any]:
-    """Do one job, a `cell`, a `trial` of tuning or to `measure` a cell further, and say how it ended.
+    """Run one job, a `cell`, a tuning `trial` or a `measure` of extra metrics, and return how it ended.
 
-    Where another runner of the same store works on it, its state is `elsewhere`; where one has done it since the job
-    was made, its state is that one's, and `worked` is false. `recorded` tells that this call has left a record.
+    The state is `elsewhere` if another runner of the same store is processing it. If one has finished it since the job
+    was made, the state is that of its result and `worked` is false. `recorded` is true if this call has written a
+    record.
     """
     job = unpack(packed)
     with job.store.leases.hold(name(job), str(job.cell)) as lease:
@@ -26,12 +27,12 @@ def work(packed: dict[str, Any], device: str, report: Callable[[float, str], Non
 
 
 def name(job: Job) -> str:
-    """What a job is claimed by."""
+    """Return the name of a job's lease."""
     return learning_rate.trial_name(job) if job.kind == "trial" else job.key
 
 
 def finished_elsewhere(job: Job) -> dict[str, Any] | None:
-    """How another runner has ended the job since it was made; None where it is still to be done."""
+    """Return the result of a job that another runner has finished since it was made, or None."""
     if job.kind in ("trial", "measure"):
         done = learning_rate.tried(job) if job.kind == "trial" else extra_metrics.measured(job)
         return {"state": "done", "reason": None, "worked": False} if done else None
@@ -48,7 +49,7 @@ def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None
         return {"state": "done", "reason": None}
 
     def told(share: float, text: str) -> None:
-        if share == 1.0:  # the record is about to be written
+        if share == 1.0:  # before the record is written
             lease.ensure_held()
         lease.tell(share, text)
         report(share, text)

@@ -1,4 +1,4 @@
-"""What every method must hold, checked on a small network of each family: `petlir contract FILE.py:Class`."""
+"""The contract of every method, checked on a small network of each family: `petlir contract FILE.py:Class`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find, load_file
 
 RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, PetlirError)
-"""What a faulty method may raise; it becomes a finding."""
+"""Exceptions of a faulty method that become findings."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check.
+    """The outcome of a check.
 
     Attributes:
-        name: of the check.
-        passed: whether the method holds it.
-        detail: what is wrong, in one line; empty where it holds.
-        applicable: whether the method supports the network at all; where not, the detail is its reason.
+        name: name of the check.
+        passed: whether the method passed it.
+        detail: the fault in one line; empty if it passed.
+        applicable: whether the method supports the network; if not, the detail is its reason.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Finding:
 
 
 def method_of(target: str) -> Method:
-    """The method that `FILE.py:Class` or a grid item such as `lora[rank=8]` names.
+    """Return the method named by `FILE.py:Class` or by a grid item such as `lora[rank=8]`.
 
     Raises:
-        PetlirError: there is no such file, class or method, or the item names several.
+        PetlirError: the file, class or method does not exist, or the item names several methods.
     """
     file, _, name = target.rpartition(":")
     if not file.endswith(".py"):
@@ -56,7 +56,7 @@ def method_of(target: str) -> Method:
 
 
 def networks(names: str = "*") -> dict[str, Callable[[], Backbone]]:
-    """How to build a network for each name: a family's small one, `*` for all of those, or a backbone at its full size.
+    """Return the builder of a network for each name: a family's small network, `*` for all, or a full-size backbone.
 
     Raises:
         PetlirError: a name is neither.
@@ -68,11 +68,11 @@ def networks(names: str = "*") -> dict[str, Callable[[], Backbone]]:
 
 
 def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]:
-    """Every point of the contract for `method`.
+    """Check every point of the contract for `method`.
 
     Args:
-        method: with the options to check.
-        build: a small network, by default an IPT; may draw its weights at random.
+        method: the method, with the options to check.
+        build: builder of a small network, by default an IPT; its weights may be random.
     """
     trial = Trial(method, build)
     if trial.obstacle is not None:
@@ -81,7 +81,7 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]
 
 
 def examine(point: str, trial: Trial) -> Finding:
-    """One point of the contract, by name."""
+    """Check the named point of the contract."""
     try:
         fault = POINTS[point](trial)
     except RAISED as error:

@@ -1,4 +1,4 @@
-"""What the contract asks of a method's declaration: its description, and options that a grid can name and that act."""
+"""Contract points on a method's declaration: its description, and options that are named in grids and take effect."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from petlir.benchmark.method import Method, Paper, spelled
 from petlir.benchmark.training.adaptation import Adapted
 
 Outcome = tuple[int, Tensor]
-"""How many parameters are trained, and what the network then puts out."""
+"""The number of trained parameters, and the network's output after training."""
 ROOMS = (8, 32)
-"""Further sizes at which options are tried: at the smallest ones, shares of it all round to the same."""
+"""Larger sizes for trying options, because at the smallest sizes different shares round to the same number."""
 
 
 def described(trial: Trial) -> str | None:
-    """A name, an idea, a docstring, and the paper where it trains something of its own."""
+    """Check that the method has a name, an idea, a docstring, and a paper if it trains something of its own."""
     method = type(trial.method)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
         return "name is missing, or not lower-case words joined by - or _"
@@ -38,7 +38,7 @@ def described(trial: Trial) -> str | None:
 
 
 def frozen_dataclass(trial: Trial) -> str | None:
-    """Options that cannot change, that a record can hold, and that make the same method again."""
+    """Check that the options are immutable, fit into a record, and restore the same method."""
     kind = type(trial.method)
     if "__dataclass_params__" not in vars(kind):
         return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
@@ -47,7 +47,7 @@ def frozen_dataclass(trial: Trial) -> str | None:
 
 
 def in_a_grid(trial: Trial) -> str | None:
-    """The method, written with all its options as a grid has them, is read as the same method again."""
+    """Check that the method, written with all its options as in a grid, is read as the same method."""
     method = trial.method
     options = "; ".join(f"{name}={spelled(value)}" for name, value in method.options().items())
     for text in (f"{method.name}[{options}]", method.label):
@@ -57,7 +57,7 @@ def in_a_grid(trial: Trial) -> str | None:
 
 
 def sizes(trial: Trial) -> str | None:
-    """A larger size has more parameters, and size 0 is refused in one line."""
+    """Check that a larger size has more parameters, and that size 0 raises an error."""
     option = trial.method.size
     if option is None:
         return None
@@ -76,7 +76,7 @@ def _count(adapted: Adapted) -> int:
 
 
 def options_act(trial: Trial) -> str | None:
-    """Every option that is a number changes the number of parameters, or what a few steps of training make."""
+    """Check that every numeric option changes the number of parameters or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
         if idle and method.supports(trial.network()) is None:
@@ -87,14 +87,14 @@ def options_act(trial: Trial) -> str | None:
 
 
 def _roomy(method: Method) -> Iterator[Method]:
-    """The method as it is, then larger."""
+    """Yield the method as it is, then larger versions."""
     yield method
     if method.size:
         yield from (replace(method, **{method.size: room}) for room in ROOMS)
 
 
 def _numbers(method: Method) -> Iterator[str]:
-    """The options that take a number."""
+    """Yield the numeric options."""
     types = get_type_hints(type(method))
     for name in method.options():
         if {int, float} & {types[name], *get_args(types[name])}:
@@ -102,7 +102,7 @@ def _numbers(method: Method) -> Iterator[str]:
 
 
 def _idle(trial: Trial, method: Method, option: str, before: Outcome) -> bool:
-    """Whether no other value of the option that the method takes makes any difference."""
+    """Return whether all other valid values of the option make no difference."""
     tried = False
     for value in _others(method, option):
         with suppress(PetlirError):
@@ -124,7 +124,7 @@ def _others(method: Method, option: str) -> list[float]:
 
 
 def _outcome(trial: Trial, method: Method) -> Outcome:
-    """How many parameters it trains, and the output after a few steps."""
+    """Return the number of trained parameters, and the output after a few steps."""
     adapted = trial.adapted(method=method)
     trial.train(adapted)
     return _count(adapted), trial.output(adapted.backbone)

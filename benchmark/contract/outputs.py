@@ -1,4 +1,4 @@
-"""What the contract asks of outputs: where they start, what they depend on, and that nothing else changes."""
+"""Contract points on outputs: their initial values, their dependencies, and the absence of side effects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from petlir.benchmark.contract.toy_model import CLOSE, Trial, apart
 
 
 def identity(trial: Trial) -> str | None:
-    """Before any training it computes what the frozen network does, where it declares so."""
+    """Check that the initial function equals the frozen network's if the method declares this."""
     if not trial.method.identity:
         return None
     distance = apart(trial.output(trial.adapted().backbone), trial.output(trial.network()))
@@ -21,7 +21,7 @@ def identity(trial: Trial) -> str | None:
 
 
 def mixed_precision(trial: Trial) -> str | None:
-    """It trains under autocast to bfloat16, and parameters and output stay finite."""
+    """Check that the method trains under autocast to bfloat16 with finite parameters and output."""
     adapted = trial.adapted()
     trial.train(adapted, mixed=True)
     lost = [name for name, parameter in adapted.trainable().items() if not parameter.isfinite().all()]
@@ -33,7 +33,7 @@ def mixed_precision(trial: Trial) -> str | None:
 
 
 def repeats(trial: Trial) -> str | None:
-    """The same seed gives the same weights, before and after training."""
+    """Check that equal seeds give equal weights, before and after training."""
     again = trial.adapted()
     if not _equal(again.state(), trial.adapted().state()):
         return "two networks of the same seed start apart"
@@ -46,7 +46,7 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def leaves_no_trace(trial: Trial) -> str | None:
-    """Global random numbers and settings are as before."""
+    """Check that global random states and settings stay unchanged."""
     network = trial.network()
     before = _global_state()
     trial.put_on(network)
@@ -68,7 +68,7 @@ def _global_state() -> dict[str, object]:
 
 
 def images_apart(trial: Trial) -> str | None:
-    """In evaluation an image's result does not depend on its neighbours in the batch."""
+    """Check that an image's result in evaluation does not depend on the other images in the batch."""
     network = trial.trained[0].backbone.eval()
     with torch.no_grad():
         alone = torch.cat([network(image[None], trial.head) for image in trial.images])

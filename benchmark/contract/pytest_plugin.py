@@ -1,4 +1,4 @@
-"""The contract as tests, for methods of any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
+"""The contract as tests, for methods in any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer the options."""
+    """Add the options."""
     group = parser.getgroup("petlir")
     group.addoption(
         "--petlir-contract",
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before others deselect by name or mark
+@pytest.hookimpl(tryfirst=True)  # before other plugins deselect by name or mark
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add a test for each target, backbone and point."""
     from petlir.benchmark.errors import PetlirError
@@ -51,7 +51,7 @@ def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[py
 
 
 class Point(pytest.Item):
-    """One point of the contract for one method on one backbone; skipped where the method does not support that."""
+    """A point of the contract for a method on a backbone, skipped if the method does not support the backbone."""
 
     def __init__(self, *, point: str, trial: Trial, **node: Any) -> None:
         super().__init__(**node)
@@ -69,5 +69,5 @@ class Point(pytest.Item):
             pytest.fail(finding.detail, pytrace=False)
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
-        """Where a report says that it stands."""
+        """Return the test's location in a report."""
         return self.path, None, self.name

@@ -1,4 +1,4 @@
-"""A small network to try a method on, again and again from the same weights."""
+"""A small network for trying a method repeatedly from the same weights."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 TASK = "trial"
 """The task on which a method is tried."""
 STEPS = 3
-"""Optimiser steps; what stands behind two layers that start at zero gets its first gradient in the third."""
+"""Optimiser steps; a parameter after two zero-initialised layers gets its first gradient in the third step."""
 CLOSE = 1e-5
-"""Outputs are equal within this share of their largest magnitude."""
+"""Tolerance for equal outputs, as a share of their largest magnitude."""
 
 
 def apart(one: Tensor, other: Tensor) -> float:
-    """The largest difference, as a share of the largest magnitude."""
+    """Return the largest difference, as a share of the largest magnitude."""
     return float((one - other).abs().max() / other.abs().max())
 
 
 def tiny() -> IPT:
-    """An IPT of some 30,000 seeded weights, 12×12 windows, with two heads."""
+    """Return a seeded IPT with about 30,000 weights, 12×12 windows and two heads."""
     config = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, patch=3, window=12)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -42,7 +42,7 @@ def tiny() -> IPT:
 
 
 def alive(builder: Callable[[], Backbone]) -> Backbone:
-    """The network, seeded, with small numbers for weights that start at zero: nothing behind a zero would ever act."""
+    """Return the seeded network with small random values for zero-initialised weights, which would hide effects."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         network = builder()
@@ -64,29 +64,29 @@ SMALL: Mapping[str, Callable[[], Backbone]] = {
 """A small network of each family."""
 
 Stored = Mapping[str, Tensor]
-"""What a method stores, by name."""
+"""A method's stored tensors, by name."""
 
 
 @dataclass(frozen=True)
 class Asked(Cell):
-    """A cell that remembers the method itself, which may be found nowhere by its name."""
+    """A cell that holds the method itself, which may not be registered by name."""
 
     chosen: Method | None = None
 
     def of(self, method: Chosen, task: str | None = None) -> Asked:
-        """The cell of another method, maybe on another task."""
+        """Return the cell of another method, optionally on another task."""
         assert isinstance(method, Method)
         return replace(self, method=method.name, options=method.options(), task=task or self.task, chosen=method)
 
 
 class Trial:
-    """A method with fresh networks of the same weights.
+    """A method with new networks of equal weights.
 
-    Where it requires other cells, it gets what a few steps make of them on images that are made up for each task.
+    Required cells are trained for a few steps on synthetic images of each task.
 
     Args:
-        method: the one to check.
-        build: a small network.
+        method: the method to check.
+        build: builder of a small network.
     """
 
     def __init__(self, method: Method, build: Callable[[], Backbone]) -> None:
@@ -100,36 +100,36 @@ class Trial:
 
     @cached_property
     def obstacle(self) -> str | None:
-        """Why the method does not support the network, or None."""
+        """The reason why the method does not support the network, or None."""
         return self.method.supports(self.network())
 
     def network(self) -> Backbone:
-        """A fresh network."""
+        """Return a new network."""
         network = self._build()
         network.load_state_dict(self._weights)
         return network.eval()
 
     def batch(self, task: str, index: int, seed: int = 1) -> tuple[Tensor, Tensor]:
-        """Images and what they should become, made up; each image has a brightness of its own."""
+        """Return synthetic images and their targets; each image has its own brightness."""
         numbers = torch.Generator().manual_seed(seed_of(task, index, seed))
         images = torch.rand(2, 3, self._side, self._side, generator=numbers)
         clean = torch.rand(2, 3, self._side * self._scale, self._side * self._scale, generator=numbers)
         return images * torch.rand(2, 1, 1, 1, generator=numbers), clean
 
     def adapted(self, seed: int = 1, method: Method | None = None, stored: Stored | None = None) -> Adapted:
-        """A fresh network with the method, or a variant of it, on it.
+        """Return a new network with the method, or a variant of it, applied.
 
         Args:
-            seed: of initial weights, those of the required cells included.
-            method: another one than that of the trial.
-            stored: what it has stored, where it is to be loaded again; then it has to do without the required cells.
+            seed: seed of initial weights, including those of the required cells.
+            method: a variant to use instead of the trial's method.
+            stored: the method's stored tensors to load again, without the required cells.
         """
         return self.put_on(self.network(), seed, method, stored)
 
     def put_on(
         self, network: Backbone, seed: int = 1, method: Method | None = None, stored: Stored | None = None
     ) -> Adapted:
-        """The method, or a variant of it, on `network`; see `adapted`."""
+        """Apply the method, or a variant of it, to `network`; see `adapted`."""
         chosen = method or self.method
         return adapt(network, chosen, self.head, seed, self._prior(chosen, TASK, seed, stored))
 
@@ -143,7 +143,7 @@ class Trial:
         return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]
 
     def _trained_before(self, need: Cell, seed: int) -> Stored:
-        """What a required cell stores."""
+        """Return the stored tensors of a required cell."""
         assert isinstance(need, Asked) and need.chosen is not None
         key = need.chosen, need.task, seed
         if key not in self._finished:
@@ -155,18 +155,18 @@ class Trial:
 
     @torch.no_grad()
     def output(self, network: Backbone) -> Tensor:
-        """What `network` makes of the images, in evaluation mode."""
+        """Return the output of `network` for the images, in evaluation mode."""
         output: Tensor = network.eval()(self.images, self.head)
         return output
 
     @cached_property
     def trained(self) -> tuple[Adapted, set[str]]:
-        """The method after a few steps, and the names of the parameters that got a gradient."""
+        """The method after a few steps, and the names of the parameters that received a gradient."""
         adapted = self.adapted()
         return adapted, self.train(adapted)
 
     def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
-        """A few steps, in mixed precision if wanted; the names of the parameters that got a gradient."""
+        """Train a few steps, optionally in mixed precision, and return the names of parameters that got a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:

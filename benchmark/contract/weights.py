@@ -1,4 +1,4 @@
-"""What the contract asks of weights: which are trained, moved, shared, stored and folded."""
+"""Contract points on weights: which are trained, moved, shared, stored and merged."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from petlir.benchmark.method import Mergeable
 from petlir.benchmark.training.adaptation import merge
 
 SPARE = 0.05
-"""What may be stored beside the trainable parameters, as a share of their bytes."""
+"""Limit of stored bytes besides the trainable parameters, as a share of their bytes."""
 
 
 def trains(trial: Trial) -> str | None:
-    """Something is trainable exactly where the method says so."""
+    """Check that parameters are trainable exactly if the method declares this."""
     count = len(trial.adapted().trainable())
     if trial.method.trains == (count > 0):
         return None
@@ -27,7 +27,7 @@ def trains(trial: Trial) -> str | None:
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor of a module, where it stands, and a copy of its value."""
+    """A tensor of a module, its attribute name, and a copy of its value."""
 
     module: nn.Module
     attribute: str
@@ -36,13 +36,13 @@ class Held:
 
     @property
     def now(self) -> Tensor:
-        """What stands there now."""
+        """The attribute's current tensor."""
         tensor: Tensor = getattr(self.module, self.attribute)
         return tensor
 
 
 def frozen_stays(trial: Trial) -> str | None:
-    """Adapting and training leave every frozen weight and buffer as it was, to the bit."""
+    """Check that adapting and training leave every frozen weight and buffer bitwise unchanged."""
     network = trial.network()
     held = [*_hold(network, "parameters"), *_hold(network, "buffers")]
     adapted = trial.put_on(network)
@@ -60,7 +60,7 @@ def _hold(network: nn.Module, kind: str) -> Iterator[Held]:
 
 
 def unfreezes(trial: Trial) -> str | None:
-    """It trains tensors of the backbone exactly where it says so."""
+    """Check that the method trains tensors of the backbone exactly if it declares this."""
     says, tuned = trial.method.unfreezes or trial.method.tunes_backbone, trial.adapted().backbone.tuned
     if says and not tuned:
         return "it declares that it unfreezes, and none of the backbone's tensors is trainable"
@@ -70,7 +70,7 @@ def unfreezes(trial: Trial) -> str | None:
 
 
 def shares(trial: Trial) -> str | None:
-    """A trainable tensor stands at one place, unless it declares that it shares."""
+    """Check that a trainable tensor occurs at a single place, unless the method declares sharing."""
     places = defaultdict(list)
     for name, parameter in trial.adapted().backbone.named_parameters(remove_duplicate=False):
         if parameter.requires_grad and parameter.numel():
@@ -82,7 +82,7 @@ def shares(trial: Trial) -> str | None:
 
 
 def gradients(trial: Trial) -> str | None:
-    """Every trainable parameter gets a gradient, but those declared dead."""
+    """Check that every trainable parameter receives a gradient, except those in `zero_grad_parameters`."""
     adapted, reached = trial.trained
     lost = [
         name
@@ -93,7 +93,7 @@ def gradients(trial: Trial) -> str | None:
 
 
 def stored(trial: Trial) -> str | None:
-    """What is stored makes the trained network again, from a fresh one of another seed."""
+    """Check that the stored tensors restore the trained network from a new network with another seed."""
     adapted, _ = trial.trained
     fresh = trial.adapted(seed=2, stored=adapted.state())
     fresh.load(adapted.state())
@@ -104,7 +104,7 @@ def stored(trial: Trial) -> str | None:
 
 
 def stores_its_own(trial: Trial) -> str | None:
-    """Beside parameters, and buffers that training, the seed or required cells decide, it stores next to nothing."""
+    """Check that the method stores little but parameters and buffers set by training, the seed or required cells."""
     adapted, fresh = trial.trained[0], trial.adapted(seed=2).state()
     state, trainable = adapted.state(), adapted.trainable()
     idle = [name for name in state if name not in trainable and name in fresh and state[name].equal(fresh[name])]
@@ -115,7 +115,7 @@ def stores_its_own(trial: Trial) -> str | None:
 
 
 def merges(trial: Trial) -> str | None:
-    """Folding leaves the output as it was, and the unfolded network too."""
+    """Check that merging preserves the output and leaves the unmerged network unchanged."""
     adapted = trial.adapted()
     trial.train(adapted)
     before = trial.output(adapted.backbone)

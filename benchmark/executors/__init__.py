@@ -1,4 +1,4 @@
-"""Where jobs run: the contract that every executor keeps, and the order that jobs are handed out in."""
+"""The interface of executors, which run jobs, and the schedule in which jobs are handed out."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any, Literal, Protocol
 from petlir.benchmark.errors import PetlirError
 
 Report = Callable[[float, str], None]
-"""What a job tells of itself: the fraction done in [0, 1], and a few words."""
+"""A job's progress callback: called with the fraction done in [0, 1] and a status text."""
 
 Work = Callable[[dict[str, Any], str, Report], dict[str, Any]]
-"""What runs a job: (packed, device, report) -> result, whose `state` says how it ended and `reason` why."""
+"""A work function: (packed, device, report) → result, whose `state` says how the job ended and `reason` why."""
 
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A piece of work that is handed to a worker whole.
+    """A unit of work that a worker receives as a whole.
 
     Attributes:
-        key: its name among all jobs.
-        packed: what the work function gets, as plain JSON values.
-        needs: keys of the jobs that must be done first; a key that is none of the jobs' counts as done.
-        group: jobs of one group share data, so a worker that holds it already gets the next of them.
-        memory: bytes of a device that it is predicted to need; 0 where that is not known.
+        key: unique name of the job.
+        packed: the work function's input, as plain JSON values.
+        needs: keys of the jobs that must finish first; a key of no job counts as finished.
+        group: jobs of a group share data, so a worker that has loaded it gets the next of them.
+        memory: predicted device memory in bytes; 0 if unknown.
     """
 
     key: str
@@ -38,16 +38,16 @@ class QueuedJob:
 
 @dataclass(frozen=True)
 class Event:
-    """What happens to a job.
+    """An event in the life of a job.
 
     Attributes:
-        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised, or its worker
-            was killed) or `skipped` (a job that it needs was not done).
-        key: the job.
-        device: where it runs; empty where it never ran.
-        fraction: how much of it is done, in [0, 1].
-        text: a few words on what it does now, or the one line that says why it died or was skipped.
-        result: what the work function returned; of a skipped job `lost`, the key of the job that was not done.
+        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised, or its worker was
+            killed) or `skipped` (a job that it needs has no result).
+        key: key of the job.
+        device: device of the job; empty if it never ran.
+        fraction: fraction done, in [0, 1].
+        text: status text, or the one-line reason why it died or was skipped.
+        result: return value of the work function; for a skipped job `lost`, the key of the job without a result.
     """
 
     kind: Literal["started", "progress", "finished", "died", "skipped"]
@@ -59,22 +59,22 @@ class Event:
 
     @property
     def done(self) -> bool:
-        """Whether jobs that need this one may start."""
+        """Whether jobs that need this job may start."""
         return self.kind == "finished" and self.result.get("state") == "done"
 
 
 class Executor(Protocol):
-    """Runs jobs, wherever that is. No job is tried twice in one call."""
+    """An environment that runs jobs, each at most once per call."""
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; events are told in the caller's thread."""
+        """Run all jobs, each after those that it needs; events are reported in the caller's thread."""
 
 
 class Schedule:
-    """The jobs that are still to be handed out, in the order given as far as their needs allow.
+    """The jobs that remain to be handed out, in the given order as far as their needs allow.
 
     Raises:
-        PetlirError: jobs need each other in a circle.
+        PetlirError: the needs of jobs form a cycle.
     """
 
     def __init__(self, jobs: Sequence[QueuedJob]) -> None:
@@ -90,13 +90,13 @@ class Schedule:
             raise PetlirError(f"these cells need each other: {' -> '.join(error.args[1])}") from error
 
     def __bool__(self) -> bool:
-        """Whether any job has not ended."""
+        """Return whether any job has not ended."""
         return self._sorter.is_active()
 
     def take(self, held: str | None, elsewhere: Collection[str]) -> QueuedJob | None:
-        """The next job for a worker that holds the data of group `held`; None where all wait for others.
+        """Return the next job for a worker that has loaded the data of group `held`, or None if all wait for others.
 
-        A group that no other worker holds (`elsewhere`) comes before one that is being worked on.
+        A group that no other worker has loaded (`elsewhere`) precedes groups in progress.
         """
         if not self._ready:
             return None
@@ -108,13 +108,13 @@ class Schedule:
         return job
 
     def end(self, event: Event) -> None:
-        """Note how a job ended."""
+        """Register the end of a job."""
         if not event.done:
             self._lost.add(event.key)
         self._sorter.done(event.key)
 
     def refresh(self) -> Iterator[Event]:
-        """Make ready what now can start; yields an event for each job that never will."""
+        """Release the jobs that can now start, and yield an event for each job that never can."""
         while fresh := self._sorter.get_ready():
             for key in fresh:
                 lost = next((need for need in self._needs[key] if need in self._lost), None)
@@ -127,7 +127,7 @@ class Schedule:
 
 
 def resolve(work: str) -> Work:
-    """The work function of a name `module:function`."""
+    """Return the work function named `module:function`."""
     module, _, name = work.partition(":")
     function: Work = getattr(import_module(module), name)
     return function

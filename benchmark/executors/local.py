@@ -1,4 +1,4 @@
-"""The local executor: one spawned process per device or slot, used for job after job."""
+"""The local executor: a spawned process per device or slot, reused for many jobs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ from petlir.benchmark.executors import Event, QueuedJob, Schedule, Work, resolve
 from petlir.benchmark.signals import leave, terminated_as_exit
 
 GRACE = 5.0
-"""Seconds that a worker gets to end after SIGTERM, before SIGKILL."""
+"""Seconds from SIGTERM to SIGKILL for a worker."""
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs jobs in processes of this machine.
+    """An executor that runs jobs in processes on this machine.
 
-    A worker that dies, killed or out of memory, takes only its own job with it and is replaced. Nothing
-    outlives the parent: it stops its workers when interrupted or terminated; when it is killed, they end by
-    themselves.
+    A worker that is killed or runs out of memory loses only its own job and is replaced. No process outlives the
+    parent: it stops its workers when interrupted or terminated, and if it is killed, they exit by themselves.
 
     Attributes:
         work: the work function as `module:function`, so that only the workers import it.
-        workers: what to start; no more than there are jobs.
+        workers: specifications of the workers; at most as many start as there are jobs.
     """
 
     work: str
@@ -47,7 +46,7 @@ class LocalExecutor:
             try:
                 happened: list[Event] = []
                 while schedule or happened:
-                    # work is handed out before anything is told: no worker waits for the listener
+                    # hand out work before reporting events, so that no worker waits for the listener
                     happened += [*schedule.refresh(), *_hand_out(schedule, workers)]
                     for event in happened:
                         on_event(event)
@@ -83,7 +82,7 @@ def _listen(schedule: Schedule, workers: Sequence[_Worker]) -> Iterator[Event]:
 
 
 class _Worker:
-    """The parent's side of a worker; its process starts with its first job, and again after it died."""
+    """The parent's side of a worker, whose process is replaced if it dies."""
 
     def __init__(self, spec: WorkerSpec, work: str) -> None:
         self.spec = spec
@@ -107,11 +106,11 @@ class _Worker:
         if not self._process.is_alive():
             self._replace()
         self.job, self.group = job, job.group
-        with suppress(OSError):  # a worker that dies right now is noticed by its sentinel
+        with suppress(OSError):  # the sentinel reports a worker that dies at this moment
             self._connection.send((job.key, dict(job.packed)))
 
     def events(self) -> Iterator[Event]:
-        """What the worker has told since; a death comes last, after all that it still managed to tell."""
+        """Yield the worker's new events; its death comes last."""
         try:
             while self.job and self._connection.poll():
                 event: Event = self._connection.recv()
@@ -148,7 +147,7 @@ class _Worker:
 
 @contextmanager
 def _nameless_main() -> Iterator[None]:
-    """Let a spawned process not import the program again: it needs nothing of it.
+    """Prevent a spawned process from importing the main program, which it does not need.
 
     Otherwise a script that calls `petlir.run` without a main guard would call it again in every worker.
     """
@@ -169,11 +168,11 @@ def _cause_of_death(code: int) -> str:
 
 
 def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
-    """A worker's life: take a job, do it, tell, until the parent closes the pipe."""
+    """Run a worker: receive a job, run it and report, until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # torch reads it as it is imported, which only the work function's module does.
+    # torch reads these when it is imported, which only the work function's module does.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(spec.threads)
     function = resolve(work)
     while True:
@@ -187,7 +186,7 @@ def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
 
 @dataclass(frozen=True)
 class _Told:
-    """What a job reports goes to the parent."""
+    """The progress callback of a job, which sends events to the parent."""
 
     connection: Connection
     key: str
@@ -203,7 +202,7 @@ def _do(function: Work, packed: dict[str, Any], told: _Told) -> dict[str, Any]:
     except PetlirError as error:
         return {"state": "failed", "reason": str(error)}
     except Exception as error:
-        # A bug: this worker ends with its traceback, the parent learns the line.
+        # A bug: this worker ends with its traceback, the parent receives one line.
         cause = " ".join(str(error).split())
         told.connection.send(Event("died", told.key, told.device, text=f"{type(error).__name__}: {cause}"))
         raise

@@ -1,4 +1,4 @@
-"""Progress of a grid: what is done, what runs, what failed, and how long the rest will take."""
+"""Progress display of a grid: finished, running and failed jobs, and the remaining time."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class _Running:
 
 
 class Progress:
-    """Show the events of an executor: a live table on a terminal, else one plain line for each job that ends.
+    """A display of an executor's events: a live table on a terminal, else a plain line for each job that ends.
 
     Args:
-        total: how many jobs there are.
-        console: where to; standard error unless given.
-        clock: seconds, for the time left.
+        total: number of jobs.
+        console: output console; standard error by default.
+        clock: clock in seconds, for the remaining time.
     """
 
     def __init__(self, total: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,7 +52,7 @@ class Progress:
         self._bars.stop()
 
     def update(self, event: Event, title: str) -> None:
-        """Show what happened to the job called `title`."""
+        """Display an event of the job called `title`."""
         if event.kind == "started":
             self._running[event.key] = _Running(self._clock(), self._bars.add_task(title, total=1.0, doing=""))
             self._workers = max(self._workers, len(self._running))
@@ -81,7 +81,7 @@ class Progress:
             self._console.print(Text(" · ".join(filter(None, parts))), soft_wrap=True)
 
     def left(self) -> float | None:
-        """Return the seconds until all is done, at the mean pace so far; None before the first job has ended."""
+        """Return the remaining seconds at the mean pace so far, or None before the first job has ended."""
         if not self._seconds:
             return None
         mean = sum(self._seconds) / len(self._seconds)
@@ -95,7 +95,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as one says it: `40 s`, `5 min`, `2.5 h`."""
+    """Format a duration, e.g. `40 s`, `5 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

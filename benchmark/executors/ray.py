@@ -1,7 +1,7 @@
 """The Ray executor: jobs are tasks of a Ray cluster, which places them by CPU, GPU and memory.
 
-A job whose node is lost or told to leave is handed in again, and goes on from its checkpoint in the store. Ray decides
-where and when; what jobs tell on their way comes through one small actor.
+A job whose node is lost or shut down is resubmitted, and continues from its checkpoint in the store. Ray decides where
+and when jobs run. Their progress is reported through a small actor.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
 from petlir.benchmark.signals import terminated_as_exit
 
 TRIES = 3
-"""How often in a row a job may lose its node without having got any further."""
+"""Number of consecutive times that a job may lose its node without progress."""
 PAUSE = 1.0
-"""Seconds between two looks at what jobs tell."""
+"""Seconds between two polls of the jobs' progress."""
 SHARES = (0.125, 0.25, 0.5, 1.0)
-"""The fractions of a GPU that a job may get."""
+"""The fractions of a GPU that a job may use."""
 START = "start one with `ray start --head`, or name one with --ray-address HOST:PORT"
 
 
 class Mailbox:
-    """Keeps the last word of each job until it is fetched; an actor, so that all nodes reach it."""
+    """An actor that keeps the latest message of each job until it is fetched, reachable from all nodes."""
 
     def __init__(self) -> None:
         self._words: dict[str, tuple[float, str, str]] = {}
 
     def tell(self, key: str, share: float, text: str, node: str) -> None:
-        """Leave a word on how a job goes, and on which node."""
+        """Store a job's progress and node."""
         self._words[key] = (share, text, node)
 
     def take(self) -> dict[str, tuple[float, str, str]]:
-        """All words since the last time."""
+        """Return all messages since the last call."""
         words, self._words = self._words, {}
         return words
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a job does on its node.
+    """A job's program on its node.
 
     Attributes:
         work: the work function as `module:function`.
-        device: `cpu`, or `cuda` where Ray shows it one GPU.
-        folder: the store's folder, which the node must reach; None for one behind a URL.
-        setting: variables of the environment; where the node has its own, those count.
+        device: `cpu`, or `cuda` for the single GPU that Ray makes visible.
+        folder: the store's folder, which the node must reach; None for a store behind a URL.
+        setting: environment variables; existing ones on the node take precedence.
     """
 
     work: str
@@ -61,8 +61,8 @@ class Task:
     setting: Mapping[str, str]
 
     def __call__(self, key: str, packed: dict[str, Any], mailbox: Any) -> dict[str, Any]:
-        """Work; gives `result`, `lost` where the node was told to leave, or `away`: it does not reach the store."""
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read as torch is imported, below
+        """Run the job; return `result`, `lost` if the node was shut down, or `away` if it does not reach the store."""
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         for name, value in self.setting.items():
             os.environ.setdefault(name, value)
         node = socket.gethostname()
@@ -73,7 +73,7 @@ class Task:
             return {"result": resolve(self.work)(packed, self.device, _Told(key, node, mailbox))}
         except PetlirError as error:
             return {"result": {"state": "failed", "reason": str(error)}}
-        except SystemExit:  # asked to stop: its state is kept
+        except SystemExit:  # asked to stop: its state is saved
             return {"lost": node}
 
 
@@ -89,7 +89,7 @@ class _Told:
 
 @dataclass
 class _Sent:
-    """A job that Ray has: where it was last, how far it had come, and how often its node was lost since."""
+    """A submitted job with its last node, its progress, and how often its node was lost since."""
 
     job: QueuedJob
     node: str = ""
@@ -102,11 +102,11 @@ class _Sent:
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Runs jobs on the Ray cluster that this process is connected to.
+    """An executor that runs jobs on the Ray cluster to which this process is connected.
 
     Attributes:
-        task: what a job does on its node.
-        memory: bytes of the smallest GPU; 0 without one.
+        task: a job's program on its node.
+        memory: bytes of the smallest GPU; 0 without GPUs.
     """
 
     task: Task
@@ -122,12 +122,12 @@ class RayExecutor:
 
         mailbox = ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1).remote()
         schedule, sent, group = Schedule(jobs), dict[Any, _Sent](), ""
-        # Ray says what breaks on stdout, which is for results
+        # Ray reports failures on stdout, which is reserved for results
         with terminated_as_exit(), redirect_stdout(sys.stderr):
             try:
                 while schedule:
                     happened = list(schedule.refresh())
-                    while job := schedule.take(group, ()):  # those that share data come after one another
+                    while job := schedule.take(group, ()):  # jobs that share data follow each other
                         group = job.group
                         sent[self._submit(job, mailbox)] = _Sent(job)
                     happened += self._look(schedule, sent, mailbox)
@@ -136,7 +136,7 @@ class RayExecutor:
             finally:
                 for reference in sent:
                     ray.cancel(reference)
-                if sent:  # what runs ends its step and gives its claim back
+                if sent:  # running jobs finish their step and release their leases
                     ray.wait(list(sent), num_returns=len(sent), timeout=5)
                 ray.kill(mailbox)
 
@@ -148,7 +148,7 @@ class RayExecutor:
         return function.remote(self.task, job.key, dict(job.packed), mailbox)
 
     def _look(self, schedule: Schedule, sent: dict[Any, _Sent], mailbox: Any) -> Iterator[Event]:
-        """What has happened since; what lost its node is handed in again."""
+        """Yield the new events, and resubmit jobs that lost their node."""
         import ray
 
         if not sent:
@@ -171,7 +171,7 @@ class RayExecutor:
 
 
 def run_task(task: Task, key: str, packed: dict[str, Any], mailbox: Any) -> dict[str, Any]:
-    """What Ray calls."""
+    """Run a task as a Ray remote function."""
     return task(key, packed, mailbox)
 
 
@@ -180,7 +180,7 @@ def _progress(sent: Mapping[str, _Sent], mailbox: Any) -> Iterator[Event]:
 
     try:
         words = ray.get(mailbox.take.remote(), timeout=10)
-    except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):  # it moves to another node
+    except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):  # the actor is moving to another node
         return
     for key, (share, text, node) in words.items():
         if (one := sent.get(key)) is None:
@@ -201,7 +201,7 @@ def _ended(one: _Sent, answer: Mapping[str, Any]) -> Event:
 
 
 def _answer(reference: Any) -> dict[str, Any]:
-    """What a task gave; `lost` where its node is gone, `died` with the line that says why it ended by itself."""
+    """Return a task's result; `lost` if its node is gone, `died` with a one-line reason if it failed."""
     import ray
 
     try:
@@ -218,21 +218,21 @@ def _answer(reference: Any) -> dict[str, Any]:
 
 
 def share_of(needed: int, total: int) -> float:
-    """The share of a GPU of `total` bytes that a job gets which needs `needed`; all of it where that is not known."""
+    """Return the share of a GPU of `total` bytes for a job that needs `needed` bytes; all of it if unknown."""
     return next((share for share in SHARES if 0 < needed <= share * total), 1.0)
 
 
 def executor(work: str, store: Path | None, address: str, device: str) -> RayExecutor:
-    """The executor of a store, connected to the cluster, once it is known that it can work.
+    """Return the executor of a store, connected to the cluster, after checking that it can run.
 
     Args:
         work: the work function as `module:function`.
-        store: the store's folder; None for one behind a URL.
-        address: of the cluster; empty for the one that this machine belongs to.
-        device: `auto`, `cpu` or `cuda`; the first is a GPU where the cluster has one.
+        store: the store's folder; None for a store behind a URL.
+        address: address of the cluster; empty for the cluster of this machine.
+        device: `auto`, `cpu` or `cuda`; `auto` uses GPUs if the cluster has any.
 
     Raises:
-        PetlirError: ray is not installed, the cluster does not answer, or has no GPU that is asked for.
+        PetlirError: ray is not installed, the cluster does not respond, or it lacks a requested GPU.
     """
     from importlib.util import find_spec
 
@@ -254,7 +254,7 @@ def _connect(address: str) -> None:
     where = address or os.environ.get("RAY_ADDRESS", "") or "auto"
     host, colon, port = where.removeprefix("ray://").rpartition(":")
     try:
-        if colon:  # Ray itself tries for minutes
+        if colon:  # Ray itself keeps trying for minutes
             socket.create_connection((host, int(port)), timeout=5).close()
         if not ray.is_initialized():
             ray.init(address=where, log_to_driver=False, logging_level="error")
@@ -265,7 +265,7 @@ def _connect(address: str) -> None:
 
 
 def _gpu_memory() -> int:
-    """Bytes of the smallest GPU of the cluster; 0 where there is none."""
+    """Return the bytes of the smallest GPU of the cluster, or 0 without GPUs."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 

@@ -1,4 +1,4 @@
-"""Beside other runners: what another runner of the same store works on is waited for, and not done again."""
+"""Sharing of a store between runners: jobs in progress elsewhere are awaited, not repeated."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.store.leases import ELSEWHERE
 
 PAUSE = 2.0
-"""Seconds between two looks at what others work on."""
+"""Seconds between two polls of other runners' jobs."""
 
 
 @dataclass(frozen=True)
 class Sharing:
-    """Runs jobs on an executor; those that end as `elsewhere` are told of once another runner has ended them.
+    """An executor that shares a store: jobs that end as `elsewhere` are reported when another runner finishes them.
 
-    Where that runner dies or gives one back, it is run after all.
+    If that runner dies or releases a job, the job is run here.
 
     Attributes:
-        executor: does the work.
-        free: whether nobody works on a job.
-        finished_elsewhere: how another runner has ended a job; None where it is still to be done.
+        executor: runs the jobs.
+        free: returns whether a job is not leased.
+        finished_elsewhere: returns the result of a job that another runner has finished, or None if it remains to be
+            done.
     """
 
     executor: Executor
@@ -46,7 +47,7 @@ class Sharing:
             left = self._wait([job for job in left if job.key in elsewhere], on_event)
 
     def _wait(self, jobs: list[QueuedJob], on_event: Callable[[Event], None]) -> list[QueuedJob]:
-        """Wait until one of the jobs can be run here; returns what others have not ended."""
+        """Wait until one of the jobs can be run here, and return the jobs that others have not finished."""
         while jobs:
             names = {job.key for job in jobs}
             for job in [job for job in jobs if names.isdisjoint(job.needs) and self.free(job)]:

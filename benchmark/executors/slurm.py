@@ -1,8 +1,8 @@
-"""The SLURM executor: jobs go to a cluster's queue as arrays, through submitit.
+"""The SLURM executor: jobs are submitted to a cluster's queue as arrays, through submitit.
 
-A job that ends without a result, cancelled, preempted or at its time limit, is submitted again and goes on from its
-checkpoint in the store. What runs is read from `squeue` and from small JSON files beside the logs: there may be no
-accounting database, and nothing that a job has written is unpickled here.
+A job that ends without a result, because it was cancelled, preempted or timed out, is resubmitted and continues from
+its checkpoint in the store. The state of jobs is read from `squeue` and from small JSON files beside the logs, because
+there may be no accounting database, and so that nothing written by a job is unpickled here.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ OPTIONS: Mapping[str, str] = {
     "time": "time", "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
     "gpus": "gpus_per_node", "cpus": "cpus_per_task", "mem": "mem", "parallel": "array_parallelism",
 }  # fmt: skip
-"""Options of `--slurm` and what submitit calls them."""
+"""Options of `--slurm` and their names in submitit."""
 NUMBERS = ("time", "gpus", "cpus", "parallel")
 TRIES = 3
-"""How often in a row a job may end without having got any further."""
+"""Number of consecutive times that a job may end without progress."""
 PAUSE = 2.0
-"""Seconds between two looks at the queue."""
+"""Seconds between two polls of the queue."""
 
 
 def options(text: str) -> dict[str, Any]:
-    """What `--slurm` asks for, e.g. `time=60,partition=gpu,gpus=1`; times in minutes.
+    """Parse the options of `--slurm`, e.g. `time=60,partition=gpu,gpus=1`; times in minutes.
 
     Raises:
-        PetlirError: an option is unknown, or no number.
+        PetlirError: an option is unknown, or its value is not a valid number or name.
     """
     found: dict[str, Any] = {"time": 60, "cpus": 1}
     for item in filter(None, text.split(",")):
@@ -56,7 +56,7 @@ def options(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Task:
-    """What a job does on its node. What comes of it goes into the file `answer`, as JSON."""
+    """A job's program on its node, which writes the outcome to the file `answer` as JSON."""
 
     work: str
     packed: Mapping[str, Any]
@@ -64,9 +64,9 @@ class Task:
     answer: str
 
     def __call__(self) -> None:
-        """Work; asked to stop, leave with the state kept, and with no answer."""
-        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read as torch is imported, below
-        # over submitit's own: its warning of a time limit comes up to a minute early, SIGTERM comes at the limit
+        """Run the job; on SIGTERM, exit with the state saved and without an answer."""
+        os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
+        # overrides submitit's handlers: its warning comes up to a minute before the time limit, SIGTERM at the limit
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, leave)
         try:
@@ -74,7 +74,7 @@ class Task:
         except PetlirError as error:
             result = {"state": "failed", "reason": str(error)}
         except Exception as error:
-            # A bug: the log has its traceback, the runner learns the line.
+            # A bug: the log has its traceback, the runner receives one line.
             self._answer(died=f"{type(error).__name__}: {' '.join(str(error).split())}")
             raise
         self._answer(result=result)
@@ -88,7 +88,7 @@ class Task:
 
 @dataclass
 class _Sent:
-    """A job in the queue: its number there, how often it was looked for in vain, and how far it had come."""
+    """A submitted job with its number in the queue, the number of polls that missed it, and its progress."""
 
     job: QueuedJob
     answer: Path
@@ -104,12 +104,12 @@ class _Sent:
 
 @dataclass(frozen=True)
 class SlurmExecutor:
-    """Runs jobs on a SLURM cluster. When interrupted or terminated, it cancels what it has submitted.
+    """An executor that runs jobs on a SLURM cluster and, when interrupted or terminated, cancels them.
 
     Attributes:
         work: the work function as `module:function`.
-        folder: where logs and answers go; all nodes must reach it.
-        asked: options of the jobs, as `options` gives them.
+        folder: folder of logs and answers, which all nodes must reach.
+        asked: options of the jobs, from `options`.
     """
 
     work: str
@@ -120,7 +120,7 @@ class SlurmExecutor:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
-            PetlirError: there is no SLURM, or it does not take the jobs.
+            PetlirError: SLURM is not available or rejects the jobs.
         """
         schedule, sent = Schedule(jobs), list[_Sent]()
         with terminated_as_exit():
@@ -143,7 +143,7 @@ class SlurmExecutor:
         return _Sent(job, self.folder / f"{hashlib.sha256(job.key.encode()).hexdigest()[:16]}.json")
 
     def _submit(self, fresh: Sequence[_Sent]) -> None:
-        """Put jobs into the queue, several as an array."""
+        """Submit jobs, several as an array."""
         if not fresh:
             return
         device = "cuda" if self.asked.get("gpus") else "cpu"
@@ -171,7 +171,7 @@ class SlurmExecutor:
         return queue
 
     def _look(self, schedule: Schedule, sent: list[_Sent]) -> Iterator[Event]:
-        """What has happened since; what ended without an answer goes into the queue again."""
+        """Yield the new events, and resubmit jobs that ended without an answer."""
         answers, states = {one.job.key: _read(one.answer) for one in sent}, queued()
         again = []
         for one in list(sent):
@@ -187,7 +187,7 @@ class SlurmExecutor:
             if state == "R" and not one.running:
                 one.running = True
                 yield one.event("started")
-            if one.gone > 1:  # twice, since its answer may have been under way
+            if one.gone > 1:  # twice, since its answer may be delayed
                 one.tries += 1
                 if one.tries > TRIES:
                     logs = self.folder / "logs" / one.number
@@ -209,10 +209,10 @@ class SlurmExecutor:
 
 
 def executor(work: str, store: Path, text: str) -> SlurmExecutor:
-    """The executor of a store, once it is known that it can work.
+    """Return the executor of a store, after checking that it can run.
 
     Raises:
-        PetlirError: submitit or SLURM is not here, or an option is wrong.
+        PetlirError: submitit or SLURM is not available, or an option is invalid.
     """
     from importlib.util import find_spec
 
@@ -224,7 +224,7 @@ def executor(work: str, store: Path, text: str) -> SlurmExecutor:
 
 
 def queued() -> dict[str, str] | None:
-    """The user's jobs, number → state; None where the controller does not answer."""
+    """Return the user's jobs, number → state, or None if the controller does not respond."""
     done = _call("squeue", "--noheader", "--array", "--me", "--format=%i %t")
     if done is None or done.returncode:
         return None

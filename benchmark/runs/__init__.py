@@ -1,1 +1,1 @@
-"""What the parent process does: plan, dispatch, look at interim results."""
+"""The parent process of a run: plan, dispatch, analyse interim results."""

@@ -1,4 +1,4 @@
-"""Works on cells until each has a record in the store."""
+"""Dispatch of cells to an executor until each has a record in the store."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 
 Put = Callable[[dict[str, Any]], None]
-"""Gets each record that was made here, as it comes."""
+"""Called with each record that this run has made, as it arrives."""
 
 
 def open_cells(planned: Iterable[Planned], index: Index) -> list[Planned]:
-    """The cells that have no result yet, and before each those that it requires."""
+    """Return the cells without a result, each preceded by those that it requires."""
     return [one for one in with_needs(planned) if state(one, index) != "done"]
 
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Works on cells.
+    """A dispatcher of cells to an executor.
 
     Attributes:
         context: plugins and images.
-        store: where the records go.
-        executor: does the work.
-        memory: bytes of a device that a cell is predicted to need; 0 where that is not known.
+        store: the store for the records.
+        executor: runs the jobs.
+        memory: predicted device memory of a cell in bytes; 0 if unknown.
     """
 
     context: Context
@@ -44,7 +44,7 @@ class Dispatcher:
     memory: Callable[[Planned], int] = lambda one: 0
 
     def finish(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
-        """Leave a record of each cell that has no result yet; returns how many were made here."""
+        """Make a record of each cell that has no result yet, and return the number made here."""
         index = Index.of(self.store)
         todo = {one.key: one for one in open_cells(planned, index)}
         jobs = {key: self.job(one, index) for key, one in todo.items()}
@@ -57,7 +57,7 @@ class Dispatcher:
         return made + (self._work(todo, jobs, put) if jobs else 0)
 
     def _work(self, planned: Mapping[str, Planned], jobs: Mapping[str, Job], put: Put) -> int:
-        """Let the executor work; a dead worker's cell is recorded, and one whose required cell was not done."""
+        """Run the jobs, with failure records for cells whose worker died or whose required cell has no result."""
         made = 0
         with Progress(len(jobs)) as progress:
 
@@ -77,7 +77,7 @@ class Dispatcher:
         return made
 
     def job(self, one: Planned, index: Index) -> Job:
-        """What a worker gets of a cell."""
+        """Return the job of a cell for a worker."""
         needs = tuple(need.folder(self.store).relative_to(self.store.root) for need in one.needs)
         head = index.find(one.key)
         before = head.finished if head else ""
@@ -90,8 +90,8 @@ class Dispatcher:
 
 
 def _found(job: Job, event: Event, put: Put) -> int:
-    """Hand on the record that a worker has left."""
-    if not event.result.get("recorded"):  # the store cannot be written: no other cell would fare better
+    """Pass on the record that a worker has written."""
+    if not event.result.get("recorded"):  # the store cannot be written: every other cell would fail too
         raise PetlirError(str(event.result.get("reason")))
     put(read_record(job.store.fetch(job.folder / RECORD, newest=True)))
     return 1
@@ -108,7 +108,7 @@ def _leave(job: Job, state: str, reason: str, put: Put) -> int:
 def measure_extra(
     dispatcher: Dispatcher, planned: Sequence[Planned], extra_metrics: ExtraMetrics, put: Put
 ) -> list[tuple[str, str]]:
-    """Measure finished cells by what their records lack; returns the cells that cannot be, with the reason."""
+    """Measure what the records of finished cells lack; return the cells that cannot be measured, with the reason."""
     index = Index.of(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
     wanted = {key: extra_metrics.missing(_record(index, key), one.ids) for key, one in done.items()}

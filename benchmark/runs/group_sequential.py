@@ -1,4 +1,4 @@
-"""Further seeds for the pairs that are still tied, at looks that are stated before the first is taken."""
+"""Group-sequential runs: further seeds for tied pairs, at interim analyses stated in advance."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from petlir.benchmark.store import Store
 
 
 def plans(asked: Request, confidence: float, most: int) -> list[Plan]:
-    """The looks of a request, one plan for each backbone and task.
+    """Return the interim analyses of a request, one plan for each backbone and task.
 
     Raises:
-        PetlirError: the confidence is none, or there are fewer seeds than the first look needs.
+        PetlirError: the confidence is out of range, or there are fewer seeds than the first analysis needs.
     """
     if not 0.5 <= confidence < 1.0:
         raise PetlirError(f"--until-separable {confidence:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
@@ -44,18 +44,18 @@ def run(
     confidence: float,
     most: int,
 ) -> Iterator[Outcome]:
-    """Run a request, then again with more seeds for what is tied, until nothing is or the seeds are spent.
+    """Run a request, then rerun tied methods with more seeds until nothing is tied or the seeds are used up.
 
     Args:
-        asked: the grid; its seeds are those of the first look, at least three.
-        store: where the records are.
+        asked: the grid; its seeds are those of the first analysis, at least three.
+        store: the store of the records.
         work: runs a request.
-        say: gets a line before each run, and one on each column at the end.
-        confidence: that no separation of a column is false, over all looks.
-        most: seeds at the last look.
+        say: called with a line before each rerun, and for each column at the end.
+        confidence: probability that no separation in a column is false, over all analyses.
+        most: seeds at the last analysis.
 
     Yields:
-        How each run ended.
+        The outcome of each run.
     """
     stating = plans(asked, confidence, most)
     state(store.create(), stating)
@@ -82,14 +82,14 @@ def _told(found: Comparison, most: int) -> str:
 
 
 def tied(asked: Request, store: Store, plan: Plan, seeds: int) -> list[str]:
-    """The methods that still are in a tied pair of a column that can be ranked with this many seeds."""
+    """Return the methods in tied pairs of columns that can be ranked with this many seeds."""
     found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
     pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
     return sorted({name for pair in pairs for name in (pair.better, pair.worse)})
 
 
 def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
-    """What the looks so far say of each image set that can be ranked, under the headline protocols."""
+    """Return the comparison on each image set that can be ranked, under the headline protocols."""
     import pandas as pd
 
     methods = asked.context.plugins.methods

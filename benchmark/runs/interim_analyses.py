@@ -1,6 +1,6 @@
-"""The looks at which seeds are added until methods separate, stated before the first is taken.
+"""Interim analyses at which seeds are added until methods separate, stated before the first analysis.
 
-They are kept in `interim_analyses.json` of the store, so that whoever reads its records knows how often was looked.
+They are stored in `interim_analyses.json` of the store, so that readers of its records know the number of analyses.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ FILE = "interim_analyses.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """The looks that were stated for the cells of one backbone and task.
+    """The stated interim analyses for the cells of one backbone and task.
 
     Attributes:
-        seeds: how many seeds each look has.
-        alpha: the chance of any false separation in a column, over all looks.
+        seeds: number of seeds at each analysis.
+        alpha: probability of any false separation in a column, over all analyses.
     """
 
     backbone: str
@@ -36,16 +36,16 @@ class Plan:
 
     @property
     def analyses(self) -> tuple[InterimAnalysis, ...]:
-        """The looks with what they spend."""
+        """The analyses with the alpha that each spends."""
         return spend(self.seeds, self.alpha)
 
     def covers(self, cell: dict[str, Any]) -> bool:
-        """Whether a record's cell is one of those that this was stated for."""
+        """Return whether the plan was stated for a record's cell."""
         return all(cell[part] == getattr(self, part) for part in ("backbone", "task", "track", "steps"))
 
 
 def stated(store: Store) -> list[Plan]:
-    """What was stated in this store.
+    """Return the plans stated in this store.
 
     Raises:
         PetlirError: `interim_analyses.json` is damaged.
@@ -59,10 +59,10 @@ def stated(store: Store) -> list[Plan]:
 
 
 def state(store: Store, new: Sequence[Plan]) -> None:
-    """Keep the plans in the store before anything is looked at.
+    """Write the plans to the store before the first analysis.
 
     Raises:
-        PetlirError: others were stated for the same cells.
+        PetlirError: other plans were stated for the same cells.
     """
     before = stated(store)
     for plan in new:

@@ -1,4 +1,4 @@
-"""Runs a grid: tunes what is not tuned, works on what is missing, mirrors it, and says how it went."""
+"""The run of a grid: tune learning rates, process missing cells, mirror the records and report the outcome."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ WORK = "petlir.benchmark.cells.worker:work"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
-        states: cells of the grid by state.
-        worked: how many cells this run worked on.
+        states: number of the grid's cells in each state.
+        worked: number of cells that this run processed.
         failed: the cells without a result, with the reason.
-        inapplicable: each backbone, method and task that has no meaning, with the reason; all its seeds at once.
-        store: the folder that holds the records.
-        keys: of the cells of the grid and of those that they require.
-        tested: of each backbone and task the tuned methods that have converged, and those that have not.
+        inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
+        store: the folder of the records.
+        keys: keys of the grid's cells and of those that they require.
+        tested: for each backbone and task the tuned methods that have converged, and those that have not.
     """
 
     states: Counter[str]
@@ -57,9 +57,9 @@ class Outcome:
     tested: Sequence[str] = ()
 
     def summary(self) -> str:
-        """A line on the grid, then one for each cell without a result and each that is not applicable.
+        """Return a line on the grid, then one for each cell without a result and each inapplicable combination.
 
-        Where rates were tuned, what has converged comes last, and the rule.
+        If rates were tuned, the converged methods and the rule of convergence follow.
         """
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
         work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
@@ -80,10 +80,10 @@ def run(
     workers: int | None = None,
     mlflow_uri: str | None = None,
 ) -> Outcome:
-    """Work on every cell of the request that has no result yet.
+    """Process every cell of the request that has no result yet.
 
     Raises:
-        PetlirError: a name, an option or a folder is wrong; nothing was run.
+        PetlirError: a name, an option or a folder is invalid; nothing was run.
     """
     planner, extra_metrics = Planner(replace(asked, device=device)), ExtraMetrics.of(asked.protocols, asked.metrics)
     planner.check()
@@ -94,7 +94,7 @@ def run(
     context = replace(asked.context, exclusive=len(specs) == 1)
     store = store_at(folder)
     if engine != "local" and not isinstance(store, RemoteStore):
-        store = Store(store.root.resolve())  # workers may have another current folder
+        store = Store(store.root.resolve())  # workers may have another working directory
     runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device))
     store.create()
     rates = Rates(planner, store)
@@ -136,9 +136,9 @@ def _executor(
 def _memory(
     planner: Planner, planned: Sequence[Planned], index: Index, engine: str, device: str, specs: Sequence[WorkerSpec]
 ) -> Callable[[Planned], int]:
-    """What each cell needs of a device; those that do not fit this machine's are named, where they run here."""
+    """Return a function from a cell to its predicted device memory; locally, warn of cells that do not fit."""
     here = engine == "local"
-    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else what is known already
+    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # otherwise only cached counts
     predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
     todo = open_cells(planned, index)
     needed = {one.key: predictor.of(one) for one in todo}
@@ -150,7 +150,7 @@ def _memory(
 
 
 def _shared(runs_on: Executor) -> Executor:
-    """The executor, beside other runners of the store."""
+    """Wrap the executor to share the store with other runners."""
 
     def free(queued: QueuedJob) -> bool:
         job = unpack(queued.packed)
@@ -160,13 +160,13 @@ def _shared(runs_on: Executor) -> Executor:
 
 
 def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> None:
-    """Mirror what a lost server missed; what is there is not repeated."""
+    """Mirror records that an unavailable server missed; existing entries are not repeated."""
     for head in filter(None, (index.find(one.key) for one in planned)):
         mirror.put(read_record(head.folder / RECORD))
 
 
 def _finish_quietly(context: Context, runs_on: Executor, planned: Sequence[Planned], store: Store) -> None:
-    """Work on what trials require; it is neither mirrored nor reported."""
+    """Process the cells that trials require, without mirroring or reporting them."""
     Dispatcher(context, store.create(), runs_on).finish(planned)
 
 
@@ -186,7 +186,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """A line for each backbone and task: what has converged, what has not, and how far references still move."""
+    """Return a line for each backbone and task: converged and other methods, and the references' doubling tests."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:
@@ -212,7 +212,7 @@ def tune(
     export: bool = False,
     again: bool = False,
 ) -> Iterator[str]:
-    """Choose the learning rate of every cell of the request; yields a line for each choice."""
+    """Choose the learning rate of every cell of the request, and yield a line for each choice."""
     planner = Planner(replace(asked, device=device))
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]

@@ -1,1 +1,1 @@
-"""Metrics, and their protocols at work."""
+"""Metrics, and their evaluation under protocols."""

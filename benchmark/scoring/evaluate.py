@@ -1,4 +1,4 @@
-"""Restores and scores test images."""
+"""Restoration and scoring of test images."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from petlir.benchmark.training.adaptation import folded
 from petlir.benchmark.writing import write_bytes
 
 PNG_LEVEL = 1
-"""Of zlib's 1 to 9; against Pillow's default a tenth more bytes in 40 % of the time."""
+"""Compression level of zlib, 1 to 9; compared with Pillow's default, 10 % more bytes in 40 % of the time."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What restoring the test images gave.
+    """The results on the test images.
 
     Attributes:
-        rows: one score for each image and protocol, as a record holds them.
+        rows: one score for each image and protocol, as stored in a record.
         digest: SHA-256 over the restored images, in order.
     """
 
@@ -54,18 +54,18 @@ def evaluate(
     shared: Path,
     first: str | None = None,
 ) -> Evaluation:
-    """Restore every test image in each way that a protocol asks for, and score it.
+    """Restore every test image in each way required by the protocols, and score it.
 
-    A method that folds into the weights is folded meanwhile.
+    A mergeable method is merged into the weights during evaluation.
 
     Args:
         network: the adapted backbone, in evaluation mode.
-        heads: what an image goes through, one after the other.
+        heads: the heads that an image passes through in sequence.
         pairs: the test images.
-        names: protocol ids with what the network sees at once, see `petlir.benchmark.scoring.fields_of_view`.
-        folder: where restored images go, as `restored/SET/IMAGE.png`; see `kept_in` for those of further ways.
-        shared: where degraded and clean ones go, as `SET/degraded/IMAGE.png`, for all cells of the task.
-        first: the way of restoring whose images go to `restored`; that of the first protocol if left out.
+        names: protocol ids with fields of view, see `petlir.benchmark.scoring.fields_of_view`.
+        folder: folder for restored images, as `restored/SET/IMAGE.png`; for further ways, see `kept_in`.
+        shared: folder for degraded and clean images, as `SET/degraded/IMAGE.png`, for all cells of the task.
+        first: the way of restoring whose images are stored in `restored`; by default that of the first protocol.
     """
     ways: dict[str, list[Protocol]] = {}
     for rule in map(protocol, names):
@@ -97,24 +97,24 @@ def evaluate(
 
 
 def _asked(rules: Sequence[Protocol], pair: Pair) -> list[Protocol]:
-    """Those rules that a pair is scored under, whatever the network sees at once."""
+    """Return the rules under which a pair is scored, for any field of view."""
     own = [protocol(name) for name in pair.protocols]
     return [rule for rule in rules if not own or replace(rule, seen="") in own]
 
 
 def kept_in(way: str, first: str) -> str:
-    """The folder of a cell's restored images: `restored` for the way of its first protocol, else `restored@WAY`."""
+    """Return the folder of a cell's restored images: `restored` for its first protocol's way, else `restored@WAY`."""
     return "restored" if way == first else f"restored{way}"
 
 
 def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str], rule: Protocol) -> Iterator[Tensor]:
-    """Each image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
+    """Yield each image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
     tiling, tile = tiling_of(rule.seen)
     return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 
 
 def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any]:
-    """PSNR and SSIM as a record holds them: of an 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
+    """Return PSNR and SSIM as stored in a record: of an 8-bit image, or of 1×3×H×W in [0, 1] without rounding."""
     if isinstance(image, Tensor):
         found = [value.item() for value in scores(image.cpu(), to_batch(clean), rule, torch.float64)]
     else:
@@ -123,7 +123,7 @@ def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any
 
 
 def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, Any]:
-    """One image's scores, as a record holds them."""
+    """Return an image's scores as stored in a record."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = scored(_input(pair), pair.clean, rule)
     return {
@@ -138,20 +138,20 @@ def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, An
 
 
 def _input(pair: Pair) -> Image:
-    """The degraded image, enlarged bicubically where it is smaller."""
+    """Return the degraded image, enlarged bicubically if it is smaller."""
     scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
     return enlarge(image, scale) if scale > 1 else image
 
 
 def write_png(path: Path, image: Degraded) -> None:
-    """Write an image H×W×3, clipped and rounded to 8 bit, whole or not at all."""
+    """Write an image H×W×3 atomically, clipped and rounded to 8 bit."""
     content = BytesIO()
     PIL.Image.fromarray(rounded(image)).save(content, format="PNG", compress_level=PNG_LEVEL)
     write_bytes(path, content.getvalue())
 
 
 def digest_of(pairs: Sequence[Pair]) -> str:
-    """SHA-256 over names and pixels of the test images, degraded and clean."""
+    """Return the SHA-256 over names and pixels of the test images, degraded and clean."""
     digest = hashlib.sha256()
     for pair in pairs:
         digest.update(f"{pair.set}/{pair.name}".encode() + pair.degraded.tobytes() + pair.clean.tobytes())
@@ -160,7 +160,7 @@ def digest_of(pairs: Sequence[Pair]) -> str:
 
 @torch.no_grad()
 def seconds_per_megapixel(network: Backbone, heads: Sequence[str], repeats: int = 2) -> float:
-    """Seconds to restore a megapixel of output: the fastest of `repeats` passes over four windows, after one more."""
+    """Return the seconds per megapixel of output: the fastest of `repeats` passes over four windows after warm-up."""
     side = network.window or 128
     parameter = next(network.parameters())
     images = torch.full((4, 3, side, side), 0.5, device=parameter.device, dtype=parameter.dtype)

@@ -1,7 +1,8 @@
-"""What a network sees of an image at once when it is evaluated; part of every protocol id of a record.
+"""Fields of view: the part of an image that a network reads at once in evaluation.
 
-An operator over the whole image (Fourier transform, spatial softmax, global pooling) sees crops in training, so its
-scores depend on it; where there is one, both are reported.
+They are part of every protocol id in a record. An operator over the whole image (Fourier transform, spatial softmax,
+global pooling) reads crops in training, so scores depend on the field of view. For networks with such an operator, both
+are reported.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
-    """`whole` and `tiles-SIDE`; the restored images of the first are kept.
+    """Return the fields of view, `whole` and `tiles-SIDE`; the restored images of the first are stored.
 
     Args:
         backbone: the network.
-        method: what is put on it.
-        patch: side of the crops that were trained on.
+        method: the method applied to it.
+        patch: side of the training crops.
     """
     if backbone.window is not None:
         return (f"{TILES}{backbone.window}",)
@@ -30,10 +31,10 @@ def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
 
 
 def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
-    """The protocol ids of a record, e.g. `y-crop4@tiles-48`; what names no view is meant under each of `seen`.
+    """Return the protocol ids of a record, e.g. `y-crop4@tiles-48`; each of `seen` is added to ids without one.
 
     Raises:
-        PetlirError: a name is no protocol's.
+        PetlirError: a name is not a protocol.
     """
     rules = [protocol(name) for name in names]
     meant = (rule if rule.seen else replace(rule, seen=view) for view in seen for rule in rules)
@@ -41,5 +42,5 @@ def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
 
 
 def tiling_of(view: str) -> tuple[str, int | None]:
-    """How `petlir.benchmark.restoration.restore.restore` is told of a view: the tiling, and the side of its tiles."""
+    """Return a field of view as a tiling and its tiles' side, for `petlir.benchmark.restoration.restore.restore`."""
     return ("default", int(view.removeprefix(TILES))) if view.startswith(TILES) else (view, None)

@@ -1,4 +1,4 @@
-"""Scores of a folder of restored images against the clean ones, whoever restored them."""
+"""Scores of a folder of restored images against clean images, for any restoration method."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, ssim
 from petlir.benchmark.scoring.pyiqa_metrics import measured
 
 PREFIXES = ("norain-", "rain-")
-"""What the names of a pair begin with where a set tells them apart so: Rain100's `rain-001`, `norain-001`."""
+"""Prefixes that distinguish the names of a pair in some sets: Rain100's `rain-001`, `norain-001`."""
 
 
 class Mean(TypedDict):
@@ -30,15 +30,15 @@ class Mean(TypedDict):
 
 
 class ImageScore(Mean):
-    """The scores of one image; `name` is the clean image's, without its suffix."""
+    """The scores of an image; `name` is the clean image's, without its suffix."""
 
     name: str
 
 
 class Scores(TypedDict):
-    """What `petlir score --json` prints of one protocol.
+    """The output of `petlir score --json` for a protocol.
 
-    `identical` counts the images that are identical to their clean one. Both means leave these out, unless all are.
+    `identical` counts the images that are identical to their clean image. Both means exclude them, unless all are.
     """
 
     protocol: str
@@ -48,29 +48,29 @@ class Scores(TypedDict):
 
 
 def all_protocols() -> list[Protocol]:
-    """Those of `KNOWN` that stored images can be scored under, however they were restored."""
+    """Return the protocols of `KNOWN` for stored images, independent of the way of restoring."""
     return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
 
 
 def score_folders(restored: Path, reference: Path, rule: Protocol, *, bicubic: bool = False) -> Scores:
-    """PSNR and SSIM of each image in `restored` against the one of its name in `reference`, and their means.
+    """Return PSNR and SSIM of each image in `restored` against its namesake in `reference`, and their means.
 
     Args:
         restored: folder of 8-bit images; suffixes may differ from the reference's.
         reference: folder of the clean images.
-        rule: how two images are compared.
-        bicubic: enlarge restored images that are an integer factor smaller, as MATLAB's `imresize` does: the
-            baseline of super-resolution.
+        rule: the protocol.
+        bicubic: enlarge restored images that are an integer factor smaller, like MATLAB's `imresize`: the baseline of
+            super-resolution.
 
     Raises:
-        PetlirError: a folder is missing or empty, names or sizes do not match, an image cannot be read, or the
-            protocol scores what is not rounded; names the first offender.
+        PetlirError: a folder is missing or empty, names or sizes do not match, an image cannot be read, or the protocol
+            scores unrounded images; names the first such image.
     """
     return side_by_side(restored, reference, [rule], bicubic=bicubic)[0]
 
 
 def side_by_side(restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool = False) -> list[Scores]:
-    """The same images under several protocols; as `score_folders`."""
+    """Score the same images under several protocols; see `score_folders`."""
     check_stored(rules)
     rows: dict[str, list[tuple[str, float, float]]] = {rule.id: [] for rule in rules}
     for paths in paired(restored, reference):
@@ -92,13 +92,13 @@ def _scores(name: str, rows: Sequence[tuple[str, float, float]]) -> Scores:
 def measure_folders(
     restored: Path, reference: Path, names: Sequence[str], device: str, *, bicubic: bool = False
 ) -> list[dict[str, Any]]:
-    """What metrics of pyiqa say of the images: direction, colour, means and values, or why there are none.
+    """Return the results of pyiqa's metrics: direction, colour, mean and values, or why they are not available.
 
     Args:
         restored: as in `score_folders`.
-        reference: the same.
-        names: of metrics, see `petlir.benchmark.scoring.pyiqa_metrics.metrics`.
-        device: where to compute.
+        reference: as in `score_folders`.
+        names: names of metrics, see `petlir.benchmark.scoring.pyiqa_metrics.metrics`.
+        device: the compute device.
         bicubic: as in `score_folders`.
     """
     looks = {clean.stem: partial(_both, image, clean, bicubic) for image, clean in paired(restored, reference)}
@@ -113,9 +113,9 @@ def measure_folders(
 
 
 def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
-    """The images of two folders by name, each restored one with its clean one, in the order of names.
+    """Return the pairs of restored and clean images of two folders, in the order of names.
 
-    Names match when they are equal but for the suffix, else but for the prefixes of `PREFIXES` too.
+    Names match if they are equal without the suffix, or else without the prefixes in `PREFIXES` too.
 
     Raises:
         PetlirError: a folder is missing or empty, or an image has no partner.
@@ -131,19 +131,19 @@ def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _bare(images: dict[str, Path]) -> dict[str, Path]:
-    """The images by stem without the prefix that tells the two of a pair apart."""
+    """Return the images by stem, without the prefix that distinguishes the images of a pair."""
     pattern = f"^({'|'.join(PREFIXES)})"
     return {re.sub(pattern, "", stem): path for stem, path in images.items()}
 
 
 def _both(restored: Path, reference: Path, bicubic: bool) -> tuple[Image, Image]:
-    """A restored image at the size of its clean one, and that."""
+    """Return a restored image, enlarged to its clean image's size if necessary, and the clean image."""
     clean = read_image(reference)
     return _enlarged(read_image(restored), clean, restored, bicubic), clean
 
 
 def _score(image: Image, clean: Image, rule: Protocol, path: Path) -> tuple[float, float]:
-    """PSNR and SSIM of one pair; what is wrong is said of the file."""
+    """Return PSNR and SSIM of a pair; error messages name the file."""
     try:
         return psnr(image, clean, rule), ssim(image, clean, rule)
     except PetlirError as error:
@@ -151,7 +151,7 @@ def _score(image: Image, clean: Image, rule: Protocol, path: Path) -> tuple[floa
 
 
 def _enlarged(image: Image, clean: Image, path: Path, bicubic: bool) -> Image:
-    """The image at the size of the clean one; what has another size is refused."""
+    """Return the image at the size of the clean image; raise PetlirError if the size does not match."""
     (height, width), (full_height, full_width) = image.shape[:2], clean.shape[:2]
     factor = full_height // height
     if (height, width) == (full_height, full_width):

@@ -20,26 +20,26 @@ from petlir.benchmark.metric import Metric
 from petlir.benchmark.protocol import CHANNELS, Channel, Protocol
 
 GREY = CHANNELS["y-full"]
-"""What the mean brightness of an image is taken of, as OpenCV makes images grey."""
+"""The luma used for the mean brightness of an image, as in OpenCV's conversion to grey."""
 
 
 def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
-    """Peak signal-to-noise ratio in dB of two uint8 images H×W×3; infinite where they are identical.
+    """Return the peak signal-to-noise ratio in dB of two uint8 images H×W×3; infinite if they are identical.
 
     Raises:
-        PetlirError: the sizes differ, or no pixel is left inside the border.
+        PetlirError: the sizes differ, or no pixel remains inside the border.
     """
     return _psnr(*_planes(_values(restored), _values(clean), protocol), protocol).item()
 
 
 def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype = torch.float64) -> float:
-    """Structural similarity in [-1, 1] of two uint8 images H×W×3, the mean over channels and windows.
+    """Return the structural similarity in [-1, 1] of two uint8 images H×W×3, the mean over channels and windows.
 
     Args:
-        restored: the image to be scored.
-        clean: the image that it is scored against.
+        restored: the image to score.
+        clean: the reference image.
         protocol: channels, border, window.
-        dtype: float64 for what is recorded; float32 is faster and right to 1e-4.
+        dtype: float64 for recorded values; float32 is faster and accurate to 1e-4.
 
     Raises:
         PetlirError: the sizes differ, or are smaller than the window inside the border.
@@ -50,16 +50,16 @@ def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype =
 def scores(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """PSNR and SSIM of each of N pairs, on their device; the protocol says whether they are rounded to 8 bit first.
+    """Return PSNR and SSIM of each of N pairs, on their device, rounded to 8 bit first if the protocol says so.
 
     Args:
-        restored: N×3×H×W in [0, 1]; what lies outside is clipped.
-        clean: the same.
-        protocol: how to compare them.
-        dtype: float64 is right to 1e-6, float32 to 1e-4.
+        restored: N×3×H×W in [0, 1]; values outside are clipped.
+        clean: N×3×H×W in [0, 1]; values outside are clipped.
+        protocol: the protocol of the comparison.
+        dtype: float64 is accurate to 1e-6, float32 to 1e-4.
 
     Returns:
-        PSNR in dB and SSIM, of N values each.
+        PSNR in dB and SSIM, N values each.
 
     Raises:
         PetlirError: the sizes differ, or the window does not fit inside the border.
@@ -70,7 +70,7 @@ def scores(
 
 @dataclass(frozen=True)
 class PSNR(Metric):
-    """Peak signal-to-noise ratio under a protocol; infinite where images are identical."""
+    """Peak signal-to-noise ratio under a protocol; infinite for identical images."""
 
     protocol: Protocol
     name: ClassVar[str] = "psnr"
@@ -96,14 +96,14 @@ class SSIM(Metric):
 
 
 def recorded(psnr: float) -> float | str:
-    """A PSNR as JSON holds it, which has no infinity: identical images are `"inf"`."""
+    """Return a PSNR for JSON, which has no infinity: identical images are `"inf"`."""
     return "inf" if math.isinf(psnr) else psnr
 
 
 def _scaled_planes(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
-    """Return what the protocol compares of two batches N×3×H×W in [0, 1], clipped, rounded where it says so."""
+    """Return the compared planes of two batches N×3×H×W in [0, 1], clipped, and rounded if the protocol says so."""
 
     def values(images: Tensor) -> Tensor:
         scaled = images.to(dtype).clamp(0, 1) * 255
@@ -113,12 +113,12 @@ def _scaled_planes(
 
 
 def _values(image: Image) -> Tensor:
-    """An image H×W×3 as a float64 batch 1×3×H×W, still 0..255."""
+    """Return an image H×W×3 as a float64 batch 1×3×H×W, in 0..255."""
     return torch.tensor(image, dtype=torch.float64).permute(2, 0, 1)[None]
 
 
 def _planes(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """What the protocol compares of two batches N×3×H×W in 0..255: N×C×h×w each."""
+    """Return the compared planes of two batches N×3×H×W in 0..255: N×C×h×w each."""
     if restored.shape != clean.shape:
         sizes = (f"{images.shape[-1]}×{images.shape[-2]}" for images in (restored, clean))
         raise PetlirError("images of {} and {} pixels cannot be compared; equal sizes are expected".format(*sizes))
@@ -133,14 +133,14 @@ def _planes(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tensor
 
 
 def _as_bright_as(clean: Tensor, restored: Tensor, protocol: Protocol) -> Tensor:
-    """The restored images scaled to the mean grey of the clean ones; a black image stays black."""
+    """Scale the restored images to the mean grey of the clean images; a black image stays black."""
     wanted, found = (_compared(images, GREY).mean((1, 2, 3), keepdim=True) for images in (clean, restored))
     scaled = (restored * torch.where(found > 0, wanted / found, 1)).clamp(0, protocol.peak)
     return scaled.round() if protocol.rounded else scaled
 
 
 def _compared(images: Tensor, channel: Channel) -> Tensor:
-    """Images N×3×H×W in 0..255 as they are, or their luma N×1×H×W."""
+    """Return images N×3×H×W in 0..255 unchanged, or their luma N×1×H×W."""
     if channel.luma is None:
         return images
     red, green, blue = (weight * plane for weight, plane in zip(channel.luma, images.unbind(1), strict=True))
@@ -154,7 +154,7 @@ def _psnr(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
-    """The SSIM of N×C×H×W, N values."""
+    """Return the SSIM of N×C×H×W, N values."""
     if protocol.ssim == "3d":
         return _similarity(restored, clean, protocol).mean((1, 2, 3))
     if min(clean.shape[-2:]) < protocol.window:
@@ -162,7 +162,7 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
             f"SSIM under {protocol.id} needs {protocol.window} pixels a side inside the border, "
             f"{clean.shape[-1]}×{clean.shape[-2]} are left"
         )
-    # one plane and one moment at a time stay in a processor's cache, which makes it three times as fast
+    # one plane and one moment at a time fit into a processor's cache, which is three times as fast
     count = clean.shape[0] * clean.shape[1] if clean.device.type == "cpu" else 1
     parts = (images.flatten(0, 1).tensor_split(count) for images in (restored, clean))
     means = [_similarity(one, other, protocol).mean((1, 2)) for one, other in zip(*parts, strict=True)]
@@ -170,7 +170,7 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _similarity(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
-    """The SSIM map; four moments do, as only the sum of the two variances is needed."""
+    """Return the SSIM map; four moments suffice, as only the sum of the two variances is needed."""
     # moments about mid grey: float32 would lose small variances in the squares of bright pixels
     grey = protocol.peak / 2
     restored, clean = restored - grey, clean - grey
@@ -187,7 +187,7 @@ def _similarity(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
-    """Gaussian means: over whole windows, or over all pixels and channels with edges repeated (maps N×C×H×W).
+    """Return Gaussian means: over whole windows, or over all pixels and channels with edges repeated (maps N×C×H×W).
 
     Shifted sums along each axis are much faster than a convolution.
     """
@@ -200,7 +200,7 @@ def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
     for axis in axes:
         side = maps.shape[axis] - 2 * half
         blurred = weights[half] * maps.narrow(axis, half, side)
-        # pairs of equal weight, the lightest first: in float32 a third of the error
+        # sum pairs of equal weight, the lightest first: in float32 a third of the error
         for start, weight in enumerate(weights[:half]):
             pair = maps.narrow(axis, start, side) + maps.narrow(axis, 2 * half - start, side)
             blurred.add_(pair, alpha=weight)

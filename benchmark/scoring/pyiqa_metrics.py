@@ -1,6 +1,7 @@
-"""Every metric of pyiqa by name: in batches of equal size, on the device, with its direction; never a wrong number.
+"""All metrics of pyiqa by name, in batches of equal size on the device, with their directions.
 
-pyiqa fetches weights from the net as a metric is made. What cannot be had is *not available*, with the reason.
+pyiqa downloads weights when a metric is created. A metric that fails is *not available*, with the reason; no invalid
+value is returned.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError, unknown
 
 PATIENCE = 120.0
-"""Seconds that a metric gets to be made, its weights' download included."""
+"""Seconds allowed for creating a metric, including the download of its weights."""
 AT_ONCE = 2**21
-"""Most pixels of a batch."""
+"""Maximum number of pixels in a batch."""
 FAULTS = (*errors.FAULTS, OSError, ImportError, HTTPException)
-"""What a metric may raise: no net, a library that is not there, an image that is too small for it."""
+"""Exceptions of a metric: no network access, a missing library, an image that is too small."""
 
 Look = Callable[[], tuple[Image, Image]]
-"""Reads a restored and its clean image, H×W×3 uint8."""
+"""Reads a restored image and its clean image, H×W×3 uint8."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric says of some images.
+    """A metric's results on a set of images.
 
     Attributes:
-        name: what pyiqa calls it.
-        better: which values are better.
-        colour: what it looked at.
-        library: what computed it, with the version.
-        unavailable: why there are no values; None where there are.
+        name: name in pyiqa.
+        better: direction of better values.
+        colour: colour space of its computation.
+        library: the library and its version.
+        unavailable: why there are no values; None if there are.
         values: one for each image.
     """
 
@@ -59,21 +60,21 @@ class Metric:
 
 @dataclass(frozen=True)
 class _Made:
-    """A metric of pyiqa, or why there is none."""
+    """A metric of pyiqa, or the reason why it is not available."""
 
     about: Metric
     model: Any = field(default=None, repr=False)
 
     def without(self, reason: str) -> _Made:
-        """The same, not available."""
+        """Return the metric as not available."""
         return _Made(replace(self.about, unavailable=reason))
 
 
 def metrics(names: str) -> tuple[str, ...]:
-    """The metrics of a list with commas, each once.
+    """Parse a comma-separated list of metrics, without duplicates.
 
     Raises:
-        PetlirError: pyiqa is not installed, or has no metric of such a name.
+        PetlirError: pyiqa is not installed, or does not have a metric of this name.
     """
     found = tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     valid = _pyiqa().list_models() if found else ()
@@ -84,12 +85,12 @@ def metrics(names: str) -> tuple[str, ...]:
 
 
 def measured(names: Iterable[str], images: Mapping[str, Look], device: str) -> list[Metric]:
-    """What each metric says of each restored image, in the order of the images.
+    """Return the results of each metric on each restored image, in the order of the images.
 
     Args:
-        names: of metrics, see `metrics`.
-        images: by name, what reads the restored and the clean one, of one size.
-        device: where to compute.
+        names: names of metrics, see `metrics`.
+        images: functions that read the restored and the clean image, of equal size, by name.
+        device: the compute device.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -111,7 +112,7 @@ def measured(names: Iterable[str], images: Mapping[str, Look], device: str) -> l
 
 
 def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
-    """The names of images, those of equal size together, as many as may be looked at together."""
+    """Yield batches of names of equally sized images, up to the maximum number of pixels."""
     sizes = {name: look()[1].shape[:2] for name, look in images.items()}
     for (height, width), group in groupby(sorted(sizes, key=sizes.__getitem__), key=sizes.__getitem__):
         names, count = list(group), max(1, AT_ONCE // (width * height))
@@ -119,12 +120,12 @@ def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
 
 
 def _batch(images: Sequence[Image], device: str) -> Tensor:
-    """Images as N×3×H×W in [0, 1]."""
+    """Return images as N×3×H×W in [0, 1]."""
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def _values(model: Any, restored: Tensor, clean: Tensor) -> list[float]:
-    """One value an image; raises ValueError where it is not finite, or there are more or fewer."""
+    """Return one value per image; raise ValueError if a value is not finite, or their number is wrong."""
     with _repeatable(restored.device), torch.no_grad():
         found = model(restored, clean) if model.metric_mode == "FR" else model(restored)
     values: list[float] = found.detach().double().flatten().tolist() if isinstance(found, Tensor) else []
@@ -137,7 +138,7 @@ def _values(model: Any, restored: Tensor, clean: Tensor) -> list[float]:
 
 @contextmanager
 def _repeatable(device: torch.device) -> Iterator[None]:
-    """Some metrics look at random crops: the same each time, and what is drawn elsewhere does not notice."""
+    """Make metrics with random crops repeatable, without affecting other random numbers."""
     state = np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
@@ -150,7 +151,7 @@ def _repeatable(device: torch.device) -> Iterator[None]:
 
 @lru_cache
 def _make(name: str, device: str) -> _Made:
-    """A metric, made once a process; gives up after `PATIENCE` seconds."""
+    """Create a metric, once per process; give up after `PATIENCE` seconds."""
     config = _pyiqa().api_helpers.DEFAULT_CONFIGS[name]
     one = _Made(Metric(name, "lower" if config.get("lower_better") else "higher", _colour(config), _library()))
     made: list[_Made] = []
@@ -171,7 +172,7 @@ def _make(name: str, device: str) -> _Made:
 
 
 def _colour(config: dict[str, Any]) -> str:
-    """What a metric looks at; its input is always RGB in [0, 1]."""
+    """Return the colour space of a metric, whose input is always RGB in [0, 1]."""
     options = config["metric_opts"]
     if not options.get("test_y_channel"):
         return "RGB in [0, 1]"
@@ -195,5 +196,5 @@ def _pyiqa() -> ModuleType:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an error with its kind, which some say nothing beyond."""
+    """Return the first line of an error with its type, as some have no message."""
     return ": ".join(filter(None, [type(error).__name__, *str(error).strip().splitlines()[:1]]))

@@ -1,6 +1,6 @@
-"""Statistics one can defend: differences, ties, ranks, shares and regrets from tables of units × seeds.
+"""Statistics of tables of units × seeds: differences, ties, ranks, shares and regrets.
 
-The unit is the source scene: several images of one scene are averaged first. Nothing here knows records.
+The unit is the source scene: several images of a scene are averaged first. This package does not depend on records.
 """
 
 from petlir.benchmark.statistics.column import (

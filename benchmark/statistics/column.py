@@ -1,9 +1,9 @@
-"""Which methods of one column may be told apart: all of its pairs are one family.
+"""Separation of the methods in a column, whose pairs form a single family of tests.
 
-Pairs are tested together by Holm's step-down method (Holm, Scandinavian Journal of Statistics 6, 1979), which holds
-the chance of any false separation. From it follow the group tied with the best and the ranks that a method may have
+Pairs are tested together by Holm's step-down method (Holm, Scandinavian Journal of Statistics 6, 1979), which bounds
+the probability of any false separation. It implies the group tied with the best and each method's possible ranks
 (simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in Medical Research 31, 2022).
-With several looks each spends its share of alpha, and pairs that were told apart leave the family (Maurer and Bretz,
+With several interim analyses, each spends its share of alpha, and separated pairs leave the family (Maurer and Bretz,
 Statistics in Biopharmaceutical Research 5, 2013).
 """
 
@@ -20,19 +20,19 @@ from petlir.benchmark.statistics.crossed import Difference, Floats, Scores, diff
 from petlir.benchmark.statistics.spending import InterimAnalysis
 
 FEWEST_SEEDS = 3
-"""With fewer seeds no separation is stated."""
+"""Fewest seeds for a separation."""
 FIRM_SEEDS = 5
-"""With fewer seeds a separation is provisional, and stated only beyond `PROVISIONAL_GAP`."""
+"""Fewest seeds for a final separation; with fewer it is provisional, and stated only beyond `PROVISIONAL_GAP`."""
 PROVISIONAL_GAP = 0.1
-"""In dB."""
+"""Smallest gap of a provisional separation, in dB."""
 AT_ONCE = 4_000_000
-"""Differences of scores that are worked out at once."""
+"""Number of score differences computed at once."""
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.int_]
 
 
 def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
-    """Holm's adjusted p values, in the order given; `family` counts hypotheses that have no p value too."""
+    """Return Holm's adjusted p values in the given order; `family` also counts hypotheses without a p value."""
     p = np.asarray(p, float)
     order = np.argsort(p, kind="stable")
     factors = (len(p) if family is None else family) - np.arange(len(p))
@@ -42,7 +42,7 @@ def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
 
 
 def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | int, alpha: float = 0.05) -> Flags:
-    """Whether pairs may be told apart with this many seeds; below five, only beyond 0.1 dB."""
+    """Return whether pairs can be separated with this many seeds; below five seeds, only beyond 0.1 dB."""
     firm, few = np.asarray(seeds) >= FIRM_SEEDS, np.asarray(seeds) >= FEWEST_SEEDS
     enough = firm | (few & (np.abs(gap) > PROVISIONAL_GAP))
     return np.asarray(enough & (np.asarray(adjusted_p) <= alpha))
@@ -50,15 +50,16 @@ def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two methods of a column, the better one first.
+    """Two methods of a column, the better first.
 
     Attributes:
-        better: the method of the higher mean.
-        worse: the other.
-        difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all looks.
-        adjusted_p: Holm's p value among all pairs of the column; of its last look, over that look's share of alpha.
-        apart: whether they may be told apart.
-        seeds: how many seeds both have.
+        better: the method with the higher mean.
+        worse: the other method.
+        difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all analyses.
+        adjusted_p: Holm's p value among all pairs of the column at its last analysis, divided by that analysis' share
+            of alpha.
+        apart: whether the methods are separated.
+        seeds: number of seeds that both have.
     """
 
     better: str
@@ -85,14 +86,14 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What may be said of one column's methods.
+    """The comparison of a column's methods.
 
     Attributes:
         order: the methods, the highest mean first.
-        found: what was found of their pairs.
-        units: how many source scenes.
-        seeds: the fewest seeds of a method.
-        analyses: how many interim analyses were made.
+        found: the results of their pairs.
+        units: number of source scenes.
+        seeds: fewest seeds of a method.
+        analyses: number of interim analyses so far.
     """
 
     order: tuple[str, ...]
@@ -103,16 +104,16 @@ class Comparison:
 
     @property
     def provisional(self) -> bool:
-        """Whether the separations stand on fewer than five seeds."""
+        """Whether the separations are based on fewer than five seeds."""
         return self.seeds < FIRM_SEEDS
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """All pairs; of m methods m (m - 1) / 2."""
+        """All pairs: m (m - 1) / 2 for m methods."""
         return tuple(self._pair(*both, at) for at, both in enumerate(combinations(self.order, 2)))
 
     def pair(self, one: str, other: str) -> Pair:
-        """The pair of these two methods, in whichever order."""
+        """Return the pair of these two methods, in either order."""
         first, second = sorted((self.order.index(one), self.order.index(other)))
         at = first * len(self.order) - first * (first + 1) // 2 + second - first - 1
         return self._pair(self.order[first], self.order[second], at)
@@ -124,33 +125,33 @@ class Comparison:
 
     @property
     def apart(self) -> Flags:
-        """Methods × methods in their order: whether they may be told apart."""
+        """Whether methods are separated: methods × methods, in their order."""
         size = len(self.order)
         table = np.zeros((size, size), bool)
         table[np.triu_indices(size, 1)] = self.found.apart
         return table | table.T
 
     def tied(self) -> tuple[str, ...]:
-        """The method of the highest mean, then those that cannot be told apart from it."""
+        """Return the method with the highest mean and those that are not separated from it."""
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """The best and the worst rank that each method may have, 1 the best; all hold together at 95 %."""
+        """Return the best and the worst possible rank of each method, 1 being the best; all hold jointly at 95 %."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
 
 
 def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequence[InterimAnalysis] = ()) -> Comparison:
-    """Compare all methods of one column with each other.
+    """Compare all methods of a column with each other.
 
     Args:
-        scores: method → units × seeds in dB, on the same units and the same list of seeds; a column of NaN is a
-            seed that this method was not run with. A pair is compared on the seeds that both have; with fewer than
-            two its difference is NaN.
-        alpha: the chance of any false separation.
-        analyses: where seeds were added until methods separate, all interim analyses that were planned; the first
-            `seeds` of the list of seeds belong to one. Without, there is one.
+        scores: method → units × seeds in dB, on the same units and the same list of seeds; a column of NaN is a seed
+            without a run of this method. A pair is compared on the seeds that both have; with fewer than two its
+            difference is NaN.
+        alpha: probability of any false separation.
+        analyses: if seeds were added until methods separate, all planned interim analyses; each uses the first `seeds`
+            of the list of seeds. By default there is a single analysis.
     """
     order = sorted(scores, key=lambda name: -float(np.nanmean(scores[name])))
     table = np.stack([scores[name] for name in order])
@@ -170,7 +171,7 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Methods × units × seeds, methods × seeds: which there are, and the two methods of each pair."""
+    """Scores (methods × units × seeds), available seeds (methods × seeds), and the two methods of each pair."""
 
     table: Floats
     there: Flags
@@ -178,7 +179,7 @@ class _Pairs:
     worse: Indices
 
     def alike(self, chosen: Indices) -> Iterator[tuple[Indices, Indices]]:
-        """The chosen pairs in parts that share the same seeds, not too many at once, and these seeds."""
+        """Yield the chosen pairs in batches of limited size that share the same seeds, with these seeds."""
         _, kinds = np.unique(self.there, axis=0, return_inverse=True)
         codes = kinds.ravel()[self.better[chosen]] * len(kinds) + kinds.ravel()[self.worse[chosen]]
         most = AT_ONCE // self.table[0].size + 1
@@ -190,7 +191,7 @@ class _Pairs:
 
 
 def _look(found: Found, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
-    """Note what one look finds of the pairs that are ready; the family is all that are not told apart yet."""
+    """Add an analysis' results for the pairs that are ready; the family is all pairs that are not separated yet."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):
         seeds = shared[: analysis.seeds]

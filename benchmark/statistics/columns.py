@@ -1,4 +1,4 @@
-"""The scores of one column as tables of units × seeds: what the statistics work on, and whether they may rank it."""
+"""Tables of units × seeds from a column's scores, and whether the column can be ranked."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
-    """Each method's scores, units × seeds, on the images that all of them have.
+    """Return each method's scores, units × seeds, on the images that all methods have.
 
-    A unit's images are averaged first. Images that lack a finite score with any method and seed are left out.
+    A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
 
     Args:
         rows: one per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
-        fewest: seeds that a method must have; one with fewer is left out.
+        fewest: minimum number of seeds; methods with fewer are left out.
 
     Returns:
-        Method → table; all tables have the same units and seeds, the seeds ascending, and a column of NaN where a
-        method was not run with a seed.
+        Method → table; all tables have the same units and seeds, with ascending seeds and a column of NaN for a seed
+        without a run of the method.
     """
     import pandas as pd
 
@@ -44,11 +44,11 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
 
 
 def rankable(rows: pd.DataFrame, fewest: int) -> tuple[dict[str, Scores], str]:
-    """Return the scores of the methods that a column is ranked among, or why it is not ranked.
+    """Return the scores of the methods that are ranked in a column, or why it is not ranked.
 
     Args:
         rows: as for `tables`, of the column's PETL methods, with the column `converged`.
-        fewest: seeds that a method must have.
+        fewest: minimum number of seeds of a method.
     """
     converged = rows.converged.eq(True).groupby(rows.label).transform("all")
     scores = tables(rows[converged], fewest)

@@ -1,4 +1,4 @@
-"""The doubling test: a method has converged where half of the steps, with their own full schedule, do as well."""
+"""The doubling test: a method has converged if half of the steps, with a complete schedule, perform equally well."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 LIMIT = 0.1
-"""A smaller change of the validation PSNR from T/2 to T, in dB, means converged."""
+"""Smallest change of the validation PSNR from T/2 to T, in dB, that counts as not converged."""
 FEWEST_METHODS = 6
-"""With fewer converged PETL methods a column is not ranked."""
+"""Fewest converged PETL methods of a ranked column."""
 RULE = (
     "Convergence is a doubling test: at the learning rate chosen for T steps, the selection seed is trained to T and, "
     "with its own full schedule, to T/2; a method is converged where its PSNR on validation images changes by less "
@@ -18,7 +18,7 @@ RULE = (
     "below it, not converged, with the change. References (frozen, input, cascade, scratch and full-ft) are never "
     "ranked and block nothing. A smoke run is never ranked."
 )
-"""The rule as the documentation, the pages and the last lines of a run state it."""
+"""The rule as stated in the documentation, the pages and the last lines of a run."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"
 
 
@@ -33,7 +33,7 @@ class Convergence:
 
     Attributes:
         psnr: validation PSNR after T steps, in dB.
-        half_psnr: the same after T/2 steps; None where that training diverged.
+        half_psnr: validation PSNR after T/2 steps; None if that training diverged.
     """
 
     psnr: float
@@ -41,12 +41,12 @@ class Convergence:
 
     @property
     def change(self) -> float | None:
-        """PSNR(T) − PSNR(T/2) in dB; None where the half trial diverged."""
+        """PSNR(T) − PSNR(T/2) in dB; None if the half trial diverged."""
         return None if self.half_psnr is None else self.psnr - self.half_psnr
 
     @property
     def converged(self) -> bool:
-        """Whether the change is below the limit, a rise or a fall."""
+        """Whether the absolute change is below the limit."""
         return self.change is not None and abs(self.change) < LIMIT
 
     @property
@@ -58,17 +58,17 @@ class Convergence:
         return "diverged at half the steps" if self.change is None else f"{self.change:+.2f} dB"
 
     def to_dict(self) -> dict[str, float | None]:
-        """Return the test as a record holds it."""
+        """Return the test as stored in a record."""
         return {"psnr": self.psnr, "half_psnr": self.half_psnr, "change": self.change}
 
 
 def convergence(record: Mapping[str, Any]) -> Convergence | None:
-    """Return the doubling test of a record's cell; None where it was not made, as in records older than the test."""
+    """Return the doubling test of a record's cell, or None if it was not made, as in records older than the test."""
     found = record.get("convergence")
     return Convergence(found["psnr"], found["half_psnr"]) if found else None
 
 
 def converged(record: Mapping[str, Any]) -> bool | None:
-    """Return whether a record's cell has converged; None where that was not tested."""
+    """Return whether a record's cell has converged, or None if this was not tested."""
     found = convergence(record)
     return found.converged if found else None

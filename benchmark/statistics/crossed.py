@@ -1,18 +1,18 @@
-"""The interval and the test of a difference: source scenes and seeds are crossed random effects.
+"""Interval and test of a difference, with source scenes and seeds as crossed random effects.
 
-The variance of the mean of units × seeds is (U + S − E) / (units · seeds), of the expected mean squares of units,
-seeds and error. Two uses, two answers:
+The variance of the mean of units × seeds is (U + S − E) / (units · seeds), with the expected mean squares of units,
+seeds and error. Interval and test use different approximations:
 
-- The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). Plain, it
-  covers 92 to 100 % at a nominal 95 %: the difference of mean squares falls to zero or below, and few seeds give too
-  many degrees of freedom. Here a smooth positive variance takes its place and the degrees of freedom are drawn towards
-  the smaller ones. The constants are calibrated, not derived; `python -m petlir.benchmark.statistics.simulation`
-  shows what they hold, and `conditions.printable` says where.
+- The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). In its plain
+  form it covers 92 to 100 % at a nominal 95 %, because the difference of mean squares falls to zero or below, and few
+  seeds give too many degrees of freedom. Here a smooth positive variance replaces it, and the degrees of freedom are
+  shrunk towards the smaller ones. The constants are calibrated, not derived.
+  `python -m petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` gives the limits.
 - The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds) over units
-  and seeds, each with the t quantile of its own degrees of freedom. For normal effects of whatever sizes it is never
-  too small, however far into the tail; tests of many pairs read it there, where Satterthwaite's is wrong tenfold.
+  and seeds, each with the t quantile of its own degrees of freedom. For normal effects of any size it is never too
+  small, even far in the tail. Tests of many pairs use the tail, where Satterthwaite's is wrong by a factor of ten.
 
-Where one of the two effects is absent, both are the one-sample t test.
+If one of the two effects is absent, both are the one-sample t test.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Scores = Floats
-"""Units × seeds, in dB; one unit is one source scene."""
+"""Units × seeds, in dB; a unit is a source scene."""
 
 NOTHING = 1e-18
-"""Relative to the squared differences: rounding, no variance."""
+"""Threshold relative to the squared differences, below which variance is rounding error."""
 SMALLEST = 1e-130
-"""The smallest p value that is told apart from 0."""
+"""The smallest p value distinguished from 0."""
 STEPS = 8
-"""Of Newton's method; six are enough."""
+"""Steps of Newton's method; six are enough."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,22 @@ class Difference:
 
 
 def difference(a: Scores, b: Scores, level: float = 0.95) -> Difference:
-    """The mean of `a - b` with its interval and its test, units and seeds crossed.
+    """Return the mean of `a - b` with its interval and its test, for crossed units and seeds.
 
     Args:
         a: scores, units × seeds, at least 2 × 2; a unit's images are averaged first.
         b: the scores of the other method on the same units with the same seeds.
-        level: of the interval.
+        level: level of the interval.
     """
     return Difference(*map(float, differences((a - b)[None], level)[:, 0]))
 
 
 def differences(gaps: Floats, level: float = 0.95) -> Floats:
-    """`difference` of many pairs at once.
+    """Compute `difference` for many pairs at once.
 
     Args:
         gaps: pairs × units × seeds.
-        level: of the intervals.
+        level: level of the intervals.
 
     Returns:
         4 × pairs: the means, the lower and upper ends of their intervals, the p values.
@@ -72,7 +72,7 @@ def differences(gaps: Floats, level: float = 0.95) -> Floats:
 
 
 def differences_of(gaps: Sequence[Scores], level: float = 0.95) -> list[Difference | None]:
-    """`difference` of tables of several shapes; None where one has fewer than two units or seeds."""
+    """Compute `difference` for tables of several shapes; None for a table with fewer than two units or seeds."""
     found: list[Difference | None] = [None] * len(gaps)
     for shape in {gap.shape for gap in gaps if min(gap.shape) > 1}:
         alike = [place for place, gap in enumerate(gaps) if gap.shape == shape]
@@ -87,12 +87,12 @@ class Squares:
     """The mean of tables of units × seeds, and their mean squares; arrays over the tables.
 
     Attributes:
-        units: how many units.
-        seeds: how many seeds.
+        units: number of units.
+        seeds: number of seeds.
         mean: the grand mean.
         unit: mean square of the units, with units − 1 degrees of freedom.
         seed: mean square of the seeds, with seeds − 1.
-        error: mean square of the rest, with (units − 1)(seeds − 1).
+        error: residual mean square, with (units − 1)(seeds − 1).
     """
 
     units: int
@@ -104,7 +104,7 @@ class Squares:
 
 
 def mean_squares(gaps: Floats) -> Squares:
-    """The two-way analysis of variance of tables `... × units × seeds`; what is only rounding becomes zero."""
+    """Compute the two-way analysis of variance of tables `... × units × seeds`; rounding errors become zero."""
     units, seeds = gaps.shape[-2:]
     mean = gaps.mean(axis=(-2, -1), keepdims=True)
     by_unit = gaps.mean(axis=-1, keepdims=True) - mean
@@ -119,7 +119,7 @@ def mean_squares(gaps: Floats) -> Squares:
 
 
 def half_width(squares: Squares, level: float = 0.95) -> Floats:
-    """Half the width of the interval; zero where nothing varies."""
+    """Return half the width of the interval, or zero if nothing varies."""
     variance = _variance(squares)
     some = variance > 0.0
     quantile = _quantile(np.where(some, _freedom(squares), 1.0), 1 - level)
@@ -127,7 +127,10 @@ def half_width(squares: Squares, level: float = 0.95) -> Floats:
 
 
 def _variance(squares: Squares) -> Floats:
-    """A positive stand-in for U + S − E: the larger root of v² − d v = k min(U, E) min(S, E), d = U + S − (1 + c) E."""
+    """Return a positive substitute for U + S − E.
+
+    It is the larger root of v² − d v = k min(U, E) min(S, E), with d = U + S − (1 + c) E.
+    """
     units, seeds = squares.units - 1, squares.seeds - 1
     coarse, fine = 1 / units + 1 / seeds, 1 / (units * seeds)
     excess = squares.unit + squares.seed - (1 + coarse + 3 * fine) * squares.error
@@ -136,7 +139,7 @@ def _variance(squares: Squares) -> Floats:
 
 
 def _freedom(squares: Squares) -> Floats:
-    """Satterthwaite's degrees of freedom; between those of seeds and units drawn towards the fewer."""
+    """Return Satterthwaite's degrees of freedom; between those of seeds and units, shrunk towards the fewer."""
     fewer, more = sorted((squares.units - 1, squares.seeds - 1))
     unit, seed = np.maximum(squares.unit, squares.error), np.maximum(squares.seed, squares.error)
     parts = unit**2 / (squares.units - 1) + seed**2 / (squares.seeds - 1) + squares.error**2 / (fewer * more)
@@ -148,10 +151,10 @@ def _freedom(squares: Squares) -> Floats:
 
 
 def p_value(squares: Squares) -> Floats:
-    """Banerjee's p value of "no difference"; where nothing varies 1 for a mean of zero, else 0.
+    """Return Banerjee's p value of "no difference"; if nothing varies, 1 for a mean of zero, else 0.
 
-    Newton's method on the logarithms of both sides. The t tests that give units and seeds the larger or the smaller
-    of their degrees of freedom alike bracket the root.
+    Newton's method is applied to the logarithms of both sides. The root is bracketed by the t tests that give both
+    units and seeds the larger or the smaller of their degrees of freedom.
     """
     from scipy import special
 
@@ -169,7 +172,7 @@ def p_value(squares: Squares) -> Floats:
 
 
 def _excess(squares: Squares, log_p: Floats, left: Floats) -> tuple[Floats, Floats]:
-    """The logarithm of the right side of Banerjee's equation over the left one, and its slope, at values of log p."""
+    """Return the log ratio of the right to the left side of Banerjee's equation, and its slope, at values of log p."""
     from scipy import special
 
     total, slope = np.full_like(left, SMALLEST), np.full_like(left, -SMALLEST)
@@ -184,7 +187,7 @@ def _excess(squares: Squares, log_p: Floats, left: Floats) -> tuple[Floats, Floa
 
 
 def beyond(squares: Squares, alpha: Floats | float) -> NDArray[np.bool_]:
-    """Whether the p value is below alpha."""
+    """Return whether the p value is below alpha."""
     unit = _quantile(squares.units - 1, alpha) ** 2 * squares.unit
     seed = _quantile(squares.seeds - 1, alpha) ** 2 * squares.seed
     found: NDArray[np.bool_] = squares.mean**2 * squares.units * squares.seeds > unit + seed
@@ -192,7 +195,7 @@ def beyond(squares: Squares, alpha: Floats | float) -> NDArray[np.bool_]:
 
 
 def _quantile(freedom: Floats | int, alpha: Floats | float) -> Floats:
-    """The value that |t| exceeds with probability alpha."""
+    """Return the value that |t| exceeds with probability alpha."""
     from scipy import special
 
     quantile: Floats = -special.stdtrit(freedom, np.asarray(alpha) / 2)

@@ -1,4 +1,4 @@
-"""How much of full fine-tuning's gain a method recovers, in one column.
+"""The share of full fine-tuning's gain that a method recovers in a column.
 
 Source: Fieller, Some Problems in Interval Estimation, Journal of the Royal Statistical Society B 16, 1954: the
 interval of a ratio is the set of all ratios r for which `method − r × full` is compatible with no difference.
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
-"""In dB: where full fine-tuning gains less, a share of it says nothing."""
+"""Smallest gain of full fine-tuning, in dB, for which a share is meaningful."""
 FARTHEST, HALVINGS = 1e6, 50
-"""How far from the estimate an end of the interval is looked for, and how finely."""
+"""Range, from the estimate, and bisection steps of the search for an end of the interval."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class Interval:
 
 
 def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95) -> Interval | None:
-    """The share of full fine-tuning's gain over the frozen network that a method recovers; 1 is all of it.
+    """Return the share of full fine-tuning's gain over the frozen network that a method recovers; 1 is all of it.
 
     Args:
-        method: its scores, units × seeds in dB.
+        method: scores of the method, units × seeds in dB.
         full: the scores of full fine-tuning on the same units with the same seeds.
         frozen: the scores of the frozen network, units × 1 or units × seeds.
-        level: of the interval.
+        level: level of the interval.
 
     Returns:
-        None where the gain of full fine-tuning is at most 0.3 dB or its interval holds 0.
+        None if the gain of full fine-tuning is at most 0.3 dB or its interval contains 0.
     """
     return shares({"": method}, full, frozen, level).get("")
 
 
 def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: float = 0.95) -> dict[str, Interval]:
-    """The same for the methods of a column; none where `recovered` is None."""
+    """Return `recovered` for the methods of a column, or an empty dict if it is None."""
     whole = full - frozen
     gain = mean_squares(whole)
     if not methods or gain.mean <= max(SMALLEST_GAIN, float(half_width(gain, level))):
@@ -62,7 +62,7 @@ def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: f
 
 
 def _edge(compatible: Callable[[Floats], NDArray[np.bool_]], inside: Floats, direction: float) -> Floats:
-    """Where compatibility ends on one side of ratios that are compatible; infinite where it does not."""
+    """Return the end of compatibility on one side of compatible ratios; infinite if there is none."""
     near, far = np.zeros_like(inside), np.full_like(inside, 1e-3)
     while (inner := compatible(inside + direction * far) & (far <= FARTHEST)).any():
         far = np.where(inner, 2 * far, far)

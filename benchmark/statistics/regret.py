@@ -1,8 +1,8 @@
-"""Stability over degradations: what is lost against the best method of each task.
+"""Stability across degradations: the loss relative to the best method of each task.
 
-The regret of a method in a column is how far its mean lies below the best one's, in dB, never below zero. Its
-interval is that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981): at its upper end only the
-difference to the true best counts, at its lower end those to all rivals, whence Bonferroni's level there.
+The regret of a method in a column is the gap of its mean to the best mean, in dB, never below zero. Its interval is
+that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on the
+difference to the true best. The lower end depends on the differences to all rivals and uses Bonferroni's level.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from petlir.benchmark.statistics.gain import Interval
 
 @dataclass(frozen=True)
 class Stability:
-    """The regret of one method over fixed tasks, in dB.
+    """The regret of a method over fixed tasks, in dB.
 
     Attributes:
         by_column: each column's regret with its own interval.
-        worst: the largest of them.
-        mean: their mean.
+        worst: the largest regret.
+        mean: the mean regret.
     """
 
     by_column: dict[str, Interval]
@@ -32,13 +32,13 @@ class Stability:
 
 
 def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns: int = 1) -> Interval:
-    """How far the mean of a method lies below the best of a column, in dB.
+    """Return the gap of a method's mean to the best of a column, in dB.
 
     Args:
         scores: converged PETL methods of equal size → units × seeds.
-        name: one of them.
-        level: of the interval.
-        columns: over how many columns the lower end is to hold at once.
+        name: the method.
+        level: level of the interval.
+        columns: number of columns for which the lower end must hold jointly.
     """
     rivals = [scores[other] for other in scores if other != name]
     if not rivals:
@@ -50,18 +50,18 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:
-    """A method's regret over fixed columns: each, the largest, and the mean.
+    """Return a method's regret over fixed columns: each, the largest, and the mean.
 
-    The interval of the mean is the mean of the intervals: wide enough whatever the tasks share, since the standard
-    deviation of a sum is at most the sum of the standard deviations.
+    The interval of the mean is the mean of the intervals. It is wide enough for any dependence between tasks, since the
+    standard deviation of a sum is at most the sum of the standard deviations.
 
     Args:
         columns: column → converged PETL methods of equal size → units × seeds.
         name: the method.
-        level: of the intervals.
+        level: level of the intervals.
 
     Returns:
-        None where the method lacks a column, or there is none.
+        None if the method lacks a column, or there are no columns.
     """
     if not columns or any(name not in scores for scores in columns.values()):
         return None

@@ -1,13 +1,13 @@
-"""Whether intervals and tests hold what they promise: `python -m petlir.benchmark.statistics.simulation`.
+"""Simulation of the validity of intervals and tests: `python -m petlir.benchmark.statistics.simulation`.
 
-Data with no difference are drawn many times; the interval should hold 0 in 95 ± 1.5 % of the cases and a column of ten
-equal methods should show a separation in at most 5 %, whatever the sizes of unit and seed effects, the tails and the
-spread of variances. The command writes `coverage.csv`, from which `conditions.printable` reads.
+Data without differences are drawn many times. The interval should contain 0 in 95 ± 1.5 % of the cases, and a column of
+ten equal methods should show a separation in at most 5 %, for all sizes of unit and seed effects, tails and ratios of
+variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
-The worst of 36 sizes of effects is what counts, so that few repeats give too high a rate: of 2,000 the worst looked
-like 5.75 % where 40,000 say 4.5. Beyond what is simulated here: heavier tails (3 degrees of freedom) and variances
-that differ 16 times make the interval wider than it need be (up to 98 %) and false separations rarer; strongly skewed
-effects (exponential) are not covered (87 %, and up to 6.6 % false separations).
+The worst of 36 sizes of effects counts, so that few repeats overestimate the rate: with 2,000 repeats the worst rate
+was 5.75 %, with 40,000 it is 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances that
+differ by a factor of 16 make the interval wider than necessary (up to 98 %) and false separations rarer. Strongly
+skewed effects (exponential) are not covered (87 %, and up to 6.6 % false separations).
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from petlir.benchmark.statistics.crossed import Floats, Squares, beyond, half_wi
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
-"""Expected mean square of units or of seeds, over that of the error; at 1 there is no such effect."""
+"""Expected mean square of units or seeds over that of the error; 1 means that there is no such effect."""
 FAMILY = 10
-"""Methods in a column of equals."""
+"""Methods in a column of equal methods."""
 CHUNK = 4_000_000
-"""Numbers drawn at once."""
+"""Number of values drawn at once."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """How effects and errors are spread.
+    """The distribution of effects and errors.
 
     Attributes:
-        name: of the row.
+        name: name in the row.
         draw: generator, shape → values of mean 0 and variance 1.
-        units: the ratio of the largest to the smallest standard deviation among units.
-        seeds: the same among seeds.
+        units: ratio of the largest to the smallest standard deviation among units.
+        seeds: ratio of the largest to the smallest standard deviation among seeds.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Scenario:
 
 
 def normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Normal values."""
+    """Draw normal values."""
     return generator.normal(size=shape)
 
 
 def heavy(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
-    """Student's t with 5 degrees of freedom (kurtosis 9), scaled to variance 1."""
+    """Draw from Student's t with 5 degrees of freedom (kurtosis 9), scaled to variance 1."""
     values: Floats = generator.standard_t(5, shape) * (3 / 5) ** 0.5
     return values
 
@@ -70,7 +70,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Draws:
-    """Effects and errors with no difference: repeats × units, repeats × seeds, repeats × units × seeds."""
+    """Effects and errors without differences: repeats × units, repeats × seeds, repeats × units × seeds."""
 
     unit: Floats
     seed: Floats
@@ -78,7 +78,7 @@ class Draws:
 
 
 def draws(scenario: Scenario, units: int, seeds: int, repeats: int, generator: np.random.Generator) -> Draws:
-    """Independent effects and errors of variance 1 on average."""
+    """Draw independent effects and errors with a mean variance of 1."""
     by_unit, by_seed = _spread(scenario.units, units), _spread(scenario.seeds, seeds)
     unit = scenario.draw(generator, (repeats, units)) * by_unit
     seed = scenario.draw(generator, (repeats, seeds)) * by_seed
@@ -86,16 +86,16 @@ def draws(scenario: Scenario, units: int, seeds: int, repeats: int, generator: n
 
 
 def _spread(ratio: float, count: int) -> Floats:
-    """Standard deviations evenly from 1 to `ratio`, their mean square 1."""
+    """Return evenly spaced standard deviations in the ratio 1 to `ratio`, with mean square 1."""
     deviations = np.linspace(1.0, ratio, count)
     scaled: Floats = deviations / (deviations**2).mean() ** 0.5
     return scaled
 
 
 def squares(drawn: Draws) -> Iterator[tuple[float, float, Squares]]:
-    """For each size of unit and of seed effect, the mean squares of effects and errors together.
+    """Yield the mean squares of effects and errors together, for each size of unit and seed effect.
 
-    The error's part is worked out once: effects add to the means of rows and columns only.
+    The error's part is computed once, because effects add only to the means of rows and columns.
     """
     units, seeds = drawn.error.shape[1:]
     alone = mean_squares(drawn.error)
@@ -112,14 +112,14 @@ def squares(drawn: Draws) -> Iterator[tuple[float, float, Squares]]:
 def coverage(
     scenario: Scenario, units: int, seeds: int, repeats: int = 40_000, width: Callable[[Squares], Floats] = half_width
 ) -> dict[tuple[float, float], float]:
-    """How often the interval holds the true difference, for each size of unit and of seed effect.
+    """Return the rate at which the interval contains the true difference, for each size of unit and seed effect.
 
     Args:
-        scenario: how effects and errors are spread.
+        scenario: distribution of effects and errors.
         units: number of source scenes.
         seeds: number of seeds.
         repeats: simulated pairs.
-        width: half the width of the interval that is tried.
+        width: returns half the width of the tested interval.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
     held = dict.fromkeys(((unit, seed) for unit in EFFECTS for seed in EFFECTS), 0)
@@ -130,7 +130,7 @@ def coverage(
 
 
 def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int = 40_000) -> float:
-    """How often ten equal methods show any separation: the highest rate over the sizes of effects.
+    """Return the highest rate, over the sizes of effects, at which ten equal methods show any separation.
 
     Half of the methods vary twice as much as the others.
     """
@@ -147,13 +147,13 @@ def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int =
 
 
 def separated(methods: Draws) -> dict[tuple[float, float], NDArray[np.bool_]]:
-    """Whether any pair is told apart, for each size of unit and of seed effect, in each repeat.
+    """Return whether any pair is separated, for each size of unit and seed effect, in each repeat.
 
-    By Holm's method some pair is where the smallest p value is at most 0.05 over the number of pairs. The test reads
-    the means of rows and columns only.
+    By Holm's method, a pair is separated if the smallest p value is at most 0.05 over the number of pairs. The test
+    uses only the means of rows and columns.
 
     Args:
-        methods: with one axis more before those of `Draws`, the methods.
+        methods: draws with an additional leading axis, the methods.
     """
     _, _, units, seeds = methods.error.shape
     rows, columns = methods.error.mean(axis=3), methods.error.mean(axis=2)
@@ -177,7 +177,7 @@ def _pairs(methods: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
 
 
 def _variances(means: Floats) -> Floats:
-    """Methods × repeats × values → repeats × pairs: the variance of the difference of two methods' values."""
+    """Return the variance of the differences of two methods' values: methods × repeats × values → repeats × pairs."""
     one, other = _pairs(len(means))
     centred = means - means.mean(axis=2, keepdims=True)
     products = np.einsum("arn,brn->rab", centred, centred)
@@ -192,7 +192,7 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
 
 
 def main() -> None:
-    """Simulate every condition and write `coverage.csv`, a row as soon as it is known."""
+    """Simulate every condition and write `coverage.csv`, row by row."""
     with COVERAGE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["units", "seeds", "scenario", "lowest_coverage", "highest_coverage", "false_separations"])
@@ -204,7 +204,7 @@ def main() -> None:
 
 
 def _careful(scenario: Scenario, units: int, seeds: int) -> list[float]:
-    """The coverage for all sizes of effects; where one would miss, from five times as many repeats."""
+    """Return the coverage for all sizes of effects, from five times as many repeats if any would fail."""
     held = coverage(scenario, units, seeds).values()
     missed = min(held) < LOWEST or max(held) > HIGHEST
     return list(coverage(scenario, units, seeds, 200_000).values() if missed else held)

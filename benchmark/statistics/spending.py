@@ -1,9 +1,9 @@
-"""Looking more than once: how much of alpha each stated look may spend.
+"""Alpha spending: the share of alpha for each stated interim analysis.
 
-Whoever adds seeds until a difference shows finds one in 14 to 18 % of the cases where there is none. Here alpha is
-spent over looks that are stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70,
-1983), little at first and most at the last look. A look tests at what it adds to the spent alpha: by the union bound
-all looks together hold alpha, whatever the dependence between them.
+Adding seeds until a difference appears finds one in 14 to 18 % of the cases without any. Here alpha is spent over
+analyses that are stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983),
+little at first and most at the last analysis. Each analysis tests at its increment of the spent alpha. By the union
+bound, all analyses together hold alpha for any dependence between them.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class InterimAnalysis:
-    """One look: after how many seeds, and the share of alpha that it spends."""
+    """An interim analysis: its number of seeds, and the share of alpha that it spends."""
 
     seeds: int
     share: float
 
 
 def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, ...]:
-    """The looks after these growing numbers of seeds, the last the most that there will be.
+    """Return the analyses after these increasing numbers of seeds, of which the last is the maximum.
 
-    At a fraction t of the most seeds 2 − 2 Φ(z / √t) of alpha is spent, z the normal quantile of alpha / 2.
+    At a fraction t of the maximum, 2 − 2 Φ(z / √t) of alpha is spent, with z the normal quantile of alpha / 2.
     """
     from scipy import special
 
@@ -36,7 +36,7 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, .
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:
-    """Numbers of seeds to look at: from the first on half as many again each time, up to the most."""
+    """Return the numbers of seeds at the analyses: each is half as large again as the previous, up to the maximum."""
     found = [first]
     while found[-1] < most:
         found.append(min(most, found[-1] + (found[-1] + 1) // 2))

@@ -1,11 +1,11 @@
-"""How likely one method beats another on a scene and with a seed that were not seen.
+"""Probability that a method beats another on a new scene and with a new seed.
 
-Scenes and seeds are random effects, drawn independently: each cell of the table of scenes × seeds is distributed as the
-cell of a new scene and a new seed is. So the share of cells on which a method scores higher is an unbiased estimate of
-the probability that it will, whatever the distributions; a draw counts half. This is the probability of superiority
-(the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of paired scores. Cells that
-share a scene or a seed are dependent, so that the share is less certain than its number of cells suggests: it
-describes, and no separation follows from it; those are in `column.compare`.
+Scenes and seeds are random effects, drawn independently: each cell of the table of scenes × seeds has the same
+distribution as the cell of a new scene and a new seed. So the share of cells on which a method scores higher is an
+unbiased estimate of the probability that it will, for any distribution; a draw counts half. This is the probability of
+superiority (the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of paired scores.
+Cells that share a scene or a seed are dependent, so the share is less certain than its number of cells suggests. It is
+descriptive and does not imply a separation; for separations, see `column.compare`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from petlir.benchmark.statistics.crossed import Scores
 
 
 def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
-    """For each ordered pair of methods the probability that the first beats the second.
+    """Return the probability that the first method beats the second, for each ordered pair.
 
     Args:
-        scores: method → units × seeds in dB, as for `compare`; a pair is compared on the seeds that both have, and NaN
-            where there is none.
+        scores: method → units × seeds in dB, as for `compare`; a pair is compared on the seeds that both have, with NaN
+            if there are none.
     """
     names = list(scores)
     table = np.stack([scores[name] for name in names])

@@ -1,10 +1,10 @@
-"""The store that keeps what cells leave: a folder of this machine, or of the network.
+"""The store of cells' results: a local or network folder.
 
 STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/   record.json  adapter.safetensors  restored/…
-                                     restored@<way>/…          where images were restored in further ways
+                                     restored@<way>/…          images restored in further ways
 STORE/images/<track>/<task>/<set>/{degraded,clean}/        shared by all cells of that task
-STORE/work/<key>/                                          a cell that is running, with its checkpoint
-STORE/claims/<key>.<number>                                who works on it, and whether that process lives
+STORE/work/<key>/                                          a cell in progress, with its checkpoint
+STORE/leases/<key>.<number>                                the process that works on it, and its state
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import Leases
 
 CHECKPOINT = "checkpoint.pt"
-"""In a work folder: where training goes on after a kill."""
+"""The checkpoint in a work folder, from which training continues after a kill."""
 
 
 def _slug(name: str) -> str:
@@ -32,10 +32,10 @@ def _slug(name: str) -> str:
 
 @dataclass(frozen=True)
 class Store:
-    """The folder that holds the records of all cells, finished and running.
+    """The folder of the records of all cells, finished and in progress.
 
-    `petlir.benchmark.store.remote.RemoteStore` keeps them behind a URL and works on them in `root`; what it does more
-    is in `refresh`, `fetch`, `fetch_all` and `publish`, which have nothing to do here.
+    `petlir.benchmark.store.remote.RemoteStore` keeps them behind a URL and works on them in `root`. Its additional work
+    is in `refresh`, `fetch`, `fetch_all` and `publish`, which do nothing here.
 
     Attributes:
         root: the folder.
@@ -49,33 +49,33 @@ class Store:
 
     @property
     def address(self) -> str:
-        """What `petlir.benchmark.store.remote.store_at` finds it by."""
+        """The address that `petlir.benchmark.store.remote.store_at` takes."""
         return str(self.root)
 
     def within(self, name: str) -> Store:
-        """A store in a folder of this one."""
+        """Return a store in a subfolder of this store."""
         return Store(self.root / name)
 
     def refresh(self) -> None:
-        """Have here what others have left since: records and trials."""
+        """Download new records and trials of other runners."""
 
     def fetch(self, path: Path, *, newest: bool = False) -> Path:
-        """Have a file of the store here, if there is one; returns its path. `newest`: even where an older one is."""
+        """Download a file of the store if it exists, and return its path. `newest`: replace an older local copy."""
         return path
 
     def fetch_all(self) -> None:
-        """Have everything of the finished cells here, adapters and images too."""
+        """Download all files of the finished cells, including adapters and images."""
 
     def publish(self, path: Path) -> None:
-        """Let others see a file, or all files of a folder, a record last."""
+        """Upload a file, or all files of a folder with the record last."""
 
     @property
     def leases(self) -> Leases:
-        """Who works on what."""
+        """The leases on cells."""
         return Leases(Folder(self.root / "leases"))
 
     def create(self) -> Store:
-        """This store, its folder made where missing; PetlirError where nothing can be written."""
+        """Create the folder if necessary and return this store; raise PetlirError if it is not writable."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -84,26 +84,26 @@ class Store:
             raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
 
     def cell_folder(self, record: dict[str, Any]) -> Path:
-        """Where the cell of this record is kept."""
+        """Return the folder of this record's cell."""
         cell = record["cell"]
         name = f"{_slug(cell['label'])}-s{cell['seed']}-{record['key'][:8]}"
         return self.root / "cells" / _slug(cell["backbone"]) / _slug(cell["task"]) / name
 
     def shared(self, record: dict[str, Any]) -> Path:
-        """Where the degraded and clean images lie that all cells of this record's task share."""
+        """Return the folder of degraded and clean images that all cells of this record's task share."""
         cell = record["cell"]
         return self.root.joinpath("images", cell["track"], cell["task"])
 
     def files(self) -> list[Path]:
-        """The record files of all cells, sorted."""
+        """Return the record files of all cells, sorted."""
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
     def records(self, warn: Callable[[str], None] | None = None) -> Iterator[dict[str, Any]]:
-        """All records, in the order of their folders.
+        """Yield all records, in the order of their folders.
 
         Args:
-            warn: gets one line on each file that is not a record, which is then left out; without it, such a
-                file raises PetlirError.
+            warn: called with a line for each file that is not a record, which is then skipped; without it, such a file
+                raises PetlirError.
         """
         for path in self.files():
             try:
@@ -114,14 +114,14 @@ class Store:
                 warn(str(error))
 
     def find(self, key: str) -> Path | None:
-        """The folder of the cell with this key; None where it has no record yet."""
+        """Return the folder of the cell with this key, or None if it has no record yet."""
         for path in self.root.glob(f"cells/*/*/*-{key[:8]}/{RECORD}"):
             if read_record(path)["key"] == key:
                 return path.parent
         return None
 
     def begin(self, key: str) -> Path:
-        """The work folder of a cell; where an earlier run was killed, it still holds its checkpoint."""
+        """Return the work folder of a cell, which still contains its checkpoint if an earlier run was killed."""
         work = self.root / "work" / key
         try:
             work.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class Store:
         return work
 
     def scratch(self) -> dict[str, int]:
-        """What is in work folders: its name, a key as a rule → bytes."""
+        """Return the bytes of each work folder, by its name, usually a key."""
         folders = [path for path in self.root.glob("work/*") if path.is_dir()]
         return {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in folders}
 
@@ -149,10 +149,10 @@ class Store:
             raise Unwritable(f"cannot remove {self.root / 'work' / name}: {error.strerror}") from error
 
     def commit(self, work: Path, final: Path) -> None:
-        """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
+        """Rename a work folder to the cell's final folder, replacing an older record of the same cell.
 
         Raises:
-            PetlirError: the work folder holds no record.
+            PetlirError: the work folder does not contain a record.
             Unwritable: it cannot be renamed.
         """
         read_record(work / RECORD)

@@ -1,4 +1,4 @@
-"""Folders of small files that several machines share; what claims are kept in."""
+"""Folders of small files shared by several machines, used for leases."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from petlir.benchmark.writing import write_bytes
 
 
 class BlobStore(Protocol):
-    """A folder of small files that several machines share. All methods raise Unwritable where it is out of reach."""
+    """A folder of small files shared by several machines. All methods raise Unwritable if it is not reachable."""
 
     def create(self, name: str, content: bytes) -> bool:
-        """Make a file; False where it is there already. Of two that try at once, one gets True."""
+        """Create a file, or return False if it exists. Of two concurrent attempts, one returns True."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file over what is there."""
+        """Write a file, replacing an existing one."""
 
     def read(self, name: str) -> bytes | None:
-        """A file's content; None where it is gone."""
+        """Return a file's content, or None if it does not exist."""
 
     def remove(self, name: str) -> None:
-        """Remove a file, where it is there."""
+        """Remove a file if it exists."""
 
     def written(self) -> Mapping[str, float]:
-        """File name → when it was last written, in seconds of the store's own clock."""
+        """Return the time of each file's last write, in seconds of the store's own clock."""
 
     def now(self) -> float:
-        """The store's own clock, in seconds."""
+        """Return the time of the store's own clock, in seconds."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of this machine, or of the network."""
+    """A local or network folder."""
 
     path: Path
 
@@ -81,7 +81,7 @@ class Folder:
         return found
 
     def now(self) -> float:
-        """See `BlobStore`; a network folder keeps its server's time."""
+        """See `BlobStore`; the time of a network folder is its server's."""
         with self._told(), tempfile.NamedTemporaryFile(dir=self.path, prefix=".clock-") as file:
             return Path(file.name).stat().st_mtime
 

@@ -1,4 +1,4 @@
-"""A folder behind a URL that fsspec knows, such as `s3://bucket/folder`."""
+"""A folder behind a URL supported by fsspec, such as `s3://bucket/folder`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 PATIENCE: Mapping[str, Mapping[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}}
 }
-"""Options by protocol: left to itself, a client tries for minutes to reach a server that is not there."""
+"""Options by protocol; by default, a client tries for minutes to reach an unavailable server."""
 WRITTEN = ("LastModified", "mtime", "updated", "last_modified")
-"""Under which of these names a file system says when a file was written."""
+"""Names under which file systems report the time of a file's last write."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A folder behind a URL; also a `BlobStore`. All methods raise Unwritable where it is out of reach.
+    """A folder behind a URL; also a `BlobStore`. All methods raise Unwritable if it is not reachable.
 
     Raises:
-        PetlirError: the URL is not understood, or a package is missing.
+        PetlirError: the URL is not supported, or a package is missing.
     """
 
     url: str
 
     def within(self, name: str) -> Bucket:
-        """A folder in it."""
+        """Return a subfolder."""
         return Bucket(f"{self.url}/{name}")
 
     def create(self, name: str, content: bytes) -> bool:
-        """See `BlobStore`; a conditional write."""
+        """See `BlobStore`; uses a conditional write."""
         with self._told():
             try:
                 self._fs.pipe_file(self._path(name), content, mode="create")
@@ -54,7 +54,7 @@ class Bucket:
         return self.read_all([name]).get(name)
 
     def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The content of those of these files that are there, fetched side by side."""
+        """Return the contents of those files that exist, fetched concurrently."""
         if not names:
             return {}
         with self._told():
@@ -65,7 +65,7 @@ class Bucket:
         return {self._name(path): content for path, content in found.items() if isinstance(content, bytes)}
 
     def remove(self, name: str) -> None:
-        """See `BlobStore`; a folder goes with all that is in it."""
+        """See `BlobStore`; a folder is removed with its contents."""
         with self._told(), suppress(FileNotFoundError):
             self._fs.rm(self._path(name), recursive=True)
 
@@ -74,7 +74,7 @@ class Bucket:
         return {info["name"].rsplit("/", 1)[-1]: _when(info) for info in self._list("") if info["type"] == "file"}
 
     def now(self) -> float:
-        """See `BlobStore`; the server's clock."""
+        """See `BlobStore`; uses the server's clock."""
         name = f".clock-{uuid4().hex}"
         self.write(name, b"")
         with self._told():
@@ -83,11 +83,11 @@ class Bucket:
         return moment
 
     def folders(self, name: str) -> list[str]:
-        """The folders in a folder, relative to this one."""
+        """Return the subfolders of a folder, relative to this one."""
         return [self._name(info["name"]) for info in self._list(name) if info["type"] == "directory"]
 
     def sizes(self, name: str) -> dict[str, int]:
-        """Every file below a folder, relative to this one, and its bytes."""
+        """Return the bytes of every file below a folder, by its path relative to this one."""
         with self._told():
             found = self._fs.find(self._path(name), detail=True)
         return {self._name(path): int(info["size"]) for path, info in found.items()}
@@ -132,7 +132,7 @@ class Bucket:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What a file system raises where a server is out of reach; errors of the libraries below come through."""
+    """Return the exceptions of a file system, and of the libraries below it, if a server is not reachable."""
     below = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
     loaded = ((sys.modules.get(module), name) for module, name in below)
     return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))

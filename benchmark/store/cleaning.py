@@ -1,4 +1,4 @@
-"""Cleaning a store: what cells left while they were worked on goes; records, adapters and images never do."""
+"""Cleaning of a store: temporary files of cells are removed, but never records, adapters and images."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from petlir.benchmark.store.index import Index
 
 @dataclass(frozen=True)
 class Scratch:
-    """What one cell has left in its work folder.
+    """A cell's remaining work folder.
 
     Attributes:
         key: the cell's key.
-        bytes: how much it is.
-        about: why it may go.
+        bytes: size of the folder.
+        about: why it can be removed.
     """
 
     key: str
@@ -24,18 +24,18 @@ class Scratch:
 
 
 def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[Scratch]:
-    """Remove what finished cells have left behind; returns what went.
+    """Remove the work folders of finished cells, and return what was removed.
 
-    What is being worked on stays. So do the checkpoints of cells that nobody works on, which go on from them, unless
-    `abandoned` says that they are not wanted any more.
+    Leased cells are skipped. So are checkpoints of unfinished cells without a lease, from which these continue, unless
+    `abandoned` is set.
 
     Args:
-        store: where.
-        abandoned: whether checkpoints of unfinished cells go too.
-        keep: only say what would go.
+        store: the store to clean.
+        abandoned: whether to remove checkpoints of unfinished cells too.
+        keep: only report what would be removed.
 
     Raises:
-        Unwritable: something cannot be removed.
+        Unwritable: a folder cannot be removed.
     """
     store.refresh()
     index, found = Index.of(store), []
@@ -45,7 +45,7 @@ def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[
         if not (done or abandoned):
             continue
         with store.leases.hold(key.partition(".")[0], f"cleaning {key[:8]}") as lease:
-            if lease is None:  # somebody works on it
+            if lease is None:  # another process works on it
                 continue
             found.append(Scratch(key, size, "its cell is finished" if done else "nobody works on it"))
             if not keep:

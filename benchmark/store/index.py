@@ -1,7 +1,7 @@
-"""The index of a store: what plans and counts need of each record, without reading the records again.
+"""The index of a store: the fields of each record that plans and counts need, without reading the records again.
 
-It lies in the user's cache under a name made from the store's path: reading a store writes nothing into it. A record
-whose file has changed since is read again, and a lost or damaged index is made anew.
+It is a file in the user's cache, named by a digest of the store's path, so that reading a store does not write to it. A
+record is read again if its file has changed, and a lost or damaged index is rebuilt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from petlir.benchmark.store import Store
 SCHEMA = "petlir-index/1"
 KEPT = ("key", "state", "reason", "cell", "key_components", "costs", "finished")
 RETRIED = ("failed", "out-of-memory")
-"""States of a record that a re-issued command works on again."""
+"""States of a record whose cell is processed again when a command is repeated."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Head:
     Attributes:
         folder: the cell's folder.
         key: the cell's content key.
-        state: how it ended.
-        reason: why it has no result; None where it has one.
-        cell: what was asked for.
-        key_components: what decided the result.
-        costs: what it cost; empty where it did not finish.
-        finished: when, ISO.
-        device: where.
-        written: when its file was last written, in seconds.
+        state: final state.
+        reason: why it has no result; None if it has one.
+        cell: the requested cell.
+        key_components: the components of the key.
+        costs: the costs; empty if the cell did not finish.
+        finished: finishing time, ISO.
+        device: the device.
+        written: time of its file's last write, in seconds.
     """
 
     folder: Path
@@ -55,12 +55,12 @@ class Head:
 
     @property
     def retried(self) -> bool:
-        """Whether a re-issued command works on it again."""
+        """Whether the cell is processed again when a command is repeated."""
         return self.state in RETRIED
 
     @property
     def title(self) -> str:
-        """The cell in words."""
+        """The cell's description."""
         return f"{self.cell['backbone']} · {self.cell['label']} · {self.cell['task']} · seed {self.cell['seed']}"
 
 
@@ -71,7 +71,7 @@ class Index:
     Attributes:
         store: the store.
         heads: the records, in the order of their folders.
-        problems: a line for each file that is no record.
+        problems: a line for each file that is not a record.
     """
 
     store: Store
@@ -82,7 +82,7 @@ class Index:
 
     @classmethod
     def of(cls, store: Store) -> Self:
-        """Return the index of a store as it is now; its file is brought up to date where the cache can be written."""
+        """Return the current index of a store, and update its file if the cache is writable."""
         before = _read(store)
         rows: dict[str, Any] = {}
         problems = []
@@ -96,7 +96,7 @@ class Index:
             except PetlirError as error:
                 problems.append(str(error))
         if rows != before:
-            with suppress(OSError):  # without a cache every record is read each time
+            with suppress(OSError):  # without a cache, every record is read each time
                 store_text(file_of(store), json.dumps({"schema": SCHEMA, "heads": rows}))
         return cls(store, tuple(_head(store.root / name, row) for name, row in rows.items()), tuple(problems))
 
@@ -107,20 +107,20 @@ class Index:
 
     @property
     def changed(self) -> float:
-        """When a record was last written, in seconds."""
+        """The time of the last write of a record, in seconds."""
         return max((head.written for head in self.heads), default=0.0)
 
     def find(self, key: str) -> Head | None:
-        """The record with this key."""
+        """Return the record with this key, or None."""
         return self._by_key.get(key)
 
     def beside(self, folder: Path) -> Iterator[Head]:
-        """The records whose folders have the same name as `folder` up to their keys."""
+        """Yield the records whose folders have the same name as `folder` except for their keys."""
         yield from self._by_place.get(_place(folder), ())
 
 
 def file_of(store: Store) -> Path:
-    """Return where the user's cache keeps the index of a store."""
+    """Return the file of a store's index in the user's cache."""
     return cache_folder() / "indexes" / f"{hashlib.sha256(str(store.root.resolve()).encode()).hexdigest()[:24]}.json"
 
 
@@ -129,7 +129,7 @@ def _place(folder: Path) -> Path:
 
 
 def _read(store: Store) -> dict[str, Any]:
-    with suppress(OSError, ValueError):  # a cache: what cannot be read is made again
+    with suppress(OSError, ValueError):  # a cache: an unreadable file is rebuilt
         content = json.loads(file_of(store).read_bytes())
         if isinstance(content, dict) and content.get("schema") == SCHEMA and isinstance(content.get("heads"), dict):
             return {name: row for name, row in content["heads"].items() if set(row) == {"stamp", "device", *KEPT}}

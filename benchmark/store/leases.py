@@ -1,8 +1,8 @@
-"""Leases: who works on a cell of a store, and whether that process still lives.
+"""Leases: which process works on a cell of a store, and whether it is alive.
 
-A lease is a small numbered file, `<key>.<number>`, that can be made only once. Who makes the next number holds the key;
-it writes the file again every few seconds. When it stops, killed or cut off, the next number may be made: no lock is
-held for ever, and no clock but the store's own is asked.
+A lease is a small numbered file, `<key>.<number>`, that can be created only once. The process that creates the next
+number holds the key, and rewrites the file every few seconds. When it stops, killed or disconnected, the next number
+can be created. So no lock lasts forever, and only the store's own clock is used.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from petlir.benchmark.store.blob_store import BlobStore
 from petlir.benchmark.store.process import Process
 
 BEAT = 10.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 DEAD = 60.0
-"""Seconds without a sign of life after which a holder on another machine counts as dead."""
+"""Seconds without a heartbeat after which a holder on another machine counts as dead."""
 
 ELSEWHERE = "elsewhere"
 """The state of a job that another runner works on."""
 
 
 class LeaseLost(Exception):
-    """This process was silent for so long that another one took over its cell."""
+    """The loss of a lease to another process, after too long without a heartbeat."""
 
 
 @dataclass(frozen=True)
 class LeaseInfo:
-    """What a claim says of itself.
+    """The content of a lease.
 
     Attributes:
-        key: what is claimed.
-        title: the same in words.
-        process: who holds it.
-        since: when it was taken, ISO.
-        share: how much is done, in [0, 1].
-        text: a few words on how it goes.
-        released: whether it was given back without a result.
+        key: the leased key.
+        title: description of the key.
+        process: the holder.
+        since: start of the lease, ISO.
+        share: share done, in [0, 1].
+        text: status text.
+        released: whether it was released without a result.
         alive: whether its holder still works on it.
     """
 
@@ -59,7 +59,7 @@ class LeaseInfo:
 
     @property
     def content(self) -> bytes:
-        """The claim's file."""
+        """The content of the lease's file."""
         return json.dumps({k: v for k, v in asdict(self).items() if k != "alive"}).encode()
 
 
@@ -68,21 +68,21 @@ def _parse(content: bytes) -> LeaseInfo | None:
         plain = json.loads(content)
         return LeaseInfo(**{**plain, "process": Process(**plain["process"])})
     except (ValueError, TypeError, KeyError):
-        return None  # caught while it was being written
+        return None  # read while it was being written
 
 
 @dataclass(frozen=True)
 class Leases:
-    """The claims of a store."""
+    """The leases of a store."""
 
     blobs: BlobStore
 
     @contextmanager
     def hold(self, key: str, title: str) -> Iterator[Lease | None]:
-        """Hold a key for the block; None where it is held already.
+        """Hold a key for the block, or yield None if it is already held.
 
         Raises:
-            Unwritable: the store is out of reach.
+            Unwritable: the store is not reachable.
         """
         lease = self._take(key, title)
         if lease is None:
@@ -92,19 +92,19 @@ class Leases:
             with lease:
                 yield lease
         finally:
-            with suppress(Unwritable):  # a claim that cannot be given back is free once this process has ended
+            with suppress(Unwritable):  # a lease that cannot be released is free once this process has ended
                 self._give_back(lease)
 
     def free(self, key: str) -> bool:
-        """Whether nobody works on it."""
+        """Return whether no process works on the key."""
         numbers = self._numbers(key)
         return not numbers or self._abandoned(key, *max(numbers.items()))
 
     def standing(self) -> list[LeaseInfo]:
-        """Return what is worked on, and what a dead process was working on; writes nothing.
+        """Return the leases of live and dead processes, without writing.
 
-        The store's own clock is read by writing, so holders on other machines are judged by this machine's clock here.
-        Nothing is taken over on that ground.
+        Reading the store's own clock needs a write, so holders on other machines are judged by this machine's clock
+        here. Nothing is taken over on this basis.
         """
         written, now = self.blobs.written(), time.time()
         newest: dict[str, int] = {}
@@ -130,23 +130,23 @@ class Leases:
         lease = Lease(self, lease_info, last + 1)
         if not self.blobs.create(lease.name, lease_info.content):
             return None
-        if lease.ensure_held():  # what was read above was old news
+        if lease.ensure_held():  # the numbers read above are outdated
             self.blobs.remove(lease.name)
             return None
         for number in numbers:
-            if number < last:  # the last one stays: who still holds it for the newest fails to make this one
+            if number < last:  # the last file stays: a process that takes it for the newest fails to create this lease
                 self.blobs.remove(f"{key}.{number}")
         return lease
 
     def _give_back(self, lease: Lease) -> None:
-        """Remove the claims of what is done, since its record tells; else say that it may be taken."""
+        """Remove the leases of a finished key, which has a record; mark an unfinished one as released."""
         if lease.done:
             for number in self._numbers(lease.lease_info.key):
                 self.blobs.remove(f"{lease.lease_info.key}.{number}")
         elif not lease.ensure_held():
             try:
                 self.blobs.write(lease.name, replace(lease.lease_info, released=True).content)
-            except Unwritable:  # to remove a file takes no room on a full disk
+            except Unwritable:  # removing a file works on a full disk
                 self.blobs.remove(lease.name)
 
     def _abandoned(self, key: str, number: int, written: float) -> bool:
@@ -165,10 +165,10 @@ class Leases:
 
 
 class Lease:
-    """A key that this process holds; inside `with claim:` it gives signs of life.
+    """A key held by this process; inside `with lease:` it sends heartbeats.
 
     Attributes:
-        done: set once the work has its result; the claim is then not given back, but dropped.
+        done: set once the key has its result; the lease is then removed instead of released.
     """
 
     def __init__(self, leases: Leases, lease_info: LeaseInfo, number: int) -> None:
@@ -180,7 +180,7 @@ class Lease:
 
     @property
     def name(self) -> str:
-        """The claim's file."""
+        """The name of the lease's file."""
         return f"{self.lease_info.key}.{self._number}"
 
     def __enter__(self) -> Self:
@@ -192,7 +192,7 @@ class Lease:
         self._thread.join()
 
     def tell(self, share: float, text: str) -> None:
-        """Note how far the work is; others see it with the next sign of life.
+        """Set the progress, which others see after the next heartbeat.
 
         Raises:
             LeaseLost: another process has taken over.
@@ -202,19 +202,19 @@ class Lease:
             raise LeaseLost
 
     def ensure_held(self) -> bool:
-        """Whether another process has taken over."""
+        """Return whether another process has taken over."""
         numbers = self._leases._numbers(self.lease_info.key)
         self._lost = max(numbers, default=0) != self._number
         return self._lost
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
-            with suppress(Unwritable):  # the store may be out of reach for a moment only
+            with suppress(Unwritable):  # the store may be unreachable only for a moment
                 if not self.ensure_held():
                     self._leases.blobs.write(self.name, self.lease_info.content)
 
 
 def _split(name: str) -> tuple[str, int]:
-    """Key and number; number 0 for a file that is no claim."""
+    """Return key and number, with number 0 for a file that is not a lease."""
     key, _, number = name.rpartition(".")
     return key, int(number) if number.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""A process, told apart from all others, on this machine or another."""
+"""Processes, identified uniquely across machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told apart from all others; `machine` is empty where the system does not tell."""
+    """A process, identified uniquely across machines; `machine` is empty if the system does not identify it."""
 
     host: str
     machine: str
@@ -20,19 +20,19 @@ class Process:
 
     @classmethod
     def this(cls) -> Self:
-        """The process that calls."""
+        """Return the calling process."""
         return cls(socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()))
 
     @property
     def alive(self) -> bool | None:
-        """Whether it runs; None where only its signs of life can tell, since it is on another machine."""
+        """Whether it is running; None for a process on another machine, which only its heartbeats can tell."""
         if not self.machine or self.machine != _machine():
             return None
         return _started(self.pid) == self.started
 
 
 def _machine() -> str:
-    """A boot of a kernel and a space of process numbers in it: containers of one machine differ."""
+    """Return an id of the kernel's boot and its process namespace; containers on the same machine differ."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -41,7 +41,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in ticks since boot; empty where there is none of that number, or it is a zombie."""
+    """Return a process' start time in ticks since boot, or "" if it does not exist or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):

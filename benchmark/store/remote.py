@@ -1,7 +1,7 @@
-"""Stores behind a URL. Cells are worked on and read in a folder of this machine, and kept behind the URL.
+"""Stores behind a URL. Cells are processed and read in a local folder, and stored behind the URL.
 
-What is whole is uploaded, a cell's record last, so a cell whose record can be seen is whole; nothing is moved or
-renamed there.
+Only complete files are uploaded, a cell's record last, so that a cell with a visible record is complete. Nothing is
+moved or renamed there.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from petlir.benchmark.store.leases import Leases
 from petlir.benchmark.writing import write_bytes
 
 UPLOADED = ".uploaded"
-"""A file in the folder of each cell that is known to lie behind the URL; what lacks it is still to be uploaded."""
+"""A file in the folder of each cell that is known to be uploaded; cells without it are still to be uploaded."""
 
 
 def store_at(address: str | Path) -> Store:
-    """The store in a folder or behind a URL."""
+    """Return the store in a folder or behind a URL."""
     text = str(address)
     if "://" not in text:
         return Store(Path(text))
@@ -40,8 +40,8 @@ class RemoteStore(Store):
     """A store behind a URL.
 
     Attributes:
-        root: the folder of this machine that it is worked on in.
-        bucket: where it is kept.
+        root: the local working folder.
+        bucket: the remote folder.
     """
 
     bucket: Bucket
@@ -53,41 +53,41 @@ class RemoteStore(Store):
 
     @property
     def leases(self) -> Leases:
-        """Who works on what; kept behind the URL."""
+        """The leases on cells, stored behind the URL."""
         return Leases(self.bucket.within("leases"))
 
     def within(self, name: str) -> Store:
-        """A store in a folder of this one."""
+        """Return a store in a subfolder of this store."""
         return RemoteStore(self.root / name, self.bucket.within(name))
 
     def create(self) -> Store:
-        """This store; PetlirError where nothing can be written, here or there."""
+        """Return this store; raise PetlirError if the local or the remote folder is not writable."""
         super().create()
-        self.bucket.now()  # writes
+        self.bucket.now()  # needs write access
         self.refresh()
         return self
 
     def refresh(self) -> None:
-        """Have here what others have left since; upload what an earlier run could not."""
+        """Download new records and trials of other runners, and upload what an earlier run could not."""
         ours = {path.parent.relative_to(self.root).as_posix() for path in self.files()}
         theirs = set(self._cells())
         pending = {name for name in ours if not (self.root / name / UPLOADED).exists()}
         for name in pending:
             self.publish(self.root / name)
-        for name in ours - theirs - pending:  # removed there since
+        for name in ours - theirs - pending:  # removed remotely
             shutil.rmtree(self.root / name)
         whole = {head.folder for head in Index.of(self).heads if not head.retried}
         self._bring(f"{name}/{RECORD}" for name in theirs if self.root / name not in whole)
         self._exchange("tuning")
 
     def fetch(self, path: Path, *, newest: bool = False) -> Path:
-        """Have a file of the store here, if there is one; returns its path. `newest`: even where an older one is."""
+        """Download a file of the store if it exists, and return its path. `newest`: replace an older local copy."""
         if newest or not path.exists():
             self._bring([path.relative_to(self.root).as_posix()])
         return path
 
     def fetch_all(self) -> None:
-        """Have everything of the finished cells here, adapters and images too."""
+        """Download all files of the finished cells, including adapters and images."""
         self.refresh()
         done = [head.folder for head in Index.of(self).heads if head.state == "done"]
         lacking = [folder for folder in done if not (folder / "restored").exists()]
@@ -96,7 +96,7 @@ class RemoteStore(Store):
             self._bring(name for name in names if not (self.root / name).exists())
 
     def publish(self, path: Path) -> None:
-        """Let others see a file, or all files of a folder, a record last."""
+        """Upload a file, or all files of a folder with the record last."""
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: (file.name == RECORD, file)):
             if file.name != UPLOADED:
@@ -105,7 +105,7 @@ class RemoteStore(Store):
             write_bytes(path / UPLOADED, b"")
 
     def scratch(self) -> dict[str, int]:
-        """What is in work folders, here or there."""
+        """Return the bytes of each work folder, local or remote."""
         found: dict[str, int] = {}
         for name, size in self.bucket.sizes("work").items():
             key = name.split("/")[1]
@@ -113,19 +113,19 @@ class RemoteStore(Store):
         return super().scratch() | found
 
     def discard(self, name: str) -> None:
-        """Remove a work folder, here and there."""
+        """Remove a local work folder and its remote copy."""
         super().discard(name)
         self.bucket.remove(f"work/{name}")
 
     def commit(self, work: Path, final: Path) -> None:
-        """Make a whole work folder the cell's own, here and there."""
+        """Rename a work folder to the cell's final folder, and upload it."""
         super().commit(work, final)
         self._upload_missing("images")
         self.publish(final)
         self.bucket.remove(work.relative_to(self.root).as_posix())
 
     def _cells(self) -> list[str]:
-        """The folders of all cells there."""
+        """Return the remote folders of all cells."""
         folders = ["cells"]
         for _ in range(3):
             folders = [inner for folder in folders for inner in self.bucket.folders(folder)]
@@ -139,11 +139,11 @@ class RemoteStore(Store):
                 write_bytes(path.with_name(UPLOADED), b"")
 
     def _exchange(self, folder: str) -> None:
-        """Have the files of a folder here and there; those of one name are the same."""
+        """Synchronise a folder in both directions; files with equal names are identical."""
         self._bring(name for name in self._upload_missing(folder) if not (self.root / name).exists())
 
     def _upload_missing(self, folder: str) -> set[str]:
-        """Upload what a folder has here and not there; returns what it had there."""
+        """Upload the files of a folder that are missing remotely, and return the remote files before the upload."""
         theirs = set(self.bucket.sizes(folder))
         for path in (self.root / folder).rglob("*.*"):
             if path.relative_to(self.root).as_posix() not in theirs and not path.name.startswith("."):

@@ -1,4 +1,4 @@
-"""From a selection in words to cells, and what is left to do of them."""
+"""Planning: the cells of a request, and which of them remain to be processed."""
 
 from __future__ import annotations
 
@@ -34,22 +34,23 @@ from petlir.benchmark.weights.cards import Card
 from petlir.benchmark.weights.sources import network_of
 
 SAME = ("track", "regime", "steps", "batch_size", "patch")
-"""What two records of one folder name must share to be of one cell."""
+"""Fields that two records in folders of the same name must share to belong to the same cell."""
 PAPER_RATE = 1e-4
-"""AdamW's rate in the AdaptIR paper, for every method."""
+"""AdamW's learning rate in the AdaptIR paper, for every method."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell, what decides its result, and why it cannot be done, if it cannot.
+    """A cell with its key components and, if any, the reason why it cannot be processed.
 
     Attributes:
         cell: the cell.
         parts: the components of its key.
-        obstacle: why the combination has no meaning.
-        fault: why it cannot be worked on here: its weights cannot be fetched, or no learning rate could be chosen.
+        obstacle: reason why the combination is not applicable.
+        fault: reason why it cannot be processed here: its weights cannot be fetched, or no learning rate could be
+            chosen.
         needs: the cells that it requires.
-        convergence: the doubling test of its learning rate; None where none was tuned.
+        convergence: the doubling test of its learning rate; None if the rate was not tuned.
     """
 
     cell: Cell
@@ -66,16 +67,16 @@ class Planned:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the protocols that it is scored under as it is worked on."""
+        """The ids of the protocols under which the cell is scored when it is processed."""
         return self.parts["protocols"].split()
 
     def folder(self, store: Store) -> Path:
-        """Where `store` keeps the cell."""
+        """Return the cell's folder in `store`."""
         return store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
 
 
 class Planner:
-    """Turns a request into cells; reads names, weights and digests, and runs nothing."""
+    """A planner of a request's cells, which reads names, weights and digests and runs nothing."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -91,7 +92,7 @@ class Planner:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Every cell of the request; the learning rates of the tuned ones are not chosen yet."""
+        """Every cell of the request; tuned learning rates are not chosen yet."""
         return [cell for one in self.request.selections for cell in self._selected(one)]
 
     def _selected(self, chosen: Selection) -> Iterator[Cell]:
@@ -108,7 +109,7 @@ class Planner:
 
     @property
     def missed(self) -> list[str]:
-        """A line for each method that could not be made as large as asked for."""
+        """A line for each method that could not be given the requested size."""
         return self._missed if self.cells else []
 
     def _cell(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
@@ -136,7 +137,7 @@ class Planner:
         return self.track.patch if network.applies(found) else network.patch(network.head_for(found), self.track.patch)
 
     def required(self, cell: Cell) -> list[Cell]:
-        """The cells that must be finished before `cell`, their learning rates not chosen yet."""
+        """Return the cells that must be finished before `cell`; their learning rates are not chosen yet."""
         needs = self.method(cell).requires(cell)
         steps = self._steps.get(_kind(cell), self.request.steps)
         found = [self._cell(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
@@ -144,18 +145,18 @@ class Planner:
         return found
 
     def method(self, cell: Cell) -> Method:
-        """The cell's method."""
+        """Return the cell's method."""
         return grid.restored(self.plugins.method(cell.method), cell.options)
 
     def network(self, backbone: str) -> Backbone:
-        """The backbone without weights, for its shape; must not be changed."""
+        """Return the backbone without weights, for its shape; do not modify it."""
         if backbone not in self._backbones:
             with without_memory():
                 self._backbones[backbone] = self.plugins.build(backbone)
         return self._backbones[backbone]
 
     def count(self, backbone: str, method: Method) -> int:
-        """Trainable parameters of a method on a backbone."""
+        """Return the number of trainable parameters of a method on a backbone."""
         with without_memory():
             fresh = self.plugins.build(backbone)
             return count(adapt(fresh, method, list(fresh.heads)[-1], 0).backbone).trainable
@@ -166,22 +167,22 @@ class Planner:
             return method
         try:
             found, note = grid.sized(method, size, total, partial(self.count, backbone))
-        except FAULTS:  # a plugin's code: its cells fail, with the reason
+        except FAULTS:  # an error in a plugin's code: its cells fail, with the reason
             return method
         self._missed += filter(None, [note])
         return found
 
     def obstacle(self, cell: Cell) -> str | None:
-        """Why the cell's combination has no meaning, or None."""
+        """Return why the cell's combination is not applicable, or None."""
         return self._common(cell)[0]
 
     def check(self) -> None:
-        """Raise PetlirError where a name, weights or images of the request are wrong."""
+        """Raise PetlirError if a name, weights or images of the request are invalid."""
         for cell in self.cells:
             self._common(cell)
 
     def _common(self, cell: Cell) -> tuple[str | None, Common]:
-        """Return why the cell has no meaning, if it has none, and what all its seeds and rates share."""
+        """Return why the cell is not applicable, or None, and the key components that all its seeds and rates share."""
         kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
@@ -206,7 +207,7 @@ class Planner:
         return obstacle or lacking, common
 
     def _device(self, cell: Cell, method: Method) -> str:
-        """Return the type of the device where the method's own dropout draws on it; empty where it cannot."""
+        """Return the type of the device on which the method's own dropout draws, or "" if it draws on none."""
         ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
@@ -214,7 +215,7 @@ class Planner:
             with without_memory():
                 fresh = self.plugins.build(cell.backbone)
                 adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
-        except (PetlirError, *FAULTS):  # the cell fails by itself, with the reason
+        except (PetlirError, *FAULTS):  # the cell itself fails, with the reason
             return ""
         drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
         return pick(self.request.device).partition(":")[0] if drops else ""
@@ -224,7 +225,7 @@ class Planner:
         return table.engine()
 
     def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
-        """The cell with what decides its result, the cells that it requires included."""
+        """Return the cell with its key components, including the cells that it requires."""
         obstacle, common = self._common(cell)
         parts = common.key_components(cell, tuple(need.key for need in needs))
         lost = next((need for need in needs if need.obstacle is not None), None)
@@ -234,17 +235,17 @@ class Planner:
         return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
 
     def changed(self, planned: Planned, index: Index) -> str:
-        """Which components differ from those of the newest record of the same cell."""
+        """Return which components differ from those of the newest record of the same cell."""
         newest = max(predecessors(planned, index), key=lambda head: head.finished)
         names = [name for name, value in planned.parts.items() if newest.key_components.get(name) != value]
         return f"changed since: {', '.join(names)}"
 
     def weights(self, backbone: str) -> str:
-        """The digest of the backbone's pre-trained weights, which are tried on its shape first."""
+        """Return the digest of the backbone's pre-trained weights, after checking that they fit its shape."""
         return self._card(backbone).sha256
 
     def unavailable(self, cell: Cell) -> str | None:
-        """Why the cell's pre-trained weights, which are known, cannot be fetched here, or None."""
+        """Return why the cell's known pre-trained weights cannot be fetched here, or None."""
         self._card(cell.backbone)
         return self._unavailable.get(cell.backbone)
 
@@ -258,10 +259,10 @@ class Planner:
         return self._cards[backbone]
 
     def refuse_overlap(self) -> None:
-        """Refuse cells whose test images are in what they are fitted to, unless the user allows it.
+        """Raise an error for cells whose test images are in their fitted sets, unless the user allows it.
 
         Raises:
-            PetlirError: names the first such image, and where it is.
+            PetlirError: names the first such image and its place.
         """
         context = self.request.context
         if not context.allow_overlap:
@@ -270,7 +271,7 @@ class Planner:
             guard.refuse(list(cells.values()), self.plugins, cards, context.root)
 
     def selection_context(self, cell: Cell) -> str:
-        """Return the digest of what a learning rate is chosen on: all of the cell's key but seed and rate."""
+        """Return the digest of the context of a learning rate's selection: the cell's key without seed and rate."""
         needs = tuple(self.selection_context(need) for need in self.required(cell))
         return self._common(cell)[1].selection(cell, needs)
 
@@ -282,7 +283,7 @@ class Planner:
 
 
 def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ...], str | None]:
-    """Return the heads that an image goes through, and else why one of them is missing."""
+    """Return the heads that an image passes through, or why one of them is missing."""
     try:
         return method.heads(network, task), None
     except PetlirError as error:
@@ -294,7 +295,7 @@ def _kind(cell: Cell) -> tuple[str, str, str]:
 
 
 def state(planned: Planned, index: Index) -> str:
-    """`done`, `failed`, `stale` or `missing`."""
+    """Return `done`, `failed`, `stale` or `missing`."""
     head = index.find(planned.key)
     if head is not None:
         return "failed" if head.retried else "done"
@@ -302,7 +303,7 @@ def state(planned: Planned, index: Index) -> str:
 
 
 def with_needs(planned: Iterable[Planned]) -> list[Planned]:
-    """Each cell once, and before it the cells that it requires."""
+    """Return each cell once, preceded by the cells that it requires."""
     found: dict[str, Planned] = {}
     for one in planned:
         for each in (*with_needs(one.needs), one):
@@ -311,7 +312,7 @@ def with_needs(planned: Iterable[Planned]) -> list[Planned]:
 
 
 def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
-    """The records of the same cell, made from other components."""
+    """Yield the records of the same cell with other key components."""
     now = vars(planned.cell)
     for head in index.beside(planned.folder(index.store)) if index.heads else ():
         if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):

@@ -1,4 +1,4 @@
-"""What cells will take: seconds and memory, from FLOPs, saved bytes, and what finished cells of the store took."""
+"""Prediction of cells' time and memory from FLOPs, saved bytes and the costs of finished cells in the store."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from petlir.benchmark.store.index import Head, Index
 from petlir.benchmark.weights.sources import network_of
 
 BASE = 600 * 2**20
-"""Bytes of a process before it trains: torch, and on a GPU its context."""
+"""Bytes of a process before training: torch and, on a GPU, its context."""
 OVERHEAD = 1.25
-"""Peak memory over what is known to be needed, until finished cells tell: workspaces and what is short-lived."""
+"""Default ratio of peak memory to counted memory, without finished cells: workspaces and short-lived tensors."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a cell will take on a device.
+    """The predicted costs of a cell on a device.
 
     Attributes:
-        seconds: of its training, validation and evaluation; None where nothing tells.
-        bytes: peak memory of its training; None where it cannot be counted.
-        parted: the same with each batch in parts, as is done where memory runs out.
+        seconds: time of its training, validation and evaluation; None if unknown.
+        bytes: peak memory of its training; None if it cannot be counted.
+        parted: peak memory with each batch in parts, as after running out of memory.
     """
 
     seconds: float | None = None
@@ -43,7 +43,7 @@ class Prediction:
     parted: int | None = None
 
     def obstacle(self, capacity: int, device: str) -> str:
-        """Why it does not fit the device as it is; empty where it does."""
+        """Return why the cell does not fit the device as it is, or "" if it does."""
         if self.bytes is None or self.bytes <= capacity:
             return ""
         parts = f"its batches will be worked on in {PARTS} parts"
@@ -53,12 +53,12 @@ class Prediction:
 
 
 def gib(count: int) -> str:
-    """Bytes in words."""
+    """Format bytes as GiB."""
     return f"{count / 2**30:.1f} GiB"
 
 
 def capacity(device: str) -> tuple[int, str]:
-    """The memory of a device in bytes, and its name as records have it."""
+    """Return the memory of a device in bytes, and its name as in records."""
     if device.startswith("cuda"):
         found = torch.cuda.get_device_properties(device)
         return found.total_memory, found.name
@@ -66,13 +66,13 @@ def capacity(device: str) -> tuple[int, str]:
 
 
 class Predictor:
-    """Predicts cells of a request on a device.
+    """A predictor of the costs of a request's cells on a device.
 
     Args:
-        planner: of the request.
+        planner: planner of the request.
         index: the store's records.
-        device: as `--device` names it.
-        counting: whether what is not in the cache is counted, which takes a second or so for each kind of cell.
+        device: as given with `--device`.
+        counting: whether to count what is not in the cache, which takes about a second for each kind of cell.
     """
 
     def __init__(self, planner: Planner, index: Index, device: str = "auto", *, counting: bool = True) -> None:
@@ -82,7 +82,7 @@ class Predictor:
         self._found: dict[tuple[object, ...], Prediction] = {}
 
     def of(self, planned: Planned) -> Prediction:
-        """What a cell will take; cells of one kind take the same."""
+        """Return the prediction for a cell, which is the same for all cells of its kind."""
         cell = planned.cell
         kind = _kind(vars(cell))
         if kind not in self._found:
@@ -90,11 +90,11 @@ class Predictor:
         return self._found[kind]
 
     def close(self) -> None:
-        """Keep what was counted."""
+        """Save the counts in the cache."""
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """How many kinds of cells are still to be counted."""
+        """Return the number of kinds of cells that are not counted yet."""
         kinds = {_kind(vars(one.cell)): one for one in planned if one.obstacle is None}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
@@ -114,7 +114,7 @@ class Predictor:
 
     @cached_property
     def _overhead(self) -> float:
-        """Measured peak over what was counted, of finished cells on this kind of device."""
+        """Ratio of measured peak to counted memory, of finished cells on this type of device."""
         memories = [head.costs["memory"] for head in self._finished if head.costs["memory"]["peak"]]
         parts = ("weights", "gradients", "optimizer", "activations")
         return float(median([m["peak"] / sum(m[part] for part in parts) for m in memories] or [OVERHEAD]))
@@ -131,7 +131,7 @@ class Predictor:
         return found
 
     def _seconds(self, cell: Cell, sizes: Sizes | None) -> float | None:
-        """Those of finished cells of its kind, else by FLOPs from what others took, else from this machine's speed."""
+        """Return the time of finished cells of the same kind, else a prediction from FLOPs and measured speeds."""
         if same := self._of_kind.get(_kind(vars(cell))):
             return median(_training(head) for head in same) + median(_looking(head) for head in same)
         if sizes is None:
@@ -164,7 +164,7 @@ class Predictor:
 
 
 def _kind(cell: Mapping[str, Any]) -> tuple[object, ...]:
-    """What cells of one kind share: they differ in seed and rate alone."""
+    """Return the fields that cells of one kind share; they differ only in seed and rate."""
     return tuple(cell[name] for name in ("backbone", "label", "task", "track", "steps", "batch_size", "patch"))
 
 
@@ -183,7 +183,7 @@ def _work(head: Head) -> float:
 
 @cache
 def _speed(device: str) -> float:
-    """FLOPs per second of a convolution here, forward and backward: a rough start, until cells have finished."""
+    """Measure the FLOPs per second of a convolution, forward and backward: an estimate before any cell finishes."""
     where = "cpu" if device == "cpu" else "cuda"
     layer = torch.nn.Conv2d(64, 64, 3, padding=1, device=where)
     features = torch.rand(4, 64, 48, 48, device=where)

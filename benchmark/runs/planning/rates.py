@@ -1,4 +1,4 @@
-"""The learning rates of a grid: those that the project ships, those that a store has, and trials for the rest.
+"""The learning rates of a grid: shipped choices, choices in the store, and trials for the rest.
 
 Every choice is tested for convergence: its rate is tried once more for half of the steps.
 """
@@ -21,16 +21,16 @@ from petlir.benchmark.runs.planning import Planned, Planner
 from petlir.benchmark.store import Store
 
 Finish = Callable[[Sequence[Planned], Store], None]
-"""Works on cells until they have a record in the store."""
+"""Processes cells until each has a record in the store."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A training that a selection still needs.
+    """A training run that a selection still needs.
 
     Attributes:
-        chosen: the cell that a rate is chosen for.
-        cell: what is trained, with the selection seed.
+        chosen: the cell whose rate is selected.
+        cell: the cell that is trained, with the selection seed.
         half: whether it is the half trial of the chosen rate.
     """
 
@@ -49,12 +49,12 @@ class Trial:
 
 @dataclass
 class Rates:
-    """Plans cells at their tuned rates.
+    """The learning rates of a request's cells, with the trials for choosing them.
 
     Attributes:
-        planner: of the request.
-        store: where trials are kept.
-        again: whether trials are made where the project ships a choice too.
+        planner: planner of the request.
+        store: store of the trials.
+        again: whether to run trials even if the project ships a choice.
         faults: why no rate could be chosen, by `Cell.selection`.
     """
 
@@ -65,21 +65,21 @@ class Rates:
 
     @property
     def selection_cells(self) -> Store:
-        """Where the cells lie that trials require: they are of the selection seed and stand in no report."""
+        """The store of the cells that trials require; they have the selection seed and do not appear in reports."""
         return self.store.within("selection")
 
     def selection(self, cell: Cell) -> Selection | None:
-        """The choice that was made for a cell, if all its trials are there."""
+        """Return the choice for a cell if all its trials are finished, else None."""
         found = self._tried(cell)
         return found if found.complete else None
 
     def left(self, cell: Cell) -> tuple[int, int]:
-        """Return how many trials and half trials the choice for a cell still needs."""
+        """Return the numbers of trials and half trials that the choice for a cell still needs."""
         found = self._tried(cell)
         return max(0, TRIALS - len(found.trials)), int(not found.complete)
 
     def _tried(self, cell: Cell) -> Selection:
-        """The trials for a cell so far, shipped ones and the store's."""
+        """Return the trials for a cell so far, shipped ones and those in the store."""
         selection_context = self.planner.selection_context(cell)
         shipped = None if self.again else learning_rate.committed(cell, selection_context)
         here = learning_rate.kept(self.store, cell, selection_context)
@@ -87,7 +87,7 @@ class Rates:
         return found.counted(self.planner.method(cell).rates)
 
     def planned(self, cell: Cell) -> Planned:
-        """The cell and all that it requires, each at its rate; where there is none, that is its fault."""
+        """Return the cell and all that it requires, each at its rate; a missing rate becomes the cell's fault."""
         needs = tuple(self.planned(need) for need in self.planner.required(cell))
         one = self.planner.plan(cell, needs)
         if cell.regime != "tuned" or one.obstacle is not None or one.fault is not None:
@@ -102,7 +102,8 @@ class Rates:
     def choose(self, cells: Sequence[Cell], runs_on: Executor, finish: Finish) -> None:
         """Try rates until every tuned cell has a choice, and test each choice for convergence.
 
-        What a cell requires is chosen before it, and trained with the selection seed where trials look at it.
+        The rates of required cells are chosen first, and these cells are trained with the selection seed if trials use
+        them.
         """
         needed = [need for cell in cells for need in self.planner.required(cell)]
         if needed:
@@ -124,7 +125,7 @@ class Rates:
             self._try({trial.key: trial for trial in trials}, runs_on)
 
     def _open(self, cell: Cell) -> list[Trial]:
-        """The trials that can be made now: the grid, then one rate at a time, at last the half trial."""
+        """Return the trials that can run now: the grid, then one rate at a time, finally the half trial."""
         found = self._tried(cell)
         if found.complete:
             return []

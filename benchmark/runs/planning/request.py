@@ -1,4 +1,4 @@
-"""A request for cells: what a user chose, the rest filled in from a named grid."""
+"""A request for cells: a user's choices, completed from a named grid."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GRIDS = Path(__file__).parents[3] / "results" / "grids"
 
 @dataclass(frozen=True)
 class Selection:
-    """Methods on tasks on backbones: every combination.
+    """Methods on tasks on backbones, in every combination.
 
     Attributes:
-        backbones: names with commas, `*` for all.
+        backbones: comma-separated names, `*` for all.
         methods: e.g. `lora[rank=4,8],adapter,*@250k`.
-        tasks: names with commas, `*` for all.
+        tasks: comma-separated names, `*` for all.
         seeds: e.g. `0,1,2`.
         steps: optimiser steps; None for the track's.
     """
@@ -36,7 +36,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for: a selection, perhaps others beside it, and how all of them are run.
+    """A user's request: a selection, optionally further ones, and the settings for all of them.
 
     Attributes:
         backbones: as in `Selection`.
@@ -46,11 +46,11 @@ class Request:
         seeds: as in `Selection`.
         steps: as in `Selection`.
         regime: `tuned` or `paper`; None for the track's.
-        protocols: ids with commas, beyond the tasks' own.
-        metrics: names of pyiqa's metrics with commas.
+        protocols: comma-separated ids, in addition to the tasks' own.
+        metrics: comma-separated names of pyiqa's metrics.
         context: plugins and images.
-        device: where cells will be worked on; decides only where a method draws random numbers on it.
-        also: the selections beside the first.
+        device: device of the cells; it affects results only if a method draws random numbers on it.
+        also: further selections.
     """
 
     backbones: str
@@ -68,7 +68,7 @@ class Request:
 
     @property
     def selections(self) -> tuple[Selection, ...]:
-        """All selections, the request's own first."""
+        """All selections, starting with the request's own."""
         return (Selection(self.backbones, self.methods, self.tasks, self.seeds, self.steps), *self.also)
 
 
@@ -83,13 +83,13 @@ def request_from_grid(
     allow_overlap: bool = False,
     **chosen: Any,
 ) -> Request:
-    """Return what the user chose, the rest filled in from the named grid.
+    """Return a user's choices, completed from the named grid.
 
-    Of a grid of several selections, chosen tasks stay in the selections that list them, and others go to the first;
-    chosen methods, seeds and steps hold in all; chosen backbones make one selection of all.
+    In a grid with several selections, chosen tasks stay in the selections that list them, and others go to the first.
+    Chosen methods, seeds and steps apply to all selections. Chosen backbones reduce the grid to its first selection.
 
     Raises:
-        PetlirError: there is no such grid or precision, or the file of the grid is damaged.
+        PetlirError: the grid or precision is unknown, or the file of the grid is damaged.
     """
     path = GRIDS / f"{name}.json"
     if not path.is_file():
@@ -109,7 +109,7 @@ def request_from_grid(
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        found.pop("page", None)  # how the report shows it
+        found.pop("page", None)  # for the report only
         known = {each.name for each in fields(Request)}
         if unknown_keys := sorted(found.keys() - known):
             raise ValueError(f"{', '.join(unknown_keys)} in it")
@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _narrowed(asked: dict[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the selections of a grid with what the user has chosen; the first holds what all of them share."""
+    """Return a grid's selections with the user's choices applied; the first holds the fields shared by all."""
     selections = [asked, *asked.pop("also", [])]
     if "backbones" in given:
         selections = selections[:1]

@@ -1,4 +1,4 @@
-"""What a training step of a cell will take in FLOPs and bytes, counted on its shapes alone and kept in the cache."""
+"""FLOPs and bytes of a cell's training step, counted on shapes alone and cached."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a training step takes.
+    """The costs of a training step.
 
     Attributes:
-        flops: of its forward and backward pass; 0 where nothing is trained.
-        saved: bytes kept for backward.
+        flops: FLOPs of its forward and backward pass; 0 if nothing is trained.
+        saved: bytes saved for backward.
         weights: bytes of parameters and buffers.
         trained: bytes of the trained parameters.
     """
@@ -40,19 +40,19 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Bytes with gradients and AdamW's moments, where a batch is worked on in parts of `share` of it."""
+        """Return the bytes including gradients and AdamW's moments, with batches in parts of `share` of their size."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
 def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: int, patch: int) -> Sizes | None:
-    """What a step takes of a method on a backbone; None where it cannot be counted without values.
+    """Return the costs of a method's training step on a backbone, or None if they cannot be counted without values.
 
     Args:
-        plugins: have the backbone.
-        backbone: its name.
-        method: what is put on it.
+        plugins: plugins with the backbone.
+        backbone: name of the backbone.
+        method: the method applied to it.
         head: the head that is trained.
-        batch: crops of a step.
+        batch: crops per step.
         patch: side of a crop on the degraded side, in pixels.
     """
     try:
@@ -76,7 +76,7 @@ def _counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
 
 
 class _Fused(TorchFunctionMode):
-    """Attention as devices compute it, in one kernel; without memory torch would choose the way of single products."""
+    """Attention as a single fused kernel, as on devices; for meta tensors torch would choose separate products."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -103,7 +103,7 @@ def _attention(
 
 @contextmanager
 def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
-    """The storages kept for backward, as `costs.saved_for_backward_bytes` counts them; these have no address."""
+    """Collect the storages saved for backward, as `costs.saved_for_backward_bytes` does, but without addresses."""
     held = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
     saved: dict[int, torch.UntypedStorage] = {}
 
@@ -119,13 +119,13 @@ def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
 
 @dataclass
 class Kept:
-    """The sizes that were counted before, in a file of the cache."""
+    """Previously counted sizes in a file of the cache."""
 
     path: Path = field(default_factory=lambda: cache_folder() / "sizes.json")
 
     def __post_init__(self) -> None:
         self._found: dict[str, Sizes | None] = {}
-        with suppress(OSError, ValueError, TypeError, AttributeError):  # a cache: what cannot be read is counted again
+        with suppress(OSError, ValueError, TypeError, AttributeError):  # a cache: unreadable entries are counted again
             rows = json.loads(self.path.read_bytes())
             self._found = {key: None if row is None else Sizes(*map(int, row)) for key, row in rows.items()}
         self._new = False
@@ -137,11 +137,11 @@ class Kept:
         return self._found[key]
 
     def add(self, key: str, sizes: Sizes | None) -> None:
-        """Keep what was counted."""
+        """Add counted sizes."""
         self._found[key], self._new = sizes, True
 
     def write(self) -> None:
-        """Write the file, where anything is new and it can be written."""
+        """Write the file if there are new sizes and it is writable."""
         if self._new:
             as_rows = {key: None if sizes is None else astuple(sizes) for key, sizes in self._found.items()}
             with suppress(OSError):

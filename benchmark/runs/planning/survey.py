@@ -1,4 +1,4 @@
-"""What a plan says of each cell: whether it is done, and what it will take where it is not."""
+"""The plan of a request: the state of each cell, and the predicted costs of unfinished cells."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import store_at
 
 OPEN = ("missing", "stale", "failed", "to be tuned")
-"""States of cells that a run works on."""
+"""States of cells that a run processes."""
 Taken = tuple[float | None, int | None, str]
 NOTHING: Taken = (None, None, "")
 
@@ -24,15 +24,15 @@ class Row:
     """A cell of a plan.
 
     Attributes:
-        cell: the cell in words.
-        label: what its row is called.
+        cell: description of the cell.
+        label: label of its method.
         task: its task.
         state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
-        why: what changed, or what is in the way.
-        seconds: what it will take, the trials of its learning rate included where it is the first that needs them;
-            None where nothing is to be done, or nothing tells.
-        bytes: peak memory; None as above.
-        unfit: why it does not fit the device as it is; empty where it does.
+        why: what changed, or the obstacle.
+        seconds: predicted time, including the trials of its learning rate for the first cell that needs them; None if
+            there is nothing to do or the time is unknown.
+        bytes: predicted peak memory; None as above.
+        unfit: why it does not fit the device as it is; empty if it does.
     """
 
     cell: str
@@ -53,13 +53,13 @@ class Row:
 def survey(
     asked: Request, folder: Path | str, device: str = "auto", warn: Callable[[str], None] = lambda line: None
 ) -> list[Row]:
-    """For each cell of the request its state, what it will take, and where it is stale, what changed; runs nothing.
+    """Return each cell's state, predicted costs and, if it is stale, what changed, without running anything.
 
     Args:
         asked: the request.
         folder: the store.
-        device: what it is predicted for.
-        warn: gets a line on what cannot be as asked for, and one before what takes long.
+        device: device of the prediction.
+        warn: called with a line for each unmet part of the request, and before slow operations.
     """
     planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()
@@ -105,7 +105,7 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
 
 
 def totals(rows: list[Row]) -> str:
-    """What all that is to be done will take, in a line; and a line for each cell that does not fit."""
+    """Return a line on the total predicted costs, and a line for each cell that does not fit."""
     todo = [row for row in rows if row.state in OPEN]
     known = [row.seconds for row in todo if row.seconds is not None]
     largest = max(todo, key=lambda row: row.bytes or 0, default=None)
@@ -117,7 +117,7 @@ def totals(rows: list[Row]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """Format seconds as a duration."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -125,5 +125,5 @@ def duration(seconds: float) -> str:
 
 
 def as_rows(rows: list[Row]) -> list[dict[str, object]]:
-    """The rows as JSON has them."""
+    """Return the rows as JSON objects."""
     return [asdict(row) for row in rows]

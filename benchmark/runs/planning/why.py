@@ -1,4 +1,4 @@
-"""Why a finished cell would be worked on again: what its record stands on, and what it would stand on now."""
+"""Reasons to process a finished cell again: the changes between its record's key components and the current ones."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from petlir.benchmark.store import Store
 
 @dataclass(frozen=True)
 class Change:
-    """An ingredient that is not what it was; empty where it was not there."""
+    """A changed key component; a value is empty if the component did not exist."""
 
     ingredient: str
     then: str
     now: str
 
     def __str__(self) -> str:
-        then, now = self.then.split(), self.now.split()  # of several parts those that differ
+        then, now = self.then.split(), self.now.split()  # only the parts that differ
         parted = [" ".join(part for part in own if part not in other) for own, other in ((then, now), (now, then))]
         return f"{self.ingredient}: {' → '.join(map(_short, parted))}"
 
@@ -33,14 +33,14 @@ def _short(value: str) -> str:
 
 
 def changes(folder: Path, context: Context) -> list[Change]:
-    """What differs between a cell's record and the same cell planned now.
+    """Return the differences between a cell's record and the same cell planned now.
 
     Args:
         folder: the cell's folder, in its store.
-        context: plugins, images and weights of now.
+        context: current plugins, images and weights.
 
     Raises:
-        PetlirError: the folder holds no record, or the cell cannot be planned any more.
+        PetlirError: the folder does not contain a record, or the cell can no longer be planned.
     """
     record = read_record(folder / RECORD)
     cell = cell_of(record)
