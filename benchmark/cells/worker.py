@@ -50,7 +50,7 @@ def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None
 
     def told(share: float, text: str) -> None:
         if share == 1.0:  # before the record is written
-            lease.ensure_held()
+            lease.check_lost()
         lease.tell(share, text)
         report(share, text)
 

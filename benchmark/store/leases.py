@@ -130,7 +130,7 @@ class Leases:
         lease = Lease(self, lease_info, last + 1)
         if not self.blobs.create(lease.name, lease_info.content):
             return None
-        if lease.ensure_held():  # the numbers read above are outdated
+        if lease.check_lost():  # the numbers read above are outdated
             self.blobs.remove(lease.name)
             return None
         for number in numbers:
@@ -143,7 +143,7 @@ class Leases:
         if lease.done:
             for number in self._numbers(lease.lease_info.key):
                 self.blobs.remove(f"{lease.lease_info.key}.{number}")
-        elif not lease.ensure_held():
+        elif not lease.check_lost():
             try:
                 self.blobs.write(lease.name, replace(lease.lease_info, released=True).content)
             except Unwritable:  # removing a file works on a full disk
@@ -201,7 +201,7 @@ class Lease:
         if self._lost:
             raise LeaseLost
 
-    def ensure_held(self) -> bool:
+    def check_lost(self) -> bool:
         """Return whether another process has taken over."""
         numbers = self._leases._numbers(self.lease_info.key)
         self._lost = max(numbers, default=0) != self._number
@@ -210,7 +210,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             with suppress(Unwritable):  # the store may be unreachable only for a moment
-                if not self.ensure_held():
+                if not self.check_lost():
                     self._leases.blobs.write(self.name, self.lease_info.content)
 
 
