@@ -104,7 +104,7 @@ def test_test_sets_are_those_of_the_papers_tables(shared):
 
 
 def test_a_cell_takes_the_budget_of_its_task(lab: Lab, root: Path):
-    request = replace(lab.request(track="paper", tasks="sr_x4,derain_light", steps=None, regime=None))
+    request = lab.request(backbones="ipt-nano", track="paper", tasks="sr_x4,derain_light", steps=None, regime=None)
     light, large = sorted(Planner(request).cells, key=lambda cell: cell.task)
     assert [(cell.steps, cell.batch_size, cell.patch, cell.rate) for cell in (light, large)] == [
         (37_500, 64, 48, 1e-4), (26_500, 64, 48, 1e-4),
