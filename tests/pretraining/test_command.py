@@ -97,6 +97,7 @@ def test_what_was_seen_and_what_resembles_it():
         assert set(related(names)) <= set(EVERY.tasks)
     assert related(("noise", "rain", "resize"))["sidd"] == "noise"
     assert "sidd" in seen(("noise", "camera noise"))
+    assert "deblur" in seen(("noise", "motion blur"))
 
 
 @pytest.mark.parametrize("backbone", DEFAULTS)
