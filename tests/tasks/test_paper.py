@@ -119,7 +119,8 @@ def test_a_cell_takes_the_budget_of_its_task(lab: Lab, root: Path):
 def test_images_load_from_the_layouts_of_the_wild(lab: Lab, root: Path, name: str):
     context = lab.context(data=str(root))
     task = context.plugins.task(name)
-    (cell,) = Planner(replace(lab.request(track="paper", tasks=name, steps=None), context=context)).cells
+    asked = lab.request(backbones="ipt-nano", track="paper", tasks=name, steps=None)
+    (cell,) = Planner(replace(asked, context=context)).cells
     degraded, clean = sampler(cell, context).batch(0)
     assert degraded.shape == (64, 3, 48, 48)
     assert clean.shape == (64, 3, 48 * task.scale, 48 * task.scale)
