@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", ["prod", "self-supervised"])
 def test_a_run_leaves_weights_that_load_and_a_card(recipe, folder, tmp_path):
     out = tmp_path / "out"

@@ -23,7 +23,7 @@ GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--wor
 
 def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
     """A run in processes of its own."""
-    places = ["--data", data, "--plugin", PLUGIN, "--store", store]
+    places: list[str | Path] = ["--data", data, "--plugin", PLUGIN, "--store", store]
     with spawned("run", *GRID, "--device", "cpu", *places, *more, **environment) as process:
         _, err = process.communicate()
     assert process.returncode == 0, err
