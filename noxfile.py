@@ -49,7 +49,8 @@ def tests(session: nox.Session) -> None:
     """Run the tests, one process a core with one thread each; arguments after `--` go to pytest."""
     install(session, "test")
     install_weights(session)
-    session.run("pytest", "-n", "logical", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    # A file is one process's, which makes its fixtures and imports its libraries once.
+    session.run("pytest", "-n", "logical", "--dist", "loadfile", *session.posargs, env={"OMP_NUM_THREADS": "1"})
 
 
 def _tests_on(version: str) -> None:
@@ -67,7 +68,7 @@ for version in ("3.12", "3.13"):
 
 @nox.session
 def long(session: nox.Session) -> None:
-    """Run the tests that take many minutes: a hundred kills over a grid."""
+    """Run the tests that take many minutes: kills over a grid, clusters, every simulated condition."""
     install(session, "test")
     install_weights(session)
     session.run("pytest", "-m", "long", *session.posargs, env={"OMP_NUM_THREADS": "1"})

@@ -138,7 +138,7 @@ def test_the_contract_of_a_file(capsys):
     code, out, _ = command(capsys, "contract", f"{PLUGIN}:Diverging")
     assert code == 1
     assert "FAIL" in out
-    assert command(capsys, "contract", "lora")[0] == 0
+    assert command(capsys, "contract", "lora", "-b", "ipt")[0] == 0
 
 
 def test_new_writes_a_method_that_is_found(capsys, tmp_path):

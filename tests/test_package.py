@@ -53,7 +53,12 @@ def run(folder: Path, *arguments: str | Path, path: str = "") -> str:
 
 @pytest.mark.parametrize(
     ("write", "path"),
-    [(own_packages, ""), (own_packages, "."), (own_module, "."), (another_distribution, "SITE")],
+    [
+        (own_packages, ""),
+        pytest.param(own_packages, ".", marks=pytest.mark.long),
+        pytest.param(own_module, ".", marks=pytest.mark.long),
+        (another_distribution, "SITE"),
+    ],
     ids=["working folder", "PYTHONPATH=.", "tasks.py", "another distribution"],
 )
 def test_packages_of_the_same_names_are_left_alone(tmp_path, write, path):

@@ -112,7 +112,10 @@ def trained(network: nn.Module, head: str, images: Tensor, clean: Tensor) -> dic
     return {name: p.detach().clone() for name, p in network.named_parameters()}
 
 
-@pytest.mark.parametrize("family", SMALL)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[pytest.mark.long] if name in ("restormer", "dat") else []) for name in SMALL],
+)
 def test_signed_contributions_sum_to_the_change_of_the_error(family):
     """To 0.1 % on the whole way from the frozen to the fully tuned network; the error has kinks, so in 40 steps."""
     network, numbers = SMALL[family]().eval().double(), torch.Generator().manual_seed(0)

@@ -117,8 +117,7 @@ def test_image_sets_are_there_or_missing(small_images):
     assert {row["state"] for row in listing.presence(None)} == {"there", "missing"}
 
 
-def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path, monkeypatch):
-    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
+def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path):
     for number in range(1, 19):
         save(tmp_path / "McMaster" / f"{number}.tif", draw([number]))
     for number in range(1, 23):

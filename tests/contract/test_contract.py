@@ -466,7 +466,14 @@ def test_a_new_method_holds_it_on_a_small_network_of_every_family(family, tmp_pa
     assert failed(method, SMALL[family]) == {}
 
 
-@pytest.mark.parametrize("name", [name for name in find().methods if ":" not in name])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] if name == "colora" else [])  # as long as all others together
+        for name in find().methods
+        if ":" not in name
+    ],
+)
 def test_built_in_methods_hold_it_on_maps_too(name):
     method = find().method(name)()
     obstacle, findings = method.supports(ConvNet()), check(method, ConvNet)

@@ -99,13 +99,13 @@ def test_the_reason_of_an_end_is_one_line():
 
 PARENT = """
 import signal, sys
-from petlir.benchmark.executors import Job
+from petlir.benchmark.executors import QueuedJob
 from petlir.benchmark.devices import WorkerSpec
 from petlir.benchmark.executors.local import LocalExecutor
 sys.path.insert(0, sys.argv[1])
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell job ignores it
-    jobs = [Job("a", {"do": "sleep", "pid_file": sys.argv[2]})]
+    jobs = [QueuedJob("a", {"do": "sleep", "pid_file": sys.argv[2]})]
     LocalExecutor("jobs:work", [WorkerSpec("cpu", 1)]).run(jobs, print)
 """
 

@@ -76,6 +76,7 @@ def both_train(store: Path) -> bool:
     return len(working) == 2 and all(2 < steps()[rank] < STEPS for rank in working)
 
 
+@pytest.mark.long
 def test_a_node_is_killed_half_way_and_all_is_as_on_one_machine(two_nodes, small_images, tmp_path):
     store = tmp_path / "ray"
     doomed = two_nodes.list_all_nodes()[-1]

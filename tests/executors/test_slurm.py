@@ -14,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.executors import slurm as cluster
 from petlir.benchmark.executors.slurm import options
 from petlir.benchmark.store import Store
@@ -69,6 +70,7 @@ def until(condition: Callable[[], T], seconds: float = 300) -> T:
     return found
 
 
+@pytest.mark.long
 def test_jobs_that_end_early_go_on_and_all_is_as_on_one_machine(slurm, small_images, tmp_path):
     store, log = tmp_path / "slurm", tmp_path / "steps"
     # rank 2 is cancelled; rank 3 takes more than its minute
@@ -88,6 +90,26 @@ def test_jobs_that_end_early_go_on_and_all_is_as_on_one_machine(slurm, small_ima
     assert steps["4"] == STEPS + 1, "a batch to count costs with, then the steps"
     for rank in ("2", "3"):
         assert STEPS + 2 <= steps[rank] < 2 * STEPS, "costs were counted again, and it went on from its checkpoint"
+
+
+def test_how_jobs_end(slurm, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CONF", slurm["SLURM_CONF"])
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    kinds = ("done", "fail", "refuse", "raise", "half")
+    jobs = [QueuedJob(do, {"do": do}) for do in kinds] + [
+        QueuedJob("after", {}, needs=("fail",)),
+        QueuedJob("last", {}, needs=("half",)),
+    ]
+    events: list[Event] = []
+    cluster.executor("tests.executors.jobs:work", tmp_path, "time=5").run(jobs, events.append)
+    ends = {event.key: event for event in events if event.kind in ("finished", "died", "skipped")}
+    assert {key: (end.kind, end.result.get("state")) for key, end in ends.items()} == {
+        "done": ("finished", "done"), "fail": ("finished", "failed"), "refuse": ("finished", "failed"),
+        "raise": ("died", None), "half": ("finished", "done"), "after": ("skipped", None), "last": ("finished", "done"),
+    }  # fmt: skip
+    assert ends["raise"].text == "ValueError: a bug in two lines"
+    assert ends["refuse"].result["reason"] == "no such image"
+    assert ends["done"].result["threads"] == "1"
 
 
 @pytest.mark.parametrize(

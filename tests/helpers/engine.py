@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,6 +125,26 @@ def laboratory(images: Path) -> Iterator[Lab]:
         patch.delenv("PETLIR_WEIGHTS", raising=False)
         yield Lab(images, executor)
     torch.set_num_threads(threads)
+
+
+UNMIRRORED = """
+import sys
+from petlir.benchmark.cli import main
+from petlir.benchmark.runs import runner
+
+runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
+sys.argv[0] = "petlir"
+main()
+"""
+"""`petlir` without MLflow, whose database takes longer to set up than a small grid."""
+
+
+def spawned(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """`petlir` in a process of its own, with workers of its own, in a group that a signal can be sent to."""
+    asked = [sys.executable, "-c", UNMIRRORED, *map(str, arguments)]
+    setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
+    pipe = subprocess.PIPE
+    return subprocess.Popen(asked, env=setting, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:

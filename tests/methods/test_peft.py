@@ -20,7 +20,7 @@ from petlir.methods.peft_method import Tuned
 from petlir.methods.peft_tuners import METHODS
 from tests.helpers.networks import ConvNet
 
-pytest.importorskip("peft")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="no peft")  # slow to import
 HEAD, WIDTH = "denoise_30", 36
 COUNTS = {
     "peft:lora[rank=3]": 6 * 3 * 2 * WIDTH,

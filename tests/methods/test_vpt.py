@@ -36,9 +36,9 @@ def numbers(*shape: int) -> Tensor:
 def prompted(layer: nn.Module, hooks: str) -> Tensor:
     """Puts prompts into the layer."""
     prompts = Prompts(COUNT, WIDTH, 1.0).double()
-    door = layer.get_submodule(hooks)
-    assert isinstance(door, PromptHooks)
-    door.prompts.append(prompts)
+    hook = layer.get_submodule(hooks)
+    assert isinstance(hook, PromptHooks)
+    hook.prompts.append(prompts)
     return prompts.tokens
 
 
@@ -116,7 +116,7 @@ def test_a_swin_block_equals_the_naive_one(shifted):
     window, heads = (2, 4), 3
     block = drawn(SwinBlock(WIDTH, heads, window, WIDTH, shifted=shifted))
     assert isinstance(block, SwinBlock)
-    prompts, features = prompted(block, "mixer_doors"), numbers(2, 8, 12, WIDTH).requires_grad_()
+    prompts, features = prompted(block, "mixer_hooks"), numbers(2, 8, 12, WIDTH).requires_grad_()
     same(
         lambda: block(features),
         lambda: naive_swin(block, features, prompts, window, heads),

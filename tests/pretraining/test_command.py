@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", ["prod", "self-supervised"])
 def test_a_run_leaves_weights_that_load_and_a_card(recipe, folder, tmp_path):
     out = tmp_path / "out"
@@ -97,6 +98,7 @@ def test_what_was_seen_and_what_resembles_it():
         assert set(related(names)) <= set(EVERY.tasks)
     assert related(("noise", "rain", "resize"))["sidd"] == "noise"
     assert "sidd" in seen(("noise", "camera noise"))
+    assert "deblur" in seen(("noise", "motion blur"))
 
 
 @pytest.mark.parametrize("backbone", DEFAULTS)

@@ -28,7 +28,7 @@ def test_the_committed_schema_is_the_models():
 
 def test_writing_needs_only_the_standard_library(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from petlir.benchmark.records.files import write_json;"
+        "import sys; from pathlib import Path; from petlir.benchmark.writing import write_json;"
         "write_json(Path(sys.argv[1]), {}); outside = {name.partition('.')[0] for name in sys.modules};"
         "assert outside - {'__main__'} <= {*sys.stdlib_module_names, 'petlir'}, outside"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import shutil
@@ -17,16 +18,16 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, Entry, component, engine, read
-
-PARTS = ("benchmark", "methods", "tasks", "reports")
-KEYS = """
-import json
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
-planner = Planner(Request("ipt-nano", "lora,adapter", "denoise_30", "demo"))
-keys = {cell.method: [planner.plan(cell.at(1e-3)).key, planner.selection_context(cell)] for cell in planner.cells}
-print(json.dumps(keys))
-"""
+
+PARTS = ("benchmark", "methods", "tasks", "reports")
+
+
+def keys() -> dict[str, list[str]]:
+    """The keys of two cells, as the package that is imported makes them; a process of its own runs this text too."""
+    planner = Planner(Request("ipt-nano", "lora,adapter", "denoise_30", "demo"))
+    return {cell.method: [planner.plan(cell.at(1e-3)).key, planner.selection_context(cell)] for cell in planner.cells}
 
 
 def test_every_keyed_file_is_the_code_of_its_revision():
@@ -146,7 +147,7 @@ def test_keys_survive_comments_docstrings_annotations_and_moves(tmp_path):
         shutil.copytree(PACKAGE / part, home / part, ignore=shutil.ignore_patterns("__pycache__", "static"))
     (home / "results").mkdir()
     shutil.copy(PACKAGE / "results" / "revisions.toml", home / "results")
-    before = _keys(tmp_path)
+    before = keys()
     _edit(home / "methods/lora.py", '"""', '"""Edited: ', 1)
     _edit(home / "methods/lora.py", "\nfrom __future__", "\n# a comment\nfrom __future__", 1)
     _edit(home / "benchmark/training/loop.py", "def split(batch: Batch, parts: int)", "def split(batch, parts)", 1)
@@ -162,7 +163,9 @@ def test_keys_survive_comments_docstrings_annotations_and_moves(tmp_path):
 
 def _keys(folder: Path) -> dict[str, list[str]]:
     environment = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", KEYS]
+    imports = (f"from {used.__module__} import {used.__name__}" for used in (Planner, Request))
+    code = "\n".join(["import json", *imports, inspect.getsource(keys), "print(json.dumps(keys()))"])
+    command = [sys.executable, "-c", code]
     ended = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
     assert not ended.returncode, ended.stderr
     found: dict[str, list[str]] = json.loads(ended.stdout)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,10 @@ import pytest
 
 from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
-from tests.helpers.engine import PLUGIN, ROOT, command, results
+from petlir.benchmark.tracking import tracker
+from tests.helpers.engine import PLUGIN, command, results
 
 GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", "--device", "cpu", "--no-report"]
-
-
-def petlir(*arguments: str | Path, **environment: str) -> tuple[int, str]:
-    """`petlir` in a process of its own: its exit code, and the lines that it has for the user."""
-    asked = [sys.executable, "-m", "petlir", *map(str, arguments)]
-    setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
-    done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, "\n".join(line for line in done.stderr.splitlines() if line.startswith("petlir: "))
 
 
 @pytest.fixture
@@ -40,39 +31,46 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_is_full(small_images, small_disk, tmp_path):
-    store, mirror = small_disk / "store", f"sqlite:///{tmp_path}/mlflow.db"
-    asked = ["run", *GRID, "--workers", "1", "--data", small_images, "--plugin", PLUGIN, "--mlflow-uri", mirror]
-    assert petlir(*asked, "-m", "frozen", "--store", store) == (0, "")
+def one_line(err: str) -> str:
+    """What a command that failed in this process has for the user: no more than a line."""
+    (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
+    assert "Traceback" not in err, err
+    return line
+
+
+def test_a_disk_that_is_full(lab, small_disk, tmp_path, capsys):
+    store = small_disk / "store"
+    asked = ["run", *GRID, "--workers", "1", "--data", lab.data, "--plugin", PLUGIN]
+    assert command(capsys, *asked, "-m", "frozen", "--store", store)[0] == 0
     before = results(store)
     filler = small_disk / "filler"
     with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(4096))
-    code, line = petlir(*asked, "--store", store)
-    assert code == 2 and len(line.splitlines()) == 1 and "No space left on device" in line, line
+    code, _, err = command(capsys, *asked, "--store", store)
+    assert code == 2 and "No space left on device" in one_line(err), err
     assert results(store) == before and len(before) == 1
-    assert petlir("status", "--store", store)[0] == 0
+    assert command(capsys, "status", "--store", store)[0] == 0
     filler.unlink()
-    assert petlir(*asked, "--store", store) == (0, "")
-    assert petlir(*asked, "--store", tmp_path / "undisturbed") == (0, "")
+    assert command(capsys, *asked, "--store", store)[0] == 0
+    assert command(capsys, *asked, "--store", tmp_path / "undisturbed")[0] == 0
     assert results(store) == results(tmp_path / "undisturbed") and len(results(store)) == 2
 
 
-def test_a_data_folder_that_vanishes(small_images, tmp_path):
+def test_a_data_folder_that_vanishes(lab, tmp_path, capsys, monkeypatch):
     data, store = tmp_path / "data", tmp_path / "store"
-    shutil.copytree(small_images, data)
+    shutil.copytree(lab.data, data)
+    monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
     asked = ["run", *GRID, "--workers", "1", "--data", data, "--plugin", PLUGIN, "--store", store]
-    kept = {"PETLIR_CACHE": str(tmp_path / "cache")}
-    assert petlir(*asked, "-m", "frozen", **kept) == (0, "")
+    assert command(capsys, *asked, "-m", "frozen")[0] == 0
     before = results(store)
     data.rename(tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "cache")
-    code, line = petlir(*asked, **kept)
-    assert code == 2 and len(line.splitlines()) == 1 and str(data) in line, line
+    code, _, err = command(capsys, *asked)
+    assert code == 2 and str(data) in one_line(err), err
     assert results(store) == before
     (tmp_path / "elsewhere").rename(data)
-    assert petlir(*asked, **kept) == (0, "")
+    assert command(capsys, *asked)[0] == 0
     assert len(results(store)) == 2 and before.items() <= results(store).items()
 
 
@@ -100,12 +98,13 @@ def test_a_data_folder_that_vanishes_during_a_run_fails_what_needs_it(lab, tmp_p
     assert (again.states, again.worked) == ({"done": 2}, 1)
 
 
-def test_a_lost_mlflow_server_loses_nothing_and_sync_mirrors_later(small_images, tmp_path, capsys):
+def test_a_lost_mlflow_server_loses_nothing_and_sync_mirrors_later(lab, tmp_path, capsys, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     store, later = tmp_path / "store", f"sqlite:///{tmp_path}/later.db"
-    asked = ["run", *GRID, "--workers", "1", "--data", small_images, "--plugin", PLUGIN, "--store", store]
-    code, line = petlir(*asked, "--mlflow-uri", "http://127.0.0.1:9")
-    assert code == 0 and len(line.splitlines()) == 1 and "http://127.0.0.1:9 cannot be written to" in line, line
+    asked = ["run", *GRID, "--workers", "1", "--data", lab.data, "--plugin", PLUGIN, "--store", store]
+    monkeypatch.setattr(runner, "Mirror", tracker.Mirror)
+    code, _, err = command(capsys, *asked, "--mlflow-uri", "http://127.0.0.1:9")
+    assert code == 0 and "http://127.0.0.1:9 cannot be written to" in one_line(err), err
     assert {record["state"] for record in Store(store).records()} == {"done"}
     for _ in range(2):
         code, out, _ = command(capsys, "sync", "--store", store, "--mlflow-uri", later)

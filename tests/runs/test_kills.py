@@ -52,7 +52,8 @@ def strike(process: subprocess.Popen[str], store: Path, dice: random.Random) -> 
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("kills", "cells"), [(4, 6), pytest.param(100, 20, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize(("kills", "cells"), [(4, 6), (100, 20)])
 def test_random_kills_lose_nothing(small_images, tmp_path, kills, cells):
     store, dice = tmp_path / "killed", random.Random(kills)
     whole = 0

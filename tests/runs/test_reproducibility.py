@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,17 +16,17 @@ from petlir.benchmark.cells.job import Job
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
-from tests.helpers.engine import PLUGIN, ROOT, results
+from tests.helpers.engine import PLUGIN, laboratory, results, spawned
 
 GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--no-report"]
 
 
 def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
-    places = map(str, ["--data", data, "--plugin", PLUGIN, "--store", store])
-    asked = [sys.executable, "-m", "petlir", "run", *GRID, "--device", "cpu", *places, *more]
-    setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
-    done = subprocess.run(asked, env=setting, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    """A run in processes of its own."""
+    places: list[str | Path] = ["--data", data, "--plugin", PLUGIN, "--store", store]
+    with spawned("run", *GRID, "--device", "cpu", *places, *more, **environment) as process:
+        _, err = process.communicate()
+    assert process.returncode == 0, err
     return store
 
 
@@ -44,8 +41,11 @@ def digests(store: Path) -> dict[tuple[str, int], Any]:
 
 @pytest.fixture(scope="module")
 def first(small_images, tmp_path_factory):
-    """A run of this machine's CPU."""
-    return run(tmp_path_factory.mktemp("first") / "store", small_images)
+    """A run of this machine's CPU, in this process."""
+    store = tmp_path_factory.mktemp("first") / "store"
+    with laboratory(small_images) as lab:
+        lab.run(store, steps=10)
+    return store
 
 
 def test_the_same_machine_gives_the_same_bits(first, small_images, tmp_path):

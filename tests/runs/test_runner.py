@@ -150,9 +150,9 @@ def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
         os.killpg(process.pid, signal.SIGKILL)
     assert len(Store(killed).files()) == 1
     assert not list(killed.glob(f"work/*/{RECORD}"))
-    for store in (killed, whole):  # in processes of their own, whose libraries have one thread from the start
-        with drive(lab, tmp_path / "run.py", store) as process:
-            assert process.wait() == 0
+    with drive(lab, tmp_path / "run.py", killed) as process:
+        assert process.wait() == 0
+    lab.run(whole, methods="adaptformer,adaptir", steps=8)
     assert results(killed) == results(whole)
     assert files(killed) == files(whole)
     assert not list(killed.glob("work/*"))
@@ -166,8 +166,7 @@ def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
         worked = [int(runner.communicate()[0].split()[-1]) for runner in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0)
     assert sum(worked) == 7 and min(worked) > 0, worked
-    with drive(lab, tmp_path / "c.py", alone, methods) as process:
-        process.communicate()
+    lab.run(alone, methods=methods, steps=8)
     assert results(shared) == results(alone) and len(results(alone)) == 7
     assert files(shared) == files(alone)
     assert not list(shared.glob("work/*")) and not list(shared.glob("claims/*"))

@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from petlir.benchmark.commands.listing import working
 from petlir.benchmark.store import Store
-from tests.helpers.engine import PLUGIN, ROOT, Lab, results
+from tests.helpers.engine import PLUGIN, Lab, results, spawned
 
+pytestmark = pytest.mark.long
 METHODS = "frozen,lora,ssf"
-
-
-def petlir(*arguments: str | Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "petlir", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
 def grid(lab: Lab, store: Path) -> list[str | Path]:
@@ -38,7 +32,7 @@ def until_told(store: Path, expected: list[str]) -> None:
 
 def test_what_a_killed_runner_held_is_taken_over_by_the_one_beside_it(lab, tmp_path):
     shared = tmp_path / "shared"
-    with petlir(*grid(lab, shared)) as killed, petlir(*grid(lab, shared)) as left:
+    with spawned(*grid(lab, shared)) as killed, spawned(*grid(lab, shared)) as left:
         until_told(shared, ["running", "running"])
         os.killpg(killed.pid, signal.SIGKILL)
         until_told(shared, ["dead", "running"])
@@ -51,7 +45,7 @@ def test_what_a_killed_runner_held_is_taken_over_by_the_one_beside_it(lab, tmp_p
 
 
 def test_two_runners_that_both_end_do_no_cell_twice(lab, tmp_path):
-    with petlir(*grid(lab, tmp_path)) as one, petlir(*grid(lab, tmp_path)) as two:
+    with spawned(*grid(lab, tmp_path)) as one, spawned(*grid(lab, tmp_path)) as two:
         told = [runner.communicate(timeout=300) for runner in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), told
     assert all(out.startswith("3 cells: 3 done") for out, _ in told), told

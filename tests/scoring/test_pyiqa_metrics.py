@@ -167,7 +167,7 @@ def test_names_are_checked_before_anything_is_computed():
 def test_without_pyiqa_one_line_says_how_to_get_it():
     code = (
         "import sys; sys.modules['pyiqa'] = None\n"
-        "from petlir.benchmark import iqa; from petlir.benchmark.errors import PetlirError\n"
+        "from petlir.benchmark.errors import PetlirError; from petlir.benchmark.scoring import pyiqa_metrics\n"
         "assert pyiqa_metrics.metrics('') == ()\n"
         "try: pyiqa_metrics.metrics('lpips')\n"
         "except PetlirError as error: print(error)"

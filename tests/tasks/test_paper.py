@@ -104,7 +104,7 @@ def test_test_sets_are_those_of_the_papers_tables(shared):
 
 
 def test_a_cell_takes_the_budget_of_its_task(lab: Lab, root: Path):
-    request = replace(lab.request(track="paper", tasks="sr_x4,derain_light", steps=None, regime=None))
+    request = lab.request(backbones="ipt-nano", track="paper", tasks="sr_x4,derain_light", steps=None, regime=None)
     light, large = sorted(Planner(request).cells, key=lambda cell: cell.task)
     assert [(cell.steps, cell.batch_size, cell.patch, cell.rate) for cell in (light, large)] == [
         (37_500, 64, 48, 1e-4), (26_500, 64, 48, 1e-4),
@@ -119,7 +119,8 @@ def test_a_cell_takes_the_budget_of_its_task(lab: Lab, root: Path):
 def test_images_load_from_the_layouts_of_the_wild(lab: Lab, root: Path, name: str):
     context = lab.context(data=str(root))
     task = context.plugins.task(name)
-    (cell,) = Planner(replace(lab.request(track="paper", tasks=name, steps=None), context=context)).cells
+    asked = lab.request(backbones="ipt-nano", track="paper", tasks=name, steps=None)
+    (cell,) = Planner(replace(asked, context=context)).cells
     degraded, clean = sampler(cell, context).batch(0)
     assert degraded.shape == (64, 3, 48, 48)
     assert clean.shape == (64, 3, 48 * task.scale, 48 * task.scale)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from petlir.benchmark.tracking.tracker import Mirror, Tracker, default_uri
 from petlir.benchmark.writing import write_json
 from tests.helpers.samples import KEY, failed, record, score
 
-mlflow = pytest.importorskip("mlflow")
+pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="no MLflow")  # slow to import
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def tracker(store: Path) -> Tracker:
 
 
 def runs(uri: str):
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
     found = client.search_runs([client.get_experiment_by_name("petlir demo").experiment_id])
     return client, [run for run in found if "petlir.seeds_of" not in run.data.tags]
 

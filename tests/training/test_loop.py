@@ -92,7 +92,7 @@ def test_asked_to_stop_it_ends_its_step_keeps_its_state_and_leaves(tmp_path):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-@pytest.mark.parametrize("stop", [1, 4, 7])
+@pytest.mark.parametrize("stop", [4, *(pytest.param(stop, marks=pytest.mark.long) for stop in (1, 7))])
 def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, name, stop):
     whole = start(name)
     curve = train(whole).curve

@@ -102,7 +102,7 @@ def test_an_image_of_set5_is_in_bsds500(shared):
     assert match.scale == pytest.approx(481 / 344, rel=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_sets(shared):
     root = shared / "datasets"
     trained = image_set("BSDS302").index(root)
