@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-import torch
-
 from petlir.benchmark.errors import PetlirError
 
 
@@ -25,6 +23,8 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
         device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
         workers: workers on the CPU, or sharing each GPU; None for one per core or GPU.
     """
+    import torch  # here: a worker sets its number of threads before
+
     found = torch.cuda.device_count()
     names = [f"cuda:{n}" for n in range(found)]
     if device == "cpu" or (device == "auto" and not found):

@@ -52,7 +52,9 @@ def test_one_process_serves_job_after_job_with_its_threads():
     assert {event.result["threads"] for event in events.values()} == {"3"}
 
 
-def test_torch_obeys_the_number_of_threads():
+def test_torch_obeys_the_number_of_threads(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     assert ends(run([QueuedJob("a", {})], work="jobs:torch_threads", threads=1))["a"].result["threads"] == 1
 
 
