@@ -116,7 +116,7 @@ def run(
         plugins: plugin files.
         weights: pre-trained weights, each `NAME=FILE` or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
         protocols: further protocols that images are scored under.
-        metrics: metrics of pyiqa.
+        metrics: further metrics, a plugin's or pyiqa's.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         workers: worker processes on the CPU, or on each GPU.
         allow_overlap: go on where test images are trained on; the records say so.

@@ -16,7 +16,7 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.overlap_guard import overlaps_of, recorded
 from petlir.benchmark.cells.train import Report, Trained, trained
-from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
+from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable, told
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import shrunk_by_files
 from petlir.benchmark.records import files as record_files
@@ -208,8 +208,7 @@ def _now() -> str:
 
 def reason(error: BaseException) -> str:
     """Why a cell failed, in one line; names the kind of an error that nobody foresaw."""
-    kind = "" if isinstance(error, (PetlirError, loop.Diverged)) else f"{type(error).__name__}: "
-    return kind + _line(error)
+    return _line(error) if isinstance(error, (PetlirError, loop.Diverged)) else told(error)
 
 
 def _line(error: BaseException) -> str:

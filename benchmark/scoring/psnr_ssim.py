@@ -18,9 +18,12 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.metric import Metric
 from petlir.benchmark.protocol import CHANNELS, Channel, Protocol
+from petlir.benchmark.protocol import protocol as protocol_of
 
 GREY = CHANNELS["y-full"]
 """What the mean brightness of an image is taken of, as OpenCV makes images grey."""
+RGB = protocol_of("rgb")
+"""What PSNR and SSIM are taken under unless told otherwise."""
 
 
 def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
@@ -72,7 +75,7 @@ def scores(
 class PSNR(Metric):
     """Peak signal-to-noise ratio under a protocol; infinite where images are identical."""
 
-    protocol: Protocol
+    protocol: Protocol = RGB
     name: ClassVar[str] = "psnr"
     title: ClassVar[str] = "PSNR"
     unit: ClassVar[str] = "dB"
@@ -86,7 +89,7 @@ class PSNR(Metric):
 class SSIM(Metric):
     """Structural similarity under a protocol, in [-1, 1]."""
 
-    protocol: Protocol
+    protocol: Protocol = RGB
     name: ClassVar[str] = "ssim"
     title: ClassVar[str] = "SSIM"
 

@@ -47,7 +47,7 @@ class Request:
         steps: as in `Selection`.
         regime: `tuned` or `paper`; None for the track's.
         protocols: ids with commas, beyond the tasks' own.
-        metrics: names of pyiqa's metrics with commas.
+        metrics: names of metrics with commas.
         context: plugins and images.
         device: where cells will be worked on; decides only where a method draws random numbers on it.
         also: the selections beside the first.
