@@ -156,7 +156,7 @@ class Reseeds(Sound):
 
 
 NOISE, SEEDS = torch.Generator().manual_seed(0), count()
-FAULTS = {
+FAULTS: dict[str, list[tuple[type[Sound], str]]] = {
     "described": [(Nameless, "name is missing, or not lower-case words")],
     "saves and loads": [(Hidden, "something is no parameter or buffer"), (Forgiving, "takes a state dict without ")],
     "sizes": [(Even, "1×1 pixels through restore give (1, 3, 1, 1), expected (2, 3, 1, 1)")],
