@@ -100,29 +100,29 @@ def run(
     workers: int | None = None,
     allow_overlap: bool = False,
 ) -> Run:
-    """Run a grid, as `petlir run` does: train and score the cells that are missing from the store.
+    """Run a grid, as `petlir run` does: train and score what the store does not hold yet.
 
     Args:
         store: folder of the records, or a URL.
-        grid: named grid that supplies every selection left out below.
-        backbones: names, as a list or separated by commas; `*` for all.
+        grid: the named grid that fills in what is not chosen.
+        backbones: names, as a list or with commas; `*` for all.
         methods: e.g. `"lora[rank=4,8],adapter@20k"`.
-        tasks: names; see `petlir list tasks`.
+        tasks: names; `petlir list tasks` names them.
         track: `demo`, `open` or `paper`.
         seeds: e.g. `[0, 1, 2]`, or `"0,1,2"`.
-        steps: optimiser steps; None for the track's default.
-        regime: `tuned`, or `paper`: AdamW at 1e-4 for all methods.
+        steps: optimiser steps; the track's own if left out.
+        regime: `tuned`, or `paper`: AdamW at 1e-4 for all.
         data: folder of image sets.
         plugins: plugin files.
         weights: pre-trained weights, each `NAME=FILE` or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
-        protocols: additional scoring protocols.
-        metrics: metrics of pyiqa.
+        protocols: further protocols that images are scored under.
+        metrics: further metrics, a plugin's or pyiqa's.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         workers: worker processes on the CPU, or on each GPU.
-        allow_overlap: continue if test images are among the training images; the records note it.
+        allow_overlap: go on where test images are trained on; the records say so.
 
     Raises:
-        PetlirError: invalid name, option or folder; nothing has been run.
+        PetlirError: a name, an option or a folder is wrong; nothing was run.
     """
     request = request_from_grid(
         grid, [Path(file) for file in plugins], Path(data) if data is not None else None, True, "float32", weights,

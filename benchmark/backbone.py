@@ -226,6 +226,11 @@ class Backbone(nn.Module, ABC):
     tuned: frozenset[str] = frozenset()
     """Names of the network's own parameters that a method trains; set by the engine."""
 
+    @classmethod
+    def small(cls) -> Backbone:
+        """Return a network of this family that takes milliseconds, on which contracts are checked."""
+        return cls()
+
     @abstractmethod
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         """Restore `images` (N×3×H×W in [0, 1]) through `head`; None selects the only head."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -26,6 +27,20 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names) or 'none'}"
     return PetlirError(f"unknown {kind} {name!r}; {hint}")
+
+
+MAPS = re.compile(
+    r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv2d"
+)
+"""What PyTorch says of a convolution whose input is not a map of its channels."""
+
+
+def told(error: BaseException) -> str:
+    """Return the kind and first line of an error, and a hint where a convolution reads tokens instead of a map."""
+    lines = str(error).strip().splitlines()
+    line = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    hint = "; a convolution reads maps N×C×H×W: where features are tokens, wrap it as OnMap(module, block.layout)"
+    return line + hint if MAPS.search(line) else line
 
 
 def chosen(kind: str, names: Iterable[str], valid: Mapping[str, T]) -> dict[str, T]:

@@ -1,39 +1,39 @@
-"""Find plugins: the built-in folders, entry points of installed packages, and files given with `--plugin`.
+"""Finds plugins: the built-in ones, those of installed packages' entry points, and of files named with `--plugin`.
 
-Importing a module does not register anything; its namespace is searched for the classes and objects it defines.
+Nothing is registered by being imported: a module is searched for what it defines.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib
-import importlib.util
 import inspect
-import pkgutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from petlir.benchmark import backbones, grid
+from petlir.benchmark import backbones, grid, plugin_modules
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones import Builder
-from petlir.benchmark.errors import FAULTS, PetlirError, unknown
+from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.method import Method
+from petlir.benchmark.metric import Metric
+from petlir.benchmark.plugin_modules import Loaded
+from petlir.benchmark.plugin_modules import load_file as load_file
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
+from petlir.benchmark.scoring.metrics import Registered
 from petlir.benchmark.task import Family, Task
 from petlir.benchmark.weights.sources import network_of, untrained
 
 T = TypeVar("T")
-MOVED = ("benchmark", "methods", "tasks", "reports")
-"""Top-level packages before petlir 0.2; now subpackages of `petlir`."""
+NOTHING = "no method, task, backbone or metric"
+CLASSES: Mapping[str, type] = {"method": Method, "metric": Metric}
+"""The kinds of plugins that are classes, and their contract."""
+KINDS: tuple[str, ...] = (*CLASSES, "task", "family", "backbone", "backbone family")
+TABLES = {"METHODS": "method", "BACKBONES": "backbone"}
+"""Dictionaries in which a module offers several plugins, name → plugin, and their kind."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,15 @@ class Plugins:
     sources: Mapping[str, Path]
     """The file that defines each `kind:name`."""
     families: Mapping[str, Family] = field(default_factory=dict)
+    metrics: Mapping[str, type[Metric]] = field(default_factory=dict)
+    backbone_families: Mapping[str, type[Backbone]] = field(default_factory=dict)
+    """The classes of backbones that declare a small size, see `Backbone.small`."""
+    broken: Sequence[str] = ()
+    """One line on each installed plugin that could not be imported."""
 
     def method(self, name: str) -> type[Method]:
         """Return the method of this name; the error for an unknown one suggests the nearest."""
-        return _named("method", name, self.methods)
+        return self._named("method", name, self.methods)
 
     def task(self, name: str) -> Task:
         """Return a task by name, by label such as `derain_light[train=Rain13K]`, or by the name of a family's task."""
@@ -60,7 +65,7 @@ class Plugins:
 
     def build(self, name: str, **options: Any) -> Backbone:
         """Build a backbone without its pre-trained weights; the initial weights of `NAME:none` are always the same."""
-        builder = _named("backbone", network_of(name), self.backbones)
+        builder = self._named("backbone", network_of(name), self.backbones)
         with torch.random.fork_rng(devices=[], enabled=untrained(name)):
             if untrained(name):
                 torch.manual_seed(0)
@@ -69,137 +74,101 @@ class Plugins:
             network.name = name
         return network
 
+    def registered_metrics(self) -> dict[str, Registered]:
+        """Return every metric by name but those of pyiqa: what makes it, and the revisions of its code."""
+        return {
+            name: Registered(metric, ", ".join(self.revisions(f"metric:{name}")))
+            for name, metric in self.metrics.items()
+        }
+
     def revisions(self, *names: str) -> tuple[str, ...]:
         """Return revisions of the files that define these `kind:name`s, and of their dependencies."""
         return table.components(path for name in names for path in built_on(self.sources[name]))
 
-
-def _named(kind: str, name: str, found: Mapping[str, T]) -> T:
-    if name not in found:
-        raise unknown(kind, name, found)
-    return found[name]
+    def _named(self, kind: str, name: str, found: Mapping[str, T]) -> T:
+        if name not in found:
+            raise PetlirError("; ".join([str(unknown(kind, name, found)), *self.broken]))
+        return found[name]
 
 
 def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
     """Find all plugins: the built-in ones, those of installed packages, and those of `files`.
+
+    An installed plugin that cannot be imported is logged and left out.
 
     Args:
         files: the plugin files.
         opened: tasks of families, each `FAMILY:ARGUMENT`.
 
     Raises:
-        PetlirError: a plugin file is missing, cannot be imported, defines nothing or reuses a name; or a family does
-            not find a task.
+        PetlirError: a plugin file is missing, cannot be imported, defines nothing; any plugin has a name that is
+            taken; or a family finds no task.
     """
-    found: dict[str, dict[str, Any]] = {"method": {}, "task": {}, "backbone": {}, "family": {}}
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     sources: dict[str, Path] = {}
-    for module in [*_built_in(), *_installed(), *(load_file(path) for path in files)]:
-        source = Path(str(module.__file__))
-        for kind, name, value in _offered(module):
-            if found[kind].get(name) is value:
-                continue  # imported here, defined elsewhere
-            if before := sources.get(f"{kind}:{name}"):
-                where = "twice" if before == source else f"which {before} defines too"
-                raise PetlirError(f"plugin file {source} defines {kind} {name!r} {where}; rename one of them")
-            found[kind][name], sources[f"{kind}:{name}"] = value, source
+    broken: list[str] = []
+    for loaded in plugin_modules.built_in():
+        _take(loaded, found, sources)
+    empty = [one for one in plugin_modules.installed(broken) if not _take(one, found, sources)]
+    broken += [f"{one.described} defines {NOTHING}" for one in empty]
     for path in files:
+        _take(plugin_modules.from_file(path), found, sources)
         if path.absolute() not in sources.values():
-            raise PetlirError(f"plugin file {path} defines no method, task or backbone")
+            raise PetlirError(f"plugin file {path} defines {NOTHING}")
+    for line in broken:
+        plugin_modules.warn(line)
     for text in opened:
         family, _, argument = text.partition(":")
         task = found["family"][family].open(argument)
         if task.name in found["task"]:
             raise PetlirError(f"two tasks are called {task.name}, one of them {text}; rename one")
         found["task"][task.name], sources[f"task:{task.name}"] = task, sources[f"family:{family}"]
-    return Plugins(found["method"], found["task"], found["backbone"], sources, found["family"])
-
-
-def _offered(module: ModuleType) -> Iterator[tuple[str, str, object]]:
-    """Yield the plugins of a module: kind, name and object."""
-    for name, value in vars(module).items():
-        if _is_method(value, module):
-            yield "method", value.name, value
-        elif isinstance(value, Task):
-            yield "task", value.name, value
-        elif isinstance(value, Family):
-            yield "family", value.name, value
-        elif name in ("METHODS", "BACKBONES"):
-            yield from ((name.removesuffix("S").lower(), key, each) for key, each in value.items())
-
-
-def _is_method(value: object, module: ModuleType) -> TypeGuard[type[Method]]:
-    """Return whether `value` is a concrete method defined in `module` itself."""
-    return (
-        isinstance(value, type)
-        and issubclass(value, Method)
-        and not inspect.isabstract(value)
-        and value.__module__ == module.__name__
+    return Plugins(
+        found["method"],
+        found["task"],
+        found["backbone"],
+        sources,
+        found["family"],
+        found["metric"],
+        found["backbone family"],
+        tuple(dict.fromkeys(broken)),
     )
 
 
-def _built_in() -> Iterator[ModuleType]:
-    for package_name in ("petlir.methods", "petlir.tasks"):
-        package = importlib.import_module(package_name)
-        for entry in pkgutil.iter_modules(package.__path__):
-            yield importlib.import_module(f"{package_name}.{entry.name}")
-    yield from backbones.modules()
+def _take(loaded: Loaded, found: dict[str, dict[str, Any]], sources: dict[str, Path]) -> bool:
+    """Add what a module offers; returns whether it offers anything."""
+    offered = list(_offered(loaded))
+    for kind, name, value in offered:
+        if found[kind].get(name) is value:
+            continue  # imported from where it is defined
+        if before := sources.get(f"{kind}:{name}"):
+            where = "twice" if before == loaded.file else f"which {before} defines too"
+            raise PetlirError(f"{loaded.described} defines {kind} {name!r} {where}; rename one of them")
+        found[kind][name], sources[f"{kind}:{name}"] = value, loaded.file
+    return bool(offered)
 
 
-def _installed() -> Iterator[ModuleType]:
-    for group in ("petlir.methods", "petlir.tasks", "petlir.backbones"):
-        for entry in entry_points(group=group):
-            with _told(f"plugin {entry.module}"):
-                module = importlib.import_module(entry.module)
-            yield module
+def _offered(loaded: Loaded) -> Iterator[tuple[str, str, object]]:
+    """Yield what a module offers: kind, name, and the plugin itself."""
+    for name, value in vars(loaded.module).items():
+        if isinstance(value, Task | Family):
+            yield "task" if isinstance(value, Task) else "family", value.name, value
+        elif name in TABLES:
+            yield from ((TABLES[name], key, each) for key, each in value.items())
+        elif isinstance(value, type) and value.__module__ == loaded.module.__name__ and not inspect.isabstract(value):
+            yield from _of_class(value, loaded)
 
 
-def load_file(path: Path) -> ModuleType:
-    """Import a plugin file by its path."""
-    if not path.is_file():
-        raise PetlirError(f"plugin file {path} does not exist")
-    name = f"petlir_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PetlirError(f"plugin file {path} is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module there
-    with _told(f"plugin file {path}"):
-        _refuse_old_imports(path)
-        spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Convert errors from importing a plugin into a one-line error that names it."""
-    try:
-        yield
-    except PetlirError as error:
-        raise PetlirError(f"{what} {error}") from error
-    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
-        raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
-
-
-def _refuse_old_imports(path: Path) -> None:
-    """Reject a file written for petlir 0.1, whose subpackages were top-level packages.
-
-    Users may have packages with these names; only imports that are missing or resolve to petlir's folders are rejected.
-    """
-    ours = Path(__file__).resolve().parents[1]
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        for name in names:
-            root = name.partition(".")[0]
-            if root in MOVED and _origin(root) in (None, ours / root):
-                raise PetlirError(f"imports `{name}`; since petlir 0.2 that is `petlir.{name}`")
-
-
-def _origin(package: str) -> Path | None:
-    """Return the folder of a top-level package, or the file of a top-level module; None if neither exists."""
-    spec = importlib.util.find_spec(package)
-    if spec is None:
-        return None
-    folders = [*(spec.submodule_search_locations or ()), *filter(None, [spec.origin])]
-    return Path(folders[0]).resolve()
+def _of_class(plugin: type, loaded: Loaded) -> Iterator[tuple[str, str, object]]:
+    """Yield what a concrete class of a module offers."""
+    name = getattr(plugin, "name", None)
+    for kind, contract in CLASSES.items():
+        if issubclass(plugin, contract):
+            if not isinstance(name, str):
+                raise PetlirError(f'{loaded.described}: {plugin.__name__} has no name; expected `name = "…"`')
+            yield kind, name, plugin
+    if issubclass(plugin, Backbone):
+        if isinstance(name, str):
+            yield "backbone", name, plugin
+        if isinstance(name, str) or "small" in vars(plugin):
+            yield "backbone family", name or plugin.__name__.lower(), plugin

@@ -13,7 +13,7 @@ from petlir.benchmark.protocol import Protocol
 from petlir.reports.context import ReportContext
 from petlir.reports.export import csv
 from petlir.reports.frame import load
-from petlir.reports.pages import FILES, FOLDERS, pages
+from petlir.reports.pages import FOLDERS, pages
 from petlir.reports.templating import HERE, templates
 
 STATIC = "static"
@@ -78,7 +78,8 @@ def _replace(new: Path, out: Path) -> Path:
     """Put the new report where the old one is, the first page last."""
     old = new / "old"
     old.mkdir()
-    for name in (*OWN_FOLDERS, *FILES):
+    files = [page.name for folder in (new, out) for page in folder.glob("*.html") if _ours(page)]
+    for name in (*OWN_FOLDERS, *dict.fromkeys(name for name in files if name != "index.html")):
         if (out / name).exists():
             (out / name).rename(old / name)
         if (new / name).exists():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 
 import pytest
 
-from petlir.benchmark import plugins
+from petlir.benchmark import plugin_modules
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find
@@ -86,21 +87,84 @@ def test_a_file_may_import_a_package_of_its_own_that_is_called_methods(tmp_path,
         sys.modules.pop("methods", None)
 
 
-def test_an_installed_package_that_cannot_be_imported_is_named(monkeypatch):
-    entry = EntryPoint("gone", "gone_altogether", "petlir.tasks")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
-    with pytest.raises(PetlirError, match=r"^plugin gone_altogether cannot be imported: ModuleNotFoundError: "):
+Install = Callable[[str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch) -> Iterator[Install]:
+    """Installs the distribution `extra` 1.0: the code of its module `petlir_extra`, and its entry points."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def install(code: str, points: str) -> None:
+        (tmp_path / "petlir_extra.py").write_text(code)
+        about = tmp_path / "extra-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(points)
+
+    yield install
+    sys.modules.pop("petlir_extra", None)
+    plugin_modules.warn.cache_clear()
+
+
+METRIC = """from petlir.benchmark.metric import Metric
+class Bright(Metric):
+    name = 'bright'
+    title = 'Brightness'
+    def __call__(self, restored, clean):
+        return restored.mean().item()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "point", "reason"),
+    [
+        ("import gone_altogether", "petlir_extra", "cannot be imported: ModuleNotFoundError: "),
+        ("1 / 0", "petlir_extra", "cannot be imported: ZeroDivisionError: "),
+        ("", "petlir_extra:Missing", "cannot be imported: AttributeError: "),
+        ("", "petlir_extra_gone", "cannot be imported: ModuleNotFoundError: "),
+        ("", "petlir_extra", "defines no method, task, backbone or metric$"),
+    ],
+)
+def test_a_broken_installed_plugin_is_named_with_its_distribution_and_ends_nothing_else(
+    install, caplog, code, point, reason
+):
+    install(code, f"[petlir.tasks]\nmine = {point}\n")
+    found = find()
+    assert "lora" in found.methods
+    (line,) = {record.getMessage() for record in caplog.records if record.name == "petlir"}
+    assert re.match(rf"plugin {point} of extra 1.0 {reason}", line) and "\n" not in line
+    with pytest.raises(PetlirError) as caught:
+        found.method("mine")
+    assert str(caught.value).endswith(f"; {line}")
+
+
+def test_an_installed_package_offers_plugins_of_every_kind_in_any_group(install):
+    install(OTHER + METRIC, "[petlir.methods]\na = petlir_extra\n[petlir.metrics]\nb = petlir_extra:Bright\n")
+    found = find()
+    assert found.broken == ()
+    assert found.metrics["bright"].__name__ == "Bright"
+    assert set(found.revisions("metric:bright")) == set(found.revisions("task:other"))
+    assert found.registered_metrics()["bright"].library == found.revisions("task:other")[0]
+    assert found.registered_metrics()["bright"].library.startswith("outside:")
+
+
+def test_an_installed_plugin_with_a_name_of_ours_is_refused(install):
+    install(METRIC.replace("'bright'", "'psnr'"), "[petlir.metrics]\na = petlir_extra\n")
+    line = r"^plugin petlir_extra of extra 1.0 defines metric 'psnr' which .*/psnr_ssim.py defines too; rename one of"
+    with pytest.raises(PetlirError, match=line):
         find()
 
 
-def test_an_installed_package_is_found(monkeypatch):
-    monkeypatch.syspath_prepend(str(PLUGIN.parent))
-    entry = EntryPoint("tiny", "tiny", "petlir.methods")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
-    try:
-        assert "broken" in find().methods
-    finally:
-        sys.modules.pop("tiny", None)
+def test_a_class_without_a_name_is_told_what_to_write(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(METRIC.replace("    name = 'bright'\n", ""))
+    with pytest.raises(PetlirError, match=rf"^plugin file {path}: Bright has no name; expected `name = "):
+        find([path])
+
+
+def test_psnr_and_ssim_are_the_first_metrics():
+    assert list(find().registered_metrics()) == ["psnr", "ssim"]
 
 
 OTHER = "from petlir.benchmark.task import Task\nOTHER = Task('other', 'Other', None, ('rgb',), {})\n"
@@ -127,7 +191,7 @@ def test_the_digest_changes_with_what_a_plugin_is_built_on(tmp_path, monkeypatch
     (package / "idle.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     entry = EntryPoint("first", "outside.first", "petlir.tasks")
-    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == entry.group else [])
+    monkeypatch.setattr(plugin_modules, "entry_points", lambda group: [entry] if group == entry.group else [])
     try:
         found = find()
         before = found.revisions("task:other")
@@ -178,7 +242,7 @@ def test_a_file_that_is_no_python_is_named(tmp_path):
 def test_a_file_that_defines_nothing_is_named(tmp_path):
     path = tmp_path / "empty.py"
     path.write_text("x = 1\n")
-    with pytest.raises(PetlirError, match=r"^plugin file .*empty.py defines no method, task or backbone$"):
+    with pytest.raises(PetlirError, match=r"^plugin file .*empty.py defines no method, task, backbone or metric$"):
         find([path])
 
 

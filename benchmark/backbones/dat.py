@@ -198,6 +198,11 @@ class DAT(Backbone):
             self.conv_last = nn.Conv2d(64, 3, 3, padding=1)
         self.apply(_initialise)
 
+    @classmethod
+    def small(cls) -> DAT:
+        """Return the network on which contracts are checked."""
+        return cls("dat-tiny", DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4)), 2)
+
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         """Restore images N×3×H×W in [0, 1] through `head`, with scale s, to N×3×sH×sW without clipping."""
         averaged = self.head_index(head) == 0

@@ -240,6 +240,12 @@ class EDT(Backbone):
             self.add_module(f"tail_{OFFICIAL.get(head, head)}", Tail(config, scale))
         self.body = Body(config)
 
+    @classmethod
+    def small(cls) -> EDT:
+        """Return the network on which contracts are checked."""
+        config = EDTConfig(features=4, width=24, stages=1, depth=3, attention_heads=2, window=(2, 4))
+        return cls("edt-tiny", config, {"sr_x2": 2, "denoise_25": 1})
+
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         """Restore images N×3×H×W in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping.
 

@@ -282,6 +282,12 @@ class IPT(Backbone):
             nn.Sequential(upsampler(features, scale), nn.Conv2d(features, 3, 3, padding=1)) for scale in heads.values()
         )
 
+    @classmethod
+    def small(cls) -> IPT:
+        """Return the network on which contracts are checked: 30,000 weights, 12×12 windows, two heads."""
+        config = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, patch=3, window=12)
+        return cls("ipt-tiny", config, {"sr_x2": 2, "denoise_30": 1})
+
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         """Restore windows N×3×48×48 in [0, 1] through `head`."""
         if images.shape[-2:] != (self.config.window, self.config.window):

@@ -171,6 +171,11 @@ class NAFNet(SizePreserving):
         self.ups = nn.ModuleList(_up(width << level) for level in range(levels, 0, -1))
         self.downs = nn.ModuleList(nn.Conv2d(width << level, width << level + 1, 2, 2) for level in range(levels))
 
+    @classmethod
+    def small(cls) -> NAFNet:
+        """Return the network on which contracts are checked."""
+        return cls("nafnet", NAFNetConfig(width=8, encoders=(1, 1), middle=1, decoders=(1, 1)))
+
     def _stage(self, level: int, count: int) -> nn.Sequential:
         """Return the blocks of a level; level 0 is full resolution."""
         return nn.Sequential(*(NAFBlock(self.config.width << level, self._pool(level)) for _ in range(count)))

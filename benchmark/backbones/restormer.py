@@ -198,6 +198,11 @@ class Restormer(SizePreserving):
             yield f"decoder.{place}", f"decoder_level{level + 1}", dim << max(level, 1), *levels[level]
         yield "refinement", "refinement", 2 * dim, config.attention_heads[0], config.refinement
 
+    @classmethod
+    def small(cls) -> Restormer:
+        """Return the network on which contracts are checked."""
+        return cls("restormer", RestormerConfig(dim=8, blocks=(1, 1, 1, 2), refinement=1))
+
     def restore(self, images: Tensor) -> Tensor:
         """Restore images N×3×H×W whose sides are multiples of 8."""
         part = self.get_submodule

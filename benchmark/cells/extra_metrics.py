@@ -1,8 +1,8 @@
-"""Extra metrics of finished cells, without new training: further protocols and metrics of pyiqa.
+"""Measures finished cells further: protocols beyond the task's own, further metrics. Nothing is trained again.
 
-They do not affect a cell's result, so they are added to its record and are not part of its key. Scores of rounded
-images are computed from the stored images. For the rest (unrounded floats, another way of restoring), the test images
-pass through the network again, with the cell's stored adapter.
+They do not decide a cell's result, so they are not in its key: they are added to its record. What its stored images
+tell is computed from them; for the rest (unrounded floats, another way of restoring) the test images go through the
+network again, with the adapter that the cell has stored.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from petlir.benchmark.cells.rescoring import rescored, ways
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import Protocol, protocol, protocols
 from petlir.benchmark.records.files import RECORD, read_record
-from petlir.benchmark.scoring import evaluate, pyiqa_metrics
+from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
+from petlir.benchmark.scoring.measurement import Look, Measurement
+from petlir.benchmark.scoring.metrics import choose
+from petlir.benchmark.scoring.metrics import measured as measured_by
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
@@ -33,35 +37,36 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class ExtraMetrics:
-    """Metrics and protocols to add to a task's own protocols.
+    """What is to be measured beyond a task's own protocols.
 
     Attributes:
-        protocols: ids; a protocol without a field of view applies to each field of view of a cell.
-        metrics: names of pyiqa's metrics.
+        protocols: ids; those that name no view are meant under each view of a cell.
+        metrics: names, see `petlir.benchmark.scoring.metrics`.
     """
 
     protocols: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, names: str, metrics: str) -> ExtraMetrics:
-        """Parse comma-separated lists.
+    def of(cls, names: str, metrics: str, plugins: Plugins) -> ExtraMetrics:
+        """What lists with commas name.
 
         Raises:
-            PetlirError: a name is unknown, or pyiqa is not installed.
+            PetlirError: a name is unknown, or names a metric of pyiqa, which is not installed.
         """
-        return cls(tuple(rule.id for rule in protocols(names)), pyiqa_metrics.metrics(metrics))
+        return cls(tuple(rule.id for rule in protocols(names)), choose(metrics, plugins.registered_metrics()))
 
-    def missing(self, record: Record, own: Sequence[str]) -> ExtraMetrics:
-        """Return the part that a record lacks; a metric that failed is tried again.
+    def missing(self, record: Record, own: Sequence[str], plugins: Plugins) -> ExtraMetrics:
+        """What a record lacks of it; a metric that could not be had is tried again.
 
         Args:
-            record: record of a finished cell.
-            own: the protocol ids with which the cell was planned.
+            record: of a cell that is done.
+            own: the protocol ids that the cell was planned with.
+            plugins: where metrics come from; values of another version of a registered one are missing.
         """
         seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
         there = {score["protocol"] for score in record["scores"]}
-        known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
+        known = _measured(record, plugins)
         return ExtraMetrics(
             tuple(name for name in scored_as(self.protocols, seen) if name not in there),
             tuple(name for name in self.metrics if name not in known),
@@ -79,8 +84,18 @@ def measured(job: Job) -> bool:
         return False
     record = read_record(path)
     scored = {score["protocol"] for score in record["scores"]}
-    known = {metric["metric"] for metric in record.get("metrics", ()) if metric["unavailable"] is None}
-    return scored.issuperset(job.protocols) and known.issuperset(job.metrics)
+    return scored.issuperset(job.protocols) and _measured(record, job.context.plugins).issuperset(job.metrics)
+
+
+def _measured(record: Record, plugins: Plugins) -> set[str]:
+    """Return the metrics that a record has values of, of a registered one by its present code."""
+    registered = plugins.registered_metrics()
+    return {
+        metric["metric"]
+        for metric in record.get("metrics", ())
+        if metric["unavailable"] is None
+        and (metric["metric"] not in registered or metric["library"] == registered[metric["metric"]].library)
+    }
 
 
 def measure(job: Job, device: str) -> Record:
@@ -100,7 +115,8 @@ def measure(job: Job, device: str) -> Record:
     rows = rescored(record, job.store, told)
     if again := [rule for rule in rules if rule not in told]:
         rows += _restored_again(job, record, folder, again, device)
-    found = pyiqa_metrics.measured(job.metrics, _images(record, job.store, folder), device) if job.metrics else []
+    images = _images(record, job.store, folder) if job.metrics else {}
+    found = measured_by(job.metrics, images, device, job.context.plugins.registered_metrics())
     known = [metric for metric in record.get("metrics", ()) if metric["metric"] not in job.metrics]
     names = dict.fromkeys([*record["cell"]["protocols"], *job.protocols])
     record |= {
@@ -131,7 +147,7 @@ def _restored_again(job: Job, record: Record, folder: Path, rules: Sequence[Prot
     return rows
 
 
-def _images(record: Record, store: Store, folder: Path) -> dict[str, pyiqa_metrics.Look]:
+def _images(record: Record, store: Store, folder: Path) -> dict[str, Look]:
     """Return, by name, the function that reads each restored image of a record's first way with its clean image."""
     names = dict.fromkeys((score["set"], f"{score['image']}.png") for score in record["scores"])
     shared = store.shared(record)
@@ -145,7 +161,7 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
     return read_image(restored), read_image(clean)
 
 
-def _as_dict(metric: pyiqa_metrics.Metric, record: Record) -> Record:
+def _as_dict(metric: Measurement, record: Record) -> Record:
     """Return a metric as stored in a record."""
     images = dict.fromkeys((score["set"], score["image"]) for score in record["scores"])
     values = [

@@ -16,7 +16,7 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.overlap_guard import overlaps_of, recorded
 from petlir.benchmark.cells.train import Report, Trained, trained
-from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable
+from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable, told
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import shrunk_by_files
 from petlir.benchmark.records import files as record_files
@@ -49,7 +49,7 @@ def run(job: Job, device: str, report: Report) -> dict[str, Any]:
         record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, model.card, job.context.root))
         record |= _measured(one, job.context, work, job.store)
         record["costs"]["required_seconds"] = sum(need["costs"]["training_seconds"] for need in _required(job))
-        if not job.cell.steps and job.needs:  # a composed cell is smoke-sized if its required cells are
+        if not job.cell.steps and job.needs:  # what is composed is as brief as its parts
             record["smoke"] = any(need["smoke"] for need in _required(job))
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
@@ -67,7 +67,7 @@ def finished_result(job: Job) -> dict[str, Any] | None:
     path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
     try:
         record = record_files.read_record(path)
-    except PetlirError:  # there is none, or it is damaged and will be replaced
+    except PetlirError:  # there is none, or it is damaged and will give way
         return None
     return record if record["key"] == job.key and record["finished"] != job.before else None
 
@@ -102,11 +102,11 @@ def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
 
 def choose_kernels(context: Context) -> None:
     """Select deterministic kernels, or let the device choose."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with this setting
-    # instead of `use_deterministic_algorithms`, which imports the compiler: seconds for each worker
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
+    # as `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
     torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
     torch.backends.cudnn.benchmark = not context.deterministic
-    torch.backends.cudnn.allow_tf32 = False  # use full float32
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 
 def _measured(one: Trained, context: Context, work: Path, store: Store) -> dict[str, Any]:
@@ -208,8 +208,7 @@ def _now() -> str:
 
 def reason(error: BaseException) -> str:
     """Return the reason of a failure in one line, with the type of an unexpected error."""
-    kind = "" if isinstance(error, (PetlirError, loop.Diverged)) else f"{type(error).__name__}: "
-    return kind + _line(error)
+    return _line(error) if isinstance(error, (PetlirError, loop.Diverged)) else told(error)
 
 
 def _line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""For those who add something: weights, methods, tasks."""
+"""For those who add something: weights, methods, backbones, tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from petlir.benchmark.commands.options import Data, Device, Json, Plugin, Steps, show_rows
-from petlir.benchmark.errors import unknown
 
 app = typer.Typer()
 
@@ -42,20 +41,22 @@ def pretrain(
 
 @app.command()
 def contract(
-    target: Annotated[str, typer.Argument(help="FILE.py:Class, or a method as a grid names it")],
+    target: Annotated[str, typer.Argument(help="FILE.py:Class, a method as a grid names it, or a family of backbones")],
     backbone: Annotated[
-        str, typer.Option("-b", "--backbone", help="a family in small, or a backbone; * for all families")
+        str,
+        typer.Option("-b", "--backbone", help="for a method: families, or backbones at full size; * for all families"),
     ] = "*",
+    plugin: Plugin = None,
     as_json: Json = False,
 ) -> int:
-    """Check a method against the contract that every method must keep, on a small network of each family."""
-    from petlir.benchmark.contract import check, method_of, networks
+    """Check a method, on a small network of each family, or a backbone, in small, against its contract."""
+    from petlir.benchmark.contract import findings, trials
+    from petlir.benchmark.plugins import find
 
-    method = method_of(target)
     rows = [
         {"backbone": name, **asdict(finding)}
-        for name, build in networks(backbone).items()
-        for finding in check(method, build)
+        for name, trial in trials(target, backbone, find(plugin or [])).items()
+        for finding in findings(trial)
     ]
     show_rows(rows, as_json, _verdict)
     applicable = [row for row in rows if row["applicable"]]
@@ -69,14 +70,13 @@ def _verdict(row: dict[str, Any]) -> str:
 
 @app.command()
 def new(
-    kind: Annotated[str, typer.Argument(help="method or task")],
+    kind: Annotated[str, typer.Argument(help="method, backbone or task")],
     name: str,
     folder: Annotated[Path, typer.Option("--folder", help="where to write it")] = Path(),
 ) -> None:
-    """Write the start of a method or a task."""
+    """Write the start of a method, a backbone or a task, and say what to run next."""
     from petlir.benchmark.commands import scaffold
 
-    makers = {"method": scaffold.new_method, "task": scaffold.new_task}
-    if kind not in makers:
-        raise unknown("kind", kind, makers)
-    typer.echo(makers[kind](name, folder))
+    path = scaffold.new(kind, name, folder)
+    typer.echo(path)
+    typer.echo(f"next: {scaffold.next_command(kind, name, path)}")

@@ -61,7 +61,7 @@ Weights = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on the CPU, or on each GPU")]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
-Metrics = Annotated[str | None, typer.Option("--metrics", help="metrics of pyiqa, e.g. lpips,dists,fsim")]
+Metrics = Annotated[str | None, typer.Option("--metrics", help="a plugin's or pyiqa's, e.g. lpips,dists,fsim")]
 ExtraProtocols = Annotated[
     str | None, typer.Option("--extra-protocols", help="score stored images under these protocols too, e.g. y,rgb")
 ]

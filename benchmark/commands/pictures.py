@@ -22,16 +22,22 @@ def score(
     metrics: Metrics = None,
     bicubic: Annotated[bool, typer.Option("--bicubic", help="enlarge smaller images bicubically first")] = False,
     device: Device = "auto",
+    plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
     """Score a folder of restored images against the clean ones, paired by file name."""
     from petlir.benchmark.devices import pick
+    from petlir.benchmark.plugins import find
     from petlir.benchmark.protocol import protocol as named
-    from petlir.benchmark.scoring import folders, pyiqa_metrics
+    from petlir.benchmark.scoring import folders
+    from petlir.benchmark.scoring.metrics import choose
 
-    rules, names = folders.all_protocols() if every else [named(protocol)], pyiqa_metrics.metrics(metrics or "")
+    rules = folders.all_protocols() if every else [named(protocol)]
+    registered = find(plugin or []).registered_metrics() if metrics or plugin else {}
+    names = choose(metrics or "", registered)
     found = folders.side_by_side(restored, reference, rules, bicubic=bicubic)
-    more = folders.measure_folders(restored, reference, names, pick(device), bicubic=bicubic) if names else []
+    there = (restored, reference, names, pick(device), registered)
+    more = folders.measure_folders(*there, bicubic=bicubic) if names else []
     if as_json:
         told = {"metrics": more} if names else {}
         show({"protocols": found, **told} if every else {**found[0], **told})

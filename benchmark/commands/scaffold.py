@@ -1,4 +1,4 @@
-"""Writes the start of a new method or task: a file that works as it is, to be changed from there."""
+"""Writes the start of a new method, backbone or task: a file that works as it is, to be changed from there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from keyword import iskeyword
 from pathlib import Path
 from string import Template
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, unknown
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 METHOD = Template('''\
@@ -58,24 +58,118 @@ $variable = Task(
     data={"demo": Data("leaves-train", "leaves-validation", ("leaves-test", "photographs"))},
 )
 ''')
+BACKBONE = Template('''\
+"""$title: a small residual network of 1×1 and depthwise convolutions, to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from petlir.benchmark.backbone import AdapterHooks, Backbone, Block, Branch, Site
+from petlir.benchmark.backbones.maps import ChannelNorm, MapLayout
 
 
-def new_method(name: str, folder: Path) -> Path:
-    """Write the start of a method, which passes the contract, as `folder`/name.py.
+class Layer(nn.Module):
+    """A mixer of positions and an mlp over channels, each behind a norm and with hooks for adapters."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = ChannelNorm(width), ChannelNorm(width)
+        self.value, self.out = nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.up, self.down = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(2 * width, width, 1)
+        self.act = nn.GELU()
+        self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
+
+    def mix(self, normed: Tensor) -> Tensor:
+        """Mix neighbouring positions of normed features."""
+        mixed: Tensor = self.out(self.depthwise(self.value(normed)))
+        return mixed
+
+    def feed(self, normed: Tensor) -> Tensor:
+        """Mix the channels of normed features."""
+        fed: Tensor = self.down(self.act(self.up(normed)))
+        return fed
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features N×C×H×W to features of the same shape."""
+        features = features + self.mixer(self.mix, self.norm1, features)
+        result: Tensor = features + self.mlp(self.feed, self.norm2, features)
+        return result
+
+
+class $class_name(Backbone):
+    """A chain of layers between two convolutions, for images of any size.
+
+    Args:
+        width: channels of the features.
+        depth: layers.
+    """
+
+    name = "$name"
+
+    def __init__(self, width: int = 48, depth: int = 8) -> None:
+        super().__init__()
+        self.heads, self.window, self.width = {"restore": 1}, None, width
+        self.first, self.last = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 3, padding=1)
+        self.layers = nn.ModuleList(Layer(width) for _ in range(depth))
+
+    @classmethod
+    def small(cls) -> $class_name:
+        """Return the network on which contracts are checked."""
+        return cls(width=8, depth=2)
+
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        """Restore images N×3×H×W in [0, 1]; an unknown head is refused."""
+        self.head_index(head)
+        features = self.first(images)
+        for layer in self.layers:
+            features = layer(features)
+        restored: Tensor = images + self.last(features)
+        return restored
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield a block for each layer: the places where methods insert modules."""
+        for index, layer in enumerate(self.layers):
+            branches = (
+                Branch.of(layer, "mixer", "norm1", (("value", "value"), ("out", "out"))),
+                Branch.of(layer, "mlp", "norm2", (("up", "up"), ("down", "down"))),
+            )
+            yield Block(f"layers.{index}", self.width, branches, MapLayout(), Site("block", self.layers, str(index)))
+
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Yield all parameters: there is one head."""
+        yield from self.parameters()
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Yield those of the last convolution."""
+        yield from self.last.parameters()
+''')
+NEXT = {
+    "method": "petlir contract {path}:{class_name}",
+    "backbone": "petlir contract {path}:{class_name}",
+    "task": "petlir run --plugin {path} -m frozen,lora -t {name}",
+}
+"""What to run on a start of each kind."""
+
+
+def new(kind: str, name: str, folder: Path) -> Path:
+    """Write the start of a method, backbone or task as `folder`/name.py; it passes its contract.
 
     Raises:
-        PetlirError: the name is none, or the file exists.
+        PetlirError: there is no such kind, the name is not one, or the file exists.
     """
-    return _write("method", name, folder, METHOD)
+    templates = {"method": METHOD, "backbone": BACKBONE, "task": TASK}
+    if kind not in templates:
+        raise unknown("kind", kind, templates)
+    return _write(kind, name, folder, templates[kind])
 
 
-def new_task(name: str, folder: Path) -> Path:
-    """Write the start of a task on the `demo` track as `folder`/name.py.
-
-    Raises:
-        PetlirError: the name is none, or the file exists.
-    """
-    return _write("task", name, folder, TASK)
+def next_command(kind: str, name: str, path: Path) -> str:
+    """Return the command that tries the start that was written."""
+    return NEXT[kind].format(path=path, class_name=_class_name(name), name=name)
 
 
 def _write(kind: str, name: str, folder: Path, template: Template) -> Path:
@@ -88,7 +182,7 @@ def _write(kind: str, name: str, folder: Path, template: Template) -> Path:
         key=key,
         variable=key.upper(),
         title=" ".join(words).capitalize(),
-        class_name="".join(word.capitalize() for word in words),
+        class_name=_class_name(name),
     )
     path = folder / f"{key}.py"
     try:
@@ -100,3 +194,7 @@ def _write(kind: str, name: str, folder: Path, template: Template) -> Path:
     except OSError as error:
         raise PetlirError(f"cannot write {path}: {error.strerror}") from error
     return path
+
+
+def _class_name(name: str) -> str:
+    return "".join(word.capitalize() for word in name.replace("-", "_").split("_"))

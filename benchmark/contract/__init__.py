@@ -1,4 +1,4 @@
-"""The contract of every method, checked on a small network of each family: `petlir contract FILE.py:Class`."""
+"""The contracts of methods and backbones, checked on small networks: `petlir contract FILE.py:Class`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from pathlib import Path
 from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.contract import options, outputs, weights
+from petlir.benchmark.contract.backbone_points import BACKBONE_POINTS, BackboneTrial
 from petlir.benchmark.contract.toy_model import SMALL, Trial, alive, tiny
-from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.errors import PetlirError, told, unknown
 from petlir.benchmark.method import Method
-from petlir.benchmark.plugins import find, load_file
+from petlir.benchmark.plugins import Plugins, find, load_file
 
 RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, PetlirError)
-"""Exceptions of a faulty method that become findings."""
+"""What a faulty plugin may raise; it becomes a finding."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of a check.
+    """The outcome of one check.
 
     Attributes:
-        name: name of the check.
-        passed: whether the method passed it.
-        detail: the fault in one line; empty if it passed.
-        applicable: whether the method supports the network; if not, the detail is its reason.
+        name: of the check.
+        passed: whether the method or backbone holds it.
+        detail: what is wrong, in one line; empty where it holds.
+        applicable: whether the method supports the network at all; where not, the detail is its reason.
     """
 
     name: str
@@ -36,35 +37,63 @@ class Finding:
     applicable: bool = True
 
 
-def method_of(target: str) -> Method:
-    """Return the method named by `FILE.py:Class` or by a grid item such as `lora[rank=8]`.
+def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[[], Backbone]:
+    """Return the method or the small backbone that `FILE.py:Class`, a grid item or the name of a family stands for.
 
     Raises:
-        PetlirError: the file, class or method does not exist, or the item names several methods.
+        PetlirError: there is no such file, class, method or family, or the item names several methods.
     """
+    plugins = plugins or find()
     file, _, name = target.rpartition(":")
-    if not file.endswith(".py"):
-        found = grid.methods(target, find().methods)
-        if len(found) != 1:
-            raise PetlirError(f"{target!r} names {len(found)} methods, expected one")
-        return found[0]
-    module = load_file(Path(file))
-    classes = {key: kind for key, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, Method)}
-    if name not in classes:
-        raise unknown(f"method in {file}", name, classes)
-    return classes[name]()
+    if file.endswith(".py"):
+        classes = {
+            key: kind
+            for key, kind in vars(load_file(Path(file))).items()
+            if isinstance(kind, type) and issubclass(kind, Method | Backbone) and kind not in (Method, Backbone)
+        }
+        if name not in classes:
+            raise unknown(f"method or backbone in {file}", name, classes)
+        kind = classes[name]
+        return kind.small if issubclass(kind, Backbone) else kind()
+    if target in plugins.backbone_families:
+        return plugins.backbone_families[target].small
+    found = grid.methods(target, plugins.methods)
+    if len(found) != 1:
+        raise PetlirError(f"{target!r} names {len(found)} methods, expected one")
+    return found[0]
 
 
-def networks(names: str = "*") -> dict[str, Callable[[], Backbone]]:
-    """Return the builder of a network for each name: a family's small network, `*` for all, or a full-size backbone.
+def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Callable[[], Backbone]]:
+    """Return how to build a network for each name: the small one of a family, or a backbone at its full size.
+
+    Args:
+        names: with commas; `*` for all families that declare a small size.
+        plugins: where backbones come from.
 
     Raises:
         PetlirError: a name is neither.
     """
+    plugins = plugins or find()
+    small = {name: partial(alive, family.small) for name, family in plugins.backbone_families.items()} | dict(SMALL)
     if names == "*":
-        return dict(SMALL)
-    every = {name: partial(alive, builder) for name, builder in find().backbones.items()} | dict(SMALL)
+        return small
+    every = {name: partial(alive, builder) for name, builder in plugins.backbones.items()} | small
     return {name: every[name] for name in grid.choose("backbone", names, every)}
+
+
+def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dict[str, Trial | BackboneTrial]:
+    """Return a trial for each network on which the contract of a target is checked; of a backbone its own alone.
+
+    Args:
+        target: see `target_of`.
+        names: see `networks`; for a backbone they are not read.
+        plugins: where methods and backbones come from.
+    """
+    found = target_of(target, plugins)
+    if isinstance(found, Method):
+        return {name: Trial(found, build) for name, build in networks(names, plugins).items()}
+    trial = BackboneTrial(found)
+    return {trial.example.name: trial}
 
 
 def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]:
@@ -74,18 +103,27 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]
         method: the method, with the options to check.
         build: builder of a small network, by default an IPT; its weights may be random.
     """
-    trial = Trial(method, build)
+    return findings(Trial(method, build))
+
+
+def findings(trial: Trial | BackboneTrial) -> list[Finding]:
+    """Check every point; a method that does not support the network is one finding that does not apply."""
     if trial.obstacle is not None:
         return [Finding("supported", False, trial.obstacle, applicable=False)]
-    return [examine(point, trial) for point in POINTS]
+    return [examine(point, trial) for point in points(trial)]
 
 
-def examine(point: str, trial: Trial) -> Finding:
-    """Check the named point of the contract."""
+def points(trial: Trial | BackboneTrial) -> list[str]:
+    """Return the points of the contract that a trial is for."""
+    return list(POINTS if isinstance(trial, Trial) else BACKBONE_POINTS)
+
+
+def examine(point: str, trial: Trial | BackboneTrial) -> Finding:
+    """Check one point of the contract, by name."""
     try:
-        fault = POINTS[point](trial)
+        fault = POINTS[point](trial) if isinstance(trial, Trial) else BACKBONE_POINTS[point](trial)
     except RAISED as error:
-        fault = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        fault = told(error)
     return Finding(point, fault is None, fault or "")
 
 

@@ -48,14 +48,15 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def leaves_no_trace(trial: Trial) -> str | None:
     """Check that global random states and settings stay unchanged."""
     network = trial.network()
-    before = _global_state()
+    before = global_state()
     trial.put_on(network)
     trial.output(network)
-    changed = [name for name, now in _global_state().items() if now != before[name]]
+    changed = [name for name, now in global_state().items() if now != before[name]]
     return f"it changes {', '.join(changed)}" if changed else None
 
 
-def _global_state() -> dict[str, object]:
+def global_state() -> dict[str, object]:
+    """Return the random states and settings of this process."""
     return {
         "numpy's global random numbers": pickle.dumps(np.random.get_state()),
         "Python's global random numbers": random.getstate(),

@@ -1,4 +1,4 @@
-"""The contract as tests, for methods in any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
+"""The contracts as tests, for plugins of any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from petlir.benchmark.contract.backbone_points import BackboneTrial
     from petlir.benchmark.contract.toy_model import Trial
 
 
@@ -19,14 +20,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TARGET",
         action="append",
         default=[],
-        help="FILE.py:Class, or a method as a grid names it: a test for each point of the contract; may be repeated",
+        help="FILE.py:Class, a method of a grid, or a family of backbones: a test for each point; may be repeated",
     )
     group.addoption(
         "--petlir-backbone", metavar="NAMES", default="*", help="families in small or backbones; * for all families"
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before other plugins deselect by name or mark
+@pytest.hookimpl(tryfirst=True)  # before others deselect by name or mark
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add a test for each target, backbone and point."""
     from petlir.benchmark.errors import PetlirError
@@ -39,21 +40,18 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[pytest.Item]:
-    from petlir.benchmark.contract import POINTS, method_of, networks
-    from petlir.benchmark.contract.toy_model import Trial
+    from petlir.benchmark.contract import points, trials
 
-    method = method_of(target)
-    for backbone, build in networks(backbones).items():
-        trial = Trial(method, build)
-        for point in POINTS:
+    for backbone, trial in trials(target, backbones).items():
+        for point in points(trial):
             name = f"{target}[{backbone}: {point}]"
             yield Point.from_parent(session, name=name, nodeid=name, point=point, trial=trial)
 
 
 class Point(pytest.Item):
-    """A point of the contract for a method on a backbone, skipped if the method does not support the backbone."""
+    """One point of a contract for one target on one network; skipped where a method does not support that."""
 
-    def __init__(self, *, point: str, trial: Trial, **node: Any) -> None:
+    def __init__(self, *, point: str, trial: Trial | BackboneTrial, **node: Any) -> None:
         super().__init__(**node)
         self.point, self.trial = point, trial
 

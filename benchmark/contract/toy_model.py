@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.backbones import build
-from petlir.benchmark.backbones.dat import DAT, DATConfig
-from petlir.benchmark.backbones.edt import EDT, EDTConfig
-from petlir.benchmark.backbones.ipt import IPT, IPTConfig
+from petlir.benchmark.backbones.dat import DAT
+from petlir.benchmark.backbones.edt import EDT
+from petlir.benchmark.backbones.ipt import IPT
+from petlir.benchmark.backbones.nafnet import NAFNet
+from petlir.benchmark.backbones.restormer import Restormer
 from petlir.benchmark.cell import Cell, Chosen
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.method import Method, PriorResults
@@ -35,16 +36,15 @@ def apart(one: Tensor, other: Tensor) -> float:
 
 def tiny() -> IPT:
     """Return a seeded IPT with about 30,000 weights, 12×12 windows and two heads."""
-    config = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, patch=3, window=12)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return IPT("ipt-tiny", config, {"sr_x2": 2, "denoise_30": 1})
+        return IPT.small()
 
 
-def alive(builder: Callable[[], Backbone]) -> Backbone:
+def alive(builder: Callable[[], Backbone], seed: int = 0) -> Backbone:
     """Return the seeded network with small random values for zero-initialised weights, which would hide effects."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         network = builder()
         for parameter in network.tunable(None):
             if not parameter.any():
@@ -52,16 +52,11 @@ def alive(builder: Callable[[], Backbone]) -> Backbone:
     return network
 
 
-TINY_EDT = EDTConfig(features=4, width=24, stages=1, depth=3, attention_heads=2, window=(2, 4))
-TINY_DAT = DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4))
 SMALL: Mapping[str, Callable[[], Backbone]] = {
     "ipt": tiny,
-    "edt": partial(alive, partial(EDT, "edt-tiny", TINY_EDT, {"sr_x2": 2, "denoise_25": 1})),
-    "dat": partial(alive, partial(DAT, "dat-tiny", TINY_DAT, 2)),
-    "nafnet": partial(alive, partial(build, "nafnet", width=8, encoders=(1, 1), middle=1, decoders=(1, 1))),
-    "restormer": partial(alive, partial(build, "restormer", dim=8, blocks=(1, 1, 1, 2), refinement=1)),
+    **{family.__name__.lower(): partial(alive, family.small) for family in (EDT, DAT, NAFNet, Restormer)},
 }
-"""A small network of each family."""
+"""The small network of each built-in family."""
 
 Stored = Mapping[str, Tensor]
 """A method's stored tensors, by name."""

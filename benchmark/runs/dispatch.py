@@ -111,7 +111,8 @@ def measure_extra(
     """Measure what the records of finished cells lack; return the cells that cannot be measured, with the reason."""
     index = Index.of(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
-    wanted = {key: extra_metrics.missing(_record(index, key), one.ids) for key, one in done.items()}
+    plugins = dispatcher.context.plugins
+    wanted = {key: extra_metrics.missing(_record(index, key), one.ids, plugins) for key, one in done.items()}
     jobs = [
         QueuedJob(key, replace(dispatcher.job(done[key], index), kind="measure", **asdict(lacks)).packed())
         for key, lacks in wanted.items()

@@ -85,7 +85,8 @@ def run(
     Raises:
         PetlirError: a name, an option or a folder is invalid; nothing was run.
     """
-    planner, extra_metrics = Planner(replace(asked, device=device)), ExtraMetrics.of(asked.protocols, asked.metrics)
+    planner = Planner(replace(asked, device=device))
+    extra_metrics = ExtraMetrics.of(asked.protocols, asked.metrics, asked.context.plugins)
     planner.check()
     planner.refuse_overlap()
     for line in planner.missed:

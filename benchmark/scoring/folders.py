@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -15,8 +15,8 @@ from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import images_in, read_image
 from petlir.benchmark.protocol import KNOWN, Protocol, check_stored, protocol
+from petlir.benchmark.scoring.metrics import Registered, measured
 from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, ssim
-from petlir.benchmark.scoring.pyiqa_metrics import measured
 
 PREFIXES = ("norain-", "rain-")
 """Prefixes that distinguish the names of a pair in some sets: Rain100's `rain-001`, `norain-001`."""
@@ -90,15 +90,22 @@ def _scores(name: str, rows: Sequence[tuple[str, float, float]]) -> Scores:
 
 
 def measure_folders(
-    restored: Path, reference: Path, names: Sequence[str], device: str, *, bicubic: bool = False
+    restored: Path,
+    reference: Path,
+    names: Sequence[str],
+    device: str,
+    registered: Mapping[str, Registered],
+    *,
+    bicubic: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the results of pyiqa's metrics: direction, colour, mean and values, or why they are not available.
+    """Score the images by metrics: direction, colour, means and values, or why there are none.
 
     Args:
         restored: as in `score_folders`.
-        reference: as in `score_folders`.
-        names: names of metrics, see `petlir.benchmark.scoring.pyiqa_metrics.metrics`.
-        device: the compute device.
+        reference: the same.
+        names: of metrics, see `petlir.benchmark.scoring.metrics.choose`.
+        device: where to compute.
+        registered: the metrics that are not pyiqa's.
         bicubic: as in `score_folders`.
     """
     looks = {clean.stem: partial(_both, image, clean, bicubic) for image, clean in paired(restored, reference)}
@@ -108,7 +115,7 @@ def measure_folders(
             "unavailable": one.unavailable, "mean": fmean(one.values) if one.values else None,
             "images": [{"name": name, "value": value} for name, value in zip(looks, one.values, strict=False)],
         }
-        for one in measured(names, looks, device)
+        for one in measured(names, looks, device, registered)
     ]  # fmt: skip
 
 

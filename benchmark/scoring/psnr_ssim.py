@@ -18,9 +18,12 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.metric import Metric
 from petlir.benchmark.protocol import CHANNELS, Channel, Protocol
+from petlir.benchmark.protocol import protocol as protocol_of
 
 GREY = CHANNELS["y-full"]
 """The luma used for the mean brightness of an image, as in OpenCV's conversion to grey."""
+RGB = protocol_of("rgb")
+"""What PSNR and SSIM are taken under unless told otherwise."""
 
 
 def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
@@ -72,7 +75,7 @@ def scores(
 class PSNR(Metric):
     """Peak signal-to-noise ratio under a protocol; infinite for identical images."""
 
-    protocol: Protocol
+    protocol: Protocol = RGB
     name: ClassVar[str] = "psnr"
     title: ClassVar[str] = "PSNR"
     unit: ClassVar[str] = "dB"
@@ -86,7 +89,7 @@ class PSNR(Metric):
 class SSIM(Metric):
     """Structural similarity under a protocol, in [-1, 1]."""
 
-    protocol: Protocol
+    protocol: Protocol = RGB
     name: ClassVar[str] = "ssim"
     title: ClassVar[str] = "SSIM"
 
@@ -162,7 +165,7 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
             f"SSIM under {protocol.id} needs {protocol.window} pixels a side inside the border, "
             f"{clean.shape[-1]}×{clean.shape[-2]} are left"
         )
-    # one plane and one moment at a time fit into a processor's cache, which is three times as fast
+    # one plane and one moment at a time stay in a processor's cache, which makes it three times as fast
     count = clean.shape[0] * clean.shape[1] if clean.device.type == "cpu" else 1
     parts = (images.flatten(0, 1).tensor_split(count) for images in (restored, clean))
     means = [_similarity(one, other, protocol).mean((1, 2)) for one, other in zip(*parts, strict=True)]
@@ -200,7 +203,7 @@ def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
     for axis in axes:
         side = maps.shape[axis] - 2 * half
         blurred = weights[half] * maps.narrow(axis, half, side)
-        # sum pairs of equal weight, the lightest first: in float32 a third of the error
+        # pairs of equal weight, the lightest first: in float32 a third of the error
         for start, weight in enumerate(weights[:half]):
             pair = maps.narrow(axis, start, side) + maps.narrow(axis, 2 * half - start, side)
             blurred.add_(pair, alpha=weight)

@@ -1,8 +1,13 @@
-"""The pages of a report: where each lies, which template makes it and of what."""
+"""The pages of a report: where each lies, which template makes it and of what.
+
+Every module of this folder that has a function `pages(context)` contributes what that yields.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from petlir.reports.analyses import studies
@@ -16,15 +21,7 @@ from petlir.reports.pages.page import Page
 from petlir.reports.rates import rates
 
 FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained")
-NAVIGATION = (
-    ("Results", "index.html"),
-    ("Pictures", "pictures.html"),
-    *((folder.capitalize(), f"{folder}/index.html") for folder in FOLDERS),
-    ("Costs", "costs.html"),
-    ("Cells", "cells.html"),
-    ("Conditions", "conditions.html"),
-)
-FILES = ("pictures.html", "costs.html", "cells.html", "conditions.html")
+"""The folders of pages; other pages lie beside `index.html`."""
 
 
 def pages(context: ReportContext, images: Path) -> list[Page]:
@@ -35,24 +32,27 @@ def pages(context: ReportContext, images: Path) -> list[Page]:
         images: the folder that pictures are copied into.
     """
     made = [*_all(context, images), first.page(context)]
-    there = {one.path for one in made}
-    navigation = [(title, path) for title, path in NAVIGATION if path in there]
+    navigation = [(one.title, one.path) for one in (made[-1], *made[:-1]) if one.title]
     return [one.within(navigation) for one in made]
 
 
 def _all(context: ReportContext, images: Path) -> Iterator[Page]:
     """Every page but the first."""
     shown = gallery(context.records, context.store, images, context.tasks)
-    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown, "side": SIDE})
+    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown, "side": SIDE}, "Pictures")
     yield from tasks.pages(context, shown)
     yield from methods.pages(context)
     yield from backbones.pages(context)
     yield from claims.pages(context)
     yield from grids.pages(context)
     yield from _explained(context)
-    yield Page("costs.html", "costs.html.j2", {"tables": context.tables})
-    yield Page("cells.html", "cells.html.j2", {"cells": context.cells})
+    yield Page("costs.html", "costs.html.j2", {"tables": context.tables}, "Costs")
+    yield Page("cells.html", "cells.html.j2", {"cells": context.cells}, "Cells")
     yield _conditions(context)
+    for entry in pkgutil.iter_modules(__path__):
+        module = import_module(f"{__name__}.{entry.name}")
+        if hasattr(module, "pages") and module not in (tasks, methods, backbones, claims, grids):
+            yield from module.pages(context)
 
 
 def _explained(context: ReportContext) -> Iterator[Page]:
@@ -61,7 +61,7 @@ def _explained(context: ReportContext) -> Iterator[Page]:
     for study in found:
         yield Page(f"explained/{study.name}.csv", "data.csv.j2", {"text": study.csv})
     if found:
-        yield Page("explained/index.html", "analyses.html.j2", {"studies": found})
+        yield Page("explained/index.html", "analyses.html.j2", {"studies": found}, "Explained")
 
 
 def _conditions(context: ReportContext) -> Page:
@@ -72,4 +72,4 @@ def _conditions(context: ReportContext) -> Page:
         "further": extra_metrics(context.records),
         "titles": {name: context.title(name) for name in context.names("task")},
     }
-    return Page("conditions.html", "conditions.html.j2", values)
+    return Page("conditions.html", "conditions.html.j2", values, "Conditions")

@@ -19,7 +19,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
     found = {name: _values(context, name) for name in names}
     for name in names:
         yield Page(links.page("backbones", name), "backbone.html.j2", found[name])
-    yield Page("backbones/index.html", "backbones.html.j2", {"rows": [found[name] for name in names]})
+    yield Page("backbones/index.html", "backbones.html.j2", {"rows": [found[name] for name in names]}, "Backbones")
 
 
 def _values(context: ReportContext, name: str) -> dict[str, Any]:

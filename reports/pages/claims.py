@@ -33,7 +33,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
         "orderings": tested[:MOST],
         "further": max(0, len(tested) - MOST),
     }
-    yield Page("claims/index.html", "claims.html.j2", values)
+    yield Page("claims/index.html", "claims.html.j2", values, "Claims")
 
 
 def _counted(tested: Sequence[Finding]) -> list[tuple[str, str, Counter[str]]]:

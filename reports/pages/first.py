@@ -25,4 +25,4 @@ def page(context: ReportContext) -> Page:
         "regrets": [lost for table in shown if (lost := ranks.regrets(table, context.colours))],
         "problems": [*context.problems, *mixed(context.records)],
     }
-    return Page("index.html", "index.html.j2", values)
+    return Page("index.html", "index.html.j2", values, "Results")

@@ -48,7 +48,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
     for name in names:
         yield Page(links.page("methods", name), "method.html.j2", _values(context, name))
     rows = [(name, context.plugins.methods.get(name), len(context.of("method", name))) for name in names]
-    yield Page("methods/index.html", "methods.html.j2", {"rows": rows})
+    yield Page("methods/index.html", "methods.html.j2", {"rows": rows}, "Methods")
 
 
 def _values(context: ReportContext, name: str) -> dict[str, Any]:

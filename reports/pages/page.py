@@ -15,11 +15,13 @@ class Page:
         path: from the top of the site.
         template: its name in `reports/templates`.
         values: what the template is given.
+        title: its entry in the navigation; without one, another page links to it.
     """
 
     path: str
     template: str
     values: Mapping[str, Any]
+    title: str = ""
 
     def within(self, navigation: Sequence[tuple[str, str]]) -> Page:
         """The page with the titles and paths that its head leads to."""

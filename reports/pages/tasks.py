@@ -26,7 +26,7 @@ def pages(context: ReportContext, gallery: Sequence[Shown]) -> Iterator[Page]:
         (name, context.title(name), _transfer(records), sum(record["state"] == "done" for record in records))
         for name, records in found
     ]
-    yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows})
+    yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows}, "Tasks")
 
 
 def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, Any]:

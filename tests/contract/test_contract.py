@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cell import Cell
-from petlir.benchmark.commands.scaffold import new_method
-from petlir.benchmark.contract import POINTS, check, method_of, networks
+from petlir.benchmark.commands.scaffold import new
+from petlir.benchmark.contract import POINTS, check, networks, target_of
 from petlir.benchmark.contract.toy_model import SMALL, tiny
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, Paper, PriorResults
@@ -460,7 +460,8 @@ def test_what_is_declared_is_no_fault():
 
 @pytest.mark.parametrize("family", SMALL)
 def test_a_new_method_holds_it_on_a_small_network_of_every_family(family, tmp_path):
-    method = method_of(f"{new_method('my-method', tmp_path)}:MyMethod")
+    method = target_of(f"{new('method', 'my-method', tmp_path)}:MyMethod")
+    assert isinstance(method, Method)
     network = SMALL[family]()
     assert sum(parameter.numel() for parameter in network.parameters()) < 300_000
     assert failed(method, SMALL[family]) == {}
@@ -493,10 +494,12 @@ def test_a_network_is_a_family_in_small_or_a_backbone_of_its_name():
 
 
 def test_a_target_is_a_grid_item_or_a_class_of_a_file(tmp_path):
-    assert method_of("adapter[rank=2]").label == "adapter[rank=2]"
+    adapter = target_of("adapter[rank=2]")
+    assert isinstance(adapter, Method) and adapter.label == "adapter[rank=2]"
     with pytest.raises(PetlirError, match="names 2 methods, expected one"):
-        method_of("adapter[rank=2,3]")
-    path = new_method("my-method", tmp_path)
-    assert method_of(f"{path}:MyMethod").name == "my-method"
+        target_of("adapter[rank=2,3]")
+    path = new("method", "my-method", tmp_path)
+    mine = target_of(f"{path}:MyMethod")
+    assert isinstance(mine, Method) and mine.name == "my-method"
     with pytest.raises(PetlirError, match="did you mean 'MyMethod'"):
-        method_of(f"{path}:MyMetod")
+        target_of(f"{path}:MyMetod")

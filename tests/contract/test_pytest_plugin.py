@@ -2,7 +2,7 @@
 
 import pytest
 
-from petlir.benchmark.commands.scaffold import new_method
+from petlir.benchmark.commands.scaffold import new
 from petlir.benchmark.contract import POINTS
 from petlir.benchmark.contract.toy_model import SMALL
 
@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch):
     """Runs pytest within this process, in a folder with a new method, and nothing else installed."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.chdir(tmp_path)
-    new_method("my-method", tmp_path)
+    new("method", "my-method", tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
     def run(*arguments: str) -> tuple[int, Reports]:

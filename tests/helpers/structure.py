@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("signals", "devices", "writing", "hub", "revisions"),
     ("protocol", "track", "paper", "metric", "degradation", "task", "cell", "backbone", "method", "grid"),
     ("layers", "images", "degradations", "scoring", "restoration", "training", "backbones", "costs", "statistics"),
-    ("weights", "records", "store", "plugins", "tracking"),
+    ("weights", "records", "store", "plugins", "plugin_modules", "tracking"),
     ("cells",),
     ("runs", "executors"),
     ("publishing", "analysis", "contract", "pretraining", "published"),

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -17,8 +18,10 @@ from scipy.ndimage import uniform_filter
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.scoring import pyiqa_metrics
-from petlir.benchmark.scoring.pyiqa_metrics import Look, measured, metrics
+from petlir.benchmark.scoring import measurement, pyiqa_metrics
+from petlir.benchmark.scoring.measurement import Look, Measurement
+from petlir.benchmark.scoring.metrics import choose
+from petlir.benchmark.scoring.metrics import measured as measured_by
 from tests.helpers.engine import draw
 
 pyiqa = pytest.importorskip("pyiqa", exc_type=ImportError)
@@ -37,11 +40,16 @@ def looks(*sizes: tuple[int, int]) -> dict[str, Look]:
     return {f"{n}": partial(pair, n, *size) for n, size in enumerate(sizes)}
 
 
+def measured(names: Iterable[str], images: Mapping[str, Look], device: str) -> list[Measurement]:
+    """Score by metrics of pyiqa alone."""
+    return measured_by(names, images, device, {})
+
+
 @pytest.fixture(autouse=True)
 def _nothing_made():
-    pyiqa_metrics._make.cache_clear()
+    pyiqa_metrics.prepare.cache_clear()
     yield
-    pyiqa_metrics._make.cache_clear()
+    pyiqa_metrics.prepare.cache_clear()
 
 
 def test_values_are_those_of_pyiqa_one_image_at_a_time():
@@ -58,15 +66,14 @@ def test_values_are_those_of_pyiqa_one_image_at_a_time():
 
 def test_equal_sizes_go_together(monkeypatch):
     seen = []
-    made = pyiqa_metrics._make("fsim", "cpu")
+    made = pyiqa_metrics.prepare("fsim", "cpu")
 
     def model(restored: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         seen.append(tuple(restored.shape))
         return restored.mean((1, 2, 3))
 
-    model.metric_mode = "FR"  # type: ignore[attr-defined]
-    monkeypatch.setattr(pyiqa_metrics, "_make", lambda name, device: replace(made, model=model))
-    monkeypatch.setattr(pyiqa_metrics, "AT_ONCE", 2 * 40 * 50)
+    monkeypatch.setattr(pyiqa_metrics, "prepare", lambda name, device: replace(made, model=model))
+    monkeypatch.setattr(measurement, "AT_ONCE", 2 * 40 * 50)
     images = looks((40, 50), (50, 40), (40, 50), (40, 50))
     (one,) = measured(["fsim"], images, "cpu")
     assert sorted(seen) == [(1, 3, 40, 50), (1, 3, 50, 40), (2, 3, 40, 50)]
@@ -97,13 +104,12 @@ def test_metrics_without_a_reference_look_at_the_restored_image():
 
 
 def test_what_is_random_is_the_same_each_time_and_disturbs_nothing(monkeypatch):
-    made = pyiqa_metrics._make("entropy", "cpu")
+    made = pyiqa_metrics.prepare("entropy", "cpu")
 
-    def model(restored: torch.Tensor) -> torch.Tensor:
+    def model(restored: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         return torch.rand(len(restored)) + np.random.rand()
 
-    model.metric_mode = "NR"  # type: ignore[attr-defined]
-    monkeypatch.setattr(pyiqa_metrics, "_make", lambda name, device: replace(made, model=model))
+    monkeypatch.setattr(pyiqa_metrics, "prepare", lambda name, device: replace(made, model=model))
     torch.manual_seed(1)
     expected = torch.rand(1)
     torch.manual_seed(1)
@@ -145,31 +151,30 @@ def test_an_image_that_a_metric_does_not_take_makes_it_unavailable_and_others_no
 
 @pytest.mark.parametrize(("value", "said"), [(torch.tensor([float("nan")]), "finite"), (torch.ones(2), "single")])
 def test_what_is_no_number_for_an_image_is_none(monkeypatch, value, said):
-    made = pyiqa_metrics._make("entropy", "cpu")
+    made = pyiqa_metrics.prepare("entropy", "cpu")
 
-    def model(restored: torch.Tensor) -> torch.Tensor:
+    def model(restored: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = value
         return found
 
-    model.metric_mode = "NR"  # type: ignore[attr-defined]
-    monkeypatch.setattr(pyiqa_metrics, "_make", lambda name, device: replace(made, model=model))
+    monkeypatch.setattr(pyiqa_metrics, "prepare", lambda name, device: replace(made, model=model))
     (one,) = measured(["entropy"], looks((8, 8)), "cpu")
     assert one.values == () and said in (one.unavailable or "")
 
 
 def test_names_are_checked_before_anything_is_computed():
-    assert metrics("fsim, lpips,fsim") == ("fsim", "lpips")
-    assert metrics("") == ()
+    assert choose("fsim, lpips,fsim", {}) == ("fsim", "lpips")
+    assert choose("", {}) == ()
     with pytest.raises(PetlirError, match="unknown metric 'lpip'; did you mean 'lpips'"):
-        metrics("fsim,lpip")
+        choose("fsim,lpip", {})
 
 
 def test_without_pyiqa_one_line_says_how_to_get_it():
     code = (
         "import sys; sys.modules['pyiqa'] = None\n"
-        "from petlir.benchmark.errors import PetlirError; from petlir.benchmark.scoring import pyiqa_metrics\n"
-        "assert pyiqa_metrics.metrics('') == ()\n"
-        "try: pyiqa_metrics.metrics('lpips')\n"
+        "from petlir.benchmark.scoring.metrics import choose; from petlir.benchmark.errors import PetlirError\n"
+        "assert choose('', {}) == ()\n"
+        "try: choose('lpips', {})\n"
         "except PetlirError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=True)

@@ -36,7 +36,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class Request:
-    """A user's request: a selection, optionally further ones, and the settings for all of them.
+    """What a user asks for: a selection, perhaps others beside it, and how all of them are run.
 
     Attributes:
         backbones: as in `Selection`.
@@ -46,11 +46,11 @@ class Request:
         seeds: as in `Selection`.
         steps: as in `Selection`.
         regime: `tuned` or `paper`; None for the track's.
-        protocols: comma-separated ids, in addition to the tasks' own.
-        metrics: comma-separated names of pyiqa's metrics.
+        protocols: ids with commas, beyond the tasks' own.
+        metrics: names of metrics with commas.
         context: plugins and images.
-        device: device of the cells; it affects results only if a method draws random numbers on it.
-        also: further selections.
+        device: where cells will be worked on; decides only where a method draws random numbers on it.
+        also: the selections beside the first.
     """
 
     backbones: str
@@ -109,7 +109,7 @@ def request_from_grid(
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        found.pop("page", None)  # for the report only
+        found.pop("page", None)  # how the report shows it
         known = {each.name for each in fields(Request)}
         if unknown_keys := sorted(found.keys() - known):
             raise ValueError(f"{', '.join(unknown_keys)} in it")

@@ -1,0 +1,140 @@
+"""Imports the modules that plugins come from: built-in folders, entry points of installed packages, and files."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import logging
+import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from petlir.benchmark import backbones
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.scoring import psnr_ssim
+
+GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
+"""The groups of entry points; a module that is declared in one may offer plugins of every kind."""
+MOVED = ("benchmark", "methods", "tasks", "reports")
+"""What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A module that plugins may come from.
+
+    Attributes:
+        module: the imported module.
+        file: its source file.
+        described: how errors name it, e.g. `plugin file fog.py`.
+    """
+
+    module: ModuleType
+    file: Path
+    described: str
+
+
+def built_in() -> Iterator[Loaded]:
+    """Import the project's own plugins."""
+    for package_name in ("petlir.methods", "petlir.tasks"):
+        package = importlib.import_module(package_name)
+        for entry in pkgutil.iter_modules(package.__path__):
+            yield _loaded(importlib.import_module(f"{package_name}.{entry.name}"))
+    yield from map(_loaded, backbones.modules())
+    yield _loaded(psnr_ssim)
+
+
+def installed(broken: list[str]) -> Iterator[Loaded]:
+    """Import what installed packages declare as entry points; a line on each that cannot be goes to `broken`."""
+    for group in GROUPS:
+        for entry in entry_points(group=group):
+            described = f"plugin {entry.value}" + (f" of {entry.dist.name} {entry.dist.version}" if entry.dist else "")
+            try:
+                with _told(described):
+                    loaded = _loaded(_module_of(entry), described)
+            except PetlirError as error:
+                broken.append(str(error))
+            else:
+                yield loaded
+
+
+def from_file(path: Path) -> Loaded:
+    """Import a plugin file."""
+    return _loaded(load_file(path))
+
+
+@cache
+def warn(line: str) -> None:
+    """Log a line on a broken plugin, once a process."""
+    logging.getLogger("petlir").warning(line)
+
+
+def _loaded(module: ModuleType, described: str = "") -> Loaded:
+    if module.__file__ is None:
+        raise PetlirError("has no file of its own; expected a module")
+    return Loaded(module, Path(module.__file__), described or f"plugin file {module.__file__}")
+
+
+def _module_of(entry: EntryPoint) -> ModuleType:
+    """Import the module of an entry point; one that names a class stands for the module that defines it."""
+    value = entry.load()
+    return importlib.import_module(value.__module__ if isinstance(value, type) else entry.module)
+
+
+def load_file(path: Path) -> ModuleType:
+    """Import a plugin file by its path."""
+    if not path.is_file():
+        raise PetlirError(f"plugin file {path} does not exist")
+    name = f"petlir_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PetlirError(f"plugin file {path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    with _told(f"plugin file {path}"):
+        _refuse_old_imports(path)
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn what importing a plugin raises into one line that names it."""
+    try:
+        yield
+    except PetlirError as error:
+        raise PetlirError(f"{what} {error}") from error
+    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
+        raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def _refuse_old_imports(path: Path) -> None:
+    """Refuse a file that was written for petlir 0.1, whose packages stood beside each other.
+
+    A package of the user's own may have such a name; only what is missing, or is ours by another name, is refused.
+    """
+    ours = Path(__file__).resolve().parents[1]
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        for name in names:
+            root = name.partition(".")[0]
+            if root in MOVED and _origin(root) in (None, ours / root):
+                raise PetlirError(f"imports `{name}`; since petlir 0.2 that is `petlir.{name}`")
+
+
+def _origin(package: str) -> Path | None:
+    """Return the folder of a top-level package, or of a module of that name its file; None where there is neither."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return None
+    folders = [*(spec.submodule_search_locations or ()), *filter(None, [spec.origin])]
+    return Path(folders[0]).resolve()

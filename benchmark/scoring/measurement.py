@@ -1,0 +1,133 @@
+"""Measures images by metrics: in batches of equal size, on the device; never a wrong number.
+
+A metric that cannot be made, or does not take an image, is *not available*, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.client import HTTPException
+from itertools import groupby
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from petlir.benchmark import errors
+from petlir.benchmark.degradation import Image
+
+AT_ONCE = 2**21
+"""Most pixels of a batch."""
+FAULTS = (*errors.FAULTS, errors.PetlirError, OSError, ImportError, HTTPException)
+"""What a metric may raise: no net, a library that is not there, an image that is too small for it."""
+
+Look = Callable[[], tuple[Image, Image]]
+"""Reads a restored and its clean image, H×W×3 uint8."""
+Model = Callable[[Tensor, Tensor], Tensor]
+"""Scores restored against clean images, both N×3×H×W in [0, 1]: N values."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The values of a metric on some images.
+
+    Attributes:
+        name: the metric's.
+        better: which values are better.
+        colour: what it reads of an image.
+        library: what computed it, with the version.
+        unavailable: why there are no values; None where there are.
+        values: one for each image.
+    """
+
+    name: str
+    better: Literal["higher", "lower"]
+    colour: str
+    library: str
+    unavailable: str | None = None
+    values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A metric that is ready to score, or the reason why it is not."""
+
+    about: Measurement
+    model: Model | None = field(default=None, repr=False)
+
+    def without(self, reason: str) -> Prepared:
+        """Return the same, not available."""
+        return Prepared(replace(self.about, unavailable=reason))
+
+
+def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device: str) -> list[Measurement]:
+    """Score each restored image by each metric, in the order of the images.
+
+    Args:
+        prepared: the metrics by name.
+        images: by name, what reads the restored and the clean one, of one size.
+        device: where to compute.
+
+    Raises:
+        PetlirError: an image cannot be read.
+    """
+    made = dict(prepared)
+    values: dict[str, dict[str, float]] = {name: {} for name in made}
+    for names in _batches(images):
+        restored, clean = (_batch(side, device) for side in zip(*(images[name]() for name in names), strict=True))
+        for metric, one in made.items():
+            if one.model is not None:
+                try:
+                    values[metric] |= zip(names, _values(one.model, restored, clean), strict=True)
+                except FAULTS as error:
+                    made[metric] = one.without(f"{names[0]}: {described(error)}")
+    return [
+        replace(one.about, values=tuple(values[metric][name] for name in images) if one.model else ())
+        for metric, one in made.items()
+    ]
+
+
+def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
+    """The names of images, those of equal size together, as many as may be looked at together."""
+    sizes = {name: look()[1].shape[:2] for name, look in images.items()}
+    for (height, width), group in groupby(sorted(sizes, key=sizes.__getitem__), key=sizes.__getitem__):
+        names, count = list(group), max(1, AT_ONCE // (width * height))
+        yield from (names[start : start + count] for start in range(0, len(names), count))
+
+
+def _batch(images: Sequence[Image], device: str) -> Tensor:
+    """Images as N×3×H×W in [0, 1]."""
+    return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def _values(model: Model, restored: Tensor, clean: Tensor) -> list[float]:
+    """One value an image; raises ValueError where it is not finite, or there are more or fewer."""
+    with _repeatable(restored.device), torch.no_grad():
+        found: Any = model(restored, clean)
+        values: list[float] = found.detach().double().flatten().tolist() if isinstance(found, Tensor) else []
+    if len(values) != len(restored):
+        raise ValueError("it gives no single value for an image")
+    if not np.isfinite(values).all():
+        raise ValueError("its value is not a finite number")
+    return values
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Some metrics look at random crops: the same each time, and what is drawn elsewhere does not notice."""
+    state = np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        np.random.seed(0)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+def described(error: BaseException) -> str:
+    """Return the first line of an error with its kind, which some say nothing beyond."""
+    return ": ".join(filter(None, [type(error).__name__, *str(error).strip().splitlines()[:1]]))

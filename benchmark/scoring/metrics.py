@@ -1,0 +1,87 @@
+"""The registry of metrics: PSNR, SSIM and those of plugins, which are registered, and every metric of pyiqa by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.metric import Metric
+from petlir.benchmark.scoring import pyiqa_metrics
+from petlir.benchmark.scoring.measurement import FAULTS, Look, Measurement, Prepared, described, measure
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A metric with an implementation here or in a plugin.
+
+    Attributes:
+        make: makes it with its defaults; PSNR and SSIM are then under the protocol `rgb`.
+        library: the revisions of its code.
+    """
+
+    make: Callable[[], Metric]
+    library: str
+
+
+def choose(text: str, registered: Mapping[str, Registered]) -> tuple[str, ...]:
+    """Return the metrics of a list with commas, each once.
+
+    Args:
+        text: names.
+        registered: see `petlir.benchmark.plugins.Plugins.registered_metrics`.
+
+    Raises:
+        PetlirError: there is no metric of such a name; or it is not registered, and pyiqa is not installed.
+    """
+    found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    others = [name for name in found if name not in registered]
+    try:
+        valid = set(pyiqa_metrics.names()) if others else set()
+    except PetlirError as error:
+        there = ", ".join(registered)
+        raise PetlirError(f"{error}; without it there is {there}, but no {others[0]!r}") from error
+    for name in others:
+        if name not in valid:
+            raise unknown("metric", name, {*registered, *valid})
+    return found
+
+
+def measured(
+    names: Iterable[str], images: Mapping[str, Look], device: str, registered: Mapping[str, Registered]
+) -> list[Measurement]:
+    """Score each restored image by each metric, in the order of the images.
+
+    Args:
+        names: see `choose`.
+        images: by name, what reads the restored and the clean one, of one size.
+        device: where to compute.
+        registered: the metrics that are not pyiqa's.
+
+    Raises:
+        PetlirError: an image cannot be read.
+    """
+    prepared = {
+        name: _prepared(name, registered[name]) if name in registered else pyiqa_metrics.prepare(name, device)
+        for name in names
+    }
+    return measure(prepared, images, device)
+
+
+def _prepared(name: str, registered: Registered) -> Prepared:
+    """Make a registered metric; it scores one image at a time."""
+    one = Prepared(Measurement(name, "higher", "RGB in [0, 1]", registered.library))
+    try:
+        metric = registered.make()
+    except FAULTS as error:
+        return one.without(f"it cannot be made here: {described(error)}")
+    about = replace(one.about, better="higher" if metric.higher_is_better else "lower")
+
+    def model(restored: Tensor, clean: Tensor) -> Tensor:
+        pairs = zip(restored, clean, strict=True)
+        return torch.tensor([metric(one[None], other[None]) for one, other in pairs], dtype=torch.float64)
+
+    return Prepared(about, model)
