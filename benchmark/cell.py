@@ -88,12 +88,6 @@ class Cell:
         return f"{self.steps} × {self.batch_size} × {self.patch}"
 
 
-def cell_of(record: Mapping[str, Any]) -> Cell:
-    """The cell that a record is of."""
-    found = record["cell"] | {"rate": record["cell"]["learning_rate"]}
-    return Cell(**{field.name: found[field.name] for field in fields(Cell)})
-
-
 def digest(value: object) -> str:
     """SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

@@ -10,7 +10,7 @@ from petlir.benchmark.cells.job import Job, unpack
 from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
-def work(packed: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, Any]:
+def work(packed: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
     """Do one job, a `cell`, a `trial` of tuning or to `measure` a cell further, and say how it ended.
 
     Where another runner of the same store works on it, its state is `elsewhere`; where one has done it since the job
@@ -30,16 +30,16 @@ def name(job: Job) -> str:
     return learning_rate.trial_name(job) if job.kind == "trial" else job.key
 
 
-def finished_elsewhere(job: Job) -> dict[str, Any] | None:
+def finished_elsewhere(job: Job) -> dict[str, object] | None:
     """How another runner has ended the job since it was made; None where it is still to be done."""
     if job.kind in ("trial", "measure"):
         done = learning_rate.tried(job) if job.kind == "trial" else extra_metrics.measured(job)
         return {"state": "done", "reason": None, "worked": False} if done else None
     record = run.finished_result(job)
-    return record and {"state": record["state"], "reason": record["reason"], "worked": False}
+    return {"state": record.state, "reason": record.reason, "worked": False} if record else None
 
 
-def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None]) -> dict[str, Any]:
+def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None]) -> dict[str, object]:
     if job.kind == "trial":
         return learning_rate.trial(job, device)
     if job.kind == "measure":
@@ -57,4 +57,4 @@ def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None
         record = run.run(job, device, told)
     except LeaseLost:
         return {"state": ELSEWHERE, "reason": "another runner took it over"}
-    return {"state": record["state"], "reason": record["reason"], "recorded": True}
+    return {"state": record.state, "reason": record.reason, "recorded": True}

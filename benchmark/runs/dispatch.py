@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from petlir.benchmark.cells import run
 from petlir.benchmark.cells.context import Context
@@ -14,11 +13,12 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.planning import Planned, state, with_needs
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 
-Put = Callable[[dict[str, Any]], None]
+Put = Callable[[Record], None]
 """Gets each record that was made here, as it comes."""
 
 
@@ -133,7 +133,7 @@ def measure_extra(
     return lost
 
 
-def _record(index: Index, key: str) -> dict[str, Any]:
+def _record(index: Index, key: str) -> Record:
     head = index.find(key)
     assert head is not None
     return read_record(head.folder / RECORD)

@@ -15,12 +15,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import Leases
+
+if TYPE_CHECKING:
+    from petlir.benchmark.records import schema
 
 CHECKPOINT = "checkpoint.pt"
 """In a work folder: where training goes on after a kill."""
@@ -83,23 +87,21 @@ class Store:
         except OSError as error:
             raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
 
-    def cell_folder(self, record: dict[str, Any]) -> Path:
-        """Where the cell of this record is kept."""
-        cell = record["cell"]
-        name = f"{_slug(cell['label'])}-s{cell['seed']}-{record['key'][:8]}"
-        return self.root / "cells" / _slug(cell["backbone"]) / _slug(cell["task"]) / name
+    def cell_folder(self, cell: Cell | schema.Cell, key: str) -> Path:
+        """Return the folder of a cell with this key."""
+        name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
+        return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
 
-    def shared(self, record: dict[str, Any]) -> Path:
-        """Where the degraded and clean images lie that all cells of this record's task share."""
-        cell = record["cell"]
-        return self.root.joinpath("images", cell["track"], cell["task"])
+    def shared(self, cell: Cell | schema.Cell) -> Path:
+        """Return the folder of the degraded and clean images that all cells of a task share."""
+        return self.root.joinpath("images", cell.track, cell.task)
 
     def files(self) -> list[Path]:
         """The record files of all cells, sorted."""
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
-    def records(self, warn: Callable[[str], None] | None = None) -> Iterator[dict[str, Any]]:
-        """All records, in the order of their folders.
+    def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
+        """Yield all records, in the order of their folders.
 
         Args:
             warn: gets one line on each file that is not a record, which is then left out; without it, such a
@@ -116,7 +118,7 @@ class Store:
     def find(self, key: str) -> Path | None:
         """The folder of the cell with this key; None where it has no record yet."""
         for path in self.root.glob(f"cells/*/*/*-{key[:8]}/{RECORD}"):
-            if read_record(path)["key"] == key:
+            if read_record(path).key == key:
                 return path.parent
         return None
 
@@ -148,14 +150,17 @@ class Store:
         except OSError as error:
             raise Unwritable(f"cannot remove {self.root / 'work' / name}: {error.strerror}") from error
 
-    def commit(self, work: Path, final: Path) -> None:
+    def commit(self, work: Path, final: Path) -> schema.Record:
         """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
+
+        Returns:
+            The record.
 
         Raises:
             PetlirError: the work folder holds no record.
             Unwritable: it cannot be renamed.
         """
-        read_record(work / RECORD)
+        record = read_record(work / RECORD)
         older = work.with_name(f"{work.name}.old")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -168,3 +173,4 @@ class Store:
                 older.rename(final)
             raise Unwritable(f"cannot move {work} to {final}: {error.strerror}") from error
         shutil.rmtree(older, ignore_errors=True)
+        return record

@@ -24,16 +24,16 @@ def pages(context: ReportContext) -> Iterator[Page]:
 
 def _values(context: ReportContext, name: str) -> dict[str, Any]:
     records = context.of("backbone", name)
-    done = [record for record in records if record["state"] == "done"]
-    used = sorted({record["digests"]["weights"] for record in done})
-    untouched = {record["costs"]["total"] for record in done if record["costs"]["trainable"] == 0}
+    done = [record for record in records if record.state == "done"]
+    used = sorted({record.digests.weights for record in done})
+    untouched = {record.costs.total for record in done if record.costs.trainable == 0}
     return {
         "name": name,
         "total": min(untouched, default=None),
         "weights": used,
         "card": _card(name, used),
-        "heads": sorted({(r["cell"]["task"], " → ".join(r["cell"]["heads"]), r["cell"]["transfer"]) for r in done}),
-        "states": Counter(record["state"] for record in records),
+        "heads": sorted({(r.cell.task, " → ".join(r.cell.heads), r.cell.transfer) for r in done}),
+        "states": Counter(record.state for record in records),
         "titles": {task: context.title(task) for task in context.names("task")},
         "tables": [table for table in context.tables if table.group.backbone == name],
     }

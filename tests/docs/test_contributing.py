@@ -77,10 +77,10 @@ def test_the_example_task_runs_as_the_guide_says(lab, fog, tmp_path):
     outcome = runner.run(asked, tmp_path / "store", device="cpu", workers=1)
     assert outcome.states == {"done": 2}
     records = list(Store(tmp_path / "store").records())
-    assert {record["cell"]["task"] for record in records} == {"fog", "fog[fog=dense]"}
-    assert {record["cell"]["simulated"] for record in records} == {"simulated fog"}
+    assert {record.cell.task for record in records} == {"fog", "fog[fog=dense]"}
+    assert {record.cell.simulated for record in records} == {"simulated fog"}
     slight, dense = (
-        fmean(score["input_psnr"] for score in record["scores"])
-        for record in sorted(records, key=lambda record: len(record["cell"]["task"]))
+        fmean(float(score.input_psnr) for score in record.scores)
+        for record in sorted(records, key=lambda record: len(record.cell.task))
     )
     assert slight > dense + 2

@@ -71,7 +71,7 @@ class Planned:
 
     def folder(self, store: Store) -> Path:
         """Where `store` keeps the cell."""
-        return store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
+        return store.cell_folder(self.cell, self.key)
 
 
 class Planner:
@@ -314,5 +314,5 @@ def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
     """The records of the same cell, made from other components."""
     now = vars(planned.cell)
     for head in index.beside(planned.folder(index.store)) if index.heads else ():
-        if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):
+        if head.key != planned.key and all(getattr(head.cell, name) == now[name] for name in SAME):
             yield head
