@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 
 class Chosen(Protocol):
@@ -19,7 +19,7 @@ class Chosen(Protocol):
     def label(self) -> str:
         """What its row is called."""
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """The options by name."""
 
 
@@ -44,7 +44,7 @@ class Cell:
 
     backbone: str
     method: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     label: str
     task: str
     track: str
@@ -69,7 +69,7 @@ class Cell:
             self, method=method.name, options=method.options(), label=method.label, task=task or self.task, rate=None
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """The cell as JSON holds it."""
         return {**{field.name: getattr(self, field.name) for field in fields(self)}, "options": dict(self.options)}
 
@@ -108,7 +108,7 @@ class Common:
         device: the type of the device where random numbers are drawn on it; empty where they do not depend on it.
     """
 
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     weights: str
     data: str
     plugin: tuple[str, ...]

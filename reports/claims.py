@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, li
     return dict(sorted(found.items()))
 
 
-def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, Any]]:
+def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, object]]:
     """Claims as plain data, one row for each; with records beside ours and with the verdict."""
     if records is None:
         yield from map(asdict, claims)

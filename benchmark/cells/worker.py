@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from petlir.benchmark.cells import extra_metrics, learning_rate, run
 from petlir.benchmark.cells.job import Job, unpack
 from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
-def work(packed: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
+def work(packed: dict[str, object], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
     """Do one job, a `cell`, a `trial` of tuning or to `measure` a cell further, and say how it ended.
 
     Where another runner of the same store works on it, its state is `elsewhere`; where one has done it since the job

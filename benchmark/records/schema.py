@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, WithJsonSchema
 
@@ -79,7 +79,7 @@ class Cell(_Part):
 
     backbone: Name
     method: Name
-    options: dict[str, Any]
+    options: dict[str, object]
     label: Name
     task: Name
     track: Name
@@ -355,7 +355,7 @@ RECORDS: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 SCORES = TypeAdapter(list[Score])
 
 
-def schema() -> dict[str, Any]:
+def schema() -> dict[str, object]:
     """Return the JSON schema of a record."""
     return RECORDS.json_schema()
 

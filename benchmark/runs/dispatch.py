@@ -68,7 +68,7 @@ class Dispatcher:
                 if event.kind == "died":
                     made += _leave(job, "failed", event.text, put)
                 elif event.kind == "skipped":
-                    lost = planned[event.result["lost"]].cell
+                    lost = planned[str(event.result["lost"])].cell
                     made += _leave(job, "failed", f"it requires {lost}, which has no result", put)
                 elif event.kind == "finished" and event.result.get("worked", True):
                     made += _found(job, event, put)

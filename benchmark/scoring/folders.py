@@ -8,7 +8,7 @@ from functools import partial
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.degradations.resize import enlarge
@@ -91,7 +91,7 @@ def _scores(name: str, rows: Sequence[tuple[str, float, float]]) -> Scores:
 
 def measure_folders(
     restored: Path, reference: Path, names: Sequence[str], device: str, *, bicubic: bool = False
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """What metrics of pyiqa say of the images: direction, colour, means and values, or why there are none.
 
     Args:

@@ -127,7 +127,7 @@ def _x(record: Done, along: str) -> float | None:
     if along == PARAMETERS:
         return float(record.costs.trainable) or None
     found = option(cell.task, IMAGES) if along == IMAGES else cell.options.get(along)
-    return None if found is None else float(found)
+    return None if found is None else float(str(found))
 
 
 def option(label: str, name: str) -> str | None:

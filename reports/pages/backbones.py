@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from petlir.benchmark.weights import cards
 from petlir.benchmark.weights.cards import Card
@@ -22,7 +21,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
     yield Page("backbones/index.html", "backbones.html.j2", {"rows": [found[name] for name in names]})
 
 
-def _values(context: ReportContext, name: str) -> dict[str, Any]:
+def _values(context: ReportContext, name: str) -> dict[str, object]:
     records = context.of("backbone", name)
     done = [record for record in records if record.state == "done"]
     used = sorted({record.digests.weights for record in done})

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from statistics import fmean
-from typing import Any
 
 from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
@@ -51,7 +50,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
     yield Page("methods/index.html", "methods.html.j2", {"rows": rows})
 
 
-def _values(context: ReportContext, name: str) -> dict[str, Any]:
+def _values(context: ReportContext, name: str) -> dict[str, object]:
     records, method = context.of("method", name), context.plugins.methods.get(name)
     claimed = [one for one in claims() if one.method.partition("[")[0] == name]
     return {

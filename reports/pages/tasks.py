@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from petlir.benchmark.records.groups import Group, groups
 from petlir.benchmark.records.schema import Record
@@ -30,7 +29,7 @@ def pages(context: ReportContext, gallery: Sequence[Shown]) -> Iterator[Page]:
     yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows})
 
 
-def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, Any]:
+def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, object]:
     pictured = {(shown["group"], image["set"], image["name"]) for shown in gallery if shown["task"] == name
                 for image in shown["images"]}  # fmt: skip
     return {
@@ -44,7 +43,7 @@ def _values(context: ReportContext, name: str, records: list[Record], gallery: S
     }
 
 
-def _group(context: ReportContext, name: str, group: Group, members: list[Record]) -> dict[str, Any]:
+def _group(context: ReportContext, name: str, group: Group, members: list[Record]) -> dict[str, object]:
     """One table's share of the task."""
     frame = score_frame(members).sort_values("domain", kind="stable")
     own = [table for table in context.tables if table.group == group]

@@ -17,7 +17,7 @@ from petlir.reports.grids.studies import studies
 from petlir.reports.pages.grids import pages
 from petlir.reports.templating import templates
 from tests.helpers.samples import typed, typed_all
-from tests.reports.stores import doubling, record, unfinished
+from tests.reports.stores import doubling, record, sha, unfinished
 
 PLUGINS = find()
 COUNTS = (16, 32, 64, 128, 256)
@@ -29,7 +29,7 @@ def cell(method: str, psnr: float, seed: int = 0, task: str = "hybrid_lr4_noise3
     known = "frozen" if method == "frozen" else "lora"
     made = record(known, "hybrid_lr4_noise30", seed, smoke=False, **{"label": method, **given})
     made["cell"] |= {"task": task, "method": method}
-    made["key"] = f"{made['cell']['label']} {task} {seed} {made['cell']['backbone']}"
+    made["key"] = sha(f"{made['cell']['label']} {task} {seed} {made['cell']['backbone']}")
     for set_ in ("photographs", "leaves-test"):
         rows = [row for row in made["scores"] if row["set"] == set_]
         for number, row in enumerate(rows):

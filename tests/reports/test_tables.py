@@ -34,7 +34,8 @@ def raw(store, label, task):
 
 
 def photographs(records):
-    return next(table for table in tables(records, built_in_tasks()) if table.domain == "photographs")
+    read = [typed(one) if isinstance(one, dict) else one for one in records]
+    return next(table for table in tables(read, built_in_tasks()) if table.domain == "photographs")
 
 
 def value(table, label, task):

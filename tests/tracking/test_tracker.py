@@ -31,7 +31,7 @@ def runs(uri: str):
 
 
 def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
-    tracker.mirror(record())
+    tracker.mirror(typed(record()))
     client, (run,) = runs(tracker.uri)
     assert run.info.run_name == "ipt-nano lora[rank=8] sr_x4 s0" and run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 7000
@@ -49,10 +49,10 @@ def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
 
 
 def test_the_same_record_again_is_not_repeated_and_a_newer_one_takes_its_place(tracker, store):
-    tracker.mirror(record())
+    tracker.mirror(typed(record()))
     Tracker(tracker.uri, store).mirror(typed(record()))
     _, (before,) = runs(tracker.uri)
-    tracker.mirror(failed(finished="2026-11-21T10:00:00+00:00"))
+    tracker.mirror(typed(failed(finished="2026-11-21T10:00:00+00:00")))
     _, (after,) = runs(tracker.uri)
     assert (after.info.status, after.data.tags["petlir.reason"]) == ("FAILED", "NaN in training at step 3")
     assert before.info.run_id != after.info.run_id
