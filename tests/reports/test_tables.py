@@ -196,7 +196,7 @@ def measured(label, seed, values, unavailable=None):
 def test_further_metrics_are_means_over_images_of_means_over_seeds():
     lora = [measured("lora", 0, {"a": 0.1, "b": 0.4}), measured("lora", 1, {"a": 0.3})]
     found = extra_metrics(
-        [*lora, measured("ssf", 0, {}, "its weights are not at hand"), typed(record("adapter", "sr_x4"))]
+        typed_all([*lora, measured("ssf", 0, {}, "its weights are not at hand"), record("adapter", "sr_x4")])
     )
     assert [(one.label, one.set, one.mean, one.unavailable) for one in found] == [
         ("ssf", "", None, "its weights are not at hand"),
