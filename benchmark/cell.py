@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 
 class Chosen(Protocol):
@@ -19,7 +19,7 @@ class Chosen(Protocol):
     def label(self) -> str:
         """The name of its row."""
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """Return the options by name."""
 
 
@@ -44,7 +44,7 @@ class Cell:
 
     backbone: str
     method: str
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     label: str
     task: str
     track: str
@@ -69,7 +69,7 @@ class Cell:
             self, method=method.name, options=method.options(), label=method.label, task=task or self.task, rate=None
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the cell as it is written to JSON."""
         return {**{field.name: getattr(self, field.name) for field in fields(self)}, "options": dict(self.options)}
 
@@ -86,12 +86,6 @@ class Cell:
     def budget(self) -> str:
         """Steps × crops per step × side of a crop."""
         return f"{self.steps} × {self.batch_size} × {self.patch}"
-
-
-def cell_of(record: Mapping[str, Any]) -> Cell:
-    """Return the cell of a record."""
-    found = record["cell"] | {"rate": record["cell"]["learning_rate"]}
-    return Cell(**{field.name: found[field.name] for field in fields(Cell)})
 
 
 def digest(value: object) -> str:
@@ -114,7 +108,7 @@ class Common:
         device: device type if random numbers are drawn on the device; empty if they do not depend on it.
     """
 
-    options: Mapping[str, Any]
+    options: Mapping[str, object]
     weights: str
     data: str
     plugin: tuple[str, ...]

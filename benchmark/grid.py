@@ -219,7 +219,7 @@ def missed(method: Method, wanted: int, found: int) -> str:
     return f"{method.label} trains {found:,} parameters, {apart}: {nearest}"
 
 
-def restored(method: type[Method], options: Mapping[str, Any]) -> Method:
+def restored(method: type[Method], options: Mapping[str, object]) -> Method:
     """Return the method with the options of a record or a job."""
     missing = [f.name for f in fields(method) if f.name not in options and f.default is MISSING]
     stray = [name for name in options if name not in {f.name for f in fields(method)}]

@@ -150,11 +150,11 @@ class Method(ABC):
         """Return the papers' configurations on this backbone."""
         return []
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """Return the options by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def changed(self) -> dict[str, Any]:
+    def changed(self) -> dict[str, object]:
         """Return the options that differ from their defaults, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != _default(f)}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from petlir.benchmark.records.schema import Record
 from petlir.reports.cells import Listed
 from petlir.reports.formats import decibel, joined, plural
-from petlir.reports.frame import Record
 from petlir.reports.results import CASCADE, INPUT, Column, Row, Table
 
 MOST_COLUMNS, MOST_METHODS = 4, 3
@@ -94,11 +94,11 @@ def _place(table: Table, tables: Sequence[Table]) -> str:
 
 def smoke(records: Iterable[Record]) -> list[str]:
     """What a smoke run may not be read for."""
-    brief = [record for record in records if record["smoke"] and record["cell"]["regime"] != "none"]
+    brief = [record for record in records if record.smoke and record.cell.regime != "none"]
     if not brief:
         return []
-    steps = sorted({record["cell"]["steps"] for record in brief})
-    seeds = len({record["cell"]["seed"] for record in brief})
+    steps = sorted({record.cell.steps for record in brief})
+    seeds = len({record.cell.seed for record in brief})
     told = "one seed" if seeds == 1 else plural(seeds, "seed")
     return [
         f"Smoke: {joined([str(step) for step in steps])} steps, {told}, no ranks. It shows that everything "
@@ -127,18 +127,18 @@ def ranks(tables: Sequence[Table]) -> list[str]:
 
 def extent(records: Sequence[Record]) -> str:
     """How many tasks, methods, seeds and images, on what, and when."""
-    done = [record for record in records if record["state"] == "done"]
-    scored = {(s["domain"], s["set"], s["image"]) for record in done for s in record["scores"]}
+    done = [record for record in records if record.state == "done"]
+    scored = {(s.domain, s.set, s.image) for record in done for s in record.scores}
     photographs = sum(domain == "photographs" for domain, _, _ in scored)
     counts = [
-        plural(len({record["cell"]["task"] for record in records}), "task"),
-        plural(len({record["cell"]["label"] for record in records}), "method"),
-        plural(len({r["cell"]["seed"] for r in records if r["cell"]["regime"] != "none"}), "seed"),
+        plural(len({record.cell.task for record in records}), "task"),
+        plural(len({record.cell.label for record in records}), "method"),
+        plural(len({r.cell.seed for r in records if r.cell.regime != "none"}), "seed"),
         plural(photographs, "photograph"),
         plural(len(scored) - photographs, "procedural image"),
     ]
-    devices = sorted({record["environment"]["device"] for record in done})
-    day = max(str(record["finished"])[:10] for record in records)
+    devices = sorted({record.environment.device for record in done})
+    day = max(str(record.finished)[:10] for record in records)
     return f"{', '.join(counts)}; {joined(devices) or 'no device'}; {day}."
 
 

@@ -10,8 +10,9 @@ from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.weights.sources import network_of
-from petlir.reports.frame import Record, load
+from petlir.reports.frame import load
 
 
 def bibliography(store: Path, plugins: Plugins) -> str:
@@ -20,7 +21,7 @@ def bibliography(store: Path, plugins: Plugins) -> str:
     Raises:
         PetlirError: the store holds no record.
     """
-    records = [record for record in load(store) if record["state"] == "done"]
+    records = [record for record in load(store) if record.state == "done"]
     if not records:
         raise PetlirError(f"store {store} holds no finished cell; run `petlir run --store {store}` first")
     entries = {_key(entry): entry.strip() for entry in _entries(records, plugins)}
@@ -28,17 +29,17 @@ def bibliography(store: Path, plugins: Plugins) -> str:
 
 
 def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
-    cells = [record["cell"] for record in records]
-    for name in {cell["method"] for cell in cells} & plugins.methods.keys():
+    cells = [record.cell for record in records]
+    for name in {cell.method for cell in cells} & plugins.methods.keys():
         paper = plugins.methods[name].paper
         if paper is not None and paper.bibtex:
             yield paper.bibtex
-    for name in {network_of(cell["backbone"]) for cell in cells} & plugins.backbones.keys():
+    for name in {network_of(cell.backbone) for cell in cells} & plugins.backbones.keys():
         with without_memory():
             paper = plugins.build(name).paper
         if paper is not None:
             yield paper.bibtex
-    for name in {score["set"].rpartition("/")[2] for record in records for score in record["scores"]} & set(names()):
+    for name in {score.set.rpartition("/")[2] for record in records for score in record.scores} & set(names()):
         yield image_set(name).bibtex or _misc(name, image_set(name).citation)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.statistics.convergence import converged
-from petlir.reports.frame import Record, budget
-from petlir.reports.groups import Group, groups
 
 
 @dataclass(frozen=True)
@@ -39,36 +39,36 @@ def listed(records: Sequence[Record]) -> list[Listed]:
 
 
 def _line(record: Record) -> Listed:
-    cell = record["cell"]
+    cell = record.cell
     return Listed(
-        cell["backbone"],
-        cell["label"],
-        cell["task"],
-        cell["track"],
-        cell["seed"],
-        cell["regime"],
-        record["state"],
-        record["reason"] or "",
-        cell["learning_rate"],
-        budget(cell),
-        converged(record),
-        record["environment"]["device"],
-        str(record["finished"]),
-        record["key"],
+        cell.backbone,
+        cell.label,
+        cell.task,
+        cell.track,
+        cell.seed,
+        cell.regime,
+        record.state,
+        record.reason or "",
+        cell.learning_rate,
+        cell.budget,
+        converged(record.convergence),
+        record.environment.device,
+        str(record.finished),
+        record.key,
     )
 
 
 def _missing(group: Group, members: Sequence[Record]) -> set[Listed]:
     """Every method is expected on every task of its table, with every seed where it trains."""
-    cells = [record["cell"] for record in members]
-    trained = {cell["label"] for cell in cells if cell["regime"] != "none"}
-    seeds = {cell["seed"] for cell in cells if cell["regime"] != "none"}
-    there = {(cell["label"], cell["task"], cell["seed"]) for cell in cells}
-    untrained = {(cell["label"], cell["task"]) for cell in cells if cell["regime"] == "none"}
+    cells = [record.cell for record in members]
+    trained = {cell.label for cell in cells if cell.regime != "none"}
+    seeds = {cell.seed for cell in cells if cell.regime != "none"}
+    there = {(cell.label, cell.task, cell.seed) for cell in cells}
+    untrained = {(cell.label, cell.task) for cell in cells if cell.regime == "none"}
     expected = {
         (label, task, seed)
-        for label in {cell["label"] for cell in cells}
-        for task in {cell["task"] for cell in cells}
+        for label in {cell.label for cell in cells}
+        for task in {cell.task for cell in cells}
         for seed in (seeds if label in trained else {0})
         if (label, task) not in untrained
     }

@@ -6,14 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from petlir.benchmark.published import UNSTATED, Claim
 from petlir.benchmark.records.files import SHIPPED_FILES
+from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.weights.official import known
-from petlir.reports.frame import Record, budget
 
 MARGIN = 0.1
 """In dB: nearer than this to a claim is reproduced, and two methods are about as good."""
@@ -53,7 +52,7 @@ def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, li
     return dict(sorted(found.items()))
 
 
-def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, Any]]:
+def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, object]]:
     """Claims as plain data, one row for each; with records beside ours and with the verdict."""
     if records is None:
         yield from map(asdict, claims)
@@ -70,27 +69,27 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[Verdict
     *inconclusive*. *Not comparable* where protocol, backbone, weights, data, track or size differ. Where nothing is
     trained, one record is exact: its interval is a point, and its track, which sets a budget of training, is no matter.
     """
-    by_task: dict[str, dict[tuple[object, ...], list[Record]]] = defaultdict(lambda: defaultdict(list))
+    by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
-        if record["state"] == "done":
-            cell = record["cell"]
-            place = (cell["backbone"], cell["track"], cell["label"], cell["regime"], budget(cell))
-            by_task[cell["task"]][(*place, record["environment"]["device"])].append(record)
+        if record.state == "done":
+            cell = record.cell
+            place = (cell.backbone, cell.track, cell.label, cell.regime, cell.budget)
+            by_task[cell.task][(*place, record.environment.device)].append(record)
     return [_verdict(claim, by_task[claim.task].values()) for claim in claims]
 
 
-def _verdict(claim: Claim, candidates: Iterable[list[Record]]) -> Verdict:
-    matching = [cells for cells in candidates if is_method(claim.method, cells[0])]
+def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> Verdict:
+    matching = [cells for cells in candidates if is_method(claim.method, cells[0].cell.label)]
     if not matching:
         return Verdict(claim, "not run", ("no record of this method on this task",))
     nearest = min(matching, key=lambda cells: (len(list(_differences(claim, cells[0]))), -len(cells)))
     reasons = tuple(_differences(claim, nearest[0]))
-    cell = nearest[0]["cell"]
-    source = f"{cell['backbone']}, {cell['track']} track"
+    cell = nearest[0].cell
+    source = f"{cell.backbone}, {cell.track} track"
     means = _means(claim, nearest)
     if not len(means):
         return Verdict(claim, "not comparable", reasons or ("no finite score",), source)
-    interval = _interval(means, trained=cell["regime"] != "none")
+    interval = _interval(means, trained=cell.regime != "none")
     low, high = interval or (None, None)
     ours = (source, float(means.mean()), low, high, len(means))
     if reasons:
@@ -107,13 +106,13 @@ def within(low: float, high: float, claimed: float) -> str:
     return "not reproduced" if high < claimed - MARGIN or low > claimed + MARGIN else "inconclusive"
 
 
-def is_method(name: str, record: Record) -> bool:
-    """Whether a record is of the method that a claim or an ordering names, in whatever size.
+def is_method(name: str, label: str) -> bool:
+    """Return whether a label is of the method that a claim or an ordering names, in whatever size.
 
     Options that are named must be the record's own; of the others only numbers, which set a size, may differ from the
     defaults.
     """
-    wanted, actual = _parsed(name), _parsed(record["cell"]["label"])
+    wanted, actual = _parsed(name), _parsed(label)
     others = {key: value for key, value in actual[1].items() if key not in wanted[1]}
     return (
         wanted[0] == actual[0]
@@ -128,27 +127,27 @@ def _parsed(label: str) -> tuple[str, dict[str, str]]:
     return name, {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _differences(claim: Claim, record: Record) -> Iterator[str]:
+def _differences(claim: Claim, record: Done) -> Iterator[str]:
     """In what a record's making differs from the claim's."""
-    cell = record["cell"]
+    cell = record.cell
     if claim.protocol == UNSTATED:
         yield "protocol: the paper states none"
-    elif all(_base(score["protocol"]) != claim.protocol for score in record["scores"]):
-        ours = sorted({_base(score["protocol"]) for score in record["scores"]})
+    elif all(_base(score.protocol) != claim.protocol for score in record.scores):
+        ours = sorted({_base(score.protocol) for score in record.scores})
         yield f"protocol: {', '.join(ours)} here, {claim.protocol} there"
-    if cell["backbone"] != claim.backbone:
-        yield f"backbone weights: {cell['backbone']} here, {claim.backbone} there"
-    elif _unofficial(claim.backbone, record["digests"]["weights"]):
+    if cell.backbone != claim.backbone:
+        yield f"backbone weights: {cell.backbone} here, {claim.backbone} there"
+    elif _unofficial(claim.backbone, record.digests.weights):
         yield "backbone weights: not the official ones"
-    if cell["track"] != "paper" and cell["regime"] != "none":
-        yield f"track: {cell['track']} here, paper there"
-    if cell["regime"] == "tuned":
+    if cell.track != "paper" and cell.regime != "none":
+        yield f"track: {cell.track} here, paper there"
+    if cell.regime == "tuned":
         yield "training: the learning rate was tuned here"
-    if other := cell["simulated"] or _other_data(cell["data_label"]):
+    if other := cell.simulated or _other_data(cell.data_label):
         yield f"data: {other}"
-    if all(score["set"] != claim.set for score in record["scores"]):
+    if all(score.set != claim.set for score in record.scores):
         yield f"data: {claim.set} is not among our sets"
-    size, trainable = _size(claim.params), record["costs"]["trainable"]
+    size, trainable = _size(claim.params), record.costs.trainable
     if size is not None and trainable and abs(trainable - size) > 0.01 * size:
         yield f"size: {trainable:,} parameters here, {claim.params} there"
 
@@ -174,19 +173,19 @@ def _size(printed: str) -> float | None:
     return float(match[1]) * SIZES[match[2]] if match else None
 
 
-def _means(claim: Claim, cells: Sequence[Record]) -> np.ndarray:
+def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
     """The mean PSNR of each seed over the images of the claim's set that are finite with all seeds."""
     found: dict[str, list[float]] = defaultdict(list)
-    for score in (score for cell in cells for score in cell["scores"] if score["set"] == claim.set):
-        if _base(score["protocol"]) == claim.protocol and score["protocol"] == _first(cells[0], claim.protocol):
-            found[score["image"]].append(float(score["psnr"]))
+    for score in (score for cell in cells for score in cell.scores if score.set == claim.set):
+        if _base(score.protocol) == claim.protocol and score.protocol == _first(cells[0], claim.protocol):
+            found[score.image].append(float(score.psnr))
     table = [values for values in found.values() if len(values) == len(cells) and np.isfinite(values).all()]
     return np.array(table).mean(axis=0) if table else np.array([])
 
 
-def _first(record: Record, protocol: str) -> str:
+def _first(record: Done, protocol: str) -> str:
     """The protocol id under which a record has this protocol; where it was seen in two ways, the headline one."""
-    return next(str(score["protocol"]) for score in record["scores"] if _base(score["protocol"]) == protocol)
+    return next(str(score.protocol) for score in record.scores if _base(score.protocol) == protocol)
 
 
 def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:

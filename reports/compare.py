@@ -11,7 +11,8 @@ import pandas as pd
 
 from petlir.benchmark import statistics
 from petlir.benchmark.errors import PetlirError
-from petlir.reports.frame import Record, load, score_frame
+from petlir.benchmark.records.schema import Record
+from petlir.reports.frame import load, score_frame
 
 ROW = ["backbone", "label", "task", "track", "regime", "budget", "set", "protocol"]
 """What two scores must share to be compared, beside image and seed."""
@@ -58,7 +59,7 @@ def compare(first: Path, second: Path) -> list[Move]:
         if not found:
             raise PetlirError(f"store {store} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
     frames = [score_frame(found) for found in records]
-    by_key = [{record["key"]: record for record in found} for found in records]
+    by_key = [{record.key: record for record in found} for found in records]
     groups = [dict(iter(frame.groupby(ROW))) for frame in frames]
     moves = [_move(key, [group.get(key) for group in groups], by_key) for key in {*groups[0], *groups[1]}]
     return sorted(moves, key=lambda move: (-abs(move.delta or 0.0), move.name))
@@ -99,8 +100,8 @@ def _tested(
 
 def _key_components(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
     """The components that differ between cells of one seed."""
-    then = {record["cell"]["seed"]: record["key_components"] for record in before}
-    pairs = [(then[seed], record["key_components"]) for record in after if (seed := record["cell"]["seed"]) in then]
+    then = {record.cell.seed: record.key_components for record in before}
+    pairs = [(then[seed], record.key_components) for record in after if (seed := record.cell.seed) in then]
     for name in sorted({name for pair in pairs for part in pair for name in part}):
         if any(a.get(name) != b.get(name) for a, b in pairs):
             yield name
@@ -108,6 +109,6 @@ def _key_components(before: Sequence[Record], after: Sequence[Record]) -> Iterat
 
 def _environments(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
     for name in ENVIRONMENT:
-        then, now = (sorted({str(record["environment"][name]) for record in cells}) for cells in (before, after))
+        then, now = (sorted({str(getattr(record.environment, name)) for record in cells}) for cells in (before, after))
         if then != now:
             yield f"{name}: {', '.join(then)} -> {', '.join(now)}"

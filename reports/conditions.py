@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.protocol import protocol
-from petlir.reports.frame import Record
+from petlir.benchmark.records.schema import Record
 
 
 def described_protocols(records: Sequence[Record]) -> list[tuple[str, str]]:
     """The protocols that images were scored under, each with what it does."""
-    names = {score["protocol"] for record in records for score in record["scores"]}
+    names = {score.protocol for record in records for score in record.scores}
     return [(name, _description(name)) for name in sorted(names)]
 
 
@@ -25,10 +24,12 @@ def _description(name: str) -> str:
         return "A protocol that this version does not know."
 
 
-def environments(records: Sequence[Record]) -> list[tuple[dict[str, Any], int]]:
+def environments(records: Sequence[Record]) -> list[tuple[dict[str, object], int]]:
     """The different environments, each with its number of cells, the commonest first."""
     found = Counter(
-        json.dumps(record["environment"], sort_keys=True) for record in records if record["state"] == "done"
+        json.dumps(record.environment.model_dump(exclude_unset=True), sort_keys=True)
+        for record in records
+        if record.state == "done"
     )
     return [(json.loads(text), number) for text, number in found.most_common()]
 
@@ -38,10 +39,10 @@ def mixed(records: Sequence[Record]) -> list[str]:
     images: dict[tuple[str, str], set[str]] = {}
     weights: dict[str, set[str]] = {}
     for record in records:
-        if record["state"] == "done":
-            cell, digests = record["cell"], record["digests"]
-            images.setdefault((cell["track"], cell["task"]), set()).add(digests["data"])
-            weights.setdefault(cell["backbone"], set()).add(digests["weights"])
+        if record.state == "done":
+            cell, digests = record.cell, record.digests
+            images.setdefault((cell.track, cell.task), set()).add(digests.data)
+            weights.setdefault(cell.backbone, set()).add(digests.weights)
     return [
         f"{task} on the {track} track: cells were scored on {len(found)} different versions of the test images"
         for (track, task), found in images.items()

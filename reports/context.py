@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
 from petlir.reports.cells import Listed, listed
 from petlir.reports.figures.colours import classes
-from petlir.reports.frame import Record
 from petlir.reports.results import Table
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks, title
@@ -62,8 +62,8 @@ class ReportContext:
 
     def names(self, part: str) -> list[str]:
         """The different values of a part of the cell: `task`, `method`, `backbone`."""
-        return sorted({str(record["cell"][part]) for record in self.records})
+        return sorted({str(getattr(record.cell, part)) for record in self.records})
 
     def of(self, part: str, name: str) -> list[Record]:
         """The records that have this value in this part of their cell."""
-        return [record for record in self.records if record["cell"][part] == name]
+        return [record for record in self.records if getattr(record.cell, part) == name]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from petlir.reports.frame import Record
+from petlir.benchmark.records import schema
+from petlir.benchmark.records.schema import Record
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
 """The parts of training memory, in the order in which a bar shows them."""
@@ -59,33 +59,33 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> Costs | None:
         cells: the records of the method.
         backbone: parameters of the backbone, see `backbone_size`; None where only what was added to it is known.
     """
-    found = [record["costs"] for record in cells if record["state"] == "done"]
+    found = [record.costs for record in cells if record.state == "done"]
     if not found:
         return None
-    trainable = median(cost["trainable"] for cost in found)
-    total = backbone or median(cost["total"] for cost in found)
+    trainable = median(cost.trainable for cost in found)
+    total = backbone or median(cost.total for cost in found)
     return Costs(
         trainable,
         trainable / total,
-        median(cost["stored_bytes"] for cost in found),
-        median(cost["saved_for_backward_bytes"] for cost in found),
-        median(cost["flops_per_step"] for cost in found),
-        _median((cost["step_seconds"] or {}).get("median") for cost in found),
+        median(cost.stored_bytes for cost in found),
+        median(cost.saved_for_backward_bytes for cost in found),
+        median(cost.flops_per_step for cost in found),
+        _median(cost.step_seconds.median if cost.step_seconds else None for cost in found),
         median(map(_own, found)),
-        median(_own(cost) + cost.get("required_seconds", 0.0) for cost in found),
-        median(cost["inference_seconds_per_megapixel"] for cost in found),
-        _median(cost["merged_inference_seconds_per_megapixel"] for cost in found),
-        _median(cost["energy_joules"] for cost in found),
-        _median(cost.get("waiting_share") for cost in found),
-        tuple(median(cost["memory"][part] for cost in found) for part in PARTS),
-        _median(cost["memory"]["peak"] for cost in found),
-        all(cost["exclusive"] for cost in found),
+        median(_own(cost) + cost.required_seconds for cost in found),
+        median(cost.inference_seconds_per_megapixel for cost in found),
+        _median(cost.merged_inference_seconds_per_megapixel for cost in found),
+        _median(cost.energy_joules for cost in found),
+        _median(cost.waiting_share for cost in found),
+        tuple(median(getattr(cost.memory, part) for cost in found) for part in PARTS),
+        _median(cost.memory.peak for cost in found),
+        all(cost.exclusive for cost in found),
     )
 
 
-def _own(cost: dict[str, Any]) -> float:
-    """Seconds of training; records of older versions do not tell the seconds before."""
-    return float(cost["training_seconds"] + cost.get("adaptation_seconds", 0.0))
+def _own(cost: schema.Costs) -> float:
+    """Return the seconds of training, with those before."""
+    return cost.training_seconds + cost.adaptation_seconds
 
 
 def _median(values: Iterable[float | None]) -> float | None:
@@ -95,7 +95,5 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 def backbone_size(table: Sequence[Record]) -> float | None:
     """Parameters of the backbone as it is, from the records of a table that add none; None where there is none."""
-    untouched: list[Any] = [
-        record["costs"]["total"] for record in table if record["state"] == "done" and record["costs"]["trainable"] == 0
-    ]
+    untouched = [record.costs.total for record in table if record.state == "done" and record.costs.trainable == 0]
     return median(untouched) if untouched else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -78,7 +77,7 @@ def rows(found: list[Table]) -> pd.DataFrame:
     )
 
 
-def _as_dict(one: Table, row: Row, column: Column, value: Value) -> dict[str, Any]:
+def _as_dict(one: Table, row: Row, column: Column, value: Value) -> dict[str, object]:
     costs = row.costs
     return {
         "track": one.group.track,

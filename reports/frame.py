@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,16 +12,14 @@ from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.publishing.levels import origins
 from petlir.benchmark.publishing.verify import LEVELS
 from petlir.benchmark.records.files import headlines, newest
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.interim_analyses import stated
 from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
 
-Record = dict[str, Any]
-
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
 SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
-WORDS = SCORE[:5]
 COLUMNS = (
     "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *SCORE,
     "headline", "overlap",
@@ -44,7 +39,7 @@ def load(
     """The newest record of every cell in a store.
 
     A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
-    were added until methods separate, `looks` holds the plan that was stated for the record's cell; `origin` tells
+    were added until methods separate, `plan` holds what was stated for the record's cell; `origin` tells
     who submitted it and how far it was verified, where it was taken over from an archive.
 
     Args:
@@ -57,26 +52,17 @@ def load(
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
     known = origins(store)
-    records = (record for record in Store(store).records(warn) if keys is None or record["key"] in keys)
-    found = newest(map(_slim, records))
+    plans = stated(Store(store))
+    found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
-        if record["key"] in known:
-            record["origin"] = known[record["key"]]
-    for plan, record in product(stated(Store(store)), found):
-        if plan.covers(record["cell"]):
-            record["looks"] = plan
+        record.annotate(
+            known.get(record.key), next((plan for plan in reversed(plans) if plan.covers(record.cell)), None)
+        )
     if not extra_protocols:
         return found
     from petlir.benchmark.cells.rescoring import through
 
     return through(extra_protocols, found, Store(store), warn)
-
-
-def _slim(record: Record) -> Record:
-    """The same record, its scores sharing with all others the words that stand in each."""
-    for score in record["scores"]:
-        score |= {name: sys.intern(score[name]) for name in WORDS}
-    return record
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -88,9 +74,9 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     records = list(records)
     cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])
-    frame = cells.loc[[place for place, record in enumerate(records) for _ in record["scores"]]].reset_index(drop=True)
+    frame = cells.loc[[place for place, record in enumerate(records) for _ in record.scores]].reset_index(drop=True)
     for name in SCORE:
-        frame[name] = [score[name] for record in records for score in record["scores"]]
+        frame[name] = [getattr(score, name) for record in records for score in record.scores]
     frame["headline"] = [own for record in records for own in _quoted(record)]
     frame["overlap"] = [text for record in records for text in _overlaps(record)]
     return frame.astype(
@@ -112,24 +98,24 @@ def differing(rows: pd.DataFrame) -> pd.DataFrame:
 def _quoted(record: Record) -> list[bool]:
     """Whether each score stands under its set's headline protocol."""
     quoted = headlines(record)
-    return [score["protocol"] == quoted[score["set"]] for score in record["scores"]]
+    return [score.protocol == quoted[score.set] for score in record.scores]
 
 
 def _overlaps(record: Record) -> list[str]:
     """What the set of each score shares."""
-    sets = [score["set"] for score in record["scores"]]
+    sets = [score.set for score in record.scores]
     known = {name: overlap(record, name) for name in set(sets)}
     return [known[name] for name in sets]
 
 
-def _cell(record: Record) -> Record:
-    cell, tested = record["cell"], convergence(record)
+def _cell(record: Record) -> dict[str, object]:
+    cell, tested = record.cell, convergence(record.convergence)
     return {
-        "key": record["key"],
-        **{name: cell[name] for name in (*CELL, *CELL_TEXT)},
-        "budget": "" if cell["regime"] == "none" else budget(cell),
-        "device": record["environment"]["device"],
-        "smoke": record["smoke"],
+        "key": record.key,
+        **{name: getattr(cell, name) for name in (*CELL, *CELL_TEXT)},
+        "budget": "" if cell.regime == "none" else cell.budget,
+        "device": record.environment.device,
+        "smoke": record.smoke,
         "converged": tested and tested.converged,
         "change": tested and tested.change,
         "level": level(record),
@@ -139,25 +125,15 @@ def _cell(record: Record) -> Record:
 
 def level(record: Record) -> str:
     """How far a record can be believed, one of `BELIEVED`."""
-    return str(record["origin"]["level"]) if "origin" in record else HERE
+    return record.origin["level"] if record.origin else HERE
 
 
 def source(record: Record) -> str:
     """Who submitted a record; empty where it was run in this store."""
-    return str(record["origin"]["by"]) if "origin" in record else ""
+    return record.origin["by"] if record.origin else ""
 
 
 def overlap(record: Record, test_set: str) -> str:
     """What a test set shares with the sets that a cell was fitted to, in words; empty where nothing is known of it."""
-    found = [one for one in record.get("overlap") or () if one["set"] == test_set]
-    return "; ".join(f"shares {one['shared']} with {one['holder']} ({one['role']})" for one in found)
-
-
-def budget(cell: Record) -> str:
-    """The budget of a cell in words: steps, batch size, side of a crop; cells of two budgets share no column.
-
-    Where memory ran out, and a method with batch statistics saw parts of its batches, that is a budget of its own.
-    """
-    whole = f"{cell['steps']} steps × {cell['batch_size']} × {cell['patch']}²"
-    parts = cell.get("accumulation")
-    return f"{whole}, batch statistics in {parts['parts']} parts" if parts and parts["batch_statistics"] else whole
+    found = [one for one in record.overlap or () if one.set == test_set]
+    return "; ".join(f"shares {one.shared} with {one.holder} ({one.role})" for one in found)

@@ -6,18 +6,18 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from petlir.benchmark.records.files import headlines
+from petlir.benchmark.records.groups import groups
+from petlir.benchmark.records.schema import Record, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
 from petlir.reports.crops import Crop, Pixels, crops
 from petlir.reports.formats import decibel
-from petlir.reports.frame import Record
-from petlir.reports.groups import groups
 from petlir.reports.titles import title
 
 MOST_IMAGES = 12
@@ -64,9 +64,9 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
     """
     found = []
     for group in groups(records):
-        done = [record for record in group.select(records) if record["state"] == "done"]
-        for task in sorted({record["cell"]["task"] for record in done}):
-            mine = _first_seeds(record for record in done if record["cell"]["task"] == task)
+        done = [record for record in group.select(records) if record.state == "done"]
+        for task in sorted({record.cell.task for record in done}):
+            mine = _first_seeds(record for record in done if record.cell.task == task)
             shown = [_photograph(score, mine, store, images) for score in _photographs(mine)]
             if there := [image for image in shown if image]:
                 found.append(Shown(group=group.title, task=task, title=title(task, tasks), images=there))
@@ -76,23 +76,23 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
 def _first_seeds(records: Iterable[Record]) -> list[Record]:
     """One record a method: the lowest seed."""
     first: dict[str, Record] = {}
-    for record in sorted(records, key=lambda r: (r["cell"]["regime"] != "none", r["cell"]["label"], r["cell"]["seed"])):
-        first.setdefault(record["cell"]["label"], record)
+    for record in sorted(records, key=lambda r: (r.cell.regime != "none", r.cell.label, r.cell.seed)):
+        first.setdefault(record.cell.label, record)
     return list(first.values())
 
 
-def _photographs(records: Sequence[Record]) -> list[dict[str, Any]]:
+def _photographs(records: Sequence[Record]) -> list[Score]:
     """The photographs of a task under its headline protocol, a few of each set."""
-    by_set: dict[str, dict[str, dict[str, Any]]] = {}
+    by_set: dict[str, dict[str, Score]] = {}
     for record in records:
         quoted = headlines(record)
-        for score in record["scores"]:
-            if score["domain"] == "photographs" and score["protocol"] == quoted[score["set"]]:
-                by_set.setdefault(score["set"], {}).setdefault(score["image"], score)
+        for score in record.scores:
+            if score.domain == "photographs" and score.protocol == quoted[score.set]:
+                by_set.setdefault(score.set, {}).setdefault(score.image, score)
     return [score for images in by_set.values() for score in [*images.values()][:MOST_IMAGES]]
 
 
-def _photograph(score: dict[str, Any], records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
+def _photograph(score: Score, records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
     """One photograph: degraded, what each method made of it, clean; None where fewer than two are stored."""
     pictures = [
         (Picture(label=label, src=src, score=words), pixels)
@@ -105,9 +105,9 @@ def _photograph(score: dict[str, Any], records: Sequence[Record], store: Path, i
     restored = [index for index, (one, _) in enumerate(pictures) if one["label"] not in ("degraded", "clean")]
     height, width = versions[-1].shape[:2]
     return Photograph(
-        set=score["set"],
-        name=score["image"],
-        protocol=score["protocol"],
+        set=score.set,
+        name=score.image,
+        protocol=score.protocol,
         width=width,
         height=height,
         pictures=[one for one, _ in pictures],
@@ -115,26 +115,26 @@ def _photograph(score: dict[str, Any], records: Sequence[Record], store: Path, i
     )
 
 
-def _sources(score: dict[str, Any], records: Sequence[Record], store: Path) -> list[tuple[str, Path, str]]:
+def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str]]:
     """Label, place in the store and score in words of each version."""
-    set_, name = score["set"], score["image"]
-    cell = records[0]["cell"]
-    shared = Path("images", cell["track"], cell["task"], set_)
-    sources = [("degraded", shared / "degraded" / f"{name}.png", _words(score, "input_"))]
+    set_, name = score.set, score.image
+    cell = records[0].cell
+    shared = Path("images", cell.track, cell.task, set_)
+    sources = [("degraded", shared / "degraded" / f"{name}.png", _words(score.input_psnr, score.input_ssim))]
     for record in records:
-        if own := _score(record, set_, name, score["protocol"]):
-            folder = Store(store).cell_folder(record).relative_to(store)
-            sources.append((record["cell"]["label"], folder / "restored" / set_ / f"{name}.png", _words(own)))
+        if own := _score(record, set_, name, score.protocol):
+            folder = Store(store).cell_folder(record.cell, record.key).relative_to(store)
+            sources.append((record.cell.label, folder / "restored" / set_ / f"{name}.png", _words(own.psnr, own.ssim)))
     return [*sources, ("clean", shared / "clean" / f"{name}.png", "")]
 
 
-def _score(record: Record, set_: str, name: str, protocol: str) -> dict[str, Any] | None:
+def _score(record: Record, set_: str, name: str, protocol: str) -> Score | None:
     wanted = (set_, name, protocol)
-    return next((s for s in record["scores"] if (s["set"], s["image"], s["protocol"]) == wanted), None)
+    return next((s for s in record.scores if (s.set, s.image, s.protocol) == wanted), None)
 
 
-def _words(score: dict[str, Any], prefix: str = "") -> str:
-    return f"{decibel(float(score[prefix + 'psnr']))} dB, SSIM {score[prefix + 'ssim']:.3f}"
+def _words(psnr: float | str, ssim: float) -> str:
+    return f"{decibel(float(psnr))} dB, SSIM {ssim:.3f}"
 
 
 def _copy(store: Path, source: Path, images: Path) -> str:

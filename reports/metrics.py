@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from petlir.reports.frame import Record
+from petlir.benchmark.records.schema import Record
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,13 @@ def _number(mean: float) -> float | None:
 
 def _rows(records: Iterable[Record]) -> Iterator[dict[str, object]]:
     for record in records:
-        cell = record["cell"]
-        for metric in record.get("metrics", ()):
+        cell = record.cell
+        for metric in record.metrics:
             named = {
-                "label": cell["label"], "task": cell["task"], "metric": metric["metric"],
-                "better": metric["better"], "unavailable": metric["unavailable"] or "",
+                "label": cell.label, "task": cell.task, "metric": metric.metric,
+                "better": metric.better, "unavailable": metric.unavailable or "",
             }  # fmt: skip
-            for one in metric["values"] or [{"set": "", "image": "", "value": None}]:
-                yield named | one
+            for one in metric.values:
+                yield {**named, "set": one.set, "image": one.image, "value": one.value}
+            if not metric.values:
+                yield {**named, "set": "", "image": "", "value": None}

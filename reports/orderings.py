@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from petlir.benchmark.published import Ordering
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.statistics import Difference, Scores, differences_of, printable
 from petlir.benchmark.statistics.columns import tables
 from petlir.reports.claims import is_method, within
-from petlir.reports.frame import Record, differing, score_frame
+from petlir.reports.frame import differing, score_frame
 
 
 class Where(NamedTuple):
@@ -56,23 +57,23 @@ def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[F
     `>` holds where the interval of the difference lies above zero and is contradicted where it lies below; `~` holds
     where it lies within ± 0.1 dB and is contradicted where it lies wholly outside. All else is inconclusive.
     """
-    usable = [record for record in records if record["state"] == "done" and not record["smoke"]]
-    named = {record["cell"]["label"]: record for record in usable}
+    usable = [record for record in records if record.state == "done" and not record.smoke]
+    labels = {record.cell.label for record in usable}
     columns = list(_columns(usable))
     return [
         finding
         for ordering in orderings
         if ordering.measure == "psnr"
-        for sides in [tuple(_meant(side, named) for side in (ordering.left, ordering.right))]
+        for sides in [tuple(_meant(side, labels) for side in (ordering.left, ordering.right))]
         for where, scores in columns
         if where.task in ordering.tasks or "*" in ordering.tasks
         for finding in _tested(ordering, where, scores, *sides)
     ]
 
 
-def _meant(names: Iterable[str], named: dict[str, Record]) -> set[str]:
+def _meant(names: Iterable[str], labels: Iterable[str]) -> set[str]:
     """The labels of the methods that one side of an ordering names."""
-    return {label for label, record in named.items() if any(is_method(name, record) for name in names)}
+    return {label for label in labels if any(is_method(name, label) for name in names)}
 
 
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
@@ -93,7 +94,7 @@ def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Score
         yield from _column(place, [beside[place]])
 
 
-def _column(place: tuple[Any, ...], rows: Sequence[pd.DataFrame]) -> Iterator[tuple[Where, dict[str, Scores]]]:
+def _column(place: tuple[object, ...], rows: Sequence[pd.DataFrame]) -> Iterator[tuple[Where, dict[str, Scores]]]:
     scores = tables(differing(pd.concat(rows)), 2)
     if scores and len(next(iter(scores.values()))) > 1:
         yield Where(*map(str, place[: len(Where._fields)])), scores

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.cells.learning_rate import COMMITTED
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.statistics.convergence import Convergence, convergence
-from petlir.reports.frame import Record
 
 FOR = ("backbone", "label", "task", "track", "steps", "batch_size", "patch")
 Chosen = tuple[object, ...]
@@ -46,15 +46,14 @@ def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -
     for cell, trials in _trials(store, warn).values():
         chosen = tuple(cell.get(name) for name in FOR)
         tried[chosen] = max(tuple(sorted(trials)), tried.get(chosen, ()), key=len)
-    found = {_rate(record, tried) for record in records if record["cell"]["learning_rate"] is not None}
+    found = {_rate(record, rate, tried) for record in records if (rate := record.cell.learning_rate) is not None}
     return sorted(found, key=lambda rate: (rate.backbone, rate.task, rate.label, rate.regime, rate.rate))
 
 
-def _rate(record: Record, tried: Mapping[Chosen, tuple[float, ...]]) -> Rate:
-    cell = record["cell"]
-    trials = tried.get(tuple(cell[name] for name in FOR), ()) if cell["regime"] == "tuned" else ()
-    place = (cell["backbone"], cell["task"], cell["label"], cell["regime"], cell["learning_rate"])
-    return Rate(*place, trials, convergence(record))
+def _rate(record: Record, rate: float, tried: Mapping[Chosen, tuple[float, ...]]) -> Rate:
+    cell = record.cell
+    trials = tried.get(tuple(getattr(cell, name) for name in FOR), ()) if cell.regime == "tuned" else ()
+    return Rate(cell.backbone, cell.task, cell.label, cell.regime, rate, trials, convergence(record.convergence))
 
 
 def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[dict[str, Any], set[float]]]:

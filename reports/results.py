@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.records.groups import Group
 from petlir.benchmark.statistics import Comparison, Interval, Scores
 from petlir.benchmark.statistics.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
 from petlir.reports.costs import Costs
 from petlir.reports.formats import plural, signed
-from petlir.reports.groups import Group
 
 INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
 

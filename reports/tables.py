@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from petlir.benchmark.records.groups import ANY, Group, groups
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
 from petlir.reports.costs import Costs, backbone_size, costs_of
-from petlir.reports.frame import Record, score_frame
-from petlir.reports.groups import ANY, Group, groups
+from petlir.reports.frame import score_frame
 from petlir.reports.results import CASCADE, FULL, INPUT, Column, Row, Table
 from petlir.reports.titles import named, title
 from petlir.reports.values import fill
@@ -48,7 +49,7 @@ def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Ta
     trained = frame[frame.regime != ANY]
     scored = pd.concat([trained, frame[~frame.task.isin(trained.task)]])
     found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
-    empty = {record["cell"]["task"] for record in members} - set(frame.task)
+    empty = {record.cell.task for record in members} - set(frame.task)
     found += [Column(task, title(task, tasks), "", "", "", "") for task in empty]
     return sorted(found, key=lambda one: (one.hybrid, one.task, one.set, not one.headline, one.protocol))
 
@@ -78,13 +79,13 @@ def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
 def _table(group: Group, domain: str, columns: list[Column], members: Sequence[Record], frame: pd.DataFrame) -> Table:
     by_label: dict[str, list[Record]] = {}
     for record in members:
-        by_label.setdefault(record["cell"]["label"], []).append(record)
+        by_label.setdefault(record.cell.label, []).append(record)
     total = backbone_size(members)
     costs = {label: costs_of(cells, total) for label, cells in by_label.items()}
     kinds = {label: kind_of(cells[0]) for label, cells in by_label.items()}
     filled = [fill(column, frame, by_label, kinds) for column in columns]
     labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
-    methods = {label: cells[0]["cell"]["method"] for label, cells in by_label.items()}
+    methods = {label: cells[0].cell.method for label, cells in by_label.items()}
     rows = [
         Row(
             label,
@@ -92,9 +93,7 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
             kinds.get(label, "input"),
             costs.get(label),
             tuple(values[label] for _, values in filled),
-            any(
-                shared["shared"] == "images" for cell in by_label.get(label, ()) for shared in cell.get("overlap") or ()
-            ),
+            any(shared.shared == "images" for cell in by_label.get(label, ()) for shared in cell.overlap or ()),
         )
         for label in (INPUT, *labels)
     ]
@@ -103,10 +102,10 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
 
 def kind_of(record: Record) -> str:
     """`untrained`, `composed`, `petl` or `reference`; of older records only full fine-tuning is known to be one."""
-    cell = record["cell"]
-    if cell["regime"] == ANY:
-        return "composed" if "needs" in record["key_components"] else "untrained"
-    return "reference" if cell.get("reference", cell["method"] == FULL) else "petl"
+    cell = record.cell
+    if cell.regime == ANY:
+        return "composed" if "needs" in record.key_components else "untrained"
+    return "reference" if cell.reference_or(cell.method == FULL) else "petl"
 
 
 def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]:

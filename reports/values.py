@@ -10,12 +10,13 @@ import pandas as pd
 
 from petlir.benchmark import statistics
 from petlir.benchmark.protocol import protocol
-from petlir.benchmark.runs.interim_analyses import Plan
+from petlir.benchmark.records.groups import ANY
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
 from petlir.benchmark.statistics.columns import rankable, tables
+from petlir.benchmark.statistics.spending import Plan
 from petlir.reports.formats import plural
-from petlir.reports.frame import BELIEVED, Record, budget, differing
-from petlir.reports.groups import ANY
+from petlir.reports.frame import BELIEVED, differing
 from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
 
 
@@ -84,8 +85,8 @@ def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dic
 
 def _plan(column: Column, by_label: dict[str, list[Record]]) -> Plan | None:
     """The looks that were stated for a column's cells, if seeds were added until methods separate."""
-    cells = (record for records in by_label.values() for record in records if record["cell"]["task"] == column.task)
-    return next((cell["looks"] for cell in cells if "looks" in cell and budget(cell["cell"]) == column.budget), None)
+    cells = (record for records in by_label.values() for record in records if record.cell.task == column.task)
+    return next((cell.plan for cell in cells if cell.plan and cell.cell.budget == column.budget), None)
 
 
 def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
@@ -96,13 +97,13 @@ def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _absent(column: Column, cells: Iterable[Record]) -> Value:
     """Why a method has no number in a column: its newest record says, it is not scored in this window, or not run."""
-    mine = [record for record in cells if record["cell"]["task"] == column.task]
-    done = [record for record in mine if record["state"] == "done"]
-    if done and column.set and not any(_windows(column.protocol) <= _windows(*r["cell"]["protocols"]) for r in done):
+    mine = [record for record in cells if record.cell.task == column.task]
+    done = [record for record in mine if record.state == "done"]
+    if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
         return Value("not-applicable", "a second evaluation window is for what has operators over the whole image")
     if len(done) < len(mine):
-        newest = max((one for one in mine if one not in done), key=lambda record: str(record["finished"]))
-        return Value(newest["state"], newest["reason"])
+        newest = max((one for one in mine if one not in done), key=lambda record: str(record.finished))
+        return Value(newest.state, newest.reason or "")
     return Value("missing", "no record in this store")
 
 

@@ -28,6 +28,7 @@ from petlir.benchmark.weights import checkpoints
 from petlir.benchmark.weights.cards import SHIPPED, save
 from tests.helpers.engine import PLUGIN, ROOT, draw, laboratory
 from tests.helpers.engine import save as save_image
+from tests.helpers.samples import finished_in
 from tests.test_cli import HEAVY
 
 
@@ -274,10 +275,10 @@ def test_a_run_has_a_table(lab, tmp_path):
     assert run.states == {"done": 3, "failed": 2} and run.worked == 5
     table = run.table().set_index("method")
     assert set(table.task) == {"tiny"}  # the other one is in the store, and was not asked for
-    records = [r for r in Store(tmp_path).records() if r["cell"]["label"] == "lora"]
-    assert table.psnr["lora"] == pytest.approx(fmean(s["psnr"] for r in records for s in r["scores"]))
-    assert table.ssim["lora"] == pytest.approx(fmean(s["ssim"] for r in records for s in r["scores"]))
-    assert table.trainable["lora"] == records[0]["costs"]["trainable"]
+    records = [r for r in finished_in(tmp_path) if r.cell.label == "lora"]
+    assert table.psnr["lora"] == pytest.approx(fmean(float(s.psnr) for r in records for s in r.scores))
+    assert table.ssim["lora"] == pytest.approx(fmean(s.ssim for r in records for s in r.scores))
+    assert table.trainable["lora"] == records[0].costs.trainable
     assert table.training_seconds["lora"] > 0 and table.seeds["lora"] == 2
     assert table.state["broken"] == "failed" and "no such width" in table.reason["broken"]
     assert pd.isna(table.delta_frozen_low["lora"])  # two seeds are too few for an interval

@@ -157,7 +157,7 @@ def test_the_python_entry_is_the_same_module():
 def test_deterministic_kernels_are_asked_for(lab, tmp_path, capsys):
     assert command(capsys, "run", *small(lab, tmp_path, "-m", "frozen"), "--device", "cpu", "--no-report")[0] == 0
     assert torch.are_deterministic_algorithms_enabled()
-    assert next(Store(tmp_path).records())["environment"]["deterministic"]
+    assert next(Store(tmp_path).records()).environment.deterministic
 
 
 def test_h_is_help_for_every_command_and_headings_group_them(capsys):

@@ -19,6 +19,7 @@ from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import Pair
 from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.schema import Cell, Done
 from petlir.benchmark.restoration.restore import to_batch
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import load
@@ -52,41 +53,40 @@ class Analysis:
 class Finished:
     """A finished cell: its record, and where it lies."""
 
-    record: dict[str, Any]
+    record: Done
     folder: Path
 
     @property
     def label(self) -> str:
         """What its row is called."""
-        return str(self.record["cell"]["label"])
+        return self.record.cell.label
 
     @property
     def task(self) -> str:
         """Its task."""
-        return str(self.record["cell"]["task"])
+        return self.record.cell.task
 
     @property
     def group(self) -> tuple[str, str]:
         """Its backbone and track; cells of another are not compared with it."""
-        return str(self.record["cell"]["backbone"]), str(self.record["cell"]["track"])
+        return self.record.cell.backbone, self.record.cell.track
 
     @property
     def head(self) -> str:
         """The head that an image leaves by."""
-        return str(self.record["cell"]["heads"][-1])
+        return self.record.cell.heads[-1]
 
     @property
     def name(self) -> str:
-        """It in words."""
-        cell = self.record["cell"]
-        return f"{cell['backbone']} · {cell['label']} · {cell['task']} · seed {cell['seed']}"
+        """Backbone, label, task and seed, as a person reads them."""
+        return self.record.title
 
     def model(self, context: Context, device: str) -> AdaptedModel:
         """Its network, in evaluation mode."""
         return finished(self.folder, context, device)
 
 
-def cells(store: Store, wanted: Callable[[dict[str, Any]], bool] = lambda cell: True) -> list[Finished]:
+def cells(store: Store, wanted: Callable[[Cell], bool] = lambda cell: True) -> list[Finished]:
     """The finished cells of a store, the first seed of each backbone, track, label and task.
 
     Args:
@@ -99,10 +99,10 @@ def cells(store: Store, wanted: Callable[[dict[str, Any]], bool] = lambda cell: 
     found: dict[tuple[str, ...], Finished] = {}
     for path in store.files():
         record = read_record(path)
-        if record["state"] == "done" and wanted(record["cell"]):
+        if record.state == "done" and wanted(record.cell):
             one = Finished(record, path.parent)
             known = found.get(place := (*one.group, one.label, one.task))
-            if known is None or record["cell"]["seed"] < known.record["cell"]["seed"]:
+            if known is None or record.cell.seed < known.record.cell.seed:
                 found[place] = one
     if not found:
         raise PetlirError(f"store {store.root} holds no finished cell of what was asked for; `petlir run` makes them")
@@ -171,7 +171,7 @@ def scene(
         analysis: is told what is left out.
         most: how many images of each task, spread evenly over all; None for all.
     """
-    network = frozen(context, str(found[0].record["cell"]["backbone"]), device)
+    network = frozen(context, found[0].record.cell.backbone, device)
     images: Looked = {}
     for cell in {cell.task: cell for cell in found}.values():
         try:
@@ -195,7 +195,7 @@ def opened(
 
 
 def _middles(cell: Finished, side: int, context: Context, device: str, most: int | None) -> tuple[Tensor, Tensor]:
-    pairs = context.tests(cell.task, str(cell.record["cell"]["track"]))
+    pairs = context.tests(cell.task, cell.record.cell.track)
     large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
     if not large:
         raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are looked at")

@@ -17,6 +17,6 @@ from petlir.benchmark.scoring.psnr_ssim import psnr
 def quality(network: Backbone, cell: Finished, images: Looked) -> float:
     """Mean PSNR over the middles of test images of a cell's task, in dB, through the task's last head."""
     degraded, clean = images[cell.task]
-    rule = protocol(str(cell.record["cell"]["protocols"][0]))
+    rule = protocol(cell.record.cell.protocols[0])
     pairs = zip(restore(network, degraded, head=cell.head), clean, strict=True)
     return fmean(psnr(to_image(output[None]), to_image(whole[None]), rule) for output, whole in pairs)

@@ -72,7 +72,7 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
 
 
 def _tunes(cell: Finished, context: Context) -> bool:
-    method = context.plugins.methods.get(str(cell.record["cell"]["method"]))
+    method = context.plugins.methods.get(cell.record.cell.method)
     return method is not None and method.tunes_backbone
 
 

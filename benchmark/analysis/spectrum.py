@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +54,7 @@ def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -
     found: list[Tensor] = []
 
     def watch(layout: Layout, twin: nn.Module) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor) -> None:
+        def hook(module: nn.Module, inputs: tuple[object, ...], named: dict[str, object], output: Tensor) -> None:
             found.append(layout.to_map(output - twin(*inputs, **named)))
 
         return hook

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.cell import Cell, cell_of
+from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.degradation import seed_of
@@ -92,14 +92,14 @@ def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
     from safetensors.torch import load_file
 
     record = read_record(folder / RECORD)
-    if record["state"] != "done":
-        raise PetlirError(f"{folder} holds a cell that is {record['state']}; expected a finished one")
+    if record.state != "done":
+        raise PetlirError(f"{folder} holds a cell that is {record.state}; expected a finished one")
     path = folder / ADAPTER
     try:
-        stored = load_file(path) if path.exists() or record["digests"]["adapter"] else {}
+        stored = load_file(path) if path.exists() or record.digests.adapter else {}
     except (SafetensorError, FileNotFoundError) as error:
         raise PetlirError(f"adapter {path} is missing or damaged: {error}") from error
-    job = Job("cell", cell_of(record), context, Store(folder), weights=record["digests"]["weights"])
+    job = Job("cell", record.cell.request(), context, Store(folder), weights=record.digests.weights)
     model = prepare(job, device, stored)
     model.adapted.load(stored)
     model.adapted.eval()
@@ -136,8 +136,8 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     record = read_record(store.fetch(folder / RECORD))
-    if record["state"] != "done":
-        raise PetlirError(f"the required cell {folder.name} has no result: {record['reason']}")
+    if record.state != "done":
+        raise PetlirError(f"the required cell {folder.name} has no result: {record.reason}")
     adapter: dict[str, Tensor] = load_file(store.fetch(folder / ADAPTER))
     return adapter
 

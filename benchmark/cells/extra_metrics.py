@@ -7,13 +7,13 @@ network again, with the adapter that the cell has stored.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from petlir.benchmark.cells.adapted_model import finished
 from petlir.benchmark.cells.job import Job
@@ -24,6 +24,7 @@ from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import Protocol, protocol, protocols
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.scoring.measurement import Look, Measurement
@@ -31,8 +32,6 @@ from petlir.benchmark.scoring.metrics import choose
 from petlir.benchmark.scoring.metrics import measured as measured_by
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class ExtraMetrics:
             plugins: where metrics come from; values of another version of a registered one are missing.
         """
         seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
-        there = {score["protocol"] for score in record["scores"]}
+        there = {score.protocol for score in record.scores}
         known = _measured(record, plugins)
         return ExtraMetrics(
             tuple(name for name in scored_as(self.protocols, seen) if name not in there),
@@ -83,7 +82,7 @@ def measured(job: Job) -> bool:
     if not path.exists():
         return False
     record = read_record(path)
-    scored = {score["protocol"] for score in record["scores"]}
+    scored = {score.protocol for score in record.scores}
     return scored.issuperset(job.protocols) and _measured(record, job.context.plugins).issuperset(job.metrics)
 
 
@@ -91,10 +90,10 @@ def _measured(record: Record, plugins: Plugins) -> set[str]:
     """Return the metrics that a record has values of, of a registered one by its present code."""
     registered = plugins.registered_metrics()
     return {
-        metric["metric"]
-        for metric in record.get("metrics", ())
-        if metric["unavailable"] is None
-        and (metric["metric"] not in registered or metric["library"] == registered[metric["metric"]].library)
+        metric.metric
+        for metric in record.metrics
+        if metric.unavailable is None
+        and (metric.metric not in registered or metric.library == registered[metric.metric].library)
     }
 
 
@@ -109,6 +108,8 @@ def measure(job: Job, device: str) -> Record:
     if folder is None:
         raise PetlirError(f"{job.cell} has no record in {job.store.root}")
     record = read_record(folder / RECORD)
+    if not isinstance(record, Done):
+        raise PetlirError(f"{job.cell} is {record.state} in {job.store.root}; expected a finished cell")
     stored = {way.way for way in ways(record, job.store)}
     rules = [protocol(name) for name in job.protocols]
     told = [rule for rule in rules if rule.rounded and rule.way in stored]
@@ -117,27 +118,28 @@ def measure(job: Job, device: str) -> Record:
         rows += _restored_again(job, record, folder, again, device)
     images = _images(record, job.store, folder) if job.metrics else {}
     found = measured_by(job.metrics, images, device, job.context.plugins.registered_metrics())
-    known = [metric for metric in record.get("metrics", ()) if metric["metric"] not in job.metrics]
-    names = dict.fromkeys([*record["cell"]["protocols"], *job.protocols])
-    record |= {
-        "cell": record["cell"] | {"protocols": list(names)},
-        "scores": record["scores"] + rows,
+    plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    known = [metric for metric in plain.get("metrics", ()) if metric["metric"] not in job.metrics]
+    names = dict.fromkeys([*record.cell.protocols, *job.protocols])
+    plain |= {
+        "cell": plain["cell"] | {"protocols": list(names)},
+        "scores": plain["scores"] + rows,
         "metrics": known + [_as_dict(metric, record) for metric in found],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_json(folder / RECORD, record)
+    write_json(folder / RECORD, plain)
     job.store.publish(folder)
-    return record
+    return read_record(folder / RECORD)
 
 
-def _restored_again(job: Job, record: Record, folder: Path, rules: Sequence[Protocol], device: str) -> list[Record]:
+def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protocol], device: str) -> list[evaluate.Row]:
     """Return the rows of protocols that need the network; images restored in new ways are added to the cell's."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
-    if evaluate.digest_of(pairs) != record["digests"]["data"]:
+    if evaluate.digest_of(pairs) != record.digests.data:
         raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
     model = finished(folder, job.context, device)
-    work, first = job.store.begin(record["key"]), ways(record, job.store)[0].way
-    shared, names = job.store.shared(record), [rule.id for rule in rules]
+    work, first = job.store.begin(record.key), ways(record, job.store)[0].way
+    shared, names = job.store.shared(record.cell), [rule.id for rule in rules]
     every = [replace(pair, protocols=()) for pair in pairs]
     rows = evaluate.evaluate(model.network, model.heads, every, names, work, shared, first).rows
     for new in {evaluate.kept_in(rule.way, first) for rule in rules}:
@@ -149,8 +151,8 @@ def _restored_again(job: Job, record: Record, folder: Path, rules: Sequence[Prot
 
 def _images(record: Record, store: Store, folder: Path) -> dict[str, Look]:
     """Return, by name, the function that reads each restored image of a record's first way with its clean image."""
-    names = dict.fromkeys((score["set"], f"{score['image']}.png") for score in record["scores"])
-    shared = store.shared(record)
+    names = dict.fromkeys((score.set, f"{score.image}.png") for score in record.scores)
+    shared = store.shared(record.cell)
     return {
         f"{set_}/{file}": partial(_read, folder / "restored" / set_ / file, shared / set_ / "clean" / file)
         for set_, file in names
@@ -161,9 +163,9 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
     return read_image(restored), read_image(clean)
 
 
-def _as_dict(metric: Measurement, record: Record) -> Record:
+def _as_dict(metric: Measurement, record: Record) -> dict[str, object]:
     """Return a metric as stored in a record."""
-    images = dict.fromkeys((score["set"], score["image"]) for score in record["scores"])
+    images = dict.fromkeys((score.set, score.image) for score in record.scores)
     values = [
         {"set": set_, "image": image, "value": value}
         for (set_, image), value in zip(images if metric.values else (), metric.values, strict=True)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from petlir.benchmark.images.overlaps.compare import Comparison, Overlap, compare
 from petlir.benchmark.task import Task
@@ -54,7 +53,7 @@ class Line:
         """Whether held-out images are known to be in the other set."""
         return any(overlap.shared == "images" for overlap in self.comparison.overlaps)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the line as a JSON object."""
         return {"tasks": list(self.tasks), **asdict(self.use), **asdict(self.comparison)}
 

@@ -51,7 +51,7 @@ class Job:
     @property
     def folder(self) -> Path:
         """The cell's folder in the store."""
-        return self.store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
+        return self.store.cell_folder(self.cell, self.key)
 
     def packed(self) -> dict[str, Any]:
         """Return the job as plain JSON values."""

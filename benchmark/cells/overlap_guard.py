@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells.fitted_sets import Use, shared, uses
@@ -56,7 +55,7 @@ def _first(use: Use, overlap: Overlap) -> str:
     return f"test image {overlap.test}/{first.image} is in {use} as {first.found_in} ({first.how}){others}"
 
 
-def recorded(found: Sequence[tuple[Use, Overlap]]) -> list[dict[str, Any]]:
+def recorded(found: Sequence[tuple[Use, Overlap]]) -> list[dict[str, object]]:
     """Return the overlaps as stored in a record."""
     return [
         {

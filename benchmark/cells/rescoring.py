@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import Pair
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import Protocol, check_stored, protocol
-from petlir.benchmark.scoring.evaluate import kept_in, score_row
+from petlir.benchmark.records.schema import SCORES, Record, Score
+from petlir.benchmark.scoring.evaluate import Row, kept_in, score_row
 from petlir.benchmark.store import Store
-
-Record = dict[str, Any]
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
@@ -21,8 +19,8 @@ def ways(record: Record, store: Store) -> list[Protocol]:
     Raises:
         PetlirError: the record names a protocol that is unknown in this version.
     """
-    rules = {rule.way: rule for rule in (protocol(score["protocol"]) for score in record["scores"])}
-    folder, first = store.cell_folder(record), next(iter(rules))
+    rules = {rule.way: rule for rule in (protocol(score.protocol) for score in record.scores)}
+    folder, first = store.cell_folder(record.cell, record.key), next(iter(rules))
     return [rule for way, rule in rules.items() if way == first or (folder / kept_in(way, first)).is_dir()]
 
 
@@ -32,15 +30,15 @@ def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
     return [one for one in found if one == rule or not rule.seen]
 
 
-def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[Record]:
-    """Return the rows of a finished record under protocols whose way is among `ways`, in the record's order of images.
+def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[Row]:
+    """Return the rows of a finished record under protocols whose way is one of `ways`, in its order of images.
 
     Raises:
-        PetlirError: an image is missing or cannot be read, or a protocol scores unrounded images.
+        PetlirError: an image is no longer there, or cannot be read; a protocol scores what is not rounded.
     """
     check_stored(rules)
-    folder, first = store.cell_folder(record), ways(record, store)[0].way
-    rows = []
+    folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
+    rows: list[Row] = []
     for pair in stored_pairs(record, store) if rules else ():
         for way in dict.fromkeys(rule.way for rule in rules):
             image = read_image(folder / kept_in(way, first) / pair.set / f"{pair.name}.png")
@@ -50,11 +48,11 @@ def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[
 
 def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:
     """Yield the test images of a record, degraded and clean, from its store."""
-    named = {(score["set"], score["image"]): score for score in record["scores"]}
-    shared = store.shared(record)
+    named = {(score.set, score.image): score for score in record.scores}
+    shared = store.shared(record.cell)
     for (set_, image), score in named.items():
         degraded, clean = (read_image(shared / set_ / side / f"{image}.png") for side in ("degraded", "clean"))
-        yield Pair(image, score["unit"], set_, score["domain"], degraded, clean)
+        yield Pair(image, score.unit, set_, score.domain, degraded, clean)
 
 
 def through(
@@ -74,13 +72,14 @@ def through(
     check_stored(extra_protocols)
     found = []
     for record in records:
-        there = {score["protocol"] for score in record["scores"]}
-        rows: list[Record] = []
+        there = {score.protocol for score in record.scores}
+        rows: list[Score] = []
         try:
             if there:
                 wanted = dict.fromkeys(one for rule in extra_protocols for one in meant(rule, record, store))
-                rows = rescored(record, store, [one for one in wanted if one.id not in there])
+                new = [one for one in wanted if one.id not in there]
+                rows = SCORES.validate_python(rescored(record, store, new))
         except PetlirError as error:
             warn(f"cannot be scored again: {error}")
-        found.append(record | {"scores": record["scores"] + rows})
+        found.append(record.model_copy(update={"scores": [*record.scores, *rows]}))
     return found

@@ -95,7 +95,7 @@ def load(
     if not Path(where).exists():
         raise unknown("backbone, and there is no folder", str(where), backbones)
     folder = cell_folder(Path(where))
-    name = read_record(folder / RECORD)["cell"]["backbone"]
+    name = read_record(folder / RECORD).cell.backbone
     model = restorer(folder, device, files, [] if weights is None else [f"{name}={weights}"])
     return Restorer(model.network, model.heads)
 

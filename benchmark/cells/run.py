@@ -7,10 +7,10 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import torch
 
+from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
@@ -21,6 +21,7 @@ from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import shrunk_by_files
 from petlir.benchmark.records import files as record_files
 from petlir.benchmark.records.environment import environment
+from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.store import CHECKPOINT, Store
@@ -31,7 +32,7 @@ from petlir.benchmark.training.adaptation import Adapted, folded
 from petlir.benchmark.writing import write_bytes, write_json
 
 
-def run(job: Job, device: str, report: Report) -> dict[str, Any]:
+def run(job: Job, device: str, report: Report) -> Record:
     """Process a cell, write its record to the store, and return the record.
 
     Raises:
@@ -40,17 +41,18 @@ def run(job: Job, device: str, report: Report) -> dict[str, Any]:
     choose_kernels(job.context)
     work = job.store.begin(job.key)
     started = monotonic()
-    record = blank(job, device)
+    cell = requested(job.cell)
+    record = blank(job, device, cell)
     try:
-        record["cell"]["reference"] = job.context.plugins.method(job.cell.method).reference
+        cell["reference"] = job.context.plugins.method(job.cell.method).reference
         one = trained(job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
         model = one.model
-        record["cell"] |= described(model, job.context.root) | {"accumulation": one.accumulation}
+        cell |= described(model, job.context.root) | {"accumulation": one.accumulation}
         record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, model.card, job.context.root))
-        record |= _measured(one, job.context, work, job.store)
-        record["costs"]["required_seconds"] = sum(need["costs"]["training_seconds"] for need in _required(job))
-        if not job.cell.steps and job.needs:  # what is composed is as brief as its parts
-            record["smoke"] = any(need["smoke"] for need in _required(job))
+        required = _required(job)
+        record |= _measured(one, job.context, work, job.store, sum(need.costs.training_seconds for need in required))
+        if not job.cell.steps and required:  # what is composed is as brief as its parts
+            record["smoke"] = any(need.smoke for need in required)
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
         record |= {"state": "out-of-memory", "reason": _line(error)}
@@ -59,20 +61,20 @@ def run(job: Job, device: str, report: Report) -> dict[str, Any]:
     except (PetlirError, *FAULTS) as error:
         record |= {"state": "failed", "reason": reason(error)}
     report(1.0, f"{monotonic() - started:.0f} s")
-    return _commit(record, work, job.store)
+    return _commit(record, work, job)
 
 
-def finished_result(job: Job) -> dict[str, Any] | None:
-    """Return the record of this cell that another runner has written since the job was made, or None."""
+def finished_result(job: Job) -> Record | None:
+    """Return the record that another runner has left of this cell since the job was made, if any."""
     path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
     try:
         record = record_files.read_record(path)
     except PetlirError:  # there is none, or it is damaged and will give way
         return None
-    return record if record["key"] == job.key and record["finished"] != job.before else None
+    return record if record.key == job.key and record.finished != job.before else None
 
 
-def leave(job: Job, state: str, reason: str) -> dict[str, Any] | None:
+def leave(job: Job, state: str, reason: str) -> Record | None:
     """Write the record of a cell that was skipped or interrupted, and return it.
 
     Its checkpoint, if any, is kept. Return None if another runner is processing the cell or has finished it.
@@ -81,23 +83,22 @@ def leave(job: Job, state: str, reason: str) -> dict[str, Any] | None:
         if lease is None or finished_result(job) is not None:
             return None
         lease.done = state == "not-applicable"
-        record = blank(job, "none") | {"state": state, "reason": reason}
-        record["cell"]["reference"] = job.context.plugins.method(job.cell.method).reference
-        return _commit(record, job.store.begin(f"{job.key}.left"), job.store)
+        cell = requested(job.cell) | {"reference": job.context.plugins.method(job.cell.method).reference}
+        record = blank(job, "none", cell) | {"state": state, "reason": reason}
+        return _commit(record, job.store.begin(f"{job.key}.left"), job)
 
 
-def _required(job: Job) -> list[dict[str, Any]]:
-    """Return the records of the cells that this cell requires."""
+def _required(job: Job) -> list[Done]:
+    """Read the records of the cells that this one requires."""
     paths = (job.store.fetch(job.store.root / need / record_files.RECORD) for need in job.needs)
-    return [record_files.read_record(path) for path in paths]
+    return [record for path in paths if isinstance(record := record_files.read_record(path), Done)]
 
 
-def _commit(record: dict[str, Any], work: Path, store: Store) -> dict[str, Any]:
+def _commit(record: dict[str, object], work: Path, job: Job) -> Record:
     record["finished"] = _now()
     (work / CHECKPOINT).unlink(missing_ok=True)
     write_json(work / record_files.RECORD, record)
-    store.commit(work, store.cell_folder(record))
-    return record
+    return job.store.commit(work, job.folder)
 
 
 def choose_kernels(context: Context) -> None:
@@ -109,15 +110,24 @@ def choose_kernels(context: Context) -> None:
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 
-def _measured(one: Trained, context: Context, work: Path, store: Store) -> dict[str, Any]:
-    """Return the measured part of a record: scores, curve, costs and digests."""
+def _measured(one: Trained, context: Context, work: Path, store: Store, required: float) -> dict[str, object]:
+    """Return what a record has from working on its cell: scores, curve, costs and digests.
+
+    Args:
+        one: the trained network.
+        context: plugins and images.
+        work: the work folder.
+        store: holds the images that all cells of a task share.
+        required: seconds of training of the cells that this one requires.
+    """
     model, fitted, cell = one.model, one.fitted, one.model.cell
     started = monotonic()
-    shared = store.shared({"cell": cell.to_dict()})
+    shared = store.shared(cell)
     pairs = context.tests(cell.task, cell.track)
     names = scored_as(model.task.protocols, model.views)
     scored = evaluate.evaluate(model.network, model.heads, pairs, names, work, shared)
     spent = one.spent | {"evaluation_seconds": monotonic() - started, **_inference(model)}
+    spent["required_seconds"] = required
     adapter = _store_adapter(model.adapted, work) if model.adapted.state() else None
     return {
         "scores": scored.rows,
@@ -132,8 +142,8 @@ def _measured(one: Trained, context: Context, work: Path, store: Store) -> dict[
     }
 
 
-def _inference(model: AdaptedModel) -> dict[str, Any]:
-    """Return the seconds per megapixel of output, as trained and, if every module merges, merged."""
+def _inference(model: AdaptedModel) -> dict[str, object]:
+    """Return seconds per megapixel of output, as trained and, where everything folds, folded."""
     network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:
@@ -153,8 +163,8 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def described(model: AdaptedModel, root: Path | None) -> dict[str, Any]:
-    """Return the properties of a cell that a record holds beyond its names."""
+def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
+    """Return what a record says of a cell beyond its names."""
     task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
     notes = (task.on(on).label, f"{record_files.SHIPPED_FILES} {files}" if files else "")
@@ -176,23 +186,28 @@ def simulation(task: Task, on: str) -> str:
     return task.degradation.simulated if task.degradation and not real else ""
 
 
-def blank(job: Job, device: str) -> dict[str, Any]:
-    """Return a record that contains only the request."""
-    cell, context, plain = job.cell, job.context, job.cell.to_dict()
+def requested(cell: Cell) -> dict[str, object]:
+    """Return a cell as a record holds it before it is worked on."""
+    plain = cell.to_dict()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}
-    now = _now()
+    return plain | unknown
+
+
+def blank(job: Job, device: str, cell: dict[str, object]) -> dict[str, object]:
+    """Return a record of which nothing is known yet but the cell."""
+    context, now = job.context, _now()
     return {
         "schema": record_files.SCHEMA,
         "key": job.key,
         "state": "failed",
         "reason": None,
-        "cell": plain | unknown,
+        "cell": cell,
         "key_components": dict(job.parts),
         "scores": [],
         "curve": [],
         "convergence": job.convergence and dict(job.convergence),
-        "smoke": track(cell.track).too_brief(cell.steps),
+        "smoke": track(job.cell.track).too_brief(job.cell.steps),
         "overlap": None,
         "costs": {},
         "environment": environment(device, context.deterministic, torch.get_num_threads(), context.precision),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from petlir.benchmark.cells import extra_metrics, learning_rate, run
 from petlir.benchmark.cells.job import Job, unpack
 from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
-def work(packed: dict[str, Any], device: str, report: Callable[[float, str], None]) -> dict[str, Any]:
+def work(packed: dict[str, object], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
     """Run one job, a `cell`, a tuning `trial` or a `measure` of extra metrics, and return how it ended.
 
     The state is `elsewhere` if another runner of the same store is processing it. If one has finished it since the job
@@ -31,16 +30,16 @@ def name(job: Job) -> str:
     return learning_rate.trial_name(job) if job.kind == "trial" else job.key
 
 
-def finished_elsewhere(job: Job) -> dict[str, Any] | None:
+def finished_elsewhere(job: Job) -> dict[str, object] | None:
     """Return the result of a job that another runner has finished since it was made, or None."""
     if job.kind in ("trial", "measure"):
         done = learning_rate.tried(job) if job.kind == "trial" else extra_metrics.measured(job)
         return {"state": "done", "reason": None, "worked": False} if done else None
     record = run.finished_result(job)
-    return record and {"state": record["state"], "reason": record["reason"], "worked": False}
+    return {"state": record.state, "reason": record.reason, "worked": False} if record else None
 
 
-def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None]) -> dict[str, Any]:
+def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None]) -> dict[str, object]:
     if job.kind == "trial":
         return learning_rate.trial(job, device)
     if job.kind == "measure":
@@ -58,4 +57,4 @@ def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None
         record = run.run(job, device, told)
     except LeaseLost:
         return {"state": ELSEWHERE, "reason": "another runner took it over"}
-    return {"state": record["state"], "reason": record["reason"], "recorded": True}
+    return {"state": record.state, "reason": record.reason, "recorded": True}

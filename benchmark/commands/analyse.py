@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petlir.benchmark.commands.options import STORE, Data, Device, Json, Out, Plugin, Store, Weights, show
 from petlir.benchmark.errors import unknown
+
+if TYPE_CHECKING:
+    from petlir.benchmark.records.schema import Cell
 
 app = typer.Typer()
 
@@ -40,8 +43,8 @@ def analyse(
     asked = {"label": method, "task": task, "backbone": backbone, "track": track}
     chosen = {word: split(text) for word, text in asked.items() if text}
 
-    def wanted(cell: dict[str, Any]) -> bool:
-        return all(cell[word] in names for word, names in chosen.items())
+    def wanted(cell: Cell) -> bool:
+        return all(getattr(cell, word) in names for word, names in chosen.items())
 
     context = context_of(plugin or [], data, weights or [])
     looked_at, others = comparable(cells(Records(store), wanted))

@@ -257,7 +257,7 @@ def _parameter_row(network: Backbone, method: Method, measure: Callable[[Method]
 
 def states(index: Index) -> tuple[dict[str, int], list[Row]]:
     """The records of a store by state, and those without a result."""
-    counts = Counter(head.state for head in index.heads)
+    counts = Counter(str(head.state) for head in index.heads)
     failures = [{"state": h.state, "cell": h.title, "reason": h.reason} for h in index.heads if h.retried]
     return dict(counts), failures
 

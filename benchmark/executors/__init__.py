@@ -6,14 +6,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from petlir.benchmark.errors import PetlirError
 
 Report = Callable[[float, str], None]
 """A job's progress callback: called with the fraction done in [0, 1] and a status text."""
 
-Work = Callable[[dict[str, Any], str, Report], dict[str, Any]]
+Work = Callable[[dict[str, object], str, Report], dict[str, object]]
 """A work function: (packed, device, report) → result, whose `state` says how the job ended and `reason` why."""
 
 
@@ -30,7 +30,7 @@ class QueuedJob:
     """
 
     key: str
-    packed: Mapping[str, Any]
+    packed: Mapping[str, object]
     needs: tuple[str, ...] = ()
     group: str = ""
     memory: int = 0
@@ -55,7 +55,7 @@ class Event:
     device: str = ""
     fraction: float = 0.0
     text: str = ""
-    result: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:

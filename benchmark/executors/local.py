@@ -196,7 +196,7 @@ class _Told:
         self.connection.send(Event("progress", self.key, self.device, fraction, text))
 
 
-def _do(function: Work, packed: dict[str, Any], told: _Told) -> dict[str, Any]:
+def _do(function: Work, packed: dict[str, object], told: _Told) -> dict[str, object]:
     try:
         return function(packed, told.device, told)
     except PetlirError as error:

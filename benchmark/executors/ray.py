@@ -60,7 +60,7 @@ class Task:
     folder: Path | None
     setting: Mapping[str, str]
 
-    def __call__(self, key: str, packed: dict[str, Any], mailbox: Any) -> dict[str, Any]:
+    def __call__(self, key: str, packed: dict[str, object], mailbox: Any) -> dict[str, object]:
         """Run the job; return `result`, `lost` if the node was shut down, or `away` if it does not reach the store."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         for name, value in self.setting.items():
@@ -170,7 +170,7 @@ class RayExecutor:
             yield event
 
 
-def run_task(task: Task, key: str, packed: dict[str, Any], mailbox: Any) -> dict[str, Any]:
+def run_task(task: Task, key: str, packed: dict[str, object], mailbox: Any) -> dict[str, object]:
     """Run a task as a Ray remote function."""
     return task(key, packed, mailbox)
 
@@ -193,19 +193,19 @@ def _progress(sent: Mapping[str, _Sent], mailbox: Any) -> Iterator[Event]:
         yield one.event("progress", fraction=share, text=text)
 
 
-def _ended(one: _Sent, answer: Mapping[str, Any]) -> Event:
+def _ended(one: _Sent, answer: Mapping[str, object]) -> Event:
     if "result" in answer:
         return one.event("finished", fraction=1.0, result=answer["result"])
     text = f"its node was lost {one.tries + 1} times" if "lost" in answer else answer["died"]
     return one.event("died", text=text)
 
 
-def _answer(reference: Any) -> dict[str, Any]:
+def _answer(reference: Any) -> dict[str, object]:
     """Return a task's result; `lost` if its node is gone, `died` with a one-line reason if it failed."""
     import ray
 
     try:
-        found: dict[str, Any] = ray.get(reference)
+        found: dict[str, object] = ray.get(reference)
     except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
         return {"lost": True}
     except ray.exceptions.RayTaskError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.store.leases import ELSEWHERE
@@ -29,7 +28,7 @@ class Sharing:
 
     executor: Executor
     free: Callable[[QueuedJob], bool]
-    finished_elsewhere: Callable[[QueuedJob], Mapping[str, Any] | None]
+    finished_elsewhere: Callable[[QueuedJob], Mapping[str, object] | None]
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""

@@ -37,13 +37,13 @@ PAUSE = 2.0
 """Seconds between two polls of the queue."""
 
 
-def options(text: str) -> dict[str, Any]:
+def options(text: str) -> dict[str, object]:
     """Parse the options of `--slurm`, e.g. `time=60,partition=gpu,gpus=1`; times in minutes.
 
     Raises:
         PetlirError: an option is unknown, or its value is not a valid number or name.
     """
-    found: dict[str, Any] = {"time": 60, "cpus": 1}
+    found: dict[str, object] = {"time": 60, "cpus": 1}
     for item in filter(None, text.split(",")):
         name, _, value = item.partition("=")
         if name not in OPTIONS:
@@ -59,7 +59,7 @@ class Task:
     """A job's program on its node, which writes the outcome to the file `answer` as JSON."""
 
     work: str
-    packed: Mapping[str, Any]
+    packed: Mapping[str, object]
     device: str
     answer: str
 
@@ -114,7 +114,7 @@ class SlurmExecutor:
 
     work: str
     folder: Path
-    asked: Mapping[str, Any]
+    asked: Mapping[str, object]
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
@@ -179,9 +179,9 @@ class SlurmExecutor:
             if "result" in answer or "died" in answer:
                 yield self._end(one, answer, schedule, sent)
                 continue
-            if answer.get("share", 0.0) > one.share:
-                one.share, one.tries = answer["share"], 0
-                yield one.event("progress", fraction=one.share, text=answer["text"])
+            if (share := float(str(answer.get("share", 0.0)))) > one.share:
+                one.share, one.tries = share, 0
+                yield one.event("progress", fraction=one.share, text=str(answer["text"]))
             state = None if states is None else states.get(one.number, "")
             one.gone = one.gone + 1 if state == "" else 0
             if state == "R" and not one.running:
@@ -198,7 +198,7 @@ class SlurmExecutor:
         self._submit(again)
 
     @staticmethod
-    def _end(one: _Sent, answer: Mapping[str, Any], schedule: Schedule, sent: list[_Sent]) -> Event:
+    def _end(one: _Sent, answer: Mapping[str, object], schedule: Schedule, sent: list[_Sent]) -> Event:
         if "result" in answer:
             event = one.event("finished", fraction=1.0, result=answer["result"])
         else:
@@ -238,9 +238,9 @@ def _call(*command: str) -> subprocess.CompletedProcess[str] | None:
         return None
 
 
-def _read(answer: Path) -> dict[str, Any]:
+def _read(answer: Path) -> dict[str, object]:
     try:
-        found: dict[str, Any] = json.loads(answer.read_bytes())
+        found: dict[str, object] = json.loads(answer.read_bytes())
     except (OSError, ValueError):
         return {}
     return found

@@ -94,7 +94,7 @@ def _archived(source: HubSet) -> Any:
     return Dataset.from_generator(_members, features=features, gen_kwargs={"archive": str(archive)})
 
 
-def _members(archive: str) -> Iterator[dict[str, Any]]:
+def _members(archive: str) -> Iterator[dict[str, object]]:
     """Yield the image files of an archive as rows, in the order of names."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:

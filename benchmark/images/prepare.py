@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from petlir.benchmark.degradation import Degradation, Degraded, Image
 from petlir.benchmark.errors import PetlirError
@@ -41,7 +40,7 @@ class Pair:
     degraded: Degraded
     clean: Image
     protocols: tuple[str, ...] = ()
-    input_scores: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+    input_scores: dict[str, dict[str, float | str]] = field(default_factory=dict, repr=False, compare=False)
 
 
 def training_pairs(

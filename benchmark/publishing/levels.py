@@ -6,26 +6,17 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.publishing.verify import LEVELS, Verdict
 from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.schema import Origin
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 FILE = "verification.json"
-
-
-class Origin(TypedDict):
-    """Where a cell came from, and how far it can be believed."""
-
-    level: str
-    by: str
-    tuning: str
-    used_test_data: bool
 
 
 def origins(store: Path) -> dict[str, Origin]:
@@ -58,7 +49,7 @@ def adopt(folder: Path, verdicts: Sequence[Verdict], store: Path) -> int:
     levels = {verdict.key: verdict.level for verdict in verdicts if verdict.level}
     known, new = origins(store), 0
     for path in Store(folder).files():
-        key = read_record(path)["key"]
+        key = read_record(path).key
         if key in levels and into.find(key) is None:
             shutil.copytree(path.parent, store / path.parent.relative_to(folder))
             origin = Origin(

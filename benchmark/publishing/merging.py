@@ -28,11 +28,11 @@ def merge(source: Path, into: Path) -> int:
     Raises:
         PetlirError: the source holds no record, a record is damaged, or `into` cannot be written.
     """
-    found = {read_record(path)["key"]: path.parent for path in Store(source).files()}
+    found = {read_record(path).key: path.parent for path in Store(source).files()}
     if not found:
         raise PetlirError(f"store {source} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
     target = Store(into).create()
-    there = {record["key"] for record in target.records()}
+    there = {record.key for record in target.records()}
     for key in (new := sorted(found.keys() - there)):
         work = target.root / "work" / f"{key}.merged"
         shutil.rmtree(work, ignore_errors=True)

@@ -9,7 +9,7 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from petlir.benchmark.cell import Cell, cell_of
+from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import run
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
@@ -17,13 +17,14 @@ from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import restored
 from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
 """In dB, on the mean of a set: what one type of device may differ by."""
 
 
-def retrained(folder: Path, record: dict[str, Any], context: Context, device: str) -> str:
+def retrained(folder: Path, record: Done, context: Context, device: str) -> str:
     """Why training the cell again does not confirm it; empty where it does.
 
     Args:
@@ -33,36 +34,36 @@ def retrained(folder: Path, record: dict[str, Any], context: Context, device: st
         device: where to train.
     """
     place = str(pick(device))
-    trained_on = record["environment"]["device"]
+    trained_on = record.device
     with TemporaryDirectory(prefix="petlir-retrain-") as name:
         store = Store(Path(name)).create()
         try:
-            needs = _needs(folder, cell_of(record), context, store)
+            needs = _needs(folder, record.cell.request(), context, store)
         except PetlirError as error:
             return str(error)
-        job = Job("cell", cell_of(record), context, store, needs, record["key_components"])
+        job = Job("cell", record.cell.request(), context, store, needs, record.key_components)
         again = run.run(job, place, lambda share, text: None)
-    if again["state"] != "done":
-        return f"training again ended as {again['state']}: {again['reason']}"
+    if again.state != "done":
+        return f"training again ended as {again.state}: {again.reason}"
     gap, where = max(_gaps(record, again))
     if gap <= TOLERANCE:
         return ""
     return (
-        f"training again on {again['environment']['device']} (the record: {trained_on}) differs by {gap:.4f} dB "
+        f"training again on {again.device} (the record: {trained_on}) differs by {gap:.4f} dB "
         f"on {where}; expected at most {TOLERANCE} dB"
     )
 
 
-def _gaps(record: dict[str, Any], again: dict[str, Any]) -> list[tuple[float, str]]:
+def _gaps(record: Done, again: Done) -> list[tuple[float, str]]:
     then, now = _means(record), _means(again)
     return [(abs(then[name] - now[name]), name) for name in now]  # a record may have been scored further since
 
 
-def _means(record: dict[str, Any]) -> dict[str, float]:
+def _means(record: Done) -> dict[str, float]:
     """Mean PSNR by set and protocol; identical images count as 100 dB."""
     values: dict[str, list[float]] = defaultdict(list)
-    for row in record["scores"]:
-        values[f"{row['set']} {row['protocol']}"].append(min(float(row["psnr"]), 100.0))
+    for row in record.scores:
+        values[f"{row.set} {row.protocol}"].append(min(float(row.psnr), 100.0))
     return {name: fmean(found) for name, found in values.items()}
 
 
@@ -74,9 +75,9 @@ def _needs(folder: Path, cell: Cell, context: Context, store: Store) -> tuple[Pa
 
 def _copied(root: Path, need: Any, cell: Cell, store: Store) -> Path:
     for path in Store(root).files():
-        found = read_record(path)["cell"]
+        found = read_record(path).cell
         wanted = (need.backbone, need.label, need.task, need.seed, cell.track, cell.steps)
-        if (*(found[name] for name in ("backbone", "label", "task", "seed", "track", "steps")),) == wanted:
+        if (found.backbone, found.label, found.task, found.seed, found.track, found.steps) == wanted:
             place = path.parent.relative_to(root)
             shutil.copytree(path.parent, store.root / place)
             return place

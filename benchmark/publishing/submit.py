@@ -29,7 +29,7 @@ def submit(store: Path, out: Path, by: str, tuning: str | None, used_test_data: 
         PetlirError: the store holds no finished cell, or a cell's files are not what its record says; nothing was
             written.
     """
-    folders = [path.parent for path in Store(store).files() if read_record(path)["state"] == "done"]
+    folders = [path.parent for path in Store(store).files() if read_record(path).state == "done"]
     if not folders:
         raise PetlirError(f"store {store} holds no finished cell; run `petlir run --store {store}` first")
     files: dict[str, Path | bytes] = {path.relative_to(store).as_posix(): path for path in _files(folders)}
@@ -60,5 +60,5 @@ def _tuning(folders: list[Path]) -> str:
         "paper": "AdamW at 1e-4, nothing tuned",
         "none": "nothing trained",
     }
-    regimes = {read_record(folder / RECORD)["cell"]["regime"] for folder in folders}
+    regimes = {read_record(folder / RECORD).cell.regime for folder in folders}
     return "; ".join(said[regime] for regime in sorted(regimes, reverse=True))

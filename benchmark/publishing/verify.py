@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -31,7 +30,8 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import unpack
 from petlir.benchmark.publishing.retrain import retrained
-from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.records.files import ADAPTER, read_record
+from petlir.benchmark.records.schema import Done, Score
 from petlir.benchmark.scoring.evaluate import digest_of, kept_in, restored, scored, to_image
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
@@ -111,15 +111,14 @@ def verify(folder: Path, check: Check) -> list[Verdict]:
     submission = manifest.read(folder)
     if submission is not None:
         manifest.check_files(submission, folder)
-    paths = [path for path in Store(folder).files() if read_record(path)["state"] == "done"]
-    if not paths:
+    done = {path.parent: record for path in Store(folder).files() if isinstance(record := read_record(path), Done)}
+    if not done:
         raise PetlirError(f"{folder} holds no finished cell; expected cells/BACKBONE/TASK/CELL/record.json")
-    again = set(check.draw.sample(paths, min(check.retrain, len(paths))))
-    return [_verdict(path.parent, check, path in again) for path in paths]
+    again = set(check.draw.sample(list(done), min(check.retrain, len(done))))
+    return [_verdict(place, record, check, place in again) for place, record in done.items()]
 
 
-def _verdict(folder: Path, check: Check, again: bool) -> Verdict:
-    record = read_record(folder / RECORD)
+def _verdict(folder: Path, record: Done, check: Check, again: bool) -> Verdict:
     level, why = "claimed", ""
     try:
         _complete(folder, record)
@@ -137,62 +136,62 @@ def _verdict(folder: Path, check: Check, again: bool) -> Verdict:
         level, why = "", str(error)
     except PetlirError as error:
         why = str(error)
-    return Verdict(record["key"], folder.name, level, why)
+    return Verdict(record.key, folder.name, level, why)
 
 
-def _complete(folder: Path, record: dict[str, Any]) -> None:
-    expected = record["digests"]["adapter"]
+def _complete(folder: Path, record: Done) -> None:
+    expected = record.digests.adapter
     found = sha256(folder / ADAPTER) if (folder / ADAPTER).exists() else None
     if found != expected:
         raise Tampered(f"{ADAPTER} is missing or not the one of the record")
-    for row in record["scores"]:
+    for row in record.scores:
         if not (folder / _place(record, row)).is_file():
             raise Tampered(f"{_place(record, row)} is missing; the record scores it")
 
 
-def _place(record: dict[str, Any], row: dict[str, Any]) -> Path:
+def _place(record: Done, row: Score) -> Path:
     """Where in the cell's folder the image lies that a row scores."""
-    way, first = (protocol(name).way for name in (row["protocol"], record["cell"]["protocols"][0]))
-    return Path(kept_in(way, first), row["set"], f"{row['image']}.png")
+    way, first = (protocol(name).way for name in (row.protocol, record.cell.protocols[0]))
+    return Path(kept_in(way, first), row.set, f"{row.image}.png")
 
 
-def _test_images(record: dict[str, Any], context: Context) -> dict[tuple[str, str], Pair]:
+def _test_images(record: Done, context: Context) -> dict[tuple[str, str], Pair]:
     """The test images of the cell by set and name; PetlirError where they are not at hand or others."""
-    pairs = context.tests(record["cell"]["task"], record["cell"]["track"])
-    if digest_of(pairs) != record["digests"]["data"]:
+    pairs = context.tests(record.cell.task, record.cell.track)
+    if digest_of(pairs) != record.digests.data:
         raise PetlirError("the test images at hand are not those of the record: their digest differs")
     return {(pair.set, pair.name): pair for pair in pairs}
 
 
-def _scored(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair]) -> None:
-    if {(row["set"], row["image"]) for row in record["scores"]} != set(pairs):
+def _scored(folder: Path, record: Done, pairs: dict[tuple[str, str], Pair]) -> None:
+    if {(row.set, row.image) for row in record.scores} != set(pairs):
         raise Tampered("the record scores other images than the test sets hold")
-    for row in record["scores"]:
-        if protocol(row["protocol"]).rounded:
+    for row in record.scores:
+        if protocol(row.protocol).rounded:
             image = read_image(folder / _place(record, row))
-            _same_scores(row, image, pairs[row["set"], row["image"]], SCORE_TOLERANCE, "its image scores")
+            _same_scores(row, image, pairs[row.set, row.image], SCORE_TOLERANCE, "its image scores")
 
 
-def _same_scores(row: dict[str, Any], image: Image | Tensor, pair: Pair, tolerance: float, what: str) -> None:
-    for name, value in scored(image, pair.clean, protocol(row["protocol"])).items():
-        if abs(float(value) - float(row[name])) > tolerance and value != row[name]:
-            where = f"{row['set']}/{row['image']} under {row['protocol']}"
-            raise Tampered(f"{where}: the record says {name} {row[name]}, {what} {value}")
+def _same_scores(row: Score, image: Image | Tensor, pair: Pair, tolerance: float, what: str) -> None:
+    for name, value in scored(image, pair.clean, protocol(row.protocol)).items():
+        if abs(float(value) - float(getattr(row, name))) > tolerance and value != getattr(row, name):
+            where = f"{row.set}/{row.image} under {row.protocol}"
+            raise Tampered(f"{where}: the record says {name} {getattr(row, name)}, {what} {value}")
 
 
-def _inferred(folder: Path, record: dict[str, Any], pairs: dict[tuple[str, str], Pair], check: Check) -> None:
+def _inferred(folder: Path, record: Done, pairs: dict[tuple[str, str], Pair], check: Check) -> None:
     model = restorer(folder, check.device, [Path(file) for file in check.context.plugin_files], check.context.weights)
     for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
-        rows: dict[str, list[dict[str, Any]]] = {}
-        for row in record["scores"]:
-            if (row["set"], row["image"]) == key:
-                rows.setdefault(protocol(row["protocol"]).way, []).append(row)
+        rows: dict[str, list[Score]] = {}
+        for row in record.scores:
+            if (row.set, row.image) == key:
+                rows.setdefault(protocol(row.protocol).way, []).append(row)
         for mine in rows.values():
-            rule = protocol(mine[0]["protocol"])
+            rule = protocol(mine[0].protocol)
             exact = next(restored(model.network, [pairs[key].degraded], model.heads, rule))
             _same_image(folder / _place(record, mine[0]), key, to_image(exact))
             for row in mine:
-                image = to_image(exact) if protocol(row["protocol"]).rounded else exact
+                image = to_image(exact) if protocol(row.protocol).rounded else exact
                 _same_scores(row, image, pairs[key], INFERENCE_TOLERANCE, "restoring it again gives")
 
 

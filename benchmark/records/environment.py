@@ -6,7 +6,6 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,7 +16,7 @@ LIBRARIES = ("numpy", "scikit-image", "scipy", "safetensors", "pyiqa", "peft")
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def environment(device: str, deterministic: bool, threads: int, precision: str) -> dict[str, Any]:
+def environment(device: str, deterministic: bool, threads: int, precision: str) -> dict[str, object]:
     """The `environment` of a record.
 
     Args:

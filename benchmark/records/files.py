@@ -1,17 +1,20 @@
 """Records: what a finished cell leaves. Writing one needs no library.
 
-A record is a JSON file in its cell's folder; `record.schema.json` is its form, `record_schema.py` the source.
+A record is a JSON file in its cell's folder; `schema.py` holds its type, `record.schema.json` the form of the file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
+
+if TYPE_CHECKING:
+    from petlir.benchmark.records.schema import Record, Score
 
 SCHEMA = "petlir-record/1"
 RECORD = "record.json"
@@ -20,41 +23,40 @@ SHIPPED_FILES = "low-resolution files of"
 """Begins the note in `data_label` on image sets whose own low-resolution images were restored."""
 
 
-def headlines(record: Mapping[str, Any]) -> dict[str, str]:
+def headlines(record: Record) -> dict[str, str]:
     """Return the headline protocol of each test set: the one that is quoted where a single number is.
 
     It is the first of the cell's protocols under which the set was scored: the task's first protocol, in the first of
     the ways in which its images were restored. Protocols that were measured later come after it.
     """
-    named = {name: place for place, name in enumerate(record["cell"]["protocols"])}
+    named = {name: place for place, name in enumerate(record.cell.protocols)}
     found: dict[str, str] = {}
-    for score in record["scores"]:
-        best = found.setdefault(score["set"], score["protocol"])
-        if named.get(score["protocol"], len(named)) < named.get(best, len(named)):
-            found[score["set"]] = score["protocol"]
+    for score in record.scores:
+        best = found.setdefault(score.set, score.protocol)
+        if named.get(score.protocol, len(named)) < named.get(best, len(named)):
+            found[score.set] = score.protocol
     return found
 
 
-def differing(scores: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def differing(scores: Iterable[Score]) -> list[Score]:
     """Return the scores that means are taken over: neither the restored nor the degraded image equals the clean one."""
-    return [score for score in scores if "inf" not in (score["psnr"], score["input_psnr"])]
+    return [score for score in scores if "inf" not in (score.psnr, score.input_psnr)]
 
 
-SAME_CELL = ("backbone", "label", "task", "track", "seed", "regime", "steps", "batch_size", "patch")
-
-
-def newest(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The newest record of every cell and device; one that was overtaken (data or code changed) is left out."""
-    found: dict[tuple[object, ...], dict[str, Any]] = {}
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Return the newest record of every cell and device; one that was overtaken (data or code changed) is left out."""
+    found: dict[tuple[object, ...], Record] = {}
     for record in records:
-        same = (*(record["cell"][name] for name in SAME_CELL), record["environment"]["device"])
-        if same not in found or found[same]["finished"] < record["finished"]:
+        cell = record.cell
+        place = (cell.backbone, cell.label, cell.task, cell.track, cell.seed, record.device)
+        same = (*place, cell.regime, cell.steps, cell.batch_size, cell.patch)
+        if same not in found or found[same].finished < record.finished:
             found[same] = record
     return list(found.values())
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The record in `path`, checked against the schema.
+def read_record(path: Path) -> Record:
+    """Read the record in `path`, checked against the schema.
 
     Raises:
         PetlirError: the file cannot be read, is torn, or is no record; names the file and the first offence.
@@ -65,7 +67,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
-        RECORDS.validate_json(text, strict=True)
+        return RECORDS.validate_json(text, strict=True)
     except OSError as error:
         raise PetlirError(f"cannot read the record {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -78,8 +80,6 @@ def read_record(path: Path) -> dict[str, Any]:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise PetlirError(f"{path} is not a {SCHEMA} record: {where}: {first['msg']}") from error
-    record: dict[str, Any] = json.loads(text)
-    return record
 
 
 def _newer(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The form of a record, checked whenever one is read; `record.schema.json` is made from it.
+"""The record of a cell: what reading returns and all that reads records takes; `record.schema.json` is made from it.
 
 `python -m petlir.benchmark.records.schema` writes that file again.
 """
@@ -6,10 +6,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, WithJsonSchema
+
+from petlir.benchmark import cell as requested
+from petlir.benchmark.records.groups import Group
+
+if TYPE_CHECKING:
+    from petlir.benchmark.statistics.spending import Plan
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
@@ -21,6 +29,27 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Decibel = Number | Literal["inf"]
 Name = Annotated[str, Field(min_length=1)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+RETRIED = ("failed", "out-of-memory")
+"""States of a record that a re-issued command works on again."""
+
+
+def _moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time without its zone; expected one such as 2026-11-21T09:00:00+00:00")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time with its zone, as it was written."""
+
+
+class Origin(TypedDict):
+    """Where a submitted record came from, and how far it was verified."""
+
+    level: str
+    by: str
+    tuning: str
+    used_test_data: bool
 
 
 class _Part(BaseModel):
@@ -50,7 +79,7 @@ class Cell(_Part):
 
     backbone: Name
     method: Name
-    options: dict[str, Any]
+    options: dict[str, object]
     label: Name
     task: Name
     track: Name
@@ -69,9 +98,48 @@ class Cell(_Part):
     accumulation: Accumulation | None = None
     reference: bool = False
 
+    @property
+    def title(self) -> str:
+        """Backbone, label, task and seed, as a person reads them."""
+        return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
 
-class Score(_Part):
+    @property
+    def budget(self) -> str:
+        """Steps, batch size and side of a crop; cells of two budgets share no column.
+
+        Where memory ran out, and a method with batch statistics saw parts of its batches, that is another budget.
+        """
+        whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
+        parts = self.accumulation
+        return f"{whole}, batch statistics in {parts.parts} parts" if parts and parts.batch_statistics else whole
+
+    def reference_or(self, otherwise: bool) -> bool:
+        """Return whether the method is a reference; `otherwise` for records older than `reference`."""
+        return self.reference if "reference" in self.model_fields_set else otherwise
+
+    def request(self) -> requested.Cell:
+        """Return the cell as it was requested."""
+        return requested.Cell(
+            backbone=self.backbone,
+            method=self.method,
+            options=self.options,
+            label=self.label,
+            task=self.task,
+            track=self.track,
+            seed=self.seed,
+            regime=self.regime,
+            rate=self.learning_rate,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            patch=self.patch,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
     """One image under one protocol; `input` is the degraded image, enlarged bicubically where smaller."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million rows
 
     set: Name
     domain: Literal["photographs", "procedural"]
@@ -219,8 +287,39 @@ class _Common(_Part):
     converged: Annotated[bool | None, Field(deprecated="ignored: older than the doubling test")] = None
     smoke: bool
     overlap: list[Overlap] | None = None
-    started: AwareDatetime
-    finished: AwareDatetime
+    started: Moment
+    finished: Moment
+    _origin: Origin | None = PrivateAttr(default=None)
+    _plan: Plan | None = PrivateAttr(default=None)
+
+    @property
+    def device(self) -> str:
+        """The device that it ran on."""
+        return self.environment.device
+
+    @property
+    def title(self) -> str:
+        """Backbone, label, task and seed, as a person reads them."""
+        return self.cell.title
+
+    @property
+    def group(self) -> Group:
+        """The table of a report that it belongs to."""
+        return Group(self.cell.track, self.cell.backbone, self.device, self.cell.regime)
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where it was submitted from; None where it was run in its store. Not in its file: the store knows."""
+        return self._origin
+
+    @property
+    def plan(self) -> Plan | None:
+        """The interim analyses that were stated for its cell; None where there were none. The store knows them."""
+        return self._plan
+
+    def annotate(self, origin: Origin | None, plan: Plan | None) -> None:
+        """Attach what the store knows of it."""
+        self._origin, self._plan = origin, plan
 
 
 class Done(_Common):
@@ -245,14 +344,19 @@ class Unfinished(_Common):
     costs: Costs | Nothing
     digests: Digests | Nothing
 
+    @property
+    def metrics(self) -> list[Metric]:
+        """None: there are no images to measure."""
+        return []
 
-RECORDS: TypeAdapter[Done | Unfinished] = TypeAdapter(
-    Annotated[Done | Unfinished, Field(discriminator="state", title=get_args(Schema)[0])]
-)
+
+Record = Done | Unfinished
+RECORDS: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="state", title=get_args(Schema)[0])])
+SCORES = TypeAdapter(list[Score])
 
 
-def schema() -> dict[str, Any]:
-    """The JSON schema of a record."""
+def schema() -> dict[str, object]:
+    """Return the JSON schema of a record."""
     return RECORDS.json_schema()
 
 

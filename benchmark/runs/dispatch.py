@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from petlir.benchmark.cells import run
 from petlir.benchmark.cells.context import Context
@@ -14,11 +13,12 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.planning import Planned, state, with_needs
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 
-Put = Callable[[dict[str, Any]], None]
+Put = Callable[[Record], None]
 """Called with each record that this run has made, as it arrives."""
 
 
@@ -68,7 +68,7 @@ class Dispatcher:
                 if event.kind == "died":
                     made += _leave(job, "failed", event.text, put)
                 elif event.kind == "skipped":
-                    lost = planned[event.result["lost"]].cell
+                    lost = planned[str(event.result["lost"])].cell
                     made += _leave(job, "failed", f"it requires {lost}, which has no result", put)
                 elif event.kind == "finished" and event.result.get("worked", True):
                     made += _found(job, event, put)
@@ -134,7 +134,7 @@ def measure_extra(
     return lost
 
 
-def _record(index: Index, key: str) -> dict[str, Any]:
+def _record(index: Index, key: str) -> Record:
     head = index.find(key)
     assert head is not None
     return read_record(head.folder / RECORD)

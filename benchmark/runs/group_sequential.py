@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import headlines, newest
-from petlir.benchmark.runs.interim_analyses import Plan, state
+from petlir.benchmark.records.schema import Record
+from petlir.benchmark.runs.interim_analyses import state
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.runs.runner import Outcome
 from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
 from petlir.benchmark.statistics.columns import rankable
 from petlir.benchmark.statistics.convergence import converged
+from petlir.benchmark.statistics.spending import Plan
 from petlir.benchmark.store import Store
 
 
@@ -93,7 +94,7 @@ def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
     import pandas as pd
 
     methods = asked.context.plugins.methods
-    rows = pd.DataFrame(_rows(newest(record for record in store.records() if plan.covers(record["cell"]))))
+    rows = pd.DataFrame(_rows(newest(record for record in store.records() if plan.covers(record.cell))))
     if rows.empty:
         return {}
     petl = rows[~rows.method.map(lambda name: name in methods and methods[name].reference)]
@@ -102,15 +103,16 @@ def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
     return {name: compare(scores, plan.alpha, plan.analyses) for name, scores in found.items() if scores}
 
 
-def _rows(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _rows(records: Iterable[Record]) -> Iterator[dict[str, object]]:
     for record in records:
-        cell = record["cell"]
-        if record["state"] == "done" and cell["regime"] != "none" and not record["smoke"]:
+        cell = record.cell
+        if record.state == "done" and cell.regime != "none" and not record.smoke:
             quoted = headlines(record)
-            for score in record["scores"]:
-                if score["protocol"] == quoted[score["set"]]:
-                    named = {"label": cell["label"], "method": cell["method"], "seed": cell["seed"]}
-                    yield {**named, **score, "psnr": float(score["psnr"]), "converged": converged(record)}
+            for score in record.scores:
+                if score.protocol == quoted[score.set]:
+                    named = {"label": cell.label, "method": cell.method, "seed": cell.seed}
+                    tested = converged(record.convergence)
+                    yield {**named, **asdict(score), "psnr": float(score.psnr), "converged": tested}
 
 
 def _listed(seeds: Iterable[int]) -> str:

@@ -7,41 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.statistics import InterimAnalysis, spend
+from petlir.benchmark.statistics.spending import Plan
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 FILE = "interim_analyses.json"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The stated interim analyses for the cells of one backbone and task.
-
-    Attributes:
-        seeds: number of seeds at each analysis.
-        alpha: probability of any false separation in a column, over all analyses.
-    """
-
-    backbone: str
-    task: str
-    track: str
-    steps: int
-    seeds: tuple[int, ...]
-    alpha: float
-
-    @property
-    def analyses(self) -> tuple[InterimAnalysis, ...]:
-        """The analyses with the alpha that each spends."""
-        return spend(self.seeds, self.alpha)
-
-    def covers(self, cell: dict[str, Any]) -> bool:
-        """Return whether the plan was stated for a record's cell."""
-        return all(cell[part] == getattr(self, part) for part in ("backbone", "task", "track", "steps"))
 
 
 def stated(store: Store) -> list[Plan]:
@@ -66,7 +39,7 @@ def state(store: Store, new: Sequence[Plan]) -> None:
     """
     before = stated(store)
     for plan in new:
-        same = [old for old in before if old.covers(asdict(plan))]
+        same = [old for old in before if old.covers(plan)]
         if same and same[0] != plan:
             raise PetlirError(
                 f"{store.root / FILE}: {plan.backbone} · {plan.task} was to be looked at after "

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import PIL.Image
 import torch
@@ -32,6 +31,12 @@ PNG_LEVEL = 1
 """Compression level of zlib, 1 to 9; compared with Pillow's default, 10 % more bytes in 40 % of the time."""
 
 
+Values = dict[str, float | str]
+"""What is measured of one image, by name."""
+Row = dict[str, float | str]
+"""One image's scores under one protocol, as a record holds them."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The results on the test images.
@@ -41,7 +46,7 @@ class Evaluation:
         digest: SHA-256 over the restored images, in order.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     digest: str
 
 
@@ -71,7 +76,7 @@ def evaluate(
     for rule in map(protocol, names):
         ways.setdefault(rule.way, []).append(rule)
     first = next(iter(ways)) if first is None else first
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     digest = hashlib.sha256()
     with folded(network):
         restored_in = {
@@ -113,8 +118,8 @@ def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str]
     return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 
 
-def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any]:
-    """Return PSNR and SSIM as stored in a record: of an 8-bit image, or of 1×3×H×W in [0, 1] without rounding."""
+def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> Values:
+    """Return PSNR and SSIM for a record, of an 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
     if isinstance(image, Tensor):
         found = [value.item() for value in scores(image.cpu(), to_batch(clean), rule, torch.float64)]
     else:
@@ -122,8 +127,8 @@ def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, Any
     return {"psnr": recorded(found[0]), "ssim": found[1]}
 
 
-def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> dict[str, Any]:
-    """Return an image's scores as stored in a record."""
+def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> Row:
+    """Return one image's scores, as a record holds them."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = scored(_input(pair), pair.clean, rule)
     return {

@@ -8,7 +8,7 @@ from functools import partial
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.degradations.resize import enlarge
@@ -97,7 +97,7 @@ def measure_folders(
     registered: Mapping[str, Registered],
     *,
     bicubic: bool = False,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Score the images by metrics: direction, colour, means and values, or why there are none.
 
     Args:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 LIMIT = 0.1
 """Smallest change of the validation PSNR from T/2 to T, in dB, that counts as not converged."""
@@ -62,13 +61,24 @@ class Convergence:
         return {"psnr": self.psnr, "half_psnr": self.half_psnr, "change": self.change}
 
 
-def convergence(record: Mapping[str, Any]) -> Convergence | None:
-    """Return the doubling test of a record's cell, or None if it was not made, as in records older than the test."""
-    found = record.get("convergence")
-    return Convergence(found["psnr"], found["half_psnr"]) if found else None
+class Tested(Protocol):
+    """The doubling test in a record."""
+
+    @property
+    def psnr(self) -> float:
+        """Validation PSNR after T steps, in dB."""
+
+    @property
+    def half_psnr(self) -> float | None:
+        """The same after T/2 steps; None where that training diverged."""
 
 
-def converged(record: Mapping[str, Any]) -> bool | None:
-    """Return whether a record's cell has converged, or None if this was not tested."""
-    found = convergence(record)
+def convergence(tested: Tested | None) -> Convergence | None:
+    """Return the doubling test in a record; None where it was not made, as in records older than the test."""
+    return Convergence(tested.psnr, tested.half_psnr) if tested else None
+
+
+def converged(tested: Tested | None) -> bool | None:
+    """Return whether the cell has converged by the doubling test in its record; None where that was not made."""
+    found = convergence(tested)
     return found.converged if found else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,53 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, .
         InterimAnalysis(count, float(now - before))
         for count, now, before in zip(seeds, spent, [0.0, *spent], strict=False)
     )
+
+
+class Place(Protocol):
+    """A cell, as far as interim analyses are stated for it."""
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+
+    @property
+    def track(self) -> str:
+        """Name of the track."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The looks that were stated for the cells of one backbone and task.
+
+    Attributes:
+        seeds: how many seeds each look has.
+        alpha: the chance of any false separation in a column, over all looks.
+    """
+
+    backbone: str
+    task: str
+    track: str
+    steps: int
+    seeds: tuple[int, ...]
+    alpha: float
+
+    @property
+    def analyses(self) -> tuple[InterimAnalysis, ...]:
+        """The looks with what they spend."""
+        return spend(self.seeds, self.alpha)
+
+    def covers(self, cell: Place) -> bool:
+        """Return whether this was stated for a cell."""
+        own = (self.backbone, self.task, self.track, self.steps)
+        return own == (cell.backbone, cell.task, cell.track, cell.steps)
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:

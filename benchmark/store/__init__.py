@@ -15,12 +15,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import Leases
+
+if TYPE_CHECKING:
+    from petlir.benchmark.records import schema
 
 CHECKPOINT = "checkpoint.pt"
 """The checkpoint in a work folder, from which training continues after a kill."""
@@ -83,27 +87,25 @@ class Store:
         except OSError as error:
             raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
 
-    def cell_folder(self, record: dict[str, Any]) -> Path:
-        """Return the folder of this record's cell."""
-        cell = record["cell"]
-        name = f"{_slug(cell['label'])}-s{cell['seed']}-{record['key'][:8]}"
-        return self.root / "cells" / _slug(cell["backbone"]) / _slug(cell["task"]) / name
+    def cell_folder(self, cell: Cell | schema.Cell, key: str) -> Path:
+        """Return the folder of a cell with this key."""
+        name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
+        return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
 
-    def shared(self, record: dict[str, Any]) -> Path:
-        """Return the folder of degraded and clean images that all cells of this record's task share."""
-        cell = record["cell"]
-        return self.root.joinpath("images", cell["track"], cell["task"])
+    def shared(self, cell: Cell | schema.Cell) -> Path:
+        """Return the folder of the degraded and clean images that all cells of a task share."""
+        return self.root.joinpath("images", cell.track, cell.task)
 
     def files(self) -> list[Path]:
         """Return the record files of all cells, sorted."""
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
-    def records(self, warn: Callable[[str], None] | None = None) -> Iterator[dict[str, Any]]:
+    def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
         """Yield all records, in the order of their folders.
 
         Args:
-            warn: called with a line for each file that is not a record, which is then skipped; without it, such a file
-                raises PetlirError.
+            warn: gets one line on each file that is not a record, which is then left out; without it, such a
+                file raises PetlirError.
         """
         for path in self.files():
             try:
@@ -116,7 +118,7 @@ class Store:
     def find(self, key: str) -> Path | None:
         """Return the folder of the cell with this key, or None if it has no record yet."""
         for path in self.root.glob(f"cells/*/*/*-{key[:8]}/{RECORD}"):
-            if read_record(path)["key"] == key:
+            if read_record(path).key == key:
                 return path.parent
         return None
 
@@ -148,14 +150,17 @@ class Store:
         except OSError as error:
             raise Unwritable(f"cannot remove {self.root / 'work' / name}: {error.strerror}") from error
 
-    def commit(self, work: Path, final: Path) -> None:
-        """Rename a work folder to the cell's final folder, replacing an older record of the same cell.
+    def commit(self, work: Path, final: Path) -> schema.Record:
+        """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
+
+        Returns:
+            The record.
 
         Raises:
-            PetlirError: the work folder does not contain a record.
+            PetlirError: the work folder holds no record.
             Unwritable: it cannot be renamed.
         """
-        read_record(work / RECORD)
+        record = read_record(work / RECORD)
         older = work.with_name(f"{work.name}.old")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
@@ -168,3 +173,4 @@ class Store:
                 older.rename(final)
             raise Unwritable(f"cannot move {work} to {final}: {error.strerror}") from error
         shutil.rmtree(older, ignore_errors=True)
+        return record

@@ -7,51 +7,51 @@ record is read again if its file has changed, and a lost or damaged index is reb
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.schema import RETRIED, Cell, Costs, Nothing
 from petlir.benchmark.store import Store
 
-SCHEMA = "petlir-index/1"
-KEPT = ("key", "state", "reason", "cell", "key_components", "costs", "finished")
-RETRIED = ("failed", "out-of-memory")
-"""States of a record whose cell is processed again when a command is repeated."""
 
-
-@dataclass(frozen=True)
-class Head:
-    """A record without its scores and its curve.
+class Head(BaseModel):
+    """A record without its scores and its curve: what is here goes by the names of `records.schema.Record`.
 
     Attributes:
+        stamp: when its file was last written, in nanoseconds, and the size of the file.
         folder: the cell's folder.
-        key: the cell's content key.
-        state: final state.
-        reason: why it has no result; None if it has one.
-        cell: the requested cell.
-        key_components: the components of the key.
-        costs: the costs; empty if the cell did not finish.
-        finished: finishing time, ISO.
-        device: the device.
-        written: time of its file's last write, in seconds.
     """
 
-    folder: Path
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stamp: tuple[int, int]
     key: str
-    state: str
+    state: Literal["done", "failed", "out-of-memory", "not-applicable"]
     reason: str | None
-    cell: Mapping[str, Any]
-    key_components: Mapping[str, str]
-    costs: Mapping[str, Any]
+    cell: Cell
+    key_components: dict[str, str]
+    costs: Costs | Nothing
     finished: str
     device: str
-    written: float
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """The cell's folder."""
+        return self._folder
+
+    @property
+    def written(self) -> float:
+        """When its file was last written, in seconds."""
+        return self.stamp[0] / 1e9
 
     @property
     def retried(self) -> bool:
@@ -60,8 +60,20 @@ class Head:
 
     @property
     def title(self) -> str:
-        """The cell's description."""
-        return f"{self.cell['backbone']} · {self.cell['label']} · {self.cell['task']} · seed {self.cell['seed']}"
+        """Backbone, label, task and seed, as a person reads them."""
+        return self.cell.title
+
+    def locate(self, folder: Path) -> Self:
+        """Note the cell's folder, which its row in the index names relative to the store; return the head."""
+        self._folder = folder
+        return self
+
+
+class _Content(BaseModel):
+    """The file of an index: heads by the folders of their cells."""
+
+    form: Literal["petlir-index/2"]
+    heads: dict[str, Head]
 
 
 @dataclass(frozen=True)
@@ -84,21 +96,24 @@ class Index:
     def of(cls, store: Store) -> Self:
         """Return the current index of a store, and update its file if the cache is writable."""
         before = _read(store)
-        rows: dict[str, Any] = {}
+        heads: dict[str, Head] = {}
         problems = []
+        changed = False
         for path in store.files():
             name = path.parent.relative_to(store.root).as_posix()
             status = path.stat()
-            stamp = [status.st_mtime_ns, status.st_size]
+            stamp = (status.st_mtime_ns, status.st_size)
             known = before.get(name)
             try:
-                rows[name] = known if known and known["stamp"] == stamp else {"stamp": stamp, **_kept(path)}
+                if known is None or known.stamp != stamp:
+                    known, changed = _head(path, stamp), True
+                heads[name] = known.locate(path.parent)
             except PetlirError as error:
                 problems.append(str(error))
-        if rows != before:
-            with suppress(OSError):  # without a cache, every record is read each time
-                store_text(file_of(store), json.dumps({"schema": SCHEMA, "heads": rows}))
-        return cls(store, tuple(_head(store.root / name, row) for name, row in rows.items()), tuple(problems))
+        if changed or heads.keys() != before.keys():
+            with suppress(OSError):  # without a cache every record is read each time
+                store_text(file_of(store), _Content(form="petlir-index/2", heads=heads).model_dump_json())
+        return cls(store, tuple(heads.values()), tuple(problems))
 
     def __post_init__(self) -> None:
         for head in self.heads:
@@ -111,11 +126,11 @@ class Index:
         return max((head.written for head in self.heads), default=0.0)
 
     def find(self, key: str) -> Head | None:
-        """Return the record with this key, or None."""
+        """Return the record with this key."""
         return self._by_key.get(key)
 
     def beside(self, folder: Path) -> Iterator[Head]:
-        """Yield the records whose folders have the same name as `folder` except for their keys."""
+        """Yield the records whose folders have the same name as `folder` up to their keys."""
         yield from self._by_place.get(_place(folder), ())
 
 
@@ -128,19 +143,22 @@ def _place(folder: Path) -> Path:
     return folder.with_name(folder.name[:-9])
 
 
-def _read(store: Store) -> dict[str, Any]:
-    with suppress(OSError, ValueError):  # a cache: an unreadable file is rebuilt
-        content = json.loads(file_of(store).read_bytes())
-        if isinstance(content, dict) and content.get("schema") == SCHEMA and isinstance(content.get("heads"), dict):
-            return {name: row for name, row in content["heads"].items() if set(row) == {"stamp", "device", *KEPT}}
+def _read(store: Store) -> dict[str, Head]:
+    with suppress(OSError, ValidationError):  # a cache: what cannot be read is made again
+        return _Content.model_validate_json(file_of(store).read_bytes(), strict=True).heads
     return {}
 
 
-def _kept(path: Path) -> dict[str, Any]:
+def _head(path: Path, stamp: tuple[int, int]) -> Head:
     record = read_record(path)
-    return {name: record[name] for name in KEPT} | {"device": record["environment"]["device"]}
-
-
-def _head(folder: Path, row: Mapping[str, Any]) -> Head:
-    kept = {name: value for name, value in row.items() if name != "stamp"}
-    return Head(folder, **kept, written=row["stamp"][0] / 1e9)
+    return Head(
+        stamp=stamp,
+        key=record.key,
+        state=record.state,
+        reason=record.reason,
+        cell=record.cell,
+        key_components=record.key_components,
+        costs=record.costs,
+        finished=record.finished,
+        device=record.device,
+    )

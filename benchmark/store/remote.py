@@ -14,6 +14,7 @@ from pathlib import Path
 
 from petlir.benchmark.images.cache import cache_folder
 from petlir.benchmark.records.files import RECORD
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.bucket import Bucket
 from petlir.benchmark.store.index import Index
@@ -117,12 +118,13 @@ class RemoteStore(Store):
         super().discard(name)
         self.bucket.remove(f"work/{name}")
 
-    def commit(self, work: Path, final: Path) -> None:
+    def commit(self, work: Path, final: Path) -> Record:
         """Rename a work folder to the cell's final folder, and upload it."""
-        super().commit(work, final)
+        record = super().commit(work, final)
         self._upload_missing("images")
         self.publish(final)
         self.bucket.remove(work.relative_to(self.root).as_posix())
+        return record
 
     def _cells(self) -> list[str]:
         """Return the remote folders of all cells."""

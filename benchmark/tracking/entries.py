@@ -5,46 +5,46 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from statistics import fmean
-from typing import Any
 
 from petlir.benchmark.records.files import differing
+from petlir.benchmark.records.schema import Record
 
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
 """The tags that the seeds of a cell have in common."""
 
 
-def tags(record: Mapping[str, Any]) -> dict[str, str]:
+def tags(record: Record) -> dict[str, str]:
     """By what the runs are found and grouped."""
-    cell = record["cell"]
+    cell = record.cell
     names = ("backbone", "method", "label", "task", "track", "seed", "regime")
-    reason = {"petlir.reason": str(record["reason"])} if record["reason"] else {}
-    return {f"petlir.{name}": str(cell[name]) for name in names} | {"petlir.state": record["state"]} | reason
+    reason = {"petlir.reason": record.reason} if record.reason else {}
+    return {f"petlir.{name}": str(getattr(cell, name)) for name in names} | {"petlir.state": record.state} | reason
 
 
-def params(record: Mapping[str, Any]) -> dict[str, str]:
+def params(record: Record) -> dict[str, str]:
     """The method's options and the training budget."""
-    cell = record["cell"]
-    options = {f"option.{name}": str(value) for name, value in cell["options"].items()}
-    return options | {name: str(cell[name]) for name in ("learning_rate", "steps", "batch_size", "patch")}
+    cell = record.cell
+    options = {f"option.{name}": str(value) for name, value in cell.options.items()}
+    return options | {name: str(getattr(cell, name)) for name in ("learning_rate", "steps", "batch_size", "patch")}
 
 
-def metrics(record: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
+def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
     """(name, value, step): mean scores per set and protocol, identical images left out, costs, the curve."""
     named: dict[str, list[float]] = defaultdict(list)
-    for score in differing(record["scores"]):
+    for score in differing(record.scores):
         for metric in ("psnr", "ssim"):
-            protocol = score["protocol"].replace("@", ":")  # MLflow takes no @ in a name
-            named[f"{score['set']}/{protocol}/{metric}"].append(float(score[metric]))
+            protocol = score.protocol.replace("@", ":")  # MLflow takes no @ in a name
+            named[f"{score.set}/{protocol}/{metric}"].append(float(getattr(score, metric)))
     for name, values in named.items():
         yield name, fmean(values), 0
-    for name, value in _flat("costs", record["costs"]):
+    for name, value in _flat("costs", record.costs.model_dump(exclude_unset=True)):
         yield name, value, 0
-    for point in record["curve"]:
-        for name, value in _flat("curve", {key: value for key, value in point.items() if key != "step"}):
-            yield name, value, point["step"]
+    for point in record.curve:
+        for name, value in _flat("curve", point.model_dump(exclude={"step"})):
+            yield name, value, point.step
 
 
-def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _flat(prefix: str, values: Mapping[str, object]) -> Iterator[tuple[str, float]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(f"{prefix}/{name}", value)
@@ -52,6 +52,6 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]
             yield f"{prefix}/{name}", float(value)
 
 
-def family(record: Mapping[str, Any]) -> dict[str, str]:
+def family(record: Record) -> dict[str, str]:
     """The tags that all seeds of a cell share: their runs are nested in one."""
     return {name: value for name, value in tags(record).items() if name in FAMILY}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.store import Store
 from petlir.benchmark.tracking.entries import family, metrics, params, tags
 from petlir.benchmark.tracking.model_card import card
@@ -79,16 +80,16 @@ class Tracker:
         except self._errors as error:
             raise self._lost(error) from error
 
-    def mirror(self, record: Mapping[str, Any]) -> None:
+    def mirror(self, record: Record) -> None:
         """Log this record as a run; a run of an older record of the same cell gives way to it."""
         try:
-            track = self._experiment(record["cell"]["track"])
-            run, finished = track.runs.get(record["key"], (None, None))
-            if finished == record["finished"]:
+            track = self._experiment(record.cell.track)
+            run, finished = track.runs.get(record.key, (None, None))
+            if finished == record.finished:
                 return
             if run:
                 self._client.delete_run(run)
-            track.runs[record["key"]] = (self._log(record, track), record["finished"])
+            track.runs[record.key] = (self._log(record, track), record.finished)
         except self._errors as error:
             raise self._lost(error) from error
 
@@ -102,46 +103,44 @@ class Tracker:
             self._tracks[track] = _Experiment(number, *_mirrored(self._client, number))
         return self._tracks[track]
 
-    def _log(self, record: Mapping[str, Any], track: _Experiment) -> str:
+    def _log(self, record: Record, track: _Experiment) -> str:
         from mlflow.entities import Metric, Param, RunTag
 
-        cell, finished = record["cell"], _milliseconds(record["finished"])
-        name = f"{cell['backbone']} {cell['label']} {cell['task']} s{cell['seed']}"
-        started = _milliseconds(record["started"])
+        cell, finished = record.cell, _milliseconds(record.finished)
+        name = f"{cell.backbone} {cell.label} {cell.task} s{cell.seed}"
+        started = _milliseconds(record.started)
         above = {PARENT: self._family(record, track)}
-        info = self._client.create_run(
-            track.number, start_time=started, run_name=name, tags=above | {KEY: record["key"]}
-        )
+        info = self._client.create_run(track.number, start_time=started, run_name=name, tags=above | {KEY: record.key})
         run: str = info.info.run_id
         values = [Metric(key, value, finished, step) for key, value, step in metrics(record)]
         for start in range(0, len(values), BATCH):
             self._client.log_batch(run, metrics=values[start : start + BATCH])
         self._log_files(record, run)
-        last = tags(record) | {FINISHED: record["finished"], NOTE: card(record)}
+        last = tags(record) | {FINISHED: record.finished, NOTE: card(record)}
         self._client.log_batch(
             run,
             params=[Param(key, value) for key, value in params(record).items()],
             tags=[RunTag(key, value) for key, value in last.items()],
         )
-        failed = record["state"] in ("failed", "out-of-memory")
+        failed = record.state in ("failed", "out-of-memory")
         self._client.set_terminated(run, "FAILED" if failed else "FINISHED", finished)
         return run
 
-    def _family(self, record: Mapping[str, Any], track: _Experiment) -> str:
+    def _family(self, record: Record, track: _Experiment) -> str:
         """The run that holds the seeds of this cell."""
         shared = family(record)
         name = " ".join(shared[f"petlir.{part}"] for part in ("backbone", "label", "task", "regime"))
         if name not in track.families:
-            started = _milliseconds(record["started"])
+            started = _milliseconds(record.started)
             marked = shared | {FAMILY_NAME: name}
             parent = self._client.create_run(track.number, start_time=started, run_name=name, tags=marked)
             self._client.set_terminated(parent.info.run_id, "FINISHED")
             track.families[name] = parent.info.run_id
         return track.families[name]
 
-    def _log_files(self, record: Mapping[str, Any], run: str) -> None:
+    def _log_files(self, record: Record, run: str) -> None:
         """The adapter, the record and one restored image of each set, as far as they are there."""
-        folder = Store(self._store).cell_folder(dict(record))
+        folder = Store(self._store).cell_folder(record.cell, record.key)
         for path in (folder / RECORD, folder / ADAPTER):
             if path.exists():
                 self._client.log_artifact(run, str(path))
@@ -200,12 +199,12 @@ class Mirror:
     """
 
     def __init__(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
-        self._records: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._records: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._drain, args=(uri, warn, store), name="mlflow mirror", daemon=True)
         self._warn = warn
         self._thread.start()
 
-    def put(self, record: Mapping[str, Any]) -> None:
+    def put(self, record: Record) -> None:
         """Have this record mirrored soon; returns at once."""
         self._records.put(record)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -219,7 +218,7 @@ def _keep(
     parts: int,
     checkpoint: Path,
 ) -> None:
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "adapter": adapted.state(),
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict(),

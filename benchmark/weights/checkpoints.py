@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,7 +109,7 @@ def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
     return families, {name: _skeleton(module, name, {}) for name, module in families.items()}
 
 
-def _skeleton(family: ModuleType, name: str, options: dict[str, Any]) -> Backbone:
+def _skeleton(family: ModuleType, name: str, options: dict[str, object]) -> Backbone:
     with without_memory():
         return backbones.construct(name, vars(family)["BACKBONES"][name], options)
 

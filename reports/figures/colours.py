@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from petlir.reports.frame import Record
+from petlir.benchmark.records.schema import Record
 from petlir.reports.tables import kind_of
 
 HUES = 6
@@ -19,8 +19,8 @@ def hues(names: Sequence[str]) -> dict[str, str]:
 
 def classes(records: Sequence[Record]) -> dict[str, str]:
     """The style classes of each trained label, the same in every plot."""
-    kinds = {record["cell"]["label"]: kind_of(record) for record in records}
-    methods = {record["cell"]["label"]: record["cell"]["method"] for record in records}
+    kinds = {record.cell.label: kind_of(record) for record in records}
+    methods = {record.cell.label: record.cell.method for record in records}
     petl = sorted(label for label, kind in kinds.items() if kind == "petl")
     order = sorted({methods[label] for label in petl})
     references = sorted(label for label, kind in kinds.items() if kind == "reference")

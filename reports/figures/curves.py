@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from petlir.benchmark.records.schema import Record
 from petlir.reports.figures.axis import Axis, band, spanning
-from petlir.reports.frame import Record
 
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182
@@ -46,15 +46,15 @@ class Curves:
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
     """One plot for each task that was trained on, of the records of one table."""
-    trained = [record for record in members if len(record["curve"]) > 1]
-    tasks = sorted({record["cell"]["task"] for record in trained})
-    return [_plot(task, [r for r in trained if r["cell"]["task"] == task], colours) for task in tasks]
+    trained = [record for record in members if len(record.curve) > 1]
+    tasks = sorted({record.cell.task for record in trained})
+    return [_plot(task, [r for r in trained if r.cell.task == task], colours) for task in tasks]
 
 
 def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> Curves:
     seeds: dict[str, list[Record]] = {}
     for record in records:
-        seeds.setdefault(record["cell"]["label"], []).append(record)
+        seeds.setdefault(record.cell.label, []).append(record)
     series = {label: _series(found) for label, found in sorted(seeds.items())}
     x = Axis(0, max(step for points in series.values() for step, _ in points), LEFT, RIGHT)
     y = spanning([loss for points in series.values() for _, values in points for loss in values], BOTTOM, TOP)
@@ -66,8 +66,8 @@ def _series(records: Sequence[Record]) -> Series:
     """The values of all seeds at each step at which every seed has one; all of them where there is no such step."""
     found: dict[int, list[float]] = {}
     for record in records:
-        for point in record["curve"]:
-            found.setdefault(point["step"], []).append(point["loss"])
+        for point in record.curve:
+            found.setdefault(point.step, []).append(point.loss)
     shared = [(step, values) for step, values in sorted(found.items()) if len(values) == len(records)]
     return shared or sorted(found.items())
 

@@ -38,7 +38,7 @@ def _means(members: Mapping[Place, Sequence[Point]]) -> Iterator[Point]:
     same: dict[tuple[str, str, str | None], list[Point]] = defaultdict(list)
     for points in members.values():
         for point in points:
-            same[point.backbone, point.label, option(point.record["cell"]["task"], IMAGES)].append(point)
+            same[point.backbone, point.label, option(point.record.cell.task, IMAGES)].append(point)
     for some in same.values():
         if len(some) == len(members) and len({len(point.seeds) for point in some}) == 1:
             yield _mean(some)

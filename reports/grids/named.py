@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import Plugins
-from petlir.reports.frame import Record
+from petlir.benchmark.records.schema import Done, Record
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
@@ -63,7 +63,7 @@ class Found:
     """
 
     grid: NamedGrid
-    records: tuple[Record, ...]
+    records: tuple[Done, ...]
     missing: tuple[str, ...]
     places: int
 
@@ -93,9 +93,9 @@ def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> Found:
     wanted = dict(_places(one, plugins))
     mine: dict[Place, list[Record]] = {place: [] for place in wanted}
     for record in records:
-        if record["cell"]["track"] == one.asked["track"] and (place := _place(record, wanted)) is not None:
+        if record.cell.track == one.asked["track"] and (place := _place(record, wanted)) is not None:
             mine[place].append(record)
-    done = {place: [record for record in some if record["state"] == "done"] for place, some in mine.items()}
+    done = {place: [record for record in some if record.state == "done"] for place, some in mine.items()}
     trained = [place for place, trains in wanted.items() if trains]
     missing = tuple(_missing(place, mine[place]) for place in trained if not done[place])
     return Found(one, tuple(record for some in done.values() for record in some), missing, len(trained))
@@ -118,11 +118,11 @@ def _selected(asked: Mapping[str, Any], plugins: Plugins) -> Iterator[tuple[Plac
 
 
 def _place(record: Record, wanted: Mapping[Place, bool]) -> Place | None:
-    cell = record["cell"]
-    named = (Place(cell["backbone"], cell["task"], name) for name in (cell["label"], f"{cell['method']}{SIZED}"))
+    cell = record.cell
+    named = (Place(cell.backbone, cell.task, name) for name in (cell.label, f"{cell.method}{SIZED}"))
     return next((place for place in named if place in wanted), None)
 
 
 def _missing(place: Place, records: Sequence[Record]) -> str:
-    reasons = sorted({f"{record['state']}: {record['reason']}" for record in records})
+    reasons = sorted({f"{record.state}: {record.reason}" for record in records})
     return f"{place.backbone} · {place.name} · {place.task}: {'; '.join(reasons) or 'no record'}"

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from petlir.benchmark.records.groups import ANY
+from petlir.benchmark.records.schema import Done
 from petlir.benchmark.task import IMAGES
-from petlir.reports.frame import Record, differing, score_frame
-from petlir.reports.groups import ANY
+from petlir.reports.frame import differing, score_frame
 from petlir.reports.results import FROZEN
 from petlir.reports.tables import kind_of
 
@@ -56,7 +57,7 @@ class Point:
     trainable: int
     converged: bool | None
     smoke: bool
-    record: Record
+    record: Done
 
     @property
     def mean(self) -> float:
@@ -74,12 +75,12 @@ class Point:
         return bool(self.converged) and kind_of(self.record) != "reference"
 
 
-def points(records: Sequence[Record], along: str) -> Iterator[tuple[Place, list[Point], pd.DataFrame]]:
+def points(records: Sequence[Done], along: str) -> Iterator[tuple[Place, list[Point], pd.DataFrame]]:
     """The points of each figure under its headline protocol, what trains nothing first, and the scores behind them."""
     frame = score_frame(records)
     frame = frame[frame.headline]
     frame["base"] = [without(task, IMAGES) if along == IMAGES else task for task in frame.task]
-    by_key = {record["key"]: record for record in records}
+    by_key = {record.key: record for record in records}
     trained, others = frame[frame.regime != ANY], frame[frame.regime == ANY]
     where = ["track", "device", "regime", "budget", "base", "set", "protocol"]
     for place, rows in trained.groupby(where):
@@ -90,17 +91,17 @@ def points(records: Sequence[Record], along: str) -> Iterator[tuple[Place, list[
         yield Place(*map(str, place)), _over_frozen(found), both
 
 
-def _point(rows: pd.DataFrame, by_key: dict[str, Record], along: str) -> Point:
+def _point(rows: pd.DataFrame, by_key: dict[str, Done], along: str) -> Point:
     record = by_key[rows.key.iloc[0]]
-    cell, trained = record["cell"], rows.regime.iloc[0] != ANY
+    cell, trained = record.cell, rows.regime.iloc[0] != ANY
     return Point(
-        cell["backbone"],
-        cell["label"],
+        cell.backbone,
+        cell.label,
         _series(record, along),
         _x(record, along),
         tuple(map(float, rows.groupby("seed").psnr.mean())),
         None,
-        int(record["costs"]["trainable"]),
+        int(record.costs.trainable),
         bool(rows.converged.eq(True).all()) if trained else None,
         bool(rows.smoke.any()),
         record,
@@ -108,25 +109,25 @@ def _point(rows: pd.DataFrame, by_key: dict[str, Record], along: str) -> Point:
 
 
 def _over_frozen(found: list[Point]) -> list[Point]:
-    before = {(one.backbone, one.record["cell"]["task"]): one.mean for one in found if one.label == FROZEN}
-    starts = [before.get((one.backbone, one.record["cell"]["task"])) for one in found]
+    before = {(one.backbone, one.record.cell.task): one.mean for one in found if one.label == FROZEN}
+    starts = [before.get((one.backbone, one.record.cell.task)) for one in found]
     return [
         replace(one, over_frozen=None if start is None else one.mean - start)
         for one, start in zip(found, starts, strict=True)
     ]
 
 
-def _series(record: Record, along: str) -> str:
-    cell = record["cell"]
-    return str(cell["method"]) if along == PARAMETERS else without(cell["label"], along)
+def _series(record: Done, along: str) -> str:
+    cell = record.cell
+    return str(cell.method) if along == PARAMETERS else without(cell.label, along)
 
 
-def _x(record: Record, along: str) -> float | None:
-    cell = record["cell"]
+def _x(record: Done, along: str) -> float | None:
+    cell = record.cell
     if along == PARAMETERS:
-        return float(record["costs"]["trainable"]) or None
-    found = option(cell["task"], IMAGES) if along == IMAGES else cell["options"].get(along)
-    return None if found is None else float(found)
+        return float(record.costs.trainable) or None
+    found = option(cell.task, IMAGES) if along == IMAGES else cell.options.get(along)
+    return None if found is None else float(str(found))
 
 
 def option(label: str, name: str) -> str | None:

@@ -8,11 +8,11 @@ from statistics import fmean
 
 import pandas as pd
 
+from petlir.benchmark.records.schema import Done, Record
 from petlir.reports.costs import backbone_size
 from petlir.reports.figures.axis import Axis, spanning
 from petlir.reports.figures.colours import hues
 from petlir.reports.formats import joined, size
-from petlir.reports.frame import Record
 from petlir.reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.tables import kind_of
 
@@ -95,19 +95,19 @@ class Stored:
 
 def stored(records: Iterable[Record]) -> list[Stored]:
     """A drawing for each backbone of which the records hold a trained method and the network as it is."""
-    by_backbone: dict[str, list[Record]] = {}
+    by_backbone: dict[str, list[Done]] = {}
     for record in records:
-        if record["state"] == "done":
-            by_backbone.setdefault(record["cell"]["backbone"], []).append(record)
+        if record.state == "done":
+            by_backbone.setdefault(record.cell.backbone, []).append(record)
     return [one for name, some in sorted(by_backbone.items()) if (one := _stored(name, some)) is not None]
 
 
-def _stored(backbone: str, records: Sequence[Record]) -> Stored | None:
+def _stored(backbone: str, records: Sequence[Done]) -> Stored | None:
     total = backbone_size(records)
     found = _plans(records, total * BYTES) if total else []
     if not found:
         return None
-    tasks = max(TASKS, len({record["cell"]["task"] for record in records}))
+    tasks = max(TASKS, len({record.cell.task for record in records}))
     found.sort(key=lambda plan: (-plan.bytes(tasks), plan.name))
     drawn = found if len(found) <= MOST else list({(plan.method, plan.kind): plan for plan in found}.values())[:MOST]
     x = Axis(1, tasks, LEFT + 20, RIGHT)
@@ -120,19 +120,19 @@ def _stored(backbone: str, records: Sequence[Record]) -> Stored | None:
     return Stored(backbone, tuple(found), tasks, x, y, lines)
 
 
-def _plans(records: Sequence[Record], network: float) -> list[Plan]:
+def _plans(records: Sequence[Done], network: float) -> list[Plan]:
     """Of each label what it stores on single tasks, and on a mixture of tasks where it was trained on one."""
-    by_place: dict[tuple[str, str, bool], list[Record]] = {}
+    by_place: dict[tuple[str, str, bool], list[Done]] = {}
     for record in records:
-        cell = record["cell"]
+        cell = record.cell
         if kind_of(record) != "untrained":
-            mixed = cell["task"].startswith("mixture") and kind_of(record) != "composed"
-            by_place.setdefault((cell["label"], cell["method"], mixed), []).append(record)
+            mixed = cell.task.startswith("mixture") and kind_of(record) != "composed"
+            by_place.setdefault((cell.label, cell.method, mixed), []).append(record)
     return [_plan(label, method, mixed, some, network) for (label, method, mixed), some in by_place.items()]
 
 
-def _plan(label: str, method: str, mixed: bool, records: Sequence[Record], network: float) -> Plan:
-    own, kind = fmean(record["costs"]["stored_bytes"] for record in records), kind_of(records[0])
+def _plan(label: str, method: str, mixed: bool, records: Sequence[Done], network: float) -> Plan:
+    own, kind = fmean(record.costs.stored_bytes for record in records), kind_of(records[0])
     whole = kind == "reference"
     if kind == "composed":
         return Plan(label, method, SHARED, network, own / _pieces(records[0]))
@@ -141,9 +141,9 @@ def _plan(label: str, method: str, mixed: bool, records: Sequence[Record], netwo
     return Plan(label, method, EACH if whole else SHARED, 0.0 if whole else network, own)
 
 
-def _pieces(record: Record) -> int:
+def _pieces(record: Done) -> int:
     """How many degradations a composition holds a piece for."""
-    return len(str(record["cell"]["options"].get("degradations", "")).split("+"))
+    return len(str(record.cell.options.get("degradations", "")).split("+"))
 
 
 def csv(found: Sequence[Stored]) -> str:

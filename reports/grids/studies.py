@@ -12,9 +12,9 @@ import pandas as pd
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.published import Claim, claims
+from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import IMAGES
 from petlir.reports.claims import is_method
-from petlir.reports.frame import Record
 from petlir.reports.grids.captions import against, of_curves, of_rows, told_apart
 from petlir.reports.grids.curves import Drawing, drawing
 from petlir.reports.grids.means import over_tasks
@@ -142,7 +142,7 @@ def _published(
     found: dict[str, float] = {}
     for point in some:
         for table in tables:
-            own = {c.set: c.psnr for c in table if c.set in sets and is_method(c.method, point.record)}
+            own = {c.set: c.psnr for c in table if c.set in sets and is_method(c.method, point.label)}
             if sets and own.keys() == set(sets):
                 found.setdefault(point.label, fmean(own.values()))
     return found, sets

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from petlir.benchmark.weights import cards
 from petlir.benchmark.weights.cards import Card
@@ -22,18 +21,18 @@ def pages(context: ReportContext) -> Iterator[Page]:
     yield Page("backbones/index.html", "backbones.html.j2", {"rows": [found[name] for name in names]}, "Backbones")
 
 
-def _values(context: ReportContext, name: str) -> dict[str, Any]:
+def _values(context: ReportContext, name: str) -> dict[str, object]:
     records = context.of("backbone", name)
-    done = [record for record in records if record["state"] == "done"]
-    used = sorted({record["digests"]["weights"] for record in done})
-    untouched = {record["costs"]["total"] for record in done if record["costs"]["trainable"] == 0}
+    done = [record for record in records if record.state == "done"]
+    used = sorted({record.digests.weights for record in done})
+    untouched = {record.costs.total for record in done if record.costs.trainable == 0}
     return {
         "name": name,
         "total": min(untouched, default=None),
         "weights": used,
         "card": _card(name, used),
-        "heads": sorted({(r["cell"]["task"], " → ".join(r["cell"]["heads"]), r["cell"]["transfer"]) for r in done}),
-        "states": Counter(record["state"] for record in records),
+        "heads": sorted({(r.cell.task, " → ".join(r.cell.heads), r.cell.transfer) for r in done}),
+        "states": Counter(record.state for record in records),
         "titles": {task: context.title(task) for task in context.names("task")},
         "tables": [table for table in context.tables if table.group.backbone == name],
     }

@@ -7,16 +7,15 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from statistics import fmean
-from typing import Any
 
 from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
 from petlir.benchmark.records.files import differing, headlines
+from petlir.benchmark.records.groups import ANY
+from petlir.benchmark.records.schema import Cell, Costs, Done, Record
 from petlir.reports import links
 from petlir.reports.claims import verdicts
 from petlir.reports.context import ReportContext
-from petlir.reports.frame import Record
-from petlir.reports.groups import ANY
 from petlir.reports.pages.page import Page
 
 TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
@@ -32,7 +31,7 @@ class Line:
         command: what makes these cells again.
     """
 
-    cell: dict[str, Any]
+    cell: Cell
     seeds: tuple[int, ...]
     state: str
     reason: str
@@ -51,7 +50,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
     yield Page("methods/index.html", "methods.html.j2", {"rows": rows}, "Methods")
 
 
-def _values(context: ReportContext, name: str) -> dict[str, Any]:
+def _values(context: ReportContext, name: str) -> dict[str, object]:
     records, method = context.of("method", name), context.plugins.methods.get(name)
     claimed = [one for one in claims() if one.method.partition("[")[0] == name]
     return {
@@ -78,47 +77,47 @@ def options(method: type[Method]) -> list[tuple[str, str]]:
 
 def lines(records: Sequence[Record]) -> list[Line]:
     """The rows of a method's card, by backbone, task and label."""
-    by_cell: dict[tuple[Any, ...], list[Record]] = {}
+    by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
-        by_cell.setdefault(tuple(record["cell"][part] for part in TRACKED), []).append(record)
+        by_cell.setdefault(tuple(getattr(record.cell, part) for part in TRACKED), []).append(record)
     return [_line(found) for _, found in sorted(by_cell.items(), key=lambda pair: str(pair[0]))]
 
 
 def _line(found: Sequence[Record]) -> Line:
-    done = [record for record in found if record["state"] == "done"]
+    done = [record for record in found if record.state == "done"]
     first = (done or found)[0]
     domain, psnr = _psnr(done)
-    states = sorted({record["state"] for record in found})
+    states = sorted({record.state for record in found})
     return Line(
-        first["cell"],
-        tuple(sorted(record["cell"]["seed"] for record in found)),
+        first.cell,
+        tuple(sorted(record.cell.seed for record in found)),
         states[0] if len(states) == 1 else f"{len(done)} of {len(found)} done",
-        "; ".join(sorted({record["reason"] for record in found if record["reason"]})),
+        "; ".join(sorted({record.reason for record in found if record.reason})),
         domain,
         psnr,
-        first["costs"].get("trainable"),
+        first.costs.trainable if isinstance(first.costs, Costs) else None,
         command(found),
     )
 
 
-def _psnr(done: Sequence[Record]) -> tuple[str, float | None]:
+def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
     """Under the headline protocol of the first set of photographs, or of what there is."""
-    scores = [score for record in done for score in record["scores"]]
+    scores = [score for record in done for score in record.scores]
     if not scores:
         return "", None
-    first = min(scores, key=lambda score: score["domain"] != "photographs")["set"]
+    first = min(scores, key=lambda score: score.domain != "photographs").set
     quoted = headlines(done[0])[first]
-    own = [score for score in scores if (score["set"], score["protocol"]) == (first, quoted)]
-    values = [float(score["psnr"]) for score in differing(own)]
+    own = [score for score in scores if (score.set, score.protocol) == (first, quoted)]
+    values = [float(score.psnr) for score in differing(own)]
     return f"{first}, {quoted}", fmean(values) if values else None
 
 
 def command(found: Sequence[Record]) -> str:
     """The command that runs these cells, to be pasted into a shell."""
-    cell = found[0]["cell"]
-    seeds = ",".join(str(seed) for seed in sorted({record["cell"]["seed"] for record in found}))
-    words = ["petlir", "run", "-b", cell["backbone"], "-m", cell["label"], "-t", cell["task"], "--track", cell["track"]]
+    cell = found[0].cell
+    seeds = ",".join(str(seed) for seed in sorted({record.cell.seed for record in found}))
+    words = ["petlir", "run", "-b", cell.backbone, "-m", cell.label, "-t", cell.task, "--track", cell.track]
     words += ["--seeds", seeds]
-    if cell["regime"] != ANY:
-        words += ["--regime", cell["regime"], "--steps", str(cell["steps"])]
+    if cell.regime != ANY:
+        words += ["--regime", cell.regime, "--steps", str(cell.steps)]
     return shlex.join(words)

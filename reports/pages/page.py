@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Page:
 
     path: str
     template: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     title: str = ""
 
     def within(self, navigation: Sequence[tuple[str, str]]) -> Page:

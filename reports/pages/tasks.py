@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.schema import Record
 from petlir.reports import links
 from petlir.reports.context import ReportContext
 from petlir.reports.figures import pareto
 from petlir.reports.figures.curves import curves
 from petlir.reports.figures.distributions import contested, distribution
-from petlir.reports.frame import Record, score_frame
+from petlir.reports.frame import score_frame
 from petlir.reports.gallery import Shown
-from petlir.reports.groups import Group, groups
 from petlir.reports.pages.page import Page
 from petlir.reports.titles import named
 
@@ -23,13 +23,13 @@ def pages(context: ReportContext, gallery: Sequence[Shown]) -> Iterator[Page]:
     for name, records in found:
         yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery))
     rows = [
-        (name, context.title(name), _transfer(records), sum(record["state"] == "done" for record in records))
+        (name, context.title(name), _transfer(records), sum(record.state == "done" for record in records))
         for name, records in found
     ]
     yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows}, "Tasks")
 
 
-def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, Any]:
+def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, object]:
     pictured = {(shown["group"], image["set"], image["name"]) for shown in gallery if shown["task"] == name
                 for image in shown["images"]}  # fmt: skip
     return {
@@ -43,7 +43,7 @@ def _values(context: ReportContext, name: str, records: list[Record], gallery: S
     }
 
 
-def _group(context: ReportContext, name: str, group: Group, members: list[Record]) -> dict[str, Any]:
+def _group(context: ReportContext, name: str, group: Group, members: list[Record]) -> dict[str, object]:
     """One table's share of the task."""
     frame = score_frame(members).sort_values("domain", kind="stable")
     own = [table for table in context.tables if table.group == group]
@@ -64,5 +64,5 @@ def _group(context: ReportContext, name: str, group: Group, members: list[Record
 
 def _transfer(records: Sequence[Record]) -> str:
     """What the backbones have seen of the task, in words."""
-    known = sorted({(record["cell"]["backbone"], record["cell"]["transfer"]) for record in records})
+    known = sorted({(record.cell.backbone, record.cell.transfer) for record in records})
     return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in known if transfer)

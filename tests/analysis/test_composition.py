@@ -111,7 +111,7 @@ def test_a_damaged_cell_is_named_and_the_rest_whole(lab, store, tmp_path):
     shutil.copytree(store, tmp_path / "store")
     (adapter,) = (tmp_path / "store").glob("cells/*/tiny/lora-*/adapter.safetensors")
     adapter.write_bytes(b"torn")
-    analysis = transfer(cells(Store(tmp_path / "store"), lambda cell: cell["method"] == "lora"), lab.context(), "cpu")
+    analysis = transfer(cells(Store(tmp_path / "store"), lambda cell: cell.method == "lora"), lab.context(), "cpu")
     (damaged, gap) = analysis.left_out
     assert "· lora[rank=2] · tiny · seed 0: adapter" in damaged and "missing or damaged" in damaged
     assert gap == "lora[rank=2] on tiny: no finished cell; its matrix is without them"

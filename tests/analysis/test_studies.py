@@ -12,6 +12,7 @@ from petlir.benchmark.restoration.restore import restore, to_batch, to_image
 from petlir.benchmark.scoring.psnr_ssim import psnr
 from petlir.benchmark.store import Store
 from tests.helpers.engine import PLUGIN, command, laboratory
+from tests.helpers.samples import finished_in
 
 NAMES = ("fourier", "contribution", "response", "transfer")
 
@@ -63,14 +64,14 @@ def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store
     ranks = table[table.level == "rank"]
     costs = {name: sum(module.weight.shape[:2]) for name, module in network.named_modules()
              if isinstance(module, nn.Linear)}  # fmt: skip
-    for record in Store(store).records():
-        cell = record["cell"]
-        own = ranks[(ranks.label == cell["label"]) & (ranks.task == cell["task"])]
+    for record in finished_in(store):
+        cell = record.cell
+        own = ranks[(ranks.label == cell.label) & (ranks.task == cell.task)]
         if len(own):
             updates = sum(rank * costs[name] for name, rank in zip(own.group, own["rank"], strict=True))
-            factors = sum(p.numel() for p in network.tunable(cell["heads"][-1]) if p.squeeze().ndim <= 1)
-            unfrozen = factors if cell["method"] == "colora" else 0
-            assert updates + unfrozen == record["costs"]["trainable"]
+            factors = sum(p.numel() for p in network.tunable(cell.heads[-1]) if p.squeeze().ndim <= 1)
+            unfrozen = factors if cell.method == "colora" else 0
+            assert updates + unfrozen == record.costs.trainable
     lora = ranks[ranks.label == "lora"]
     assert set(lora["rank"]) == {0, 4} and lora[lora["rank"] > 0].group.str.contains("query|value").all()
     assert "lora: the same rank, 4, wherever it updates a projection, on every task." in lines
@@ -92,8 +93,8 @@ def test_branches_of_adaptir_and_what_every_method_adds(analysed):
 def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, store):
     _, lines, _, table = analysed("transfer", "-m", "lora,frozen")
     assert len(table) == 4
-    cell = next(r for r in Store(store).records() if (r["cell"]["label"], r["cell"]["task"]) == ("lora", "tiny"))
-    model = finished(Store(store).cell_folder(cell), lab.context(), "cpu")
+    cell = next(r for r in finished_in(store) if (r.cell.label, r.cell.task) == ("lora", "tiny"))
+    model = finished(Store(store).cell_folder(cell.cell, cell.key), lab.context(), "cpu")
     values = []
     for pair in lab.context().tests("tiny", "demo"):
         side = model.network.window

@@ -20,15 +20,18 @@ from petlir.reports.export import table
 from petlir.reports.frame import load
 from petlir.reports.site import write_report
 from tests.helpers.engine import command
+from tests.helpers.samples import typed
 
 
 def record_of(store: Path) -> dict[str, Any]:
-    (record,) = Store(store).records()
+    (path,) = Store(store).files()
+    record: dict[str, Any] = json.loads(path.read_text())
     return record
 
 
 def folder_of(store: Path) -> Path:
-    return Store(store).cell_folder(record_of(store))
+    (path,) = Store(store).files()
+    return path.parent
 
 
 def rows(record: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -54,8 +57,8 @@ def _untrained(store, monkeypatch):
 
 def test_rescoring_under_its_own_protocol_gives_the_record(store):
     record = record_of(store)
-    assert [way.way for way in ways(record, Store(store))] == ["@tiles-48"]
-    assert rescored(record, Store(store), [protocol("rgb@tiles-48")]) == record["scores"]
+    assert [way.way for way in ways(typed(record), Store(store))] == ["@tiles-48"]
+    assert rescored(typed(record), Store(store), [protocol("rgb@tiles-48")]) == record["scores"]
 
 
 @pytest.mark.usefixtures("_untrained")
@@ -131,7 +134,7 @@ def test_metrics_stand_in_the_record_with_their_direction(lab, store):
 def test_a_lens_adds_columns_and_changes_no_record(store):
     before = (folder_of(store) / RECORD).read_bytes()
     (seen,) = load(store, extra_protocols=protocols("y-crop4,rgb"))
-    assert {row["protocol"] for row in seen["scores"]} == {"rgb@tiles-48", "y-crop4@tiles-48"}
+    assert {row.protocol for row in seen.scores} == {"rgb@tiles-48", "y-crop4@tiles-48"}
     assert "y-crop4@tiles-48" in table(store, "csv", protocols("y-crop4"))
     page = write_report(store, store / "report", protocols("y-crop4")).read_text()
     assert "<code>y-crop4@tiles-48</code>" in page
@@ -144,10 +147,10 @@ def test_a_lens_names_what_it_cannot_see(store):
     with pytest.raises(PetlirError, match="rgb-float scores images before they are rounded"):
         through(protocols("rgb-float"), records, Store(store), lines.append)
     (plain,) = through(protocols("rgb+x8"), records, Store(store), lines.append)
-    assert (plain["scores"], lines) == (records[0]["scores"], [])
+    assert (plain.scores, lines) == (records[0].scores, [])
     next((folder_of(store) / "restored").rglob("*.png")).unlink()
     (plain,) = through(protocols("y"), records, Store(store), lines.append)
-    assert plain["scores"] == records[0]["scores"]
+    assert plain.scores == records[0].scores
     assert len(lines) == 1 and "cannot be read" in lines[0]
 
 

@@ -115,7 +115,7 @@ def test_a_leaking_run_is_refused_unless_allowed(lab, leaking, tmp_path, capsys)
     assert command(capsys, *run, "--allow-overlap")[0] == 0
     (record,) = Store(store).records()
     expected = {"set": "small-test", "holder": "small-train", "role": "training", "shared": "images", "images": 1}
-    assert record["overlap"] == [expected]
+    assert record.overlap and [one.model_dump() for one in record.overlap] == [expected]
     (table,) = tables(load(store), {})
     assert [column.overlap for column in table.columns] == ["shares images with small-train (training)"]
     assert [row.overlap for row in table.rows] == [False, True]
@@ -123,7 +123,7 @@ def test_a_leaking_run_is_refused_unless_allowed(lab, leaking, tmp_path, capsys)
 
 def test_a_clean_run_says_that_it_was_audited(lab, tmp_path):
     lab.run(tmp_path, methods="frozen")
-    assert next(Store(tmp_path).records())["overlap"] == []
+    assert next(Store(tmp_path).records()).overlap == []
 
 
 def test_what_weights_were_pre_trained_on_is_looked_at(lab):

@@ -68,15 +68,16 @@ def test_eight_trials_then_the_half_trial_all_with_the_selection_seed(lab, tmp_p
 
 def test_the_record_holds_the_doubling_test(lab, tmp_path, untrained):
     outcome = lab.run(tmp_path, methods="lora,full-ft,frozen", regime="tuned")
-    found = {record["cell"]["label"]: record for record in Store(tmp_path).records()}
+    found = {record.cell.label: record for record in Store(tmp_path).records()}
     for name in ("lora", "full-ft"):
-        assert found[name]["convergence"] == {
+        tested = found[name].convergence
+        assert tested is not None and tested.model_dump() == {
             "psnr": 30.0,
             "half_psnr": pytest.approx(29.6),
             "change": pytest.approx(0.4),
         }
-    assert found["frozen"]["convergence"] is None
-    assert {label for label, record in found.items() if record["cell"]["reference"]} == {"full-ft", "frozen"}
+    assert found["frozen"].convergence is None
+    assert {label for label, record in found.items() if record.cell.reference} == {"full-ft", "frozen"}
     assert outcome.summary().splitlines()[-2:] == [
         "ipt-nano · tiny: 0 of 1 PETL methods converged; not converged: lora (+0.40 dB); "
         "references: full-ft (+0.40 dB)",
@@ -168,7 +169,7 @@ def test_a_shipped_choice_needs_no_trials(lab, tmp_path, monkeypatch):
     lab.run(tmp_path, methods="lora", regime="tuned")
     assert not (tmp_path / "tuning").exists()
     record = next(Store(tmp_path).records())
-    assert (record["cell"]["learning_rate"], record["convergence"]["half_psnr"]) == (3e-3, 30 - LOSS)
+    assert (record.cell.learning_rate, record.convergence and record.convergence.half_psnr) == (3e-3, 30 - LOSS)
 
 
 @pytest.mark.parametrize(

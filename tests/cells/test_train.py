@@ -10,12 +10,12 @@ from torch import Tensor
 
 from petlir.benchmark.contract.toy_model import Trial, tiny
 from petlir.benchmark.plugins import find
+from petlir.benchmark.records.schema import Accumulation
 from petlir.benchmark.runs import runner
-from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.benchmark.training.loop import Batch, loss_of, split
-from petlir.reports.frame import budget
 from tests.helpers.engine import interrupt, results
+from tests.helpers.samples import finished_in
 
 
 @pytest.fixture
@@ -56,25 +56,25 @@ def test_a_batch_that_does_not_fit_is_worked_on_in_parts(lab, tmp_path, memory):
     tried = memory(1)
     assert lab.run(tmp_path / "parts", methods="lora,adaptir").states == {"done": 2}
     assert tried == 2 * [4, *12 * [1]], "what does not fit, then a count and two steps in four parts"
-    whole, parts = ({r["cell"]["method"]: r for r in Store(tmp_path / n).records()} for n in ("whole", "parts"))
-    assert {name: record["cell"]["accumulation"] for name, record in parts.items()} == {
-        "lora": {"parts": 4, "batch_statistics": False},
-        "adaptir": {"parts": 4, "batch_statistics": True},
+    whole, parts = ({r.cell.method: r for r in finished_in(tmp_path / n)} for n in ("whole", "parts"))
+    assert {name: record.cell.accumulation for name, record in parts.items()} == {
+        "lora": Accumulation(parts=4, batch_statistics=False),
+        "adaptir": Accumulation(parts=4, batch_statistics=True),
     }
-    for before, after in zip(whole["lora"]["curve"], parts["lora"]["curve"], strict=True):
-        assert after["loss"] == pytest.approx(before["loss"], rel=1e-4)
-    last = [record["lora"]["curve"][-1]["validation_psnr"] for record in (whole, parts)]
+    for before, after in zip(whole["lora"].curve, parts["lora"].curve, strict=True):
+        assert after.loss == pytest.approx(before.loss, rel=1e-4)
+    last = [record["lora"].curve[-1].validation_psnr for record in (whole, parts)]
     assert last[1] == pytest.approx(last[0], abs=1e-3)
-    assert whole["lora"]["key"] == parts["lora"]["key"]
-    assert whole["lora"]["costs"]["flops_per_step"] == parts["lora"]["costs"]["flops_per_step"]
-    kept = [record["lora"]["costs"]["saved_for_backward_bytes"] for record in (whole, parts)]
+    assert whole["lora"].key == parts["lora"].key
+    assert whole["lora"].costs.flops_per_step == parts["lora"].costs.flops_per_step
+    kept = [record["lora"].costs.saved_for_backward_bytes for record in (whole, parts)]
     assert kept[0] / 4 <= kept[1] < kept[0] / 3
 
 
 def test_a_method_with_batch_statistics_then_stands_in_no_column_with_others(lab, tmp_path, memory):
     memory(1)
     lab.run(tmp_path, methods="lora,adaptir")
-    budgets = {record["cell"]["method"]: budget(record["cell"]) for record in Store(tmp_path).records()}
+    budgets = {record.cell.method: record.cell.budget for record in finished_in(tmp_path)}
     assert budgets["lora"] == "2 steps × 4 × 48²"
     assert budgets["adaptir"] == "2 steps × 4 × 48², batch statistics in 4 parts"
 

@@ -230,7 +230,7 @@ def test_a_full_disk(lab, store, capsys, monkeypatch, after):
     assert code == 2
     assert re.fullmatch(r"petlir: cannot write .*: No space left on device; what stood there is unchanged", line)
     assert "Traceback" not in err
-    assert all(record["state"] == "done" for record in Store(store).records())
+    assert all(record.state == "done" for record in Store(store).records())
     assert [path for path in store.glob("**/*") if path.suffix == ".part" or path.name.startswith(".")] == []
     assert command(capsys, "run", *asked)[0] == 0
     assert len(Store(store).files()) == 2

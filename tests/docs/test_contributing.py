@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 import pytest
@@ -118,16 +117,16 @@ def test_the_example_metric_scores_folders_as_the_guide_says(written, tmp_path, 
 def test_the_example_metric_is_added_to_finished_cells_and_shown_in_the_report(lab, written, tmp_path):
     file, store = written("gradient_error.py", "class GradientError"), tmp_path / "store"
 
-    def values(metrics: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    def values(metrics: str) -> tuple[int, dict[str, list[float]]]:
         asked = replace(lab.request(methods="frozen", metrics=metrics), context=context)
         outcome = runner.run(asked, store, device="cpu", workers=1)
         (record,) = Store(store).records()
-        return outcome.worked, {metric["metric"]: metric["values"] for metric in record.get("metrics", [])}
+        return outcome.worked, {metric.metric: [value.value for value in metric.values] for metric in record.metrics}
 
     context = lab.context(plugin_files=(str(PLUGIN), str(file)))
     assert values("") == (1, {})
     worked, found = values("gradient-error")
-    assert worked == 0 and all(value["value"] > 0 for value in found["gradient-error"])
+    assert worked == 0 and all(value > 0 for value in found["gradient-error"])
     assert "gradient-error" in (write_report(store, tmp_path / "report").parent / "conditions.html").read_text()
     file.write_text(file.read_text().replace("error = restored - clean", "error = 2 * (restored - clean)"))
     context = lab.context(plugin_files=(str(PLUGIN), str(file)))
@@ -211,10 +210,10 @@ def test_the_example_task_runs_as_the_guide_says(lab, fog, tmp_path):
     outcome = runner.run(asked, tmp_path / "store", device="cpu", workers=1)
     assert outcome.states == {"done": 2}
     records = list(Store(tmp_path / "store").records())
-    assert {record["cell"]["task"] for record in records} == {"fog", "fog[fog=dense]"}
-    assert {record["cell"]["simulated"] for record in records} == {"simulated fog"}
+    assert {record.cell.task for record in records} == {"fog", "fog[fog=dense]"}
+    assert {record.cell.simulated for record in records} == {"simulated fog"}
     slight, dense = (
-        fmean(score["input_psnr"] for score in record["scores"])
-        for record in sorted(records, key=lambda record: len(record["cell"]["task"]))
+        fmean(float(score.input_psnr) for score in record.scores)
+        for record in sorted(records, key=lambda record: len(record.cell.task))
     )
     assert slight > dense + 2

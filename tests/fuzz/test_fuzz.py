@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from petlir.benchmark import grid
-from petlir.benchmark.cell import cell_of
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.executors.slurm import options
 from petlir.benchmark.images.catalogue import image_set, names
@@ -79,8 +78,8 @@ def test_records(folder, content):
     assert len(index.heads) + len(index.problems) == 1
     assert all("\n" not in line for line in index.problems)
     if found is not None:
-        refused_in_a_line(lambda: cell_of(found))
-        assert [head.key for head in index.heads] == [found["key"]]
+        assert found.cell.request().label == found.cell.label
+        assert [head.key for head in index.heads] == [found.key]
 
 
 @many

@@ -164,8 +164,8 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
 
 def results(store: Path) -> dict[str, dict[str, Any]]:
     """What must be the same for the same cells: everything that was computed and not measured by a clock."""
-    kept = ("state", "reason", "cell", "key_components", "scores", "curve", "convergence", "digests", "key")
-    return {f"{r['cell']['label']} {r['cell']['task']}": {k: r[k] for k in kept} for r in Store(store).records()}
+    kept = {"state", "reason", "cell", "key_components", "scores", "curve", "convergence", "digests", "key"}
+    return {f"{r.cell.label} {r.cell.task}": r.model_dump(include=kept) for r in Store(store).records()}
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from petlir.benchmark.records.schema import RECORDS, Done, Record
+from petlir.benchmark.store import Store
 
 KEY = "0123456789abcdef" * 4
 
@@ -102,3 +108,24 @@ def score(image: str, psnr: float | str, ssim: float) -> dict[str, Any]:
         "input_psnr": 25.0,
         "input_ssim": 0.7,
     }
+
+
+def typed(plain: dict[str, Any]) -> Record:
+    """Return what reading this record gives."""
+    return RECORDS.validate_json(json.dumps(plain), strict=True)
+
+
+def typed_all(plain: Iterable[dict[str, Any]]) -> list[Record]:
+    """Return what reading these records gives."""
+    return [typed(one) for one in plain]
+
+
+def finished_in(store: Path) -> list[Done]:
+    """Return the records of the finished cells of a store."""
+    return [record for record in Store(store).records() if isinstance(record, Done)]
+
+
+def folder_of(store: Path, plain: dict[str, Any]) -> Path:
+    """Return where a store keeps the cell of this record."""
+    one = typed(plain)
+    return Store(store).cell_folder(one.cell, one.key)

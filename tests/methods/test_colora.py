@@ -28,6 +28,7 @@ from petlir.methods.full_ft import FullFineTuning
 from petlir.methods.lora import LowRank
 from tests.helpers.engine import PLUGIN, results
 from tests.helpers.networks import ConvNet
+from tests.helpers.samples import finished_in
 
 MOVED = "body.decoder.layers.0.multihead_attn.value.weight"
 
@@ -198,8 +199,8 @@ def test_a_network_that_has_not_moved_gives_no_ranks():
 
 def test_full_fine_tuning_comes_first_and_what_is_stored_keeps_its_ranks(lab, tmp_path):
     assert lab.run(tmp_path, methods="colora[images=1],full-ft").summary() == "2 cells: 2 done; worked on 2"
-    records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
-    assert records["colora"]["costs"]["required_seconds"] == records["full-ft"]["costs"]["training_seconds"]
+    records = {record.cell.method: record for record in finished_in(tmp_path)}
+    assert records["colora"].costs.required_seconds == records["full-ft"].costs.training_seconds
     (folder,) = tmp_path.glob("cells/*/*/colora*")
     model, stored = restorer(folder, "cpu", [PLUGIN]), load_file(folder / ADAPTER)
     assert all(torch.equal(tensor, stored[name]) for name, tensor in model.adapted.state().items())

@@ -33,6 +33,7 @@ from petlir.benchmark.weights.cards import load
 from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA
 from tests.helpers.engine import PLUGIN
+from tests.helpers.samples import finished_in
 
 HEAD = "denoise_30"
 RANK = 2
@@ -274,15 +275,15 @@ def test_it_stores_what_makes_it_again():
 def test_cells_end_to_end(lab, tmp_path):
     asked = "uir-lora[degradations=tiny+tiny_x2; rank=2; weights=router,best]"
     assert lab.run(tmp_path, methods=asked).summary() == "4 cells: 4 done; worked on 4"
-    records = {record["cell"]["label"] + record["cell"]["task"]: record for record in Store(tmp_path).records()}
+    records = {record.cell.label + record.cell.task: record for record in finished_in(tmp_path)}
     loras = [records[f"lora[rank=2]{task}"] for task in ("tiny", "tiny_x2")]
     own = [record for label, record in records.items() if label.startswith("uir-lora")]
     for record in own:
-        assert record["costs"]["trainable"] == 0
-        assert record["costs"]["stored_bytes"] > sum(lora["costs"]["stored_bytes"] for lora in loras)
-        seconds = sum(lora["costs"]["training_seconds"] for lora in loras)
-        assert record["costs"]["required_seconds"] == pytest.approx(seconds)
-        folder = Store(tmp_path).cell_folder(record)
+        assert record.costs.trainable == 0
+        assert record.costs.stored_bytes > sum(lora.costs.stored_bytes for lora in loras)
+        seconds = sum(lora.costs.training_seconds for lora in loras)
+        assert record.costs.required_seconds == pytest.approx(seconds)
+        folder = Store(tmp_path).cell_folder(record.cell, record.key)
         model = restorer(folder, "cpu", [PLUGIN])
         pair = lab.context().tests("tiny", "demo")[0]
         stored = read_image(folder / "restored" / pair.set / f"{pair.name}.png")
@@ -299,9 +300,9 @@ def test_without_one_of_its_loras_it_says_which(lab, tmp_path, monkeypatch):
 
     monkeypatch.setattr(train, "fit", fit_but_one)
     lab.run(tmp_path, methods="uir-lora[degradations=tiny+leaky; rank=2]", allow_overlap=True)
-    records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
-    assert records["uir-lora"]["state"] == "failed"
-    assert records["uir-lora"]["reason"] == "it requires ipt-nano · lora[rank=2] · leaky · seed 0, which has no result"
+    records = {record.cell.method: record for record in Store(tmp_path).records()}
+    assert records["uir-lora"].state == "failed"
+    assert records["uir-lora"].reason == "it requires ipt-nano · lora[rank=2] · leaky · seed 0, which has no result"
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.scoring.evaluate import restore
 from petlir.benchmark.scoring.psnr_ssim import scores
-from petlir.benchmark.store import Store
 from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.benchmark.training.loop import loss_of
 from tests.helpers.engine import draw
+from tests.helpers.samples import finished_in
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = find().methods
@@ -125,9 +125,11 @@ def test_a_grid_costs_little_beside_its_cells(benchmark, lab, tmp_path):
     chosen = {"methods": "full-ft,lora", "tasks": "tiny", "steps": 40}
     lab.run(tmp_path / "warm", methods="lora")
     benchmark.pedantic(lambda: lab.run(tmp_path / "store", **chosen), rounds=1)
-    costs = [record["costs"] for record in Store(tmp_path / "store").records()]
+    costs = [record.costs for record in finished_in(tmp_path / "store")]
     own = sum(
-        cost[f"{part}_seconds"] for cost in costs for part in ("adaptation", "training", "validation", "evaluation")
+        getattr(cost, f"{part}_seconds")
+        for cost in costs
+        for part in ("adaptation", "training", "validation", "evaluation")
     )
     benchmark.extra_info["wall against cells"] = round(benchmark.stats["median"] / own, 3)
 

@@ -35,7 +35,7 @@ def test_what_is_there_stays(tmp_path):
     store = write_store(tmp_path / "mine", [mine])
     other = write_store(tmp_path / "theirs", [theirs, record("adapter", "sr_x4")])
     assert merge(other, store) == 1
-    assert [one["finished"] for one in Store(store).records()] == [mine["finished"]] * 2
+    assert [one.finished for one in Store(store).records()] == [mine["finished"]] * 2
 
 
 def test_what_was_verified_goes_along(tmp_path):

@@ -18,7 +18,7 @@ from petlir.benchmark.publishing.archive import MANIFEST, pack
 from petlir.benchmark.publishing.levels import adopt, origins
 from petlir.benchmark.publishing.submit import submit
 from petlir.benchmark.publishing.verify import Check, Verdict, opened, verify
-from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
 from tests.helpers.engine import PLUGIN, command
@@ -61,7 +61,7 @@ def cell(folder: Path) -> Path:
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    record = read_record(cell(folder) / RECORD)
+    record = json.loads((cell(folder) / RECORD).read_text())
     change(record)
     (cell(folder) / RECORD).write_text(json.dumps(record))
 
@@ -157,7 +157,7 @@ def test_verified_cells_are_taken_over_once_with_their_level(lab, archive, tmp_p
     known = origins(tmp_path / "into")
     assert {origin["level"] for origin in known.values()} == {"re-inferred"}
     assert {origin["by"] for origin in known.values()} == {"someone"}
-    assert set(known) == {record["key"] for record in Store(tmp_path / "into").records()}
+    assert set(known) == {record.key for record in Store(tmp_path / "into").records()}
 
 
 def test_the_commands(lab, archive, capsys, tmp_path):

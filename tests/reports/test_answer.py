@@ -4,10 +4,12 @@ from petlir.reports.answer import answer
 from petlir.reports.cells import listed
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
+from tests.helpers.samples import typed_all
 from tests.reports.stores import ranked_records, record, smoke_records
 
 
-def sentences(records):
+def sentences(plain):
+    records = typed_all(plain)
     return answer(tables(records, built_in_tasks()), records, listed(records))
 
 

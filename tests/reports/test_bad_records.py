@@ -11,6 +11,7 @@ from petlir.benchmark.records.files import read_record
 from petlir.reports.frame import load
 from petlir.reports.site import write_report
 from petlir.reports.tables import tables
+from tests.helpers.samples import typed
 from tests.reports.stores import record, write_store
 
 
@@ -25,7 +26,7 @@ def test_a_record_of_a_newer_schema_is_left_out_with_one_line(tmp_path):
     store = write_store(tmp_path / "store", [record("lora", "sr_x4")], images=False)
     path = newer(store)
     lines: list[str] = []
-    assert [one["cell"]["label"] for one in load(store, lines.append)] == ["lora"]
+    assert [one.cell.label for one in load(store, lines.append)] == ["lora"]
     assert lines == [
         f"{path} is a petlir-record/2 record; this version reads petlir-record/1: install a newer one to read it"
     ]
@@ -38,7 +39,7 @@ def test_costs_of_different_devices_never_share_a_column():
     slow, fast = (record("lora", "sr_x4", seed=seed) for seed in (0, 1))
     fast["environment"]["device"] = "NVIDIA H100"
     fast["costs"]["step_seconds"] = {"median": 0.001, "p95": 0.002}
-    found = {table.group.device: table.row("lora") for table in tables([slow, fast], {})}
+    found = {table.group.device: table.row("lora") for table in tables([typed(slow), typed(fast)], {})}
     times = {device: row.costs.step for device, row in found.items() if row and row.costs}
     assert times == {"cpu": 0.1, "NVIDIA H100": 0.001}
 

@@ -11,6 +11,7 @@ from scipy import stats
 from petlir.benchmark.published import Claim, Ordering, claims
 from petlir.reports.claims import is_method, verdicts, within
 from petlir.reports.orderings import findings
+from tests.helpers.samples import typed, typed_all
 from tests.reports.stores import record
 
 CLAIM = Claim("AdaptIR", "9", "ipt", "lora", "sr_x4", "Set5", "y-crop4", 32.70, None, "", "")
@@ -45,7 +46,7 @@ def seeds(*psnr: float, **changes: Any) -> list[dict[str, Any]]:
     ],
 )
 def test_the_verdict_is_the_interval_over_seeds_against_a_tenth_of_a_decibel(psnr, verdict):
-    (found,) = verdicts(seeds(*psnr), [CLAIM])
+    (found,) = verdicts(typed_all(seeds(*psnr)), [CLAIM])
     assert found.verdict == verdict
     assert found.seeds == len(psnr)
 
@@ -54,7 +55,7 @@ def test_the_interval_is_scipys_t_interval_of_the_seeds_means():
     records = seeds(32.5, 32.7, 32.8)
     means = [sum(score["psnr"] for score in one["scores"]) / 8 for one in records]
     known = stats.t.interval(0.95, 2, loc=sum(means) / 3, scale=stats.sem(means))
-    (found,) = verdicts(records, [CLAIM])
+    (found,) = verdicts(typed_all(records), [CLAIM])
     assert (found.low, found.high) == pytest.approx(known)
 
 
@@ -85,32 +86,32 @@ def test_within(low, high, verdict):
     ],
 )
 def test_what_differs_is_named(claim, changes, reason):
-    (found,) = verdicts(seeds(32.70, 32.71, 32.69, **changes), [claim])
+    (found,) = verdicts(typed_all(seeds(32.70, 32.71, 32.69, **changes)), [claim])
     assert (found.verdict, found.reasons) == ("not comparable", (reason,))
     assert (found.ours is None) == (claim.set == "Set14" or claim.protocol != "y-crop4")
 
 
 def test_the_nearest_records_stand_beside_a_claim():
     near, far = seeds(32.70, 32.71, 32.69), seeds(20.0, 20.0, 20.0, backbone="ipt-nano", track="demo")
-    (found,) = verdicts([*far, *near], [CLAIM])
+    (found,) = verdicts([*typed_all(far), *typed_all(near)], [CLAIM])
     assert (found.verdict, found.source) == ("reproduced", "ipt, paper track")
 
 
 def test_what_was_not_run_is_said():
-    (found,) = verdicts([cell(32.7, method="adapter")], [CLAIM])
+    (found,) = verdicts([typed(cell(32.7, method="adapter"))], [CLAIM])
     assert found.verdict == "not run"
 
 
 def test_low_resolution_files_of_a_set_are_what_papers_restore():
     label = "low-resolution files of Set5"
-    (found,) = verdicts(seeds(32.70, 32.71, 32.69, data_label=label), [CLAIM])
+    (found,) = verdicts(typed_all(seeds(32.70, 32.71, 32.69, data_label=label)), [CLAIM])
     assert found.verdict == "reproduced"
-    (found,) = verdicts(seeds(32.70, 32.71, 32.69, data_label=f"synthetic; {label}"), [CLAIM])
+    (found,) = verdicts(typed_all(seeds(32.70, 32.71, 32.69, data_label=f"synthetic; {label}")), [CLAIM])
     assert found.reasons == ("data: synthetic",)
 
 
 def test_an_untrained_method_needs_no_seeds():
-    (found,) = verdicts([cell(32.70, method="frozen", regime="none")], [replace(CLAIM, method="frozen")])
+    (found,) = verdicts([typed(cell(32.70, method="frozen", regime="none"))], [replace(CLAIM, method="frozen")])
     assert found.verdict == "reproduced"
 
 
@@ -127,7 +128,7 @@ def test_a_frozen_network_is_comparable_on_any_track_by_its_official_weights(psn
     known = {claim.set: claim for claim in claims() if claim.paper == "DAT"}
     one = cell(psnr, method="frozen", regime="none", backbone="dat-light", track="open", images=5)
     one["digests"]["weights"] = weights
-    found = {verdict.claim.set: verdict for verdict in verdicts([one], known.values())}
+    found = {verdict.claim.set: verdict for verdict in verdicts([typed(one)], known.values())}
     assert (found["Set5"].verdict, found["Set5"].reasons, found["Set5"].seeds) == (verdict, reasons, 1)
     assert found["Set5"].low == found["Set5"].high
     assert found["Urban100"].verdict == "not comparable"
@@ -145,14 +146,14 @@ def test_a_frozen_network_is_comparable_on_any_track_by_its_official_weights(psn
     ],
 )
 def test_a_method_is_meant_in_any_size_but_not_with_other_options(name, label, same):
-    assert is_method(name, record("lora", "sr_x4", label=label)) == same
+    assert is_method(name, label) == same
 
 
 @pytest.mark.parametrize(("left", "verdict"), [(30.0, "holds"), (28.0, "contradicted"), (29.0, "inconclusive")])
 def test_an_ordering_is_tested_on_any_backbone(left, verdict):
     one = seeds(*(left + 0.03 * (seed % 2) for seed in range(5)), backbone="ipt-nano", track="demo")
     other = seeds(*(29.0 + 0.02 * (seed % 3) for seed in range(5)), method="adapter", backbone="ipt-nano", track="demo")
-    (found,) = findings([*one, *other], [BETTER])
+    (found,) = findings([*typed_all(one), *typed_all(other)], [BETTER])
     assert (found.left, found.right, found.verdict) == ("lora", "adapter", verdict)
     assert found.where.backbone == "ipt-nano"
 
@@ -162,25 +163,25 @@ def test_what_is_composed_is_tested_where_nothing_is_trained():
     union = "uir-lora[rank=8; degradations=mixture; weights=uniform]"
     given = {"regime": "none", "method": "frozen"}
     made = seeds(*[30.0] * 5, label="uir-lora[rank=8]", **given) + seeds(*[29.0] * 5, label=union, **given)
-    (found,) = findings(made, [better])
+    (found,) = findings(typed_all(made), [better])
     assert (found.left, found.right, found.verdict) == ("uir-lora[rank=8]", union, "holds")
     beside = [*made, *seeds(*[25.0] * 5)]
-    assert [one.verdict for one in findings(beside, [better])] == ["holds"]
+    assert [one.verdict for one in findings(typed_all(beside), [better])] == ["holds"]
 
 
 def test_about_as_good_is_within_a_tenth_of_a_decibel():
     about = replace(BETTER, relation="~")
     records = [*seeds(*[30.0, 30.01] * 3), *seeds(*[30.02] * 6, method="adapter"), *seeds(*[29.0] * 6, method="ssf")]
-    found = {one.right: one.verdict for one in findings(records, [about])}
+    found = {one.right: one.verdict for one in findings(typed_all(records), [about])}
     assert found == {"adapter": "holds", "ssf": "contradicted"}
 
 
 def test_few_scenes_leave_an_ordering_open():
     records = [*seeds(*[30.0] * 5, images=4), *seeds(*[29.0] * 5, images=4, method="adapter")]
-    (found,) = findings(records, [BETTER])
+    (found,) = findings(typed_all(records), [BETTER])
     assert (found.verdict, found.reason) == ("inconclusive", "4 scenes and 5 seeds give no interval")
     assert found.difference.mean == pytest.approx(1.0, abs=0.01)
 
 
 def test_what_is_no_matter_of_scores_is_not_tested_by_them():
-    assert findings(seeds(30, 30), [replace(BETTER, measure="contribution")]) == []
+    assert findings(typed_all(seeds(30, 30)), [replace(BETTER, measure="contribution")]) == []

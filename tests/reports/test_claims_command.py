@@ -10,6 +10,7 @@ import pytest
 from petlir.benchmark.published import claims
 from petlir.reports.claims import by_paper, verdicts
 from tests.helpers.engine import command
+from tests.helpers.samples import typed_all
 from tests.reports.stores import record, write_store
 from tests.reports.test_claims import seeds
 
@@ -58,7 +59,9 @@ def test_a_claim_without_protocol_is_refused_in_one_line(capsys, tmp_path):
 
 def test_the_verdicts_of_a_paper_stand_together():
     records = [record("lora", "sr_x4")]
-    found = by_paper(records, claims())
+    found = by_paper(typed_all(records), claims())
     assert list(found) == sorted({claim.paper for claim in claims()})
     assert {paper: len(some) for paper, some in found.items()} == Counter(claim.paper for claim in claims())
-    assert sorted(str(one) for some in found.values() for one in some) == sorted(map(str, verdicts(records, claims())))
+    assert sorted(str(one) for some in found.values() for one in some) == sorted(
+        map(str, verdicts(typed_all(records), claims()))
+    )

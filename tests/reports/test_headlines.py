@@ -12,6 +12,7 @@ import pytest
 
 from petlir.benchmark.published import Ordering
 from petlir.benchmark.records.files import headlines
+from petlir.benchmark.records.schema import Done
 from petlir.reports import export
 from petlir.reports.answer import ranks
 from petlir.reports.figures import pareto
@@ -22,6 +23,7 @@ from petlir.reports.orderings import findings
 from petlir.reports.pages.methods import lines
 from petlir.reports.results import FROZEN, INPUT
 from petlir.reports.tables import tables
+from tests.helpers.samples import typed, typed_all
 from tests.reports.stores import record, write_store
 
 WINDOWS = ("rgb@whole", "rgb-float@whole", "rgb@tiles-48", "rgb-float@tiles-48")
@@ -49,7 +51,7 @@ def mean(made: Mapping[str, Any], protocol: str) -> float:
 
 
 def photographs(records: list[dict[str, Any]]) -> Any:
-    return next(table for table in tables(records, {}) if table.domain == "photographs")
+    return next(table for table in tables(typed_all(records), {}) if table.domain == "photographs")
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +64,17 @@ def several() -> list[dict[str, Any]]:
 
 
 def test_the_headline_is_the_first_protocol_that_the_cell_names(several):
-    assert headlines(several[0]) == {"photographs": "rgb@whole"}
+    assert headlines(typed(several[0])) == {"photographs": "rgb@whole"}
     of_parts = cell("lora", "mixture", {"y@whole": 20.0, "rgb@whole": 21.0})
     for score, set_ in zip(of_parts["scores"], ("rain/photographs", "light/photographs") * 8, strict=True):
         score["set"] = set_
-    assert headlines(of_parts) == {"rain/photographs": "y@whole", "light/photographs": "rgb@whole"}
+    assert headlines(typed(of_parts)) == {"rain/photographs": "y@whole", "light/photographs": "rgb@whole"}
 
 
 def test_protocols_that_were_measured_later_are_no_headline(several):
     made = several[0]
     later = {**made, "scores": [{**score, "protocol": "y@whole"} for score in made["scores"][:1]] + made["scores"]}
-    assert headlines(later) == {"photographs": "rgb@whole"}
+    assert headlines(typed(later)) == {"photographs": "rgb@whole"}
 
 
 def test_the_headline_column_comes_first_and_is_told_apart(several):
@@ -94,14 +96,14 @@ def test_exports_tell_the_headline_column(several, tmp_path):
 
 def test_grids_orderings_and_cards_quote_the_headline(several, tmp_path):
     records = load(write_store(tmp_path / "store", several, images=False))
-    ((place, found, _),) = list(points(records, ""))
+    ((place, found, _),) = list(points([one for one in records if isinstance(one, Done)], ""))
     assert place.protocol == "rgb@whole"
     lora = next(point for point in found if point.label == "lora")
     assert lora.seeds[0] == pytest.approx(mean(several[1], "rgb@whole"))
     better = Ordering("lora beats adapter", "us", ("lora",), ">", ("adapter",), ("sidd",), "psnr", "")
     (finding,) = findings(records, [better])
     assert (finding.where.protocol, finding.verdict) == ("rgb@whole", "holds")
-    line = next(line for line in lines(records) if line.cell["label"] == "lora")
+    line = next(line for line in lines(records) if line.cell.label == "lora")
     every = [mean(made, "rgb@whole") for made in several if made["cell"]["label"] == "lora"]
     assert line.domain == "photographs, rgb@whole"
     assert line.psnr == pytest.approx(fmean(every))
@@ -110,7 +112,10 @@ def test_grids_orderings_and_cards_quote_the_headline(several, tmp_path):
 def test_networks_with_other_windows_share_no_figure():
     records = [cell(name, "sidd", {protocol: 25.0}, backbone=backbone) for name in (FROZEN, "lora")
                for backbone, protocol in (("ipt-nano", "rgb@tiles-48"), ("nafnet-nano", "rgb@whole"))]  # fmt: skip
-    found = {place.protocol: {point.backbone for point in some} for place, some, _ in points(records, "")}
+    found = {
+        place.protocol: {point.backbone for point in some}
+        for place, some, _ in points([one for one in typed_all(records) if isinstance(one, Done)], "")
+    }
     assert found == {"rgb@tiles-48": {"ipt-nano"}, "rgb@whole": {"nafnet-nano"}}
 
 

@@ -13,6 +13,7 @@ from petlir.reports.figures.pareto import SCALES, Point, frontier, of_task, over
 from petlir.reports.figures.waterfall import MIB, waterfall
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
+from tests.helpers.samples import typed, typed_all
 from tests.reports.stores import ranked_records, record, smoke_records
 
 
@@ -50,14 +51,14 @@ def test_the_frontier_is_what_nothing_dominates(pairs):
 
 def test_labels_do_not_overlap_and_smoke_has_no_frontier():
     for records, smoke in ((smoke_records(), True), (ranked_records(), False)):
-        for plot in overview(tables(records, built_in_tasks())[0], classes(records)):
+        for plot in overview(tables(typed_all(records), built_in_tasks())[0], classes(typed_all(records))):
             boxes = [point.text.box for point in plot.points if point.text]
             assert not any(one.hits([other]) for one, other in combinations(boxes, 2))
             assert bool(plot.frontier) is not smoke
 
 
 def test_the_mean_is_over_tasks_of_one_kind_of_transfer_only():
-    table = tables(ranked_records(), {})[0]
+    table = tables(typed_all(ranked_records()), {})[0]
     plots = overview(table, {})
     assert {plot.title for plot in plots} == {"Mean over seen tasks (2)", "Mean over unseen tasks (1)"}
     (mean,) = (plot for plot in plots if plot.title.startswith("Mean over seen") and plot.scale.part == "trainable")
@@ -69,19 +70,19 @@ def test_the_mean_is_over_tasks_of_one_kind_of_transfer_only():
 
 
 def test_a_task_is_drawn_against_every_cost_but_times_of_a_shared_device():
-    table = tables(ranked_records(), {})[0]
+    table = tables(typed_all(ranked_records()), {})[0]
     drawn = {plot.scale.part for plot in of_task(table, "sr_x4", {})}
     assert drawn == {scale.part for scale in SCALES} - {"step"}
     alone = ranked_records()
     for one in alone:
         one["costs"]["exclusive"] = True
-    assert "step" in {plot.scale.part for plot in of_task(tables(alone, {})[0], "sr_x4", {})}
+    assert "step" in {plot.scale.part for plot in of_task(tables(typed_all(alone), {})[0], "sr_x4", {})}
 
 
 def test_a_curve_has_every_point_of_its_record():
     lora, lost = record("lora", "sr_x4"), record("ssf", "sr_x4")
     lost["curve"] = []
-    (plot,) = curves([lora, lost], {})
+    (plot,) = curves([typed(lora), typed(lost)], {})
     assert [(line.label, len(line.points.split())) for line in plot.lines] == [("lora", 8)]
 
 
@@ -90,7 +91,7 @@ def test_seeds_are_a_band_around_their_mean():
     for offset, made in ((0.0, one), (2.0, other)):
         for point in made["curve"]:
             point["loss"] = 20.0 + offset
-    (plot,) = curves([one, other], {})
+    (plot,) = curves([typed(one), typed(other)], {})
     (line,) = plot.lines
     heights = {float(point.split(",")[1]) for point in line.points.split()}
     band = {float(point.split(",")[1]) for point in line.band.split()}
@@ -100,7 +101,7 @@ def test_seeds_are_a_band_around_their_mean():
 
 
 def test_the_steps_of_a_waterfall_lead_from_full_fine_tuning_to_the_method():
-    table = tables(ranked_records(), {})[0]
+    table = tables(typed_all(ranked_records()), {})[0]
     falls = waterfall(table)
     assert falls
     for row in falls.rows:

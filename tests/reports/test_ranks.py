@@ -9,16 +9,17 @@ from hypothesis import strategies as st
 
 from petlir.reports.figures.ranks import EQUAL, MOST, equal_sizes, regrets, strips
 from petlir.reports.tables import tables
+from tests.helpers.samples import typed_all
 from tests.reports.stores import QUALITY, TASKS, ranked_records, record, smoke_records
 
 
 @pytest.fixture(scope="module")
 def table():
-    return tables(ranked_records(5), {})[0]
+    return tables(typed_all(ranked_records(5)), {})[0]
 
 
 def test_a_smoke_run_has_no_ranks():
-    for table in tables(smoke_records(), {}):
+    for table in tables(typed_all(smoke_records()), {}):
         assert strips(table, {}) == []
         assert regrets(table, {}) is None
 
@@ -50,7 +51,7 @@ def test_wins_are_counted(table):
 def test_a_matrix_of_too_many_methods_is_left_out():
     many = [record("lora", "sr_x4", seed, label=f"lora[rank={n}]", smoke=False) for n in range(MOST + 1)
             for seed in range(5)]  # fmt: skip
-    (strip,) = (s for table in tables(many, {})[:1] for s in strips(table, {}))
+    (strip,) = (s for table in tables(typed_all(many), {})[:1] for s in strips(table, {}))
     assert len(strip.places) == MOST + 1
     assert strip.matrix == ()
 

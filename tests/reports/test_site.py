@@ -15,6 +15,7 @@ from petlir.benchmark.weights.cards import card
 from petlir.reports.links import slug
 from petlir.reports.site import write_report
 from petlir.reports.templating import templates
+from tests.helpers.samples import typed
 from tests.reports.stores import MALICIOUS, ranked_records, record, smoke_records, unfinished, write_store
 
 VOID = {"meta", "link", "input", "img", "br"}
@@ -122,7 +123,7 @@ def test_a_backbones_page_tells_licence_paper_and_source_of_its_weights(tmp_path
     assert all(told in text for told in known)
     text = "".join(Page((page.parent / "backbones" / "ipt-nano.html").read_text()).text)
     assert "shipped with petlir" in text and "authors' repository" not in text
-    assert all(told in model_card.card(one) for told in known)
+    assert all(told in model_card.card(typed(one)) for told in known)
 
 
 def test_hostile_names_stay_text(tmp_path):

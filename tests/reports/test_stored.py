@@ -4,6 +4,7 @@ import csv as reader
 import io
 
 from petlir.reports.grids.stored import EACH, ONE, SHARED, csv, stored
+from tests.helpers.samples import typed_all
 from tests.reports.stores import record
 
 
@@ -34,7 +35,7 @@ RECORDS = [
 
 
 def test_each_kind_is_its_own_sum():
-    (one,) = stored(RECORDS)
+    (one,) = stored(typed_all(RECORDS))
     found = {(plan.label, plan.kind): plan.bytes(7) for plan in one.plans}
     assert found == {
         ("full-ft", EACH): 7 * 4200,
@@ -47,17 +48,17 @@ def test_each_kind_is_its_own_sum():
 
 def test_the_sentence_says_from_where_pieces_need_less():
     """4000 + 200 N < 4200 N from N = 1 on, 4000 + 1000 N < 4200 N from N = 2 on."""
-    (one,) = stored(RECORDS)
+    (one,) = stored(typed_all(RECORDS))
     assert one.sentence.startswith(
         "For 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"
     )
     assert one.sentence.endswith("Pieces need less than whole networks from 2 tasks on.")
     greedy = [*RECORDS, cell("huge", 5000)]
-    assert stored(greedy)[0].sentence.endswith("tasks on, never: huge.")
+    assert stored(typed_all(greedy))[0].sentence.endswith("tasks on, never: huge.")
 
 
 def test_csv_holds_every_number_of_tasks():
-    rows = list(reader.DictReader(io.StringIO(csv(stored(RECORDS)))))
+    rows = list(reader.DictReader(io.StringIO(csv(stored(typed_all(RECORDS))))))
     assert len(rows) == 4 * 10
     assert {(row["tasks"], row["bytes"]) for row in rows if row["label"] == "full-ft"} >= {
         ("1", "4200"),
@@ -66,4 +67,4 @@ def test_csv_holds_every_number_of_tasks():
 
 
 def test_without_the_network_as_it_is_there_is_no_drawing():
-    assert stored(RECORDS[1:-1]) == []
+    assert stored(typed_all(RECORDS[1:-1])) == []

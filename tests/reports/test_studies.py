@@ -16,7 +16,8 @@ from petlir.reports.grids.named import named_grids
 from petlir.reports.grids.studies import studies
 from petlir.reports.pages.grids import pages
 from petlir.reports.templating import templates
-from tests.reports.stores import doubling, record, unfinished
+from tests.helpers.samples import typed, typed_all
+from tests.reports.stores import doubling, record, sha, unfinished
 
 PLUGINS = find()
 COUNTS = (16, 32, 64, 128, 256)
@@ -28,7 +29,7 @@ def cell(method: str, psnr: float, seed: int = 0, task: str = "hybrid_lr4_noise3
     known = "frozen" if method == "frozen" else "lora"
     made = record(known, "hybrid_lr4_noise30", seed, smoke=False, **{"label": method, **given})
     made["cell"] |= {"task": task, "method": method}
-    made["key"] = f"{made['cell']['label']} {task} {seed} {made['cell']['backbone']}"
+    made["key"] = sha(f"{made['cell']['label']} {task} {seed} {made['cell']['backbone']}")
     for set_ in ("photographs", "leaves-test"):
         rows = [row for row in made["scores"] if row["set"] == set_]
         for number, row in enumerate(rows):
@@ -63,7 +64,7 @@ def scaled() -> list[dict[str, Any]]:
 
 
 def of(name: str, records: list[dict[str, Any]]) -> Any:
-    return next(page for page in studies(records, PLUGINS) if page.grid.name == name)
+    return next(page for page in studies(typed_all(records), PLUGINS) if page.grid.name == name)
 
 
 def photographs(page: Any, task: str = "") -> Any:
@@ -188,7 +189,7 @@ def test_half_a_grid_has_its_gaps_and_less_has_no_page():
     lost.append(unfinished(records[-1], "failed", "the loss is not a number"))
     page = of("adaptir-placement", lost)
     assert [line.partition(": ")[2] for line in page.missing] == ["no record", "failed: the loss is not a number"]
-    assert studies([one for one in lost if "position" not in one["cell"]["label"]], PLUGINS) == []
+    assert studies([typed(one) for one in lost if "position" not in one["cell"]["label"]], PLUGINS) == []
 
 
 def test_a_grid_that_cannot_be_read_is_named_and_the_others_stand(tmp_path):
@@ -199,11 +200,11 @@ def test_a_grid_that_cannot_be_read_is_named_and_the_others_stand(tmp_path):
             (tmp_path / "strange.json").write_text(json.dumps(strange))
     lines: list[str] = []
     records = placed((24.0, 23.5, 23.0, 22.0))
-    assert [page.grid.title for page in studies(records, PLUGINS, lines.append, tmp_path)] == ["Known"]
+    assert [page.grid.title for page in studies(typed_all(records), PLUGINS, lines.append, tmp_path)] == ["Known"]
     assert len(lines) == 1 and lines[0].startswith("grid strange: unknown method 'nothing-known'")
     (tmp_path / "torn.json").write_text("{")
     lines.clear()
-    assert studies(records, PLUGINS, lines.append, tmp_path) == []
+    assert studies(typed_all(records), PLUGINS, lines.append, tmp_path) == []
     assert "torn.json is damaged" in lines[0]
 
 
@@ -212,7 +213,7 @@ def test_the_pages_hold_it_all(tmp_path):
     records = [*scaled(), *placed((24.0, 23.5, 23.0, 22.0))]
     texts = {
         page.path: made.get_template(page.template).render(root="../", here="", navigation=[], **page.values)
-        for page in pages(ReportContext(tmp_path, records, []))
+        for page in pages(ReportContext(tmp_path, typed_all(records), []))
     }
     assert set(texts) == {f"grids/{name}.{kind}" for name in (*sized, "stored") for kind in ("html", "csv")} | {
         "grids/index.html"

@@ -10,13 +10,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from petlir.benchmark.records.groups import groups
 from petlir.reports.answer import headline
 from petlir.reports.frame import COLUMNS, load, score_frame
-from petlir.reports.groups import groups
 from petlir.reports.metrics import extra_metrics
 from petlir.reports.results import INPUT, Column
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
+from tests.helpers.samples import typed, typed_all
 from tests.reports.stores import QUALITY, doubling, ranked_records, record, smoke_records, unfinished, write_store
 
 
@@ -33,7 +34,8 @@ def raw(store, label, task):
 
 
 def photographs(records):
-    return next(table for table in tables(records, built_in_tasks()) if table.domain == "photographs")
+    read = [typed(one) if isinstance(one, dict) else one for one in records]
+    return next(table for table in tables(read, built_in_tasks()) if table.domain == "photographs")
 
 
 def value(table, label, task):
@@ -117,8 +119,8 @@ def test_regimes_devices_protocols_and_budgets_never_share_a_column():
     twice = record("adapter", "sr_x4")
     twice["scores"] += [{**copy.deepcopy(score), "protocol": "rgb"} for score in twice["scores"]]
     records = [tuned, paper, longer, other, gpu, twice, record("frozen", "sr_x4")]
-    assert len(groups(records)) == 4
-    found = [table for table in tables(records, {}) if table.domain == "photographs"]
+    assert len(groups(typed_all(records))) == 4
+    found = [table for table in tables(typed_all(records), {}) if table.domain == "photographs"]
     assert len(found) == 4
     columns = next(table for table in found if table.group.regime == "tuned" and len(table.columns) > 1).columns
     assert sorted((c.protocol, c.budget) for c in columns) == [
@@ -128,7 +130,7 @@ def test_regimes_devices_protocols_and_budgets_never_share_a_column():
 
 def test_untrained_cells_stand_in_every_regime():
     records = [record("lora", "sr_x4"), record("lora", "sr_x4", regime="paper"), record("frozen", "sr_x4")]
-    found = [table for table in tables(records, {}) if table.domain == "photographs"]
+    found = [table for table in tables(typed_all(records), {}) if table.domain == "photographs"]
     assert [table.group.regime for table in found] == ["paper", "tuned"]
     assert all(value(table, "frozen", "sr_x4").psnr for table in found)
 
@@ -142,7 +144,7 @@ def test_a_task_without_any_result_still_has_its_column():
 def test_the_newest_record_of_a_cell_counts(tmp_path):
     old, new = record("lora", "sr_x4"), record("lora", "sr_x4")
     old["key"], old["finished"] = "0" * 64, "2026-11-20T09:00:00Z"
-    assert [one["key"] for one in load(write_store(tmp_path, [old, new], images=False))] == [new["key"]]
+    assert [one.key for one in load(write_store(tmp_path, [old, new], images=False))] == [new["key"]]
 
 
 def test_the_frame_has_a_row_for_every_score(store):
@@ -150,7 +152,7 @@ def test_the_frame_has_a_row_for_every_score(store):
     records = load(store, warned.append)
     frame = score_frame(records)
     assert list(frame.columns) == list(COLUMNS)
-    assert len(frame) == sum(len(one["scores"]) for one in records)
+    assert len(frame) == sum(len(one.scores) for one in records)
     assert len(warned) == 1
     assert "torn" in warned[0]
     assert frame.psnr.eq(math.inf).sum() == 1
@@ -159,7 +161,11 @@ def test_the_frame_has_a_row_for_every_score(store):
 def test_composed_methods_stand_in_a_table_of_their_own_and_are_not_ranked():
     composed = record("frozen", "hybrid_lr4_noise30", label="uir-lora")
     composed["key_components"] = {"engine": "1", "needs": "0123"}
-    main, apart = (t for t in tables([*ranked_records(), composed], built_in_tasks()) if t.domain == "photographs")
+    main, apart = (
+        t
+        for t in tables([*typed_all(ranked_records()), typed(composed)], built_in_tasks())
+        if t.domain == "photographs"
+    )
     assert main.row("uir-lora") is None
     assert [row.label for row in apart.rows] == [INPUT, "cascade", "frozen", "uir-lora"]
     assert apart.title == f"{main.title}; composed of finished cells, itself untrained"
@@ -189,12 +195,14 @@ def measured(label, seed, values, unavailable=None):
 
 def test_further_metrics_are_means_over_images_of_means_over_seeds():
     lora = [measured("lora", 0, {"a": 0.1, "b": 0.4}), measured("lora", 1, {"a": 0.3})]
-    found = extra_metrics([*lora, measured("ssf", 0, {}, "its weights are not at hand"), record("adapter", "sr_x4")])
+    found = extra_metrics(
+        typed_all([*lora, measured("ssf", 0, {}, "its weights are not at hand"), record("adapter", "sr_x4")])
+    )
     assert [(one.label, one.set, one.mean, one.unavailable) for one in found] == [
         ("ssf", "", None, "its weights are not at hand"),
         ("lora", "photographs", pytest.approx((0.2 + 0.4) / 2), ""),
     ]
-    assert extra_metrics([record("adapter", "sr_x4")]) == []
+    assert extra_metrics([typed(record("adapter", "sr_x4"))]) == []
 
 
 def test_a_protocol_that_looks_at_the_clean_image_says_so():
@@ -206,7 +214,7 @@ def test_a_protocol_that_looks_at_the_clean_image_says_so():
 def test_shares_of_the_gain_stand_where_they_say_something():
     """On six procedural images intervals hold; on four photographs none is printed."""
     photographs, procedural = (
-        next(table for table in tables(ranked_records(5), {}) if table.domain == domain)
+        next(table for table in tables(typed_all(ranked_records(5)), {}) if table.domain == domain)
         for domain in ("photographs", "procedural")
     )
     for label in ("lora", "adapter", "ssf"):
@@ -223,7 +231,7 @@ def test_shares_of_the_gain_stand_where_they_say_something():
 def test_gains_over_frozen_have_intervals_where_there_are_units_enough():
     """Methods are made a known number of dB better; six procedural images and three seeds do, four photographs not."""
     photographs, procedural = (
-        next(table for table in tables(ranked_records(), {}) if table.domain == domain)
+        next(table for table in tables(typed_all(ranked_records()), {}) if table.domain == domain)
         for domain in ("photographs", "procedural")
     )
     for label in ("lora", "adapter", "ssf", "full-ft"):

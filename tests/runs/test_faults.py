@@ -105,14 +105,14 @@ def test_a_lost_mlflow_server_loses_nothing_and_sync_mirrors_later(lab, tmp_path
     monkeypatch.setattr(runner, "Mirror", tracker.Mirror)
     code, _, err = command(capsys, *asked, "--mlflow-uri", "http://127.0.0.1:9")
     assert code == 0 and "http://127.0.0.1:9 cannot be written to" in one_line(err), err
-    assert {record["state"] for record in Store(store).records()} == {"done"}
+    assert {record.state for record in Store(store).records()} == {"done"}
     for _ in range(2):
         code, out, _ = command(capsys, "sync", "--store", store, "--mlflow-uri", later)
         assert (code, out) == (0, f"2 records are in {later}\n")
     client = mlflow.MlflowClient(tracking_uri=later)
     found = client.search_runs([client.get_experiment_by_name("petlir demo").experiment_id])
     keys = sorted(run.data.tags["petlir.key"] for run in found if "petlir.key" in run.data.tags)
-    assert keys == sorted(record["key"] for record in Store(store).records())
+    assert keys == sorted(record.key for record in Store(store).records())
 
 
 def test_sync_without_a_server_or_records_is_one_line(tmp_path, capsys):

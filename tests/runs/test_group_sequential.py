@@ -38,7 +38,7 @@ class Pretend:
     def __call__(self, asked: Request) -> Outcome:
         seeds, methods = grid.seeds(asked.seeds), grid.split(asked.methods)
         self.asked.append((methods, len(seeds)))
-        have = {(r["cell"]["label"], r["cell"]["seed"]) for r in Store(self.root).records()}
+        have = {(r.cell.label, r.cell.seed) for r in Store(self.root).records()}
         new = [self.cell(method, seed) for method in methods for seed in seeds if (method, seed) not in have]
         write_store(self.root, new, images=False)
         return Outcome(Counter(done=len(new)), len(new), [])
@@ -83,7 +83,7 @@ def test_the_report_knows_how_often_was_looked(asked, tmp_path):
     Pretend(tmp_path).run(asked)
     assert [plan.seeds for plan in stated(Store(tmp_path))] == [(3, 5, 8)]
     records = load(tmp_path)
-    assert {record["looks"].alpha for record in records} == {0.05}
+    assert {record.plan.alpha for record in records if record.plan} == {0.05}
     (table,) = tables(records, {})
     (column,) = table.columns
     assert (column.looks, column.unranked) == (3, "")

@@ -60,8 +60,8 @@ def test_random_kills_lose_nothing(small_images, tmp_path, kills, cells):
     for _ in range(kills):
         strike(petlir(store, small_images, cells), store, dice)
         now = list(Store(store).records())  # each is read against its schema: none is torn
-        whole = max(whole, sum(record["state"] == "done" for record in now))
-        assert sum(record["state"] == "done" for record in now) == whole, "a finished record is gone"
+        whole = max(whole, sum(record.state == "done" for record in now))
+        assert sum(record.state == "done" for record in now) == whole, "a finished record is gone"
     with petlir(store, small_images, cells) as process:
         out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err

@@ -17,6 +17,7 @@ from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from tests.helpers.engine import PLUGIN, laboratory, results, spawned
+from tests.helpers.samples import finished_in
 
 GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--no-report"]
 
@@ -32,11 +33,11 @@ def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
 
 def psnr(store: Path) -> dict[str, list[float]]:
     """The PSNR of each image, by method."""
-    return {r["cell"]["label"]: [score["psnr"] for score in r["scores"]] for r in Store(store).records()}
+    return {r.cell.label: [float(score.psnr) for score in r.scores] for r in finished_in(store)}
 
 
 def digests(store: Path) -> dict[tuple[str, int], Any]:
-    return {(r["cell"]["label"], r["cell"]["seed"]): r["digests"] for r in Store(store).records()}
+    return {(r.cell.label, r.cell.seed): r.digests for r in finished_in(store)}
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +74,7 @@ def test_a_gpu_repeats_itself_and_lies_within_the_seeds(first, small_images, tmp
     cpu = run(tmp_path / "cpu", small_images, *seeds)
     for label in psnr(first):
         by_seed = {
-            place: [
-                np.mean([s["psnr"] for s in r["scores"]]) for r in Store(place).records() if r["cell"]["label"] == label
-            ]
+            place: [np.mean([float(s.psnr) for s in r.scores]) for r in finished_in(place) if r.cell.label == label]
             for place in (one, cpu)
         }
         spread = 4.303 * np.std(by_seed[cpu], ddof=1)  # t of two degrees of freedom, 95 %: one more seed lies within

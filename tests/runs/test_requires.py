@@ -15,6 +15,7 @@ from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.store import Store
 from tests.helpers.engine import PLUGIN, results
+from tests.helpers.samples import finished_in
 
 
 def folder(store: Path, label: str) -> Path:
@@ -26,14 +27,14 @@ def folder(store: Path, label: str) -> Path:
 def test_what_is_required_is_done_first_and_handed_on(lab, tmp_path):
     outcome = lab.run(tmp_path, methods="follower[rank=3]")
     assert outcome.summary() == "2 cells: 2 done; worked on 2"
-    records = {record["cell"]["method"]: record for record in Store(tmp_path).records()}
+    records = {record.cell.method: record for record in finished_in(tmp_path)}
     required = load_file(folder(tmp_path, "lora-rank=3") / ADAPTER)
     (seen,) = [t for name, t in load_file(folder(tmp_path, "follower-rank=3") / ADAPTER).items() if "seen" in name]
     assert seen[0] == sum(tensor.numel() for tensor in required.values())
     assert seen[1].item() == pytest.approx(sum(t.double().abs().sum().item() for t in required.values()), rel=1e-6)
     assert 0 < seen[2] < 1
-    assert records["follower"]["costs"]["required_seconds"] == records["lora"]["costs"]["training_seconds"]
-    assert records["lora"]["costs"]["required_seconds"] == 0
+    assert records["follower"].costs.required_seconds == records["lora"].costs.training_seconds
+    assert records["lora"].costs.required_seconds == 0
     lab.executor.worked.clear()
     assert lab.run(tmp_path, methods="follower[rank=3]").summary().endswith("nothing was left to do")
 
@@ -42,7 +43,7 @@ def test_what_is_required_is_done_first_and_handed_on(lab, tmp_path):
 def test_what_is_composed_is_as_brief_as_its_parts(lab, tmp_path, monkeypatch, least, brief):
     monkeypatch.setattr(track, "LONGER", least)
     lab.run(tmp_path, methods="frozen,uir-lora[degradations=tiny+tiny_y; rank=2; weights=uniform]")
-    found = {record["cell"]["method"]: record["smoke"] for record in Store(tmp_path).records()}
+    found = {record.cell.method: record.smoke for record in finished_in(tmp_path)}
     assert found == {"frozen": True, "lora": brief, "uir-lora": brief}
 
 
@@ -78,9 +79,9 @@ def test_without_what_it_requires_a_cell_says_so(lab, tmp_path, method, state, r
 
 def test_trials_look_at_cells_of_the_selection_seed_that_stand_in_no_report(lab, tmp_path):
     lab.run(tmp_path, methods="follower", regime="tuned")
-    selection = list(Store(tmp_path / "selection").records())
-    assert [(r["cell"]["method"], r["cell"]["seed"]) for r in selection] == [("lora", 1000)]
-    assert {(r["cell"]["method"], r["cell"]["seed"]) for r in Store(tmp_path).records()} == {
+    selection = list(finished_in(tmp_path / "selection"))
+    assert [(r.cell.method, r.cell.seed) for r in selection] == [("lora", 1000)]
+    assert {(r.cell.method, r.cell.seed) for r in finished_in(tmp_path)} == {
         ("lora", 0),
         ("follower", 0),
     }

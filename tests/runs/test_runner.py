@@ -17,6 +17,7 @@ from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
 from tests.helpers.engine import PLUGIN, ROOT, Lab, interrupt, results
+from tests.helpers.samples import finished_in
 
 DRIVER = """
 import sys
@@ -112,22 +113,22 @@ def test_every_order_of_cells_gives_the_same(lab, tmp_path):
 
 def test_a_record_says_what_was_restored(lab, tmp_path):
     lab.run(tmp_path, methods="frozen")
-    (record,) = Store(tmp_path).records()
-    folder = Store(tmp_path).find(record["key"])
+    (record,) = finished_in(tmp_path)
+    folder = Store(tmp_path).find(record.key)
     assert folder is not None
     assert sorted(path.name for path in folder.glob("restored/small-test/*")) == ["0.png", "1.png"]
     assert sorted(path.name for path in (tmp_path / "images/demo/tiny/small-test/clean").iterdir()) == [
         "0.png",
         "1.png",
     ]
-    assert [row["image"] for row in record["scores"]] == ["0", "1"]
-    assert record["smoke"]
-    assert not (tmp_path / "work" / record["key"]).exists()
+    assert [row.image for row in record.scores] == ["0", "1"]
+    assert record.smoke
+    assert not (tmp_path / "work" / record.key).exists()
 
 
 def test_exclusive_only_with_one_worker(lab, tmp_path):
     lab.run(tmp_path, methods="frozen")
-    assert next(Store(tmp_path).records())["costs"]["exclusive"]
+    assert finished_in(tmp_path)[0].costs.exclusive
 
 
 def drive(lab: Lab, script: Path, store: Path, methods: str = "adaptformer,adaptir") -> subprocess.Popen[bytes]:

@@ -7,9 +7,9 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.runs.planning import Planner
-from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import SHIPPED, card, digest, load
 from petlir.benchmark.weights.sources import sources
+from tests.helpers.samples import finished_in
 
 NAME = "restormer-nano"
 
@@ -39,10 +39,10 @@ def test_what_was_never_trained_has_seen_nothing():
 
 def test_both_stand_in_one_grid(lab, tmp_path):
     lab.run(tmp_path, backbones=f"{NAME},{NAME}:none", methods="frozen,lora[sites=all]")
-    records = {(r["cell"]["backbone"], r["cell"]["method"]): r for r in Store(tmp_path).records()}
-    assert len(records) == 4 == len({r["key"] for r in records.values()})
-    assert {r["state"] for r in records.values()} == {"done"}
-    assert len({r["digests"]["weights"] for r in records.values()}) == 2
+    records = {(r.cell.backbone, r.cell.method): r for r in finished_in(tmp_path)}
+    assert len(records) == 4 == len({r.key for r in records.values()})
+    assert {r.state for r in records.values()} == {"done"}
+    assert len({r.digests.weights for r in records.values()}) == 2
 
 
 def test_weights_under_a_label_are_other_cells_of_the_same_network(lab):

@@ -9,8 +9,8 @@ import pytest
 
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.runs.planning import Planner
-from petlir.benchmark.store import Store
 from petlir.reports.tables import tables
+from tests.helpers.samples import finished_in
 
 BOTH = "tiny[noise=rounded,truncated]"
 NAMES = ["tiny", "tiny[noise=truncated]"]
@@ -18,9 +18,9 @@ NAMES = ["tiny", "tiny[noise=truncated]"]
 
 def test_a_variant_has_its_own_record_pictures_and_column(lab, tmp_path):
     lab.run(tmp_path, methods="frozen", tasks=BOTH)
-    records = sorted(Store(tmp_path).records(), key=lambda record: str(record["cell"]["task"]))
-    assert [record["cell"]["task"] for record in records] == NAMES
-    assert len({record["key"] for record in records}) == len({record["digests"]["data"] for record in records}) == 2
+    records = sorted(finished_in(tmp_path), key=lambda record: str(record.cell.task))
+    assert [record.cell.task for record in records] == NAMES
+    assert len({record.key for record in records}) == len({record.digests.data for record in records}) == 2
     (table,) = tables(records, dict(lab.context().plugins.tasks))
     assert [column.title for column in table.columns] == [
         "Noise on small images",
@@ -36,19 +36,19 @@ def test_a_variant_has_its_own_record_pictures_and_column(lab, tmp_path):
 
 def test_a_variant_trains_from_the_same_start_on_the_same_crops(lab, tmp_path):
     lab.run(tmp_path, methods="lora", tasks=BOTH)
-    kept, cut = (record["curve"] for record in Store(tmp_path).records())
-    assert kept[-1]["loss"] == pytest.approx(cut[-1]["loss"], rel=0.05)
-    assert kept[-1]["loss"] != cut[-1]["loss"]
+    kept, cut = (record.curve for record in finished_in(tmp_path))
+    assert kept[-1].loss == pytest.approx(cut[-1].loss, rel=0.05)
+    assert kept[-1].loss != cut[-1].loss
 
 
 def test_floats_go_through_a_cell(lab, tmp_path):
     lab.run(tmp_path, methods="frozen", tasks="tiny[noise=rounded,float]")
-    exact, kept = sorted(Store(tmp_path).records(), key=lambda record: "float" not in record["cell"]["task"])
-    assert exact["state"] == kept["state"] == "done"
-    for one, other in zip(exact["scores"], kept["scores"], strict=True):
-        assert one["input_psnr"] == other["input_psnr"]
-        assert one["psnr"] != other["psnr"]
-        assert one["psnr"] == pytest.approx(other["psnr"], abs=0.5)
+    exact, kept = sorted(finished_in(tmp_path), key=lambda record: "float" not in record.cell.task)
+    assert exact.state == kept.state == "done"
+    for one, other in zip(exact.scores, kept.scores, strict=True):
+        assert one.input_psnr == other.input_psnr
+        assert one.psnr != other.psnr
+        assert one.psnr == pytest.approx(other.psnr, abs=0.5)
 
 
 def test_the_key_names_the_variant(lab):
@@ -59,15 +59,15 @@ def test_the_key_names_the_variant(lab):
 
 def test_a_record_says_how_its_images_were_degraded(lab, tmp_path):
     lab.run(tmp_path, methods="frozen", tasks="tiny[noise=float]")
-    (record,) = Store(tmp_path).records()
-    assert record["cell"]["degradation"] == "GaussianNoise(sigma=30, kept='float', trained_on=None)"
-    assert re.fullmatch(r"Pillow [\d.]+, libjpeg(-turbo)? [\d.]+", record["environment"]["versions"]["JPEG encoder"])
+    (record,) = finished_in(tmp_path)
+    assert record.cell.degradation == "GaussianNoise(sigma=30, kept='float', trained_on=None)"
+    assert re.fullmatch(r"Pillow [\d.]+, libjpeg(-turbo)? [\d.]+", record.environment.versions["JPEG encoder"])
     compressed = str(lab.context().plugins.task("hybrid_lr4_jpeg30").degradation)
     assert "Bicubic(scale=4), Jpeg(quality=30, on='images', swapped=False, subsampling='4:2:0')" in compressed
 
 
 def test_a_record_says_how_long_training_waited(lab, tmp_path):
     lab.run(tmp_path, methods="frozen,lora", tasks="tiny")
-    waited = {record["cell"]["method"]: record["costs"]["waiting_share"] for record in Store(tmp_path).records()}
+    waited = {record.cell.method: record.costs.waiting_share for record in finished_in(tmp_path)}
     assert waited["frozen"] is None
-    assert 0 < waited["lora"] < 1
+    assert 0 < (waited["lora"] or 0.0) < 1

@@ -61,11 +61,11 @@ def test_each_way_of_restoring_has_a_protocol_and_images_of_its_own(tmp_path):
     assert [row["protocol"] for row in found.rows] == list(names) * 3
     assert all(one["psnr"] != other["psnr"] for one, other in zip(found.rows[::4], found.rows[2::4], strict=True))
     for row in found.rows:
-        way = row["protocol"].partition("@")[2]
+        way = str(row["protocol"]).partition("@")[2]
         folder = {"whole": "restored", "tiles-24": "restored@tiles-24", "whole+x8": "restored@whole+x8"}[way]
         image = read_image(tmp_path / folder / "set" / f"{row['image']}.png")
         clean = read_image(tmp_path / "shared/set/clean" / f"{row['image']}.png")
-        assert row["psnr"] == psnr(image, clean, protocol(row["protocol"]))
+        assert row["psnr"] == psnr(image, clean, protocol(str(row["protocol"])))
 
 
 def test_the_official_way_is_the_official_tiling(tmp_path):
@@ -94,7 +94,7 @@ def test_what_is_not_rounded_is_scored_before_it_is_stored(tmp_path):
 
 def test_the_input_is_scored_enlarged(tmp_path):
     found = evaluate(Pointwise(), ("double",), pairs(2), ("y-crop2@tiles-20",), tmp_path / "a", tmp_path / "b")
-    assert all(15 < row["input_psnr"] < 60 for row in found.rows)
+    assert all(15 < float(row["input_psnr"]) < 60 for row in found.rows)
     with PIL.Image.open(tmp_path / "b/set/degraded/0.png") as image:
         assert image.size == (30, 24)
 

@@ -19,6 +19,7 @@ from petlir.reports.export import csv
 from petlir.reports.results import Table
 from petlir.reports.tables import tables
 from tests.helpers import samples
+from tests.helpers.samples import typed_all
 from tests.reports.stores import doubling, record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,8 +61,8 @@ def test_a_record_older_than_the_test_is_read_and_not_tested(tmp_path, flag):
     old: dict[str, Any] = samples.record(converged=flag)
     del old["convergence"]
     (tmp_path / RECORD).write_text(json.dumps(old))
-    assert converged(read_record(tmp_path / RECORD)) is None
-    assert converged(samples.record()) is True
+    assert converged(read_record(tmp_path / RECORD).convergence) is None
+    assert converged(samples.typed(samples.record()).convergence) is True
 
 
 def test_references_are_declared_by_their_methods():
@@ -85,7 +86,7 @@ def column(converged: int, rising: int = 0, untested: int = 0, reference: float 
         full["convergence"] = doubling(reference)
         made.append(full)
     made.append(record("frozen", "sr_x4", smoke=False))
-    return next(table for table in tables(made, {}) if table.domain == "procedural")
+    return next(table for table in tables(typed_all(made), {}) if table.domain == "procedural")
 
 
 def test_a_column_of_five_converged_methods_is_not_ranked():

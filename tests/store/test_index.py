@@ -12,12 +12,12 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.store import index as indexing
 from petlir.benchmark.store.index import Index, file_of
 from petlir.benchmark.writing import write_json
-from tests.helpers.samples import KEY, failed, record
+from tests.helpers.samples import KEY, failed, folder_of, record
 
 
 def leave(store: Store, key: str, left: dict[str, object]) -> Path:
     left = {**left, "key": key}
-    folder = store.cell_folder(left)
+    folder = folder_of(store.root, left)
     write_json(folder / RECORD, left)
     return folder
 
@@ -36,7 +36,7 @@ def told(store: Store) -> list[tuple[object, ...]]:
 
 def recorded(store: Store) -> list[tuple[object, ...]]:
     names = ("key", "state", "reason", "cell", "key_components", "costs", "finished")
-    return [tuple(one[name] for name in names) for one in store.records()]
+    return [tuple(getattr(one, name) for name in names) for one in store.records()]
 
 
 def test_it_says_what_the_records_say(store):
@@ -89,11 +89,11 @@ def test_records_of_one_cell_are_found_by_its_place(store):
     left = record()
     old = leave(store, "a" * 64, left)
     index = Index.of(store)
-    beside = index.beside(store.cell_folder({**left, "key": "b" * 64}))
+    beside = index.beside(folder_of(store.root, {**left, "key": "b" * 64}))
     assert {head.key for head in beside} == {KEY, "a" * 64, "f" * 64}
     assert old in {head.folder for head in index.heads}
     left["cell"] = left["cell"] | {"seed": 1}
-    assert list(index.beside(store.cell_folder(left))) == []
+    assert list(index.beside(folder_of(store.root, left))) == []
 
 
 def test_a_store_that_is_not_there_has_nothing_and_stays_away(tmp_path):

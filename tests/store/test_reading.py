@@ -18,7 +18,7 @@ from petlir.benchmark.store.leases import LeaseInfo, Leases
 from petlir.benchmark.store.process import Process
 from petlir.benchmark.writing import write_json
 from tests.helpers.engine import PLUGIN, command
-from tests.helpers.samples import failed, record
+from tests.helpers.samples import failed, folder_of, record
 
 Listing = dict[str, tuple[int, str]]
 
@@ -86,7 +86,7 @@ def test_who_works_elsewhere_is_told_by_the_age_of_the_last_sign(tmp_path):
 def test_records_of_an_older_version_stay_readable(tmp_path, capsys):
     """Their key has components that this version does not know; they are counted, exported and reported."""
     for left in (record(), failed() | {"key": "f" * 64, "cell": record()["cell"] | {"seed": 1}}):
-        write_json(Store(tmp_path).cell_folder(left) / RECORD, left)
+        write_json(folder_of(tmp_path, left) / RECORD, left)
     before = listing(tmp_path)
     assert json.loads(command(capsys, "status", "--store", tmp_path, "--json")[1])["counts"] == {"done": 1, "failed": 1}
     assert "lora[rank=8],petl,done" in command(capsys, "export", "--store", tmp_path)[1]

@@ -10,11 +10,11 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
-from tests.helpers.samples import KEY, failed, record
+from tests.helpers.samples import KEY, failed, folder_of, record, typed
 
 
 def leave(store: Store, left: dict[str, object]) -> Path:
-    work, final = store.begin(KEY), store.cell_folder(left)
+    work, final = store.begin(KEY), folder_of(store.root, left)
     write_json(work / RECORD, left)
     store.commit(work, final)
     return final
@@ -27,7 +27,7 @@ def test_a_cell_goes_from_work_to_its_folder_whole(tmp_path):
     final = leave(store, record())
     assert final == store.root / "cells/ipt-nano/sr_x4/lora-rank=8-s0-01234567"
     assert store.find(KEY) == final and (final / "restored").is_dir()
-    assert list(store.records()) == [record()]
+    assert list(store.records()) == [typed(record())]
     assert list((store.root / "work").iterdir()) == []
 
 
@@ -41,14 +41,14 @@ def test_a_failed_record_gives_way(tmp_path):
     store = Store(tmp_path).create()
     leave(store, failed())
     leave(store, record())
-    assert [one["state"] for one in store.records()] == ["done"]
+    assert [one.state for one in store.records()] == ["done"]
     assert list((tmp_path / "work").iterdir()) == []
 
 
 def test_work_without_a_record_is_not_committed(tmp_path):
     store = Store(tmp_path).create()
     with pytest.raises(PetlirError, match="cannot read the record"):
-        store.commit(store.begin(KEY), store.cell_folder(record()))
+        store.commit(store.begin(KEY), folder_of(tmp_path, record()))
     assert store.find(KEY) is None
 
 
@@ -69,7 +69,7 @@ def test_a_torn_record_is_named_and_the_rest_read(tmp_path):
 def test_no_name_leaves_the_store(label, backbone):
     store, left = Store(Path("store")), record()
     left["cell"] |= {"label": label, "backbone": backbone}
-    parts = store.cell_folder(left).parts
+    parts = folder_of(store.root, left).parts
     assert len(parts) == 5 and ".." not in parts and all(part.isascii() and "/" not in part for part in parts)
 
 

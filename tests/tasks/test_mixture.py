@@ -65,8 +65,8 @@ def test_a_network_scores_on_it_as_on_its_parts(lab, tmp_path):
         assert [row for row in mixed if row["set"].startswith(f"{part}/")] == theirs
         assert {row["protocol"].partition("@")[0] for row in theirs} == {protocol}
     assert found["lora tiny_mix"]["state"] == "done"
-    record = next(r for r in Store(tmp_path).records() if r["cell"]["task"] == "tiny_mix")
-    assert record["cell"]["degradation"].count("GaussianNoise") == 2
+    record = next(r for r in Store(tmp_path).records() if r.cell.task == "tiny_mix")
+    assert record.cell.degradation.count("GaussianNoise") == 2
 
 
 def test_what_is_there_for_testing_is_not_trained_on(lab, tmp_path):

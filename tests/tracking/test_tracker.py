@@ -7,11 +7,10 @@ import pytest
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
-from petlir.benchmark.store import Store
 from petlir.benchmark.tracking.entries import metrics
 from petlir.benchmark.tracking.tracker import Mirror, Tracker, default_uri
 from petlir.benchmark.writing import write_json
-from tests.helpers.samples import KEY, failed, record, score
+from tests.helpers.samples import KEY, failed, folder_of, record, score, typed
 
 pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="no MLflow")  # slow to import
 
@@ -35,7 +34,7 @@ def runs(uri: str):
 
 
 def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
-    tracker.mirror(record())
+    tracker.mirror(typed(record()))
     client, (run,) = runs(tracker.uri)
     assert run.info.run_name == "ipt-nano lora[rank=8] sr_x4 s0" and run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time == 7000
@@ -53,10 +52,10 @@ def test_a_record_is_one_run_with_its_tags_params_means_and_curve(tracker):
 
 
 def test_the_same_record_again_is_not_repeated_and_a_newer_one_takes_its_place(tracker, store):
-    tracker.mirror(record())
-    Tracker(tracker.uri, store).mirror(record())
+    tracker.mirror(typed(record()))
+    Tracker(tracker.uri, store).mirror(typed(record()))
     _, (before,) = runs(tracker.uri)
-    tracker.mirror(failed(finished="2026-11-21T10:00:00+00:00"))
+    tracker.mirror(typed(failed(finished="2026-11-21T10:00:00+00:00")))
     _, (after,) = runs(tracker.uri)
     assert (after.info.status, after.data.tags["petlir.reason"]) == ("FAILED", "NaN in training at step 3")
     assert before.info.run_id != after.info.run_id
@@ -65,7 +64,7 @@ def test_the_same_record_again_is_not_repeated_and_a_newer_one_takes_its_place(t
 def test_the_seeds_of_a_cell_are_nested_in_one_run_also_by_a_later_process(tracker, store):
     for number, seed in enumerate((7, 8)):
         cell = record()["cell"] | {"seed": seed, "task": "nested"}
-        Tracker(tracker.uri, store).mirror(record(key=f"{number + 2000:064x}", cell=cell))
+        Tracker(tracker.uri, store).mirror(typed(record(key=f"{number + 2000:064x}", cell=cell)))
     client, found = runs(tracker.uri)
     nested = [run for run in found if run.data.tags["petlir.task"] == "nested"]
     (parent,) = {run.data.tags["mlflow.parentRunId"] for run in nested}
@@ -75,13 +74,13 @@ def test_the_seeds_of_a_cell_are_nested_in_one_run_also_by_a_later_process(track
 
 def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
     one = record(key="f" * 64)
-    folder = Store(tmp_path).cell_folder(one)
+    folder = folder_of(tmp_path, one)
     write_json(folder / RECORD, one)
     for name in (ADAPTER, "restored/photographs/a.png", "restored/photographs/b.png", "restored/leaves-test/c.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(name.encode())
     tracker = Tracker(default_uri(tmp_path), tmp_path)
-    tracker.mirror(one)
+    tracker.mirror(typed(one))
     client, (run,) = runs(tracker.uri)
     listed = {path.path for path in client.list_artifacts(run.info.run_id)}
     assert listed == {RECORD, ADAPTER, "restored"}
@@ -91,9 +90,11 @@ def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
 
 
 def test_infinite_scores_are_left_out_of_the_mean():
-    found = {name: value for name, value, _ in metrics(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)]))}
+    found = {
+        name: value for name, value, _ in metrics(typed(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)])))
+    }
     assert (found["photographs/y-crop4:tiles-48/psnr"], found["photographs/y-crop4:tiles-48/ssim"]) == (30.0, 0.5)
-    only_infinite = metrics(record(scores=[score("a", "inf", 1.0)]))
+    only_infinite = metrics(typed(record(scores=[score("a", "inf", 1.0)])))
     assert "photographs/y-crop4:tiles-48/psnr" not in {name for name, _, _ in only_infinite}
 
 
@@ -102,7 +103,7 @@ def test_the_mirror_drains_and_nothing_lands_in_the_working_folder(tmp_path, mon
     warnings: list[str] = []
     mirror = Mirror(default_uri(store), warnings.append, store)
     for number in range(5):
-        mirror.put(record(key=f"{number + 1000:064x}"))
+        mirror.put(typed(record(key=f"{number + 1000:064x}")))
     mirror.close()
     keys = {run.data.tags["petlir.key"] for run in runs(default_uri(store))[1]}
     assert {f"{number + 1000:064x}" for number in range(5)} <= keys
@@ -117,6 +118,6 @@ def test_a_lost_server_is_one_warning(uri, tmp_path):
     warnings: list[str] = []
     mirror = Mirror(uri, warnings.append, tmp_path)
     for number in range(3):
-        mirror.put(record(key=f"{number:064x}"))
+        mirror.put(typed(record(key=f"{number:064x}")))
     mirror.close()
     assert len(warnings) == 1 and uri in warnings[0]

@@ -24,6 +24,7 @@ from petlir.benchmark.weights.cards import Card, card, digest, load, save
 from petlir.benchmark.weights.official import Official
 from petlir.benchmark.weights.sources import fetch, sha256, sources
 from tests.helpers.engine import PLUGIN, command
+from tests.helpers.samples import finished_in
 
 NAME = "ipt-tiny"
 CARD = Card("", ("sr_x4",), {"sr_x3": "sr_x4"}, "leaves", {"steps": 3}, "CC0-1.0")
@@ -292,14 +293,12 @@ def test_the_weights_of_a_run_are_in_the_key_and_in_the_record(lab, own, tmp_pat
     lab.run(plain, methods="frozen")
     outcome = lab.run(mine, methods="frozen", weights=[f"ipt-nano={own}"])
     assert outcome.states == {"done": 1}
-    (before,), (after,) = Store(plain).records(), Store(mine).records()
-    assert after["digests"]["weights"] == after["key_components"]["weights"] == sha256(own)
-    assert before["digests"]["weights"] == card("ipt-nano").sha256
-    assert before["key"] != after["key"]
-    assert {name for name, value in after["key_components"].items() if before["key_components"][name] != value} == {
-        "weights"
-    }
-    assert before["digests"]["predictions"] != after["digests"]["predictions"]
+    (before,), (after,) = finished_in(plain), finished_in(mine)
+    assert after.digests.weights == after.key_components["weights"] == sha256(own)
+    assert before.digests.weights == card("ipt-nano").sha256
+    assert before.key != after.key
+    assert {name for name, value in after.key_components.items() if before.key_components[name] != value} == {"weights"}
+    assert before.digests.predictions != after.digests.predictions
 
 
 def test_weights_on_the_command_line(lab, own, tmp_path, capsys):

@@ -72,7 +72,7 @@ class Planned:
 
     def folder(self, store: Store) -> Path:
         """Return the cell's folder in `store`."""
-        return store.cell_folder({"cell": self.cell.to_dict(), "key": self.key})
+        return store.cell_folder(self.cell, self.key)
 
 
 class Planner:
@@ -315,5 +315,5 @@ def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
     """Yield the records of the same cell with other key components."""
     now = vars(planned.cell)
     for head in index.beside(planned.folder(index.store)) if index.heads else ():
-        if head.key != planned.key and all(head.cell[name] == now[name] for name in SAME):
+        if head.key != planned.key and all(getattr(head.cell, name) == now[name] for name in SAME):
             yield head

@@ -9,17 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from statistics import median
-from typing import Any
 
 import torch
 
 from petlir.benchmark.cell import Cell, digest
 from petlir.benchmark.cells.train import PARTS
 from petlir.benchmark.devices import pick
+from petlir.benchmark.records.schema import Costs
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning import Planned, Planner
 from petlir.benchmark.runs.planning.sizes import Kept, Sizes, sizes_of
-from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.store.index import Index
 from petlir.benchmark.weights.sources import network_of
 
 BASE = 600 * 2**20
@@ -84,7 +84,7 @@ class Predictor:
     def of(self, planned: Planned) -> Prediction:
         """Return the prediction for a cell, which is the same for all cells of its kind."""
         cell = planned.cell
-        kind = _kind(vars(cell))
+        kind = _kind(cell)
         if kind not in self._found:
             self._found[kind] = self._predicted(planned)
         return self._found[kind]
@@ -95,7 +95,7 @@ class Predictor:
 
     def lacking(self, planned: Iterable[Planned]) -> int:
         """Return the number of kinds of cells that are not counted yet."""
-        kinds = {_kind(vars(one.cell)): one for one in planned if one.obstacle is None}
+        kinds = {_kind(one.cell): one for one in planned if one.obstacle is None}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
     def _predicted(self, planned: Planned) -> Prediction:
@@ -115,32 +115,42 @@ class Predictor:
     @cached_property
     def _overhead(self) -> float:
         """Ratio of measured peak to counted memory, of finished cells on this type of device."""
-        memories = [head.costs["memory"] for head in self._finished if head.costs["memory"]["peak"]]
-        parts = ("weights", "gradients", "optimizer", "activations")
-        return float(median([m["peak"] / sum(m[part] for part in parts) for m in memories] or [OVERHEAD]))
+        known = [
+            memory.peak / (memory.weights + memory.gradients + memory.optimizer + memory.activations)
+            for memory in (costs.memory for _, costs in self._finished)
+            if memory.peak
+        ]
+        return float(median(known or [OVERHEAD]))
 
     @cached_property
-    def _finished(self) -> list[Head]:
-        return [head for head in self._index.heads if head.state == "done" and head.device == self.device]
+    def _finished(self) -> list[tuple[Cell, Costs]]:
+        return [
+            (head.cell.request(), head.costs)
+            for head in self._index.heads
+            if isinstance(head.costs, Costs) and head.device == self.device
+        ]
 
     @cached_property
-    def _of_kind(self) -> Mapping[tuple[object, ...], list[Head]]:
+    def _of_kind(self) -> Mapping[tuple[object, ...], list[Costs]]:
         found = defaultdict(list)
-        for head in self._finished:
-            found[_kind(head.cell)].append(head)
+        for cell, costs in self._finished:
+            found[_kind(cell)].append(costs)
         return found
 
     def _seconds(self, cell: Cell, sizes: Sizes | None) -> float | None:
         """Return the time of finished cells of the same kind, else a prediction from FLOPs and measured speeds."""
-        if same := self._of_kind.get(_kind(vars(cell))):
-            return median(_training(head) for head in same) + median(_looking(head) for head in same)
+        if same := self._of_kind.get(_kind(cell)):
+            return median(costs.training_seconds for costs in same) + median(_untrained(costs) for costs in same)
         if sizes is None:
             return None
-        near = [head for head in self._finished if head.cell["backbone"] == cell.backbone] or self._finished
-        speeds = [work / _training(head) for head in near if (work := _work(head)) and _training(head)]
-        looking = [_looking(head) for head in near]
+        near = [(of, costs) for of, costs in self._finished if of.backbone == cell.backbone] or self._finished
+        speeds = [
+            work / costs.training_seconds
+            for of, costs in near
+            if (work := costs.flops_per_step * of.steps) and costs.training_seconds
+        ]
         speed = median(speeds) if speeds else _speed(self.device)
-        return cell.steps * sizes.flops / speed + median(looking or [0.0])
+        return cell.steps * sizes.flops / speed + median([_untrained(costs) for _, costs in near] or [0.0])
 
     def _sizes(self, planned: Planned) -> Sizes | None:
         cell, key = planned.cell, self._key(planned)
@@ -163,22 +173,14 @@ class Predictor:
         return digest([source, cell.backbone, dict(cell.options), head, cell.batch_size, cell.patch])
 
 
-def _kind(cell: Mapping[str, Any]) -> tuple[object, ...]:
-    """Return the fields that cells of one kind share; they differ only in seed and rate."""
-    return tuple(cell[name] for name in ("backbone", "label", "task", "track", "steps", "batch_size", "patch"))
+def _kind(cell: Cell) -> tuple[object, ...]:
+    """Return what cells of one kind share: they differ in seed and rate alone."""
+    return cell.backbone, cell.label, cell.task, cell.track, cell.steps, cell.batch_size, cell.patch
 
 
-def _training(head: Head) -> float:
-    return float(head.costs["training_seconds"])
-
-
-def _looking(head: Head) -> float:
-    spent = ("adaptation_seconds", "validation_seconds", "evaluation_seconds")
-    return float(sum(head.costs.get(name, 0.0) for name in spent))  # records of older versions lack the first
-
-
-def _work(head: Head) -> float:
-    return float(head.costs["flops_per_step"] * head.cell["steps"])
+def _untrained(costs: Costs) -> float:
+    """Return the seconds of a cell that are not training."""
+    return costs.adaptation_seconds + costs.validation_seconds + costs.evaluation_seconds
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from petlir.benchmark.cell import cell_of
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.runs.planning import Planner
@@ -43,9 +42,9 @@ def changes(folder: Path, context: Context) -> list[Change]:
         PetlirError: the folder does not contain a record, or the cell can no longer be planned.
     """
     record = read_record(folder / RECORD)
-    cell = cell_of(record)
+    cell = record.cell.request()
     request = Request(cell.backbone, cell.method, cell.task, cell.track, str(cell.seed), context=context)
     now = Rates(Planner(request), Store(folder.resolve().parents[3])).planned(cell).parts
-    then = record["key_components"]
+    then = record.key_components
     names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
     return [Change(name, then.get(name, ""), now.get(name, "")) for name in names]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
-from petlir.benchmark.records.files import read_record
 from petlir.benchmark.runs.planning import Planner, prediction, sizes
 from petlir.benchmark.runs.planning.prediction import Prediction, Predictor
 from petlir.benchmark.runs.planning.rates import Rates
@@ -16,6 +14,7 @@ from petlir.benchmark.runs.planning.survey import duration, survey, totals
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 from tests.helpers.engine import PLUGIN, command
+from tests.helpers.samples import finished_in
 
 
 @pytest.fixture(autouse=True)
@@ -27,15 +26,13 @@ def test_sizes_are_those_that_finished_cells_count(lab, tmp_path):
     methods = "lora,adaptir,ssf,vpt,fact,full-ft,adapter,frozen"
     lab.run(tmp_path / "store", methods=methods, tasks="tiny", steps=1)
     planner = Planner(lab.request(methods=methods))
-    records = {r["cell"]["label"]: r for r in Store(tmp_path / "store").records() if r["state"] == "done"}
+    records = {r.cell.label: r for r in finished_in(tmp_path / "store")}
     assert len(records) == 8
     for cell in planner.cells:
-        costs, head = records[cell.label]["costs"], records[cell.label]["cell"]["heads"][-1]
+        costs, head = records[cell.label].costs, records[cell.label].cell.heads[-1]
         found = sizes_of(planner.plugins, cell.backbone, planner.method(cell), head, cell.batch_size, cell.patch)
-        memory = costs["memory"]
-        expected = Sizes(
-            costs["flops_per_step"], costs["saved_for_backward_bytes"], memory["weights"], memory["gradients"]
-        )
+        memory = costs.memory
+        expected = Sizes(costs.flops_per_step, costs.saved_for_backward_bytes, memory.weights, memory.gradients)
         assert found == expected, cell.label
 
 
@@ -47,18 +44,16 @@ def predictor(lab, store, **chosen):
 
 def test_another_seed_takes_what_the_first_took(lab, tmp_path):
     lab.run(tmp_path, methods="lora")
-    (path,) = Store(tmp_path).files()
-    costs = read_record(path)["costs"]
+    costs = finished_in(tmp_path)[0].costs
     spent = ("adaptation_seconds", "training_seconds", "validation_seconds", "evaluation_seconds")
     _, (found,) = predictor(lab, tmp_path, methods="lora", seeds="1")
-    assert found.seconds == pytest.approx(sum(costs[name] for name in spent))
+    assert found.seconds == pytest.approx(sum(getattr(costs, name) for name in spent))
 
 
 def test_another_method_takes_as_long_as_its_flops_tell(lab, tmp_path):
     lab.run(tmp_path, methods="lora")
-    (path,) = Store(tmp_path).files()
-    costs = read_record(path)["costs"]
-    looking = costs["adaptation_seconds"] + costs["validation_seconds"] + costs["evaluation_seconds"]
+    costs = finished_in(tmp_path)[0].costs
+    looking = costs.adaptation_seconds + costs.validation_seconds + costs.evaluation_seconds
     _, (few,) = predictor(lab, tmp_path, methods="full-ft", steps=7)
     _, (many,) = predictor(lab, tmp_path, methods="full-ft", steps=14)
     assert few.seconds > looking
@@ -68,14 +63,14 @@ def test_another_method_takes_as_long_as_its_flops_tell(lab, tmp_path):
 def test_memory_is_what_is_counted_and_what_finished_cells_needed_beyond(lab, tmp_path):
     lab.run(tmp_path, methods="lora")
     _, (found,) = predictor(lab, tmp_path, methods="lora")
-    (path,) = Store(tmp_path).files()
-    memory = read_record(path)["costs"]["memory"]
-    known = sum(memory[part] for part in ("weights", "gradients", "optimizer", "activations"))
+    costs = finished_in(tmp_path)[0].costs
+    memory = costs.memory
+    known = sum(getattr(memory, part) for part in ("weights", "gradients", "optimizer", "activations"))
     assert found.bytes == prediction.BASE + int(prediction.OVERHEAD * known)
     assert prediction.BASE < found.parted < found.bytes
-    measured = {**memory, "peak": 3 * known}
+    measured = costs.model_copy(update={"memory": memory.model_copy(update={"peak": 3 * known})})
     index = Index.of(Store(tmp_path))
-    heads = tuple(replace(head, costs={**head.costs, "memory": measured}) for head in index.heads)
+    heads = tuple(head.model_copy(update={"costs": measured}) for head in index.heads)
     planner = Planner(lab.request(methods="lora"))
     one = Rates(planner, Store(tmp_path)).planned(planner.cells[0])
     found = Predictor(planner, Index(Store(tmp_path), heads, ()), "cpu").of(one)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from petlir.reports.frame import Record
+if TYPE_CHECKING:
+    from petlir.benchmark.records.schema import Record
 
 ANY = "none"
 """The regime of cells that train nothing and the device of cells that never ran: they stand in every table."""
@@ -20,14 +22,8 @@ class Group:
     device: str
     regime: str
 
-    @classmethod
-    def of(cls, record: Record) -> Group:
-        """Where a record belongs."""
-        cell = record["cell"]
-        return cls(cell["track"], cell["backbone"], record["environment"]["device"], cell["regime"])
-
     def covers(self, other: Group) -> bool:
-        """Whether what belongs to `other` may stand in this table."""
+        """Return whether what belongs to `other` may stand in this table."""
         return (
             (self.track, self.backbone) == (other.track, other.backbone)
             and other.device in (self.device, ANY)
@@ -35,8 +31,8 @@ class Group:
         )
 
     def select(self, records: Iterable[Record]) -> list[Record]:
-        """The records that stand in this table."""
-        return [record for record in records if self.covers(Group.of(record))]
+        """Return the records that stand in this table."""
+        return [record for record in records if self.covers(record.group)]
 
     @property
     def title(self) -> str:
@@ -46,6 +42,6 @@ class Group:
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
-    """The tables that these records fill, sorted; none that only repeats a part of another."""
-    found = {Group.of(record) for record in records}
+    """Return the tables that these records fill, sorted; none that only repeats a part of another."""
+    found = {record.group for record in records}
     return sorted(group for group in found if not any(o != group and o.covers(group) for o in found))
