@@ -132,7 +132,7 @@ def test_the_example_metric_is_added_to_finished_cells_and_shown_in_the_report(l
     context = lab.context(plugin_files=(str(PLUGIN), str(file)))
     _plugins.cache_clear()
     doubled = values("gradient-error")[1]["gradient-error"]
-    assert [value["value"] for value in doubled] == pytest.approx([2 * v["value"] for v in found["gradient-error"]])
+    assert doubled == pytest.approx([2 * value for value in found["gradient-error"]])
 
 
 def test_the_example_image_set_is_found_in_each_layout(tmp_path, monkeypatch):
