@@ -124,7 +124,7 @@ def test_a_holder_elsewhere_is_dead_once_it_was_silent_for_long(leases):
         assert leases.free("key") and not leases.standing()[0].alive
         with leases.hold("key", "a cell") as second:
             assert second is not None
-            assert first.check_lost() and not second.ensure_held()
+            assert first.check_lost() and not second.check_lost()
             with pytest.raises(LeaseLost):
                 first.tell(0.5, "")
             second.tell(0.5, "")
