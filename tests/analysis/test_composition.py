@@ -1,6 +1,7 @@
 """Composition: the router's matrix against its own weights, experts alone against their LoRAs, and what is told."""
 
 import shutil
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -85,9 +86,9 @@ def test_alone_gives_one_expert_all_and_then_leaves():
     assert torch.equal(router(network, images), before)
 
 
-def counted(labels, tasks):
+def counted(labels, tasks, backbone="b"):
     def record(label, task):
-        return {"cell": {"label": label, "task": task, "backbone": "b", "track": "t"}}
+        return SimpleNamespace(cell=SimpleNamespace(label=label, task=task, backbone=backbone, track="t"))
 
     return [Finished(record(f"m{a}", f"t{b}"), None) for a in range(labels) for b in range(tasks)]  # type: ignore[arg-type]
 
@@ -121,8 +122,7 @@ def test_a_damaged_cell_is_named_and_the_rest_whole(lab, store, tmp_path):
 
 
 def test_cells_of_another_backbone_are_left_out_with_the_reason():
-    mine, other = counted(2, 2), counted(1, 1)
-    other[0].record["cell"]["backbone"] = "other"
+    mine, other = counted(2, 2), counted(1, 1, "other")
     kept, lines = comparable([*other, *mine])
     assert kept == mine
     assert lines == [
