@@ -145,16 +145,16 @@ def test_windowed_pooling_of_a_network_beyond_its_window():
             self.side = side
 
         def forward(self, features):
-            return brute(features, self.side).float()
+            return brute(features, self.side).to(features.dtype)
 
     sizes = {"width": 2, "encoders": (1,), "middle": 1, "decoders": (1,)}
-    images = torch.rand(1, 3, 388, 400)
-    expected = tiny(**sizes)
+    images = torch.rand(1, 3, 388, 400, dtype=torch.float64)
+    expected = tiny(**sizes).double()
     for block, side in zip(expected.blocks(), (384, 192, 384), strict=True):
         block.site.module.sca[0] = Brute(side)
-    windowed = tiny(**sizes, pooling="windowed")(images)
-    torch.testing.assert_close(windowed, expected(images), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(windowed, tiny(**sizes)(images), rtol=1e-4, atol=1e-5)
+    windowed = tiny(**sizes, pooling="windowed").double()(images)
+    torch.testing.assert_close(windowed, expected(images), rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(windowed, tiny(**sizes).double()(images), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
