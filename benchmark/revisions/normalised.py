@@ -81,6 +81,8 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
     for name, value in ast.iter_fields(node):
         if name in LEFT_OUT or (name != "value" and (value is None or value == [])):
             continue
+        if isinstance(node, ast.JoinedStr):  # Python 3.12.0 to 3.12.3 add empty parts to format specifications
+            value = [part for part in node.values if not (isinstance(part, ast.Constant) and part.value == "")]
         if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
             yield name, _block(value, in_class=isinstance(node, ast.ClassDef))
         else:
