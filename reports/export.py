@@ -52,7 +52,7 @@ def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) ->
         PetlirError: another format; names the nearest.
     """
     if format == "parquet":
-        raise PetlirError("parquet is no text; expected --out FILE beside it")
+        raise PetlirError("parquet is a binary format; expected --out FILE with it")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     found = tables(load(store, extra_protocols=extra_protocols), built_in_tasks())
