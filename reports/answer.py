@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from petlir.benchmark.records.schema import Record
-from petlir.reports.cells import Listed
+from petlir.reports.cells import CellRow
 from petlir.reports.formats import decibel, joined, plural
-from petlir.reports.results import CASCADE, INPUT, Column, Row, Table
+from petlir.reports.results import CASCADE, INPUT, Column, ResultRow, Table
 
 MOST_COLUMNS, MOST_METHODS = 4, 3
 """What a sentence names before it points to the tables."""
 
 
-def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[Listed]) -> list[str]:
+def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[CellRow]) -> list[str]:
     """The sentences at the top of the page, the plainest fact first."""
     shown = headline(tables)
     sentences = [*hybrid(shown), *smoke(records), *ranks(shown), extent(records), states(cells)]
@@ -75,7 +75,7 @@ def _some(texts: Sequence[str]) -> str:
     return "; ".join([*texts[:MOST_COLUMNS], *further])
 
 
-def _psnr(row: Row, index: int) -> float:
+def _psnr(row: ResultRow, index: int) -> float:
     value = row.values[index].psnr
     return float("-inf") if value is None else value
 
@@ -142,7 +142,7 @@ def extent(records: Sequence[Record]) -> str:
     return f"{', '.join(counts)}; {joined(devices) or 'no device'}; {day}."
 
 
-def states(cells: Iterable[Listed]) -> str:
+def states(cells: Iterable[CellRow]) -> str:
     """How many cells are in which state."""
     found = [cell.state for cell in cells]
     words = {"done": "done", "failed": "failed", "out-of-memory": "out of memory",

@@ -11,7 +11,7 @@ from petlir.benchmark.statistics.convergence import converged
 
 
 @dataclass(frozen=True)
-class Listed:
+class CellRow:
     """One line of the list; a missing cell has neither key nor date."""
 
     backbone: str
@@ -30,7 +30,7 @@ class Listed:
     key: str = ""
 
 
-def listed(records: Sequence[Record]) -> list[Listed]:
+def listed(records: Sequence[Record]) -> list[CellRow]:
     """All cells, those without a result first."""
     found = {_line(record) for record in records}
     for group in groups(records):
@@ -38,9 +38,9 @@ def listed(records: Sequence[Record]) -> list[Listed]:
     return sorted(found, key=lambda c: (c.state == "done", c.state, c.backbone, c.task, c.label, c.seed, c.key))
 
 
-def _line(record: Record) -> Listed:
+def _line(record: Record) -> CellRow:
     cell = record.cell
-    return Listed(
+    return CellRow(
         cell.backbone,
         cell.label,
         cell.task,
@@ -58,7 +58,7 @@ def _line(record: Record) -> Listed:
     )
 
 
-def _missing(group: Group, members: Sequence[Record]) -> set[Listed]:
+def _missing(group: Group, members: Sequence[Record]) -> set[CellRow]:
     """Every method is expected on every task of its table, with every seed where it trains."""
     cells = [record.cell for record in members]
     trained = {cell.label for cell in cells if cell.regime != "none"}
@@ -73,6 +73,6 @@ def _missing(group: Group, members: Sequence[Record]) -> set[Listed]:
         if (label, task) not in untrained
     }
     return {
-        Listed(group.backbone, label, task, group.track, seed, group.regime, "missing", "no record in this store")
+        CellRow(group.backbone, label, task, group.track, seed, group.regime, "missing", "no record in this store")
         for label, task, seed in expected - there
     }

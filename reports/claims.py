@@ -20,7 +20,7 @@ SIZES = {"K": 1e3, "M": 1e6}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimVerdict:
     """A claim beside our number.
 
     Attributes:
@@ -44,9 +44,9 @@ class Verdict:
     seeds: int = 0
 
 
-def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, list[Verdict]]:
+def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, list[ClaimVerdict]]:
     """Each paper's verdicts, the papers in alphabetical order; see `verdicts`."""
-    found: dict[str, list[Verdict]] = defaultdict(list)
+    found: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for verdict in verdicts(records, claims):
         found[verdict.claim.paper].append(verdict)
     return dict(sorted(found.items()))
@@ -62,7 +62,7 @@ def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> It
         yield plain.pop("claim") | plain
 
 
-def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[Verdict]:
+def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVerdict]:
     """A verdict on each claim, from the records that come nearest to how it was made.
 
     *Reproduced* iff the interval lies within ± 0.1 dB of the claim, *not reproduced* iff it lies wholly outside, else
@@ -78,25 +78,25 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[Verdict
     return [_verdict(claim, by_task[claim.task].values()) for claim in claims]
 
 
-def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> Verdict:
+def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> ClaimVerdict:
     matching = [cells for cells in candidates if is_method(claim.method, cells[0].cell.label)]
     if not matching:
-        return Verdict(claim, "not run", ("no record of this method on this task",))
+        return ClaimVerdict(claim, "not run", ("no record of this method on this task",))
     nearest = min(matching, key=lambda cells: (len(list(_differences(claim, cells[0]))), -len(cells)))
     reasons = tuple(_differences(claim, nearest[0]))
     cell = nearest[0].cell
     source = f"{cell.backbone}, {cell.track} track"
     means = _means(claim, nearest)
     if not len(means):
-        return Verdict(claim, "not comparable", reasons or ("no finite score",), source)
+        return ClaimVerdict(claim, "not comparable", reasons or ("no finite score",), source)
     interval = _interval(means, trained=cell.regime != "none")
     low, high = interval or (None, None)
     ours = (source, float(means.mean()), low, high, len(means))
     if reasons:
-        return Verdict(claim, "not comparable", reasons, *ours)
+        return ClaimVerdict(claim, "not comparable", reasons, *ours)
     if interval is None:
-        return Verdict(claim, "inconclusive", ("one seed has no interval",), *ours)
-    return Verdict(claim, within(*interval, claim.psnr), (), *ours)
+        return ClaimVerdict(claim, "inconclusive", ("one seed has no interval",), *ours)
+    return ClaimVerdict(claim, within(*interval, claim.psnr), (), *ours)
 
 
 def within(low: float, high: float, claimed: float) -> str:

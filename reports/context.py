@@ -10,7 +10,7 @@ from pathlib import Path
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
-from petlir.reports.cells import Listed, listed
+from petlir.reports.cells import CellRow, listed
 from petlir.reports.figures.colours import classes
 from petlir.reports.results import Table
 from petlir.reports.tables import tables
@@ -47,7 +47,7 @@ class ReportContext:
         return tables(self.records, self.tasks)
 
     @cached_property
-    def cells(self) -> list[Listed]:
+    def cells(self) -> list[CellRow]:
         """All cells, the missing ones too."""
         return listed(self.records)
 

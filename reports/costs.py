@@ -14,7 +14,7 @@ PARTS = ("weights", "gradients", "optimizer", "activations")
 
 
 @dataclass(frozen=True)
-class Costs:
+class MedianCosts:
     """Medians over the cells of one method; None where no cell measured it. Bytes, seconds, joules.
 
     Attributes:
@@ -52,7 +52,7 @@ class Costs:
     exclusive: bool
 
 
-def costs_of(cells: Iterable[Record], backbone: float | None) -> Costs | None:
+def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | None:
     """The costs of one method; None where no cell of it is done.
 
     Args:
@@ -64,7 +64,7 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> Costs | None:
         return None
     trainable = median(cost.trainable for cost in found)
     total = backbone or median(cost.total for cost in found)
-    return Costs(
+    return MedianCosts(
         trainable,
         trainable / total,
         median(cost.stored_bytes for cost in found),
@@ -83,7 +83,7 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> Costs | None:
     )
 
 
-def _own(cost: schema.Costs) -> float:
+def _own(cost: schema.RecordedCosts) -> float:
     """Return the seconds of training, with those before."""
     return cost.training_seconds + cost.adaptation_seconds
 

@@ -13,7 +13,7 @@ SIDE = 32
 MOST = 3
 
 
-class Crop(TypedDict):
+class CropBox(TypedDict):
     """A square of an image: its upper left corner, its side in pixels, and the PSNR in dB of each version there."""
 
     x: int
@@ -25,7 +25,7 @@ class Crop(TypedDict):
 Pixels = NDArray[np.uint8]
 
 
-def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) -> list[Crop]:
+def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) -> list[CropBox]:
     """The squares in which restored versions differ most, none overlapping another.
 
     Args:
@@ -38,11 +38,11 @@ def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) ->
         return []
     values = np.stack([version.astype(np.float32) for version in made])
     differ = _sums(values.std(axis=0).mean(axis=-1))
-    found: list[Crop] = []
+    found: list[CropBox] = []
     while len(found) < MOST and differ.max() > 0:
         y, x = (int(index) for index in np.unravel_index(differ.argmax(), differ.shape))
         scores = [_score(version, clean, x, y) for version in versions]
-        found.append(Crop(x=x, y=y, side=SIDE, scores=scores))
+        found.append(CropBox(x=x, y=y, side=SIDE, scores=scores))
         differ[max(0, y - SIDE + 1) : y + SIDE, max(0, x - SIDE + 1) : x + SIDE] = 0
     return found
 

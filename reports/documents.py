@@ -27,10 +27,10 @@ from petlir.reports.export import SHORT, head, notes
 from petlir.reports.formats import count, decibel, plural, signed
 from petlir.reports.frame import load
 from petlir.reports.grids.curves import along, by_series
-from petlir.reports.grids.points import Point
+from petlir.reports.grids.points import GridPoint
 from petlir.reports.grids.studies import Figure, GridPage, studies
 from petlir.reports.markdown import escaped, table
-from petlir.reports.results import Row, Table, Value
+from petlir.reports.results import ResultRow, ResultValue, Table
 
 DOCUMENTS = ("README.md", "results/*/README.md")
 """The documents of the project whose figures are generated."""
@@ -141,12 +141,12 @@ def _averaged(one: Table, places: list[int]) -> str:
     return "; ".join([most, *budgets])
 
 
-def _row(row: Row, places: list[int]) -> list[str]:
+def _row(row: ResultRow, places: list[int]) -> list[str]:
     cells = [_cell(row.values[place]) for place in places]
     return [escaped(row.label), count(row.costs.trainable) if row.costs else "", *cells]
 
 
-def _cell(value: Value) -> str:
+def _cell(value: ResultValue) -> str:
     if value.state != "done":
         return SHORT.get(value.state, value.state)
     text = decibel(value.psnr) + (" \\*" if value.converged is False else "")
@@ -183,7 +183,7 @@ def _points(figure: Figure) -> str:
     return table([*heads, escaped(figure.source)], rows) if figure.source else table(heads, [row[:-1] for row in rows])
 
 
-def _spread(point: Point) -> str:
+def _spread(point: GridPoint) -> str:
     return f"{decibel(min(point.seeds))} to {decibel(max(point.seeds))}" if len(point.seeds) > 1 else ""
 
 
@@ -206,7 +206,7 @@ def _numbered(most: int) -> list[str]:
     return [f"size {place}" for place in range(1, most + 1)]
 
 
-def _at(point: Point) -> str:
+def _at(point: GridPoint) -> str:
     """Where a point stands along the axis; sizes, which are parameters, are printed with three digits."""
     assert point.x is not None
     return count(point.x) if point.x == point.trainable else f"{point.x:g}"

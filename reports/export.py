@@ -15,7 +15,7 @@ from petlir.reports import markdown
 from petlir.reports.formats import count, decibel, percent, signed
 from petlir.reports.frame import load
 from petlir.reports.markdown import escaped
-from petlir.reports.results import Column, Row, Table, Value
+from petlir.reports.results import Column, ResultRow, ResultValue, Table
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
 
@@ -77,7 +77,7 @@ def rows(found: list[Table]) -> pd.DataFrame:
     )
 
 
-def _as_dict(one: Table, row: Row, column: Column, value: Value) -> dict[str, object]:
+def _as_dict(one: Table, row: ResultRow, column: Column, value: ResultValue) -> dict[str, object]:
     costs = row.costs
     return {
         "track": one.group.track,
@@ -126,7 +126,7 @@ def _as_dict(one: Table, row: Row, column: Column, value: Value) -> dict[str, ob
     }
 
 
-def _cell(value: Value, bold: str) -> str:
+def _cell(value: ResultValue, bold: str) -> str:
     if value.state != "done":
         return SHORT.get(value.state, value.state)
     text = f"{decibel(value.psnr)} / {value.ssim:.4f}"
@@ -159,7 +159,7 @@ def _protocols(one: Table) -> str:
     return ", ".join(dict.fromkeys(f"{column.set} {column.protocol}" for column in one.columns if column.set))
 
 
-def _size(row: Row) -> list[str]:
+def _size(row: ResultRow) -> list[str]:
     return [count(row.costs.trainable), percent(row.costs.share)] if row.costs else ["", ""]
 
 
@@ -201,7 +201,7 @@ def _latex(one: Table) -> str:
     )
 
 
-def _tex_cell(value: Value) -> str:
+def _tex_cell(value: ResultValue) -> str:
     text = _tex(_cell(value, "%s"))
     return rf"\textbf{{{text}}}" if value.mark else text
 

@@ -16,7 +16,7 @@ from petlir.benchmark.records.groups import groups
 from petlir.benchmark.records.schema import Record, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
-from petlir.reports.crops import Crop, Pixels, crops
+from petlir.reports.crops import CropBox, Pixels, crops
 from petlir.reports.formats import decibel
 from petlir.reports.titles import title
 
@@ -41,7 +41,7 @@ class Photograph(TypedDict):
     width: int
     height: int
     pictures: list[Picture]
-    crops: list[Crop]
+    crops: list[CropBox]
 
 
 class Shown(TypedDict):

@@ -11,7 +11,7 @@ from petlir.benchmark.records.schema import Record
 
 
 @dataclass(frozen=True)
-class ExtraMetrics:
+class MetricMean:
     """A metric of one method on one image set, the mean over images of the mean over seeds.
 
     Attributes:
@@ -29,7 +29,7 @@ class ExtraMetrics:
     unavailable: str
 
 
-def extra_metrics(records: Iterable[Record]) -> list[ExtraMetrics]:
+def extra_metrics(records: Iterable[Record]) -> list[MetricMean]:
     """All that were measured, by task, set, metric and method."""
     rows = pd.DataFrame(_rows(records))
     if rows.empty:
@@ -37,7 +37,7 @@ def extra_metrics(records: Iterable[Record]) -> list[ExtraMetrics]:
     keys = ["task", "set", "metric", "label", "better", "unavailable"]
     found = rows.groupby([*keys, "image"], dropna=False).value.mean().groupby(keys, dropna=False).mean()
     return [
-        ExtraMetrics(
+        MetricMean(
             row["label"],
             row["task"],
             row["set"],

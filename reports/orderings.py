@@ -29,7 +29,7 @@ class Where(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Finding:
+class OrderingResult:
     """An ordering of two methods in one column.
 
     Attributes:
@@ -51,7 +51,7 @@ class Finding:
     reason: str = ""
 
 
-def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[Finding]:
+def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[OrderingResult]:
     """Every published ordering in every headline column where both methods converged on the same two seeds at least.
 
     `>` holds where the interval of the difference lies above zero and is contradicted where it lies below; `~` holds
@@ -102,7 +102,7 @@ def _column(place: tuple[object, ...], rows: Sequence[pd.DataFrame]) -> Iterator
 
 def _tested(
     ordering: Ordering, where: Where, scores: dict[str, Scores], lefts: set[str], rights: set[str]
-) -> Iterator[Finding]:
+) -> Iterator[OrderingResult]:
     """An ordering in one column: each method on the left against each on the right, on the seeds that both have."""
     pairs = [pair for pair in permutations(scores, 2) if pair[0] in lefts and pair[1] in rights]
     there = {label: np.isfinite(table).any(axis=0) for label, table in scores.items()}
@@ -116,12 +116,12 @@ def _tested(
 
 def _finding(
     ordering: Ordering, left: str, right: str, where: Where, found: Difference, shape: tuple[int, ...]
-) -> Finding:
+) -> OrderingResult:
     units, seeds = shape
     if not printable(units, seeds):
         few = f"{units} scenes and {seeds} seeds give no interval"
-        return Finding(ordering, left, right, where, found, "inconclusive", few)
-    return Finding(ordering, left, right, where, found, _holds(ordering.relation, found))
+        return OrderingResult(ordering, left, right, where, found, "inconclusive", few)
+    return OrderingResult(ordering, left, right, where, found, _holds(ordering.relation, found))
 
 
 def _holds(relation: str, found: Difference) -> str:

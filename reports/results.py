@@ -9,7 +9,7 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import Group
 from petlir.benchmark.statistics import Comparison, Interval, Scores
 from petlir.benchmark.statistics.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
-from petlir.reports.costs import Costs
+from petlir.reports.costs import MedianCosts
 from petlir.reports.formats import plural, signed
 
 INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
@@ -85,7 +85,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Value:
+class ResultValue:
     """One method in one column; what there is none of is None. PSNR and differences in dB.
 
     Attributes:
@@ -134,7 +134,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One method.
 
     Attributes:
@@ -146,8 +146,8 @@ class Row:
     label: str
     method: str
     kind: str
-    costs: Costs | None
-    values: tuple[Value, ...]
+    costs: MedianCosts | None
+    values: tuple[ResultValue, ...]
     overlap: bool = False
 
 
@@ -162,7 +162,7 @@ class Table:
     group: Group
     domain: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     part: str = ""
 
     @property
@@ -193,6 +193,6 @@ class Table:
                 found.setdefault(column.task, []).append(place)
         return found
 
-    def row(self, label: str) -> Row | None:
+    def row(self, label: str) -> ResultRow | None:
         """The row of this label."""
         return next((row for row in self.rows if row.label == label), None)

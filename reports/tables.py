@@ -10,9 +10,9 @@ import pandas as pd
 from petlir.benchmark.records.groups import ANY, Group, groups
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
-from petlir.reports.costs import Costs, backbone_size, costs_of
+from petlir.reports.costs import MedianCosts, backbone_size, costs_of
 from petlir.reports.frame import score_frame
-from petlir.reports.results import CASCADE, FULL, INPUT, Column, Row, Table
+from petlir.reports.results import CASCADE, FULL, INPUT, Column, ResultRow, Table
 from petlir.reports.titles import named, title
 from petlir.reports.values import fill
 
@@ -87,7 +87,7 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
     labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
     methods = {label: cells[0].cell.method for label, cells in by_label.items()}
     rows = [
-        Row(
+        ResultRow(
             label,
             methods.get(label, ""),
             kinds.get(label, "input"),
@@ -108,7 +108,7 @@ def kind_of(record: Record) -> str:
     return "reference" if cell.reference_or(cell.method == FULL) else "petl"
 
 
-def _order(label: str, kind: str, costs: Costs | None) -> tuple[int, float, str]:
+def _order(label: str, kind: str, costs: MedianCosts | None) -> tuple[int, float, str]:
     """Untrained baselines, then methods by size, then references: an order that ranks nothing."""
     place = ("untrained", "composed", "petl", "reference").index(kind)
     return place, costs.trainable if costs and kind == "petl" else 0.0, label

@@ -14,15 +14,15 @@ from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
 from petlir.benchmark.statistics.columns import rankable, tables
-from petlir.benchmark.statistics.spending import Plan
+from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.reports.formats import plural
 from petlir.reports.frame import BELIEVED, differing
-from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, Value
+from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, ResultValue
 
 
 def fill(
     column: Column, frame: pd.DataFrame, by_label: dict[str, list[Record]], kinds: dict[str, str]
-) -> tuple[Column, dict[str, Value]]:
+) -> tuple[Column, dict[str, ResultValue]]:
     """A column's values by label, and the column with what they say about ranks.
 
     Args:
@@ -33,7 +33,7 @@ def fill(
     """
     rows = _under(column, frame)
     values = {label: _absent(column, cells) for label, cells in by_label.items()}
-    values[INPUT] = Value("missing", "no cell of this task has a result")
+    values[INPUT] = ResultValue("missing", "no cell of this task has a result")
     values |= _scored(rows)
     column = replace(column, identical=rows.image.nunique() - differing(rows).image.nunique())
     rows = differing(rows)
@@ -83,7 +83,7 @@ def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dic
     return tables(pd.concat([*every, trained]), seeds)
 
 
-def _plan(column: Column, by_label: dict[str, list[Record]]) -> Plan | None:
+def _plan(column: Column, by_label: dict[str, list[Record]]) -> SpendingPlan | None:
     """The looks that were stated for a column's cells, if seeds were added until methods separate."""
     cells = (record for records in by_label.values() for record in records if record.cell.task == column.task)
     return next((cell.plan for cell in cells if cell.plan and cell.cell.budget == column.budget), None)
@@ -95,16 +95,18 @@ def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[here & ((frame.regime == ANY) | (frame.budget == column.budget))]
 
 
-def _absent(column: Column, cells: Iterable[Record]) -> Value:
+def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
     """Why a method has no number in a column: its newest record says, it is not scored in this window, or not run."""
     mine = [record for record in cells if record.cell.task == column.task]
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
-        return Value("not-applicable", "a second evaluation window is for what has operators over the whole image")
+        return ResultValue(
+            "not-applicable", "a second evaluation window is for what has operators over the whole image"
+        )
     if len(done) < len(mine):
         newest = max((one for one in mine if one not in done), key=lambda record: str(record.finished))
-        return Value(newest.state, newest.reason or "")
-    return Value("missing", "no record in this store")
+        return ResultValue(newest.state, newest.reason or "")
+    return ResultValue("missing", "no record in this store")
 
 
 def _windows(*names: str) -> set[str]:
@@ -112,7 +114,7 @@ def _windows(*names: str) -> set[str]:
     return {seen for name in names if (seen := protocol(name).seen) == WHOLE or seen.startswith(TILES)}
 
 
-def _scored(rows: pd.DataFrame) -> dict[str, Value]:
+def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
     """The values of all methods that have scores, and of the degraded image itself."""
     if rows.empty:
         return {}
@@ -128,7 +130,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, Value]:
     ssims = ssim.where(finite.notna()).mean().fillna(ssim.mean())
     levels, sources = _origins(rows)
     return {
-        label: Value(
+        label: ResultValue(
             "done",
             "",
             float(means[label]),

@@ -17,9 +17,9 @@ from petlir.benchmark.cells.adapted_model import AdaptedModel, finished
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.records.files import read_record
-from petlir.benchmark.records.schema import Cell, Done
+from petlir.benchmark.records.schema import Done, RecordedCell
 from petlir.benchmark.restoration.restore import to_batch
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import load
@@ -86,7 +86,7 @@ class Finished:
         return finished(self.folder, context, device)
 
 
-def cells(store: Store, wanted: Callable[[Cell], bool] = lambda cell: True) -> list[Finished]:
+def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: True) -> list[Finished]:
     """The finished cells of a store, the first seed of each backbone, track, label and task.
 
     Args:
@@ -205,7 +205,7 @@ def _middles(cell: Finished, side: int, context: Context, device: str, most: int
     return torch.cat(degraded), torch.cat(clean)
 
 
-def _middle(pair: Pair, side: int) -> tuple[Degraded, Image]:
+def _middle(pair: ImagePair, side: int) -> tuple[Degraded, Image]:
     top, left = ((length - side) // 2 for length in pair.degraded.shape[:2])
     scale = pair.clean.shape[0] // pair.degraded.shape[0]
     rows, columns = slice(top * scale, (top + side) * scale), slice(left * scale, (left + side) * scale)

@@ -11,7 +11,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbones import Builder
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.prepare import Pair, test_pairs, training_pairs, validation_pairs
+from petlir.benchmark.images.prepare import ImagePair, test_pairs, training_pairs, validation_pairs
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
@@ -51,11 +51,11 @@ class Context:
         """Return the training pairs of a task on a track for a seed."""
         return _training(self, task, on, seed)
 
-    def validation(self, task: str, on: str) -> list[Pair]:
+    def validation(self, task: str, on: str) -> list[ImagePair]:
         """Return the validation pairs of a task on a track."""
         return _validation(self, task, on)
 
-    def tests(self, task: str, on: str) -> list[Pair]:
+    def tests(self, task: str, on: str) -> list[ImagePair]:
         """Return the test pairs of a task on a track."""
         return _tests(self, task, on)
 
@@ -124,10 +124,10 @@ def _training(context: Context, task: str, on: str, seed: int) -> list[tuple[Ima
 
 
 @lru_cache(maxsize=1)
-def _validation(context: Context, task: str, on: str) -> list[Pair]:
+def _validation(context: Context, task: str, on: str) -> list[ImagePair]:
     return validation_pairs(context.plugins.task(task), on, context.root, context.allow_overlap)
 
 
 @lru_cache(maxsize=1)
-def _tests(context: Context, task: str, on: str) -> list[Pair]:
+def _tests(context: Context, task: str, on: str) -> list[ImagePair]:
     return test_pairs(context.plugins.task(task), on, context.root)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from petlir.benchmark.images.overlaps.compare import Comparison, Overlap, compare
+from petlir.benchmark.images.overlaps.compare import Overlap, SetComparison, compare
 from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 
@@ -35,7 +35,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Line:
+class FittedSetComparison:
     """A comparison of a held-out set with a set on which results depend.
 
     Attributes:
@@ -46,7 +46,7 @@ class Line:
 
     tasks: tuple[str, ...]
     use: Use
-    comparison: Comparison
+    comparison: SetComparison
 
     @property
     def leaks(self) -> bool:
@@ -58,7 +58,9 @@ class Line:
         return {"tasks": list(self.tasks), **asdict(self.use), **asdict(self.comparison)}
 
 
-def audit(tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Path | None) -> Iterator[Line]:
+def audit(
+    tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Path | None
+) -> Iterator[FittedSetComparison]:
     """Yield a line for each held-out set and each set on which its results depend.
 
     Args:
@@ -78,7 +80,7 @@ def audit(tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Pa
         for pair in (*tests, *selection):
             pairs.setdefault(pair, []).append(task.label)
     for (held_out, use), names in pairs.items():
-        yield Line(tuple(names), use, compare(held_out, use.name, root))
+        yield FittedSetComparison(tuple(names), use, compare(held_out, use.name, root))
 
 
 def uses(tasks: Sequence[Task], track: str, cards: Mapping[str, Card]) -> list[Use]:
@@ -105,6 +107,6 @@ def shared(tests: Sequence[str], found: Sequence[Use], root: Path | None) -> lis
 
 
 @lru_cache(maxsize=256)
-def _compared(test: str, holder: str, root: Path | None) -> Comparison:
+def _compared(test: str, holder: str, root: Path | None) -> SetComparison:
     """Compare two sets, cached because the many cells of a grid share a few sets."""
     return compare(test, holder, root)

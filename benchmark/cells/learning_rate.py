@@ -20,7 +20,7 @@ from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import run, train
 from petlir.benchmark.cells.adapted_model import prepare
 from petlir.benchmark.cells.job import Job
-from petlir.benchmark.cells.selection import Half, Selection, parse
+from petlir.benchmark.cells.selection import Half, RateSelection, parse
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.statistics.convergence import half_of
 from petlir.benchmark.store import Store
@@ -88,7 +88,7 @@ def _file(job: Job) -> Path:
     return (folder / _half_folder(job.parts[WHOLE]) if WHOLE in job.parts else folder) / f"{job.cell.rate:g}.json"
 
 
-def kept(store: Store, cell: Cell, selection_context: str) -> Selection:
+def kept(store: Store, cell: Cell, selection_context: str) -> RateSelection:
     """Return the trials for a cell's learning rate that are in the store."""
     key, shorter = selection_key(cell, selection_context), replace(cell, steps=half_of(cell.steps))
     described = {name: value for name, value in cell.to_dict().items() if name not in ("rate", "seed", "regime")}
@@ -113,7 +113,7 @@ def _half_folder(whole: int | str) -> str:
     return f"half-of-{whole}"
 
 
-def committed(cell: Cell, selection_context: str, folder: Path = COMMITTED) -> Selection | None:
+def committed(cell: Cell, selection_context: str, folder: Path = COMMITTED) -> RateSelection | None:
     """Return the selection that the project ships for this cell, or None."""
     return shipped(shipped_at(cell.backbone, cell.track, folder)).get(selection_key(cell, selection_context))
 
@@ -124,7 +124,7 @@ def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
 
 
 @lru_cache(maxsize=8)
-def shipped(path: Path) -> dict[str, Selection]:
+def shipped(path: Path) -> dict[str, RateSelection]:
     """Read the selections in a file that the project ships, by key."""
     if not path.is_file():
         return {}
@@ -137,7 +137,7 @@ def shipped(path: Path) -> dict[str, Selection]:
     return {selection.key: selection for selection in found}
 
 
-def export(selections: Sequence[Selection], path: Path) -> None:
+def export(selections: Sequence[RateSelection], path: Path) -> None:
     """Write selections to the file that later runs read; selections for other cells in it are kept."""
     ours = {selection.key: selection.to_dict() for selection in selections}
     theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import Protocol, check_stored, protocol
 from petlir.benchmark.records.schema import SCORES, Record, Score
@@ -46,13 +46,13 @@ def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[
     return rows
 
 
-def stored_pairs(record: Record, store: Store) -> Iterator[Pair]:
+def stored_pairs(record: Record, store: Store) -> Iterator[ImagePair]:
     """Yield the test images of a record, degraded and clean, from its store."""
     named = {(score.set, score.image): score for score in record.scores}
     shared = store.shared(record.cell)
     for (set_, image), score in named.items():
         degraded, clean = (read_image(shared / set_ / side / f"{image}.png") for side in ("degraded", "clean"))
-        yield Pair(image, score.unit, set_, score.domain, degraded, clean)
+        yield ImagePair(image, score.unit, set_, score.domain, degraded, clean)
 
 
 def through(

@@ -34,7 +34,7 @@ class Half:
 
 
 @dataclass(frozen=True)
-class Selection:
+class RateSelection:
     """The trials for a choice of a learning rate.
 
     Attributes:
@@ -102,7 +102,7 @@ class Selection:
         rounded = float(f"{mean:.1e}")
         return mean if rounded in self.trials else rounded
 
-    def counted(self, rates: Sequence[float]) -> Selection:
+    def counted(self, rates: Sequence[float]) -> RateSelection:
         """Return the selection restricted to the trials that a method's grid requests, in sequence.
 
         Trials from another rule do not count, so that every method has the same number of trials.
@@ -112,7 +112,7 @@ class Selection:
             counted = replace(counted, trials={**counted.trials, more[0]: self.trials[more[0]]})
         return counted
 
-    def joined(self, other: Selection) -> Selection:
+    def joined(self, other: RateSelection) -> RateSelection:
         """Return the selection merged with the additional trials of another selection with the same key."""
         return replace(
             self,
@@ -152,10 +152,10 @@ def nice(rate: float) -> float:
     return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
 
 
-def parse(plain: Mapping[str, Any]) -> Selection:
+def parse(plain: Mapping[str, Any]) -> RateSelection:
     """Parse a selection from JSON; a selection without a half trial has not been tested for convergence."""
     trials = {row["rate"]: row["validation_psnr"] for row in plain["trials"]}
     curves = {row["rate"]: row["curve"] for row in plain["trials"]}
     half = plain.get("half")
     halves = {plain["rate"]: Half(half["steps"], half["validation_psnr"], half["curve"])} if half else {}
-    return Selection(plain["key"], plain["cell"], trials, curves, halves)
+    return RateSelection(plain["key"], plain["cell"], trials, curves, halves)

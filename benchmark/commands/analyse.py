@@ -10,7 +10,7 @@ from petlir.benchmark.commands.options import STORE, Data, Device, Json, Out, Pl
 from petlir.benchmark.errors import unknown
 
 if TYPE_CHECKING:
-    from petlir.benchmark.records.schema import Cell
+    from petlir.benchmark.records.schema import RecordedCell
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def analyse(
     asked = {"label": method, "task": task, "backbone": backbone, "track": track}
     chosen = {word: split(text) for word, text in asked.items() if text}
 
-    def wanted(cell: Cell) -> bool:
+    def wanted(cell: RecordedCell) -> bool:
         return all(getattr(cell, word) in names for word, names in chosen.items())
 
     context = context_of(plugin or [], data, weights or [])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from petlir.benchmark import grid
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cells.context import Context
-from petlir.benchmark.cells.fitted_sets import Line, audit
+from petlir.benchmark.cells.fitted_sets import FittedSetComparison, audit
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.overlaps.compare import Overlap
 from petlir.benchmark.track import track
@@ -17,7 +17,7 @@ from petlir.benchmark.weights.cards import Card
 MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
 
 
-def lines_of(context: Context, tasks: str, on: str) -> list[Line]:
+def lines_of(context: Context, tasks: str, on: str) -> list[FittedSetComparison]:
     """The audit of a selection of tasks on a track, and of the weights that the user named.
 
     Raises:
@@ -50,7 +50,7 @@ def unknown_pretraining(found: Mapping[str, Card]) -> Iterator[str]:
             yield f"not searched: what {name} was pre-trained on: {card.images}"
 
 
-def described(lines: Sequence[Line]) -> Iterator[str]:
+def described(lines: Sequence[FittedSetComparison]) -> Iterator[str]:
     """The audit in words."""
     for line in lines:
         beside = f"{line.comparison.test} beside {line.use}"

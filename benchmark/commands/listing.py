@@ -13,7 +13,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cells import learning_rate
-from petlir.benchmark.cells.selection import Selection
+from petlir.benchmark.cells.selection import RateSelection
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import catalogue
@@ -122,7 +122,7 @@ def _convergence(_: Sequence[Path]) -> list[Row]:
     return [_tested(track, selection) for track, selection in found]
 
 
-def _tested(track: str, selection: Selection) -> Row:
+def _tested(track: str, selection: RateSelection) -> Row:
     cell, tested = selection.cell, selection.convergence
     row = {"backbone": cell["backbone"], "method": cell["label"], "task": cell["task"], "track": track}
     return {

@@ -11,7 +11,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.contract import options, outputs, weights
 from petlir.benchmark.contract.backbone_points import BACKBONE_POINTS, BackboneTrial
-from petlir.benchmark.contract.toy_model import SMALL, Trial, alive, tiny
+from petlir.benchmark.contract.toy_model import SMALL, ToyTrial, alive, tiny
 from petlir.benchmark.errors import PetlirError, told, unknown
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins, find, load_file
@@ -21,7 +21,7 @@ RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, Arit
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The outcome of one check.
 
     Attributes:
@@ -81,7 +81,7 @@ def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Call
     return {name: every[name] for name in grid.choose("backbone", names, every)}
 
 
-def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dict[str, Trial | BackboneTrial]:
+def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dict[str, ToyTrial | BackboneTrial]:
     """Return a trial for each network on which the contract of a target is checked; of a backbone its own alone.
 
     Args:
@@ -91,43 +91,43 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
     """
     found = target_of(target, plugins)
     if isinstance(found, Method):
-        return {name: Trial(found, build) for name, build in networks(names, plugins).items()}
+        return {name: ToyTrial(found, build) for name, build in networks(names, plugins).items()}
     trial = BackboneTrial(found)
     return {trial.example.name: trial}
 
 
-def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[Finding]:
+def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckResult]:
     """Check every point of the contract for `method`.
 
     Args:
         method: the method, with the options to check.
         build: builder of a small network, by default an IPT; its weights may be random.
     """
-    return findings(Trial(method, build))
+    return findings(ToyTrial(method, build))
 
 
-def findings(trial: Trial | BackboneTrial) -> list[Finding]:
+def findings(trial: ToyTrial | BackboneTrial) -> list[CheckResult]:
     """Check every point; a method that does not support the network is one finding that does not apply."""
     if trial.obstacle is not None:
-        return [Finding("supported", False, trial.obstacle, applicable=False)]
+        return [CheckResult("supported", False, trial.obstacle, applicable=False)]
     return [examine(point, trial) for point in points(trial)]
 
 
-def points(trial: Trial | BackboneTrial) -> list[str]:
+def points(trial: ToyTrial | BackboneTrial) -> list[str]:
     """Return the points of the contract that a trial is for."""
-    return list(POINTS if isinstance(trial, Trial) else BACKBONE_POINTS)
+    return list(POINTS if isinstance(trial, ToyTrial) else BACKBONE_POINTS)
 
 
-def examine(point: str, trial: Trial | BackboneTrial) -> Finding:
+def examine(point: str, trial: ToyTrial | BackboneTrial) -> CheckResult:
     """Check one point of the contract, by name."""
     try:
-        fault = POINTS[point](trial) if isinstance(trial, Trial) else BACKBONE_POINTS[point](trial)
+        fault = POINTS[point](trial) if isinstance(trial, ToyTrial) else BACKBONE_POINTS[point](trial)
     except RAISED as error:
         fault = told(error)
-    return Finding(point, fault is None, fault or "")
+    return CheckResult(point, fault is None, fault or "")
 
 
-POINTS: Mapping[str, Callable[[Trial], str | None]] = {
+POINTS: Mapping[str, Callable[[ToyTrial], str | None]] = {
     "described": options.described,
     "frozen dataclass": options.frozen_dataclass,
     "named in a grid": options.in_a_grid,

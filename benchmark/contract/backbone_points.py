@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from petlir.benchmark.backbone import Backbone, Block, Site
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.contract.outputs import global_state
-from petlir.benchmark.contract.toy_model import CLOSE, Trial, alive, apart
+from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, alive, apart
 from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.grid import methods
 from petlir.benchmark.plugins import find
@@ -220,7 +220,7 @@ def _layout(block: Block, features: Tensor) -> str | None:
 def merging(trial: BackboneTrial) -> str | None:
     """A LoRA on all projections folds into the weights."""
     (lora,) = methods("lora[sites=all; rank=2]", find().methods)
-    trained = Trial(lora, partial(alive, trial.build))
+    trained = ToyTrial(lora, partial(alive, trial.build))
     if trained.obstacle is not None:
         return None
     adapted = trained.adapted()

@@ -12,7 +12,7 @@ from typing import get_args, get_type_hints
 from torch import Tensor
 
 from petlir.benchmark import grid
-from petlir.benchmark.contract.toy_model import Trial
+from petlir.benchmark.contract.toy_model import ToyTrial
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, Paper, spelled
 from petlir.benchmark.training.adaptation import Adapted
@@ -23,7 +23,7 @@ ROOMS = (8, 32)
 """Larger sizes for trying options, because at the smallest sizes different shares round to the same number."""
 
 
-def described(trial: Trial) -> str | None:
+def described(trial: ToyTrial) -> str | None:
     """Check that the method has a name, an idea, a docstring, and a paper if it trains something of its own."""
     method = type(trial.method)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
@@ -37,7 +37,7 @@ def described(trial: Trial) -> str | None:
     return None
 
 
-def frozen_dataclass(trial: Trial) -> str | None:
+def frozen_dataclass(trial: ToyTrial) -> str | None:
     """Check that the options are immutable, fit into a record, and restore the same method."""
     kind = type(trial.method)
     if "__dataclass_params__" not in vars(kind):
@@ -46,7 +46,7 @@ def frozen_dataclass(trial: Trial) -> str | None:
     return None if restored == trial.method else "its options do not survive being written as JSON"
 
 
-def in_a_grid(trial: Trial) -> str | None:
+def in_a_grid(trial: ToyTrial) -> str | None:
     """Check that the method, written with all its options as in a grid, is read as the same method."""
     method = trial.method
     options = "; ".join(f"{name}={spelled(value)}" for name, value in method.options().items())
@@ -56,7 +56,7 @@ def in_a_grid(trial: Trial) -> str | None:
     return None
 
 
-def sizes(trial: Trial) -> str | None:
+def sizes(trial: ToyTrial) -> str | None:
     """Check that a larger size has more parameters, and that size 0 raises an error."""
     option = trial.method.size
     if option is None:
@@ -75,7 +75,7 @@ def _count(adapted: Adapted) -> int:
     return sum(parameter.numel() for parameter in adapted.trainable().values())
 
 
-def options_act(trial: Trial) -> str | None:
+def options_act(trial: ToyTrial) -> str | None:
     """Check that every numeric option changes the number of parameters or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
@@ -101,7 +101,7 @@ def _numbers(method: Method) -> Iterator[str]:
             yield name
 
 
-def _idle(trial: Trial, method: Method, option: str, before: Outcome) -> bool:
+def _idle(trial: ToyTrial, method: Method, option: str, before: Outcome) -> bool:
     """Return whether all other valid values of the option make no difference."""
     tried = False
     for value in _others(method, option):
@@ -123,7 +123,7 @@ def _others(method: Method, option: str) -> list[float]:
     return [other for other in others if other != value]
 
 
-def _outcome(trial: Trial, method: Method) -> Outcome:
+def _outcome(trial: ToyTrial, method: Method) -> Outcome:
     """Return the number of trained parameters, and the output after a few steps."""
     adapted = trial.adapted(method=method)
     trial.train(adapted)

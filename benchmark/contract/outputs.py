@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from petlir.benchmark.contract.toy_model import CLOSE, Trial, apart
+from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, apart
 
 
-def identity(trial: Trial) -> str | None:
+def identity(trial: ToyTrial) -> str | None:
     """Check that the initial function equals the frozen network's if the method declares this."""
     if not trial.method.identity:
         return None
@@ -20,7 +20,7 @@ def identity(trial: Trial) -> str | None:
     return None if distance <= 1e-6 else f"the output differs by {distance:.1e} before any training"
 
 
-def mixed_precision(trial: Trial) -> str | None:
+def mixed_precision(trial: ToyTrial) -> str | None:
     """Check that the method trains under autocast to bfloat16 with finite parameters and output."""
     adapted = trial.adapted()
     trial.train(adapted, mixed=True)
@@ -32,7 +32,7 @@ def mixed_precision(trial: Trial) -> str | None:
     return None if finite else "the output in bfloat16 is not finite"
 
 
-def repeats(trial: Trial) -> str | None:
+def repeats(trial: ToyTrial) -> str | None:
     """Check that equal seeds give equal weights, before and after training."""
     again = trial.adapted()
     if not _equal(again.state(), trial.adapted().state()):
@@ -45,7 +45,7 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def leaves_no_trace(trial: Trial) -> str | None:
+def leaves_no_trace(trial: ToyTrial) -> str | None:
     """Check that global random states and settings stay unchanged."""
     network = trial.network()
     before = global_state()
@@ -68,7 +68,7 @@ def global_state() -> dict[str, object]:
     }
 
 
-def images_apart(trial: Trial) -> str | None:
+def images_apart(trial: ToyTrial) -> str | None:
     """Check that an image's result in evaluation does not depend on the other images in the batch."""
     network = trial.trained[0].backbone.eval()
     with torch.no_grad():

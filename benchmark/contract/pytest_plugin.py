@@ -9,7 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from petlir.benchmark.contract.backbone_points import BackboneTrial
-    from petlir.benchmark.contract.toy_model import Trial
+    from petlir.benchmark.contract.toy_model import ToyTrial
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,13 +45,13 @@ def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[py
     for backbone, trial in trials(target, backbones).items():
         for point in points(trial):
             name = f"{target}[{backbone}: {point}]"
-            yield Point.from_parent(session, name=name, nodeid=name, point=point, trial=trial)
+            yield ContractItem.from_parent(session, name=name, nodeid=name, point=point, trial=trial)
 
 
-class Point(pytest.Item):
+class ContractItem(pytest.Item):
     """One point of a contract for one target on one network; skipped where a method does not support that."""
 
-    def __init__(self, *, point: str, trial: Trial | BackboneTrial, **node: Any) -> None:
+    def __init__(self, *, point: str, trial: ToyTrial | BackboneTrial, **node: Any) -> None:
         super().__init__(**node)
         self.point, self.trial = point, trial
 

@@ -74,7 +74,7 @@ class Asked(Cell):
         return replace(self, method=method.name, options=method.options(), task=task or self.task, chosen=method)
 
 
-class Trial:
+class ToyTrial:
     """A method with new networks of equal weights.
 
     Required cells are trained for a few steps on synthetic images of each task.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.contract.toy_model import CLOSE, STEPS, Trial, apart
+from petlir.benchmark.contract.toy_model import CLOSE, STEPS, ToyTrial, apart
 from petlir.benchmark.method import Mergeable
 from petlir.benchmark.training.adaptation import merge
 
@@ -17,7 +17,7 @@ SPARE = 0.05
 """Limit of stored bytes besides the trainable parameters, as a share of their bytes."""
 
 
-def trains(trial: Trial) -> str | None:
+def trains(trial: ToyTrial) -> str | None:
     """Check that parameters are trainable exactly if the method declares this."""
     count = len(trial.adapted().trainable())
     if trial.method.trains == (count > 0):
@@ -26,7 +26,7 @@ def trains(trial: Trial) -> str | None:
 
 
 @dataclass(frozen=True)
-class Held:
+class TensorCopy:
     """A tensor of a module, its attribute name, and a copy of its value."""
 
     module: nn.Module
@@ -41,7 +41,7 @@ class Held:
         return tensor
 
 
-def frozen_stays(trial: Trial) -> str | None:
+def frozen_stays(trial: ToyTrial) -> str | None:
     """Check that adapting and training leave every frozen weight and buffer bitwise unchanged."""
     network = trial.network()
     held = [*_hold(network, "parameters"), *_hold(network, "buffers")]
@@ -53,13 +53,13 @@ def frozen_stays(trial: Trial) -> str | None:
     return f"not trainable, and changed: {', '.join(moved[:4])}" if moved else None
 
 
-def _hold(network: nn.Module, kind: str) -> Iterator[Held]:
+def _hold(network: nn.Module, kind: str) -> Iterator[TensorCopy]:
     for prefix, module in network.named_modules():
         for name, tensor in getattr(module, f"named_{kind}")(recurse=False):
-            yield Held(module, name, f"{prefix}.{name}", tensor.detach().clone())
+            yield TensorCopy(module, name, f"{prefix}.{name}", tensor.detach().clone())
 
 
-def unfreezes(trial: Trial) -> str | None:
+def unfreezes(trial: ToyTrial) -> str | None:
     """Check that the method trains tensors of the backbone exactly if it declares this."""
     says, tuned = trial.method.unfreezes or trial.method.tunes_backbone, trial.adapted().backbone.tuned
     if says and not tuned:
@@ -69,7 +69,7 @@ def unfreezes(trial: Trial) -> str | None:
     return None
 
 
-def shares(trial: Trial) -> str | None:
+def shares(trial: ToyTrial) -> str | None:
     """Check that a trainable tensor occurs at a single place, unless the method declares sharing."""
     places = defaultdict(list)
     for name, parameter in trial.adapted().backbone.named_parameters(remove_duplicate=False):
@@ -81,7 +81,7 @@ def shares(trial: Trial) -> str | None:
     return f"one tensor at several places, and shared is not declared: {', '.join(several[0][:4])}"
 
 
-def gradients(trial: Trial) -> str | None:
+def gradients(trial: ToyTrial) -> str | None:
     """Check that every trainable parameter receives a gradient, except those in `zero_grad_parameters`."""
     adapted, reached = trial.trained
     lost = [
@@ -92,7 +92,7 @@ def gradients(trial: Trial) -> str | None:
     return f"no gradient in {STEPS} steps: {', '.join(lost[:4])}" if lost else None
 
 
-def stored(trial: Trial) -> str | None:
+def stored(trial: ToyTrial) -> str | None:
     """Check that the stored tensors restore the trained network from a new network with another seed."""
     adapted, _ = trial.trained
     fresh = trial.adapted(seed=2, stored=adapted.state())
@@ -103,7 +103,7 @@ def stored(trial: Trial) -> str | None:
     return f"the output differs by {distance:.1e} after saving and loading; something is no parameter or buffer"
 
 
-def stores_its_own(trial: Trial) -> str | None:
+def stores_its_own(trial: ToyTrial) -> str | None:
     """Check that the method stores little but parameters and buffers set by training, the seed or required cells."""
     adapted, fresh = trial.trained[0], trial.adapted(seed=2).state()
     state, trainable = adapted.state(), adapted.trainable()
@@ -114,7 +114,7 @@ def stores_its_own(trial: Trial) -> str | None:
     return f"{spare:,} bytes that any fresh network has, beside {own:,} of parameters: {', '.join(idle[:4])}"
 
 
-def merges(trial: Trial) -> str | None:
+def merges(trial: ToyTrial) -> str | None:
     """Check that merging preserves the output and leaves the unmerged network unchanged."""
     adapted = trial.adapted()
     trial.train(adapted)

@@ -45,7 +45,7 @@ class Mailbox:
 
 
 @dataclass(frozen=True)
-class Task:
+class RayProgram:
     """A job's program on its node.
 
     Attributes:
@@ -109,7 +109,7 @@ class RayExecutor:
         memory: bytes of the smallest GPU; 0 without GPUs.
     """
 
-    task: Task
+    task: RayProgram
     memory: int = 0
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
@@ -170,7 +170,7 @@ class RayExecutor:
             yield event
 
 
-def run_task(task: Task, key: str, packed: dict[str, object], mailbox: Any) -> dict[str, object]:
+def run_task(task: RayProgram, key: str, packed: dict[str, object], mailbox: Any) -> dict[str, object]:
     """Run a task as a Ray remote function."""
     return task(key, packed, mailbox)
 
@@ -245,7 +245,7 @@ def executor(work: str, store: Path | None, address: str, device: str) -> RayExe
     if device == "cuda" and not memory:
         raise PetlirError(f"the Ray cluster {address or 'here'} has no GPU; expected one, or --device cpu")
     setting = {name: value for name, value in os.environ.items() if name.startswith("PETLIR_")}
-    return RayExecutor(Task(work, "cuda" if memory else "cpu", store, setting), memory)
+    return RayExecutor(RayProgram(work, "cuda" if memory else "cpu", store, setting), memory)
 
 
 def _connect(address: str) -> None:

@@ -55,7 +55,7 @@ def options(text: str) -> dict[str, object]:
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmProgram:
     """A job's program on its node, which writes the outcome to the file `answer` as JSON."""
 
     work: str
@@ -149,15 +149,15 @@ class SlurmExecutor:
         device = "cuda" if self.asked.get("gpus") else "cpu"
         for one in fresh:
             one.answer.unlink(missing_ok=True)
-        tasks = [Task(self.work, one.job.packed, device, str(one.answer)) for one in fresh]
+        tasks = [SlurmProgram(self.work, one.job.packed, device, str(one.answer)) for one in fresh]
         for one, number in zip(fresh, self._queued(tasks), strict=True):
             one.number, one.running, one.gone = number, False, 0
 
-    def _queued(self, tasks: Sequence[Task]) -> list[str]:
+    def _queued(self, tasks: Sequence[SlurmProgram]) -> list[str]:
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
-            return [entry.job_id for entry in self._queue.map_array(Task.__call__, tasks)]
+            return [entry.job_id for entry in self._queue.map_array(SlurmProgram.__call__, tasks)]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             line = next((line for line in str(error).splitlines() if "error:" in line), str(error).splitlines()[0])
             raise PetlirError(f"SLURM does not take the jobs: {line.strip()}") from error

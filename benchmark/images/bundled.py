@@ -13,7 +13,7 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.degradations import resize
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import procedural
-from petlir.benchmark.images.imageset import Entry
+from petlir.benchmark.images.imageset import ImageEntry
 from petlir.benchmark.revisions import table
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -71,10 +71,10 @@ class Leaves:
             raise PetlirError(f"{count} dead-leaves images were asked for; expected at most {SEEDS}")
         return replace(self, count=count)
 
-    def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
+    def __call__(self, root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
         """Return the entries; each image is a scene of its own. `root` and `scale` are not used."""
         drawn = [Drawn(seed, self.size) for seed in range(self.start, self.start + self.count)]
-        return [Entry(image.where, image.where, image) for image in drawn]
+        return [ImageEntry(image.where, image.where, image) for image in drawn]
 
 
 SEEDS = 1000
@@ -83,7 +83,7 @@ LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "t
 
 
 @dataclass(frozen=True)
-class Photograph:
+class BundledPhotograph:
     """A photograph from scikit-image, read on demand: halved if large enough, then cropped to its centre."""
 
     where: str
@@ -103,9 +103,9 @@ class Photograph:
         return np.ascontiguousarray(image[top : top + CROP, left : left + CROP])
 
 
-def photographs(root: Path | None = None, scale: int = 1) -> list[Entry]:
+def photographs(root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
     """Return four photographs, each a scene of its own; the arguments are not used."""
-    return [Entry(name, name, Photograph(name)) for name in PHOTOGRAPHS]
+    return [ImageEntry(name, name, BundledPhotograph(name)) for name in PHOTOGRAPHS]
 
 
 def _code_of(module: ModuleType) -> str:

@@ -18,8 +18,8 @@ from urllib.parse import quote, unquote
 from petlir.benchmark.errors import unknown
 from petlir.benchmark.images.bundled import LEAVES, photographs
 from petlir.benchmark.images.imageset import ImageSet
-from petlir.benchmark.images.layouts import Layout, expand
-from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.layouts import FolderLayout, expand
+from petlir.benchmark.images.listed import CataloguedIndex
 from petlir.benchmark.images.pairs import Part, UserPairs
 from petlir.benchmark.task import FIRST
 
@@ -68,8 +68,8 @@ def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
 
 
 def _described(name: str, table: Mapping[str, Any]) -> ImageSet:
-    layouts = [Layout(where) if isinstance(where, str) else Layout(**where) for where in table["layouts"]]
-    listed = Listed(
+    layouts = [FolderLayout(where) if isinstance(where, str) else FolderLayout(**where) for where in table["layouts"]]
+    listed = CataloguedIndex(
         name,
         table["source"],
         layouts,
@@ -123,7 +123,7 @@ def _bundled() -> Iterator[ImageSet]:
 def _folder(path: str) -> ImageSet:
     """Return a set of clean images outside the catalogue, for external tasks."""
     name, source = path.replace("/", "-"), "your own"
-    find = Listed(name, source, [Layout(f"{path}/*")])
+    find = CataloguedIndex(name, source, [FolderLayout(f"{path}/*")])
     return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)
 
 

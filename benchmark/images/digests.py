@@ -12,7 +12,7 @@ from pathlib import Path
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
-from petlir.benchmark.images.imageset import Entry, ImageSet, Sample, pixels_digest
+from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixels_digest
 
 CROP = 12
 """Versions of an image cropped to multiples of 2, 3, 4, 6 or 12 agree after cropping to multiples of 12."""
@@ -53,7 +53,7 @@ def different(images: ImageSet, found: Digests) -> str:
     )
 
 
-def digests(name: str, entries: Sequence[Entry]) -> Digests:
+def digests(name: str, entries: Sequence[ImageEntry]) -> Digests:
     """Return the digests of these images, from the cache if no file has changed."""
     path = cache_folder() / "digests" / f"{name}-{_state(entries)}.json"
     with contextlib.suppress(OSError, ValueError, TypeError):
@@ -64,7 +64,7 @@ def digests(name: str, entries: Sequence[Entry]) -> Digests:
     return found
 
 
-def _state(entries: Sequence[Entry]) -> str:
+def _state(entries: Sequence[ImageEntry]) -> str:
     """Return a digest that changes when a file of the set may have changed."""
     stamps = [(e.name, e.clean.stamp, e.degraded.stamp if e.degraded else None) for e in entries]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]

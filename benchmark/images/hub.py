@@ -20,7 +20,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.hub import SCHEME, check_pinned, download, first_line, quiet
 from petlir.benchmark.images import tables
 from petlir.benchmark.images.reading import SUFFIXES
-from petlir.benchmark.images.tables import Picture
+from petlir.benchmark.images.tables import TableImage
 
 FORM = "hub:OWNER/REPO@REVISION, perhaps with /SPLIT, /CONFIG/SPLIT or /ARCHIVE behind it"
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
@@ -61,7 +61,7 @@ def parse(pointer: Path) -> HubSet:
     return HubSet(found["repo"], found["revision"], found["rest"] or "train")
 
 
-def pictures(source: HubSet) -> list[Picture]:
+def pictures(source: HubSet) -> list[TableImage]:
     """Return the images of a set on the hub without decoding them; download the set if necessary.
 
     Raises:

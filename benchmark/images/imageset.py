@@ -35,7 +35,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldImage:
     """An image in memory."""
 
     image: Image
@@ -69,7 +69,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageEntry:
     """One image of a set, not read yet.
 
     Attributes:
@@ -108,10 +108,10 @@ class Entry:
             raise PetlirError(f"{line}; expected {expected}")
 
 
-class Index(Protocol):
+class ImageIndex(Protocol):
     """An index of a set's images below the data folder, which does not decode them."""
 
-    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
+    def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
         """Return the images in the order of names.
 
         Args:
@@ -121,10 +121,10 @@ class Index(Protocol):
 
 
 @runtime_checkable
-class Drawing(Protocol):
+class DrawnIndex(Protocol):
     """An index of images that are drawn on demand."""
 
-    def first(self, count: int) -> Index:
+    def first(self, count: int) -> ImageIndex:
         """Return an index of `count` images; raise PetlirError if so many cannot be drawn."""
 
 
@@ -138,12 +138,12 @@ class Fewer:
         count: number of images.
     """
 
-    find: Index
+    find: ImageIndex
     name: str
     count: int
 
-    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """Return the chosen images in the order of names; see `Index`.
+    def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
+        """Return the chosen images in the order of names; see `ImageIndex`.
 
         Raises:
             PetlirError: the set is missing, or has fewer images.
@@ -183,7 +183,7 @@ class ImageSet:
     citation: str
     source: str
     paired: bool
-    find: Index
+    find: ImageIndex
     bibtex: str = ""
     get: str = ""
     mirrors: tuple[str, ...] = ()
@@ -192,11 +192,11 @@ class ImageSet:
 
     def first(self, count: int) -> ImageSet:
         """Return this set with `count` of its images; see `Fewer`. Drawn sets can have more images than this one."""
-        some = self.find.first(count) if isinstance(self.find, Drawing) else Fewer(self.find, self.name, count)
+        some = self.find.first(count) if isinstance(self.find, DrawnIndex) else Fewer(self.find, self.name, count)
         return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 
-    def index(self, root: Path | None, scale: int = 1) -> list[Entry]:
-        """Return all images, not read yet, in the order of names; see `Index`.
+    def index(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
+        """Return all images, not read yet, in the order of names; see `ImageIndex`.
 
         Raises:
             PetlirError: the set is missing or incomplete; names what is missing.

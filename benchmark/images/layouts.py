@@ -25,7 +25,7 @@ BLOCKS = ".mat"
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """The folder layout of a set.
 
     Attributes:

@@ -9,13 +9,13 @@ from functools import cached_property, partial
 from pathlib import Path, PurePath
 
 from petlir.benchmark.images import hub, tables
-from petlir.benchmark.images.imageset import Entry, HalfThere, Missing
-from petlir.benchmark.images.layouts import BLOCKS, Found, Key, Layout, file_of, matching
+from petlir.benchmark.images.imageset import HalfThere, ImageEntry, Missing
+from petlir.benchmark.images.layouts import BLOCKS, FolderLayout, Found, Key, file_of, matching
 from petlir.benchmark.images.reading import SUFFIXES
 
 SHOWN = 3
 """The maximum number of missing files in an error message."""
-BASE = Layout("clean/*", "degraded/*")
+BASE = FolderLayout("clean/*", "degraded/*")
 """The layout used in error messages for hub images that are in no known layout."""
 
 
@@ -24,13 +24,13 @@ class Lying:
     """A set as found on disk: root, layout, clean and degraded images, including those without a partner."""
 
     root: PurePath
-    layout: Layout
+    layout: FolderLayout
     clean: Found
     degraded: Found
 
 
 @dataclass(frozen=True)
-class Listed:
+class CataloguedIndex:
     """The index of a catalogued set: on the hub if `SET.hub` exists, else in the first layout with both sides or any.
 
     Attributes:
@@ -50,7 +50,7 @@ class Listed:
 
     name: str
     source: str
-    layouts: Sequence[Layout]
+    layouts: Sequence[FolderLayout]
     count: int | None = None
     names: Sequence[str] | None = None
     digits: int = 0
@@ -61,7 +61,7 @@ class Listed:
     rows: Sequence[str] = ()
     same: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self, root: Path | None, scale: int = 1) -> list[Entry]:
+    def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
         """Return the images; see `petlir.benchmark.images.imageset.Index`.
 
         Raises:
@@ -79,7 +79,7 @@ class Listed:
         if scale > 1 and (shrunk := found.layout.lower(scale)):
             lower = self._files(root, shrunk)
         return [
-            Entry(self._called(key), self._unit(key), found.clean[key], lower.get(key), scale if lower else 1)
+            ImageEntry(self._called(key), self._unit(key), found.clean[key], lower.get(key), scale if lower else 1)
             for key in keys
         ]
 
@@ -99,7 +99,7 @@ class Listed:
         pairs = tables.by_side(pictures, paired, self.name)
         clean = self._keyed({self._key(name): readers[0] for name, readers in pairs.items()})
         degraded = self._keyed({self._key(name): readers[1] for name, readers in pairs.items()}) if paired else {}
-        return Lying(where, BASE if paired else Layout(BASE.clean), clean, degraded)
+        return Lying(where, BASE if paired else FolderLayout(BASE.clean), clean, degraded)
 
     def _lying(self, root: Path) -> Lying:
         some: Lying | None = None

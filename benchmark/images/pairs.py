@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.imageset import Entry
+from petlir.benchmark.images.imageset import ImageEntry
 from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side
 from petlir.benchmark.images.reading import FileReader, images_in, size_of
 
@@ -34,14 +34,14 @@ class PairFolder:
         if not self.path.is_dir():
             raise PetlirError(f"{self.path} is missing; expected a folder of pairs, {LAYOUT}")
 
-    def index(self, part: Part, scale: int) -> list[Entry]:
+    def index(self, part: Part, scale: int) -> list[ImageEntry]:
         """Return the pairs of one part in the order of names; `scale` is that of the folder.
 
         Raises:
             PetlirError: a folder is missing or empty, or names do not match; names the first.
         """
         return [
-            Entry(name, name, FileReader(clean), FileReader(degraded), scale)
+            ImageEntry(name, name, FileReader(clean), FileReader(degraded), scale)
             for name, (degraded, clean) in self.files(part).items()
         ]
 
@@ -110,6 +110,6 @@ class UserPairs:
     part: Part
     scale: int
 
-    def __call__(self, root: Path | None = None, scale: int = 1) -> list[Entry]:
+    def __call__(self, root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
         """Return the pairs of this part; the arguments are not used."""
         return PairFolder(self.folder).index(self.part, self.scale)

@@ -19,7 +19,7 @@ VALIDATION_SIDE = 96
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """A degraded image and its clean target.
 
     Attributes:
@@ -64,7 +64,7 @@ def training_pairs(
     return [pair for one in sets for pair in zip(one.prepared(seed), one.cropped, strict=True)]
 
 
-def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[Pair]:
+def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[ImagePair]:
     """Return validation pairs, degraded as test pairs are; large images are cropped to the centre to limit the cost.
 
     Raises:
@@ -78,7 +78,7 @@ def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: b
     return _pairs(found, VALIDATION_SIDE // task.scale)
 
 
-def test_pairs(task: Task, track: str, root: Path | None) -> list[Pair]:
+def test_pairs(task: Task, track: str, root: Path | None) -> list[ImagePair]:
     """Return the pairs of all test sets; random degradations have a seed per (task, set, file name)."""
     if task.parts:
         return _by_part(task, lambda part: test_pairs(part, track, root))
@@ -135,7 +135,7 @@ def _refuse_test_images(found: Used, track: str, root: Path | None) -> None:
             )
 
 
-def _by_part(task: Task, pairs: Callable[[Task], list[Pair]]) -> list[Pair]:
+def _by_part(task: Task, pairs: Callable[[Task], list[ImagePair]]) -> list[ImagePair]:
     """Return the pairs of each part of a mixture, with sets named PART/SET and the part's own protocols."""
     return [
         replace(pair, set=f"{part.name}/{pair.set}", protocols=part.protocols)
@@ -144,11 +144,11 @@ def _by_part(task: Task, pairs: Callable[[Task], list[Pair]]) -> list[Pair]:
     ]
 
 
-def _pairs(found: Used, middle: int | None = None) -> list[Pair]:
+def _pairs(found: Used, middle: int | None = None) -> list[ImagePair]:
     degraded, clean = found.degraded(middle).images, found.cropped
     if middle is not None:
         clean = [middle_of(image, middle, found.task.scale) for image in clean]
     return [
-        Pair(entry.name, entry.unit, found.set.name, found.set.domain, one, whole)
+        ImagePair(entry.name, entry.unit, found.set.name, found.set.domain, one, whole)
         for entry, one, whole in zip(found.entries, degraded, clean, strict=True)
     ]

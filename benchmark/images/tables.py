@@ -20,7 +20,7 @@ K = TypeVar("K")
 
 
 @dataclass(frozen=True)
-class Picture:
+class TableImage:
     """An image of a table: its path without suffix, and its side according to its column or folder."""
 
     path: PurePosixPath
@@ -55,7 +55,7 @@ class RowReader:
         return read_image(Path(cell["path"]))
 
 
-def pictures(source: str, rows: Any) -> Iterator[Picture]:
+def pictures(source: str, rows: Any) -> Iterator[TableImage]:
     """Yield the images of a table without decoding them; `source` identifies it in error messages.
 
     Raises:
@@ -72,7 +72,7 @@ def pictures(source: str, rows: Any) -> Iterator[Picture]:
         only = rows.select_columns([column])
         for row, path in enumerate(places[named]):
             reader = RowReader(only, row, column, f"{source}: {path} ({column})")
-            yield Picture(path, holds or _by_folder(path), reader)
+            yield TableImage(path, holds or _by_folder(path), reader)
 
 
 def _columns(source: str, rows: Any) -> dict[str, Side | None]:
@@ -118,7 +118,7 @@ def _by_folder(path: PurePosixPath) -> Side | None:
     return next((holds for word in (*folders, *ends) if (holds := side(word)) is not None), None)
 
 
-def matching(pictures: Sequence[Picture], pattern: str) -> dict[Key, RowReader]:
+def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReader]:
     """Return the images whose path, below any folder, matches a layout's pattern, by the texts that its stars match.
 
     Raises:
@@ -132,7 +132,7 @@ def matching(pictures: Sequence[Picture], pattern: str) -> dict[Key, RowReader]:
     return found
 
 
-def by_side(pictures: Sequence[Picture], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
+def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
     """Return clean and degraded images by name, classified by columns, folders and names; clean twice if not paired.
 
     Args:

@@ -18,7 +18,7 @@ from petlir.benchmark.degradations.jpeg import encoder
 from petlir.benchmark.degradations.resize import beyond_bicubic
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
-from petlir.benchmark.images.imageset import Entry, ImageSet
+from petlir.benchmark.images.imageset import ImageEntry, ImageSet
 from petlir.benchmark.images.mapped import Mapped, decoded, key_of, mapped
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
@@ -40,7 +40,7 @@ class Used:
 
     task: Task
     set: ImageSet
-    entries: Sequence[Entry]
+    entries: Sequence[ImageEntry]
 
     @cached_property
     def clean(self) -> Mapped:

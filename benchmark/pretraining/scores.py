@@ -9,7 +9,7 @@ from statistics import fmean
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradation import rounded
 from petlir.benchmark.degradations.resize import enlarge
-from petlir.benchmark.images.prepare import Pair, test_pairs
+from petlir.benchmark.images.prepare import ImagePair, test_pairs
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.scoring.evaluate import restore_image
@@ -38,7 +38,7 @@ def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[
     }
 
 
-def _trials(network: Backbone, plugins: Plugins, root: Path | None) -> Iterator[tuple[str, Task, list[Pair]]]:
+def _trials(network: Backbone, plugins: Plugins, root: Path | None) -> Iterator[tuple[str, Task, list[ImagePair]]]:
     scales = set(network.heads.values())
     for task in plugins.tasks.values():
         if not task.parts and "demo" in task.data and BUNDLED in task.on("demo").tests and task.scale in scales:
@@ -48,11 +48,11 @@ def _trials(network: Backbone, plugins: Plugins, root: Path | None) -> Iterator[
             yield name, task, _pairs(task, "open", name, root)
 
 
-def _pairs(task: Task, track: str, name: str, root: Path | None) -> list[Pair]:
+def _pairs(task: Task, track: str, name: str, root: Path | None) -> list[ImagePair]:
     return [pair for pair in test_pairs(task, track, root) if pair.set == name]
 
 
-def _scores(network: Backbone, task: Task, pairs: list[Pair]) -> dict[str, float]:
+def _scores(network: Backbone, task: Task, pairs: list[ImagePair]) -> dict[str, float]:
     """Return the means under the task's headline protocol; a smaller input is upscaled bicubically."""
     rule, head = protocol(task.protocols[0]), network.head_for(task)
     restored = [psnr(restore_image(network, pair.degraded, (head,)), pair.clean, rule) for pair in pairs]

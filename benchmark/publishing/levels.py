@@ -10,7 +10,7 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import MANIFEST
-from petlir.benchmark.publishing.verify import LEVELS, Verdict
+from petlir.benchmark.publishing.verify import LEVELS, VerifiedCell
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.records.schema import Origin
 from petlir.benchmark.store import Store
@@ -37,7 +37,7 @@ def origins(store: Path) -> dict[str, Origin]:
     raise PetlirError(f"{path} is damaged: expected levels among {', '.join(LEVELS)}")
 
 
-def adopt(folder: Path, verdicts: Sequence[Verdict], store: Path) -> int:
+def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
     """Take the verified cells of an unpacked archive into a store, with their levels; returns how many are new.
 
     A cell that the store has already, by its key, stays as it is. What contradicts itself is not taken.

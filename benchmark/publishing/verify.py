@@ -24,7 +24,7 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.own_images import restorer
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.publishing import manifest
@@ -50,7 +50,7 @@ class Tampered(PetlirError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifiedCell:
     """How far one cell got.
 
     Attributes:
@@ -102,7 +102,7 @@ def opened(source: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def verify(folder: Path, check: Check) -> list[Verdict]:
+def verify(folder: Path, check: Check) -> list[VerifiedCell]:
     """The level of every finished cell of a store or an unpacked archive.
 
     Raises:
@@ -118,7 +118,7 @@ def verify(folder: Path, check: Check) -> list[Verdict]:
     return [_verdict(place, record, check, place in again) for place, record in done.items()]
 
 
-def _verdict(folder: Path, record: Done, check: Check, again: bool) -> Verdict:
+def _verdict(folder: Path, record: Done, check: Check, again: bool) -> VerifiedCell:
     level, why = "claimed", ""
     try:
         _complete(folder, record)
@@ -136,7 +136,7 @@ def _verdict(folder: Path, record: Done, check: Check, again: bool) -> Verdict:
         level, why = "", str(error)
     except PetlirError as error:
         why = str(error)
-    return Verdict(record.key, folder.name, level, why)
+    return VerifiedCell(record.key, folder.name, level, why)
 
 
 def _complete(folder: Path, record: Done) -> None:
@@ -155,7 +155,7 @@ def _place(record: Done, row: Score) -> Path:
     return Path(kept_in(way, first), row.set, f"{row.image}.png")
 
 
-def _test_images(record: Done, context: Context) -> dict[tuple[str, str], Pair]:
+def _test_images(record: Done, context: Context) -> dict[tuple[str, str], ImagePair]:
     """The test images of the cell by set and name; PetlirError where they are not at hand or others."""
     pairs = context.tests(record.cell.task, record.cell.track)
     if digest_of(pairs) != record.digests.data:
@@ -163,7 +163,7 @@ def _test_images(record: Done, context: Context) -> dict[tuple[str, str], Pair]:
     return {(pair.set, pair.name): pair for pair in pairs}
 
 
-def _scored(folder: Path, record: Done, pairs: dict[tuple[str, str], Pair]) -> None:
+def _scored(folder: Path, record: Done, pairs: dict[tuple[str, str], ImagePair]) -> None:
     if {(row.set, row.image) for row in record.scores} != set(pairs):
         raise Tampered("the record scores other images than the test sets hold")
     for row in record.scores:
@@ -172,14 +172,14 @@ def _scored(folder: Path, record: Done, pairs: dict[tuple[str, str], Pair]) -> N
             _same_scores(row, image, pairs[row.set, row.image], SCORE_TOLERANCE, "its image scores")
 
 
-def _same_scores(row: Score, image: Image | Tensor, pair: Pair, tolerance: float, what: str) -> None:
+def _same_scores(row: Score, image: Image | Tensor, pair: ImagePair, tolerance: float, what: str) -> None:
     for name, value in scored(image, pair.clean, protocol(row.protocol)).items():
         if abs(float(value) - float(getattr(row, name))) > tolerance and value != getattr(row, name):
             where = f"{row.set}/{row.image} under {row.protocol}"
             raise Tampered(f"{where}: the record says {name} {getattr(row, name)}, {what} {value}")
 
 
-def _inferred(folder: Path, record: Done, pairs: dict[tuple[str, str], Pair], check: Check) -> None:
+def _inferred(folder: Path, record: Done, pairs: dict[tuple[str, str], ImagePair], check: Check) -> None:
     model = restorer(folder, check.device, [Path(file) for file in check.context.plugin_files], check.context.weights)
     for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
         rows: dict[str, list[Score]] = {}

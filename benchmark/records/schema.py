@@ -17,7 +17,7 @@ from petlir.benchmark import cell as requested
 from petlir.benchmark.records.groups import Group
 
 if TYPE_CHECKING:
-    from petlir.benchmark.statistics.spending import Plan
+    from petlir.benchmark.statistics.spending import SpendingPlan
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
@@ -70,7 +70,7 @@ class Accumulation(_Part):
     batch_statistics: bool
 
 
-class Cell(_Part):
+class RecordedCell(_Part):
     """What was asked for. `label` is what its row is called; `regime` none: nothing is trained.
 
     `degradation` is what clean images are degraded by, with all its parameters; empty where every set is of pairs.
@@ -152,7 +152,7 @@ class Score:
     input_ssim: Number
 
 
-class Value(_Part):
+class RecordedValue(_Part):
     """What a metric says of one image."""
 
     set: Name
@@ -160,7 +160,7 @@ class Value(_Part):
     value: Number
 
 
-class Metric(_Part):
+class RecordedMetric(_Part):
     """A metric beyond PSNR and SSIM, over the stored images; without values where it was `unavailable`, and why."""
 
     metric: Name
@@ -168,10 +168,10 @@ class Metric(_Part):
     colour: Name
     library: Name
     unavailable: Name | None
-    values: list[Value]
+    values: list[RecordedValue]
 
 
-class Point(_Part):
+class CurvePoint(_Part):
     """One point of the training curve: the mean loss since the last point; validation follows the last step alone."""
 
     step: Count
@@ -180,7 +180,7 @@ class Point(_Part):
     validation_psnr: Decibel | None
 
 
-class Memory(_Part):
+class RecordedMemory(_Part):
     """Bytes in training; `peak` is what the device measured, null where it cannot."""
 
     weights: Count
@@ -190,14 +190,14 @@ class Memory(_Part):
     peak: Count | None
 
 
-class StepSeconds(_Part):
+class RecordedStepSeconds(_Part):
     """Seconds of one training step."""
 
     median: Seconds
     p95: Seconds
 
 
-class Costs(_Part):
+class RecordedCosts(_Part):
     """What the cell cost; times are comparable within one device only, and only where `exclusive`.
 
     `adaptation_seconds` is putting the method on, with what it looks at before (CoLoRA's attribution, a router's
@@ -210,8 +210,8 @@ class Costs(_Part):
     total: Count
     saved_for_backward_bytes: Count
     flops_per_step: Count
-    memory: Memory
-    step_seconds: StepSeconds | None
+    memory: RecordedMemory
+    step_seconds: RecordedStepSeconds | None
     adaptation_seconds: Seconds = 0.0
     training_seconds: Seconds
     required_seconds: Seconds = 0.0
@@ -246,7 +246,7 @@ class Environment(_Part):
     lock: Hash | None = None
 
 
-class Overlap(_Part):
+class RecordedOverlap(_Part):
     """What a test set shares with a set that the cell was fitted to: how many of its images, null where not known."""
 
     set: Name
@@ -256,7 +256,7 @@ class Overlap(_Part):
     images: Count | None
 
 
-class Convergence(_Part):
+class RecordedConvergence(_Part):
     """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
 
     `psnr` after as many steps as the cell has, `half_psnr` after half of them with their own full schedule, `change`
@@ -268,7 +268,7 @@ class Convergence(_Part):
     change: Number | None
 
 
-class Digests(_Part):
+class RecordedDigests(_Part):
     """SHA-256 of what the record stands on; no adapter where nothing was trained."""
 
     adapter: Hash | None
@@ -280,17 +280,17 @@ class Digests(_Part):
 class _Common(_Part):
     schema_: Schema = Field(alias="schema")
     key: Hash
-    cell: Cell
+    cell: RecordedCell
     key_components: dict[str, str]
     environment: Environment
-    convergence: Convergence | None = None
+    convergence: RecordedConvergence | None = None
     converged: Annotated[bool | None, Field(deprecated="ignored: older than the doubling test")] = None
     smoke: bool
-    overlap: list[Overlap] | None = None
+    overlap: list[RecordedOverlap] | None = None
     started: Moment
     finished: Moment
     _origin: Origin | None = PrivateAttr(default=None)
-    _plan: Plan | None = PrivateAttr(default=None)
+    _plan: SpendingPlan | None = PrivateAttr(default=None)
 
     @property
     def device(self) -> str:
@@ -313,11 +313,11 @@ class _Common(_Part):
         return self._origin
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> SpendingPlan | None:
         """The interim analyses that were stated for its cell; None where there were none. The store knows them."""
         return self._plan
 
-    def annotate(self, origin: Origin | None, plan: Plan | None) -> None:
+    def annotate(self, origin: Origin | None, plan: SpendingPlan | None) -> None:
         """Attach what the store knows of it."""
         self._origin, self._plan = origin, plan
 
@@ -328,10 +328,10 @@ class Done(_Common):
     state: Literal["done"]
     reason: None
     scores: Annotated[list[Score], Field(min_length=1)]
-    metrics: list[Metric] = []
-    curve: list[Point]
-    costs: Costs
-    digests: Digests
+    metrics: list[RecordedMetric] = []
+    curve: list[CurvePoint]
+    costs: RecordedCosts
+    digests: RecordedDigests
 
 
 class Unfinished(_Common):
@@ -340,12 +340,12 @@ class Unfinished(_Common):
     state: Literal["failed", "out-of-memory", "not-applicable"]
     reason: Name
     scores: Annotated[list[Score], Field(max_length=0)]
-    curve: list[Point]
-    costs: Costs | Nothing
-    digests: Digests | Nothing
+    curve: list[CurvePoint]
+    costs: RecordedCosts | Nothing
+    digests: RecordedDigests | Nothing
 
     @property
-    def metrics(self) -> list[Metric]:
+    def metrics(self) -> list[RecordedMetric]:
         """None: there are no images to measure."""
         return []
 

@@ -22,7 +22,7 @@ CPU_PIXELS = 8 * 48**2
 
 
 @dataclass(frozen=True)
-class Axis:
+class TilePositions:
     """The positions of tiles along one side of an image.
 
     Attributes:
@@ -58,7 +58,7 @@ class Axis:
         return torch.stack([own / total[self.area(tile)] for tile, own in enumerate(weights)])
 
 
-def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> Axis:
+def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> TilePositions:
     """Distribute the fewest tiles that cover `length` pixels with at least `overlap`; one tile if they are longer.
 
     The outer share `left` (0 to below 1/2) of the overlap is left to the neighbour; in the rest the weights rise
@@ -70,10 +70,12 @@ def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> Axi
     starts = [round(place) for place in np.linspace(0, length - side, count)]
     shared, margin = overlap * scale, int(overlap * scale * left)
     rising = (torch.arange(1, shared + 1) - margin) / (shared + 1 - 2 * margin)
-    return Axis(starts, side, scale, rising.clamp(0, 1))
+    return TilePositions(starts, side, scale, rising.clamp(0, 1))
 
 
-def blend(forward: Forward, images: Tensor, rows: Axis, columns: Axis, at_once: int = TILES_AT_ONCE) -> Tensor:
+def blend(
+    forward: Forward, images: Tensor, rows: TilePositions, columns: TilePositions, at_once: int = TILES_AT_ONCE
+) -> Tensor:
     """Return the weighted sum of the restored tiles of N images.
 
     A forward pass processes at most `at_once` tiles, from any of the images; fewer if they are large and on a CPU.
@@ -121,7 +123,8 @@ def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
     """Average the inner halves of windows at a quarter stride; border pixels come from the outermost, no remainder."""
     dropped = torch.zeros(window // 4 * scale)
     rows, columns = (
-        Axis(range(0, length - window + 1, window // 4), window, scale, dropped) for length in images.shape[-2:]
+        TilePositions(range(0, length - window + 1, window // 4), window, scale, dropped)
+        for length in images.shape[-2:]
     )
     return blend(forward, images, rows, columns)
 

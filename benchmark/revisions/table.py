@@ -27,7 +27,7 @@ SHORT = 12
 
 
 @dataclass(frozen=True)
-class Entry:
+class RevisionEntry:
     """A line of the table.
 
     Attributes:
@@ -41,7 +41,7 @@ class Entry:
     digest: str
 
 
-def read(path: Path | None = None) -> Mapping[str, Entry]:
+def read(path: Path | None = None) -> Mapping[str, RevisionEntry]:
     """Return the table: file, relative to the package with `/`, → entry.
 
     Raises:
@@ -56,7 +56,7 @@ def read(path: Path | None = None) -> Mapping[str, Entry]:
 
 
 @lru_cache(maxsize=2)
-def _read(path: Path, size: int, changed: int) -> Mapping[str, Entry]:
+def _read(path: Path, size: int, changed: int) -> Mapping[str, RevisionEntry]:
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -73,15 +73,15 @@ def _read(path: Path, size: int, changed: int) -> Mapping[str, Entry]:
     return found
 
 
-def _entry(path: Path, file: str, row: object) -> Entry:
+def _entry(path: Path, file: str, row: object) -> RevisionEntry:
     match row:
         case {"name": str(name), "revision": int(revision), "digest": str(digest), **others}:
             if name and revision >= 1 and not isinstance(revision, bool) and not others:
-                return Entry(name, revision, digest)
+                return RevisionEntry(name, revision, digest)
     raise PetlirError(f"revision file {path}: the entry of {file} is {row!r}; expected {FORM}")
 
 
-def write(table: Mapping[str, Entry], path: Path | None = None) -> None:
+def write(table: Mapping[str, RevisionEntry], path: Path | None = None) -> None:
     """Write the table atomically, in the order of its files."""
     from petlir.benchmark.writing import write_bytes
 
@@ -89,7 +89,7 @@ def write(table: Mapping[str, Entry], path: Path | None = None) -> None:
     write_bytes(path or FILE, "\n".join([*HEADER, *lines, ""]).encode())
 
 
-def _line(file: str, entry: Entry) -> str:
+def _line(file: str, entry: RevisionEntry) -> str:
     name, digest = json.dumps(entry.name), json.dumps(entry.digest)
     return f"{json.dumps(file)} = {{ name = {name}, revision = {entry.revision}, digest = {digest} }}"
 
@@ -134,7 +134,7 @@ def components(paths: Iterable[Path]) -> tuple[str, ...]:
     return tuple(sorted({component(path) for path in paths}))
 
 
-def entry_of(file: str, digest: str, table: Mapping[str, Entry]) -> Entry:
+def entry_of(file: str, digest: str, table: Mapping[str, RevisionEntry]) -> RevisionEntry:
     """Return the entry of a file, even if the file has been moved without a change of its code.
 
     Raises:
@@ -166,7 +166,7 @@ def engine_files() -> list[Path]:
     return [_place(file, entry) for file, entry in read().items() if entry.name.startswith(ENGINE)]
 
 
-def _place(file: str, entry: Entry) -> Path:
+def _place(file: str, entry: RevisionEntry) -> Path:
     path = PACKAGE / file
     if path.exists():
         return path

@@ -16,11 +16,11 @@ from petlir.benchmark.runs.runner import Outcome
 from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
 from petlir.benchmark.statistics.columns import rankable
 from petlir.benchmark.statistics.convergence import converged
-from petlir.benchmark.statistics.spending import Plan
+from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.benchmark.store import Store
 
 
-def plans(asked: Request, confidence: float, most: int) -> list[Plan]:
+def plans(asked: Request, confidence: float, most: int) -> list[SpendingPlan]:
     """Return the interim analyses of a request, one plan for each backbone and task.
 
     Raises:
@@ -33,7 +33,7 @@ def plans(asked: Request, confidence: float, most: int) -> list[Plan]:
         raise PetlirError(f"--max-seeds {most}: the first look has {first} seeds; expected at least as many")
     cells = [cell for cell in Planner(asked).cells if cell.regime != "none"]
     where = dict.fromkeys((cell.backbone, cell.task, cell.track, cell.steps) for cell in cells)
-    return [Plan(*place, planned(first, most), round(1 - confidence, 12)) for place in where]
+    return [SpendingPlan(*place, planned(first, most), round(1 - confidence, 12)) for place in where]
 
 
 def run(
@@ -82,14 +82,14 @@ def _told(found: Comparison, most: int) -> str:
     return f"{apart} of {len(found.pairs)} pairs told apart, {found.analyses} looks"
 
 
-def tied(asked: Request, store: Store, plan: Plan, seeds: int) -> list[str]:
+def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[str]:
     """Return the methods in tied pairs of columns that can be ranked with this many seeds."""
     found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
     pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
     return sorted({name for pair in pairs for name in (pair.better, pair.worse)})
 
 
-def columns(asked: Request, store: Store, plan: Plan) -> dict[str, Comparison]:
+def columns(asked: Request, store: Store, plan: SpendingPlan) -> dict[str, Comparison]:
     """Return the comparison on each image set that can be ranked, under the headline protocols."""
     import pandas as pd
 

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.statistics.spending import Plan
+from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 FILE = "interim_analyses.json"
 
 
-def stated(store: Store) -> list[Plan]:
+def stated(store: Store) -> list[SpendingPlan]:
     """Return the plans stated in this store.
 
     Raises:
@@ -26,12 +26,12 @@ def stated(store: Store) -> list[Plan]:
     path = store.root / FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-        return [Plan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
+        return [SpendingPlan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
     except (ValueError, TypeError, KeyError) as error:
         raise PetlirError(f"{path} does not state interim analyses: {error}") from error
 
 
-def state(store: Store, new: Sequence[Plan]) -> None:
+def state(store: Store, new: Sequence[SpendingPlan]) -> None:
     """Write the plans to the store before the first analysis.
 
     Raises:

@@ -16,7 +16,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.costs import StepTimer
 from petlir.benchmark.degradation import Degraded, Image, rounded
 from petlir.benchmark.degradations.resize import enlarge
-from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.protocol import Protocol, protocol
 from petlir.benchmark.restoration.restore import restore as restore
 from petlir.benchmark.restoration.restore import restore_each, to_batch
@@ -53,7 +53,7 @@ class Evaluation:
 def evaluate(
     network: Backbone,
     heads: Sequence[str],
-    pairs: Sequence[Pair],
+    pairs: Sequence[ImagePair],
     names: Sequence[str],
     folder: Path,
     shared: Path,
@@ -101,7 +101,7 @@ def evaluate(
     return Evaluation(rows, digest.hexdigest())
 
 
-def _asked(rules: Sequence[Protocol], pair: Pair) -> list[Protocol]:
+def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
     """Return the rules under which a pair is scored, for any field of view."""
     own = [protocol(name) for name in pair.protocols]
     return [rule for rule in rules if not own or replace(rule, seen="") in own]
@@ -127,7 +127,7 @@ def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> Values:
     return {"psnr": recorded(found[0]), "ssim": found[1]}
 
 
-def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> Row:
+def score_row(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> Row:
     """Return one image's scores, as a record holds them."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = scored(_input(pair), pair.clean, rule)
@@ -142,7 +142,7 @@ def score_row(pair: Pair, image: Image | Tensor, rule: Protocol) -> Row:
     }
 
 
-def _input(pair: Pair) -> Image:
+def _input(pair: ImagePair) -> Image:
     """Return the degraded image, enlarged bicubically if it is smaller."""
     scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
     return enlarge(image, scale) if scale > 1 else image
@@ -155,7 +155,7 @@ def write_png(path: Path, image: Degraded) -> None:
     write_bytes(path, content.getvalue())
 
 
-def digest_of(pairs: Sequence[Pair]) -> str:
+def digest_of(pairs: Sequence[ImagePair]) -> str:
     """Return the SHA-256 over names and pixels of the test images, degraded and clean."""
     digest = hashlib.sha256()
     for pair in pairs:

@@ -49,7 +49,7 @@ def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | 
 
 
 @dataclass(frozen=True)
-class Pair:
+class MethodPair:
     """Two methods of a column, the better first.
 
     Attributes:
@@ -71,8 +71,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Found:
-    """All pairs of a column as arrays, in the order of `itertools.combinations`; see `Pair`.
+class PairArrays:
+    """All pairs of a column as arrays, in the order of `itertools.combinations`; see `MethodPair`.
 
     Attributes:
         difference: 4 × pairs: mean, lower end, upper end, p value.
@@ -97,7 +97,7 @@ class Comparison:
     """
 
     order: tuple[str, ...]
-    found: Found = field(repr=False)
+    found: PairArrays = field(repr=False)
     units: int
     seeds: int
     analyses: int = 1
@@ -108,20 +108,20 @@ class Comparison:
         return self.seeds < FIRM_SEEDS
 
     @property
-    def pairs(self) -> tuple[Pair, ...]:
+    def pairs(self) -> tuple[MethodPair, ...]:
         """All pairs: m (m - 1) / 2 for m methods."""
         return tuple(self._pair(*both, at) for at, both in enumerate(combinations(self.order, 2)))
 
-    def pair(self, one: str, other: str) -> Pair:
+    def pair(self, one: str, other: str) -> MethodPair:
         """Return the pair of these two methods, in either order."""
         first, second = sorted((self.order.index(one), self.order.index(other)))
         at = first * len(self.order) - first * (first + 1) // 2 + second - first - 1
         return self._pair(self.order[first], self.order[second], at)
 
-    def _pair(self, better: str, worse: str, at: int) -> Pair:
+    def _pair(self, better: str, worse: str, at: int) -> MethodPair:
         difference = Difference(*map(float, self.found.difference[:, at]))
         adjusted, apart = float(self.found.adjusted_p[at]), bool(self.found.apart[at])
-        return Pair(better, worse, difference, adjusted, apart, int(self.found.seeds[at]))
+        return MethodPair(better, worse, difference, adjusted, apart, int(self.found.seeds[at]))
 
     @property
     def apart(self) -> Flags:
@@ -162,7 +162,7 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
     planned = analyses or [InterimAnalysis(most, 1.0)]
     taken = [analysis for analysis in planned if analysis.seeds <= most] or planned[:1]
     pairs = len(counts)
-    found = Found(np.full((4, pairs), np.nan), np.ones(pairs), np.zeros(pairs, bool), np.zeros(pairs, int))
+    found = PairArrays(np.full((4, pairs), np.nan), np.ones(pairs), np.zeros(pairs, bool), np.zeros(pairs, int))
     for number, analysis in enumerate(taken):
         ready = ~found.apart & (counts > 1) & ((counts >= analysis.seeds) | (number == 0))
         _look(found, ready, _Pairs(table, there, better, worse), analysis, alpha)
@@ -190,7 +190,7 @@ class _Pairs:
                 yield members[start : start + most], np.flatnonzero(shared)
 
 
-def _look(found: Found, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
+def _look(found: PairArrays, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
     """Add an analysis' results for the pairs that are ready; the family is all pairs that are not separated yet."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):

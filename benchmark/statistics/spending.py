@@ -36,7 +36,7 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, .
     )
 
 
-class Place(Protocol):
+class PlannedAnalysis(Protocol):
     """A cell, as far as interim analyses are stated for it."""
 
     @property
@@ -57,7 +57,7 @@ class Place(Protocol):
 
 
 @dataclass(frozen=True)
-class Plan:
+class SpendingPlan:
     """The looks that were stated for the cells of one backbone and task.
 
     Attributes:
@@ -77,7 +77,7 @@ class Plan:
         """The looks with what they spend."""
         return spend(self.seeds, self.alpha)
 
-    def covers(self, cell: Place) -> bool:
+    def covers(self, cell: PlannedAnalysis) -> bool:
         """Return whether this was stated for a cell."""
         own = (self.backbone, self.task, self.track, self.steps)
         return own == (cell.backbone, cell.task, cell.track, cell.steps)

@@ -87,12 +87,12 @@ class Store:
         except OSError as error:
             raise PetlirError(f"cannot write into the store {self.root}: {error.strerror}") from error
 
-    def cell_folder(self, cell: Cell | schema.Cell, key: str) -> Path:
+    def cell_folder(self, cell: Cell | schema.RecordedCell, key: str) -> Path:
         """Return the folder of a cell with this key."""
         name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
         return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
 
-    def shared(self, cell: Cell | schema.Cell) -> Path:
+    def shared(self, cell: Cell | schema.RecordedCell) -> Path:
         """Return the folder of the degraded and clean images that all cells of a task share."""
         return self.root.joinpath("images", cell.track, cell.task)
 

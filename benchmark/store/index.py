@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.records.files import read_record
-from petlir.benchmark.records.schema import RETRIED, Cell, Costs, Nothing
+from petlir.benchmark.records.schema import RETRIED, Nothing, RecordedCell, RecordedCosts
 from petlir.benchmark.store import Store
 
 
@@ -36,9 +36,9 @@ class Head(BaseModel):
     key: str
     state: Literal["done", "failed", "out-of-memory", "not-applicable"]
     reason: str | None
-    cell: Cell
+    cell: RecordedCell
     key_components: dict[str, str]
-    costs: Costs | Nothing
+    costs: RecordedCosts | Nothing
     finished: str
     device: str
     _folder: Path = PrivateAttr(default=Path())

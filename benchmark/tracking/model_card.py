@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from statistics import fmean
 
 from petlir.benchmark.records.files import differing
-from petlir.benchmark.records.schema import Cell, Costs, Done, Record, Score
+from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts, Score
 from petlir.benchmark.weights import cards
 
 
@@ -38,7 +38,7 @@ def _lines(record: Record) -> Iterator[str]:
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 
 
-def _training(cell: Cell, costs: Costs) -> str:
+def _training(cell: RecordedCell, costs: RecordedCosts) -> str:
     if cell.regime == "none":
         return "Nothing was trained."
     return (

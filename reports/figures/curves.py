@@ -17,7 +17,7 @@ Series = list[tuple[int, list[float]]]
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodCurve:
     """One method.
 
     Attributes:
@@ -41,7 +41,7 @@ class Curves:
     task: str
     x: Axis
     y: Axis
-    lines: tuple[Line, ...]
+    lines: tuple[MethodCurve, ...]
 
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
@@ -72,7 +72,7 @@ def _series(records: Sequence[Record]) -> Series:
     return shared or sorted(found.items())
 
 
-def _line(label: str, seeds: int, series: Series, x: Axis, y: Axis, colours: Mapping[str, str]) -> Line:
+def _line(label: str, seeds: int, series: Series, x: Axis, y: Axis, colours: Mapping[str, str]) -> MethodCurve:
     points = " ".join(f"{x(step)},{y(fmean(values))}" for step, values in series)
     spread = band([(x(step), values) for step, values in series], y)
-    return Line(label, seeds, colours.get(label, ""), fmean(series[-1][1]), points, spread)
+    return MethodCurve(label, seeds, colours.get(label, ""), fmean(series[-1][1]), points, spread)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from petlir.reports.figures.axis import Axis, spanning
-from petlir.reports.results import CASCADE, FROZEN, INPUT, Row, Table
+from petlir.reports.results import CASCADE, FROZEN, INPUT, ResultRow, Table
 
 WIDTH, HEIGHT = 760, 400
 LEFT, RIGHT, TOP, BOTTOM = 62, 740, 16, 356
@@ -69,7 +69,7 @@ SCALES = (
 
 
 @dataclass(frozen=True)
-class Point:
+class ParetoPoint:
     """A method in the plot: its gain in dB, where it stands, and its label where there is room."""
 
     label: str
@@ -84,7 +84,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Level:
+class BaselineLine:
     """An untrained baseline: a line across the plot, with the height of its label."""
 
     label: str
@@ -102,8 +102,8 @@ class Plot:
     unranked: str
     x: Axis
     y: Axis
-    points: tuple[Point, ...]
-    levels: tuple[Level, ...]
+    points: tuple[ParetoPoint, ...]
+    levels: tuple[BaselineLine, ...]
     sizes: tuple[tuple[str, str], ...]
     frontier: str
     left_out: tuple[str, ...]
@@ -130,14 +130,14 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
     return [plot for plot in made if plot]
 
 
-def _gain(row: Row, tasks: Sequence[Sequence[int]]) -> float | None:
+def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
     """Mean gain over frozen in dB: over tasks, of each over its columns; None where a column has none."""
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None
 
 
-def _cost(row: Row, scale: Scale) -> float | None:
+def _cost(row: ResultRow, scale: Scale) -> float | None:
     """What a method costs; None where nothing measured it, or other work ran beside what a clock measured."""
     found = getattr(row.costs, scale.part) if row.costs else None
     return None if scale.part == "step" and row.costs and not row.costs.exclusive else found
@@ -173,16 +173,20 @@ def _plot(
     )
 
 
-def _points(drawn: Sequence[tuple[Row, float, float]], x: Axis, y: Axis, colours: Mapping[str, str]) -> list[Point]:
+def _points(
+    drawn: Sequence[tuple[ResultRow, float, float]], x: Axis, y: Axis, colours: Mapping[str, str]
+) -> list[ParetoPoint]:
     """The methods from high to low; a label goes where it lies on nothing, or is left to the pointer."""
     places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
     taken = [Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values()]
-    points: list[Point] = []
+    points: list[ParetoPoint] = []
     for row, gain, cost in sorted(drawn, key=lambda one: -one[1]):
         at, height = places[row.label]
         text = next((text for text in _around(row.label, at, height) if not text.box.hits(taken)), None)
         taken += [text.box] if text else []
-        points.append(Point(row.label, row.method, row.kind, colours.get(row.label, ""), cost, gain, at, height, text))
+        points.append(
+            ParetoPoint(row.label, row.method, row.kind, colours.get(row.label, ""), cost, gain, at, height, text)
+        )
     return points
 
 
@@ -199,9 +203,9 @@ def _around(label: str, x: float, y: float) -> list[Text]:
     return [text for text in texts if text.box.left > LEFT and text.box.right < WIDTH]
 
 
-def _joined(points: Sequence[Point]) -> tuple[tuple[str, str], ...]:
+def _joined(points: Sequence[ParetoPoint]) -> tuple[tuple[str, str], ...]:
     """For each method of several sizes, its style and the points of the line through them."""
-    by_method: dict[str, list[Point]] = {}
+    by_method: dict[str, list[ParetoPoint]] = {}
     for point in sorted(points, key=lambda point: point.cost):
         by_method.setdefault(point.method, []).append(point)
     return tuple(
@@ -211,16 +215,16 @@ def _joined(points: Sequence[Point]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _levels(lines: Mapping[str, float], y: Axis) -> list[Level]:
+def _levels(lines: Mapping[str, float], y: Axis) -> list[BaselineLine]:
     """The untrained baselines from high to low, their labels apart."""
-    placed: list[Level] = []
+    placed: list[BaselineLine] = []
     for label, gain in sorted(lines.items(), key=lambda pair: -pair[1]):
         lowest = placed[-1].text_y + LINE if placed else -math.inf
-        placed.append(Level(label, gain, y(gain), max(y(gain) - 4, lowest)))
+        placed.append(BaselineLine(label, gain, y(gain), max(y(gain) - 4, lowest)))
     return placed
 
 
-def frontier(points: Sequence[Point]) -> str:
+def frontier(points: Sequence[ParetoPoint]) -> str:
     """The PETL methods that none of lower cost equals, as the points of a polyline."""
     best, steps = -math.inf, []
     for point in sorted((p for p in points if p.kind == "petl"), key=lambda p: (p.cost, -p.gain)):

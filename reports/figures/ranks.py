@@ -19,7 +19,7 @@ MOST = 30
 
 
 @dataclass(frozen=True)
-class Place:
+class RankRange:
     """A method in a strip: its place by the mean, and from the best rank to the worst that it may have."""
 
     label: str
@@ -45,7 +45,7 @@ class Strip:
     seeds: int
     x: Axis
     height: int
-    places: tuple[Place, ...]
+    places: tuple[RankRange, ...]
     matrix: tuple[tuple[float | None, ...], ...]
 
 
@@ -88,7 +88,7 @@ def _strip(column: Column, ranking: Ranking, colours: Mapping[str, str]) -> Stri
     found, ranks = ranking.comparison, ranking.comparison.ranks()
     means = {label: float(np.nanmean(scores)) for label, scores in ranking.scores.items()}
     places = tuple(
-        Place(label, colours.get(label, ""), means[label], rank, *ranks[label], TOP + ROW * (rank - 0.5))
+        RankRange(label, colours.get(label, ""), means[label], rank, *ranks[label], TOP + ROW * (rank - 0.5))
         for rank, label in enumerate(found.order, start=1)
     )
     x = Axis(0.5, len(places) + 0.5, LEFT, RIGHT)

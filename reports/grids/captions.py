@@ -12,12 +12,12 @@ from petlir.benchmark.statistics.columns import tables
 from petlir.benchmark.weights.sources import UNTRAINED, network_of
 from petlir.reports.formats import count, decibel, joined, plural, signed
 from petlir.reports.grids.curves import along
-from petlir.reports.grids.points import PARAMETERS, Point
+from petlir.reports.grids.points import PARAMETERS, GridPoint
 
 SMOKE = "Smoke runs, too short to rank anything by."
 
 
-def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:
+def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
     """What changes along each curve, whether it always rises, and by how much seeds differ."""
     series = along(found)
     ends = {name: (some[0], some[-1]) for name, some in series.items()}
@@ -35,7 +35,7 @@ def of_curves(found: Sequence[Point], axis: str) -> Iterator[str]:
     yield from _unconverged(series)
 
 
-def _unconverged(series: Mapping[str, Sequence[Point]]) -> Iterator[str]:
+def _unconverged(series: Mapping[str, Sequence[GridPoint]]) -> Iterator[str]:
     unconverged = [name for name, some in series.items() if not all(point.converged for point in some)]
     if any(point.smoke for some in series.values() for point in some):
         yield SMOKE
@@ -43,7 +43,7 @@ def _unconverged(series: Mapping[str, Sequence[Point]]) -> Iterator[str]:
         yield f"Not converged at every point: {joined(unconverged)}."
 
 
-def of_rows(found: Sequence[Point]) -> Iterator[str]:
+def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
     """Of each backbone the highest and the lowest trained row, and what separates them."""
     for backbone in dict.fromkeys(point.backbone for point in found):
         trained = [point for point in found if point.backbone == backbone and point.trained]
@@ -58,7 +58,7 @@ def of_rows(found: Sequence[Point]) -> Iterator[str]:
     yield from _spread([point for point in found if point.trained])
 
 
-def _over_random(found: Sequence[Point]) -> Iterator[str]:
+def _over_random(found: Sequence[GridPoint]) -> Iterator[str]:
     """What pre-trained weights are worth, where the same network stands there with random ones."""
     means = {(point.backbone, point.label): point.mean for point in found}
     for backbone in dict.fromkeys(point.backbone for point in found):
@@ -72,7 +72,7 @@ def _over_random(found: Sequence[Point]) -> Iterator[str]:
             yield f"{backbone} over the same network with random weights: {', '.join(gains)}."
 
 
-def _spread(trained: Sequence[Point]) -> Iterator[str]:
+def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
     several = [point for point in trained if len(point.seeds) > 1]
     if not several:
         yield "One seed each: nothing tells differences from chance."
@@ -81,7 +81,7 @@ def _spread(trained: Sequence[Point]) -> Iterator[str]:
     yield f"Seeds of one cell lie up to {decibel(widest)} dB apart."
 
 
-def told_apart(found: Sequence[Point], rows: pd.DataFrame) -> str:
+def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
     """Which trained rows are not told apart from the highest, or why nothing may be said."""
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
@@ -101,7 +101,7 @@ def told_apart(found: Sequence[Point], rows: pd.DataFrame) -> str:
     return f"Highest of the converged: {first}; {others}.{behind}"
 
 
-def against(paper: str, published: Mapping[str, float], found: Sequence[Point]) -> str:
+def against(paper: str, published: Mapping[str, float], found: Sequence[GridPoint]) -> str:
     """How many pairs of trained rows stand in the paper's order; empty where the paper has no two of them."""
     means = {point.label: point.mean for point in found if point.trained and point.label in published}
     pairs = [(a, b) for a, b in combinations(means, 2) if published[a] != published[b]]
@@ -112,6 +112,6 @@ def against(paper: str, published: Mapping[str, float], found: Sequence[Point]) 
     return f"{both}, {same} stand in its order here, by their means."
 
 
-def _at(point: Point, axis: str) -> str:
+def _at(point: GridPoint, axis: str) -> str:
     assert point.x is not None
     return count(point.x) if axis == PARAMETERS else f"{point.x:g}"

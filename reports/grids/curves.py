@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from petlir.reports.figures.axis import Axis, band, spanning
 from petlir.reports.figures.colours import hues
-from petlir.reports.grids.points import Point
+from petlir.reports.grids.points import GridPoint
 
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
@@ -29,13 +29,13 @@ class Curve:
 
     name: str
     colour: str
-    points: tuple[Point, ...]
+    points: tuple[GridPoint, ...]
     line: str
     band: str
 
 
 @dataclass(frozen=True)
-class Level:
+class HorizontalLine:
     """What has no place along the axis: a line across."""
 
     name: str
@@ -44,13 +44,13 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class FigureCurves:
     """The curves and levels of one figure."""
 
     x: Axis
     y: Axis
     curves: tuple[Curve, ...]
-    levels: tuple[Level, ...]
+    levels: tuple[HorizontalLine, ...]
 
     @property
     def ticks(self) -> list[float]:
@@ -59,7 +59,7 @@ class Drawing:
         return found if len(found) <= FEW else self.x.ticks
 
 
-def drawing(found: Sequence[Point], log: bool) -> Drawing | None:
+def drawing(found: Sequence[GridPoint], log: bool) -> FigureCurves | None:
     """The curves of the points; None where none has two places along the axis."""
     series = along(found)
     drawn = [point for some in series.values() for point in some]
@@ -74,18 +74,20 @@ def drawing(found: Sequence[Point], log: bool) -> Drawing | None:
     colours = hues(sorted(series))
     curves = tuple(_curve(name, colours[name], some, x, y) for name, some in series.items())
     means = {name: sum(point.mean for point in some) / len(some) for name, some in flat.items()}
-    return Drawing(x, y, curves, tuple(Level(name, mean, y(mean)) for name, mean in sorted(means.items())))
+    return FigureCurves(
+        x, y, curves, tuple(HorizontalLine(name, mean, y(mean)) for name, mean in sorted(means.items()))
+    )
 
 
-def by_series(found: Sequence[Point]) -> dict[str, list[Point]]:
+def by_series(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
     """The points of each series."""
-    series: dict[str, list[Point]] = {}
+    series: dict[str, list[GridPoint]] = {}
     for point in found:
         series.setdefault(point.series, []).append(point)
     return series
 
 
-def along(found: Sequence[Point]) -> dict[str, list[Point]]:
+def along(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
     """The trained series with several places along the axis, each in its order."""
     placed = {
         name: sorted((p for p in some if p.trained and p.x is not None), key=lambda p: p.x or 0.0)
@@ -94,7 +96,7 @@ def along(found: Sequence[Point]) -> dict[str, list[Point]]:
     return {name: some for name, some in placed.items() if len({point.x for point in some}) > 1}
 
 
-def _curve(name: str, colour: str, some: Sequence[Point], x: Axis, y: Axis) -> Curve:
+def _curve(name: str, colour: str, some: Sequence[GridPoint], x: Axis, y: Axis) -> Curve:
     ends = [(x(point.x), point) for point in some if point.x is not None]
     line = " ".join(f"{at},{y(point.mean)}" for at, point in ends)
     return Curve(name, colour, tuple(some), line, band([(at, point.seeds) for at, point in ends], y))

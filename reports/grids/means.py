@@ -10,12 +10,12 @@ from statistics import fmean
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.task import IMAGES
 from petlir.reports.formats import joined
-from petlir.reports.grids.points import Place, Point, option
+from petlir.reports.grids.points import FigureKey, GridPoint, option
 
-Figures = Sequence[tuple[Place, Sequence[Point]]]
+Figures = Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 
 
-def over_tasks(found: Figures) -> Iterator[tuple[Place, list[Point]]]:
+def over_tasks(found: Figures) -> Iterator[tuple[FigureKey, list[GridPoint]]]:
     """For each budget, device, image set and way of restoring with several tasks, the points that all these tasks have.
 
     A point is the mean over tasks, each under its headline protocol, seed by seed; where tasks differ in their number
@@ -24,7 +24,7 @@ def over_tasks(found: Figures) -> Iterator[tuple[Place, list[Point]]]:
     Args:
         found: the points of each task, set and budget.
     """
-    groups: dict[Place, dict[Place, Sequence[Point]]] = defaultdict(dict)
+    groups: dict[FigureKey, dict[FigureKey, Sequence[GridPoint]]] = defaultdict(dict)
     for place, points in found:
         groups[place._replace(task="", protocol=protocol(place.protocol).way)][place] = points
     for group, members in groups.items():
@@ -34,8 +34,8 @@ def over_tasks(found: Figures) -> Iterator[tuple[Place, list[Point]]]:
             yield group._replace(task=f"mean of {tasks}", protocol=protocols), list(_means(members))
 
 
-def _means(members: Mapping[Place, Sequence[Point]]) -> Iterator[Point]:
-    same: dict[tuple[str, str, str | None], list[Point]] = defaultdict(list)
+def _means(members: Mapping[FigureKey, Sequence[GridPoint]]) -> Iterator[GridPoint]:
+    same: dict[tuple[str, str, str | None], list[GridPoint]] = defaultdict(list)
     for points in members.values():
         for point in points:
             same[point.backbone, point.label, option(point.record.cell.task, IMAGES)].append(point)
@@ -44,7 +44,7 @@ def _means(members: Mapping[Place, Sequence[Point]]) -> Iterator[Point]:
             yield _mean(some)
 
 
-def _mean(some: Sequence[Point]) -> Point:
+def _mean(some: Sequence[GridPoint]) -> GridPoint:
     gains = [point.over_frozen for point in some if point.over_frozen is not None]
     return replace(
         some[0],

@@ -43,7 +43,7 @@ class NamedGrid:
     about: str = ""
 
 
-class Place(NamedTuple):
+class GridPosition(NamedTuple):
     """What a cell of a grid is, whatever its seed."""
 
     backbone: str
@@ -52,7 +52,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class GridRecords:
     """The records of a grid.
 
     Attributes:
@@ -88,41 +88,41 @@ def _read(path: Path) -> NamedGrid | None:
         raise PetlirError(f"grid {path} is damaged: {error}; expected what `petlir run` takes, and a page") from error
 
 
-def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> Found:
+def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRecords:
     """The records that a grid would run, whatever their seeds and budget."""
     wanted = dict(_places(one, plugins))
-    mine: dict[Place, list[Record]] = {place: [] for place in wanted}
+    mine: dict[GridPosition, list[Record]] = {place: [] for place in wanted}
     for record in records:
         if record.cell.track == one.asked["track"] and (place := _place(record, wanted)) is not None:
             mine[place].append(record)
     done = {place: [record for record in some if record.state == "done"] for place, some in mine.items()}
     trained = [place for place, trains in wanted.items() if trains]
     missing = tuple(_missing(place, mine[place]) for place in trained if not done[place])
-    return Found(one, tuple(record for some in done.values() for record in some), missing, len(trained))
+    return GridRecords(one, tuple(record for some in done.values() for record in some), missing, len(trained))
 
 
-def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[Place, bool]]:
+def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
     """Every place of the grid, and whether anything is trained there."""
     for also in [{}, *one.asked.get("also", [])]:
         yield from _selected({**one.asked, **also}, plugins)
 
 
-def _selected(asked: Mapping[str, Any], plugins: Plugins) -> Iterator[tuple[Place, bool]]:
+def _selected(asked: Mapping[str, Any], plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
     tasks = grid.tasks(asked["tasks"], plugins.tasks, asked["track"])
     for item in grid.split(asked["methods"]):
         sized = SIZED in item.rpartition("]")[2]
         for method in grid.methods(item, plugins.methods):
             name = f"{method.name}{SIZED}" if sized else method.label
             for backbone in grid.split(asked["backbones"]):
-                yield from ((Place(backbone, task.label, name), method.trains) for task in tasks)
+                yield from ((GridPosition(backbone, task.label, name), method.trains) for task in tasks)
 
 
-def _place(record: Record, wanted: Mapping[Place, bool]) -> Place | None:
+def _place(record: Record, wanted: Mapping[GridPosition, bool]) -> GridPosition | None:
     cell = record.cell
-    named = (Place(cell.backbone, cell.task, name) for name in (cell.label, f"{cell.method}{SIZED}"))
+    named = (GridPosition(cell.backbone, cell.task, name) for name in (cell.label, f"{cell.method}{SIZED}"))
     return next((place for place in named if place in wanted), None)
 
 
-def _missing(place: Place, records: Sequence[Record]) -> str:
+def _missing(place: GridPosition, records: Sequence[Record]) -> str:
     reasons = sorted({f"{record.state}: {record.reason}" for record in records})
     return f"{place.backbone} · {place.name} · {place.task}: {'; '.join(reasons) or 'no record'}"

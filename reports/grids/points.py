@@ -22,7 +22,7 @@ PARAMETERS = "parameters"
 """Curves over what is trained; the other axes are options of a task or of a method."""
 
 
-class Place(NamedTuple):
+class FigureKey(NamedTuple):
     """What one figure holds: cells of one budget, regime and device on one task and image set, scored alike."""
 
     track: str
@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Point:
+class GridPoint:
     """A label on a task and set.
 
     Attributes:
@@ -75,7 +75,7 @@ class Point:
         return bool(self.converged) and kind_of(self.record) != "reference"
 
 
-def points(records: Sequence[Done], along: str) -> Iterator[tuple[Place, list[Point], pd.DataFrame]]:
+def points(records: Sequence[Done], along: str) -> Iterator[tuple[FigureKey, list[GridPoint], pd.DataFrame]]:
     """The points of each figure under its headline protocol, what trains nothing first, and the scores behind them."""
     frame = score_frame(records)
     frame = frame[frame.headline]
@@ -88,13 +88,13 @@ def points(records: Sequence[Done], along: str) -> Iterator[tuple[Place, list[Po
         both = differing(pd.concat([beside, rows]))
         both = both[np.isfinite(both.psnr)]
         found = [_point(some, by_key, along) for _, some in both.groupby(["backbone", "label", "task"], sort=False)]
-        yield Place(*map(str, place)), _over_frozen(found), both
+        yield FigureKey(*map(str, place)), _over_frozen(found), both
 
 
-def _point(rows: pd.DataFrame, by_key: dict[str, Done], along: str) -> Point:
+def _point(rows: pd.DataFrame, by_key: dict[str, Done], along: str) -> GridPoint:
     record = by_key[rows.key.iloc[0]]
     cell, trained = record.cell, rows.regime.iloc[0] != ANY
-    return Point(
+    return GridPoint(
         cell.backbone,
         cell.label,
         _series(record, along),
@@ -108,7 +108,7 @@ def _point(rows: pd.DataFrame, by_key: dict[str, Done], along: str) -> Point:
     )
 
 
-def _over_frozen(found: list[Point]) -> list[Point]:
+def _over_frozen(found: list[GridPoint]) -> list[GridPoint]:
     before = {(one.backbone, one.record.cell.task): one.mean for one in found if one.label == FROZEN}
     starts = [before.get((one.backbone, one.record.cell.task)) for one in found]
     return [

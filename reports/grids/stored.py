@@ -27,7 +27,7 @@ EACH, ONE, SHARED = "N for N", "1 for N", "1 + N for N"
 
 
 @dataclass(frozen=True)
-class Plan:
+class StoragePlan:
     """How a method serves N tasks.
 
     Attributes:
@@ -65,7 +65,7 @@ class Stored:
     """
 
     backbone: str
-    plans: tuple[Plan, ...]
+    plans: tuple[StoragePlan, ...]
     tasks: int
     x: Axis
     y: Axis
@@ -120,7 +120,7 @@ def _stored(backbone: str, records: Sequence[Done]) -> Stored | None:
     return Stored(backbone, tuple(found), tasks, x, y, lines)
 
 
-def _plans(records: Sequence[Done], network: float) -> list[Plan]:
+def _plans(records: Sequence[Done], network: float) -> list[StoragePlan]:
     """Of each label what it stores on single tasks, and on a mixture of tasks where it was trained on one."""
     by_place: dict[tuple[str, str, bool], list[Done]] = {}
     for record in records:
@@ -131,14 +131,14 @@ def _plans(records: Sequence[Done], network: float) -> list[Plan]:
     return [_plan(label, method, mixed, some, network) for (label, method, mixed), some in by_place.items()]
 
 
-def _plan(label: str, method: str, mixed: bool, records: Sequence[Done], network: float) -> Plan:
+def _plan(label: str, method: str, mixed: bool, records: Sequence[Done], network: float) -> StoragePlan:
     own, kind = fmean(record.costs.stored_bytes for record in records), kind_of(records[0])
     whole = kind == "reference"
     if kind == "composed":
-        return Plan(label, method, SHARED, network, own / _pieces(records[0]))
+        return StoragePlan(label, method, SHARED, network, own / _pieces(records[0]))
     if mixed:
-        return Plan(label, method, ONE, own if whole else network + own, 0.0)
-    return Plan(label, method, EACH if whole else SHARED, 0.0 if whole else network, own)
+        return StoragePlan(label, method, ONE, own if whole else network + own, 0.0)
+    return StoragePlan(label, method, EACH if whole else SHARED, 0.0 if whole else network, own)
 
 
 def _pieces(record: Done) -> int:

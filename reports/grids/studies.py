@@ -16,10 +16,10 @@ from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import IMAGES
 from petlir.reports.claims import is_method
 from petlir.reports.grids.captions import against, of_curves, of_rows, told_apart
-from petlir.reports.grids.curves import Drawing, drawing
+from petlir.reports.grids.curves import FigureCurves, drawing
 from petlir.reports.grids.means import over_tasks
-from petlir.reports.grids.named import FOLDER, Found, NamedGrid, find, named_grids
-from petlir.reports.grids.points import PARAMETERS, Place, Point, points
+from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, find, named_grids
+from petlir.reports.grids.points import PARAMETERS, FigureKey, GridPoint, points
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
 """What the axes are called; an option goes by its name."""
@@ -38,9 +38,9 @@ class Figure:
         sentences: what it shows.
     """
 
-    place: Place
-    points: tuple[Point, ...]
-    drawing: Drawing | None
+    place: FigureKey
+    points: tuple[GridPoint, ...]
+    drawing: FigureCurves | None
     published: dict[str, float]
     source: str
     sentences: tuple[str, ...]
@@ -111,7 +111,7 @@ def _known(folder: Path, warn: Callable[[str], None]) -> list[NamedGrid]:
         return []
 
 
-def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
+def _figures(found: GridRecords, published: Sequence[Claim]) -> Iterator[Figure]:
     one = found.grid
     made = list(points(found.records, one.along))
     if one.mean:
@@ -127,14 +127,14 @@ def _figures(found: Found, published: Sequence[Claim]) -> Iterator[Figure]:
         yield Figure(place, tuple(some), curves, theirs, source, tuple(filter(None, sentences)))
 
 
-def _means(one: NamedGrid, made: Sequence[tuple[Place, Sequence[Point]]]) -> Iterator[Figure]:
+def _means(one: NamedGrid, made: Sequence[tuple[FigureKey, Sequence[GridPoint]]]) -> Iterator[Figure]:
     for place, some in over_tasks(made):
         if curves := drawing(some, log=one.along in AXES):
             yield Figure(place, tuple(some), curves, {}, "", tuple(of_curves(some, one.along)))
 
 
 def _published(
-    one: NamedGrid, task: str, some: Sequence[Point], known: Sequence[Claim]
+    one: NamedGrid, task: str, some: Sequence[GridPoint], known: Sequence[Claim]
 ) -> tuple[dict[str, float], list[str]]:
     """The mean over the sets that the grid's first table has, by label; where it has no number, the next table's."""
     tables = [[c for c in known if (c.paper, c.table, c.task) == (one.paper, t, task)] for t in one.tables]
@@ -148,7 +148,7 @@ def _published(
     return found, sets
 
 
-def _row(one: NamedGrid, figure: Figure, point: Point) -> dict[str, object]:
+def _row(one: NamedGrid, figure: Figure, point: GridPoint) -> dict[str, object]:
     return {
         "grid": one.name,
         **figure.place._asdict(),

@@ -11,7 +11,7 @@ from petlir.benchmark.published import claims, orderings
 from petlir.reports import links
 from petlir.reports.claims import by_paper
 from petlir.reports.context import ReportContext
-from petlir.reports.orderings import Finding, findings
+from petlir.reports.orderings import OrderingResult, findings
 from petlir.reports.pages.page import Page
 
 MOST = 200
@@ -36,7 +36,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
     yield Page("claims/index.html", "claims.html.j2", values, "Claims")
 
 
-def _counted(tested: Sequence[Finding]) -> list[tuple[str, str, Counter[str]]]:
+def _counted(tested: Sequence[OrderingResult]) -> list[tuple[str, str, Counter[str]]]:
     """Each statement with its paper, and how often it held."""
     counts: dict[tuple[str, str], Counter[str]] = {}
     for one in tested:
@@ -44,7 +44,7 @@ def _counted(tested: Sequence[Finding]) -> list[tuple[str, str, Counter[str]]]:
     return [(*key, count) for key, count in counts.items()]
 
 
-def _csv(tested: Sequence[Finding]) -> str:
+def _csv(tested: Sequence[OrderingResult]) -> str:
     rows = [
         {
             "statement": one.ordering.statement,

@@ -12,7 +12,7 @@ from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
 from petlir.benchmark.records.files import differing, headlines
 from petlir.benchmark.records.groups import ANY
-from petlir.benchmark.records.schema import Cell, Costs, Done, Record
+from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts
 from petlir.reports import links
 from petlir.reports.claims import verdicts
 from petlir.reports.context import ReportContext
@@ -22,7 +22,7 @@ TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
 
 
 @dataclass(frozen=True)
-class Line:
+class MethodResult:
     """The cells of a label on a task that differ in nothing but the seed.
 
     Attributes:
@@ -31,7 +31,7 @@ class Line:
         command: what makes these cells again.
     """
 
-    cell: Cell
+    cell: RecordedCell
     seeds: tuple[int, ...]
     state: str
     reason: str
@@ -75,7 +75,7 @@ def options(method: type[Method]) -> list[tuple[str, str]]:
     ]
 
 
-def lines(records: Sequence[Record]) -> list[Line]:
+def lines(records: Sequence[Record]) -> list[MethodResult]:
     """The rows of a method's card, by backbone, task and label."""
     by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
@@ -83,19 +83,19 @@ def lines(records: Sequence[Record]) -> list[Line]:
     return [_line(found) for _, found in sorted(by_cell.items(), key=lambda pair: str(pair[0]))]
 
 
-def _line(found: Sequence[Record]) -> Line:
+def _line(found: Sequence[Record]) -> MethodResult:
     done = [record for record in found if record.state == "done"]
     first = (done or found)[0]
     domain, psnr = _psnr(done)
     states = sorted({record.state for record in found})
-    return Line(
+    return MethodResult(
         first.cell,
         tuple(sorted(record.cell.seed for record in found)),
         states[0] if len(states) == 1 else f"{len(done)} of {len(found)} done",
         "; ".join(sorted({record.reason for record in found if record.reason})),
         domain,
         psnr,
-        first.costs.trainable if isinstance(first.costs, Costs) else None,
+        first.costs.trainable if isinstance(first.costs, RecordedCosts) else None,
         command(found),
     )
 

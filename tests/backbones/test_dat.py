@@ -16,7 +16,7 @@ from petlir.benchmark.backbones.dat_attention import ChannelAttention, PositionB
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.contract import examine
 from petlir.benchmark.contract.toy_model import SMALL as SMALLEST
-from petlir.benchmark.contract.toy_model import Trial
+from petlir.benchmark.contract.toy_model import ToyTrial
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.training.adaptation import adapt
@@ -278,7 +278,7 @@ def test_an_image_is_restored_the_same_in_any_batch(head):
 @pytest.mark.parametrize("name", ["lora", "repadapter", "vpt", "norm-tune"])
 def test_methods_that_meet_what_other_networks_have_not(name):
     """A gate inside the mlp, fused projections, batch norms, blocks without tokens, parameters without effect."""
-    trial = Trial(find().methods[name](), SMALLEST["dat"])
+    trial = ToyTrial(find().methods[name](), SMALLEST["dat"])
     assert trial.obstacle is None
     points = ("gradients reach all", "frozen weights stay", "saves and loads", "merges exactly")
     assert [finding for finding in (examine(point, trial) for point in points) if not finding.passed] == []

@@ -12,7 +12,7 @@ import pytest
 from petlir.benchmark.cells import learning_rate, worker
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job, unpack
-from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, Selection
+from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, RateSelection
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.images import prepare
@@ -30,12 +30,12 @@ LOSS = 0.4
 """What half of the steps lose of a made-up PSNR, in dB."""
 
 
-def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), half: bool = True) -> Selection:
+def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), half: bool = True) -> RateSelection:
     """A selection with its peak at a rate of the grid, and the two rates that follow from it."""
     trials = {rate: 30 - abs(math.log10(rate / best)) for rate in (*RATES, *further)}
     halves = {best: Half(1, 30 - LOSS, [])} if half else {}
     cell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 2}
-    return Selection("key", cell, trials, {rate: [] for rate in trials}, halves)
+    return RateSelection("key", cell, trials, {rate: [] for rate in trials}, halves)
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def test_an_exported_choice_is_found_again(lab, tmp_path):
         curves = {rate: [{"step": 0, "validation_psnr": 29.0}] for rate in RATES}
         named = {"task": cell.task, "label": cell.label}
         halves = {best: Half(1, 30.5, [{"step": 1, "validation_psnr": 30.5}])}
-        learning_rate.export([Selection(key, named, trials, curves, halves)], path)
+        learning_rate.export([RateSelection(key, named, trials, curves, halves)], path)
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):
         found = learning_rate.committed(cell, planner.selection_context(cell), tmp_path)
         assert found is not None

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, Selection, nice, parse
+from petlir.benchmark.cells.selection import FLAT, TRIALS, Half, RateSelection, nice, parse
 from petlir.benchmark.method import RATES
 
 LADDER = [float(f"{mantissa}e{exponent}") for exponent in range(-6, 0) for mantissa in (1, 3)] + [1.0]
 Curve = Callable[[float], float | None]
 
 
-def selection(trials: Mapping[float, float | None]) -> Selection:
+def selection(trials: Mapping[float, float | None]) -> RateSelection:
     cell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 40}
-    return Selection("key", cell, trials, {rate: [] for rate in trials})
+    return RateSelection("key", cell, trials, {rate: [] for rate in trials})
 
 
 def trials(psnr: Curve) -> list[float]:
@@ -114,16 +114,16 @@ def test_only_trials_of_the_rule_count():
     assert selection(dict.fromkeys(RATES[:4], 30.0)).counted(RATES).open_rates(RATES) == list(RATES[4:])
 
 
-def whole(half_psnr: float | None = 29.59) -> Selection:
+def whole(half_psnr: float | None = 29.59) -> RateSelection:
     psnr = peak(3e-3)
     found = selection({rate: psnr(rate) for rate in trials(psnr)})
-    return Selection(found.key, found.cell, found.trials, found.curves, {3e-3: Half(20, half_psnr, [])})
+    return RateSelection(found.key, found.cell, found.trials, found.curves, {3e-3: Half(20, half_psnr, [])})
 
 
 def test_a_choice_is_complete_with_the_half_trial_of_its_rate():
     tested = whole()
     assert tested.complete
-    untested = Selection(tested.key, tested.cell, tested.trials, tested.curves, {1e-2: Half(20, 29.0, [])})
+    untested = RateSelection(tested.key, tested.cell, tested.trials, tested.curves, {1e-2: Half(20, 29.0, [])})
     assert not untested.complete
     assert untested.convergence is None
     assert selection(dict.fromkeys(trials(lambda rate: None))).complete, "there is no rate to test"
@@ -146,6 +146,6 @@ def test_a_choice_survives_its_file():
 def test_what_another_selection_has_beyond_it_is_joined():
     full = whole()
     first, second = dict(list(full.trials.items())[:6]), dict(list(full.trials.items())[5:])
-    one = Selection(full.key, full.cell, first, {rate: [] for rate in first})
-    two = Selection(full.key, full.cell, second, {rate: [] for rate in second}, full.halves)
+    one = RateSelection(full.key, full.cell, first, {rate: [] for rate in first})
+    two = RateSelection(full.key, full.cell, second, {rate: [] for rate in second}, full.halves)
     assert one.joined(two) == full

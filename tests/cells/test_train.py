@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from petlir.benchmark.contract.toy_model import Trial, tiny
+from petlir.benchmark.contract.toy_model import ToyTrial, tiny
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.schema import Accumulation
 from petlir.benchmark.runs import runner
@@ -42,7 +42,7 @@ def test_gradients_of_parts_add_up_to_that_of_the_whole(parts):
     batch = torch.rand(5, 3, 12, 12), torch.rand(5, 3, 12, 12)
     sums = []
     for pieces in ([(1.0, batch)], split(batch, parts)):
-        adapted = Trial(find().methods["lora"](), tiny).adapted()
+        adapted = ToyTrial(find().methods["lora"](), tiny).adapted()
         adapted.train()
         for share, piece in pieces:
             (share * loss_of(adapted, piece)).backward()

@@ -10,7 +10,7 @@ import pytest
 
 from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.executors import slurm as cluster
-from petlir.benchmark.executors.slurm import SlurmExecutor, Task
+from petlir.benchmark.executors.slurm import SlurmExecutor, SlurmProgram
 
 
 class Queue:
@@ -19,7 +19,7 @@ class Queue:
     def __init__(self, words: Sequence[dict[str, object]]) -> None:
         self.words, self.sent = list(words), 0
 
-    def take(self, tasks: Sequence[Task]) -> list[str]:
+    def take(self, tasks: Sequence[SlurmProgram]) -> list[str]:
         for task in tasks:
             word = self.words.pop(0) if self.words else {}
             if word:

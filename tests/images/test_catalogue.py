@@ -7,7 +7,7 @@ import pytest
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set, names
-from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.listed import CataloguedIndex
 from petlir.benchmark.images.overlaps.cached import matches
 
 SIZES = {"Set5": 5, "Set14": 14, "BSD100": 100, "BSDS302": 302, "BSDS30": 30, "Rain100L": 100, "Rain100H": 100}
@@ -35,7 +35,7 @@ def test_every_set_says_what_it_is_and_how_its_images_are_joined(name):
     assert all((entry.title, entry.licence, entry.citation, entry.source.startswith(("https://", "http://"))))
     assert re.fullmatch(r"@\w+\{\w+,.*\}", entry.bibtex, re.DOTALL)
     assert entry.bibtex.count("{") == entry.bibtex.count("}")
-    assert isinstance(entry.find, Listed)
+    assert isinstance(entry.find, CataloguedIndex)
     layouts = entry.find.layouts
     assert len(layouts) > 1 or name.startswith("BSDS")
     for layout in layouts:

@@ -13,7 +13,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import digests as module
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.images.digests import digest_of, digests
-from petlir.benchmark.images.imageset import Entry, Held
+from petlir.benchmark.images.imageset import HeldImage, ImageEntry
 from tests.helpers.engine import draw, save
 
 
@@ -23,8 +23,8 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-def entry(name: str, clean: Image, degraded: Image | None = None) -> Entry:
-    return Entry(name, name, Held(clean, name), None if degraded is None else Held(degraded, name))
+def entry(name: str, clean: Image, degraded: Image | None = None) -> ImageEntry:
+    return ImageEntry(name, name, HeldImage(clean, name), None if degraded is None else HeldImage(degraded, name))
 
 
 def test_digest_sees_names_pixels_sizes_and_degraded():

@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
-from petlir.benchmark.images.imageset import Entry
-from petlir.benchmark.images.layouts import Layout
-from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.imageset import ImageEntry
+from petlir.benchmark.images.layouts import FolderLayout
+from petlir.benchmark.images.listed import CataloguedIndex
 
 datasets = pytest.importorskip("datasets")
 Batch = NDArray[np.uint8]
 COMMIT = "0123456789" * 4
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 8, 6, 3), np.uint8)
 DARK = IMAGES // 4
-CLEAN, PAIRS = [Layout("toy/*")], [Layout("toy/target/*", "toy/input/*"), Layout("toy/norain-*", "toy/rain-*")]
+CLEAN, PAIRS = (
+    [FolderLayout("toy/*")],
+    [FolderLayout("toy/target/*", "toy/input/*"), FolderLayout("toy/norain-*", "toy/rain-*")],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +66,11 @@ def point(root: Path, name: str, rest: str = "") -> Path:
     return root
 
 
-def index(root: Path, layouts: list[Layout], rest: str = "", **changes: object) -> list[Entry]:
-    return Listed("toy", "somewhere", layouts, **changes)(point(root, "toy", rest))  # type: ignore[arg-type]
+def index(root: Path, layouts: list[FolderLayout], rest: str = "", **changes: object) -> list[ImageEntry]:
+    return CataloguedIndex("toy", "somewhere", layouts, **changes)(point(root, "toy", rest))  # type: ignore[arg-type]
 
 
-def check(entries: list[Entry], names: list[str], clean: Batch, degraded: Batch | None = None) -> None:
+def check(entries: list[ImageEntry], names: list[str], clean: Batch, degraded: Batch | None = None) -> None:
     """The entries are these images in this order."""
     samples = [entry.read() for entry in entries]
     assert [sample.name for sample in samples] == names
@@ -169,11 +172,11 @@ def test_an_archive_in_no_known_layout_goes_by_what_folders_and_names_say(stand_
     for number in range(3):
         files |= {f"stuff/Test/rain-{number}.png": DARK[number], f"stuff/Test/norain-{number}.png": IMAGES[number]}
     tar(stand_in / "all.tar", files)
-    listed = Listed("toy-test", "somewhere", [Layout("x/*", "y/*")], called="norain-{}")
+    listed = CataloguedIndex("toy-test", "somewhere", [FolderLayout("x/*", "y/*")], called="norain-{}")
     check(listed(point(tmp_path, "toy-test", "/all.tar")), ["norain-0", "norain-1", "norain-2"], IMAGES, DARK)
 
 
-def refusal(root: Path, layouts: list[Layout], rest: str = "", **changes: object) -> str:
+def refusal(root: Path, layouts: list[FolderLayout], rest: str = "", **changes: object) -> str:
     with pytest.raises(PetlirError) as caught:
         [entry.read() for entry in index(root, layouts, rest, **changes)]
     assert "\n" not in str(caught.value)
@@ -210,14 +213,14 @@ def test_a_branch_is_no_pin(tmp_path, revision):
     with pytest.raises(
         PetlirError, match=rf"revision '{revision}' of someone/set is not pinned; expected a commit of 40"
     ):
-        Listed("toy", "somewhere", CLEAN)(tmp_path)
+        CataloguedIndex("toy", "somewhere", CLEAN)(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["someone/set", "hub:set", "", "hub:a/b@main and more"])
 def test_a_pointer_that_is_not_understood(tmp_path, text):
     (tmp_path / "toy.hub").write_text(text)
     with pytest.raises(PetlirError, match=r"toy.hub says .*; expected hub:OWNER/REPO@REVISION, perhaps with"):
-        Listed("toy", "somewhere", CLEAN)(tmp_path)
+        CataloguedIndex("toy", "somewhere", CLEAN)(tmp_path)
 
 
 @pytest.mark.parametrize("rest", ["", "/data/a.tar.gz"])

@@ -9,9 +9,9 @@ import pytest
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.digests import digests
-from petlir.benchmark.images.imageset import Entry, Held
-from petlir.benchmark.images.layouts import Layout, expand
-from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.imageset import HeldImage, ImageEntry
+from petlir.benchmark.images.layouts import FolderLayout, expand
+from petlir.benchmark.images.listed import CataloguedIndex
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,9 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "cache"))
 
 
-PAIRS = Listed("toy", "somewhere", [Layout("set/clean/*", "set/noisy/*"), Layout("other/clean-*", "set/noisy/*")])
+PAIRS = CataloguedIndex(
+    "toy", "somewhere", [FolderLayout("set/clean/*", "set/noisy/*"), FolderLayout("other/clean-*", "set/noisy/*")]
+)
 
 
 def save(folder: Path, *names: str, side: int = 8, seed: int = 0, suffix: str = ".png") -> None:
@@ -29,8 +31,8 @@ def save(folder: Path, *names: str, side: int = 8, seed: int = 0, suffix: str = 
         PIL.Image.fromarray(pixels).save(folder / f"{name}{suffix}")
 
 
-def listed(**changes: object) -> Listed:
-    return Listed("toy", "somewhere", [Layout("set/*")], **changes)  # type: ignore[arg-type]
+def listed(**changes: object) -> CataloguedIndex:
+    return CataloguedIndex("toy", "somewhere", [FolderLayout("set/*")], **changes)  # type: ignore[arg-type]
 
 
 def test_names_choose_and_are_missed(tmp_path):
@@ -139,4 +141,6 @@ def test_an_entry_reads_nothing_before_it_is_asked(tmp_path):
     assert entry.read().clean.shape == (9, 9, 3)
     assert entry.clean.stamp != before
     black = np.zeros((4, 4, 3), np.uint8)
-    assert Entry("a", "a", Held(black, "a"), Held(black[:2, :2], "b"), scale=2).read().degraded is not None
+    assert (
+        ImageEntry("a", "a", HeldImage(black, "a"), HeldImage(black[:2, :2], "b"), scale=2).read().degraded is not None
+    )

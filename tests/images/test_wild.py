@@ -12,8 +12,8 @@ import pytest
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set, names
 from petlir.benchmark.images.digests import digest_of
-from petlir.benchmark.images.layouts import BLOCKS, Layout
-from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.layouts import BLOCKS, FolderLayout
+from petlir.benchmark.images.listed import CataloguedIndex
 
 
 @pytest.fixture(autouse=True)
@@ -141,17 +141,17 @@ def test_training_and_validation_images_in_one_folder_are_told_apart(tmp_path):
 LAYOUTS = [
     pytest.param(name, layout, id=f"{name} {layout.clean}")
     for name in names()
-    if isinstance(image_set(name).find, Listed)
+    if isinstance(image_set(name).find, CataloguedIndex)
     for layout in image_set(name).find.layouts  # type: ignore[attr-defined]
     if not layout.clean.endswith(BLOCKS)
 ]
 
 
 @pytest.mark.parametrize(("name", "layout"), LAYOUTS)
-def test_every_layout_of_every_set_loads_and_no_other_takes_it(tmp_path, name, layout: Layout):
+def test_every_layout_of_every_set_loads_and_no_other_takes_it(tmp_path, name, layout: FolderLayout):
     """Three images, at the names that the set has, else at `one`, `two` and `three`."""
     listed = image_set(name).find
-    assert isinstance(listed, Listed)
+    assert isinstance(listed, CataloguedIndex)
     stars = list(listed.names or ("one", "two", "three"))[:3]
     if listed.units:
         stars = [f"Canon_{unit}_{number}" for number, unit in enumerate(sorted(listed.units)[:3])]

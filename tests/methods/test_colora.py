@@ -14,7 +14,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbone import Site
 from petlir.benchmark.backbones import build
 from petlir.benchmark.cells.own_images import restorer
-from petlir.benchmark.contract.toy_model import SMALL, Trial, alive, tiny
+from petlir.benchmark.contract.toy_model import SMALL, ToyTrial, alive, tiny
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method, PriorResults
@@ -38,7 +38,7 @@ def ranks(network: nn.Module) -> dict[str, int]:
     return {name: len(module.down) for name, module in network.named_modules() if isinstance(module, LowRank)}
 
 
-def moved(trial: Trial, names: tuple[str, ...] = ()) -> PriorResults:
+def moved(trial: ToyTrial, names: tuple[str, ...] = ()) -> PriorResults:
     """As if full fine-tuning had moved the tensors of these names ten times as far as the others."""
     numbers = torch.Generator().manual_seed(0)
     network = adapt(trial.network(), FullFineTuning(), trial.head, 0)
@@ -49,7 +49,7 @@ def moved(trial: Trial, names: tuple[str, ...] = ()) -> PriorResults:
     return PriorResults((tuned,), lambda task, index: (trial.images, trial.clean), "any", trial.head)
 
 
-def adapted(trial: Trial, method: CoLoRA, names: tuple[str, ...] = ()) -> Adapted:
+def adapted(trial: ToyTrial, method: CoLoRA, names: tuple[str, ...] = ()) -> Adapted:
     return adapt(trial.network(), method, trial.head, 1, moved(trial, names))
 
 
@@ -59,7 +59,7 @@ def adapted(trial: Trial, method: CoLoRA, names: tuple[str, ...] = ()) -> Adapte
 )
 def test_seven_percent_are_tuned(family, contribution):
     method = CoLoRA(contribution=contribution, images=1)
-    size = count(adapted(Trial(method, SMALL[family]), method).backbone)
+    size = count(adapted(ToyTrial(method, SMALL[family]), method).backbone)
     backbone = count(SMALL[family]()).total
     assert size.trainable / backbone == pytest.approx(0.07, rel=0.05)
 
@@ -78,7 +78,7 @@ def test_no_update_has_more_parameters_than_its_layer(contribution):
     """A few layers contribute by far the most, so that without a limit they would get ranks beyond it."""
     method, builder = CoLoRA(contribution=contribution, images=1), partial(alive, partial(build, "nafnet-nano"))
     widest = ("middle_blks.0.conv1.weight", "middle_blks.0.conv3.weight", "middle_blks.0.conv4.weight")
-    network = adapted(Trial(method, builder), method, widest).backbone
+    network = adapted(ToyTrial(method, builder), method, widest).backbone
     updates = [module for module in network.modules() if isinstance(module, LowRank)]
     assert updates
     assert all(module.up.numel() + module.down.numel() <= module.base.weight.numel() for module in updates)
@@ -113,7 +113,7 @@ def test_the_control_has_one_rank_everywhere():
 
 
 def test_a_projection_that_contributes_more_gets_more():
-    trial = Trial(CoLoRA(beta=0.1, images=1), tiny)
+    trial = ToyTrial(CoLoRA(beta=0.1, images=1), tiny)
     layer = MOVED.removesuffix(".weight")
     found = {
         alpha: ranks(adapted(trial, CoLoRA(budget=24, beta=0.1, alpha=alpha, images=1), (MOVED,)).backbone)[layer]
@@ -124,14 +124,14 @@ def test_a_projection_that_contributes_more_gets_more():
 
 @pytest.mark.parametrize("method", [CoLoRA(beta=1, alpha=3, images=1), CoLoRA(alpha=0, images=1)])
 def test_without_sharpness_or_all_floor_each_gets_its_equal_share(method):
-    trial = Trial(method, tiny)
+    trial = ToyTrial(method, tiny)
     equal = ranks(adapt(trial.network(), method, trial.head, 1).backbone)
     assert ranks(adapted(trial, method, (MOVED,)).backbone) == equal
     assert ranks(adapted(trial, CoLoRA(images=1), (MOVED,)).backbone) != equal
 
 
 def test_only_vectors_and_updates_are_trained():
-    trial = Trial(CoLoRA(), SMALL["nafnet"])
+    trial = ToyTrial(CoLoRA(), SMALL["nafnet"])
     names = adapt(trial.network(), CoLoRA(), trial.head, 1).trainable()
     endings = {name.rpartition(".")[2] for name in names}
     assert endings == {"up", "down", "weight", "bias", "beta", "gamma"}
@@ -190,7 +190,7 @@ def test_an_impossible_option_is_one_clear_line(options, text):
 
 
 def test_a_network_that_has_not_moved_gives_no_ranks():
-    trial = Trial(CoLoRA(images=1), tiny)
+    trial = ToyTrial(CoLoRA(images=1), tiny)
     still = adapt(trial.network(), FullFineTuning(), trial.head, 0).state()
     prior = PriorResults((still,), lambda task, index: (trial.images, trial.clean), "any", trial.head)
     with pytest.raises(PetlirError, match=r"contribute 0\.0 on average"):

@@ -11,7 +11,7 @@ import torch
 
 from petlir.benchmark import grid
 from petlir.benchmark.backbones.meta_device import without_memory
-from petlir.benchmark.contract.toy_model import CLOSE, Trial, alive, apart
+from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, alive, apart
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import find
 from petlir.benchmark.runs import runner
@@ -55,7 +55,7 @@ def test_every_method_works_or_says_why_not(backbone):
         if reason is not None:
             reasons[name] = reason
             continue
-        trial = Trial(method, builder)
+        trial = ToyTrial(method, builder)
         adapted = trial.adapted()
         if method.trains:
             trial.train(adapted)

@@ -17,7 +17,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST, pack
 from petlir.benchmark.publishing.levels import adopt, origins
 from petlir.benchmark.publishing.submit import submit
-from petlir.benchmark.publishing.verify import Check, Verdict, opened, verify
+from petlir.benchmark.publishing.verify import Check, VerifiedCell, opened, verify
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
@@ -36,7 +36,7 @@ def check(lab: Any, **changes: Any) -> Check:
     return replace(Check(lab.context(), "cpu", 2, 0, random.Random(0)), **changes)
 
 
-def verdicts(source: Path, how: Check) -> list[Verdict]:
+def verdicts(source: Path, how: Check) -> list[VerifiedCell]:
     with opened(source) as folder:
         return verify(folder, how)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from petlir.reports.figures.axis import spanning
 from petlir.reports.figures.colours import classes
 from petlir.reports.figures.curves import curves
-from petlir.reports.figures.pareto import SCALES, Point, frontier, of_task, overview
+from petlir.reports.figures.pareto import SCALES, ParetoPoint, frontier, of_task, overview
 from petlir.reports.figures.waterfall import MIB, waterfall
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
@@ -39,7 +39,7 @@ def test_equal_ratios_are_equal_distances_on_a_logarithmic_axis():
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, unique=True))
 def test_the_frontier_is_what_nothing_dominates(pairs):
-    points = [Point("", "", "petl", "", size, gain, size, gain, None) for size, gain in pairs]
+    points = [ParetoPoint("", "", "petl", "", size, gain, size, gain, None) for size, gain in pairs]
     undominated = [
         (size, gain)
         for size, gain in pairs

@@ -17,7 +17,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
-from petlir.benchmark.revisions.table import PACKAGE, Entry, component, engine, read
+from petlir.benchmark.revisions.table import PACKAGE, RevisionEntry, component, engine, read
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
 
@@ -107,7 +107,7 @@ def test_a_raised_revision_changes_what_is_built_on_the_file_and_nothing_else(ow
 
 def test_changed_code_is_never_taken_for_its_revision(own_table):
     known = dict(read())
-    known["methods/lora.py"] = Entry("methods.lora", 1, "0" * 64)
+    known["methods/lora.py"] = RevisionEntry("methods.lora", 1, "0" * 64)
     table.write(known)
     found = table.code_digest(PACKAGE / "methods/lora.py")[: table.SHORT]
     assert component(PACKAGE / "methods/lora.py") == f"methods.lora@{found}"

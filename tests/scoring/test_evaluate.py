@@ -13,7 +13,7 @@ from torch import Tensor
 
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.prepare import Pair
+from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.scoring import evaluate as evaluate_module
@@ -25,10 +25,10 @@ from tests.helpers.networks import Pointwise
 RGB = ("rgb@tiles-20",)
 
 
-def pairs(scale: int = 1) -> list[Pair]:
+def pairs(scale: int = 1) -> list[ImagePair]:
     clean = [draw([3, number], 48, 60) for number in range(3)]
     return [
-        Pair(str(n), "scene", "set", "photographs", image[::scale, ::scale].copy(), image)
+        ImagePair(str(n), "scene", "set", "photographs", image[::scale, ::scale].copy(), image)
         for n, image in enumerate(clean)
     ]
 
@@ -70,7 +70,7 @@ def test_each_way_of_restoring_has_a_protocol_and_images_of_its_own(tmp_path):
 
 def test_the_official_way_is_the_official_tiling(tmp_path):
     network = tiny().eval()
-    pair = Pair("0", "scene", "set", "photographs", draw([1], 20, 16), draw([2], 20, 16))
+    pair = ImagePair("0", "scene", "set", "photographs", draw([1], 20, 16), draw([2], 20, 16))
     (row,) = evaluate(network, ("denoise_30",), [pair], ("rgb@official",), tmp_path, tmp_path / "shared").rows
     image = restore_image(network, pair.degraded, ("denoise_30",), "official")
     assert row["psnr"] == pytest.approx(peak_signal_noise_ratio(pair.clean, image), abs=1e-9)
@@ -85,7 +85,7 @@ def test_what_is_not_rounded_is_scored_before_it_is_stored(tmp_path):
             return images + 0.25 / 255
 
     grey = np.full((24, 24, 3), 100, np.uint8)
-    pair = Pair("0", "scene", "set", "photographs", grey, grey)
+    pair = ImagePair("0", "scene", "set", "photographs", grey, grey)
     names = ("rgb-float@whole", "rgb@whole")
     exact, stored = evaluate(Brighter(None), ("same",), [pair], names, tmp_path, tmp_path / "shared").rows
     assert exact["psnr"] == pytest.approx(20 * math.log10(255 / 0.25), abs=1e-3)
@@ -100,7 +100,7 @@ def test_the_input_is_scored_enlarged(tmp_path):
 
 
 def test_the_digest_is_of_names_order_and_pixels(tmp_path):
-    def digest(some: list[Pair], gain: float = 0.7) -> str:
+    def digest(some: list[ImagePair], gain: float = 0.7) -> str:
         network = Pointwise()
         network.gain.data.fill_(gain)
         return evaluate(network, ("same",), some, RGB, tmp_path / "a", tmp_path / "b").digest

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from petlir.benchmark.cells.learning_rate import COMMITTED, export
-from petlir.benchmark.cells.selection import Half, Selection
+from petlir.benchmark.cells.selection import Half, RateSelection
 from petlir.benchmark.commands.listing import LISTS, as_markdown
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD, read_record
@@ -132,7 +132,7 @@ def test_the_table_of_shipped_choices(tmp_path, monkeypatch):
     trials = dict.fromkeys([1e-3, 3e-3], 24.0) | {5.5e-3: 24.31}
     cell = {"backbone": "ipt-nano", "task": "tiny", "label": "lora", "steps": 40}
     halves = {5.5e-3: Half(20, 23.9, [])}
-    export([Selection("key", cell, trials, {rate: [] for rate in trials}, halves)], tmp_path / "demo" / "nano.json")
+    export([RateSelection("key", cell, trials, {rate: [] for rate in trials}, halves)], tmp_path / "demo" / "nano.json")
     monkeypatch.setattr("petlir.benchmark.cells.learning_rate.COMMITTED", tmp_path)
     rows = LISTS["convergence"]([])
     assert [row["about"] for row in rows] == [

@@ -19,7 +19,7 @@ from petlir.benchmark.degradations.resize import imresize
 from petlir.benchmark.images import prepare, used
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import ImageSet
-from petlir.benchmark.images.listed import Listed
+from petlir.benchmark.images.listed import CataloguedIndex
 from petlir.benchmark.plugins import find
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
@@ -59,7 +59,7 @@ SHRUNK = {"DIV2K/DIV2K_train_LR_bicubic/X4/0001x4": 101, "DIV2K/DIV2K_train_LR_b
 def few(name: str) -> ImageSet:
     """The image set of this name, however many images of it there are."""
     found = image_set(name)
-    assert isinstance(found.find, Listed)
+    assert isinstance(found.find, CataloguedIndex)
     return replace(found, known=None, count=None, find=replace(found.find, names=None, count=None))
 
 

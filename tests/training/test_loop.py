@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from petlir.benchmark.contract.toy_model import Trial, tiny
+from petlir.benchmark.contract.toy_model import ToyTrial, tiny
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.images.patches import PatchSampler
 from petlir.benchmark.layers.dropout import Dropout
@@ -33,7 +33,7 @@ SIDE = 12
 
 def start(name: str) -> Adapted:
     """A fresh small network with a method on it, as after a restart."""
-    return Trial(METHODS[name](), tiny).adapted()
+    return ToyTrial(METHODS[name](), tiny).adapted()
 
 
 class Batches(PatchSampler):

@@ -10,7 +10,7 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
-from petlir.benchmark.revisions.table import PACKAGE, Entry, code_digest, read, relative
+from petlir.benchmark.revisions.table import PACKAGE, RevisionEntry, code_digest, read, relative
 
 WAYS = "nox -s revisions -- --raise {0} (it computes something else) or -- --same {0} (it computes the same)"
 
@@ -48,7 +48,7 @@ def raise_revision(file: str) -> str:
     known = dict(read())
     name, revision = _entry(file).name, _entry(file).revision + 1
     for other in [other for other, entry in known.items() if entry.name == name]:
-        known[other] = Entry(name, revision, code_digest(PACKAGE / other))
+        known[other] = RevisionEntry(name, revision, code_digest(PACKAGE / other))
     table.write(known)
     return f"{name} is at revision {revision}: cells and trials that are built on it are stale"
 
@@ -75,7 +75,7 @@ def add(file: str, name: str = "") -> str:
         raise PetlirError(f"{file} does not exist; expected a file relative to the package, e.g. methods/lora.py")
     chosen = name or file.removesuffix(".py").replace("/", ".")
     revision = next((entry.revision for entry in known.values() if entry.name == chosen), 1)
-    known[file] = Entry(chosen, revision, code_digest(PACKAGE / file))
+    known[file] = RevisionEntry(chosen, revision, code_digest(PACKAGE / file))
     table.write(known)
     return f"{file} is {chosen} at revision {revision}"
 
@@ -103,7 +103,7 @@ def _moved_from(path: Path) -> str | None:
     return next((file for file, e in read().items() if e.digest == digest and not (PACKAGE / file).exists()), None)
 
 
-def _entry(file: str) -> Entry:
+def _entry(file: str) -> RevisionEntry:
     known = read()
     if file not in known:
         near = difflib.get_close_matches(file, known, 1)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from petlir.benchmark.images.cache import cache_folder, store_bytes, store_text
-from petlir.benchmark.images.imageset import Entry, Reader
+from petlir.benchmark.images.imageset import ImageEntry, Reader
 from petlir.benchmark.images.overlaps.blobs import Blobs
 from petlir.benchmark.images.overlaps.fingerprint import Fingerprint, fingerprint
 from petlir.benchmark.images.overlaps.search import Match, search
@@ -27,7 +27,7 @@ CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
 """The modules that determine the result."""
 
 
-def matches(images: Sequence[Entry], others: Sequence[Entry]) -> list[Match]:
+def matches(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> list[Match]:
     """Return matches between the images and the others, from the cache if no file has changed.
 
     Raises:
@@ -43,7 +43,7 @@ def matches(images: Sequence[Entry], others: Sequence[Entry]) -> list[Match]:
     return found
 
 
-def _fingerprints(entries: Sequence[Entry]) -> list[Fingerprint]:
+def _fingerprints(entries: Sequence[ImageEntry]) -> list[Fingerprint]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda entry: _fingerprint(entry.clean), entries))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
-from petlir.benchmark.images.imageset import Entry, ImageSet
+from petlir.benchmark.images.imageset import ImageEntry, ImageSet
 from petlir.benchmark.images.overlaps.cached import matches
 from petlir.benchmark.images.overlaps.search import Match
 from petlir.benchmark.images.overlaps.traps import Shared, traps
@@ -19,7 +19,7 @@ NEARLY = 0.97
 
 
 @dataclass(frozen=True)
-class Found:
+class OverlappingImage:
     """A test image that is contained in another set.
 
     Attributes:
@@ -55,11 +55,11 @@ class Overlap:
     images: int | None
     statement: str
     source: str = ""
-    found: tuple[Found, ...] = ()
+    found: tuple[OverlappingImage, ...] = ()
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SetComparison:
     """The comparison of a test set with another set.
 
     Attributes:
@@ -75,7 +75,7 @@ class Comparison:
     unsearched: str = ""
 
 
-def compare(test: str, holder: str, root: Path | None) -> Comparison:
+def compare(test: str, holder: str, root: Path | None) -> SetComparison:
     """Return the overlaps of the images of `test` with those of `holder`; `root` is the data folder.
 
     Raises:
@@ -84,15 +84,15 @@ def compare(test: str, holder: str, root: Path | None) -> Comparison:
     try:
         one, other = image_set(test), image_set(holder)
     except PetlirError:  # weights may be pre-trained on sets outside the catalogue
-        return Comparison(test, holder, _published(test, holder), f"{holder} is in no catalogue")
+        return SetComparison(test, holder, _published(test, holder), f"{holder} is in no catalogue")
     test, holder = one.name, other.name
     if test == holder:
-        return Comparison(test, holder, (Overlap(test, holder, "images", None, "it is the test set itself"),))
+        return SetComparison(test, holder, (Overlap(test, holder, "images", None, "it is the test set itself"),))
     try:
         images, others = one.index(root), other.index(root)
     except PetlirError as error:
-        return Comparison(test, holder, _published(test, holder), str(error))
-    return Comparison(test, holder, _searched(one, other, images, others))
+        return SetComparison(test, holder, _published(test, holder), str(error))
+    return SetComparison(test, holder, _searched(one, other, images, others))
 
 
 def _published(test: str, holder: str) -> tuple[Overlap, ...]:
@@ -103,7 +103,7 @@ def _published(test: str, holder: str) -> tuple[Overlap, ...]:
 
 
 def _searched(
-    test: ImageSet, holder: ImageSet, images: Sequence[Entry], others: Sequence[Entry]
+    test: ImageSet, holder: ImageSet, images: Sequence[ImageEntry], others: Sequence[ImageEntry]
 ) -> tuple[Overlap, ...]:
     """Search for shared images; photographs of the same scene that only look alike count as scenes."""
     scenes = _scenes(images, others) if test.citation == holder.citation else set()
@@ -111,7 +111,7 @@ def _searched(
     for match in matches(images, others):
         image, other = images[match.image], others[match.found_in]
         if match.equal or image.unit != other.unit or image.unit not in several:
-            found.append(Found(image.name, other.name, relation(match), round(match.likeness, 3)))
+            found.append(OverlappingImage(image.name, other.name, relation(match), round(match.likeness, 3)))
             scenes.discard(image.unit)  # already reported as a shared image
     overlaps = []
     if found:
@@ -125,7 +125,7 @@ def _searched(
     return tuple(overlaps)
 
 
-def _scenes(images: Sequence[Entry], others: Sequence[Entry]) -> set[str]:
+def _scenes(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> set[str]:
     """Return the scenes that two parts of a collection share, with several photographs in one part."""
     counts = [Counter(entry.unit for entry in entries) for entries in (images, others)]
     return {unit for unit in counts[0].keys() & counts[1].keys() if max(count[unit] for count in counts) > 1}

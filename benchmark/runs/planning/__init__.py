@@ -21,7 +21,7 @@ from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
-from petlir.benchmark.runs.planning.request import Request, Selection
+from petlir.benchmark.runs.planning.request import GridSelection, Request
 from petlir.benchmark.scoring.fields_of_view import scored_as, views
 from petlir.benchmark.statistics.convergence import Convergence
 from petlir.benchmark.store import Store
@@ -95,7 +95,7 @@ class Planner:
         """Every cell of the request; tuned learning rates are not chosen yet."""
         return [cell for one in self.request.selections for cell in self._selected(one)]
 
-    def _selected(self, chosen: Selection) -> Iterator[Cell]:
+    def _selected(self, chosen: GridSelection) -> Iterator[Cell]:
         tasks = [task.label for task in grid.tasks(chosen.tasks, self.plugins.tasks, self.request.track)]
         seeds = grid.seeds(chosen.seeds)
         for backbone in grid.choose("backbone", chosen.backbones, self.request.context.backbones):

@@ -15,7 +15,7 @@ import torch
 from petlir.benchmark.cell import Cell, digest
 from petlir.benchmark.cells.train import PARTS
 from petlir.benchmark.devices import pick
-from petlir.benchmark.records.schema import Costs
+from petlir.benchmark.records.schema import RecordedCosts
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning import Planned, Planner
 from petlir.benchmark.runs.planning.sizes import Kept, Sizes, sizes_of
@@ -123,15 +123,15 @@ class Predictor:
         return float(median(known or [OVERHEAD]))
 
     @cached_property
-    def _finished(self) -> list[tuple[Cell, Costs]]:
+    def _finished(self) -> list[tuple[Cell, RecordedCosts]]:
         return [
             (head.cell.request(), head.costs)
             for head in self._index.heads
-            if isinstance(head.costs, Costs) and head.device == self.device
+            if isinstance(head.costs, RecordedCosts) and head.device == self.device
         ]
 
     @cached_property
-    def _of_kind(self) -> Mapping[tuple[object, ...], list[Costs]]:
+    def _of_kind(self) -> Mapping[tuple[object, ...], list[RecordedCosts]]:
         found = defaultdict(list)
         for cell, costs in self._finished:
             found[_kind(cell)].append(costs)
@@ -178,7 +178,7 @@ def _kind(cell: Cell) -> tuple[object, ...]:
     return cell.backbone, cell.label, cell.task, cell.track, cell.steps, cell.batch_size, cell.patch
 
 
-def _untrained(costs: Costs) -> float:
+def _untrained(costs: RecordedCosts) -> float:
     """Return the seconds of a cell that are not training."""
     return costs.adaptation_seconds + costs.validation_seconds + costs.evaluation_seconds
 

@@ -14,7 +14,7 @@ import typer
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import learning_rate
 from petlir.benchmark.cells.job import Job
-from petlir.benchmark.cells.selection import TRIALS, Selection
+from petlir.benchmark.cells.selection import TRIALS, RateSelection
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.runs.planning import Planned, Planner
@@ -25,7 +25,7 @@ Finish = Callable[[Sequence[Planned], Store], None]
 
 
 @dataclass(frozen=True)
-class Trial:
+class PendingTrial:
     """A training run that a selection still needs.
 
     Attributes:
@@ -68,7 +68,7 @@ class Rates:
         """The store of the cells that trials require; they have the selection seed and do not appear in reports."""
         return self.store.within("selection")
 
-    def selection(self, cell: Cell) -> Selection | None:
+    def selection(self, cell: Cell) -> RateSelection | None:
         """Return the choice for a cell if all its trials are finished, else None."""
         found = self._tried(cell)
         return found if found.complete else None
@@ -78,7 +78,7 @@ class Rates:
         found = self._tried(cell)
         return max(0, TRIALS - len(found.trials)), int(not found.complete)
 
-    def _tried(self, cell: Cell) -> Selection:
+    def _tried(self, cell: Cell) -> RateSelection:
         """Return the trials for a cell so far, shipped ones and those in the store."""
         selection_context = self.planner.selection_context(cell)
         shipped = None if self.again else learning_rate.committed(cell, selection_context)
@@ -124,20 +124,20 @@ class Rates:
             typer.echo(f"tuning on validation images with seed {learning_rate.SEED}: {told}")
             self._try({trial.key: trial for trial in trials}, runs_on)
 
-    def _open(self, cell: Cell) -> list[Trial]:
+    def _open(self, cell: Cell) -> list[PendingTrial]:
         """Return the trials that can run now: the grid, then one rate at a time, finally the half trial."""
         found = self._tried(cell)
         if found.complete:
             return []
         if rates := found.open_rates(self.planner.method(cell).rates):
-            return [Trial(cell, learning_rate.trial_cell(cell, rate)) for rate in rates]
+            return [PendingTrial(cell, learning_rate.trial_cell(cell, rate)) for rate in rates]
         assert found.rate is not None
-        return [Trial(cell, learning_rate.trial_cell(cell, found.rate, half=True), half=True)]
+        return [PendingTrial(cell, learning_rate.trial_cell(cell, found.rate, half=True), half=True)]
 
     def _required(self, cell: Cell) -> list[Cell]:
         return self.planner.required(replace(cell, seed=learning_rate.SEED))
 
-    def _queued(self, trial: Trial) -> QueuedJob:
+    def _queued(self, trial: PendingTrial) -> QueuedJob:
         cell = trial.chosen
         folders = [self.planned(need).folder(self.selection_cells) for need in self._required(cell)]
         needs = tuple(folder.relative_to(self.store.root) for folder in folders)
@@ -148,7 +148,7 @@ class Rates:
         job = Job("trial", trial.cell, self.planner.request.context, self.store, needs, parts, weights)
         return QueuedJob(trial.key, job.packed(), group=cell.task)
 
-    def _try(self, trials: Mapping[str, Trial], runs_on: Executor) -> None:
+    def _try(self, trials: Mapping[str, PendingTrial], runs_on: Executor) -> None:
         with Progress(len(trials)) as progress:
 
             def on_event(event: Event) -> None:

@@ -16,7 +16,7 @@ GRIDS = Path(__file__).parents[3] / "results" / "grids"
 
 
 @dataclass(frozen=True)
-class Selection:
+class GridSelection:
     """Methods on tasks on backbones, in every combination.
 
     Attributes:
@@ -39,12 +39,12 @@ class Request:
     """What a user asks for: a selection, perhaps others beside it, and how all of them are run.
 
     Attributes:
-        backbones: as in `Selection`.
-        methods: as in `Selection`.
-        tasks: as in `Selection`.
+        backbones: as in `GridSelection`.
+        methods: as in `GridSelection`.
+        tasks: as in `GridSelection`.
         track: `demo`, `open` or `paper`.
-        seeds: as in `Selection`.
-        steps: as in `Selection`.
+        seeds: as in `GridSelection`.
+        steps: as in `GridSelection`.
         regime: `tuned` or `paper`; None for the track's.
         protocols: ids with commas, beyond the tasks' own.
         metrics: names of metrics with commas.
@@ -64,12 +64,12 @@ class Request:
     metrics: str = ""
     context: Context = field(default_factory=Context)
     device: str = "auto"
-    also: tuple[Selection, ...] = ()
+    also: tuple[GridSelection, ...] = ()
 
     @property
-    def selections(self) -> tuple[Selection, ...]:
+    def selections(self) -> tuple[GridSelection, ...]:
         """All selections, starting with the request's own."""
-        return (Selection(self.backbones, self.methods, self.tasks, self.seeds, self.steps), *self.also)
+        return (GridSelection(self.backbones, self.methods, self.tasks, self.seeds, self.steps), *self.also)
 
 
 def request_from_grid(
@@ -100,10 +100,10 @@ def request_from_grid(
     first, *also = _narrowed(_read(path), given)
     tasks, context = context_of(plugins, data, weights, deterministic, precision).opening(first["tasks"])
     whole = Request(**{**first, "tasks": tasks}, context=replace(context, allow_overlap=allow_overlap))
-    keys = [each.name for each in fields(Selection)]
+    keys = [each.name for each in fields(GridSelection)]
     own = {key: getattr(whole, key) for key in keys}
     beside = ({key: one[key] for key in keys if key in one} for one in also)
-    return replace(whole, also=tuple(Selection(**{**own, **one}) for one in beside))
+    return replace(whole, also=tuple(GridSelection(**{**own, **one}) for one in beside))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ NOTHING: Taken = (None, None, "")
 
 
 @dataclass(frozen=True)
-class Row:
+class PlanRow:
     """A cell of a plan.
 
     Attributes:
@@ -52,7 +52,7 @@ class Row:
 
 def survey(
     asked: Request, folder: Path | str, device: str = "auto", warn: Callable[[str], None] = lambda line: None
-) -> list[Row]:
+) -> list[PlanRow]:
     """Return each cell's state, predicted costs and, if it is stale, what changed, without running anything.
 
     Args:
@@ -75,7 +75,9 @@ def survey(
     predicted = iter(list(_predicted(todo, predictor, rates)))
     predictor.close()
     return [
-        Row(str(one.cell), one.cell.label, one.cell.task, found, why, *(next(predicted) if found in OPEN else NOTHING))
+        PlanRow(
+            str(one.cell), one.cell.label, one.cell.task, found, why, *(next(predicted) if found in OPEN else NOTHING)
+        )
         for one, (found, why) in zip(planned, standing, strict=True)
     ]
 
@@ -104,7 +106,7 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 
 
-def totals(rows: list[Row]) -> str:
+def totals(rows: list[PlanRow]) -> str:
     """Return a line on the total predicted costs, and a line for each cell that does not fit."""
     todo = [row for row in rows if row.state in OPEN]
     known = [row.seconds for row in todo if row.seconds is not None]
@@ -124,6 +126,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def as_rows(rows: list[Row]) -> list[dict[str, object]]:
+def as_rows(rows: list[PlanRow]) -> list[dict[str, object]]:
     """Return the rows as JSON objects."""
     return [asdict(row) for row in rows]

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from petlir.benchmark.commands.revisions import same
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.revisions import normalised, table
-from petlir.benchmark.revisions.table import Entry, read
+from petlir.benchmark.revisions.table import RevisionEntry, read
 
 
 def store(folder: Path, *, psnr: float = 20.0, moved: float = 0.0, state: str = "done", name: str = "down") -> Path:
@@ -63,7 +63,7 @@ def test_the_code_of_a_revision_is_found_in_the_history():
 
 
 def test_code_that_is_in_no_commit_is_refused(tmp_path, monkeypatch):
-    known = {**read(), "methods/lora.py": Entry("methods.lora", 1, "0" * 64)}
+    known = {**read(), "methods/lora.py": RevisionEntry("methods.lora", 1, "0" * 64)}
     monkeypatch.setattr(table, "FILE", tmp_path / "revisions.toml")
     table.write(known)
     with pytest.raises(PetlirError, match=r"^no commit holds methods/lora.py as its revision names it; raise"):
