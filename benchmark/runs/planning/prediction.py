@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from petlir.benchmark.records.schema import RecordedCosts
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning import Planned, Planner
 from petlir.benchmark.runs.planning.sizes import Kept, Sizes, sizes_of
+from petlir.benchmark.runs.planning.speed import training_speed
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.weights.sources import network_of
 
@@ -79,7 +79,9 @@ class Predictor:
         self._planner, self._index, self._counting = planner, index, counting
         self.capacity, self.device = capacity(pick(device))
         self._kept = Kept()
+        self._type = pick(device)
         self._found: dict[tuple[object, ...], Prediction] = {}
+        self._speeds: dict[str, float] = {}
 
     def of(self, planned: Planned) -> Prediction:
         """Return the prediction for a cell, which is the same for all cells of its kind."""
@@ -149,8 +151,16 @@ class Predictor:
             for of, costs in near
             if (work := costs.flops_per_step * of.steps) and costs.training_seconds
         ]
-        speed = median(speeds) if speeds else _speed(self.device)
+        speed = median(speeds) if speeds else self._speed(cell)
         return cell.steps * sizes.flops / speed + median([_untrained(costs) for _, costs in near] or [0.0])
+
+    def _speed(self, cell: Cell) -> float:
+        """Return the FLOPs per second of a training step of the cell's backbone, measured once for each backbone."""
+        if cell.backbone not in self._speeds:
+            network = self._planner.plugins.build(cell.backbone)
+            head = network.head_for(self._planner.plugins.task(cell.task))
+            self._speeds[cell.backbone] = training_speed(network, head, cell.batch_size, cell.patch, self._type)
+        return self._speeds[cell.backbone]
 
     def _sizes(self, planned: Planned) -> Sizes | None:
         cell, key = planned.cell, self._key(planned)
@@ -181,18 +191,3 @@ def _kind(cell: Cell) -> tuple[object, ...]:
 def _untrained(costs: RecordedCosts) -> float:
     """Return the seconds of a cell that are not training."""
     return costs.adaptation_seconds + costs.validation_seconds + costs.evaluation_seconds
-
-
-@cache
-def _speed(device: str) -> float:
-    """Measure the FLOPs per second of a convolution, forward and backward: an estimate before any cell finishes."""
-    where = "cpu" if device == "cpu" else "cuda"
-    layer = torch.nn.Conv2d(64, 64, 3, padding=1, device=where)
-    features = torch.rand(4, 64, 48, 48, device=where)
-    layer(features).sum().backward()
-    started, rounds = time.perf_counter(), 5
-    for _ in range(rounds):
-        layer(features).sum().backward()
-    if where == "cuda":
-        torch.cuda.synchronize()
-    return rounds * 2 * 2 * 4 * 48 * 48 * 64 * 64 * 9 / (time.perf_counter() - started)

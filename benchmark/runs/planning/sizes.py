@@ -121,7 +121,7 @@ def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
 class Kept:
     """Previously counted sizes in a file of the cache."""
 
-    path: Path = field(default_factory=lambda: cache_folder() / "sizes.json")
+    path: Path = field(default_factory=lambda: cache_folder() / "step-sizes.json")
 
     def __post_init__(self) -> None:
         self._found: dict[str, Sizes | None] = {}

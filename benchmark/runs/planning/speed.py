@@ -1,0 +1,51 @@
+"""The speed of a network's training on a device, measured: an estimate before any cell has finished."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch.nn import functional
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.costs import flops_of_step
+
+LONGEST_STEP = 2e11
+"""FLOPs of the timed step at most: a few seconds on a processor. Batches of large networks are cut down to it."""
+
+ROUNDS = 5
+"""Timed steps, of which the fastest counts: the first warms up, and others share the device."""
+
+
+def training_speed(network: Backbone, head: str, batch: int, patch: int, device: str) -> float:
+    """Return the FLOPs per second of full fine-tuning's forward and backward pass on random images.
+
+    Args:
+        network: the network, whose gradients are overwritten.
+        head: the head that is trained.
+        batch: crops per step.
+        patch: side of a crop on the degraded side, in pixels.
+        device: where it is timed, such as `cpu` or `cuda:0`.
+    """
+    network = network.to(device).requires_grad_(True).eval()
+    side = patch * network.heads[head]
+
+    def flops(images: int) -> int:
+        degraded, clean = torch.rand(images, 3, patch, patch), torch.rand(images, 3, side, side)
+        given, wanted = degraded.to(device), clean.to(device)
+        return flops_of_step(lambda: functional.l1_loss(network(given, head), wanted))
+
+    images = max(1, min(batch, int(LONGEST_STEP / flops(1))))
+    speeds = []
+    for _ in range(ROUNDS):
+        _wait(device)
+        started = time.perf_counter()
+        work = flops(images)
+        _wait(device)
+        speeds.append(work / (time.perf_counter() - started))
+    return max(speeds)
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
