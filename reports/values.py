@@ -41,7 +41,7 @@ def fill(
         values[label] = replace(values[label], gain=gain)
     petl = rows[rows.label.map(kinds).eq("petl")]
     plan = _plan(column, by_label)
-    scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds)
+    scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds, rows)
     if why:
         return replace(column, unranked=why), values
     found = statistics.compare(scores, plan.alpha, plan.analyses) if plan else statistics.compare(scores)
@@ -182,16 +182,19 @@ def _gaps(finite: pd.DataFrame, other: str) -> dict[str, float]:
     return {str(label): float(gap) for label, gap in gaps.items()}
 
 
-def _ranked(column: Column, rows: pd.DataFrame, fewest: int) -> tuple[dict[str, statistics.Scores], str]:
+def _ranked(
+    column: Column, rows: pd.DataFrame, fewest: int, every: pd.DataFrame
+) -> tuple[dict[str, statistics.Scores], str]:
     """The methods that may be ranked in a column as units × seeds, or why none may.
 
     Args:
         column: with the number of seeds that its cells have.
         rows: the scores of its PETL cells.
         fewest: seeds that a method must have.
+        every: the scores of all its cells.
     """
     if column.smoke:
         return {}, "smoke"
     if column.seeds < statistics.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
-    return rankable(rows, fewest)
+    return rankable(rows, fewest, every)

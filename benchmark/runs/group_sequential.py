@@ -97,9 +97,9 @@ def columns(asked: Request, store: Store, plan: SpendingPlan) -> dict[str, Compa
     rows = pd.DataFrame(_rows(newest(record for record in store.records() if plan.covers(record.cell))))
     if rows.empty:
         return {}
-    petl = rows[~rows.method.map(lambda name: name in methods and methods[name].reference)]
-    sets = petl.assign(column=petl.set + ", " + petl.protocol).groupby("column")
-    found = {str(name): rankable(column, plan.seeds[0])[0] for name, column in sets}
+    reference = rows.method.map(lambda name: name in methods and methods[name].reference)
+    sets = rows.assign(column=rows.set + ", " + rows.protocol, reference=reference).groupby("column")
+    found = {str(name): rankable(column[~column.reference], plan.seeds[0], column)[0] for name, column in sets}
     return {name: compare(scores, plan.alpha, plan.analyses) for name, scores in found.items() if scores}
 
 

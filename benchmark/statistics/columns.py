@@ -12,6 +12,9 @@ from petlir.benchmark.statistics.convergence import FEWEST_METHODS
 if TYPE_CHECKING:
     import pandas as pd
 
+WORTH_ADAPTING = 0.5
+"""Least gain in dB of full fine-tuning over training from scratch in a ranked column."""
+
 
 def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     """Return each method's scores, units × seeds, on the images that all methods have.
@@ -43,13 +46,20 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     return {label: scores[:, place] for place, label in enumerate(whole)}
 
 
-def rankable(rows: pd.DataFrame, fewest: int) -> tuple[dict[str, Scores], str]:
+def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple[dict[str, Scores], str]:
     """Return the scores of the methods that are ranked in a column, or why it is not ranked.
 
     Args:
         rows: as for `tables`, of the column's PETL methods, with the column `converged`.
         fewest: minimum number of seeds of a method.
+        references: the same columns, with full fine-tuning and training from scratch under `method`, where present.
     """
+    gain = pretraining_gain(references)
+    if gain is not None and gain < WORTH_ADAPTING:
+        return {}, (
+            f"full fine-tuning is {gain:+.2f} dB above training from scratch, less than {WORTH_ADAPTING} dB: "
+            "this task does not need the pre-trained weights"
+        )
     converged = rows.converged.eq(True).groupby(rows.label).transform("all")
     scores = tables(rows[converged], fewest)
     if len(scores) < FEWEST_METHODS:
@@ -57,3 +67,10 @@ def rankable(rows: pd.DataFrame, fewest: int) -> tuple[dict[str, Scores], str]:
     if len(next(iter(scores.values()))) < 2:
         return {}, "fewer than two images with a finite PSNR everywhere"
     return scores, ""
+
+
+def pretraining_gain(rows: pd.DataFrame) -> float | None:
+    """Return the mean PSNR of full fine-tuning minus that of training from scratch in dB, or None without both."""
+    finite = rows[np.isfinite(rows.psnr)]
+    means = finite.groupby(["method", "seed", "unit"]).psnr.mean().groupby("method").mean()
+    return float(means["full-ft"] - means["scratch"]) if {"full-ft", "scratch"} <= set(means.index) else None
