@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.given import AnyImage, given
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.backbone import Backbone
 
 
-def build(name: str, **options: Any) -> Backbone:
+def build(name: str, **options: object) -> Backbone:
     """Build a backbone on the CPU, without its pre-trained weights.
 
     Args:

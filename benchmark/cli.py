@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 import typer
 
@@ -31,7 +31,7 @@ for heading, part in PANELS.items():
         command.rich_help_panel = heading
     app.add_typer(part.app)
 
-UsageError: Any = typer.BadParameter.__base__
+UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 """The class of Typer's parsing errors, which Typer does not export."""
 
 

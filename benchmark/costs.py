@@ -6,14 +6,15 @@ Sizes, bytes saved for backward and FLOPs are exact and need no GPU. Times, peak
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -124,25 +125,29 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return False
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, object] | None = None
-    ) -> Any:
+        self, func: OpOverload, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+    ) -> object:
         output = func(*args, **(kwargs or {}))
         from torch.utils.flop_counter import flop_registry
 
         if func.overloadpacket is torch.ops.aten.convolution_backward:
-            self.total += _convolution_backward(*args)
+            self.total += _convolution_backward(args)
         elif (formula := flop_registry.get(func.overloadpacket)) is not None:
             self.total += formula(*args, **(kwargs or {}), out_val=output)
         return output
 
 
-def _convolution_backward(gradient: Tensor, images: Tensor, weight: Tensor, *rest: Any) -> int:
+def _convolution_backward(args: tuple[object, ...]) -> int:
     """Return the FLOPs of a convolution's gradients, each of which costs as much as the convolution itself.
 
     torch's own formula counts the gradient of a grouped weight as if it were dense: 16 times too much for a depthwise
     convolution of 16 channels.
     """
-    transposed, wanted = rest[4], rest[-1]
+    gradient, images, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
+    assert isinstance(gradient, Tensor)
+    assert isinstance(images, Tensor)
+    assert isinstance(weight, Tensor)
+    assert isinstance(wanted, Sequence)
     places = images if transposed else gradient
     return 2 * places.numel() * weight[0].numel() * sum(map(bool, wanted[:2]))
 

@@ -11,7 +11,7 @@ from dataclasses import MISSING, fields
 from fnmatch import fnmatchcase
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TypeVar, Union, get_args, get_origin, get_type_hints
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.method import Method
@@ -125,7 +125,7 @@ def _expand(method: type[Method], text: str) -> Iterator[Method]:
     """Yield the method with every combination of the listed values."""
     types = get_type_hints(method)
     names = [field.name for field in fields(method)]
-    values: dict[str, list[Any]] = {}
+    values: dict[str, list[object]] = {}
     for name, listed in _listed(text, method.name).items():
         if name not in names:
             raise unknown(f"option of {method.name}", name, names)
@@ -151,7 +151,7 @@ def _combinations(values: Mapping[str, Sequence[V]]) -> Iterator[dict[str, V]]:
         yield dict(zip(values, combination, strict=True))
 
 
-def _value(text: str, wanted: Any, where: str) -> Any:
+def _value(text: str, wanted: object, where: str) -> object:
     """Convert `text` to the type of the option."""
     choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
     if NoneType in choices and text.lower() == "none":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.paper import Paper as Paper
@@ -165,7 +165,7 @@ class Method(ABC):
         return f"{self.name}[{'; '.join(changed)}]" if changed else self.name
 
 
-def _default(field: Field[Any]) -> object:
+def _default(field: Field[object]) -> object:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import torch
 
@@ -63,7 +63,7 @@ class Plugins:
             return self.families[family].recall(own)
         return grid.task(name, self.tasks)
 
-    def build(self, name: str, **options: Any) -> Backbone:
+    def build(self, name: str, **options: object) -> Backbone:
         """Build a backbone without its pre-trained weights; the initial weights of `NAME:none` are always the same."""
         builder = self._named("backbone", network_of(name), self.backbones)
         with torch.random.fork_rng(devices=[], enabled=untrained(name)):
@@ -104,7 +104,7 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         PetlirError: a plugin file is missing, cannot be imported, defines nothing; any plugin has a name that is
             taken; or a family finds no task.
     """
-    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    found: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
     sources: dict[str, Path] = {}
     broken: list[str] = []
     for loaded in plugin_modules.built_in():
@@ -119,23 +119,23 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         plugin_modules.warn(line)
     for text in opened:
         family, _, argument = text.partition(":")
-        task = found["family"][family].open(argument)
+        task = cast("Family", found["family"][family]).open(argument)
         if task.name in found["task"]:
             raise PetlirError(f"two tasks are called {task.name}, one of them {text}; rename one")
         found["task"][task.name], sources[f"task:{task.name}"] = task, sources[f"family:{family}"]
     return Plugins(
-        found["method"],
-        found["task"],
-        found["backbone"],
+        cast("dict[str, type[Method]]", found["method"]),
+        cast("dict[str, Task]", found["task"]),
+        cast("dict[str, Builder]", found["backbone"]),
         sources,
-        found["family"],
-        found["metric"],
-        found["backbone family"],
+        cast("dict[str, Family]", found["family"]),
+        cast("dict[str, type[Metric]]", found["metric"]),
+        cast("dict[str, type[Backbone]]", found["backbone family"]),
         tuple(dict.fromkeys(broken)),
     )
 
 
-def _take(loaded: Loaded, found: dict[str, dict[str, Any]], sources: dict[str, Path]) -> bool:
+def _take(loaded: Loaded, found: dict[str, dict[str, object]], sources: dict[str, Path]) -> bool:
     """Add what a module offers; returns whether it offers anything."""
     offered = list(_offered(loaded))
     for kind, name, value in offered:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from petlir.benchmark.errors import PetlirError, unknown
 
@@ -78,7 +78,7 @@ class Task:
     scale: int = 1
     parts: tuple[Task, ...] = ()
     test_only: bool = False
-    variants: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -105,14 +105,14 @@ class Task:
                 raise unknown(f"option of task {self.name}", option, [*self.variants, IMAGES])
             if value not in self.variants[option]:
                 raise unknown(f"value of {self.name}[{option}]", value, self.variants[option])
-        changes: dict[str, Any] = {}
+        changes: dict[str, object] = {}
         chosen: dict[str, str] = {}
         for option, values in self.variants.items():
             value = options.get(option, next(iter(values)))
             changes |= values[value]
             if value != next(iter(values)):
                 chosen[option] = value
-        return replace(self, **{"title": self.title + _bracketed(chosen), **changes}, chosen=chosen)
+        return replace(self, **{"title": self.title + _bracketed(chosen), **changes}, chosen=chosen)  # type: ignore[arg-type]
 
     def _of_first(self, count: str) -> Task:
         """Return the task with this number of training images; for a mixture, per part."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -14,7 +13,7 @@ from petlir.reports.figures import curves, distributions, pareto, ranks, strengt
 from petlir.reports.links import page
 
 HERE = Path(__file__).parent
-FILTERS: tuple[Any, ...] = (
+FILTERS = (
     formats.decibel, formats.signed, formats.count, formats.size,
     formats.flops, formats.seconds, formats.percent, formats.plural, formats.joined,
     formats.scientific,

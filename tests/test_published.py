@@ -46,8 +46,8 @@ def test_a_named_grid_runs_both_sides_of_an_ordering(ordering):
     plugins = find([])
     tested = set()
     for one in named_grids():
-        labels = [method.label for method in grid.methods(one.asked["methods"], plugins.methods)]
-        tasks = {task.label for task in grid.tasks(one.asked["tasks"], plugins.tasks, one.asked["track"])}
+        labels = [method.label for method in grid.methods(str(one.asked["methods"]), plugins.methods)]
+        tasks = {task.label for task in grid.tasks(str(one.asked["tasks"]), plugins.tasks, str(one.asked["track"]))}
         sides = (ordering.left, ordering.right)
         if all(any(is_method(n, label) for label in labels) for side in sides for n in side):
             tested |= tasks & set(ordering.tasks)

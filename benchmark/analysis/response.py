@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +70,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
     """What the branches of each module put out for images N×3×h×w, in the order of computation."""
     found: list[Mapping[str, Tensor]] = []
 
-    def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module, Branched)
         found.append(module.responses(inputs[0]))
 

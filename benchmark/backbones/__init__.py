@@ -7,7 +7,6 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, unknown
@@ -22,7 +21,7 @@ def modules() -> Iterator[ModuleType]:
         yield importlib.import_module(f"{__name__}.{entry.name}")
 
 
-def build(name: str, **options: Any) -> Backbone:
+def build(name: str, **options: object) -> Backbone:
     """Build the network `name` on CPU with random weights.
 
     Args:
@@ -38,7 +37,7 @@ def build(name: str, **options: Any) -> Backbone:
     return construct(name, builders[name], options)
 
 
-def construct(name: str, builder: Builder, options: dict[str, Any]) -> Backbone:
+def construct(name: str, builder: Builder, options: dict[str, object]) -> Backbone:
     """Call a builder; for an unknown option, raise an error that suggests the nearest valid option."""
     valid = [key for key, parameter in inspect.signature(builder).parameters.items() if parameter.kind != VARIADIC]
     for option in options:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+
+Kwargs = dict[str, object] | None
 
 
 class _Unfilled(TorchFunctionMode):
     """A mode without the functions of `torch.nn.init`, which have no effect on the meta device but take seconds."""
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Kwargs = None
+    ) -> object:
         given = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init":
             return given["tensor"] if "tensor" in given else args[0]

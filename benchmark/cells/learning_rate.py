@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from petlir.benchmark import cell as cells
 from petlir.benchmark.cell import Cell
@@ -22,6 +21,7 @@ from petlir.benchmark.cells.adapted_model import prepare
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import Half, RateSelection, parse
 from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.records.stored_forms import StoredTrial
 from petlir.benchmark.statistics.convergence import half_of
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
@@ -44,7 +44,7 @@ def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
     return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
 
 
-def trial(job: Job, device: str) -> dict[str, Any]:
+def trial(job: Job, device: str) -> dict[str, object]:
     """Train once at `cell.rate`, and write the curve to the store.
 
     A rate at which training diverges counts as tried. If the method fails otherwise, only the reason is returned.
@@ -93,14 +93,14 @@ def kept(store: Store, cell: Cell, selection_context: str) -> RateSelection:
     key, shorter = selection_key(cell, selection_context), replace(cell, steps=half_of(cell.steps))
     described = {name: value for name, value in cell.to_dict().items() if name not in ("rate", "seed", "regime")}
     trials = _rows(_folder(store) / key)
-    found = parse({"key": key, "cell": {**described, "seed": SEED, "weights": selection_context}, "trials": trials})
+    found = parse({"key": key, "cell": {**described, "seed": SEED, "weights": selection_context}, "trials": trials})  # type: ignore[typeddict-item]
     halves = _rows(_folder(store) / selection_key(shorter, selection_context) / _half_folder(cell.steps))
     return replace(
         found, halves={row["rate"]: Half(shorter.steps, row["validation_psnr"], row["curve"]) for row in halves}
     )
 
 
-def _rows(folder: Path) -> list[dict[str, Any]]:
+def _rows(folder: Path) -> list[StoredTrial]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
 

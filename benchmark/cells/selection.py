@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from petlir.benchmark.records.stored_forms import Curve, StoredHalf, StoredSelection, StoredTrial, TunedCell
 from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 
 TRIALS = 8
@@ -14,8 +14,6 @@ TRIALS = 8
 FLAT = 0.01
 """Tolerance in dB: among neighbouring rates within it of the best PSNR, the largest is chosen."""
 STEP = 10**0.5
-
-Curve = Sequence[Mapping[str, float | None]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class RateSelection:
     """
 
     key: str
-    cell: Mapping[str, Any]
+    cell: TunedCell
     trials: Mapping[float, float | None]
     curves: Mapping[float, Curve]
     halves: Mapping[float, Half] = field(default_factory=dict)
@@ -121,16 +119,16 @@ class RateSelection:
             halves={**other.halves, **self.halves},
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> StoredSelection:
         """Return the selection as a JSON object."""
-        rows = [
+        rows: list[StoredTrial] = [
             {"rate": rate, "validation_psnr": psnr, "curve": list(self.curves[rate])}
             for rate, psnr in sorted(self.trials.items())
         ]
-        half = self.half and {
+        half: StoredHalf | Half | None = self.half and {
             "steps": self.half.steps, "validation_psnr": self.half.psnr, "curve": list(self.half.curve)
         }  # fmt: skip
-        return {"key": self.key, "cell": dict(self.cell), "rate": self.rate, "trials": rows, "half": half}
+        return {"key": self.key, "cell": dict(self.cell), "rate": self.rate, "trials": rows, "half": half}  # type: ignore[typeddict-item]
 
     def __str__(self) -> str:
         return f"{self._chosen()}, of {len(self.trials)} rates"
@@ -152,10 +150,10 @@ def nice(rate: float) -> float:
     return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
 
 
-def parse(plain: Mapping[str, Any]) -> RateSelection:
+def parse(plain: StoredSelection) -> RateSelection:
     """Parse a selection from JSON; a selection without a half trial has not been tested for convergence."""
     trials = {row["rate"]: row["validation_psnr"] for row in plain["trials"]}
     curves = {row["rate"]: row["curve"] for row in plain["trials"]}
     half = plain.get("half")
     halves = {plain["rate"]: Half(half["steps"], half["validation_psnr"], half["curve"])} if half else {}
-    return RateSelection(plain["key"], plain["cell"], trials, curves, halves)
+    return RateSelection(plain["key"], plain["cell"], trials, curves, halves)  # type: ignore[arg-type]

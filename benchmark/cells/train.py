@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -21,6 +21,7 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.protocol import protocol
+from petlir.benchmark.records.stored_forms import StoredCosts
 from petlir.benchmark.restoration.restore import restore_each, to_image
 from petlir.benchmark.scoring.psnr_ssim import psnr
 from petlir.benchmark.training import loop
@@ -46,12 +47,12 @@ class Trained:
     """
 
     model: AdaptedModel
-    spent: dict[str, Any]
+    spent: StoredCosts
     fitted: loop.Fit | None
     parts: int
 
     @property
-    def accumulation(self) -> dict[str, Any] | None:
+    def accumulation(self) -> dict[str, object] | None:
         """The record's entry on batches in parts; None if batches were whole."""
         if self.parts == 1:
             return None
@@ -140,7 +141,7 @@ def fit(
     return loop.fit(model.adapted, batches, validate, budget, checkpoint=checkpoint, report=report, kept=kept)
 
 
-def _counted(model: AdaptedModel, context: Context, parts: int) -> dict[str, Any]:
+def _counted(model: AdaptedModel, context: Context, parts: int) -> StoredCosts:
     """Return the costs that can be counted before training; activation memory is that of one part of a batch."""
     network = model.network
     size = costs.count(network)

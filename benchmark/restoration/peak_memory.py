@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -35,11 +34,11 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self,
-        operation: Callable[..., Any],
+        operation: Callable[..., object],
         types: Sequence[type],
-        args: Sequence[Any] = (),
+        args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
-    ) -> Any:
+    ) -> object:
         """Run the operation and count the new storages of its output."""
         kwargs = kwargs or {}
         self._follow((args, kwargs), new=False)
@@ -48,7 +47,7 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak = max(self.peak, self._now)
         return output
 
-    def _follow(self, tensors: Any, *, new: bool) -> None:
+    def _follow(self, tensors: object, *, new: bool) -> None:
         for tensor in tree_leaves(tensors):
             if isinstance(tensor, Tensor) and id(storage := tensor.untyped_storage()) not in self._known:
                 size = storage.nbytes() if new else 0

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ def _batch(images: Sequence[Image], device: str) -> Tensor:
 def _values(model: Model, restored: Tensor, clean: Tensor) -> list[float]:
     """One value an image; raises ValueError where it is not finite, or there are more or fewer."""
     with _repeatable(restored.device), torch.no_grad():
-        found: Any = model(restored, clean)
+        found: object = model(restored, clean)
         values: list[float] = found.detach().double().flatten().tolist() if isinstance(found, Tensor) else []
     if len(values) != len(restored):
         raise ValueError("it gives no single value for an image")

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Thread
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,13 +57,13 @@ def prepare(name: str, device: str) -> Prepared:
     return made[0] if made else one.without(late)
 
 
-def _scored(metric: Any, restored: Tensor, clean: Tensor) -> Tensor:
+def _scored(metric: Callable[..., Tensor], restored: Tensor, clean: Tensor) -> Tensor:
     """Score by a metric of pyiqa, which reads the clean image only where it is a full-reference one."""
-    found: Tensor = metric(restored, clean) if metric.metric_mode == "FR" else metric(restored)
+    found: Tensor = metric(restored, clean) if metric.metric_mode == "FR" else metric(restored)  # type: ignore[attr-defined]
     return found
 
 
-def _colour(config: dict[str, Any]) -> str:
+def _colour(config: Mapping[str, Mapping[str, object]]) -> str:
     """Return the colour space of a metric, whose input is always RGB in [0, 1]."""
     options = config["metric_opts"]
     if not options.get("test_y_channel"):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -112,6 +112,7 @@ def contested(frame: pd.DataFrame, trained: Sequence[str]) -> list[Contested]:
     return sorted(found, key=lambda one: -one.spread)[:MOST]
 
 
-def _contested(place: Any, row: pd.Series, protocol: str) -> Contested:
+def _contested(place: Hashable, row: pd.Series, protocol: str) -> Contested:
     low, high = str(row.idxmin()), str(row.idxmax())
-    return Contested(place[0], place[1], protocol, low, float(row[low]), high, float(row[high]))
+    set_, image = cast("tuple[str, str]", place)
+    return Contested(set_, image, protocol, low, float(row[low]), high, float(row[high]))

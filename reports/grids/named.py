@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
@@ -35,7 +35,7 @@ class NamedGrid:
 
     name: str
     title: str
-    asked: Mapping[str, Any]
+    asked: Mapping[str, object]
     paper: str = ""
     tables: tuple[str, ...] = ()
     along: str = ""
@@ -103,17 +103,17 @@ def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRec
 
 def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
     """Every place of the grid, and whether anything is trained there."""
-    for also in [{}, *one.asked.get("also", [])]:
+    for also in [{}, *cast("list[dict[str, object]]", one.asked.get("also", []))]:
         yield from _selected({**one.asked, **also}, plugins)
 
 
-def _selected(asked: Mapping[str, Any], plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
-    tasks = grid.tasks(asked["tasks"], plugins.tasks, asked["track"])
-    for item in grid.split(asked["methods"]):
+def _selected(asked: Mapping[str, object], plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
+    tasks = grid.tasks(str(asked["tasks"]), plugins.tasks, str(asked["track"]))
+    for item in grid.split(str(asked["methods"])):
         sized = SIZED in item.rpartition("]")[2]
         for method in grid.methods(item, plugins.methods):
             name = f"{method.name}{SIZED}" if sized else method.label
-            for backbone in grid.split(asked["backbones"]):
+            for backbone in grid.split(str(asked["backbones"])):
                 yield from ((GridPosition(backbone, task.label, name), method.trains) for task in tasks)
 
 

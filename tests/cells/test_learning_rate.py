@@ -18,6 +18,7 @@ from petlir.benchmark.executors import Event, QueuedJob
 from petlir.benchmark.images import prepare
 from petlir.benchmark.method import RATES
 from petlir.benchmark.plugins import find
+from petlir.benchmark.records.stored_forms import TunedCell
 from petlir.benchmark.runs import runner
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.statistics.convergence import RULE, Convergence
@@ -34,7 +35,7 @@ def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), h
     """A selection with its peak at a rate of the grid, and the two rates that follow from it."""
     trials = {rate: 30 - abs(math.log10(rate / best)) for rate in (*RATES, *further)}
     halves = {best: Half(1, 30 - LOSS, [])} if half else {}
-    cell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 2}
+    cell: TunedCell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 2}
     return RateSelection("key", cell, trials, {rate: [] for rate in trials}, halves)
 
 
@@ -218,7 +219,7 @@ def test_an_exported_choice_is_found_again(lab, tmp_path):
         key = learning_rate.selection_key(cell, planner.selection_context(cell))
         trials = {rate: (None if rate > 1e-2 else 30.0 + (rate == best)) for rate in RATES}
         curves = {rate: [{"step": 0, "validation_psnr": 29.0}] for rate in RATES}
-        named = {"task": cell.task, "label": cell.label}
+        named: TunedCell = {"task": cell.task, "label": cell.label}
         halves = {best: Half(1, 30.5, [{"step": 1, "validation_psnr": 30.5}])}
         learning_rate.export([RateSelection(key, named, trials, curves, halves)], path)
     for cell, best in zip(planner.cells, (1e-3, 1e-2), strict=True):

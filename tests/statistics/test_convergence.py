@@ -13,6 +13,7 @@ from petlir.benchmark.cells.selection import Half, RateSelection
 from petlir.benchmark.commands.listing import LISTS, as_markdown
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.stored_forms import TunedCell
 from petlir.benchmark.statistics.convergence import FEWEST_METHODS, LIMIT, RULE, Convergence, converged, half_of
 from petlir.reports.answer import ranks
 from petlir.reports.export import csv
@@ -130,7 +131,7 @@ def test_the_documentation_has_the_rule_in_the_same_words():
 
 def test_the_table_of_shipped_choices(tmp_path, monkeypatch):
     trials = dict.fromkeys([1e-3, 3e-3], 24.0) | {5.5e-3: 24.31}
-    cell = {"backbone": "ipt-nano", "task": "tiny", "label": "lora", "steps": 40}
+    cell: TunedCell = {"backbone": "ipt-nano", "task": "tiny", "label": "lora", "steps": 40}
     halves = {5.5e-3: Half(20, 23.9, [])}
     export([RateSelection("key", cell, trials, {rate: [] for rate in trials}, halves)], tmp_path / "demo" / "nano.json")
     monkeypatch.setattr("petlir.benchmark.cells.learning_rate.COMMITTED", tmp_path)

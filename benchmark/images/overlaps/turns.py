@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[Any]
+Points = NDArray[np.floating]
+P = TypeVar("P", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Turn:
     flipped: bool
     mirrored: bool
 
-    def __call__(self, images: NDArray[Any]) -> NDArray[Any]:
+    def __call__(self, images: NDArray[P]) -> NDArray[P]:
         """Return turned images, …×H×W."""
         turned = np.swapaxes(images, -2, -1) if self.transposed else images
         return turned[..., :: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]

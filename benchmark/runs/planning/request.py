@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from petlir.benchmark import grid
 from petlir.benchmark.cells.context import Context, context_of
@@ -81,7 +81,7 @@ def request_from_grid(
     weights: Sequence[str] = (),
     *,
     allow_overlap: bool = False,
-    **chosen: Any,
+    **chosen: object,
 ) -> Request:
     """Return a user's choices, completed from the named grid.
 
@@ -98,15 +98,15 @@ def request_from_grid(
         raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
     given = {key: value for key, value in chosen.items() if value is not None}
     first, *also = _narrowed(_read(path), given)
-    tasks, context = context_of(plugins, data, weights, deterministic, precision).opening(first["tasks"])
-    whole = Request(**{**first, "tasks": tasks}, context=replace(context, allow_overlap=allow_overlap))
+    tasks, context = context_of(plugins, data, weights, deterministic, precision).opening(str(first["tasks"]))
+    whole = Request(**{**first, "tasks": tasks}, context=replace(context, allow_overlap=allow_overlap))  # type: ignore[arg-type]
     keys = [each.name for each in fields(GridSelection)]
     own = {key: getattr(whole, key) for key in keys}
     beside = ({key: one[key] for key in keys if key in one} for one in also)
     return replace(whole, also=tuple(GridSelection(**{**own, **one}) for one in beside))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         found.pop("page", None)  # how the report shows it
@@ -118,14 +118,14 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def _narrowed(asked: dict[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _narrowed(asked: dict[str, object], given: Mapping[str, object]) -> list[dict[str, object]]:
     """Return a grid's selections with the user's choices applied; the first holds the fields shared by all."""
-    selections = [asked, *asked.pop("also", [])]
+    selections = [asked, *cast("list[dict[str, object]]", asked.pop("also", []))]
     if "backbones" in given:
         selections = selections[:1]
-    chosen = grid.split(given["tasks"]) if "tasks" in given else None
+    chosen = grid.split(str(given["tasks"])) if "tasks" in given else None
     if chosen is not None and len(selections) > 1:
-        listed = [[task for task in chosen if task in grid.split(one["tasks"])] for one in selections]
+        listed = [[task for task in chosen if task in grid.split(str(one["tasks"]))] for one in selections]
         listed[0] += [task for task in chosen if not any(task in tasks for tasks in listed)]
         selections = [
             {**asked, **one, "tasks": ",".join(tasks)} for one, tasks in zip(selections, listed, strict=True) if tasks

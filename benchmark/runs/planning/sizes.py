@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.backbones.meta_device import Kwargs, without_memory
 from petlir.benchmark.costs import count, flops_of_step
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
@@ -79,11 +79,11 @@ class _Fused(TorchFunctionMode):
     """Attention as a single fused kernel, as on devices; for meta tensors torch would choose separate products."""
 
     def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Kwargs = None
+    ) -> object:
         given = kwargs or {}
         if func is functional.scaled_dot_product_attention:
-            return _attention(*args, **given)
+            return cast("Callable[..., Tensor]", _attention)(*args, **given)
         return func(*args, **given)
 
 
