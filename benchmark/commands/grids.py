@@ -114,7 +114,7 @@ def _report(address: str, *, again: bool) -> Path:
     store = store_at(address)
     page = store.root / "report" / "index.html"
     shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
-    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.of(store).changed):
+    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.from_store(store).changed):
         return page
     from petlir.reports.site import write_report
 
@@ -208,7 +208,7 @@ def status(store: Address = STORE, as_json: Json = False) -> None:
 
     found = store_at(store)
     found.refresh()
-    index = Index.of(found)
+    index = Index.from_store(found)
     counts, failures = states(index)
     at_work = working(index.store)
     if as_json:

@@ -45,7 +45,7 @@ class Dispatcher:
 
     def finish(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
         """Make a record of each cell that has no result yet, and return the number made here."""
-        index = Index.of(self.store)
+        index = Index.from_store(self.store)
         todo = {one.key: one for one in open_cells(planned, index)}
         jobs = {key: self.job(one, index) for key, one in todo.items()}
         made = 0
@@ -109,7 +109,7 @@ def measure_extra(
     dispatcher: Dispatcher, planned: Sequence[Planned], extra_metrics: ExtraMetrics, put: Put
 ) -> list[tuple[str, str]]:
     """Measure what the records of finished cells lack; return the cells that cannot be measured, with the reason."""
-    index = Index.of(dispatcher.store)
+    index = Index.from_store(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
     plugins = dispatcher.context.plugins
     wanted = {key: extra_metrics.missing(_record(index, key), one.ids, plugins) for key, one in done.items()}

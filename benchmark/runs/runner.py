@@ -101,7 +101,7 @@ def run(
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
-    index, worked = Index.of(store), 0
+    index, worked = Index.from_store(store), 0
     dispatcher = Dispatcher(context, store, runs_on, _memory(planner, planned, index, engine, device, specs))
     mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
     try:
@@ -112,7 +112,7 @@ def run(
         lost = measure_extra(dispatcher, planned, extra_metrics, mirror.put) if extra_metrics else []
     finally:
         mirror.close()
-    return replace(_outcome(planned, Index.of(store), worked, lost), tested=_tested(planned, asked.context))
+    return replace(_outcome(planned, Index.from_store(store), worked, lost), tested=_tested(planned, asked.context))
 
 
 def _executor(

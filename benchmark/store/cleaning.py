@@ -38,7 +38,7 @@ def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[
         Unwritable: a folder cannot be removed.
     """
     store.refresh()
-    index, found = Index.of(store), []
+    index, found = Index.from_store(store), []
     for key, size in sorted(store.scratch().items()):
         head = index.find(key.partition(".")[0])
         done = head is not None and not head.retried

@@ -93,7 +93,7 @@ class Index:
     _by_place: dict[Path, list[Head]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, store: Store) -> Self:
+    def from_store(cls, store: Store) -> Self:
         """Return the current index of a store, and update its file if the cache is writable."""
         before = _read(store)
         heads: dict[str, Head] = {}

@@ -77,7 +77,7 @@ class RemoteStore(Store):
             self.publish(self.root / name)
         for name in ours - theirs - pending:  # removed remotely
             shutil.rmtree(self.root / name)
-        whole = {head.folder for head in Index.of(self).heads if not head.retried}
+        whole = {head.folder for head in Index.from_store(self).heads if not head.retried}
         self._bring(f"{name}/{RECORD}" for name in theirs if self.root / name not in whole)
         self._exchange("tuning")
 
@@ -90,7 +90,7 @@ class RemoteStore(Store):
     def fetch_all(self) -> None:
         """Download all files of the finished cells, including adapters and images."""
         self.refresh()
-        done = [head.folder for head in Index.of(self).heads if head.state == "done"]
+        done = [head.folder for head in Index.from_store(self).heads if head.state == "done"]
         lacking = [folder for folder in done if not (folder / "restored").exists()]
         for folder in [self.root / "images", *lacking]:
             names = self.bucket.sizes(folder.relative_to(self.root).as_posix())

@@ -83,9 +83,9 @@ def test_sizes_are_solved_for_in_the_list_too():
 
 
 def test_states_of_a_store(lab, tmp_path):
-    assert listing.states(Index.of(Store(tmp_path))) == ({}, [])
+    assert listing.states(Index.from_store(Store(tmp_path))) == ({}, [])
     lab.run(tmp_path, methods="frozen,broken,elsewhere")
-    counts, failures = listing.states(Index.of(Store(tmp_path)))
+    counts, failures = listing.states(Index.from_store(Store(tmp_path)))
     assert counts == {"done": 1, "failed": 1, "not-applicable": 1}
     assert failures == [
         {"state": "failed", "cell": "ipt-nano · broken · tiny · seed 0", "reason": "ValueError: no such width"}

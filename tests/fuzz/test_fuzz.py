@@ -74,7 +74,7 @@ def test_records(folder, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     found = refused_in_a_line(lambda: read_record(path))
-    index = Index.of(Store(folder))
+    index = Index.from_store(Store(folder))
     assert len(index.heads) + len(index.problems) == 1
     assert all("\n" not in line for line in index.problems)
     if found is not None:

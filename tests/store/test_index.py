@@ -31,7 +31,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def told(store: Store) -> list[tuple[object, ...]]:
-    return [(h.key, h.state, h.reason, h.cell, h.key_components, h.costs, h.finished) for h in Index.of(store).heads]
+    return [
+        (h.key, h.state, h.reason, h.cell, h.key_components, h.costs, h.finished) for h in Index.from_store(store).heads
+    ]
 
 
 def recorded(store: Store) -> list[tuple[object, ...]]:
@@ -41,10 +43,10 @@ def recorded(store: Store) -> list[tuple[object, ...]]:
 
 def test_it_says_what_the_records_say(store):
     assert told(store) == recorded(store) and len(told(store)) == 2
-    head = Index.of(store).find(KEY)
+    head = Index.from_store(store).find(KEY)
     assert head is not None and head.folder == store.find(KEY) and not head.retried
     assert head.device == record()["environment"]["device"]
-    assert Index.of(store).find(KEY[:-1] + "0") is None
+    assert Index.from_store(store).find(KEY[:-1] + "0") is None
 
 
 def test_no_record_is_read_twice(store, monkeypatch):
@@ -57,7 +59,7 @@ def test_a_record_that_changed_is_read_again(store):
     told(store)
     leave(store, "f" * 64, record())
     assert told(store) == recorded(store)
-    assert [head.state for head in Index.of(store).heads] == ["done", "done"]
+    assert [head.state for head in Index.from_store(store).heads] == ["done", "done"]
 
 
 def test_records_that_went_are_forgotten(store):
@@ -65,7 +67,7 @@ def test_records_that_went_are_forgotten(store):
     folder = store.find(KEY)
     assert folder is not None
     (folder / RECORD).unlink()
-    assert [head.key for head in Index.of(store).heads] == ["f" * 64]
+    assert [head.key for head in Index.from_store(store).heads] == ["f" * 64]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"schema": "petlir-index/1", "heads": {"a": {}}}'])
@@ -80,7 +82,7 @@ def test_a_damaged_record_is_named_and_the_rest_indexed(store):
     folder = store.find(KEY)
     assert folder is not None
     (folder / RECORD).write_text("{")
-    found = Index.of(store)
+    found = Index.from_store(store)
     assert [head.key for head in found.heads] == ["f" * 64]
     assert len(found.problems) == 1 and str(folder / RECORD) in found.problems[0]
 
@@ -88,7 +90,7 @@ def test_a_damaged_record_is_named_and_the_rest_indexed(store):
 def test_records_of_one_cell_are_found_by_its_place(store):
     left = record()
     old = leave(store, "a" * 64, left)
-    index = Index.of(store)
+    index = Index.from_store(store)
     beside = index.beside(folder_of(store.root, {**left, "key": "b" * 64}))
     assert {head.key for head in beside} == {KEY, "a" * 64, "f" * 64}
     assert old in {head.folder for head in index.heads}
@@ -97,7 +99,7 @@ def test_records_of_one_cell_are_found_by_its_place(store):
 
 
 def test_a_store_that_is_not_there_has_nothing_and_stays_away(tmp_path):
-    assert Index.of(Store(tmp_path / "none")).heads == ()
+    assert Index.from_store(Store(tmp_path / "none")).heads == ()
     assert not (tmp_path / "none").exists()
 
 

@@ -322,7 +322,7 @@ def test_a_plan_says_what_to_do(fake, cards, lab, tmp_path):
     planner, store = Planner(lab.request(backbones="ipt-nano", methods="adapter", regime="tuned")), Store(tmp_path)
     rates = Rates(planner, store)
     (one,) = map(rates.planned, planner.cells)
-    state, why = survey._standing(one, rates, Index.of(store))
+    state, why = survey._standing(one, rates, Index.from_store(store))
     assert state == "missing"  # and not "to be tuned"
     assert REMEDY in why
 

@@ -63,7 +63,7 @@ def survey(
     """
     planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()
-    rates, index = Rates(planner, store), Index.of(store)
+    rates, index = Rates(planner, store), Index.from_store(store)
     for line in planner.missed:
         warn(line)
     planned = [rates.planned(cell) for cell in planner.cells]

@@ -38,7 +38,7 @@ def test_sizes_are_those_that_finished_cells_count(lab, tmp_path):
 
 def predictor(lab, store, **chosen):
     planner = Planner(lab.request(**chosen))
-    found = Predictor(planner, Index.of(Store(store)), "cpu")
+    found = Predictor(planner, Index.from_store(Store(store)), "cpu")
     return found, [found.of(one) for one in map(Rates(planner, Store(store)).planned, planner.cells)]
 
 
@@ -69,7 +69,7 @@ def test_memory_is_what_is_counted_and_what_finished_cells_needed_beyond(lab, tm
     assert found.bytes == prediction.BASE + int(prediction.OVERHEAD * known)
     assert prediction.BASE < found.parted < found.bytes
     measured = costs.model_copy(update={"memory": memory.model_copy(update={"peak": 3 * known})})
-    index = Index.of(Store(tmp_path))
+    index = Index.from_store(Store(tmp_path))
     heads = tuple(head.model_copy(update={"costs": measured}) for head in index.heads)
     planner = Planner(lab.request(methods="lora"))
     one = Rates(planner, Store(tmp_path)).planned(planner.cells[0])
