@@ -1,0 +1,135 @@
+"""The spread of re-runs: how far the scores of a cell differ if its training images are perturbed by 1e-6.
+
+Rounding differs between processors and numbers of threads, and training amplifies it. The spread measured here is the
+tolerance within which a cell that is trained again agrees with its record.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import fmean, stdev
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from petlir.benchmark.cells import run, train
+from petlir.benchmark.cells.adapted_model import prepare
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.job import Job
+from petlir.benchmark.degradation import seed_of
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.scoring import evaluate
+from petlir.benchmark.scoring.fields_of_view import scored_as
+from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_bytes
+
+PERTURBATION = 1e-6
+"""Standard deviation of the noise on degraded training crops in [0, 1]."""
+COLUMNS = ("method", "task", "tolerance_db", "runs", "cells")
+Means = dict[str, float]
+"""The mean PSNR in dB by image set and protocol."""
+
+
+def spread(runs: Sequence[Sequence[float]]) -> float:
+    """Return the distance in dB that 95 % of pairs of runs of one cell stay within.
+
+    Runs of a cell are taken as normal with a variance that cells share, so the distance is t · s · √2 with the pooled
+    standard deviation s and Student's t of its degrees of freedom.
+
+    Args:
+        runs: the scores of each cell's runs, at least two a cell.
+    """
+    from scipy.stats import t
+
+    freedom = sum(len(scores) - 1 for scores in runs)
+    pooled = math.sqrt(sum((len(scores) - 1) * stdev(scores) ** 2 for scores in runs) / freedom)
+    return float(t.ppf(0.975, freedom) * pooled * math.sqrt(2))
+
+
+def rerun(record: Done, context: Context, device: str, seed: int) -> Means:
+    """Train a cell with perturbed images, and return its mean scores.
+
+    Args:
+        record: the cell's record; it requires no other cells.
+        context: plugins, images and weights.
+        device: where to train.
+        seed: seed of the perturbation.
+    """
+    cell = record.cell.request()
+    run.choose_kernels(context)
+    with TemporaryDirectory(prefix="petlir-spread-") as name:
+        folder = Path(name)
+        model = prepare(Job("cell", cell, context, Store(folder), (), record.key_components), device)
+        with _perturbed(model.network, seed_of("perturbation", record.key, seed)):
+            train.fit(model, context)
+        names = scored_as(model.task.protocols, model.views)
+        pairs = context.tests(cell.task, cell.track)
+        rows = evaluate.evaluate(model.network, model.heads, pairs, names, folder / "cell", folder / "shared").rows
+    return _means((f"{row['set']} {row['protocol']}", row["psnr"]) for row in rows)
+
+
+def measure(records: Iterable[Done], context: Context, device: str, again: int) -> Iterator[dict[str, object]]:
+    """Yield the tolerance of each method on each task, the largest over image sets and protocols.
+
+    Args:
+        records: trained cells, e.g. a seed of each method on each task.
+        context: plugins, images and weights.
+        device: where to train.
+        again: perturbed runs of each cell.
+    """
+    groups: dict[tuple[str, str], list[Done]] = defaultdict(list)
+    for record in records:
+        groups[record.cell.label, record.cell.task].append(record)
+    for (label, task), cells in sorted(groups.items()):
+        runs = [_runs(record, context, device, again) for record in cells]
+        largest = max(spread([[means[name] for means in each] for each in runs]) for name in runs[0][0])
+        yield dict(zip(COLUMNS, (label, task, round(largest, 4), again + 1, len(cells)), strict=True))
+
+
+def write(rows: Iterable[dict[str, object]], path: Path) -> None:
+    """Write the table of tolerances as CSV."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _runs(record: Done, context: Context, device: str, again: int) -> list[Means]:
+    first = _means((f"{row.set} {row.protocol}", row.psnr) for row in record.scores)
+    others = [rerun(record, context, device, seed) for seed in range(again)]
+    return [{name: first[name] for name in others[0]}, *others]
+
+
+def _means(rows: Iterable[tuple[str, object]]) -> Means:
+    """Return the mean of each name; identical images count as 100 dB."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for name, psnr in rows:
+        values[name].append(min(float(str(psnr)), 100.0))
+    return {name: fmean(found) for name, found in values.items()}
+
+
+@contextmanager
+def _perturbed(network: nn.Module, seed: int) -> Iterator[None]:
+    """Add noise to the images that the network is trained on, which are those with a gradient."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def shake(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...] | None:
+        images, *rest = inputs
+        if not torch.is_grad_enabled() or not isinstance(images, Tensor):
+            return None
+        noise = torch.randn(images.shape, generator=generator).to(images)
+        return images + PERTURBATION * noise, *rest
+
+    handle = network.register_forward_pre_hook(shake)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,45 @@
+"""How far re-runs with perturbed images differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from petlir.benchmark.publishing import spread as spreads
+from petlir.benchmark.publishing.spread import measure, rerun, spread
+from tests.helpers.samples import finished_in
+
+
+@pytest.mark.parametrize(("cells", "runs"), [(1, 3), (4, 2), (10, 3)])
+def test_ninety_five_percent_of_pairs_of_runs_lie_within_the_spread(cells, runs):
+    draw = np.random.default_rng(0)
+    scores = draw.normal(size=(20_000, cells, runs)) * 0.03 + draw.normal(size=(20_000, cells, 1))
+    another = draw.normal(size=(20_000, 2)) * 0.03
+    gap = np.abs(another[:, 0] - another[:, 1])
+    first, rest = scores[:2_000], gap[:2_000]
+    within = np.mean([distance <= spread(each.tolist()) for each, distance in zip(first, rest, strict=True)])
+    assert within == pytest.approx(0.95, abs=0.015)
+
+
+@pytest.fixture
+def trained(lab, tmp_path):
+    lab.run(tmp_path, methods="lora", steps=4)
+    (record,) = finished_in(tmp_path)
+    return record, lab.request(methods="lora").context
+
+
+def test_without_noise_a_rerun_is_the_run(trained, monkeypatch):
+    record, context = trained
+    monkeypatch.setattr(spreads, "PERTURBATION", 0.0)
+    (row,) = measure([record], context, "cpu", 1)
+    assert row == {"method": record.cell.label, "task": "tiny", "tolerance_db": 0.0, "runs": 2, "cells": 1}
+
+
+def test_noise_moves_a_rerun_a_little_and_differently_for_each_seed(trained, monkeypatch):
+    record, context = trained
+    monkeypatch.setattr(spreads, "PERTURBATION", 0.1)
+    one, other = (rerun(record, context, "cpu", seed) for seed in (0, 1))
+    assert one.keys() == other.keys() == {f"{score.set} {score.protocol}" for score in record.scores}
+    assert one != other
+    for name in one:
+        assert one[name] == pytest.approx(other[name], abs=0.5)
