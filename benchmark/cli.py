@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 import typer
 
+from petlir.benchmark import terminal
 from petlir.benchmark.commands import analyse, authoring, grids, inventory, pictures, publishing
 from petlir.benchmark.errors import PetlirError
 
@@ -37,6 +38,7 @@ UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 def main() -> None:
     """Run the command line; a user error prints one line and exits with code 2."""
+    terminal.degrade_characters()
     try:
         code = app(standalone_mode=False)
     except PetlirError as error:
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 def _fail(line: str) -> None:
-    typer.echo(f"petlir: {line}", err=True)
+    terminal.echo(f"petlir: {terminal.one_line(line)}", err=True)
     sys.exit(2)
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+FAULTS = (Exception,)
 """Exceptions that third-party code, such as a plugin or a metric, may raise; only its cell or column fails."""
 
 
@@ -19,6 +19,14 @@ class PetlirError(Exception):
 
 class Unwritable(PetlirError):
     """A full disk or an unwritable folder; every other cell would fail too."""
+
+
+class Interruption(BaseException):
+    """The end of a piece of work from outside, which is not an error of any code."""
+
+
+class Terminated(Interruption, SystemExit):
+    """The end of the program after a signal."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:

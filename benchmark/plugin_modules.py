@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from petlir.benchmark import backbones
+from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.scoring import psnr_ssim
 
@@ -108,10 +109,11 @@ def load_file(path: Path) -> ModuleType:
 def _told(what: str) -> Iterator[None]:
     """Turn what importing a plugin raises into one line that names it."""
     try:
-        yield
+        with contained():
+            yield
     except PetlirError as error:
         raise PetlirError(f"{what} {error}") from error
-    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
+    except FAULTS as error:
         raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
 
 

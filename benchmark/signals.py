@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from petlir.benchmark.errors import Terminated
+
 
 def leave(number: int, frame: FrameType | None = None) -> None:
     """Unwind the stack, so that leases are released and workers stopped; a signal handler."""
-    raise SystemExit(128 + number)
+    raise Terminated(128 + number)
 
 
 @dataclass

@@ -7,7 +7,6 @@ network again, with the adapter that the cell has stored.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import Protocol, protocol, protocols
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
@@ -118,7 +118,7 @@ def measure(job: Job, device: str) -> Record:
         rows += _restored_again(job, record, folder, again, device)
     images = _images(record, job.store, folder) if job.metrics else {}
     found = measured_by(job.metrics, images, device, job.context.plugins.registered_metrics())
-    plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    plain = read_json(folder / RECORD)
     known = [metric for metric in plain.get("metrics", ()) if metric["metric"] not in job.metrics]
     names = dict.fromkeys([*record.cell.protocols, *job.protocols])
     plain |= {

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from petlir.benchmark.commands.options import Data, Device, Json, Plugin, Steps, show_rows
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 
@@ -36,7 +37,7 @@ def pretrain(
         plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device, without=without
     )
     for line in lines:
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -78,5 +79,5 @@ def new(
     from petlir.benchmark.commands import scaffold
 
     path = scaffold.new(kind, name, folder)
-    typer.echo(path)
-    typer.echo(f"next: {scaffold.next_command(kind, name, path)}")
+    echo(path)
+    echo(f"next: {scaffold.next_command(kind, name, path)}")

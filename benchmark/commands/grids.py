@@ -14,6 +14,7 @@ from petlir.benchmark.commands.options import (
     Address,
     Backbones,
     Cells,
+    CellTimeout,
     Data,
     Device,
     ExtraProtocols,
@@ -36,6 +37,7 @@ from petlir.benchmark.commands.options import (
     show_rows,
 )
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.terminal import echo
 
 if TYPE_CHECKING:
     from petlir.benchmark.runs.planning.request import Request
@@ -61,6 +63,7 @@ def run(
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
+    cell_timeout: CellTimeout = None,
     executor: Annotated[str, typer.Option("--executor", help="local, ray or slurm")] = "local",
     slurm: Annotated[str, typer.Option("--slurm", help="e.g. time=60,partition=gpu,gpus=1; time in minutes")] = "",
     ray_address: Annotated[
@@ -71,7 +74,9 @@ def run(
     locked: Annotated[
         bool, typer.Option("--locked", help="refuse an environment that is not requirements.lock")
     ] = False,
-    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+    mlflow_uri: Annotated[
+        str | None, typer.Option("--mlflow-uri", help="where to mirror records; none: nowhere")
+    ] = None,
     allow_overlap: Overlap = False,
     protocols: Annotated[str | None, typer.Option("--protocols", help="beyond the tasks' own, e.g. y,rgb+x8")] = None,
     metrics: Metrics = None,
@@ -94,14 +99,14 @@ def run(
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
     )  # fmt: skip
     place: dict[str, Any] = {"engine": executor, "slurm": slurm, "ray_address": ray_address}
-    place |= {"device": device, "workers": workers}
+    place |= {"device": device, "workers": workers, "cell_timeout": cell_timeout}
     work = partial(runner.run, folder=store, mlflow_uri=mlflow_uri, **place)
     failed, worked = False, until_separable is not None
     for outcome in _outcomes(request, store, work, until_separable, max_seeds):
-        typer.echo(outcome.summary())
+        echo(outcome.summary())
         failed, worked = failed or bool(outcome.failed), worked or bool(outcome.worked)
     if not no_report:
-        typer.echo(f"report: {_report(store, again=worked)}")
+        echo(f"report: {_report(store, again=worked)}")
     return 1 if failed else 0
 
 
@@ -134,7 +139,7 @@ def _outcomes(
     store = store_at(address)
     if isinstance(store, RemoteStore):
         raise PetlirError(f"--until-separable states its looks in the store; expected a folder, not {address}")
-    return group_sequential.run(request, store, work, typer.echo, confidence=confidence, most=most)
+    return group_sequential.run(request, store, work, echo, confidence=confidence, most=most)
 
 
 @app.command()
@@ -151,6 +156,7 @@ def tune(
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
+    cell_timeout: CellTimeout = None,
     export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
     allow_overlap: Overlap = False,
     again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
@@ -164,8 +170,9 @@ def tune(
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
         allow_overlap=allow_overlap,
     )  # fmt: skip
-    for line in runner.tune(request, store, device=device, workers=workers, export=export, again=again):
-        typer.echo(line)
+    place: dict[str, Any] = {"device": device, "workers": workers, "cell_timeout": cell_timeout}
+    for line in runner.tune(request, store, export=export, again=again, **place):
+        echo(line)
 
 
 @app.command()
@@ -193,10 +200,10 @@ def plan(
         grid, plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
-    rows = survey(request, store, device, lambda line: typer.echo(f"petlir: {line}", err=True))
+    rows = survey(request, store, device, lambda line: echo(f"petlir: {line}", err=True))
     show_rows(as_rows(rows) if as_json else rows, as_json, str)
     if not as_json:
-        typer.echo(totals(rows))
+        echo(totals(rows))
 
 
 @app.command()
@@ -214,14 +221,14 @@ def status(store: Address = STORE, as_json: Json = False) -> None:
     if as_json:
         show({"counts": counts, "failures": failures, "working": at_work, "damaged": index.problems})
         return
-    typer.echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
+    echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
     for row in at_work:
         far = f"{row['share']:.0%} {row['about']}".strip()
-        typer.echo(f"{row['state']}: {row['cell']}: {far}, by {row['by']} since {row['since']}")
+        echo(f"{row['state']}: {row['cell']}: {far}, by {row['by']} since {row['since']}")
     for row in failures:
-        typer.echo(f"{row['state']}: {row['cell']}: {row['reason']}")
+        echo(f"{row['state']}: {row['cell']}: {row['reason']}")
     for line in index.problems:
-        typer.echo(f"damaged: {line}")
+        echo(f"damaged: {line}")
 
 
 @app.command()
@@ -260,9 +267,9 @@ def clean(
         show([asdict(one) for one in found])
         return
     for one in found:
-        typer.echo(f"{one.bytes / 2**20:8.1f} MiB  work/{one.key[:12]}  {one.about}")
+        echo(f"{one.bytes / 2**20:8.1f} MiB  work/{one.key[:12]}  {one.about}")
     would = "would be removed" if dry_run else "removed"
-    typer.echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {len(found)} cells {would}")
+    echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {len(found)} cells {would}")
 
 
 @app.command()
@@ -274,7 +281,7 @@ def report(store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocol
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
-    typer.echo(write_report(store, out or store / "report", protocols(extra_protocols or "")))
+    echo(write_report(store, out or store / "report", protocols(extra_protocols or "")))
 
 
 @app.command()
@@ -289,6 +296,6 @@ def export(
     from petlir.reports.export import table, write
 
     if out is None:
-        typer.echo(table(store, style, protocols(extra_protocols or "")))
+        echo(table(store, style, protocols(extra_protocols or "")))
     else:
         write(store, out, style, protocols(extra_protocols or ""))

@@ -8,6 +8,7 @@ import typer
 
 from petlir.benchmark.commands.options import Data, Json, Methods, Plugin, Tasks, Weights, show, show_rows
 from petlir.benchmark.errors import unknown
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 
@@ -27,7 +28,7 @@ def list_(
     if kind not in LISTS:
         raise unknown("list", kind, LISTS)
     if markdown:
-        typer.echo(as_markdown(kind, LISTS[kind](plugin or [])))
+        echo(as_markdown(kind, LISTS[kind](plugin or [])))
         return
     show_rows(LISTS[kind](plugin or []), as_json, lambda row: f"{row['name']:<22} {row['about']}")
 
@@ -59,7 +60,7 @@ def audit(
         show([line.to_dict() for line in lines])
     else:
         for text in (*command.described(lines), *command.unknown_pretraining(command.cards(context))):
-            typer.echo(text)
+            echo(text)
     return 1 if any(line.leaks for line in lines) else 0
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from petlir.benchmark.terminal import echo
+
 Overlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="go on where test images are trained on; record and table say so"),
@@ -60,6 +62,10 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on the CPU, or on each GPU")]
+CellTimeout = Annotated[
+    float | None,
+    typer.Option("--cell-timeout", min=1, help="seconds after which a cell or trial is ended, and named as failed"),
+]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
 Metrics = Annotated[str | None, typer.Option("--metrics", help="a plugin's or pyiqa's, e.g. lpips,dists,fsim")]
 ExtraProtocols = Annotated[
@@ -75,9 +81,9 @@ def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) ->
         show(rows)
         return
     for row in rows:
-        typer.echo(line(row))
+        echo(line(row))
 
 
 def show(data: Any) -> None:
     """Print data as JSON."""
-    typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+    echo(json.dumps(data, indent=1, ensure_ascii=False))

@@ -21,6 +21,7 @@ from petlir.benchmark.commands.options import (
     show_rows,
 )
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.terminal import echo, one_line
 
 app = typer.Typer()
 
@@ -40,7 +41,7 @@ def submit(
     """Pack the finished cells of a store, with adapters, restored images and digests, into one archive."""
     from petlir.benchmark.publishing import submit as packing
 
-    typer.echo(f"{packing.submit(store, out, by, tuning, used_test_data)} cells in {out}")
+    echo(f"{packing.submit(store, out, by, tuning, used_test_data)} cells in {out}")
 
 
 @app.command()
@@ -72,9 +73,9 @@ def verify(
         show([asdict(verdict) for verdict in verdicts])
     else:
         for verdict in verdicts:
-            typer.echo(f"{verdict.level or 'TAMPERED':<12} {verdict.cell}{': ' + verdict.why if verdict.why else ''}")
+            echo(f"{verdict.level or 'TAMPERED':<12} {verdict.cell}{': ' + verdict.why if verdict.why else ''}")
     if taken is not None:
-        typer.echo(f"{taken} cells taken into {into}", err=as_json)
+        echo(f"{taken} cells taken into {into}", err=as_json)
     return 0 if all(verdict.level for verdict in verdicts) else 1
 
 
@@ -87,7 +88,7 @@ def merge(
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
-        typer.echo(f"{source}: {take(source, into)} cells taken into {into}")
+        echo(f"{source}: {take(source, into)} cells taken into {into}")
 
 
 @app.command()
@@ -145,24 +146,29 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
     from petlir.benchmark.plugins import find
     from petlir.reports.bibliography import bibliography
 
-    typer.echo(bibliography(store, find(plugin or [])), nl=False)
+    echo(bibliography(store, find(plugin or [])), nl=False)
 
 
 @app.command()
 def sync(
     store: Cells = STORE,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
-) -> None:
-    """Mirror to MLflow what a lost server has missed; what is there is not repeated."""
-    from functools import partial
-
+) -> int:
+    """Mirror to MLflow what a lost server has missed; exit code 1 where a record is not taken or damaged."""
     from petlir.benchmark.store import Store as Records
-    from petlir.benchmark.tracking.tracker import Tracker, default_uri
+    from petlir.benchmark.tracking.tracker import NotTaken, Tracker, default_uri
 
-    records = list(Records(store).records(partial(typer.echo, err=True)))
-    if not records:
+    missed: list[str] = []
+    records = list(Records(store).records(missed.append))
+    if not records and not missed:
         raise PetlirError(f"store {store} holds no records; nothing to mirror")
     tracker = Tracker(mlflow_uri or default_uri(store), store)
     for record in records:
-        tracker.mirror(record)
-    typer.echo(f"{len(records)} records are in {tracker.uri}")
+        try:
+            tracker.mirror(record)
+        except NotTaken as error:
+            missed.append(str(error))
+    for line in missed:
+        echo(f"petlir: {one_line(line)}", err=True)
+    echo(f"{len(records) - len(missed)} records are in {tracker.uri}")
+    return 1 if missed else 0

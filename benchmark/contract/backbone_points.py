@@ -95,7 +95,7 @@ def sizes(trial: BackboneTrial) -> str | None:
             try:
                 with torch.no_grad():
                     output = trial.example(trial.images(head, size), head)
-            except (PetlirError, *FAULTS) as error:
+            except FAULTS as error:
                 if isinstance(error, PetlirError) and min(size) == 1:
                     continue
                 return f"{what}: {told(error)}"

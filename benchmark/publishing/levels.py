@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.publishing.verify import LEVELS, VerifiedCell
 from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Origin
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
@@ -29,7 +29,7 @@ def origins(store: Path) -> dict[str, Origin]:
     if not path.exists():
         return {}
     try:
-        found: dict[str, Origin] = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Origin] = read_json(path)
         if all(origin["level"] in LEVELS and isinstance(origin["by"], str) for origin in found.values()):
             return found
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST
+from petlir.benchmark.records.json_files import read_bytes
 from petlir.benchmark.weights.sources import sha256
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -38,11 +39,13 @@ def read(folder: Path) -> Submission | None:
     if not path.exists():
         return None
     try:
-        return Submission.model_validate_json(path.read_bytes(), strict=False)
+        return Submission.model_validate_json(read_bytes(path), strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise PetlirError(f"{path.name} is no petlir-submission/1: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise PetlirError(f"{path.name} is no petlir-submission/1: {error}") from error
 
 
 def check_files(submission: Submission, folder: Path) -> None:

@@ -5,13 +5,13 @@ A record is a JSON file in its cell's folder; `schema.py` holds its type, `recor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.json_files import parsed, read_bytes
 
 if TYPE_CHECKING:
     from petlir.benchmark.records.schema import Record, Score
@@ -66,12 +66,15 @@ def read_record(path: Path) -> Record:
     from petlir.benchmark.records.schema import RECORDS
 
     try:
-        text = path.read_text(encoding="utf-8")
-        return RECORDS.validate_json(text, strict=True)
+        text = read_bytes(path).decode()
     except OSError as error:
         raise PetlirError(f"cannot read the record {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PetlirError(f"{path} is not a record: it is not UTF-8 text") from error
+    except ValueError as error:
+        raise PetlirError(f"{path} is not a record: {error}") from error
+    try:
+        return RECORDS.validate_json(text, strict=True)
     except ValidationError as error:
         if newer := _newer(text):
             raise PetlirError(
@@ -85,7 +88,7 @@ def read_record(path: Path) -> Record:
 def _newer(text: str) -> str:
     """The schema that a later version has written, of a text that is no record of this one; empty where it is none."""
     with suppress(ValueError):
-        found = json.loads(text)
+        found = parsed(text)
         schema = str(found.get("schema")) if isinstance(found, dict) else ""
         form, _, number = schema.partition("/")
         known, _, ours = SCHEMA.partition("/")

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-import typer
-
 from petlir.benchmark.cells import learning_rate, worker
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.extra_metrics import ExtraMetrics
@@ -29,7 +27,9 @@ from petlir.benchmark.statistics.convergence import NOT_CONVERGED, RULE, Converg
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import RemoteStore, store_at
-from petlir.benchmark.tracking.tracker import Mirror, default_uri
+from petlir.benchmark.terminal import echo, one_line
+from petlir.benchmark.tracking.mirror import Mirror
+from petlir.benchmark.tracking.tracker import default_uri
 
 WORK = "petlir.benchmark.cells.worker:work"
 
@@ -79,8 +79,20 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     mlflow_uri: str | None = None,
+    cell_timeout: float | None = None,
 ) -> Outcome:
     """Process every cell of the request that has no result yet.
+
+    Args:
+        asked: the request.
+        folder: folder or URL of the store.
+        engine: `local`, `ray` or `slurm`.
+        slurm: options of SLURM jobs.
+        ray_address: address of a Ray cluster.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        workers: workers on the CPU, or on each GPU.
+        mlflow_uri: where records are mirrored; None for a database in the store, `none` for nowhere.
+        cell_timeout: seconds after which a cell or trial is ended, of the local executor; None for no limit.
 
     Raises:
         PetlirError: a name, an option or a folder is invalid; nothing was run.
@@ -96,7 +108,7 @@ def run(
     store = store_at(folder)
     if engine != "local" and not isinstance(store, RemoteStore):
         store = Store(store.root.resolve())  # workers may have another working directory
-    runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device))
+    runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device, cell_timeout))
     store.create()
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
@@ -116,8 +128,16 @@ def run(
 
 
 def _executor(
-    name: str, specs: Sequence[WorkerSpec], store: Store, slurm: str = "", ray_address: str = "", device: str = "auto"
+    name: str,
+    specs: Sequence[WorkerSpec],
+    store: Store,
+    slurm: str = "",
+    ray_address: str = "",
+    device: str = "auto",
+    cell_timeout: float | None = None,
 ) -> Executor:
+    if cell_timeout is not None and name != "local":
+        raise PetlirError(f"--cell-timeout needs --executor local, not {name}; SLURM: --slurm time=MINUTES")
     for option, value, owner in (("--slurm", slurm, "slurm"), ("--ray-address", ray_address, "ray")):
         if value and name != owner:
             raise PetlirError(f"{option} {value} needs --executor {owner}")
@@ -131,7 +151,7 @@ def _executor(
         return cluster.executor(WORK, None if isinstance(store, RemoteStore) else store.root, ray_address, device)
     if name != "local":
         raise unknown("executor", name, ("local", "ray", "slurm"))
-    return LocalExecutor(WORK, specs)
+    return LocalExecutor(WORK, specs, cell_timeout)
 
 
 def _memory(
@@ -212,13 +232,14 @@ def tune(
     workers: int | None = None,
     export: bool = False,
     again: bool = False,
+    cell_timeout: float | None = None,
 ) -> Iterator[str]:
     """Choose the learning rate of every cell of the request, and yield a line for each choice."""
     planner = Planner(replace(asked, device=device))
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)
-    runs_on = _shared(_executor("local", workers_on(device, workers), store))
+    runs_on = _shared(_executor("local", workers_on(device, workers), store, cell_timeout=cell_timeout))
     rates = Rates(planner, store.create(), again)
     rates.choose(cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
@@ -234,4 +255,4 @@ def tune(
 
 
 def _warn(line: str) -> None:
-    typer.echo(f"petlir: {line}", err=True)
+    echo(f"petlir: {one_line(line)}", err=True)

@@ -15,9 +15,10 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cell import Cell, Common
 from petlir.benchmark.cells import overlap_guard as guard
+from petlir.benchmark.containment import contained
 from petlir.benchmark.costs import count
 from petlir.benchmark.devices import pick
-from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
@@ -89,6 +90,7 @@ class Planner:
         self._missed: list[str] = []
         self._steps: dict[tuple[str, str, str], int | None] = {}
         self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
+        self._broken: dict[tuple[object, ...], str] = {}
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -166,7 +168,10 @@ class Planner:
         if method.supports(self.network(backbone)) is not None:
             return method
         try:
-            found, note = grid.sized(method, size, total, partial(self.count, backbone))
+            with contained():
+                found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        except PetlirError:
+            raise
         except FAULTS:  # an error in a plugin's code: its cells fail, with the reason
             return method
         self._missed += filter(None, [note])
@@ -183,7 +188,7 @@ class Planner:
 
     def _common(self, cell: Cell) -> tuple[str | None, Common]:
         """Return why the cell is not applicable, or None, and the key components that all its seeds and rates share."""
-        kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
+        kind = _combination(cell)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
         return self._shared[kind]
@@ -191,8 +196,14 @@ class Planner:
     def _look(self, cell: Cell) -> tuple[str | None, Common]:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
         reserved = task.reserved if method.trains else None
-        obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
-        heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
+        obstacle, lacking = reserved, None
+        heads: tuple[str, ...] = ()
+        try:
+            with contained():
+                obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
+                heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
+        except FAULTS as error:  # an error in a plugin's code: its cells fail, with the reason
+            self._broken[_combination(cell)] = str(error) if isinstance(error, PetlirError) else told(error)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         common = Common(
             options=method.changed(),
@@ -212,10 +223,10 @@ class Planner:
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
         try:
-            with without_memory():
+            with without_memory(), contained():
                 fresh = self.plugins.build(cell.backbone)
                 adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
-        except (PetlirError, *FAULTS):  # the cell itself fails, with the reason
+        except FAULTS:  # the cell itself fails, with the reason
             return ""
         drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
         return pick(self.request.device).partition(":")[0] if drops else ""
@@ -247,7 +258,7 @@ class Planner:
     def unavailable(self, cell: Cell) -> str | None:
         """Return why the cell's known pre-trained weights cannot be fetched here, or None."""
         self._card(cell.backbone)
-        return self._unavailable.get(cell.backbone)
+        return self._unavailable.get(cell.backbone) or self._broken.get(_combination(cell))
 
     def _card(self, backbone: str) -> Card:
         if backbone not in self._cards:
@@ -288,6 +299,10 @@ def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ..
         return method.heads(network, task), None
     except PetlirError as error:
         return (), str(error)
+
+
+def _combination(cell: Cell) -> tuple[object, ...]:
+    return cell.backbone, cell.method, cell.label, cell.task, cell.patch
 
 
 def _kind(cell: Cell) -> tuple[str, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import cast
 from petlir.benchmark import grid
 from petlir.benchmark.cells.context import Context, context_of
 from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.records.json_files import read_json
 
 GRIDS = Path(__file__).parents[3] / "results" / "grids"
 
@@ -108,7 +108,7 @@ def request_from_grid(
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         found.pop("page", None)  # how the report shows it
         known = {each.name for each in fields(Request)}
         if unknown_keys := sorted(found.keys() - known):
