@@ -8,7 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from petlir.benchmark import terminal
-from petlir.benchmark.commands import analyse, authoring, grids, inventory, pictures, publishing
+from petlir.benchmark.commands import analyse, authoring, grids, inventory, maintenance, pictures, publishing
 from petlir.benchmark.errors import PetlirError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ PANELS = {
     "Publish, verify, compare": publishing,
     "Explain": analyse,
     "Extend": authoring,
+    "Maintain": maintenance,
 }
 """The headings of `petlir --help` and the commands under each."""
 for heading, part in PANELS.items():

@@ -18,6 +18,7 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.task import Task
 
 ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>\d*\.?\d+[kKmM%]?))?")
+ITEMS = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^,])+')
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
 NEAR = 0.05
@@ -27,12 +28,21 @@ V = TypeVar("V")
 
 
 def split(text: str) -> list[str]:
-    """Split a comma-separated list; commas in brackets do not separate.
+    """Split a comma-separated list; commas in brackets or double quotes do not separate.
 
-    >>> split("lora[rank=4,8],adapter")
-    ['lora[rank=4,8]', 'adapter']
+    >>> split('lora[rank=4,8],adapter,pairs:"a, b"')
+    ['lora[rank=4,8]', 'adapter', 'pairs:"a, b"']
     """
-    return [item.strip() for item in re.split(r",(?![^\[]*\])", text) if item.strip()]
+    return [item.strip() for item in ITEMS.findall(text) if item.strip()]
+
+
+def unquoted(item: str) -> str:
+    """Return an item of a list without its double quotes.
+
+    >>> unquoted('pairs:"a, b"')
+    'pairs:a, b'
+    """
+    return re.sub(r'"([^"]*)"', r"\1", item)
 
 
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:

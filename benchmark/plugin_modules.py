@@ -16,10 +16,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from petlir.benchmark import backbones
 from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
-from petlir.benchmark.scoring import psnr_ssim
 
 GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
 """The groups of entry points; a module that is declared in one may offer plugins of every kind."""
@@ -44,12 +42,24 @@ class Loaded:
 
 def built_in() -> Iterator[Loaded]:
     """Import the project's own plugins."""
-    for package_name in ("petlir.methods", "petlir.tasks"):
-        package = importlib.import_module(package_name)
-        for entry in pkgutil.iter_modules(package.__path__):
-            yield _loaded(importlib.import_module(f"{package_name}.{entry.name}"))
+    from petlir.benchmark import backbones  # here: tasks are listed without torch
+    from petlir.benchmark.scoring import psnr_ssim
+
+    for package in ("petlir.methods", "petlir.tasks"):
+        yield from map(_loaded, modules_of(package))
     yield from map(_loaded, backbones.modules())
     yield _loaded(psnr_ssim)
+
+
+def modules_of(package: str) -> Iterator[ModuleType]:
+    """Import the modules of a package, by name."""
+    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        yield importlib.import_module(f"{package}.{entry.name}")
+
+
+def any_installed() -> bool:
+    """Return whether an installed package declares plugins."""
+    return any(entry_points(group=group) for group in GROUPS)
 
 
 def installed(broken: list[str]) -> Iterator[Loaded]:

@@ -6,8 +6,6 @@ import io
 import re
 import sys
 
-import typer
-
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Characters that a terminal obeys instead of showing, but for tab and line feed; among them, changes of direction."""
 
@@ -30,7 +28,9 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
         err: print to standard error.
         nl: end with a line feed.
     """
-    typer.echo(printable(str(text)), err=err, nl=nl)
+    stream = sys.stderr if err else sys.stdout
+    stream.write(printable(str(text)) + "\n" * nl)
+    stream.flush()
 
 
 def degrade_characters() -> None:

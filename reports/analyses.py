@@ -15,6 +15,7 @@ from petlir.reports.figures.colours import hues
 from petlir.reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.figures.layers import Layers, contributions, ranks
 from petlir.reports.figures.strengths import Strengths, strengths
+from petlir.reports.formats import csv_text
 
 TITLES = {
     "fourier": "Frequencies of what methods add",
@@ -96,7 +97,7 @@ class Study:
     @property
     def csv(self) -> str:
         """All its rows."""
-        return self.rows.dropna(axis=1, how="all").to_csv(index=False)
+        return csv_text(self.rows.dropna(axis=1, how="all"))
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:

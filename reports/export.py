@@ -12,7 +12,7 @@ from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.writing import write_bytes
 from petlir.reports import markdown
-from petlir.reports.formats import count, decibel, percent, signed
+from petlir.reports.formats import count, csv_text, decibel, percent, signed
 from petlir.reports.frame import load
 from petlir.reports.markdown import escaped
 from petlir.reports.results import Column, ResultRow, ResultValue, Table
@@ -63,7 +63,7 @@ def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) ->
 
 def csv(found: list[Table]) -> str:
     """The rows as text."""
-    return str(rows(found).to_csv(index=False))
+    return csv_text(rows(found))
 
 
 def rows(found: list[Table]) -> pd.DataFrame:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.publishing.levels import origins
-from petlir.benchmark.publishing.verify import LEVELS
+from petlir.benchmark.publishing.manifest import LEVELS
 from petlir.benchmark.records.files import headlines, newest
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.interim_analyses import stated
 from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
@@ -72,6 +75,8 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
         A frame with the columns `COLUMNS`; PSNR in dB. `headline` tells the scores under the protocol that is quoted
         where a single number is, see `petlir.benchmark.records.files.headlines`.
     """
+    import pandas as pd  # here: `petlir compare` reads records without it
+
     records = list(records)
     cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])
     frame = cells.loc[[place for place, record in enumerate(records) for _ in record.scores]].reset_index(drop=True)

@@ -79,7 +79,7 @@ class Context:
         """
         items, opened = [], list(self.opened)
         for item in grid.split(tasks):
-            name, colon, argument = item.partition(":")
+            name, colon, argument = grid.unquoted(item).partition(":")
             if (family := self.plugins.families.get(name)) is not None:
                 if not colon or not argument:
                     raise PetlirError(f"task {item!r} lacks what it stands for; expected {name}:{family.argument}")

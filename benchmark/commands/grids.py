@@ -209,7 +209,7 @@ def plan(
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
     """Count the records of a store by state, name what failed, and tell what runs from what died."""
-    from petlir.benchmark.commands.listing import states, working
+    from petlir.benchmark.commands.lists import states, working
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
 
@@ -247,29 +247,6 @@ def why(
 
     found = changes(cell, context_of(plugin or [], data, weights or []))
     show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)
-
-
-@app.command()
-def clean(
-    store: Address = STORE,
-    abandoned: Annotated[bool, typer.Option("--abandoned", help="also checkpoints that nobody works on")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
-    as_json: Json = False,
-) -> None:
-    """Remove what cells left behind while they were worked on; never records, adapters or images."""
-    from dataclasses import asdict
-
-    from petlir.benchmark.store.cleaning import clean as cleaned
-    from petlir.benchmark.store.remote import store_at
-
-    found = cleaned(store_at(store), abandoned=abandoned, keep=dry_run)
-    if as_json:
-        show([asdict(one) for one in found])
-        return
-    for one in found:
-        echo(f"{one.bytes / 2**20:8.1f} MiB  work/{one.key[:12]}  {one.about}")
-    would = "would be removed" if dry_run else "removed"
-    echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {len(found)} cells {would}")
 
 
 @app.command()

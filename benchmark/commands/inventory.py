@@ -23,14 +23,18 @@ def list_(
     markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,
 ) -> None:
     """List what a grid can name."""
-    from petlir.benchmark.commands.listing import LISTS, as_markdown
+    from petlir.benchmark.commands.lists import LIGHT, as_markdown
 
-    if kind not in LISTS:
-        raise unknown("list", kind, LISTS)
+    lists = LIGHT
+    if kind not in LIGHT:
+        from petlir.benchmark.commands.listing import LISTS as lists  # noqa: N811 - all lists
+    if kind not in lists:
+        raise unknown("list", kind, lists)
+    rows = lists[kind](plugin or [])
     if markdown:
-        echo(as_markdown(kind, LISTS[kind](plugin or [])))
+        echo(as_markdown(kind, rows))
         return
-    show_rows(LISTS[kind](plugin or []), as_json, lambda row: f"{row['name']:<22} {row['about']}")
+    show_rows(rows, as_json, lambda row: f"{row['name']:<22} {row['about']}")
 
 
 @app.command()

@@ -5,16 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import MANIFEST
-from petlir.benchmark.publishing.verify import LEVELS, VerifiedCell
+from petlir.benchmark.publishing.manifest import LEVELS
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Origin
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
+
+if TYPE_CHECKING:
+    from petlir.benchmark.publishing.verify import VerifiedCell
 
 FILE = "verification.json"
 

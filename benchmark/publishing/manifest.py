@@ -12,6 +12,8 @@ from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.records.json_files import read_bytes
 from petlir.benchmark.weights.sources import sha256
 
+LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
+"""How far a submitted record can be believed, the least first."""
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 
 

@@ -36,7 +36,6 @@ from petlir.benchmark.scoring.evaluate import digest_of, kept_in, restored, scor
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
 
-LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
 SCORE_TOLERANCE = 1e-6
 """In dB and SSIM, of scores that are computed again from the same 8-bit images."""
 LEVEL_TOLERANCE = 1

@@ -11,6 +11,7 @@ from petlir.benchmark.published import claims, orderings
 from petlir.reports import links
 from petlir.reports.claims import by_paper
 from petlir.reports.context import ReportContext
+from petlir.reports.formats import csv_text
 from petlir.reports.orderings import OrderingResult, findings
 from petlir.reports.pages.page import Page
 
@@ -61,4 +62,4 @@ def _csv(tested: Sequence[OrderingResult]) -> str:
         }
         for one in tested
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return csv_text(pd.DataFrame(rows))
