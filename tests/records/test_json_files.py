@@ -58,5 +58,5 @@ def test_a_store_with_a_deep_record_keeps_its_other_records(tmp_path: Path):
     folder = tmp_path / "cells" / "a" / "b" / "c-00000000"
     folder.mkdir(parents=True)
     (folder / RECORD).write_text(DEEP)
-    (line,) = Index.of(Store(tmp_path)).problems
+    (line,) = Index.from_store(Store(tmp_path)).problems
     assert str(folder / RECORD) in line
