@@ -247,3 +247,17 @@ def test_a_star_stands_for_a_family_only_where_it_is_named():
 )
 def test_a_size_that_is_missed_is_said(found, line):
     assert grid.missed(Knobs(alpha=3), 1000, found) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ('pairs:"/a, b/c",denoise_30', ["pairs:/a, b/c", "denoise_30"]),
+        ('"pairs:/photos [1], two"', ["pairs:/photos [1], two"]),
+        ("lora[rank=4,8], adapter", ["lora[rank=4,8]", "adapter"]),
+        ('pairs:a"b', ['pairs:a"b']),
+        ('pairs:"a (1)% #?+",pairs:"b,"', ["pairs:a (1)% #?+", "pairs:b,"]),
+    ],
+)
+def test_commas_in_quotes_do_not_separate(text, items):
+    assert [grid.unquoted(item) for item in grid.split(text)] == items
