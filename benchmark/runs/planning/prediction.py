@@ -97,12 +97,12 @@ class Predictor:
 
     def lacking(self, planned: Iterable[Planned]) -> int:
         """Return the number of kinds of cells that are not counted yet."""
-        kinds = {_kind(one.cell): one for one in planned if one.obstacle is None}
+        kinds = {_kind(one.cell): one for one in planned if one.obstacle is None and one.parts["heads"]}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
     def _predicted(self, planned: Planned) -> Prediction:
         cell = planned.cell
-        if planned.obstacle is not None:
+        if planned.obstacle is not None or not planned.parts["heads"]:  # a fault of its method left it without heads
             return Prediction()
         sizes = self._sizes(planned)
         seconds = self._seconds(cell, sizes)
