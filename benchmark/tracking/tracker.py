@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from petlir.benchmark import track as tracks
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.records.schema import Record
@@ -83,7 +84,7 @@ class Tracker:
     def mirror(self, record: Record) -> None:
         """Log this record as a run; a run of an older record of the same cell gives way to it."""
         try:
-            track = self._experiment(record.cell.track)
+            track = self._experiment(tracks.track(record.cell.track).name)
             run, finished = track.runs.get(record.key, (None, None))
             if finished == record.finished:
                 return
