@@ -52,7 +52,7 @@ def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
         Unwritable: the file cannot be written.
     """
     for name in files:
-        _check_name(name, path)
+        check_name(name, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
@@ -96,7 +96,7 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     for name in names:
-        _check_name(name, path)
+        check_name(name, path)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise PetlirError(f"{path} holds {twice} twice; expected each file once")
@@ -111,7 +111,8 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
         raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; that is refused")
 
 
-def _check_name(name: str, path: Path) -> None:
+def check_name(name: str, path: Path) -> None:
+    """Require that a name is one of an archive's; raises PetlirError."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
         raise PetlirError(f"{path}: {name!r} is not a name that an archive of results holds; that is refused")
 

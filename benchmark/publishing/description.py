@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from petlir.benchmark.cells import run
 from petlir.benchmark.cells.adapted_model import AdaptedModel
@@ -14,6 +15,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.publishing.adapters import tensors
 from petlir.benchmark.publishing.tampering import Tampered, check_near, check_same
+from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Done, RecordedOverlap
 from petlir.benchmark.track import track
 from petlir.benchmark.training.loop import Budget
@@ -37,10 +39,11 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
     own = derived.pop("protocols")
     assert isinstance(own, list)
     if cell.protocols[: len(own)] != own or len(set(cell.protocols)) < len(cell.protocols):
-        raise Tampered(f"protocols: the record says {cell.protocols}, but they begin with {own}, each once")
+        raise Tampered(f"the record says protocols {cell.protocols}, but they begin with {own}, each once")
     for name in cell.protocols:
         _known(name)
     check_same(vars(cell), derived)
+    _check_circumstances(record)
     smoke = track(cell.track).too_brief(cell.steps)
     if not cell.steps and needs:
         smoke = any(need.smoke for need in needs)
@@ -52,6 +55,15 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
     _check_curve(record)
     _check_overlap(record, model, context)
     _check_sizes(record, model, needs)
+
+
+def _check_circumstances(record: Done) -> None:
+    """Check what cannot be derived but bounds how a record is shown: its device and its dates."""
+    if record.device == ANY:
+        raise Tampered(f"device: a finished cell ran on a device; {ANY} would put it in every table")
+    started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
+    if not started <= finished <= datetime.now(UTC) + timedelta(days=1):
+        raise Tampered(f"finished: {record.finished} is before {record.started}, or in the future")
 
 
 def _known(name: str) -> None:
@@ -69,10 +81,10 @@ def _check_curve(record: Done) -> None:
             raise Tampered("curve: nothing is trained")
         return
     budget = Budget(cell.steps, cell.learning_rate)
-    check_same({"curve": [point.step for point in record.curve]}, {"curve": budget.curve_steps}, "steps of the ")
+    check_same({"curve steps": [point.step for point in record.curve]}, {"curve steps": budget.curve_steps})
     for point in record.curve:
         rate = budget.rate_at(point.step - 1)
-        check_near(f"curve: learning rate of step {point.step}", point.learning_rate, rate, 1e-9 * rate)
+        check_near(f"learning rate of step {point.step}", point.learning_rate, rate, 1e-9 * rate)
         if (point.validation_psnr is None) != (point.step < cell.steps):
             raise Tampered(f"curve: step {point.step} of {cell.steps} is not the one that is validated")
 
@@ -133,4 +145,4 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
     if said is not None:
         derived = found.convergence.to_dict() if found.convergence else {}
         for name in ("psnr", "half_psnr", "change"):
-            check_near(f"convergence: {name}", getattr(said, name), derived.get(name), 1e-9)
+            check_near(name, getattr(said, name), derived.get(name), 1e-9, "convergence: ")

@@ -123,12 +123,12 @@ def check_network(record: Done, model: AdaptedModel, shape: AdaptedModel, contex
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
     if record.curve:
         said, derived = record.curve[-1].validation_psnr, _validation_psnr(model, context)
-        check_near("curve: validation PSNR", said, derived, decibel)
+        check_near("validation_psnr", said, derived, decibel, "curve: ")
     flops, saved = _step(record, shape, model) if shape.method.trains else (0, 0)
     alike = record.device == "cpu"  # counts without values follow the kernels of a CPU
-    check_share("costs: FLOPs of a step", record.costs.flops_per_step, flops, 0.0 if alike else KERNELS)
+    check_share("flops_per_step", record.costs.flops_per_step, flops, 0.0 if alike else KERNELS)
     said_bytes = record.costs.saved_for_backward_bytes
-    check_share("costs: bytes saved for backward", said_bytes, saved, 0.0 if alike else KERNELS)
+    check_share("saved_for_backward_bytes", said_bytes, saved, 0.0 if alike else KERNELS)
 
 
 def _validation_psnr(model: AdaptedModel, context: Context) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.publishing.archive import MANIFEST
+from petlir.benchmark.publishing.archive import MANIFEST, check_name
 from petlir.benchmark.records.schema import CurvePoint, Decibel, Number
 from petlir.benchmark.weights.sources import sha256
 
@@ -62,9 +62,13 @@ def check_files(submission: Submission, folder: Path) -> None:
     """Hold every file against its digest.
 
     Raises:
-        PetlirError: a file was changed, is missing, or is not in the manifest; names the first.
+        PetlirError: a file was changed, is missing, is a link, or is not in the manifest; names the first.
     """
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+    for name in sorted(present):
+        check_name(name, folder)
+        if (folder / name).is_symlink():
+            raise PetlirError(f"{name} is a link; expected files alone")
     for name in sorted(submission.files.keys() - present):
         raise PetlirError(f"{name} is missing; the submission lists it")
     for name in sorted(present - submission.files.keys()):

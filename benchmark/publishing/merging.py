@@ -50,11 +50,17 @@ def merge(source: Path, into: Path) -> int:
 
 
 def copy_cell(folder: Path, into: Store, record: Record) -> None:
-    """Copy a whole cell into a store, where it arrives by one renaming."""
+    """Copy a whole cell into a store, where it arrives by one renaming.
+
+    Raises:
+        PetlirError: another cell has its place, since their keys begin alike.
+    """
+    if (target := into.cell_folder(record.cell, record.key)).exists():
+        raise PetlirError(f"{target} holds another cell, whose key begins like {record.key}; it stays as it is")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(folder, work)
-    into.commit(work, into.cell_folder(record.cell, record.key))
+    into.commit(work, target)
 
 
 def add_missing(source: Path, into: Path) -> None:

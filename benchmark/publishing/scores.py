@@ -90,8 +90,10 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
     )
     if said != expected:
         place = min((said - expected) or (expected - said))
-        much = f"{said[place]} times" if said[place] else "not at all"
-        raise Tampered(f"the record scores {place[0]}/{place[1]} under {place[2]} {much}, but it is {expected[place]}")
+        raise Tampered(
+            f"the record scores other images than the test sets hold: {place[0]}/{place[1]} under {place[2]} "
+            f"{said[place]} times, expected {expected[place]}"
+        )
     if protocol(record.scores[0].protocol).way != protocol(own[0]).way:
         raise Tampered(f"the scores begin with {record.scores[0].protocol}; expected the way of {own[0]}")
     return found
@@ -149,7 +151,7 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
         )
         for name in FIGURES:
             tolerance = 1e-6 if name.startswith("input") else decibel
-            check_near(f"{where}{name}", getattr(said, name), derived[name], tolerance)
+            check_near(name, getattr(said, name), derived[name], tolerance, where)
 
 
 def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str:
@@ -213,5 +215,5 @@ def _check_values(said: RecordedMetric, pairs: Sequence[ImagePair], derived: Seq
     if len(values) < len(said.values) or values.keys() != {(pair.set, pair.name) for pair in pairs}:
         raise Tampered(f"metric {said.metric}: expected one value for each test image")
     for pair, value in zip(pairs, derived, strict=True):
-        where = f"{pair.set}/{pair.name}: {said.metric}"
-        check_near(where, values[pair.set, pair.name], value, max(1e-6, METRIC_TOLERANCE * abs(value)))
+        tolerance, where = max(1e-6, METRIC_TOLERANCE * abs(value)), f"{pair.set}/{pair.name}: "
+        check_near(said.metric, values[pair.set, pair.name], value, tolerance, where)

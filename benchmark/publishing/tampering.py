@@ -20,10 +20,12 @@ def check_same(said: Mapping[str, object], derived: Mapping[str, object], where:
     """
     for name, value in derived.items():
         if said[name] != value:
-            raise Tampered(f"{where}{name}: the record says {_short(said[name])}, but it is {_short(value)}")
+            raise Tampered(f"{where}the record says {name} {_short(said[name])}, but it is {_short(value)}")
 
 
-def check_near(what: str, said: float | str | None, derived: float | str | None, tolerance: float) -> None:
+def check_near(
+    name: str, said: float | str | None, derived: float | str | None, tolerance: float, where: str = ""
+) -> None:
     """Compare a figure with what the record says of it; `inf` is the PSNR of identical images.
 
     Raises:
@@ -32,12 +34,12 @@ def check_near(what: str, said: float | str | None, derived: float | str | None,
     if said == derived:
         return
     if said is None or derived is None or not abs(float(said) - float(derived)) <= tolerance:
-        raise Tampered(f"{what}: the record says {said}, but it is {derived}")
+        raise Tampered(f"{where}the record says {name} {said}, but it is {derived}")
 
 
-def check_share(what: str, said: float, derived: float, share: float) -> None:
+def check_share(name: str, said: float, derived: float, share: float) -> None:
     """Compare two figures up to a share of the derived one; raises Tampered."""
-    check_near(what, said, derived, share * abs(derived) if math.isfinite(derived) else 0.0)
+    check_near(name, said, derived, share * abs(derived) if math.isfinite(derived) else 0.0)
 
 
 def _short(value: object) -> str:

@@ -100,50 +100,52 @@ def metric_of(**fields: Any) -> Callable[[Record], None]:
 
 
 STATED: dict[str, tuple[Callable[[Record], None], str]] = {
-    "label": (cell_of(label="lora"), "label: the record says"),
-    "heads": (cell_of(heads=["denoise_50", "sr_x4"]), "heads: the record says"),
-    "no protocols": (cell_of(protocols=[]), "protocols: the record says"),
-    "another headline": (cell_of(protocols=["rgb-float@tiles-48", "rgb@tiles-48"]), "protocols: the record says"),
-    "transfer": (cell_of(transfer="seen"), "transfer: the record says"),
-    "degradation": (cell_of(degradation="GaussianNoise(sigma=50)"), "degradation: the record says"),
-    "simulated": (cell_of(simulated="simulated camera noise"), "simulated: the record says"),
-    "column's note": (cell_of(data_label="real photographs"), "data_label: the record says"),
-    "reference": (cell_of(reference=True), "reference: the record says"),
+    "label": (cell_of(label="lora"), "the record says label"),
+    "heads": (cell_of(heads=["denoise_50", "sr_x4"]), "the record says heads"),
+    "no protocols": (cell_of(protocols=[]), "the record says protocols"),
+    "another headline": (cell_of(protocols=["rgb-float@tiles-48", "rgb@tiles-48"]), "the record says protocols"),
+    "transfer": (cell_of(transfer="seen"), "the record says transfer"),
+    "degradation": (cell_of(degradation="GaussianNoise(sigma=50)"), "the record says degradation"),
+    "simulated": (cell_of(simulated="simulated camera noise"), "the record says simulated"),
+    "column's note": (cell_of(data_label="real photographs"), "the record says data_label"),
+    "reference": (cell_of(reference=True), "the record says reference"),
     "regime": (cell_of(regime="tuned"), "another rate"),
-    "no rate": (cell_of(learning_rate=None), "learning_rate: the record says None"),
-    "rate": (cell_of(learning_rate=3e-3), "learning_rate: the record says"),
-    "batch": (cell_of(batch_size=64), "batch_size: the record says"),
-    "huge patch": (cell_of(patch=10**6), "patch: the record says"),
+    "no rate": (cell_of(learning_rate=None), "the record says learning_rate None"),
+    "rate": (cell_of(learning_rate=3e-3), "the record says learning_rate"),
+    "batch": (cell_of(batch_size=64), "the record says batch_size"),
+    "huge patch": (cell_of(patch=10**6), "the record says patch"),
     "accumulation": (accumulated, "batch_statistics"),
     "rank as text": (cell_of(options={"rank": "2", "alpha": 1.0}), "wrong type"),
     "rank as a list": (cell_of(options={"rank": [2], "alpha": 1.0}), "wrong type"),
     "unknown option": (cell_of(options={"rank": 2, "best": True}), "options of lora do not fit"),
-    "few options": (cell_of(options={"rank": 2}), "options: the record says"),
-    "smoke": (lambda record: record.update(smoke=False), "smoke: the record says"),
+    "few options": (cell_of(options={"rank": 2}), "the record says options"),
+    "smoke": (lambda record: record.update(smoke=False), "the record says smoke"),
     "converged": (converged, "convergence: no rate was tuned"),
-    "trainable": (costs_of(trainable=1), "trainable: the record says 1"),
-    "stored bytes": (costs_of(stored_bytes=1), "stored_bytes: the record says 1"),
-    "total": (costs_of(total=10**9), "total: the record says"),
-    "FLOPs": (costs_of(flops_per_step=1), "FLOPs of a step: the record says 1"),
-    "bytes for backward": (costs_of(saved_for_backward_bytes=1), "activations: the record says"),
-    "merged": (costs_of(merged=False, merged_inference_seconds_per_megapixel=None), "merged: the record says"),
-    "required seconds": (costs_of(required_seconds=3.0), "required_seconds: the record says"),
-    "curve steps": (curve_of(0, step=5), "steps of the curve"),
-    "curve rate": (curve_of(0, learning_rate=1.0), "learning rate of step 1"),
-    "validation": (curve_of(-1, validation_psnr=46.0), "validation PSNR: the record says 46.0"),
-    "score": (score_of(psnr=46.0), "psnr: the record says 46.0"),
-    "perfect score": (score_of(psnr="inf"), "psnr: the record says inf"),
-    "SSIM": (score_of(ssim=0.99), "ssim: the record says 0.99"),
-    "unrounded score": (score_of("rgb-float@tiles-48", psnr=46.0), "psnr: the record says 46.0"),
-    "input score": (score_of(input_psnr=1.0), "input_psnr: the record says 1.0"),
-    "domain": (score_of(domain="procedural"), "domain: the record says"),
-    "unit": (score_of(unit="another scene"), "unit: the record says"),
-    "a score twice, another not at all": (exchanged, "the record scores small-test"),
+    "trainable": (costs_of(trainable=1), "the record says trainable 1"),
+    "stored bytes": (costs_of(stored_bytes=1), "the record says stored_bytes 1"),
+    "total": (costs_of(total=10**9), "the record says total"),
+    "FLOPs": (costs_of(flops_per_step=1), "the record says flops_per_step 1"),
+    "bytes for backward": (costs_of(saved_for_backward_bytes=1), "the record says activations"),
+    "merged": (costs_of(merged=False, merged_inference_seconds_per_megapixel=None), "the record says merged"),
+    "required seconds": (costs_of(required_seconds=3.0), "the record says required_seconds"),
+    "curve steps": (curve_of(0, step=5), "the record says curve steps"),
+    "curve rate": (curve_of(0, learning_rate=1.0), "learning rate of step 1 1.0"),
+    "validation": (curve_of(-1, validation_psnr=46.0), "the record says validation_psnr 46.0"),
+    "score": (score_of(psnr=46.0), "the record says psnr 46.0"),
+    "perfect score": (score_of(psnr="inf"), "the record says psnr inf"),
+    "SSIM": (score_of(ssim=0.99), "the record says ssim 0.99"),
+    "unrounded score": (score_of("rgb-float@tiles-48", psnr=46.0), "the record says psnr 46.0"),
+    "input score": (score_of(input_psnr=1.0), "the record says input_psnr 1.0"),
+    "domain": (score_of(domain="procedural"), "the record says domain"),
+    "unit": (score_of(unit="another scene"), "the record says unit"),
+    "a score twice, another not at all": (exchanged, "the record scores other images than"),
     "metric": (metric_of(values=[]), "expected one value for each test image"),
-    "better": (metric_of(better="lower"), "better: the record says"),
-    "predictions": (lambda record: record["digests"].update(predictions="0" * 64), "predictions: the record says"),
-    "weights": (lambda record: record["digests"].update(weights="0" * 64), "weights: the record says"),
+    "better": (metric_of(better="lower"), "the record says better"),
+    "predictions": (lambda record: record["digests"].update(predictions="0" * 64), "the record says predictions"),
+    "weights": (lambda record: record["digests"].update(weights="0" * 64), "the record says weights"),
     "test images": (lambda record: record["digests"].update(data="0" * 64), "the digest of its test images"),
+    "device": (lambda record: record["environment"].update(device="none"), "would put it in every table"),
+    "date": (lambda record: record.update(finished="2999-01-01T00:00:00+00:00"), "or in the future"),
     "key": (lambda record: record.update(key="0" * 64), "its key is not the digest"),
 }  # fmt: skip
 
@@ -244,7 +246,7 @@ def more_ways(folder: Path) -> None:
 FILED: dict[str, tuple[Callable[[Path], None], str]] = {
     "key of a cell that was not run": (key_of_another, "its key has another seed"),
     "no key components": (no_components, "its key has another"),
-    "budget": (another_budget, "steps of the curve"),
+    "budget": (another_budget, "the record says curve steps"),
     "folder": (another_folder, "it is stored as"),
     "adapter of another size": (larger_adapter, "but lora"),
     "rank beyond the adapter": (huge_rank, "but adapter.safetensors holds"),
@@ -299,6 +301,27 @@ def test_a_tampered_twin_inherits_nothing(lab, forged):
     assert all("another cell has its key" in one.why for one in found)
     assert adopt(forged, found, forged.parent / "into") == 0
     assert origins(forged.parent / "into") == {}
+
+
+def test_an_overlap_is_not_left_out(lab, tmp_path):
+    lab.run(tmp_path / "store", methods="frozen", tasks="leaky", allow_overlap=True)
+    check = Check(lab.context(), "cpu", 1, 0, random.Random(0))
+    assert [one.level for one in verify(tmp_path / "store", check)] == ["re-inferred"]
+    for left in (None, []):
+        forging.edit(
+            forging.cell_in(tmp_path / "store", "frozen"), lambda record, left=left: record.update(overlap=left)
+        )
+        (found,) = verify(tmp_path / "store", check)
+        assert (found.level, "leaves out that small-test shares images" in found.why) == ("", True), found.why
+
+
+def test_the_untrained_counts_once(lab, tmp_path):
+    lab.run(tmp_path / "store", methods="frozen", tasks="tiny")
+    cell = forging.cell_in(tmp_path / "store", "frozen")
+    forging.edit(cell, cell_of(seed=1))
+    forging.rekey(tmp_path / "store", cell, {"seed": "1"})
+    (found,) = verify(tmp_path / "store", Check(lab.context(), "cpu", 1, 0, random.Random(0)))
+    assert (found.level, "seed 0 is the only one" in found.why) == ("", True), found.why
 
 
 def test_no_images_no_level(lab):
