@@ -33,7 +33,9 @@ def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
         raise PetlirError(f"{folder} has no {MANIFEST}; only what `petlir submit` has packed is taken over")
     into, new = Store(store).create(), 0
     for verdict in verdicts:
-        if verdict.level not in ADOPTED or into.find(verdict.key) is not None:
+        record = read_record(folder / verdict.folder / RECORD)
+        there = into.find(record.key) is not None or into.cell_folder(record.cell, record.key).exists()
+        if verdict.level not in ADOPTED or there:
             continue
         origin = Origin(
             level=verdict.level,
@@ -43,7 +45,7 @@ def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
             convergence=verdict.convergence,
         )
         write_json(store / FILE, origins(store) | {verdict.key: origin})  # first, so that it never passes for our own
-        copy_cell(folder / verdict.folder, into, read_record(folder / verdict.folder / RECORD))
+        copy_cell(folder / verdict.folder, into, record)
         new += 1
     add_missing(folder / FOLDER, store / FOLDER)
     return new

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.devices import pick
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.publishing import adapters, inference, manifest, scores
 from petlir.benchmark.publishing.archive import unpack
 from petlir.benchmark.publishing.description import check_description, check_rate
@@ -34,6 +34,7 @@ from petlir.benchmark.publishing.tolerance import measured
 from petlir.benchmark.records.files import ADAPTER, read_record
 from petlir.benchmark.records.origins import LEVELS as LEVELS
 from petlir.benchmark.records.schema import Done
+from petlir.benchmark.runs import plugin_sources
 from petlir.benchmark.scoring.evaluate import digest_of
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.store import Store
@@ -121,6 +122,7 @@ def verify(folder: Path, check: Check) -> list[VerifiedCell]:
     if submission is not None:
         manifest.check_places(submission, [place.relative_to(folder).as_posix() for place in done])
         manifest.check_trials(folder)
+        plugin_sources.check(folder)
     verifier = _Verifier(folder, done, check, submission is not None)
     return [verifier.verdict(place) for place in done]
 
@@ -154,8 +156,8 @@ class _Verifier:
                 why = "" if level == RE_TRAINED else why
             except Tampered as error:
                 level, why = "", str(error)
-            except PetlirError as error:
-                why = str(error)
+            except (PetlirError, *FAULTS) as error:
+                why = str(error) if isinstance(error, PetlirError) else told(error)
             shipped = level in (RE_INFERRED, RE_TRAINED) and self._requests.shipped(place)
             name = place.relative_to(self._folder).as_posix()
             self._verdicts[place] = VerifiedCell(record.key, place.name, level, why, name, shipped)
@@ -229,7 +231,7 @@ class _Verifier:
         """Return the folders of all cells that a cell requires; none where its request is not valid."""
         try:
             needs = self._requests.needs(place)
-        except PetlirError:
+        except (PetlirError, *FAULTS):
             return set()
         return {*needs, *(other for need in needs for other in self._required(need))}
 

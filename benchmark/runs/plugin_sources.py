@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
@@ -44,6 +45,21 @@ def keep(plugins: Plugins, components: Iterable[str], store: Store) -> None:
         if digest in wanted and not target.exists():
             write_bytes(target, file.read_bytes())
             store.publish(target)
+
+
+def check(root: Path) -> None:
+    """Require that each stored source file has the digest by which it is filed.
+
+    Raises:
+        PetlirError: names the first that has another, or that cannot be parsed.
+    """
+    for digest, path in stored(root).items():
+        try:
+            found = table.code_digest(path)[: table.SHORT]
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise PetlirError(f"{path.relative_to(root).as_posix()} cannot be parsed: {error}") from error
+        if found != digest:
+            raise PetlirError(f"{path.relative_to(root).as_posix()} is not the source of this digest, but of {found}")
 
 
 def stored(root: Path) -> dict[str, Path]:

@@ -138,12 +138,17 @@ def test_a_cell_that_lacks_what_it_requires_is_claimed(lab, unpacked):
 
 def test_a_missing_plugin_is_asked_for_and_the_carried_one_never_runs(lab, unpacked, tmp_path):
     (source,) = unpacked.glob("plugins/*/tiny.py")
+    text = source.read_text()
     source.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    forging.seal(unpacked)
+    with pytest.raises(PetlirError, match=r"tiny\.py is not the source of this digest"):
+        verify(unpacked, check(lab))
+    assert not (tmp_path / "ran").exists()
+    source.write_text(text)
     forging.seal(unpacked)
     context = replace(lab.context(), plugin_files=())
     found = {one.cell.partition("-s0")[0]: one for one in verify(unpacked, check(lab, context=context))}
     assert (found["follower"].level, "name its file with --plugin" in found["follower"].why) == ("claimed", True)
-    assert not (tmp_path / "ran").exists()
 
 
 def test_verified_cells_are_taken_over_once_with_their_level(lab, unpacked, tmp_path):
