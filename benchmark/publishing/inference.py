@@ -106,24 +106,26 @@ def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
             check_scores(scores, pair, way, restore(pair, rules[0]), decibel)
 
 
-def check_network(record: Done, model: AdaptedModel, shape: AdaptedModel, context: Context, decibel: float) -> None:
-    """Compare validation PSNR, merging, FLOPs and saved bytes with the record.
-
-    Args:
-        record: the record.
-        model: its network with the stored adapter.
-        shape: the same without values.
-        context: the images.
-        decibel: tolerance of the validation PSNR.
-
-    Raises:
-        Tampered: names the first figure that differs.
-    """
+def check_network(record: Done, model: AdaptedModel, context: Context, decibel: float) -> None:
+    """Compare merging and the validation PSNR, whose tolerance is `decibel`, with the record; raises Tampered."""
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
     if record.curve:
         said, derived = record.curve[-1].validation_psnr, _validation_psnr(model, context)
         check_near("validation_psnr", said, derived, decibel, "curve: ")
+
+
+def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
+    """Compare FLOPs and bytes saved for backward of a training step with the record.
+
+    Args:
+        record: the record.
+        model: its network with the stored adapter.
+        shape: the same without values.
+
+    Raises:
+        Tampered: names the first figure that differs.
+    """
     flops, saved = _step(record, shape, model) if shape.method.trains else (0, 0)
     alike = record.device == "cpu"  # counts without values follow the kernels of a CPU
     check_share("flops_per_step", record.costs.flops_per_step, flops, 0.0 if alike else KERNELS)

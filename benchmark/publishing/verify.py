@@ -175,8 +175,12 @@ class _Verifier:
             scores.check_metrics(place, rows, context, self._check.device)
             yield RE_SCORED
         decibel = measured(cell.label, cell.method, cell.task, INFERENCE_TOLERANCE)
-        self._check_inference(place, record, shape, rows, decibel, stored)
+        model = self._check_inference(place, record, rows, decibel, stored)
+        if self._complete:
+            inference.check_step(record, model, shape)
         yield RE_INFERRED
+        if not self._complete:
+            self._check_step(record, model, shape)
         if place in self._drawn:
             needs = self._requests.needs(place)
             self._check_needs(needs, RE_TRAINED)
@@ -204,10 +208,17 @@ class _Verifier:
         own = scored_as(shape.task.protocols, shape.views)
         return shape, scores.scored_images(record, pairs, own)
 
+    def _check_step(self, record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
+        """Compare the counts of a training step in a store, whose older records may have been counted otherwise."""
+        try:
+            inference.check_step(record, model, shape)
+        except Tampered as error:
+            raise PetlirError(f"{error}; another version may have counted otherwise") from error
+
     def _check_inference(
-        self, place: Path, record: Done, shape: AdaptedModel, rows: scores.ScoredImages, decibel: float, stored: bool
-    ) -> None:
-        """Restore images again by the adapter: some, or all where none are stored."""
+        self, place: Path, record: Done, rows: scores.ScoredImages, decibel: float, stored: bool
+    ) -> AdaptedModel:
+        """Restore images again by the adapter: some, or all where none are stored; return the network."""
         context, check = self._check.context, self._check
         self._check_needs(self._requests.needs(place), RE_INFERRED)
         check_rate(record, self._requests.selection(place) if record.cell.regime == "tuned" else None)
@@ -218,7 +229,8 @@ class _Verifier:
             restore = inference.restoring(model)
             scores.check_images(rows, inference.rounding(restore), decibel)
             inference.check_exact(rows, restore, decibel)
-        inference.check_network(record, model, shape, context, decibel)
+        inference.check_network(record, model, context, decibel)
+        return model
 
     def _check_needs(self, needs: tuple[Path, ...], level: str) -> None:
         """Raise an error if a required cell is believed less far than `level`."""

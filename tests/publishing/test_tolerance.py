@@ -13,7 +13,7 @@ HEAD = "method,task,tolerance_db\n"
 def test_the_table_is_read_where_there_is_one(tmp_path):
     table = tmp_path / "tolerance.csv"
     assert measured("lora", "lora", "sr_x4", 0.01, table.with_name("none.csv")) == 0.01
-    table.write_text(f"{HEAD}lora,sr_x4,0.03\nlora[rank=8],sr_x4,0.05\n")
+    table.write_text("method,task,tolerance_db,runs\nlora,sr_x4,0.03,4\nlora[rank=8],sr_x4,0.05,4\n")
     assert measured("lora", "lora", "sr_x4", 0.01, table) == 0.03
     assert measured("lora[rank=8]", "lora", "sr_x4", 0.01, table) == 0.05
     assert measured("lora[rank=4]", "lora", "sr_x4", 0.01, table) == 0.03
