@@ -169,11 +169,12 @@ def _value(text: str, wanted: object, where: str) -> object:
     raise PetlirError(f"{where}={text!r} is of the wrong type; expected {_listing(choices)}")
 
 
-def _choices(wanted: object) -> tuple[object, ...]:
-    return get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+def _choices(wanted: object) -> tuple[type, ...]:
+    choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+    return cast("tuple[type, ...]", choices)
 
 
-def _listing(choices: Sequence[object]) -> str:
+def _listing(choices: Sequence[type]) -> str:
     return " or ".join("none" if kind is NoneType else getattr(kind, "__name__", str(kind)) for kind in choices)
 
 

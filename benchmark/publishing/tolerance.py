@@ -10,7 +10,7 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 
 TABLE = Path(__file__).parents[2] / "results" / "leaderboard" / "tolerance.csv"
-"""The committed table, with the columns `COLUMNS` and perhaps more; a method is named by its row's label or by its name."""
+"""The committed table, with the columns `COLUMNS` and perhaps more; a method is a row's label or a method's name."""
 COLUMNS = ("method", "task", "tolerance_db")
 
 
