@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 from petlir.benchmark.cell import digest
 from petlir.benchmark.publishing.archive import MANIFEST
+from petlir.benchmark.publishing.verify import Check, VerifiedCell, verify
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
+from tests.helpers.engine import Lab
 from tests.helpers.samples import typed
 
 Edit = Callable[[dict[str, Any]], None]
@@ -64,3 +67,24 @@ def seal(folder: Path) -> None:
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     listed["files"] = {name: sha256(path) for name, path in files.items() if name != MANIFEST}
     (folder / MANIFEST).write_text(json.dumps(listed))
+
+
+def cell_of(**fields: Any) -> Edit:
+    """An edit of the cell."""
+    return lambda record: record["cell"].update(fields)
+
+
+def score_of(protocol: str = "rgb@tiles-48", **fields: Any) -> Edit:
+    """An edit of the last score under a protocol."""
+
+    def change(record: dict[str, Any]) -> None:
+        last = [row for row in record["scores"] if row["protocol"] == protocol][-1]
+        last.update(fields)
+
+    return change
+
+
+def verdicts(folder: Path, lab: Lab) -> list[VerifiedCell]:
+    """How far a submission is believed whose digests are sealed again; one image of each cell is restored."""
+    seal(folder)
+    return verify(folder, Check(lab.context(), "cpu", 1, 0, random.Random(0)))

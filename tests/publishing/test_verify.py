@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,8 @@ from petlir.benchmark.publishing.verify import Check, VerifiedCell, opened, veri
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.store import Store
 from tests.helpers import forging
-from tests.helpers.engine import PLUGIN, Lab, command, laboratory
-
-
-@pytest.fixture(scope="module")
-def lab(small_images: Path) -> Iterator[Lab]:
-    """The engine, for all tests of this file."""
-    with laboratory(small_images) as found:
-        yield found
+from tests.helpers.engine import PLUGIN, Lab, command
+from tests.helpers.samples import finished_in
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +153,9 @@ def test_verified_cells_are_taken_over_once_with_their_level(lab, unpacked, tmp_
     records = list(Store(tmp_path / "into").records())
     assert set(known) == {record.key for record in records}
     assert {record.origin["level"] for record in records if record.origin} == {"re-inferred"}
-    for record in records:  # only training again derives a curve, and no one else measured the submitter's times
+    for record in finished_in(
+        tmp_path / "into"
+    ):  # only training again derives a curve, and no one else measured the submitter's times
         assert (record.curve, record.costs.exclusive, record.costs.energy_joules) == ([], False, None)
     assert [path.name for path in (tmp_path / "into").glob("plugins/*/*")] == ["tiny.py"]
 
