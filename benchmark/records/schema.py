@@ -81,8 +81,8 @@ class RecordedCell(_Part):
     `reference`: the method is a reference, which is never ranked.
     """
 
-    backbone: PathName
-    method: PathName
+    backbone: Name
+    method: Name
     options: dict[str, object]
     label: Name
     task: PathName
