@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from petlir.benchmark.protocol import Protocol
-from petlir.benchmark.publishing.levels import origins
-from petlir.benchmark.publishing.manifest import LEVELS
 from petlir.benchmark.records.files import headlines, newest
+from petlir.benchmark.records.origins import LEVELS
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.interim_analyses import stated
 from petlir.benchmark.statistics.convergence import convergence
@@ -43,7 +42,8 @@ def load(
 
     A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
     were added until methods separate, `plan` holds what was stated for the record's cell; `origin` tells
-    who submitted it and how far it was verified, where it was taken over from an archive.
+    who submitted it and how far it was verified, where it was taken over from an archive. A record of the store itself
+    comes before submitted ones.
 
     Args:
         store: the folder that holds the records.
@@ -54,13 +54,10 @@ def load(
     Raises:
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
-    known = origins(store)
     plans = stated(Store(store))
     found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
-        record.annotate(
-            known.get(record.key), next((plan for plan in reversed(plans) if plan.covers(record.cell)), None)
-        )
+        record.annotate(record.origin, next((plan for plan in reversed(plans) if plan.covers(record.cell)), None))
     if not extra_protocols:
         return found
     from petlir.benchmark.cells.rescoring import through

@@ -261,3 +261,28 @@ def test_a_size_that_is_missed_is_said(found, line):
 )
 def test_commas_in_quotes_do_not_separate(text, items):
     assert [grid.unquoted(item) for item in grid.split(text)] == items
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("rank", "8"),
+        ("rank", 8.0),
+        ("rank", True),
+        ("rank", None),
+        ("rank", [8]),
+        ("alpha", "1.0"),
+        ("alpha", False),
+        ("alpha", float("nan")),
+        ("alpha", float("inf")),
+        ("gated", 1),
+        ("where", 3),
+        ("depth", "none"),
+        ("depth", {}),
+    ],
+)
+def test_options_of_a_record_have_their_types(option, value):
+    with pytest.raises(PetlirError, match=rf"^knobs\[{option}\]=.* is of the wrong type; expected "):
+        grid.restored(Knobs, Knobs().options() | {option: value})
+    for fitting in ({"alpha": 2}, {"depth": 3}, {"depth": None}):
+        assert grid.restored(Knobs, Knobs().options() | fitting) == Knobs(**fitting)

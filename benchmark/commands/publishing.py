@@ -37,17 +37,20 @@ def submit(
     used_test_data: Annotated[
         bool, typer.Option("--used-test-data/--no-test-data", help="whether a choice looked at test data")
     ] = False,
+    plugin: Plugin = None,
 ) -> None:
-    """Pack the finished cells of a store, with adapters, restored images and digests, into one archive."""
+    """Pack the finished cells of a store, with adapters, restored images, trials and plugins' sources."""
+    from petlir.benchmark.plugins import find
     from petlir.benchmark.publishing import submit as packing
 
-    echo(f"{packing.submit(store, out, by, tuning, used_test_data)} cells in {out}")
+    plugins = find(plugin) if plugin else None
+    echo(f"{packing.submit(store, out, by, tuning, used_test_data, plugins)} cells in {out}")
 
 
 @app.command()
 def verify(
     source: Annotated[Path, typer.Argument(help="an archive made by `petlir submit`, or a store")],
-    images: Annotated[int, typer.Option("--images", min=0, help="restored again, of each cell")] = 3,
+    images: Annotated[int, typer.Option("--images", min=1, help="restored again, of each cell")] = 3,
     retrain: Annotated[int, typer.Option("--retrain", min=0, help="how many cells are trained again")] = 0,
     into: Annotated[Path | None, typer.Option("--into", help="the store that takes the verified cells over")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="of what is drawn; random if left out")] = None,
@@ -73,7 +76,9 @@ def verify(
         show([asdict(verdict) for verdict in verdicts])
     else:
         for verdict in verdicts:
-            echo(f"{verdict.level or 'TAMPERED':<12} {verdict.cell}{': ' + verdict.why if verdict.why else ''}")
+            _, backbone, task, cell = verdict.folder.split("/")
+            why = f"  {verdict.why}" if verdict.why else ""
+            echo(f"{verdict.level or 'TAMPERED':<11}  {backbone:<12}  {task:<20}  {cell:<32}{why}")
     if taken is not None:
         echo(f"{taken} cells taken into {into}", err=as_json)
     return 0 if all(verdict.level for verdict in verdicts) else 1

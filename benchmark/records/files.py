@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.json_files import parsed, read_bytes
+from petlir.benchmark.records.origins import LEVELS
 
 if TYPE_CHECKING:
     from petlir.benchmark.records.schema import Record, Score
@@ -44,15 +46,24 @@ def differing(scores: Iterable[Score]) -> list[Score]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the newest record of every cell and device; one that was overtaken (data or code changed) is left out."""
+    """Return the newest record of every cell and device; one that was overtaken (data or code changed) is left out.
+
+    A record of the store itself comes before submitted ones, and a submitted one of a higher level before others.
+    """
     found: dict[tuple[object, ...], Record] = {}
     for record in records:
         cell = record.cell
         place = (cell.backbone, cell.label, cell.task, cell.track, cell.seed, record.device)
         same = (*place, cell.regime, cell.steps, cell.batch_size, cell.patch)
-        if same not in found or found[same].finished < record.finished:
+        if same not in found or _precedence(found[same]) < _precedence(record):
             found[same] = record
     return list(found.values())
+
+
+def _precedence(record: Record) -> tuple[int, datetime]:
+    """Return the order among records of one cell: run here, level, date."""
+    level = len(LEVELS) if record.origin is None else LEVELS.index(record.origin["level"])
+    return level, datetime.fromisoformat(record.finished)
 
 
 def read_record(path: Path) -> Record:

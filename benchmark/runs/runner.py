@@ -18,6 +18,7 @@ from petlir.benchmark.executors import Executor, QueuedJob
 from petlir.benchmark.executors.local import LocalExecutor
 from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.runs import plugin_sources
 from petlir.benchmark.runs.dispatch import Dispatcher, measure_extra, open_cells
 from petlir.benchmark.runs.planning import Planned, Planner, with_needs
 from petlir.benchmark.runs.planning.prediction import Predictor
@@ -113,6 +114,7 @@ def run(
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
+    plugin_sources.keep(planner.plugins, (one.parts["plugin"] for one in planned), store)
     index, worked = Index.from_store(store), 0
     dispatcher = Dispatcher(context, store, runs_on, _memory(planner, planned, index, engine, device, specs))
     mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)

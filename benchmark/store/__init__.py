@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.origins import attributed, origins
 from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import Leases
 
@@ -101,15 +102,17 @@ class Store:
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
     def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
-        """Yield all records, in the order of their folders.
+        """Yield all records, in the order of their folders; submitted ones have their origin.
 
         Args:
             warn: gets one line on each file that is not a record, which is then left out; without it, such a
                 file raises PetlirError.
         """
+        known = origins(self.root)
         for path in self.files():
             try:
-                yield read_record(path)
+                record = read_record(path)
+                yield attributed(record, known.get(record.key))
             except PetlirError as error:
                 if warn is None:
                     raise

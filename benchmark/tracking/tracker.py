@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from filelock import FileLock
 
+from petlir.benchmark import track as tracks
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.records.schema import Record
@@ -116,7 +117,7 @@ class Tracker:
             raise NotTaken(f"MLflow at {self.uri} does not take the record of {name}: {_first_line(error)}") from error
 
     def _mirror(self, record: Record) -> None:
-        track = self._experiment(record.cell.track)
+        track = self._experiment(tracks.track(record.cell.track).name)
         run, finished = track.runs.get(record.key, (None, None))
         if finished == record.finished:
             return

@@ -277,3 +277,15 @@ def test_what_is_not_applicable_is_named_with_the_reason(lab, store, capsys):
     assert code == 0
     (told,) = (line for line in out.splitlines() if "not applicable" in line)
     assert re.fullmatch(r"ipt-nano · lora\[sites=qurey\] · tiny: not applicable: .*qurey.*", told)
+
+
+def test_a_record_of_another_place_is_not_mirrored(capsys, tmp_path):
+    """A track named like a path must not make MLflow write outside the store."""
+    from tests.reports.stores import record, write_store
+
+    store = write_store(tmp_path / "store", [record("lora", "sr_x4")], images=False)
+    path = next(store.rglob("record.json"))
+    path.write_text(path.read_text().replace('"demo"', '"../../x"'))
+    code, _, err = command(capsys, "sync", "--store", store)
+    assert (code, "cell.track" in err, "holds no records" in err) == (2, True, True)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"]

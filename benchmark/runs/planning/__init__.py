@@ -104,7 +104,7 @@ class Planner:
             methods = grid.methods(chosen.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    first = self._cell(backbone, method, task, seeds[0], chosen.steps)
+                    first = self.cell_of(backbone, method, task, seeds[0], chosen.steps)
                     own = [replace(first, seed=seed) for seed in seeds]
                     self._steps[_kind(first)] = chosen.steps
                     yield from own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
@@ -114,7 +114,8 @@ class Planner:
         """A line for each method that could not be given the requested size."""
         return self._missed if self.cells else []
 
-    def _cell(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+    def cell_of(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+        """Return the cell of a method on the track; a tuned learning rate is not chosen yet."""
         steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
@@ -142,7 +143,7 @@ class Planner:
         """Return the cells that must be finished before `cell`; their learning rates are not chosen yet."""
         needs = self.method(cell).requires(cell)
         steps = self._steps.get(_kind(cell), self.request.steps)
-        found = [self._cell(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
+        found = [self.cell_of(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
         self._steps |= {_kind(need): steps for need in found}
         return found
 
@@ -253,14 +254,15 @@ class Planner:
 
     def weights(self, backbone: str) -> str:
         """Return the digest of the backbone's pre-trained weights, after checking that they fit its shape."""
-        return self._card(backbone).sha256
+        return self.card(backbone).sha256
 
     def unavailable(self, cell: Cell) -> str | None:
         """Return why the cell's known pre-trained weights cannot be fetched here, or None."""
-        self._card(cell.backbone)
+        self.card(cell.backbone)
         return self._unavailable.get(cell.backbone) or self._broken.get(_combination(cell))
 
-    def _card(self, backbone: str) -> Card:
+    def card(self, backbone: str) -> Card:
+        """Return the card of the backbone's pre-trained weights."""
         if backbone not in self._cards:
             try:
                 found = weight_cards.load(self.network(backbone), sources=self.request.context.sources)
@@ -278,7 +280,7 @@ class Planner:
         context = self.request.context
         if not context.allow_overlap:
             cells = {(cell.backbone, cell.label, cell.task): cell for cell in self.cells}
-            cards = {cell.backbone: self._card(cell.backbone) for cell in cells.values()}
+            cards = {cell.backbone: self.card(cell.backbone) for cell in cells.values()}
             guard.refuse(list(cells.values()), self.plugins, cards, context.root)
 
     def selection_context(self, cell: Cell) -> str:

@@ -60,14 +60,15 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
         with without_memory(), contained():
             network = plugins.build(backbone)
             adapted = adapt(network, method, head, 0)
-            flops, saved = _counted(adapted, batch, patch) if method.trains else (0, 0)
+            flops, saved = counted(adapted, batch, patch) if method.trains else (0, 0)
     except FAULTS:
         return None
     size = count(network)
     return Sizes(flops, saved, size.total_bytes + sum(b.nbytes for b in network.buffers()), size.trainable_bytes)
 
 
-def _counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
+def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
+    """Return FLOPs and bytes saved for backward of a training step on an adapted network without values."""
     network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
     degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
     adapted.train()
