@@ -17,13 +17,15 @@ from pathlib import Path
 from types import ModuleType
 
 from petlir.benchmark import backbones
-from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.scoring import psnr_ssim
 
 GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
 """The groups of entry points; a module that is declared in one may offer plugins of every kind."""
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
+PREFIX = "petlir_plugin_"
+"""How the module of a plugin file is called, before the file's own name."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def load_file(path: Path) -> ModuleType:
     """Import a plugin file by its path."""
     if not path.is_file():
         raise PetlirError(f"plugin file {path} does not exist")
-    name = f"petlir_plugin_{path.stem}"
+    name = f"{PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PetlirError(f"plugin file {path} is no Python file")
@@ -111,7 +113,7 @@ def _told(what: str) -> Iterator[None]:
         yield
     except PetlirError as error:
         raise PetlirError(f"{what} {error}") from error
-    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
+    except (Exception, SystemExit) as error:  # a plugin may raise anything; exiting is no way out
         raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
 
 
