@@ -1,12 +1,12 @@
-"""Contract points on evaluation: images of any size and content, one at a time or together, on any number of threads."""
+"""Contract points on evaluation: images of any size and content, in any order, on any number of threads."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, apart, restored
+from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, apart, outermost, restored
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.training.adaptation import Adapted
@@ -35,7 +35,7 @@ def repeats(trial: ToyTrial) -> str | None:
     with torch.no_grad():
         later, sooner = (adapted.backbone(trial.images[[index]], trial.head) for index in (1, 0))
     distance = apart(torch.cat([sooner, later]), found.outputs)
-    return f"an image differs by {distance:.1e} when it comes before the other instead of after it" if distance else None
+    return f"an image differs by {distance:.1e} when it comes before another instead of after it" if distance else None
 
 
 @torch.no_grad()
@@ -80,20 +80,37 @@ def _taken(network: Backbone, images: Tensor, head: str) -> Tensor | None:
 
 
 def constant_images(trial: ToyTrial) -> str | None:
-    """Check that images without any structure have finite outputs and gradients."""
+    """Check that images, and features, without any structure have finite outputs and gradients."""
     adapted = trial.trained[0]
     for value in CONSTANTS:
-        images = torch.full_like(trial.images, value)
-        what = f"an image that is {value:g} everywhere"
         with restored(adapted.backbone):
-            with torch.no_grad():
-                if not adapted.backbone(images, trial.head).isfinite().all():
-                    return f"{what} gives numbers that are not finite"
-            gradients = _gradients(trial, adapted, images)
-        lost = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
-        if lost:
-            return f"{what} has gradients that are not finite: {', '.join(lost[:4])}"
-    return None
+            if fault := _not_finite(trial, adapted, torch.full_like(trial.images, value)):
+                return f"an image that is {value:g} everywhere gives {fault}"
+    hooks = [module.register_forward_pre_hook(_levelled) for _, module in outermost(adapted)]
+    try:
+        with restored(adapted.backbone):
+            fault = _not_finite(trial, adapted, trial.images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return f"features that are equal everywhere give {fault}" if fault else None
+
+
+def _levelled(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the inputs of a module with the mean of each tensor in place of its values."""
+    return tuple(
+        one - one.detach() + one.detach().mean() if isinstance(one, Tensor) and one.is_floating_point() else one
+        for one in inputs
+    )
+
+
+def _not_finite(trial: ToyTrial, adapted: Adapted, images: Tensor) -> str | None:
+    with torch.no_grad():
+        if not adapted.backbone(images, trial.head).isfinite().all():
+            return "numbers that are not finite"
+    gradients = _gradients(trial, adapted, images)
+    lost = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+    return f"gradients that are not finite: {', '.join(lost[:4])}" if lost else None
 
 
 def _gradients(trial: ToyTrial, adapted: Adapted, images: Tensor) -> dict[str, Tensor]:

@@ -80,7 +80,7 @@ def _count(adapted: Adapted) -> int:
 
 
 def options_act(trial: ToyTrial) -> str | None:
-    """Check that every numeric option and every switch changes the number of parameters or the result of a few training steps."""
+    """Check that every number and switch changes the number of parameters or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
         if idle and method.supports(trial.network()) is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -10,8 +9,7 @@ from torch import Tensor, nn
 
 from petlir.benchmark.contract.global_state import Place, defined_by, functions, global_state, replaced, spelled
 from petlir.benchmark.contract.other_processes import Fingerprint, fingerprint, fingerprints
-from petlir.benchmark.contract.toy_model import ToyTrial, apart, restored
-from petlir.benchmark.training.adaptation import Adapted
+from petlir.benchmark.contract.toy_model import ToyTrial, apart, outermost, restored
 
 
 def identity(trial: ToyTrial) -> str | None:
@@ -102,7 +100,7 @@ def inputs_stay(trial: ToyTrial) -> str | None:
             changed.append(name)
 
     hooks = []
-    for name, module in _outermost(adapted):
+    for name, module in outermost(adapted):
         hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(partial(after, name))]
     try:
         images = trial.images.clone()
@@ -114,11 +112,3 @@ def inputs_stay(trial: ToyTrial) -> str | None:
     if changed:
         return f"changes its input in place: {', '.join(changed[:4])}"
     return None if images.equal(trial.images) else "the images are changed in place"
-
-
-def _outermost(adapted: Adapted) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the inserted modules that are inside no other, by name."""
-    for name, module in adapted.backbone.named_modules():
-        owner = adapted.backbone.get_submodule(name.rpartition(".")[0])
-        if module in adapted.inserted and owner not in adapted.inserted:
-            yield name, module

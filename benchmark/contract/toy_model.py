@@ -101,6 +101,14 @@ class Evaluation:
         return not self.frozen and not self.other and self.drift == 0
 
 
+def outermost(adapted: Adapted) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the inserted modules that are inside no other, by name."""
+    for name, module in adapted.backbone.named_modules():
+        owner = adapted.backbone.get_submodule(name.rpartition(".")[0])
+        if module in adapted.inserted and owner not in adapted.inserted:
+            yield name, module
+
+
 @contextmanager
 def restored(network: Backbone) -> Iterator[dict[str, Tensor]]:
     """Put all tensors of `network` back after the block, and evaluation mode; yield what they were, by name."""

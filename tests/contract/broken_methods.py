@@ -78,7 +78,7 @@ class DrawsInSetOrder(Sound):
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
         layer = first(backbone).layer
-        for name in {"weight", "bias"}:  # noqa: PLC0208
+        for name in {"weight", "bias"}:
             nn.init.normal_(layer.get_parameter(name))
 
 
@@ -159,11 +159,13 @@ class CropsToEven(Sound):
         )
 
 
-class Double(Beside):
-    """Computes in double precision and stays there."""
+@dataclass(frozen=True)
+class Double(Sound):
+    """Puts out double precision."""
 
-    def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features).double()
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        backbone.register_forward_hook(lambda module, inputs, output: output.double())
 
 
 # constant images
@@ -180,8 +182,8 @@ class RootOfVariance(Beside):
     """Multiplies by a spread whose derivative is not finite at zero."""
 
     def forward(self, features: Tensor) -> Tensor:
-        changed = super().forward(features)
-        return changed * (1 + (changed - changed.mean((2, 3), keepdim=True)).square().mean((2, 3), keepdim=True).sqrt())
+        centred = features - features.mean((2, 3), keepdim=True)
+        return super().forward(features) * (1 + centred.square().mean((2, 3), keepdim=True).sqrt())
 
 
 # any number of threads
@@ -254,7 +256,9 @@ class DropsByNumpy(Beside):
     """Draws numpy's global numbers in training."""
 
     def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features) * (1 + (np.random.rand() if self.training else 0.5))
+        if self.training:
+            np.random.rand()
+        return super().forward(features)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ FAULTS = {
     "frozen dataclass": ["ChangesItself"],
     "options act": ["IdleSwitch"],
 }
-ALSO: dict[str, set[str]] = {}
+ALSO = {"Numbered": {"saves and loads"}}
 """Further points that a fault cannot but break."""
 
 
