@@ -160,7 +160,7 @@ def modes_agree(trial: ToyTrial) -> str | None:
     """
     adapted = trial.trained[0]
     evaluated = trial.output(adapted.backbone)
-    if trial.method.trains and evaluated.equal(trial.output(trial.adapted().backbone)):
+    if adapted.trainable() and evaluated.equal(trial.output(trial.adapted().backbone)):
         return "what is trained does not act in evaluation: the output is the same as before training"
     output, drawn = _in_training(trial, adapted)
     if drawn or adapted.batch_statistics:
