@@ -100,7 +100,7 @@ def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
         pickled = pickle.dumps((trial.method, trial.build))
     except (pickle.PicklingError, AttributeError, TypeError):
         return []
-    modules = [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
+    modules = [one for name, one in sys.modules.items() if name.startswith(PREFIX) and name.encode() in pickled]
     files = [path for module in modules if (path := Path(str(module.__file__)).absolute()).is_file()]
     others = _others()
     try:

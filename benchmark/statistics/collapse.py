@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from petlir.benchmark.statistics.crossed import Scores
+from petlir.benchmark.statistics.crossed import Floats, Scores
 
 LEAST, DEVIATIONS = 1.0, 5.0
 """Distance below the median in dB, and in median absolute deviations; a collapsed seed is farther in both."""
@@ -18,6 +18,12 @@ RULE = (
 """The rule as stated in the documentation and on the pages."""
 
 
+def far_below(means: Floats) -> NDArray[np.bool_]:
+    """Return whether each mean in dB is collapsed by the rule, for means `... × seeds` of a method."""
+    below = np.median(means, axis=-1, keepdims=True) - means
+    return np.asarray((below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below), axis=-1, keepdims=True)))
+
+
 def collapsed(scores: Scores) -> NDArray[np.bool_]:
     """Return whether each seed is collapsed; a seed without a run is not.
 
@@ -26,10 +32,8 @@ def collapsed(scores: Scores) -> NDArray[np.bool_]:
     """
     there = np.isfinite(scores).all(axis=0)
     found = np.zeros(scores.shape[1], bool)
-    means = scores[:, there].mean(axis=0)
-    if len(means):
-        below = np.median(means) - means
-        found[there] = (below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below)))
+    if there.any():
+        found[there] = far_below(scores[:, there].mean(axis=0))
     return found
 
 
