@@ -77,8 +77,8 @@ def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple
     scores = tables(rows[converged], fewest)
     if len(scores) < FEWEST_METHODS:
         return {}, f"fewer than {FEWEST_METHODS} PETL methods converged with all seeds"
-    if len(next(iter(scores.values()))) < FEWEST_UNITS:
-        return {}, f"fewer than {FEWEST_UNITS} scenes with a finite PSNR everywhere"
+    if len(next(iter(scores.values()))) < 2:
+        return {}, "fewer than two images with a finite PSNR everywhere"
     return scores, ""
 
 
@@ -91,7 +91,7 @@ def pretraining_gain(rows: pd.DataFrame) -> float | None:
 
 def never_rankable(rows: pd.DataFrame) -> str:
     """Return why a column with these scores can never be ranked, whatever is trained; empty where it can."""
-    scenes = rows.unit.nunique()
-    if not 0 < scenes < FEWEST_UNITS:
+    scenes = rows[np.isfinite(rows.psnr)].unit.nunique()
+    if scenes >= FEWEST_UNITS or rows.empty:
         return ""
     return f"a set of {scenes} scenes can never be ranked, whatever the seeds: it takes {FEWEST_UNITS}"
