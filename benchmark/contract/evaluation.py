@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, apart, outermost, restored
+from petlir.benchmark.contract.toy_model import CLOSE, ROUNDING, ToyTrial, apart, outermost, restored
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.training.adaptation import Adapted
@@ -16,8 +16,6 @@ SIZES = ((17, 13), (24, 40))
 CONSTANTS = (0.0, 0.5, 1.0)
 """Values of images without any structure."""
 THREADS = (2, 3)
-ROUNDING = 1e-4
-"""Tolerance for sums in another order, as a share of the largest output."""
 
 
 def repeats(trial: ToyTrial) -> str | None:

@@ -38,20 +38,23 @@ def global_state() -> dict[str, object]:
         "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
         "torch's precision of matrix products": torch.get_float32_matmul_precision(),
         "torch's threads": torch.get_num_threads(),
-        "torch's hooks of all modules": [
-            len(getattr(module_hooks, name)) for name in ("_global_forward_hooks", "_global_forward_pre_hooks")
-        ],
+        "torch's hooks of all modules": [len(hooks) for hooks in _hooks()],
         "environment variables": dict(os.environ),
         "the current folder": Path.cwd(),
     }
+
+
+def _hooks() -> list[dict[int, object]]:
+    return [getattr(module_hooks, name) for name in ("_global_forward_hooks", "_global_forward_pre_hooks")]
 
 
 def functions() -> dict[Place, object]:
     """Return the functions of torch, numpy, petlir and Python's own modules, with the methods of their classes."""
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("petlir.benchmark.")]
     kinds = {torch.Tensor, *_classes(torch.nn, "torch."), *(kind for one in ours for kind in _classes(one, "petlir."))}
+    owners: list[ModuleType | type] = [*LIBRARIES, *STANDARD, *ours, *kinds]
     found: dict[Place, object] = {}
-    for owner in (*LIBRARIES, *STANDARD, *ours, *kinds):
+    for owner in owners:
         found |= {(owner, name): value for name, value in list(vars(owner).items()) if callable(value)}
     return found
 
@@ -92,13 +95,16 @@ def preserved() -> Iterator[None]:
     """Put random states, the most common settings and replaced functions back after the block."""
     before, numbers, generator = functions(), np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
-    environment, folder = dict(os.environ), Path.cwd()
+    environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]
     with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
         try:
             yield
         finally:
             for (owner, name), value in replaced(before).items():
                 setattr(owner, name, value)
+            for now, then in zip(_hooks(), hooks, strict=True):
+                now.clear()
+                now.update(then)
             np.random.set_state(numbers)
             random.setstate(generator)
             torch.set_num_threads(threads)

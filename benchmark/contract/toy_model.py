@@ -28,6 +28,8 @@ STEPS = 3
 """Optimiser steps; a parameter after two zero-initialised layers gets its first gradient in the third step."""
 RATE = 1e-2
 """The length of a step."""
+ROUNDING = 1e-4
+"""Tolerance for sums in another order, as a share of the largest output."""
 CLOSE = 1e-5
 """Tolerance for equal outputs, as a share of their largest magnitude."""
 
@@ -263,7 +265,7 @@ class ToyTrial:
 
 @torch.no_grad()
 def _step(parameters: Iterable[nn.Parameter]) -> None:
-    """Move each weight against the sign of its gradient, as the first step of Adam does."""
+    """Move each weight against its gradient by about `RATE`, as the first step of Adam does."""
     for parameter in parameters:
         if parameter.grad is not None:
-            parameter -= RATE * parameter.grad.sign()
+            parameter -= RATE * parameter.grad / (parameter.grad.abs() + 1e-8)

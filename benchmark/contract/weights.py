@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -56,12 +56,13 @@ def frozen_stays(trial: ToyTrial) -> str | None:
     held += [tensor for tensor in _hold(network, "parameters") if tensor.module in adapted.inserted]
     trainable = {id(parameter) for parameter in adapted.trainable().values()}
     frozen = [one for one in held if id(one.tensor) not in trainable]
-    for when, passes in (
-        ("adapting", lambda: None),
-        ("training", lambda: trial.train(adapted)),
-        ("evaluation", lambda: trial.output(network)),
-    ):
-        passes()
+    passes: dict[str, Callable[[], object]] = {
+        "adapting": lambda: None,
+        "training": lambda: trial.train(adapted),
+        "evaluation": lambda: trial.output(network),
+    }
+    for when, make in passes.items():
+        make()
         if moved := [one.name for one in frozen if not one.stays(network)]:
             return f"not trainable, and changed by {when}: {', '.join(moved[:4])}"
     return None

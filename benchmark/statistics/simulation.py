@@ -146,7 +146,8 @@ def coverage_beside_collapses(units: int, seeds: int, repeats: int = 10_000) -> 
     fewer than three seeds are not printed, and do not count.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
-    return [_beside_collapses(size, units, seeds, repeats, generator) for size in product((1.0, 4.0, 30.0), repeat=2)]
+    sizes = product((1.0, 4.0, 30.0), (1.0, 4.0, 30.0))
+    return [_beside_collapses(size, units, seeds, repeats, generator) for size in sizes]
 
 
 def _beside_collapses(

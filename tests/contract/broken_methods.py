@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -222,7 +223,7 @@ class PatchesFunction(Sound):
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
-        functional.celu = lambda features, alpha=1.0, inplace=False: features
+        functional.__dict__["celu"] = lambda features, alpha=1.0, inplace=False: features
 
 
 class PatchesLayer(Beside):
@@ -230,7 +231,7 @@ class PatchesLayer(Beside):
 
     def forward(self, features: Tensor) -> Tensor:
         original = nn.Linear.forward
-        nn.Linear.forward = lambda layer, inputs: original(layer, inputs)
+        setattr(nn.Linear, "forward", lambda layer, inputs: original(layer, inputs))  # noqa: B010
         return super().forward(features)
 
 
@@ -381,7 +382,11 @@ class DarkensImages(Sound):
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
-        backbone.register_forward_pre_hook(lambda module, inputs: inputs[0].clamp_(max=0.9) and None)
+        backbone.register_forward_pre_hook(self.darken)
+
+    @staticmethod
+    def darken(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        inputs[0].clamp_(max=0.9)
 
 
 # trains what it says
@@ -413,10 +418,7 @@ class ForgetsBias(Beside):
     """Loses its bias as it is folded."""
 
     def merged(self) -> nn.Module:
-        folded = Beside.__new__(Beside)
-        nn.Module.__init__(folded)
-        folded.layer = type(self.layer)(*self.layer.weight.shape[1::-1], *self.layer.weight.shape[2:3])  # type: ignore
-        folded.load_state_dict(self.state_dict())
+        folded = deepcopy(self)
         nn.init.zeros_(folded.layer.get_parameter("bias"))
         return folded
 

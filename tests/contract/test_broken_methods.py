@@ -36,7 +36,7 @@ FAULTS = {
     "frozen dataclass": ["ChangesItself"],
     "options act": ["IdleSwitch"],
 }
-ALSO = {"Numbered": {"saves and loads"}}
+ALSO = {"Numbered": {"saves and loads"}, "RemembersFirst": {"training and evaluation agree"}}
 """Further points that a fault cannot but break."""
 
 

@@ -100,8 +100,8 @@ def test_what_moves_in_evaluation_does_not_read_as_a_merge_failure():
 def test_functions_are_put_back_after_each_point():
     before = functions()
     with preserved():
-        torch.nn.functional.celu = lambda *_: None
-        torch.nn.Linear.forward = lambda *_: None
+        torch.nn.functional.__dict__["celu"] = lambda *_: None
+        setattr(torch.nn.Linear, "forward", lambda *_: None)  # noqa: B010
         assert {name for _, name in replaced(before)} == {"celu", "forward"}
     assert replaced(before) == {}
 
