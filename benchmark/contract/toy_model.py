@@ -148,12 +148,13 @@ class ToyTrial:
     Args:
         method: the method to check.
         build: builder of a small network.
+        weights: the network's weights, by default those that it is built with.
     """
 
-    def __init__(self, method: Method, build: Callable[[], Backbone]) -> None:
+    def __init__(self, method: Method, build: Callable[[], Backbone], weights: Stored | None = None) -> None:
         self.method, self.build = method, build
         first = build()
-        self._weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+        self.weights = weights or {name: tensor.clone() for name, tensor in first.state_dict().items()}
         self.head = min(first.heads, key=lambda name: first.heads[name])
         self.side, self._scale = first.window or 16, first.heads[self.head]
         self._finished: dict[tuple[Method, str, int], Stored] = {}
@@ -167,7 +168,7 @@ class ToyTrial:
     def network(self) -> Backbone:
         """Return a new network."""
         network = self.build()
-        network.load_state_dict(self._weights)
+        network.load_state_dict(self.weights)
         return network.eval()
 
     def batch(self, task: str, index: int, seed: int = 1) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -64,21 +63,8 @@ def _around(value: int, known: Sequence[int]) -> set[int]:
     return {below[-1], min((each for each in known if each >= value), default=below[-1])} if below else set()
 
 
-def markdown() -> list[str]:
-    """Return the table of the documentation: coverage and false separations over the conditions that are printed."""
-    lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
-    rows = [row for row in _rows() if printable(int(row["units"]), int(row["seeds"]))]
-    for scenario in dict.fromkeys(row["scenario"] for row in rows):
-        own = [row for row in rows if row["scenario"] == scenario]
-        low, high = min(row["lowest_coverage"] for row in own), max(row["highest_coverage"] for row in own)
-        false = max(float(row["false_separations"]) for row in own)
-        lines.append(
-            f"| {scenario} | {100 * float(low):.1f} to {100 * float(high):.1f} % | at most {100 * false:.1f} % |"
-        )
-    return lines
-
-
-def _rows() -> list[dict[str, str]]:
+def rows() -> list[dict[str, str]]:
+    """Return the rows of the table."""
     with COVERAGE.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -87,7 +73,7 @@ def _rows() -> list[dict[str, str]]:
 def _table() -> dict[tuple[int, int], Condition]:
     """Return a table: units and seeds → their condition."""
     found: dict[tuple[int, int], Condition] = {}
-    for row in _rows():
+    for row in rows():
         key = int(row["units"]), int(row["seeds"])
         before = found.get(key, Condition())
         low, high = float(row["lowest_coverage"]), float(row["highest_coverage"])
@@ -97,7 +83,3 @@ def _table() -> dict[tuple[int, int], Condition]:
         else:
             found[key] = replace(before, holds=before.holds and rare and low >= LOWEST and high <= HIGHEST)
     return found
-
-
-if __name__ == "__main__":
-    sys.stdout.write("\n".join(markdown()) + "\n")

@@ -16,6 +16,7 @@ higher. Coverage beside collapsed seeds is simulated in the tests.
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petlir.benchmark.statistics.collapse import far_below
-from petlir.benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST, SKEWED
+from petlir.benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST, SKEWED, printable, rows
 from petlir.benchmark.statistics.crossed import SKEWNESS, Floats, Squares, beyond, half_width, mean_squares
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
@@ -235,6 +236,20 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
     yield from (min(most, repeats - start) for start in range(0, repeats, most))
 
 
+def markdown() -> list[str]:
+    """Return the table of the documentation: coverage and false separations over the conditions that are printed."""
+    lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
+    printed = [row for row in rows() if printable(int(row["units"]), int(row["seeds"]))]
+    for scenario in dict.fromkeys(row["scenario"] for row in printed):
+        own = [row for row in printed if row["scenario"] == scenario]
+        low, high = min(row["lowest_coverage"] for row in own), max(row["highest_coverage"] for row in own)
+        false = max(float(row["false_separations"]) for row in own)
+        lines.append(
+            f"| {scenario} | {100 * float(low):.1f} to {100 * float(high):.1f} % | at most {100 * false:.1f} % |"
+        )
+    return lines
+
+
 def main() -> None:
     """Simulate every condition and write `coverage.csv`, row by row."""
     with COVERAGE.open("w", newline="") as file:
@@ -257,4 +272,7 @@ def _careful(scenario: Scenario, units: int, seeds: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--markdown"]:
+        sys.stdout.write("\n".join(markdown()) + "\n")
+    else:
+        main()

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from petlir.benchmark.statistics import compare, printable, skewed_coverage
-from petlir.benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE, SKEWED, markdown
+from petlir.benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE, SKEWED
 from petlir.benchmark.statistics.crossed import Squares, mean_squares
 from petlir.benchmark.statistics.simulation import (
     SCENARIOS,
@@ -23,6 +23,7 @@ from petlir.benchmark.statistics.simulation import (
     coverage_beside_collapses,
     draws,
     false_separations,
+    markdown,
     separated,
     squares,
 )
