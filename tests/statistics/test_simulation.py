@@ -95,9 +95,9 @@ def test_every_condition_again(units, seeds):
         assert max(held) <= HIGHEST + ERROR
         assert false_separations(scenario, units, seeds, 10_000) <= FALSE + 3 * (FALSE / 10_000) ** 0.5
     assert false_separations(SKEWED_EFFECTS, units, seeds, 10_000) <= FALSE + 3 * (FALSE / 10_000) ** 0.5
-    held = coverage_beside_collapses(units, seeds)
-    assert min(held) >= LOWEST - ERROR
-    assert max(held) <= HIGHEST + ERROR
+    beside = coverage_beside_collapses(units, seeds)
+    assert min(beside) >= LOWEST - ERROR
+    assert max(beside) <= HIGHEST + ERROR
 
 
 def test_what_is_simulated_is_what_a_column_is_told_by():
