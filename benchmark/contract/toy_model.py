@@ -223,7 +223,7 @@ class ToyTrial:
     @torch.no_grad()
     def output(self, network: Backbone) -> Tensor:
         """Return the output of `network` for the images, in evaluation mode."""
-        output: Tensor = network.eval()(self.images, self.head)
+        output: Tensor = network.eval()(self.images.clone(), self.head)
         return output
 
     def retrained(self) -> Adapted:

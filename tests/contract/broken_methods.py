@@ -386,7 +386,7 @@ class DarkensImages(Sound):
 
     @staticmethod
     def darken(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        inputs[0].clamp_(max=0.9)
+        inputs[0].clamp_(max=0.3)
 
 
 # trains what it says
