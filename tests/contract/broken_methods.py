@@ -430,7 +430,7 @@ class FirstImageGates(Beside):
     """Gates all images by the first one."""
 
     def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features) * features[:1].mean().sigmoid()
+        return super().forward(features) * features[:1].sigmoid()
 
 
 # saves and loads
@@ -486,7 +486,12 @@ def _methods() -> Iterator[tuple[str, type[Sound]]]:
     """Yield a method for each module above, as an attribute of this file."""
     for name, kind in list(globals().items()):
         if isinstance(kind, type) and issubclass(kind, Beside):
-            body = {"module": kind, "__doc__": kind.__doc__, "__module__": __name__, "__annotations__": {}}
+            body: dict[str, object] = {
+                "module": kind,
+                "__doc__": kind.__doc__,
+                "__module__": __name__,
+                "__annotations__": {},
+            }
             yield name, dataclass(frozen=True)(type(f"With{name}", (Sound,), body))
 
 

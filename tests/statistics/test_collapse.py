@@ -15,7 +15,8 @@ UNITS = 6
 def table(*means: float) -> np.ndarray:
     """Seeds of these means on images that differ."""
     images = np.random.default_rng(0).normal(0, 3, (UNITS, 1))
-    return images - images.mean() + np.array(means)
+    found: np.ndarray = images - images.mean() + np.array(means)
+    return found
 
 
 @pytest.mark.parametrize(
