@@ -36,7 +36,11 @@ FAULTS = {
     "frozen dataclass": ["ChangesItself"],
     "options act": ["IdleSwitch"],
 }
-ALSO = {"Numbered": {"saves and loads"}, "RemembersFirst": {"training and evaluation agree"}}
+ALSO = {
+    "LearnsNumber": {"repeats from a seed"},
+    "Numbered": {"saves and loads"},
+    "RemembersFirst": {"training and evaluation agree"},
+}
 """Further points that a fault cannot but break."""
 
 FURTHER = {"RectifiesInput", "UnfreezesLater", "GrowsLater"}
