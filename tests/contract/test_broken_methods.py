@@ -37,6 +37,7 @@ FAULTS = {
     "options act": ["IdleSwitch"],
 }
 ALSO = {
+    "ChangesItself": {"repeats from a seed"},
     "LearnsNumber": {"repeats from a seed"},
     "Numbered": {"saves and loads"},
     "RemembersFirst": {"training and evaluation agree"},
