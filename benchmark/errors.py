@@ -38,9 +38,10 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
 
 
 MAPS = re.compile(
-    r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv2d"
+    r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
+    r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""What PyTorch says of a convolution whose input is not a map of its channels."""
+"""What PyTorch and Python say where a module for maps reads something else."""
 
 
 def told(error: BaseException) -> str:

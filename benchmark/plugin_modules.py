@@ -16,13 +16,17 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
+from petlir.benchmark import backbones
 from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.scoring import psnr_ssim
 
 GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
 """The groups of entry points; a module that is declared in one may offer plugins of every kind."""
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
+PREFIX = "petlir_plugin_"
+"""How the module of a plugin file is called, before the file's own name."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,6 @@ class Loaded:
 
 def built_in() -> Iterator[Loaded]:
     """Import the project's own plugins."""
-    from petlir.benchmark import backbones  # here: tasks are listed without torch
-    from petlir.benchmark.scoring import psnr_ssim
-
     for package in ("petlir.methods", "petlir.tasks"):
         yield from map(_loaded, modules_of(package))
     yield from map(_loaded, backbones.modules())
@@ -103,7 +104,7 @@ def load_file(path: Path) -> ModuleType:
     """Import a plugin file by its path."""
     if not path.is_file():
         raise PetlirError(f"plugin file {path} does not exist")
-    name = f"petlir_plugin_{path.stem}"
+    name = f"{PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PetlirError(f"plugin file {path} is no Python file")

@@ -123,6 +123,7 @@ def _as_dict(one: Table, row: ResultRow, column: Column, value: ResultValue) -> 
         "recovered_low": value.share.low if value.share else None,
         "recovered_high": value.share.high if value.share else None,
         "change": value.change,
+        "collapsed_seeds": len(value.collapsed),
     }
 
 

@@ -44,6 +44,7 @@ class Column:
         unranked: why nothing is marked as best; empty where something is.
         provisional: whether the marks stand on fewer than five seeds.
         looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
+        skewed_coverage: of its 95 % intervals for strongly skewed effects, by simulation; None where none is printed.
         overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
         headline: whether it is under the headline protocol of its task: the only one that answers, means, regrets and
             orderings read.
@@ -67,6 +68,7 @@ class Column:
     unranked: str = ""
     provisional: bool = False
     looks: int = 0
+    skewed_coverage: float | None = None
     overlap: str = ""
     headline: bool = True
     identical: int = 0
@@ -99,6 +101,7 @@ class ResultValue:
         change: of the doubling test in dB, the largest of its cells; None where there is none.
         mark: `best`, `tied` or empty.
         share: of full fine-tuning's gain that is recovered, with its interval; None where that says nothing.
+        collapsed: the seeds that collapsed, see `petlir.benchmark.statistics.collapse`.
         gain: the difference to the frozen network on the images that all trained methods have, with its interval; None
             where there are too few images or seeds for one.
         level: how far its records can be believed, the least of them; `run here` where none was submitted.
@@ -119,6 +122,7 @@ class ResultValue:
     mark: str = ""
     share: Interval | None = None
     gain: Interval | None = None
+    collapsed: tuple[int, ...] = ()
     level: str = ""
     source: str = ""
 
@@ -126,6 +130,12 @@ class ResultValue:
     def verdict(self) -> str:
         """`converged`, `not converged` or `not tested`, of what is trained."""
         return {True: CONVERGED, False: NOT_CONVERGED, None: NOT_TESTED}[self.converged]
+
+    @property
+    def collapse(self) -> str:
+        """How many seeds collapsed, and which: `1 of 5 seeds collapsed (3)`; empty where none did."""
+        lost = ", ".join(map(str, self.collapsed))
+        return f"{len(self.collapsed)} of {plural(len(self.seeds), 'seed')} collapsed ({lost})" if lost else ""
 
     @property
     def tested(self) -> str:
@@ -171,7 +181,7 @@ class Table:
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
-        """For each column but those of smoke runs: the trained methods not ranked, with their doubling test."""
+        """For each column: the trained methods not ranked but for smoke, with their doubling test; collapsed seeds."""
         lines = []
         for index, column in enumerate(self.columns):
             values = [(row, row.values[index]) for row in self.rows if row.values[index].state == "done"]
@@ -182,6 +192,9 @@ class Table:
             ]
             if listed and not column.smoke:
                 lines.append(f"Not ranked in {column.title} ({column.set}, {column.protocol}): {', '.join(listed)}")
+            lost = [f"{row.label}: {value.collapse}" for row, value in values if value.collapsed]
+            if lost:
+                lines.append(f"{column.title} ({column.set}, {column.protocol}): {'; '.join(lost)}")
         return lines
 
     @property

@@ -23,6 +23,9 @@ def pretrain(
     without: Annotated[
         str, typer.Option("--without", help="kinds of degradation to leave out, e.g. 'jpeg,motion blur'")
     ] = "",
+    only: Annotated[
+        str, typer.Option("--only", help="kinds of degradation to keep instead, e.g. 'noise,gaussian blur'")
+    ] = "",
     steps: Steps = None,
     data: Data = None,
     plugin: Plugin = None,
@@ -34,7 +37,7 @@ def pretrain(
 
     plugins = find(plugin or [])
     lines = pretrain_backbone(
-        plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device, without=without
+        plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device, without=without, only=only
     )
     for line in lines:
         echo(line)

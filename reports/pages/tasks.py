@@ -63,6 +63,7 @@ def _group(context: ReportContext, name: str, group: Group, members: list[Record
 
 
 def _transfer(records: Sequence[Record]) -> str:
-    """What the backbones have seen of the task, in words."""
-    known = sorted({(record.cell.backbone, record.cell.transfer) for record in records})
-    return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in known if transfer)
+    """What each backbone has seen of the task by its newest result; a cell that never ran knows nothing of it."""
+    done = sorted((record for record in records if record.state == "done"), key=lambda record: str(record.finished))
+    known = {record.cell.backbone: record.cell.transfer for record in done}
+    return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in sorted(known.items()) if transfer)
