@@ -10,7 +10,8 @@ from typing import Literal
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.imageset import ImageEntry
 from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side
-from petlir.benchmark.images.reading import FileReader, images_in, size_of
+from petlir.benchmark.images.reading import DeepReader, size_of
+from petlir.benchmark.images.walking import images_in
 
 Part = Literal["train", "validation", "test"]
 PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
@@ -41,7 +42,7 @@ class PairFolder:
             PetlirError: a folder is missing or empty, or names do not match; names the first.
         """
         return [
-            ImageEntry(name, name, FileReader(clean), FileReader(degraded), scale)
+            ImageEntry(name, name, DeepReader(clean), DeepReader(degraded), scale)
             for name, (degraded, clean) in self.files(part).items()
         ]
 
