@@ -21,6 +21,8 @@ from petlir.reports.titles import built_in_tasks
 
 SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
 """What stands in a table where there is no number; other states go by their names."""
+PARQUET = b"PAR1"
+"""The beginning of a Parquet file."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
@@ -33,9 +35,21 @@ def write(store: Path, out: Path, format: str, extra_protocols: Sequence[Protoco
     if format == "parquet":
         content = io.BytesIO()
         rows(tables(load(store, extra_protocols=extra_protocols), built_in_tasks())).to_parquet(content, index=False)
-        write_bytes(out, content.getvalue())
+        _replace_export(out, content.getvalue())
     else:
-        write_bytes(out, table(store, format, extra_protocols).encode())
+        _replace_export(out, table(store, format, extra_protocols).encode())
+
+
+def _replace_export(out: Path, content: bytes) -> None:
+    """Write the file; raise PetlirError if there is one that does not begin as an export of this format does."""
+    if out.is_dir():
+        raise PetlirError(f"{out} is a folder; expected a file to write")
+    if out.exists():
+        begin = PARQUET if content.startswith(PARQUET) else content[: content.find(b"\n") + 1]
+        with out.open("rb") as file:
+            if file.read(len(begin)) != begin:
+                raise PetlirError(f"{out} exists and is not such an export; name another file")
+    write_bytes(out, content)
 
 
 def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) -> str:  # noqa: A002 - the command line's word

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -66,7 +65,9 @@ def degrade_folder(
         head = header_of(file.source)
         if min(head.width, head.height) < found.scale:
             size, least = f"{head.width}×{head.height}", f"{found.scale}×{found.scale}"
-            raise PetlirError(f"image {file.name!r} in {clean} is {size} pixels; task {task!r} expects at least {least}")
+            raise PetlirError(
+                f"image {file.name!r} in {clean} is {size} pixels; task {task!r} expects at least {least}"
+            )
         check_memory(str(file.source), head.width * head.height * DEGRADED_BYTES)
         if head.bits > 8:
             warn(f"{file.source} has {head.bits} bits a channel and is rounded to 8")
@@ -151,14 +152,14 @@ def _restored(model: AdaptedModel, tiling: str, file: OutputFile, picture: Pictu
     device = next(model.network.parameters()).device
     batch = torch.from_numpy(picture.pixels.astype(np.float32)).to(device).permute(2, 0, 1)[None] / peak
     restored = restore_batch(model.network, batch, model.heads, tiling)[0].clamp_(0, 1).mul_(peak).round_()
-    pixels = restored.permute(1, 2, 0).cpu().numpy().astype(picture.pixels.dtype)
+    pixels: Pixels = restored.permute(1, 2, 0).cpu().numpy().astype(picture.pixels.dtype)
     return pixels, _enlarged_alpha(picture, pixels.shape[0] // picture.pixels.shape[0])
 
 
 def _enlarged_alpha(picture: Picture, scale: int) -> Pixels | None:
     if picture.alpha is None or scale == 1:
         return picture.alpha
-    return cast("Pixels", enlarge_in_bands(picture.alpha[..., None], scale)[..., 0])
+    return enlarge_in_bands(picture.alpha[..., None], scale)[..., 0]
 
 
 def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> AdaptedModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -12,10 +10,10 @@ from petlir.benchmark.degradations.resize import axis_weights
 
 BAND = 2**20
 """Values of the result that are computed at once."""
-Integer = TypeVar("Integer", np.uint8, np.uint16)
+Pixels = NDArray[np.uint8 | np.uint16]
 
 
-def enlarge_in_bands(image: NDArray[Integer], scale: int) -> NDArray[Integer]:
+def enlarge_in_bands(image: Pixels, scale: int) -> Pixels:
     """Return the image, H×W×C uint8 or uint16, upscaled by `scale`.
 
     8-bit RGB becomes exactly what `petlir.benchmark.degradations.resize.enlarge` returns.

@@ -45,7 +45,7 @@ TURNS = {
 SIDEWAYS = 5
 """The first EXIF orientation that exchanges width and height."""
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[np.uint8 | np.uint16]
 """H×W×3 or H×W, 8 or 16 bits a channel."""
 
 

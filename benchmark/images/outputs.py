@@ -72,9 +72,7 @@ def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
     return _checked(files, found.images.values(), skip_existing, found.skipped_line())
 
 
-def _checked(
-    files: Sequence[OutputFile], inputs: Iterable[Path], skip_existing: bool, skipped: str = ""
-) -> Outputs:
+def _checked(files: Sequence[OutputFile], inputs: Iterable[Path], skip_existing: bool, skipped: str = "") -> Outputs:
     there = [file for file in files if file.target.exists() or file.target.is_symlink()]
     ours = {_identity(path) for path in inputs if path.exists()}
     for file in there:

@@ -37,7 +37,7 @@ def write(path: Path, pixels: Pixels, alpha: Pixels | None = None) -> None:
     Raises:
         Unwritable: the file cannot be written.
     """
-    channels = pixels if alpha is None else np.dstack([pixels, alpha])
+    channels: Pixels = pixels if alpha is None else np.dstack([pixels, alpha])
     write_bytes(path, _deep(channels) if pixels.dtype == np.uint16 else _eight_bit(channels))
 
 

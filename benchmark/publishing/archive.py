@@ -25,7 +25,8 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 
 MANIFEST = "submission.json"
 NAME = r"[A-Za-z0-9._=+-]*[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*"
-IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/{NAME}/[^/\\\0]+\.png"
+FOLDER = r"(?!\.\.?/)[^/\\\0]+/"
+IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/{NAME}/({FOLDER})*[^/\\\0]+\.png"
 ALLOWED = re.compile(rf"{re.escape(MANIFEST)}|cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|{IMAGE})")
 LARGEST_FILE = 2**30
 LARGEST_ARCHIVE = 64 * 2**30

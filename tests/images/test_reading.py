@@ -9,7 +9,8 @@ import PIL.Image
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.reading import images_in, read_image
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.images.walking import images_in
 
 RGB = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 
