@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from petlir.benchmark.cells.adapted_model import AdaptedModel, finished
-from petlir.benchmark.cells.context import context_of
 from petlir.benchmark.degradation import rounded, seed_of
 from petlir.benchmark.degradations.enlarging import enlarge_in_bands
 from petlir.benchmark.devices import check_memory, pick
@@ -18,10 +17,12 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.decoding import Header, Picture, Pixels
 from petlir.benchmark.images.outputs import OutputFile, Warn, outputs, silent, write_each
 from petlir.benchmark.images.reading import header_of, opaque
-from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD
 from petlir.benchmark.restoration.restore import MEMORY_BYTES, check, restore_batch
 from petlir.benchmark.task import Task
+
+if TYPE_CHECKING:
+    from petlir.benchmark.cells.adapted_model import AdaptedModel
 
 DECODED_BYTES = 12
 """Memory for a pixel of an image that is decoded or encoded."""
@@ -53,6 +54,8 @@ def degrade_folder(
         PetlirError: the task has no degradation to apply, a header is not that of a supported image, or a file would
             be overwritten, and nothing was written; or an image could not be decoded, and the others were written.
     """
+    from petlir.benchmark.plugins import find
+
     found = find(plugins).task(task)
     if found.degradation is None:
         raise PetlirError(f"task {task!r} has no degradation of its own: its images are pairs")
@@ -168,6 +171,9 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
     """
+    from petlir.benchmark.cells.adapted_model import finished  # here: enlarging bicubically needs none of it
+    from petlir.benchmark.cells.context import context_of
+
     folder = cell_folder(adapter)
     return finished(folder, context_of(plugins, weights=weights), pick(device))
 

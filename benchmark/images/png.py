@@ -16,8 +16,8 @@ from petlir.benchmark.writing import write_bytes
 
 SOFTWARE = "petlir"
 """The `Software` of the files, by which they are told from a user's own."""
-LEVEL = 1
-"""Compression level of zlib, 1 to 9; compared with Pillow's default, 10 % more bytes in 40 % of the time."""
+LEVEL, STRATEGY = 1, zlib.Z_RLE
+"""Compression by zlib; on filtered photographs run lengths are faster and smaller than the default strategy."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT = b"Software\0" + SOFTWARE.encode()
 COLOUR_TYPES = {3: 2, 4: 6}
@@ -55,7 +55,9 @@ def is_own(path: Path) -> bool:
 def _eight_bit(channels: Pixels) -> bytes:
     about, content = PngInfo(), io.BytesIO()
     about.add_text("Software", SOFTWARE)
-    PIL.Image.fromarray(channels).save(content, format="PNG", compress_level=LEVEL, pnginfo=about)
+    PIL.Image.fromarray(channels).save(
+        content, format="PNG", compress_level=LEVEL, compress_type=STRATEGY, pnginfo=about
+    )
     return content.getvalue()
 
 
@@ -63,7 +65,7 @@ def _deep(channels: Pixels) -> bytes:
     """Encode H×W×C uint16, which Pillow cannot; each row is stored as its difference to the one above."""
     height, width, count = channels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[count], 0, 0, 0)
-    packer = zlib.compressobj(LEVEL)
+    packer = zlib.compressobj(LEVEL, strategy=STRATEGY)
     packed: list[bytes] = []
     above = np.zeros((1, width * count * 2), np.uint8)
     step = max(1, BAND // above.size)
