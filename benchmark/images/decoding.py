@@ -71,7 +71,7 @@ class Picture:
     def on_byte_scale(self) -> Degraded:
         """Return the pixels on the scale 0..255: uint8, or float32 of a 16-bit image."""
         if self.pixels.dtype == np.uint8:
-            return cast("Image", self.pixels)
+            return cast("Image", self.pixels.copy())
         return (self.pixels / 257).astype(np.float32)
 
 
@@ -129,9 +129,13 @@ def picture(image: PIL.Image.Image, name: str) -> Picture:
         raise PetlirError(f"{name} is of colour mode {image.mode}; expected 8-bit RGB or greyscale")
     notes = _further_pictures(image)
     if not image.has_transparency_data:
-        return Picture(np.array(upright(image).convert("RGB")), notes=notes)
-    values = np.array(upright(image).convert("RGBA"))
+        return Picture(np.asarray(_as_mode(upright(image), "RGB")), notes=notes)
+    values = np.asarray(_as_mode(upright(image), "RGBA"))
     return _split(values, notes)
+
+
+def _as_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def upright(image: PIL.Image.Image) -> PIL.Image.Image:

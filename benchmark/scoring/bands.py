@@ -16,7 +16,7 @@ from petlir.benchmark.images.decoding import Pixels
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.scoring.psnr_ssim import GREY, psnr, ssim
 
-BAND_PIXELS = 2**20
+BAND_PIXELS = 2**19
 """Pixels of a band; smaller images are scored whole."""
 Floats = NDArray[np.float64]
 Values = Callable[[Pixels], Floats]
