@@ -60,7 +60,7 @@ def _psnr(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> 
     error = 0.0
     for rows in _bands(clean, 0, 1):
         found = psnr(*_images(restored[rows], clean[rows], compared), rule)
-        error += rule.peak**2 * pow(10.0, -found / 10) * (rows.stop - rows.start) / len(clean)
+        error += rule.peak**2 * 10.0 ** (-found / 10.0) * (rows.stop - rows.start) / len(clean)
     return 10 * log10(rule.peak**2 / error) if error else inf
 
 
@@ -83,7 +83,7 @@ def _ssim(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> 
 
 def _sum(restored: Pixels, clean: Pixels, rows: slice, rule: Protocol, compared: Values, lost: int) -> float:
     mean = ssim(*_images(restored[rows], clean[rows], compared), rule)
-    return mean * (rows.stop - rows.start - lost)
+    return mean * float(rows.stop - rows.start - lost)
 
 
 def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -50,10 +51,10 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def deep_tiff(pixels: Deep, orientation: int = 1, **options: object) -> bytes:
+def deep_tiff(pixels: Deep, orientation: int = 1, **options: Any) -> bytes:
     """H×W×C pixels as a TIFF; options are those of tifffile."""
     buffer, count = io.BytesIO(), pixels.shape[2]
-    alpha = {"extrasamples": ["unassalpha"]} if count == 4 else {}
+    alpha: dict[str, Any] = {"extrasamples": ["unassalpha"]} if count == 4 else {}
     tags = [(274, 3, 1, orientation, True)]
     tifffile.imwrite(buffer, pixels, photometric="rgb", extratags=tags, **alpha, **options)
     return buffer.getvalue()

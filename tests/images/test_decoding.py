@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+from numpy.typing import NDArray
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.decoding import Picture, decode, header
@@ -17,7 +20,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
 DEEP = np.random.default_rng(1).integers(0, 65536, (9, 7, 4), np.uint16)
 
 
-def file(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
+def file(image: PIL.Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -39,13 +42,18 @@ def refused(content: bytes) -> str:
     return line
 
 
-UPRIGHT = {
+UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
     5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }  # fmt: skip
 """What a viewer shows of stored pixels, by EXIF orientation: the side that the stored first row and column are on."""
-LOSSLESS = {"PNG": {}, "TIFF": {}, "WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "TIFF": {},
+    "WEBP": {"lossless": True},
+    "JPEG": {"quality": 100, "subsampling": 0},
+}
 
 
 @pytest.mark.parametrize(("kind", "orientation"), [*itertools.product(LOSSLESS, [0, *UPRIGHT, 9])])
@@ -148,5 +156,7 @@ def test_further_pictures_of_a_camera_are_named():
 
 
 def test_damaged_exif_data_leaves_the_image_as_stored():
-    plain, damaged = (file(ONE, "JPEG", **options) for options in ({}, {"exif": b"Exif\0\0no exif at all"}))
+    plain, damaged = (
+        file(ONE, "JPEG", **options) for options in (dict[str, Any](), {"exif": b"Exif\0\0no exif at all"})
+    )
     assert np.array_equal(decoded(plain).pixels, decoded(damaged).pixels)
