@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -44,7 +43,7 @@ def load_training(job: Job, device: str, work: Path) -> Trained | None:
     if not path.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(path, weights_only=True)
+        content = torch.load(path, weights_only=True)
         model = prepare(job, device, content["adapter"])
         model.adapted.load(content["adapter"])
         fitted = Fit(StepTimer(), step=content["step"], curve=content["curve"])
