@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from petlir.benchmark.records.files import headlines
 from petlir.benchmark.records.groups import groups
-from petlir.benchmark.records.schema import Record, Score
+from petlir.benchmark.records.schema import Done, Record, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
 from petlir.reports.crops import CropBox, Pixels, crops
@@ -118,14 +118,19 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
 def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str]]:
     """Label, place in the store and score in words of each version."""
     set_, name = score.set, score.image
-    cell = records[0].cell
-    shared = Path("images", cell.track, cell.task, set_)
+    shared = _shared(records, store) / set_
     sources = [("degraded", shared / "degraded" / f"{name}.png", _words(score.input_psnr, score.input_ssim))]
     for record in records:
         if own := _score(record, set_, name, score.protocol):
             folder = Store(store).cell_folder(record.cell, record.key).relative_to(store)
             sources.append((record.cell.label, folder / "restored" / set_ / f"{name}.png", _words(own.psnr, own.ssim)))
     return [*sources, ("clean", shared / "clean" / f"{name}.png", "")]
+
+
+def _shared(records: Sequence[Record], store: Path) -> Path:
+    """The folder of degraded and clean images, below the store."""
+    done = next(record for record in records if isinstance(record, Done))
+    return Store(store).shared_by(done).relative_to(store)
 
 
 def _score(record: Record, set_: str, name: str, protocol: str) -> Score | None:

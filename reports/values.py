@@ -75,7 +75,7 @@ def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], li
     """The labels by the seeds that they have."""
     found: dict[tuple[bool, ...], list[str]] = {}
     for label, table in scores.items():
-        found.setdefault(tuple(map(bool, np.isfinite(table).all(axis=0))), []).append(label)
+        found.setdefault(tuple(bool(np.isfinite(of_seed).all()) for of_seed in table.T), []).append(label)
     return found
 
 

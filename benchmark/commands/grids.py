@@ -272,7 +272,10 @@ def export(
     from petlir.benchmark.protocol import protocols
     from petlir.reports.export import table, write
 
+    def warn(line: str) -> None:
+        echo(f"petlir: {line}", err=True)
+
     if out is None:
-        echo(table(store, style, protocols(extra_protocols or "")))
+        echo(table(store, style, protocols(extra_protocols or ""), warn))
     else:
-        write(store, out, style, protocols(extra_protocols or ""))
+        write(store, out, style, protocols(extra_protocols or ""), warn)

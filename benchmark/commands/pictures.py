@@ -12,6 +12,12 @@ from petlir.benchmark.commands.options import Device, Json, Metrics, Plugin, Pro
 
 app = typer.Typer()
 
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="leave images that are in OUT already")]
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"petlir: {line}", err=True)
+
 
 @app.command()
 def score(
@@ -35,7 +41,7 @@ def score(
     rules = folders.all_protocols() if every else [named(protocol)]
     registered = find(plugin or []).registered_metrics() if metrics or plugin else {}
     names = choose(metrics or "", registered)
-    found = folders.side_by_side(restored, reference, rules, bicubic=bicubic)
+    found = folders.side_by_side(restored, reference, rules, bicubic=bicubic, warn=_warn)
     there = (restored, reference, names, pick(device), registered)
     more = folders.measure_folders(*there, bicubic=bicubic) if names else []
     if as_json:
@@ -51,7 +57,9 @@ def _scored(scores: Mapping[str, Any]) -> str:
     shown = psnr if isinstance(psnr, str) else f"{psnr:.2f}"
     left_out = f", {scores['identical']} identical left out" if isinstance(psnr, float) and scores["identical"] else ""
     images = f"{len(scores['images'])} images{left_out}"
-    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {images}  {scores['protocol']}"
+    peaks = sorted({image["peak"] for image in scores["images"]} - {255})
+    peak = f", peak {peaks[0]} (16 bit)" if peaks else ""
+    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {images}  {scores['protocol']}{peak}"
 
 
 def _measured(metric: Mapping[str, Any]) -> str:
@@ -67,12 +75,14 @@ def degrade(
     clean: Path,
     out: Path,
     seed: Annotated[int, typer.Option(help="of noise, rain and whatever is drawn", min=0)] = 0,
+    skip_existing: SkipExisting = False,
     plugin: Plugin = None,
 ) -> None:
     """Degrade a folder of clean images as a task does."""
     from petlir.benchmark.cells.own_images import degrade_folder
 
-    typer.echo(f"{degrade_folder(task, clean, out, seed, plugin or [])} images in {out}")
+    count = degrade_folder(task, clean, out, seed, plugin or [], skip_existing=skip_existing, warn=_warn)
+    typer.echo(f"{count} images in {out}")
 
 
 @app.command()
@@ -87,9 +97,11 @@ def restore(
     plugin: Plugin = None,
     weights: Weights = None,
     tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
+    skip_existing: SkipExisting = False,
 ) -> None:
     """Restore an image or a folder of images with a finished cell."""
     from petlir.benchmark.cells.own_images import restore_folder
 
-    count = restore_folder(source, out, adapter, bicubic, device, plugin or [], weights or [], tiling)
+    there = (source, out, adapter, bicubic, device, plugin or [], weights or [], tiling)
+    count = restore_folder(*there, skip_existing=skip_existing, warn=_warn)
     typer.echo(f"{count} images in {out}")

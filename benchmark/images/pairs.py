@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.imageset import ImageEntry
+from petlir.benchmark.images.mapped import Mapped, decoded
 from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side
-from petlir.benchmark.images.reading import FileReader, images_in, size_of
+from petlir.benchmark.images.reading import DeepReader, header_of, size_of
+from petlir.benchmark.images.walking import images_in
 
 Part = Literal["train", "validation", "test"]
 PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
@@ -41,7 +44,7 @@ class PairFolder:
             PetlirError: a folder is missing or empty, or names do not match; names the first.
         """
         return [
-            ImageEntry(name, name, FileReader(clean), FileReader(degraded), scale)
+            ImageEntry(name, name, DeepReader(clean), DeepReader(degraded), scale)
             for name, (degraded, clean) in self.files(part).items()
         ]
 
@@ -72,6 +75,25 @@ class PairFolder:
                 raise PetlirError(f"{line}; expected one size, or all clean images a whole number of times larger")
         return scale
 
+    @property
+    def bits(self) -> int:
+        """The largest number of bits a channel of all images."""
+        return max(header_of(path).bits for files in self._all() for path in files)
+
+    def digest(self, scale: int) -> str:
+        """Return the SHA-256 over names and pixels of all pairs, part by part; decoded images are cached.
+
+        Raises:
+            PetlirError: as `index`, or an image cannot be read.
+        """
+        digest = hashlib.sha256()
+        for part in ("train", "validation", "test"):
+            entries = self.index(part, scale)
+            for images in sides_of(set_name(self.path, part), entries):
+                named = zip((entry.name for entry in entries), images.digests, strict=True)
+                digest.update("\n".join(f"{name}\0{pixels}" for name, pixels in named).encode() + b"\1")
+        return digest.hexdigest()
+
     def _all(self) -> Iterator[Files]:
         for part in ("test", "train", "validation"):
             if part != "validation" or self._folder(part):
@@ -100,6 +122,17 @@ class PairFolder:
     def _folder(self, part: str) -> Path | None:
         found = [path for path in self.path.iterdir() if path.is_dir() and path.name.lower() in PARTS[part]]
         return min(found, default=None)
+
+
+def set_name(folder: Path, part: Part) -> str:
+    """Return the name of the image set that a part of a folder of pairs is."""
+    return f"{folder.name}-{part}"
+
+
+def sides_of(name: str, entries: Sequence[ImageEntry]) -> tuple[Mapped, Mapped]:
+    """Return the clean and the degraded images of a set of pairs; `name` is for people."""
+    degraded = [entry.degraded for entry in entries if entry.degraded]
+    return decoded(name, [entry.clean for entry in entries]), decoded(f"{name}-shipped", degraded)
 
 
 @dataclass(frozen=True)

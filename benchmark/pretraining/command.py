@@ -18,7 +18,7 @@ from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import pixels_digest
-from petlir.benchmark.images.reading import images_in
+from petlir.benchmark.images.walking import images_in
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.pretraining.images import dead_leaves, photographs
 from petlir.benchmark.pretraining.loop import Recipe, train

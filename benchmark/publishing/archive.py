@@ -27,7 +27,8 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 
 MANIFEST = "submission.json"
 NAME = r"[A-Za-z0-9._=+-]*[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*"
-IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/({NAME}/){{1,2}}[^/\\\0]+\.png"
+FOLDER = r"(?!\.\.?/)[^/\\\0]+/"
+IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/{NAME}/({FOLDER})*[^/\\\0]+\.png"
 CELL_FILE = rf"cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|{IMAGE})"
 TRIAL = r"tuning/[0-9a-f]{64}/(half-of-[0-9]+/)?[0-9.e+-]+\.json"
 SOURCE = rf"plugins/[0-9a-f]{{12}}/{NAME}\.py"

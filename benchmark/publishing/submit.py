@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,7 +12,7 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.publishing.adapters import check_file
-from petlir.benchmark.publishing.archive import MANIFEST, pack
+from petlir.benchmark.publishing.archive import DAMAGED, MANIFEST, pack
 from petlir.benchmark.publishing.manifest import Submission
 from petlir.benchmark.publishing.tampering import Tampered
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
@@ -35,9 +36,10 @@ def submit(
         plugins: have the sources of plugins that the store does not hold.
 
     Raises:
-        PetlirError: the store holds no finished cell, a cell's adapter is not what its record says, or the source of a
-            plugin is missing; nothing was written.
+        PetlirError: `out` exists and is not an archive of results, the store holds no finished cell, a cell's adapter
+            is not what its record says, or the source of a plugin is missing; nothing was written.
     """
+    _refuse_other(out)
     done = {path.parent: record for path in Store(store).files() if isinstance(record := read_record(path), Done)}
     if not done:
         raise PetlirError(f"store {store} holds no finished cell; run `petlir run --store {store}` first")
@@ -61,12 +63,27 @@ def submit(
     return len(done)
 
 
+def _refuse_other(out: Path) -> None:
+    """Raise PetlirError if there is a file that is not an archive of results."""
+    if out.is_dir():
+        raise PetlirError(f"{out} is a folder; expected the archive to write, e.g. results.zip")
+    if not out.exists():
+        return
+    try:
+        with zipfile.ZipFile(out) as archive:
+            ours = MANIFEST in archive.namelist()
+    except DAMAGED:
+        ours = False
+    if not ours:
+        raise PetlirError(f"{out} exists and is not an archive made by `petlir submit`; name another file")
+
+
 def _files(folders: list[Path]) -> Iterator[Path]:
     for folder in folders:
         yield folder / RECORD
         if (folder / ADAPTER).exists():
             yield folder / ADAPTER
-        yield from sorted(folder.glob("restored*/**/*.png"))
+        yield from sorted(folder.glob("restored*/*/**/*.png"))
 
 
 def _trials(store: Path, done: Mapping[Path, Done]) -> Iterator[Path]:

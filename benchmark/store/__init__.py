@@ -2,7 +2,7 @@
 
 STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/   record.json  adapter.safetensors  restored/…
                                      restored@<way>/…          images restored in further ways
-STORE/images/<track>/<task>/<set>/{degraded,clean}/        shared by all cells of that task
+STORE/images/<track>/<task>/<digest>/<set>/{degraded,clean}/   shared by all cells of that task with these test images
 STORE/work/<key>/                                          a cell in progress, with its checkpoint
 STORE/leases/<key>.<number>                                the process that works on it, and its state
 """
@@ -93,9 +93,14 @@ class Store:
         name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
         return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
 
-    def shared(self, cell: Cell | schema.RecordedCell) -> Path:
-        """Return the folder of the degraded and clean images that all cells of a task share."""
-        return self.root.joinpath("images", cell.track, cell.task)
+    def shared(self, cell: Cell | schema.RecordedCell, data: str) -> Path:
+        """Return the folder of the degraded and clean images that cells of a task share; `data` is their digest."""
+        return self.root.joinpath("images", cell.track, cell.task, data[:16])
+
+    def shared_by(self, record: schema.Done) -> Path:
+        """Return the folder of the degraded and clean images of a record; those of older stores are of one folder."""
+        own = self.shared(record.cell, record.digests.data)
+        return own if own.is_dir() else own.parent
 
     def files(self) -> list[Path]:
         """Return the record files of all cells, sorted."""

@@ -1,6 +1,8 @@
 """A user's own pairs: folders and files named as people name them, joined by name, and what does not match."""
 
 import itertools
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +83,13 @@ def test_partners_differ_by_what_people_add(clean, degraded):
     assert partners({clean: 1, "other": 3}, {degraded: 2, "other": 4}) == {clean: (2, 1), "other": (4, 3)}
 
 
+@pytest.mark.parametrize(("clean", "degraded"), [("é", "é"), ("é_clean", "é_noisy"), ("über/1", "über/1")])
+def test_partners_differ_by_how_accents_are_stored(clean, degraded):
+    clean, degraded = unicodedata.normalize("NFC", clean), unicodedata.normalize("NFD", degraded)
+    assert clean != degraded
+    assert partners({clean: 1, "other": 3}, {degraded: 2, "other": 4}) == {clean: (2, 1), "other": (4, 3)}
+
+
 @pytest.mark.parametrize("name", ["lower", "highway", "cleaner_street", "box", "max4", "low", "x2", "realm", "lr"])
 def test_words_that_only_begin_so_are_left_alone(name):
     assert token(name) == name
@@ -135,7 +144,7 @@ def write(root: Path, scale: int) -> Path:
 def test_a_folder_is_a_task_whose_scale_is_that_of_its_images(tmp_path, scale):
     folder = write(tmp_path / "My photos: + 2", scale)
     task = PAIRS.open(str(folder))
-    assert task.name == "pairs:My-photos-2" + (f":x{scale}" if scale > 1 else "")
+    assert re.fullmatch("pairs:My-photos-2-[0-9a-f]{8}" + (f":x{scale}" if scale > 1 else ""), task.name)
     assert task.protocols == (f"y-crop{scale}" if scale > 1 else "rgb",)
     assert task.scale == scale
     for track in ("demo", "open", "paper"):
@@ -160,3 +169,14 @@ def test_sizes_that_do_not_match_are_named(tmp_path):
     (folder / "train/LR/3x2.png").write_bytes(b"no image")
     with pytest.raises(PetlirError, match=r"3x2.png is no readable image"):
         PAIRS.open(str(folder))
+
+
+def test_folders_of_one_name_are_tasks_by_their_content(tmp_path):
+    first, second = (write(tmp_path / number / "mine", 1) for number in "12")
+    assert PAIRS.open(str(first)).name == PAIRS.open(str(second)).name
+    save(second / "test/HR", "1", side=24, seed=9)
+    edited = PAIRS.open(str(second)).name
+    assert edited != PAIRS.open(str(first)).name
+    (second / "test/HR/1.png").rename(second / "test/HR/2.png")
+    (second / "test/LR/1x1.png").rename(second / "test/LR/2x1.png")
+    assert PAIRS.open(str(second)).name != edited

@@ -22,6 +22,7 @@ from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
+from petlir.benchmark.runs.planning.image_sizes import check_images
 from petlir.benchmark.runs.planning.request import GridSelection, Request
 from petlir.benchmark.scoring.fields_of_view import scored_as, views
 from petlir.benchmark.statistics.convergence import Convergence
@@ -91,6 +92,7 @@ class Planner:
         self._steps: dict[tuple[str, str, str], int | None] = {}
         self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
         self._broken: dict[tuple[object, ...], str] = {}
+        self._checked: set[tuple[object, ...]] = set()
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -199,12 +201,17 @@ class Planner:
         reserved = task.reserved if method.trains else None
         obstacle, lacking = reserved, None
         heads: tuple[str, ...] = ()
+        seen: tuple[str, ...] = ()
         try:
             with contained():
                 obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
                 heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
+                seen = views(network, method, cell.patch)
         except FAULTS as error:  # an error in a plugin's code: its cells fail, with the reason
             self._broken[_combination(cell)] = str(error) if isinstance(error, PetlirError) else told(error)
+        else:
+            if obstacle is None and lacking is None:
+                self._check_images(cell, task, network, seen, cell.patch if method.trains else None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         common = Common(
             options=method.changed(),
@@ -213,10 +220,20 @@ class Planner:
             plugin=self.plugins.revisions(*names),
             engine=self._engine,
             heads=heads,
-            protocols=scored_as(task.protocols, views(network, method, cell.patch)),
+            protocols=scored_as(task.protocols, seen),
             device="" if obstacle or lacking else self._device(cell, method),
         )
         return obstacle or lacking, common
+
+    def _check_images(
+        self, cell: Cell, task: Task, network: Backbone, seen: tuple[str, ...], patch: int | None
+    ) -> None:
+        """Raise PetlirError if an image of the task is too small or too large, once for all methods alike."""
+        kind = (cell.backbone, cell.task, seen, patch)
+        if kind not in self._checked:
+            root, extra = self.request.context.root, self.request.protocols
+            check_images(task, self.request.track, root, network, seen, extra, patch)
+            self._checked.add(kind)
 
     def _device(self, cell: Cell, method: Method) -> str:
         """Return the type of the device on which the method's own dropout draws, or "" if it draws on none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 
 from petlir.benchmark.cell import Cell, digest
 from petlir.benchmark.cells.train import PARTS
-from petlir.benchmark.devices import pick
+from petlir.benchmark.devices import memory, pick
 from petlir.benchmark.records.schema import RecordedCosts
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning import Planned, Planner
@@ -62,7 +61,7 @@ def capacity(device: str) -> tuple[int, str]:
     if device.startswith("cuda"):
         found = torch.cuda.get_device_properties(device)
         return found.total_memory, found.name
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "cpu"
+    return memory(), "cpu"
 
 
 class Predictor:
