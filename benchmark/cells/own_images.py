@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,11 @@ from petlir.benchmark.degradation import Image, seed_of
 from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.hub import SCHEME, download_files
 from petlir.benchmark.images.reading import images_in, read_image
 from petlir.benchmark.plugins import find
-from petlir.benchmark.records.files import RECORD
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.records.schema import Done
 from petlir.benchmark.restoration.restore import check, restore_image
 from petlir.benchmark.scoring.evaluate import write_png
 
@@ -45,7 +48,7 @@ def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequen
 def restore_folder(
     source: Path,
     out: Path,
-    adapter: Path | None,
+    adapter: Path | str | None,
     bicubic: int | None,
     device: str,
     plugins: Sequence[Path],
@@ -57,7 +60,7 @@ def restore_folder(
     Args:
         source: an image or a folder of images.
         out: output folder.
-        adapter: a cell's folder, or a file in it.
+        adapter: a cell's or an exported folder, a file in it, or `hub:OWNER/NAME`.
         bicubic: enlarge by this factor instead of using a network.
         device: the compute device.
         plugins: plugin files.
@@ -69,7 +72,7 @@ def restore_folder(
             support an image; nothing was written.
     """
     if (adapter is None) == (bicubic is None):
-        raise PetlirError("restore needs either --adapter (a finished cell) or --bicubic FACTOR")
+        raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")
     if bicubic is not None and tiling != "default":
         raise PetlirError("--tiling says how a network restores; it does not go with --bicubic")
     paths = images_in(source) if source.is_dir() else {source.stem: source}
@@ -88,7 +91,9 @@ def restore_folder(
     return len(images)
 
 
-def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> AdaptedModel:
+def restorer(
+    adapter: Path | str, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()
+) -> AdaptedModel:
     """Load the network of a finished cell for restoration.
 
     Raises:
@@ -98,15 +103,28 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
     return finished(folder, context_of(plugins, weights=weights), pick(device))
 
 
-def cell_folder(adapter: Path) -> Path:
-    """Return the folder of a cell, given the folder or a file in it.
+def cell_folder(where: Path | str) -> Path:
+    """Return the folder of a cell, given the folder, a file in it, or `hub:OWNER/NAME` with an optional `@REVISION`.
 
     Raises:
-        PetlirError: the folder does not exist or does not contain a record.
+        PetlirError: the folder does not exist or does not contain a record, or the hub does not have it.
     """
+    if str(where).startswith(SCHEME):
+        return _downloaded(str(where))
+    adapter = Path(where)
     if not adapter.exists():
         raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")
     folder = adapter if adapter.is_dir() else adapter.parent
     if not (folder / RECORD).is_file():
         raise PetlirError(f"{folder} is not a cell's folder: it holds no {RECORD}")
+    return folder
+
+
+def _downloaded(source: str) -> Path:
+    """Return the folder of an adapter from the hub, checked against the digest in its record."""
+    folder = download_files(source, (RECORD, ADAPTER))
+    record = read_record(folder / RECORD)
+    digest = record.digests.adapter if isinstance(record, Done) else None
+    if hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest() != digest:
+        raise PetlirError(f"{ADAPTER} of {source} is not the adapter of its record: its SHA-256 differs")
     return folder

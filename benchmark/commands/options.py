@@ -50,7 +50,10 @@ Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="name
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
-Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in what is not given")]
+Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that fills in what is not given: demo")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="a grid in a file, TOML or JSON, instead of --grid; see results/grids")
+]
 Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
 Weights = Annotated[
     list[str] | None,
