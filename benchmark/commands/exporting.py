@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from petlir.benchmark.commands.options import Plugin, Weights
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 CellFolder = Annotated[Path, typer.Argument(help="the folder of a trained cell in a store, or a file in it")]
@@ -24,7 +25,7 @@ def export_adapter(
     from petlir.benchmark.publishing import adapter_folder
 
     for path in adapter_folder.export_adapter(cell, out, plugin or [], weights or []):
-        typer.echo(path)
+        echo(str(path))
 
 
 @app.command()
@@ -44,7 +45,7 @@ def push(
     with TemporaryDirectory() as folder:
         adapter_folder.export_adapter(cell, Path(folder), plugin or [], weights or [])
         commit = hub.upload_folder(Path(folder), target, "Adapter trained with petlir")
-    typer.echo(f"to use it: petlir restore IN OUT --adapter {target}@{commit}")
+    echo(f"to use it: petlir restore IN OUT --adapter {target}@{commit}")
 
 
 @app.command(name="export-network")
@@ -62,5 +63,5 @@ def export_network(
     from petlir.benchmark.publishing import network_export
 
     difference = network_export.export_network(cell, out, form, tile, plugin or [], weights or [])
-    typer.echo(f"largest difference on a tile of noise: {difference:.1e}")
-    typer.echo(f"to use it: python {out / network_export.RUNNER} IN OUT")
+    echo(f"largest difference on a tile of noise: {difference:.1e}")
+    echo(f"to use it: python {out / network_export.RUNNER} IN OUT")

@@ -34,6 +34,7 @@ from petlir.benchmark.commands.options import (
     Track,
     Weights,
     Workers,
+    chosen_grid,
     show,
     show_rows,
 )
@@ -92,12 +93,11 @@ def run(
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
     from petlir.benchmark.records import lock
     from petlir.benchmark.runs import runner
-    from petlir.benchmark.runs.planning.request import request_from_grid
 
     if locked:
         lock.refuse_drift()
-    request = request_from_grid(
-        _grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
+    request = request_fromchosen_grid(
+        chosen_grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics, save=save,
     )  # fmt: skip
@@ -112,13 +112,6 @@ def run(
     if not no_report:
         echo(f"report: {_report(store, again=worked)}")
     return 1 if failed else 0
-
-
-def _grid(name: str | None, config: Path | None) -> str | Path:
-    """Return the named grid, `demo` by default, or the user's file."""
-    if name is not None and config is not None:
-        raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected one of them")
-    return config or name or "demo"
 
 
 def _report(address: str, *, again: bool) -> Path:
@@ -150,7 +143,7 @@ def _show(outcome: Outcome) -> None:
     if any(record.scores for record in records):
         terminal.show(terminal.short(records))
     for line in terminal.warnings(records):
-        typer.echo(f"petlir: warning: {line}", err=True)
+        echo(f"petlir: warning: {line}", err=True)
 
 
 def _outcomes(
@@ -190,10 +183,9 @@ def tune(
 ) -> None:
     """Choose each method's learning rate on validation images."""
     from petlir.benchmark.runs import runner
-    from petlir.benchmark.runs.planning.request import request_from_grid
 
-    request = request_from_grid(
-        _grid(grid, config), plugin or [], data, True, "float32", weights or [],
+    request = request_fromchosen_grid(
+        chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
         allow_overlap=allow_overlap,
     )  # fmt: skip
@@ -221,11 +213,10 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
-    from petlir.benchmark.runs.planning.request import request_from_grid
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
-    request = request_from_grid(
-        _grid(grid, config), plugin or [], data, True, "float32", weights or [],
+    request = request_fromchosen_grid(
+        chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
     rows = survey(request, store, device, lambda line: echo(f"petlir: {line}", err=True))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.terminal import echo
 
 Overlap = Annotated[
@@ -76,6 +77,13 @@ ExtraProtocols = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE: Any = "petlir-store"
+
+
+def chosen_grid(name: str | None, config: Path | None) -> str | Path:
+    """Return the named grid, `demo` by default, or the user's file."""
+    if name is not None and config is not None:
+        raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected one of them")
+    return config or name or "demo"
 
 
 def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) -> None:

@@ -60,7 +60,7 @@ def score(
         show({"protocols": found, **told} if every else {**found[0], **told})
         return
     for line in (*map(_scored, found), *map(_measured, more)):
-        typer.echo(line)
+        echo(line)
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
@@ -89,7 +89,7 @@ def degrade(
     """Degrade a folder of clean images as a task does."""
     from petlir.benchmark.cells.own_images import degrade_folder
 
-    typer.echo(f"{counted(degrade_folder(task, clean, out, seed, plugin or []), 'image')} in {out}")
+    echo(f"{counted(degrade_folder(task, clean, out, seed, plugin or []), 'image')} in {out}")
 
 
 @app.command()
@@ -117,10 +117,10 @@ def adapt(
         folder, backbone, method, minutes, steps, device, workers, plugin or [], weights or [],
         allow_overlap,
     )  # fmt: skip
-    found = adapting.adapt(asked, store, out, lambda line: typer.echo(line, err=as_json))
+    found = adapting.adapt(asked, store, out, lambda line: echo(line, err=as_json))
     if found.best is None:
         after = "stopped" if found.interrupted else f"after {minutes:g} min"
-        typer.echo(f"petlir: {after}: no adapter is finished; the same command continues from here", err=True)
+        echo(f"petlir: {after}: no adapter is finished; the same command continues from here", err=True)
         return 1
     sentences = list(terminal.answer(found.best, found.records))
     if as_json:
@@ -128,9 +128,9 @@ def adapt(
         return 0
     terminal.show(terminal.detailed(found.records))
     for line in sentences:
-        typer.echo(line)
-    typer.echo(f"adapter: {found.adapter}")
-    typer.echo(f"to use it: petlir restore IN OUT --adapter {found.adapter}")
+        echo(line)
+    echo(f"adapter: {found.adapter}")
+    echo(f"to use it: petlir restore IN OUT --adapter {found.adapter}")
     return 0
 
 
@@ -161,6 +161,6 @@ def restore(
         raise PetlirError(f"--task {task} goes with --best")
     chosen = str(best_folder(Records(store), task)) if best else adapter
     if best:
-        typer.echo(f"with {chosen}")
+        echo(f"with {chosen}")
     count = restore_folder(source, out, chosen, bicubic, device, plugin or [], weights or [], tiling)
-    typer.echo(f"{counted(count, 'image')} in {out}")
+    echo(f"{counted(count, 'image')} in {out}")
