@@ -26,6 +26,7 @@ from petlir.benchmark.commands.options import (
     show,
 )
 from petlir.benchmark.errors import PetlirError, counted
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 
