@@ -96,7 +96,7 @@ def run(
 
     if locked:
         lock.refuse_drift()
-    request = request_fromchosen_grid(
+    request = request_from_grid(
         chosen_grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
         allow_overlap=allow_overlap, protocols=protocols, metrics=metrics, save=save,
@@ -184,7 +184,7 @@ def tune(
     """Choose each method's learning rate on validation images."""
     from petlir.benchmark.runs import runner
 
-    request = request_fromchosen_grid(
+    request = request_from_grid(
         chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
         allow_overlap=allow_overlap,
@@ -215,7 +215,7 @@ def plan(
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
-    request = request_fromchosen_grid(
+    request = request_from_grid(
         chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
