@@ -93,6 +93,7 @@ def run(
     """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
     from petlir.benchmark.records import lock
     from petlir.benchmark.runs import runner
+    from petlir.benchmark.runs.planning.request import request_from_grid
 
     if locked:
         lock.refuse_drift()
@@ -183,6 +184,7 @@ def tune(
 ) -> None:
     """Choose each method's learning rate on validation images."""
     from petlir.benchmark.runs import runner
+    from petlir.benchmark.runs.planning.request import request_from_grid
 
     request = request_from_grid(
         chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
@@ -213,6 +215,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
+    from petlir.benchmark.runs.planning.request import request_from_grid
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
     request = request_from_grid(
