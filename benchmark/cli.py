@@ -8,7 +8,16 @@ from typing import Annotated, cast
 import typer
 
 from petlir.benchmark import terminal
-from petlir.benchmark.commands import analyse, authoring, grids, inventory, maintenance, pictures, publishing
+from petlir.benchmark.commands import (
+    analyse,
+    authoring,
+    exporting,
+    grids,
+    inventory,
+    maintenance,
+    pictures,
+    publishing,
+)
 from petlir.benchmark.errors import PetlirError
 
 app = typer.Typer(
@@ -21,6 +30,7 @@ app = typer.Typer(
 PANELS = {
     "Run grids": grids,
     "Images": pictures,
+    "Export adapters and networks": exporting,
     "What is available": inventory,
     "Publish, verify, compare": publishing,
     "Explain": analyse,

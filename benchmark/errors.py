@@ -37,6 +37,15 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     return PetlirError(f"unknown {kind} {name!r}; {hint}")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1.
+
+    >>> counted(1, "trial"), counted(3, "trial")
+    ('1 trial', '3 trials')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 MAPS = re.compile(
     r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
     r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from petlir.benchmark.degradation import rounded, seed_of
 from petlir.benchmark.degradations.enlarging import enlarge_in_bands
 from petlir.benchmark.devices import check_memory, pick
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.hub import SCHEME, download_files
 from petlir.benchmark.images.decoding import Header, Picture, Pixels
 from petlir.benchmark.images.outputs import OutputFile, Warn, outputs, silent, write_each
 from petlir.benchmark.images.reading import header_of, opaque
-from petlir.benchmark.records.files import RECORD
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
 from petlir.benchmark.restoration.restore import MEMORY_BYTES, check, restore_batch
 from petlir.benchmark.task import Task
 
@@ -87,7 +89,7 @@ def _degraded(task: Task, seed: int, file: OutputFile, picture: Picture) -> tupl
 def restore_folder(
     source: Path,
     out: Path,
-    adapter: Path | None,
+    adapter: Path | str | None,
     bicubic: int | None,
     device: str,
     plugins: Sequence[Path],
@@ -105,7 +107,7 @@ def restore_folder(
     Args:
         source: an image or a folder of images.
         out: output folder.
-        adapter: a cell's folder, or a file in it.
+        adapter: a cell's or an exported folder, a file in it, or `hub:OWNER/NAME`.
         bicubic: enlarge by this factor instead of using a network.
         device: the compute device.
         plugins: plugin files.
@@ -123,7 +125,7 @@ def restore_folder(
             written; or an image could not be decoded, and the others were written.
     """
     if (adapter is None) == (bicubic is None):
-        raise PetlirError("restore needs either --adapter (a finished cell) or --bicubic FACTOR")
+        raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")
     if bicubic is not None and tiling != "default":
         raise PetlirError("--tiling says how a network restores; it does not go with --bicubic")
     made = outputs(source, out, skip_existing=skip_existing)
@@ -165,7 +167,9 @@ def _enlarged_alpha(picture: Picture, scale: int) -> Pixels | None:
     return enlarge_in_bands(picture.alpha[..., None], scale)[..., 0]
 
 
-def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> AdaptedModel:
+def restorer(
+    adapter: Path | str, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()
+) -> AdaptedModel:
     """Load the network of a finished cell for restoration.
 
     Raises:
@@ -178,15 +182,28 @@ def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: 
     return finished(folder, context_of(plugins, weights=weights), pick(device))
 
 
-def cell_folder(adapter: Path) -> Path:
-    """Return the folder of a cell, given the folder or a file in it.
+def cell_folder(where: Path | str) -> Path:
+    """Return the folder of a cell, given the folder, a file in it, or `hub:OWNER/NAME` with an optional `@REVISION`.
 
     Raises:
-        PetlirError: the folder does not exist or does not contain a record.
+        PetlirError: the folder does not exist or does not contain a record, or the hub does not have it.
     """
+    if str(where).startswith(SCHEME):
+        return _downloaded(str(where))
+    adapter = Path(where)
     if not adapter.exists():
         raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")
     folder = adapter if adapter.is_dir() else adapter.parent
     if not (folder / RECORD).is_file():
         raise PetlirError(f"{folder} is not a cell's folder: it holds no {RECORD}")
+    return folder
+
+
+def _downloaded(source: str) -> Path:
+    """Return the folder of an adapter from the hub, checked against the digest in its record."""
+    folder = download_files(source, (RECORD, ADAPTER))
+    record = read_record(folder / RECORD)
+    digest = record.digests.adapter if record.state == "done" else None
+    if hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest() != digest:
+        raise PetlirError(f"{ADAPTER} of {source} is not the adapter of its record: its SHA-256 differs")
     return folder

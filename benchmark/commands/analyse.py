@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petlir.benchmark.commands.options import STORE, Data, Device, Json, Out, Plugin, Store, Weights, show
-from petlir.benchmark.errors import unknown
+from petlir.benchmark.errors import counted, unknown
 from petlir.benchmark.terminal import echo
 
 if TYPE_CHECKING:
@@ -58,4 +58,4 @@ def analyse(
         return
     for line in (*found.sentences, *(f"not applicable: {reason}" for reason in found.left_out)):
         echo(line)
-    echo(f"{len(found.rows)} rows: {path}")
+    echo(f"{counted(len(found.rows), 'row')}: {path}")

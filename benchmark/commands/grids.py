@@ -15,6 +15,7 @@ from petlir.benchmark.commands.options import (
     Backbones,
     Cells,
     CellTimeout,
+    Config,
     Data,
     Device,
     ExtraProtocols,
@@ -33,6 +34,7 @@ from petlir.benchmark.commands.options import (
     Track,
     Weights,
     Workers,
+    chosen_grid,
     show,
     show_rows,
 )
@@ -55,7 +57,9 @@ def run(
     seeds: Seeds = None,
     steps: Steps = None,
     regime: Regime = None,
-    grid: Grid = "demo",
+    grid: Grid = None,
+    config: Config = None,
+    save: Annotated[Path | None, typer.Option("--save", help="write the grid to a TOML file, for --config")] = None,
     everything: Annotated[bool, typer.Option("--all", help="every method on every task; as --grid all")] = False,
     store: Address = STORE,
     data: Data = None,
@@ -94,15 +98,16 @@ def run(
     if locked:
         lock.refuse_drift()
     request = request_from_grid(
-        "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
+        chosen_grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
-        allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
+        allow_overlap=allow_overlap, protocols=protocols, metrics=metrics, save=save,
     )  # fmt: skip
     place: dict[str, Any] = {"engine": executor, "slurm": slurm, "ray_address": ray_address}
     place |= {"device": device, "workers": workers, "cell_timeout": cell_timeout}
     work = partial(runner.run, folder=store, mlflow_uri=mlflow_uri, **place)
     failed, worked = False, until_separable is not None
     for outcome in _outcomes(request, store, work, until_separable, max_seeds):
+        _show(outcome)
         echo(outcome.summary())
         failed, worked = failed or bool(outcome.failed), worked or bool(outcome.worked)
     if not no_report:
@@ -127,6 +132,21 @@ def _report(address: str, *, again: bool) -> Path:
     return write_report(store.root, page.parent)
 
 
+def _show(outcome: Outcome) -> None:
+    """Print a short table of a run's results, and warn of those below the degraded images."""
+    from petlir.benchmark.records.files import RECORD, read_record
+    from petlir.benchmark.store import Store as Records
+    from petlir.benchmark.store.index import Index
+    from petlir.reports import terminal
+
+    index = Index.from_store(Records(outcome.store))
+    records = [read_record(head.folder / RECORD) for key in outcome.keys if (head := index.find(key))]
+    if any(record.scores for record in records):
+        terminal.show(terminal.short(records))
+    for line in terminal.warnings(records):
+        echo(f"petlir: warning: {line}", err=True)
+
+
 def _outcomes(
     request: Request, address: str, work: Callable[[Request], Outcome], confidence: float | None, most: int
 ) -> Iterable[Outcome]:
@@ -149,7 +169,8 @@ def tune(
     task: Tasks = None,
     track: Track = None,
     steps: Steps = None,
-    grid: Grid = "demo",
+    grid: Grid = None,
+    config: Config = None,
     store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
@@ -166,7 +187,7 @@ def tune(
     from petlir.benchmark.runs.planning.request import request_from_grid
 
     request = request_from_grid(
-        grid, plugin or [], data, True, "float32", weights or [],
+        chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
         allow_overlap=allow_overlap,
     )  # fmt: skip
@@ -184,7 +205,8 @@ def plan(
     seeds: Seeds = None,
     steps: Steps = None,
     regime: Regime = None,
-    grid: Grid = "demo",
+    grid: Grid = None,
+    config: Config = None,
     store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
@@ -197,7 +219,7 @@ def plan(
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
     request = request_from_grid(
-        grid, plugin or [], data, True, "float32", weights or [],
+        chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
     rows = survey(request, store, device, lambda line: echo(f"petlir: {line}", err=True))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from petlir.benchmark.commands.options import STORE, Address, Data, Json, show
+from petlir.benchmark.errors import counted
 from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
@@ -38,7 +39,7 @@ def clean(
     for one in found:
         echo(f"{one.bytes / 2**20:8.1f} MiB  work/{one.key[:12]}  {one.about}")
     would = "would be removed" if dry_run else "removed"
-    echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {len(found)} cells {would}")
+    echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {counted(len(found), 'cell')} {would}")
 
 
 def _cap(size: str, dry_run: bool, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.terminal import echo
 
 Overlap = Annotated[
@@ -50,7 +51,10 @@ Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="name
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
-Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in what is not given")]
+Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that fills in what is not given: demo")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="a grid in a file, TOML or JSON, instead of --grid; see results/grids")
+]
 Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
 Weights = Annotated[
     list[str] | None,
@@ -73,6 +77,13 @@ ExtraProtocols = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE: Any = "petlir-store"
+
+
+def chosen_grid(name: str | None, config: Path | None) -> str | Path:
+    """Return the named grid, `demo` by default, or the user's file."""
+    if name is not None and config is not None:
+        raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected one of them")
+    return config or name or "demo"
 
 
 def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) -> None:

@@ -20,7 +20,7 @@ from petlir.benchmark.commands.options import (
     show,
     show_rows,
 )
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.terminal import echo, one_line
 
 app = typer.Typer()
@@ -44,7 +44,7 @@ def submit(
     from petlir.benchmark.publishing import submit as packing
 
     plugins = find(plugin) if plugin else None
-    echo(f"{packing.submit(store, out, by, tuning, used_test_data, plugins)} cells in {out}")
+    echo(f"{counted(packing.submit(store, out, by, tuning, used_test_data, plugins), 'cell')} in {out}")
 
 
 @app.command()
@@ -80,7 +80,7 @@ def verify(
             why = f"  {verdict.why}" if verdict.why else ""
             echo(f"{verdict.level or 'TAMPERED':<11}  {backbone:<12}  {task:<20}  {cell:<32}{why}")
     if taken is not None:
-        echo(f"{taken} cells taken into {into}", err=as_json)
+        echo(f"{counted(taken, 'cell')} taken into {into}", err=as_json)
     return 0 if all(verdict.level for verdict in verdicts) else 1
 
 
@@ -93,7 +93,7 @@ def merge(
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
-        echo(f"{source}: {take(source, into)} cells taken into {into}")
+        echo(f"{source}: {counted(take(source, into), 'cell')} taken into {into}")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.extra_metrics import ExtraMetrics
 from petlir.benchmark.cells.job import unpack
 from petlir.benchmark.devices import WorkerSpec, workers_on
-from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.errors import PetlirError, counted, unknown
 from petlir.benchmark.executors import Executor, QueuedJob
 from petlir.benchmark.executors.local import LocalExecutor
 from petlir.benchmark.executors.sharing import Sharing
@@ -67,7 +68,7 @@ class Outcome:
         lines = [f"{cell}: {why}" for cell, why in self.failed]
         lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
         rule = [*self.tested, RULE] if self.tested else []
-        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines, *rule])
+        return "\n".join([f"{counted(self.states.total(), 'cell')}: {counts}; {work}", *lines, *rule])
 
 
 def run(
@@ -117,15 +118,12 @@ def run(
     plugin_sources.keep(planner.plugins, (one.parts["plugin"] for one in planned), store)
     index, worked = Index.from_store(store), 0
     dispatcher = Dispatcher(context, store, runs_on, _memory(planner, planned, index, engine, device, specs))
-    mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
-    try:
+    with mirrored(store, mlflow_uri) as mirror:
         if open_cells(planned, index):
             _mirror_done(planned, index, mirror)
             worked = dispatcher.finish(planned, mirror.put)
             store.refresh()
         lost = measure_extra(dispatcher, planned, extra_metrics, mirror.put) if extra_metrics else []
-    finally:
-        mirror.close()
     return replace(_outcome(planned, Index.from_store(store), worked, lost), tested=_tested(planned, asked.context))
 
 
@@ -154,6 +152,24 @@ def _executor(
     if name != "local":
         raise unknown("executor", name, ("local", "ray", "slurm"))
     return LocalExecutor(WORK, specs, cell_timeout)
+
+
+def local_executor(
+    store: Store, device: str, workers: int | None, cell_timeout: float | None = None
+) -> tuple[Executor, int]:
+    """Return the executor on this machine, which shares the store with other runners, and its number of workers."""
+    specs = workers_on(device, workers)
+    return _shared(_executor("local", specs, store, cell_timeout=cell_timeout)), len(specs)
+
+
+@contextmanager
+def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
+    """Mirror records to MLflow inside the block; by default to the store's own database."""
+    mirror = Mirror(uri or default_uri(store.root), _warn, store.root)
+    try:
+        yield mirror
+    finally:
+        mirror.close()
 
 
 def _memory(
@@ -241,7 +257,7 @@ def tune(
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)
-    runs_on = _shared(_executor("local", workers_on(device, workers), store, cell_timeout=cell_timeout))
+    runs_on, _ = local_executor(store, device, workers, cell_timeout)
     rates = Rates(planner, store.create(), again)
     rates.choose(cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]

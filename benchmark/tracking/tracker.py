@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +17,11 @@ from filelock import FileLock
 from petlir.benchmark import track as tracks
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
-from petlir.benchmark.records.schema import Record
+from petlir.benchmark.records.schema import Done, Record, RecordedCell
 from petlir.benchmark.store import Store
+from petlir.benchmark.tracking.comparison import FROZEN, TaskScores
 from petlir.benchmark.tracking.entries import escaped, family, metrics, params, tags
+from petlir.benchmark.tracking.lineage import log_adapter, log_data, source_tags
 from petlir.benchmark.tracking.model_card import card
 
 if TYPE_CHECKING:
@@ -90,6 +94,7 @@ class Tracker:
 
         self.uri, self._store = uri, store
         self._tracks: dict[str, _Experiment] = {}
+        self._tasks: dict[tuple[str, str], TaskScores] = {}
         try:
             _check_database(uri)
             with self._alone():  # of two processes that create one database, the second would fail
@@ -123,7 +128,9 @@ class Tracker:
             return
         if run:
             self._client.delete_run(run)
+        self._scores(record).add(record)
         track.runs[record.key] = (self._log(record, track), record.finished)
+        self._compare(record, track)
 
     def _alone(self) -> AbstractContextManager[object]:
         """Hold the lock beside a sqlite file while its tables or experiments are created."""
@@ -154,7 +161,10 @@ class Tracker:
         for start in range(0, len(values), BATCH):
             self._client.log_batch(run, metrics=values[start : start + BATCH])
         self._log_files(record, run)
-        last = tags(record) | {FINISHED: record.finished, NOTE: card(record)}
+        if isinstance(record, Done):
+            log_data(self._client, run, record)
+            log_adapter(self._client, track.number, run, record, self._folder(record))
+        last = tags(record) | source_tags(record) | {FINISHED: record.finished, NOTE: card(record)}
         self._client.log_batch(
             run,
             params=[Param(key, value) for key, value in params(record).items()],
@@ -164,10 +174,36 @@ class Tracker:
         self._client.set_terminated(run, "FAILED" if failed else "FINISHED", finished)
         return run
 
+    def _folder(self, record: Record) -> Path:
+        return Store(self._store).cell_folder(record.cell, record.key)
+
+    def _scores(self, record: Record) -> TaskScores:
+        """The scores of all cells of this backbone and task, as far as the store or this tracker knows them."""
+        folder, track = self._folder(record).parent, record.cell.track
+        if (place := (str(folder), track)) not in self._tasks:
+            self._tasks[place] = TaskScores.read(folder, track)
+        return self._tasks[place]
+
+    def _compare(self, record: Record, track: _Experiment) -> None:
+        """Log comparable metrics of a run and of the run above; a frozen network's record adds the others' gains."""
+        scores = self._scores(record)
+        frozen = record.cell.method == FROZEN
+        for key in scores.cells if frozen else [record.key]:
+            if key in track.runs:
+                self._log_values(track.runs[key][0], scores.metrics(key), 0)
+        for cell in [one.cell for one in scores.cells.values()] if frozen else [record.cell]:
+            if (parent := track.families.get(family_name(cell))) is not None:
+                self._log_values(parent, scores.over_seeds(cell), cell.steps)
+
+    def _log_values(self, run: str, values: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = round(time.time() * 1000)
+        self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+
     def _family(self, record: Record, track: _Experiment) -> str:
         """The run that holds the seeds of this cell."""
-        shared = family(record)
-        name = " ".join(shared[f"petlir.{part}"] for part in ("backbone", "label", "task", "regime"))
+        shared, name = family(record), family_name(record.cell)
         if name not in track.families:
             started = _milliseconds(record.started)
             marked = shared | {FAMILY_NAME: name}
@@ -178,7 +214,7 @@ class Tracker:
 
     def _log_files(self, record: Record, run: str) -> None:
         """The adapter, the record and one restored image of each set, as far as they are there."""
-        folder = Store(self._store).cell_folder(record.cell, record.key)
+        folder = self._folder(record)
         for path in (folder / RECORD, folder / ADAPTER):
             if path.exists():
                 self._client.log_artifact(run, str(path))
@@ -193,6 +229,11 @@ class Tracker:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def family_name(cell: RecordedCell) -> str:
+    """The name of the run that holds the seeds of a cell."""
+    return f"{cell.backbone} {cell.label} {cell.task} {cell.regime}"
 
 
 @dataclass(frozen=True)

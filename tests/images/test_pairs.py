@@ -50,9 +50,36 @@ def test_without_a_validation_folder_a_fifth_is_held_out(tmp_path):
     assert names(user_folder(tmp_path, train="abcdefghij", test="k")) == ["bcdeghij", "af", "k"]
 
 
-def test_one_training_pair_cannot_be_split(tmp_path):
-    with pytest.raises(PetlirError, match="holds one pair"):
-        user_folder(tmp_path, train="a").files("train")
+def two_folders(root: Path, *names: str) -> PairFolder:
+    save(root / "Noisy", *names)
+    save(root / "GT", *names)
+    return PairFolder(root)
+
+
+def test_two_folders_alone_are_split_and_no_pair_is_in_two_parts(tmp_path):
+    folder = two_folders(tmp_path, *"abcdefghijk")
+    assert names(folder) == ["cdegij", "bh", "afk"]
+    assert set(folder.files("train")["c"]) == {tmp_path / "Noisy/c.png", tmp_path / "GT/c.png"}
+
+
+def test_a_training_folder_alone_is_split_likewise(tmp_path):
+    assert names(user_folder(tmp_path, train="abcdefghijk")) == ["cdegij", "bh", "afk"]
+
+
+def test_images_of_one_scene_stay_together(tmp_path):
+    shots = [f"{scene}_{number}" for scene in ("bus", "chair", "dog", "egg", "fan", "gate") for number in (1, 2)]
+    folder = two_folders(tmp_path, *shots)
+    train, test = ({name[:-2] for name in folder.files(part)} for part in ("train", "test"))
+    assert test == {"bus", "gate"}
+    assert not train & test
+    frames = two_folders(tmp_path / "film", *(f"frame_{number:02}" for number in range(10)))
+    assert len(frames.files("test")) == 2
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_too_few_pairs_cannot_be_split(tmp_path, names):
+    with pytest.raises(PetlirError, match="holds too few pairs"):
+        two_folders(tmp_path, *names).files("train")
 
 
 HABITS = [
@@ -118,8 +145,11 @@ def test_what_is_missing_is_named(tmp_path):
     save(tmp_path / "train/clean", "a", "b")
     with pytest.raises(PetlirError, match="train has no folder of degraded images; expected degraded or input, noisy"):
         PairFolder(tmp_path).files("train")
-    with pytest.raises(PetlirError, match="test is missing; expected a folder of pairs"):
-        PairFolder(tmp_path).files("test")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(
+        PetlirError, match=r"elsewhere holds no pairs; .* degraded images: degraded, input, noisy, .*gt"
+    ):
+        PairFolder(tmp_path / "elsewhere").files("test")
     save(tmp_path / "train/noisy", "a", "b")
     save(tmp_path / "train/input", "a", "b")
     with pytest.raises(PetlirError, match="train/noisy and input both look like degraded images; expected one"):

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from petlir.benchmark.errors import PetlirError
@@ -91,6 +92,45 @@ def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
     files = sorted(p.name for p in (tmp_path / "mlflow-artifacts").rglob("*.png"))
     assert files == ["a.png", "c.png"]
     assert "| photographs | y-crop4@tiles-48 |" in run.data.tags["mlflow.note.content"]
+
+
+def test_runs_compare_by_short_names_and_the_run_above_has_mean_and_spread(tmp_path):
+    """Three seeds, then the frozen network, whose record gives the others their gain."""
+    tracker = Tracker(default_uri(tmp_path), tmp_path)
+    for seed, psnr in enumerate((27.0, 28.0, 30.0)):
+        scores = [score("a", psnr, 0.8), score("b", psnr + 2, 0.9), score("c", "inf", 1.0)]
+        tracker.mirror(typed(record(key=f"{seed:064x}", cell=record()["cell"] | {"seed": seed}, scores=scores)))
+    still = record()["cell"] | {"method": "frozen", "label": "frozen", "options": {}, "regime": "none", "steps": 0}
+    tracker.mirror(typed(record(key="9" * 64, cell=still, scores=[score("a", 26.0, 0.7), score("b", 26.5, 0.7)])))
+    client, found = runs(tracker.uri)
+    by_seed = {run.data.tags["petlir.key"]: run.data.metrics for run in found}
+    assert [by_seed[f"{seed:064x}"]["psnr"] for seed in range(3)] == [28.0, 29.0, 31.0]
+    assert by_seed[f"{0:064x}"]["gain_over_frozen"] == pytest.approx((27 - 26 + 29 - 26.5) / 2)
+    assert "gain_over_frozen" not in by_seed["9" * 64] and by_seed["9" * 64]["psnr"] == 26.25
+    nested = next(run for run in found if run.data.tags["petlir.seed"] == "1")
+    above = client.get_run(nested.data.tags["mlflow.parentRunId"]).data.metrics
+    assert (above["psnr"], above["seeds"]) == (pytest.approx(88 / 3), 3)
+    assert above["psnr_std"] == pytest.approx(np.std([28, 29, 31], ddof=1))
+    assert above["gain_over_frozen"] == pytest.approx(88 / 3 - 26.25)
+
+
+def test_data_sets_adapters_and_the_revision_are_logged(tmp_path):
+    environment = record()["environment"] | {"git_revision": "a" * 40, "git_dirty": False}
+    one = record(environment=environment)
+    folder = folder_of(tmp_path, one)
+    write_json(folder / RECORD, one)
+    (folder / ADAPTER).write_bytes(b"weights")
+    tracker = Tracker(default_uri(tmp_path), tmp_path)
+    tracker.mirror(typed(one))
+    client, (run,) = runs(tracker.uri)
+    assert run.data.tags["mlflow.source.git.commit"] == "a" * 40
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("photographs", "f" * 36)
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.name, model.params["rank"], str(model.status)) == ("ipt-nano-lora-rank-8-sr_x4-s0", "8", "READY")
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "mlflow-artifacts").rglob(f"*{ADAPTER}")}
+    assert kept == {ADAPTER: b"weights"}
 
 
 def test_infinite_scores_are_left_out_of_the_mean():

@@ -13,6 +13,7 @@ from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import learning_rate
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import TRIALS, RateSelection
+from petlir.benchmark.errors import counted
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.runs.planning import Planned, Planner
@@ -119,7 +120,9 @@ class Rates:
             if required:
                 finish(required, self.selection_cells)
             steps = Counter(trial.cell.steps for trial in trials)
-            told = ", ".join(f"{count} trials of {length} steps" for length, count in sorted(steps.items()))
+            told = ", ".join(
+                f"{counted(count, 'trial')} of {counted(length, 'step')}" for length, count in sorted(steps.items())
+            )
             echo(f"tuning on validation images with seed {learning_rate.SEED}: {told}")
             self._try({trial.key: trial for trial in trials}, runs_on)
 

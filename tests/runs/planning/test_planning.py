@@ -15,7 +15,8 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.runs import planning, runner
 from petlir.benchmark.runs.planning import PAPER_RATE, Planner
-from petlir.benchmark.runs.planning.request import GRIDS, Request, request_from_grid
+from petlir.benchmark.runs.planning.grid_file import GRIDS
+from petlir.benchmark.runs.planning.request import Request, request_from_grid
 from petlir.benchmark.runs.planning.survey import survey
 from petlir.benchmark.track import TRACKS
 from petlir.benchmark.weights import cards as pretrained
