@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import Group
@@ -12,7 +12,7 @@ from petlir.benchmark.statistics.convergence import CONVERGED, NOT_CONVERGED, NO
 from petlir.reports.costs import MedianCosts
 from petlir.reports.formats import plural, signed
 
-INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
+INPUT, FROZEN, CASCADE, FULL, SCRATCH = "input (bicubic)", "frozen", "cascade", "full-ft", "scratch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,6 +205,60 @@ class Table:
             if column.set and column.headline:
                 found.setdefault(column.task, []).append(place)
         return found
+
+    @property
+    def leading(self) -> list[int]:
+        """The place of one column for each task: the headline column that is ranked, else that of the longest run.
+
+        Among these the one with the most images; a smoke run gives way to any other.
+        """
+
+        def weight(place: int) -> tuple[bool, bool, int, int]:
+            column = self.columns[place]
+            return column.ranking is not None, not column.smoke, self.done(place), column.images
+
+        return [max(places, key=weight) for places in self.headlines.values()]
+
+    def done(self, place: int) -> int:
+        """How many methods have a result in a column."""
+        return sum(row.values[place].state == "done" for row in self.rows)
+
+    @property
+    def further(self) -> set[int]:
+        """The places of all other columns: further sets, protocols and budgets."""
+        return (
+            set(range(len(self.columns)))
+            - set(self.leading)
+            - {place for place, column in enumerate(self.columns) if not column.set}
+        )
+
+    @property
+    def folded(self) -> dict[str, str]:
+        """The configurations that are shown under another of the same method: label → the label of that one.
+
+        It is the one with the most marks, of those with as many the one with the most results, and then the first.
+        """
+
+        def weight(row: ResultRow) -> tuple[int, int]:
+            return sum(bool(value.mark) for value in row.values), sum(value.state == "done" for value in row.values)
+
+        by_method: dict[str, list[ResultRow]] = {}
+        for row in self.rows:
+            by_method.setdefault(row.method, []).append(row)
+        found: dict[str, str] = {}
+        for method, rows in by_method.items():
+            first = max(rows, key=weight)
+            found |= {row.label: first.label for row in rows if method and row is not first}
+        return found
+
+    def only(self, task: str) -> Table | None:
+        """The table's columns of one task; None where it has none with a result."""
+        places = [place for place, column in enumerate(self.columns) if column.task == task and column.set]
+        if not places:
+            return None
+        rows = (replace(row, values=tuple(row.values[place] for place in places)) for row in self.rows)
+        shown = tuple(row for row in rows if any(value.state != "missing" for value in row.values))
+        return replace(self, columns=tuple(self.columns[place] for place in places), rows=shown)
 
     def row(self, label: str) -> ResultRow | None:
         """The row of this label."""

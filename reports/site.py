@@ -21,7 +21,9 @@ RESULTS = "results.csv"
 OWN_FOLDERS = (*FOLDERS, "images", STATIC)
 
 
-def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = ()) -> Path:
+def write_report(
+    store: Path, out: Path, extra_protocols: Sequence[Protocol] = (), reference: Path | None = None
+) -> Path:
     """Write the report of a store: `out/index.html` and the pages, `results.csv` and pictures that it leads to.
 
     An earlier report in `out` is replaced; its first page appears last, and whole.
@@ -30,6 +32,7 @@ def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = (
         store: the folder that holds the records.
         out: the folder to write into; it may be sent, zipped or published as it is.
         extra_protocols: protocols that the stored images are scored under too, each in columns of its own.
+        reference: a store whose answer and tables the first page shows beside its own.
 
     Returns:
         The first page.
@@ -46,7 +49,8 @@ def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = (
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
-            _build(ReportContext(store, records, problems), Path(name))
+            beside = ReportContext(reference, load(reference, problems.append), problems) if reference else None
+            _build(ReportContext(store, records, problems, beside), Path(name))
             return _replace(Path(name), out)
     except OSError as error:
         raise PetlirError(f"cannot write the report into {out}: {error.strerror}") from error
@@ -73,6 +77,9 @@ def _build(context: ReportContext, folder: Path) -> None:
         (folder / name).mkdir()
     made = templates()
     for one in pages(context, folder / "images"):
+        if one.source:
+            shutil.copyfile(one.source, folder / one.path)
+            continue
         root = "../" * one.path.count("/")
         text = made.get_template(one.template).render(root=root, here=one.path, **one.values)
         (folder / one.path).write_text(text, encoding="utf-8")

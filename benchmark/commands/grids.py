@@ -26,6 +26,7 @@ from petlir.benchmark.commands.options import (
     Out,
     Overlap,
     Plugin,
+    Reference,
     Regime,
     Seeds,
     Steps,
@@ -38,6 +39,7 @@ from petlir.benchmark.commands.options import (
     show,
     show_rows,
 )
+from petlir.benchmark.commands.reporting import ending, reference_beside
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.terminal import echo
 
@@ -85,6 +87,7 @@ def run(
     protocols: Annotated[str | None, typer.Option("--protocols", help="beyond the tasks' own, e.g. y,rgb+x8")] = None,
     metrics: Metrics = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
+    reference: Reference = None,
     until_separable: Annotated[
         float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
     ] = None,
@@ -97,6 +100,8 @@ def run(
 
     if locked:
         lock.refuse_drift()
+    if reference:
+        reference_beside(Path(), reference)  # refused before anything is trained
     request = request_from_grid(
         chosen_grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
@@ -110,26 +115,9 @@ def run(
         _show(outcome)
         echo(outcome.summary())
         failed, worked = failed or bool(outcome.failed), worked or bool(outcome.worked)
-    if not no_report:
-        echo(f"report: {_report(store, again=worked)}")
+    for line in ending(outcome, None if no_report else store, reference, again=worked):
+        echo(line)
     return 1 if failed else 0
-
-
-def _report(address: str, *, again: bool) -> Path:
-    """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
-    from petlir import reports
-    from petlir.benchmark.store.index import Index
-    from petlir.benchmark.store.remote import store_at
-
-    store = store_at(address)
-    page = store.root / "report" / "index.html"
-    shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
-    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.from_store(store).changed):
-        return page
-    from petlir.reports.site import write_report
-
-    store.fetch_all()
-    return write_report(store.root, page.parent)
 
 
 def _show(outcome: Outcome) -> None:
@@ -272,7 +260,9 @@ def why(
 
 
 @app.command()
-def report(store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocols = None) -> None:
+def report(
+    store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocols = None, reference: Reference = None
+) -> None:
     """Write the HTML report of a store."""
     from petlir.benchmark.protocol import protocols
     from petlir.benchmark.store import Store as Records
@@ -280,7 +270,8 @@ def report(store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocol
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
-    echo(write_report(store, out or store / "report", protocols(extra_protocols or "")))
+    beside = reference_beside(store, reference)
+    echo(write_report(store, out or store / "report", protocols(extra_protocols or ""), reference=beside))
 
 
 @app.command()

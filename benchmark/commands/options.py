@@ -75,6 +75,10 @@ Metrics = Annotated[str | None, typer.Option("--metrics", help="a plugin's or py
 ExtraProtocols = Annotated[
     str | None, typer.Option("--extra-protocols", help="score stored images under these protocols too, e.g. y,rgb")
 ]
+Reference = Annotated[
+    bool | None,
+    typer.Option("--reference/--no-reference", help="show the reference leaderboard beside the report, where shipped"),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE: Any = "petlir-store"
 
