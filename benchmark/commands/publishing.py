@@ -88,12 +88,38 @@ def verify(
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="stores to read")],
     into: Annotated[Path, typer.Option("--into", help="the store that takes their cells over")],
+    evidence_only: Annotated[
+        bool, typer.Option("--evidence-only", help="without images and the adapters of references, as in a leaderboard")
+    ] = False,
 ) -> None:
     """Put the cells of several stores into one, for one report; what is there already stays."""
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
-        echo(f"{source}: {counted(take(source, into), 'cell')} taken into {into}")
+        echo(f"{source}: {counted(take(source, into, evidence_only=evidence_only), 'cell')} taken into {into}")
+
+
+@app.command()
+def spread(
+    out: Annotated[Path, typer.Argument(help="the table to write, e.g. results/leaderboard/tolerance.csv")],
+    store: Cells = STORE,
+    again: Annotated[int, typer.Option("--again", min=1, help="perturbed runs of each cell")] = 2,
+    data: Data = None,
+    plugin: Plugin = None,
+    weights: Weights = None,
+    device: Device = "auto",
+) -> None:
+    """Measure how far scores differ if training is repeated with images perturbed by 1e-6."""
+    from petlir.benchmark.cells.context import context_of
+    from petlir.benchmark.devices import pick
+    from petlir.benchmark.publishing import spread as spreads
+    from petlir.benchmark.store import Store as Records
+
+    chosen = spreads.representative(Records(Path(store)).records())
+    if not chosen:
+        raise PetlirError(f"store {store} holds no trained cell; run `petlir run --store {store}` first")
+    rows = spreads.measure(chosen, context_of(plugin or [], data, weights or []), str(pick(device)), again)
+    echo(f"{counted(spreads.write(rows, out), 'tolerance')} in {out}")
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST
-from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.files import ADAPTER, read_record
 from petlir.benchmark.records.origins import FILE, origins
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.plugin_sources import FOLDER
@@ -15,10 +15,10 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 SHARED = ("images", "tuning", FOLDER)
-"""What cells share: degraded and clean images, trials of learning rates, sources of plugins."""
+"""What cells share: degraded and clean images first, then trials of learning rates and sources of plugins."""
 
 
-def merge(source: Path, into: Path) -> int:
+def merge(source: Path, into: Path, *, evidence_only: bool = False) -> int:
     """Take over the cells of a store that another does not have, with what they share; returns how many.
 
     A cell that is there already, by its key, stays as it is, and so does every file. What was verified of a cell goes
@@ -27,6 +27,7 @@ def merge(source: Path, into: Path) -> int:
     Args:
         source: the store to read; it is left as it is.
         into: the store to add to, made where missing.
+        evidence_only: copy neither images nor adapters of references, which is enough to verify every PETL row.
 
     Raises:
         PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.
@@ -43,14 +44,14 @@ def merge(source: Path, into: Path) -> int:
     if known:
         write_json(into / FILE, origins(into) | known)
     for key in new:
-        copy_cell(found[key][0], target, found[key][1])
-    for name in SHARED:
+        copy_cell(found[key][0], target, found[key][1], evidence_only=evidence_only)
+    for name in SHARED[evidence_only:]:
         add_missing(source / name, into / name)
     return len(new)
 
 
-def copy_cell(folder: Path, into: Store, record: Record) -> None:
-    """Copy a whole cell into a store, where it arrives by one renaming.
+def copy_cell(folder: Path, into: Store, record: Record, *, evidence_only: bool = False) -> None:
+    """Copy a cell into a store, where it arrives by one renaming; see `merge` for `evidence_only`.
 
     Raises:
         PetlirError: another cell has its place, since their keys begin alike.
@@ -59,7 +60,8 @@ def copy_cell(folder: Path, into: Store, record: Record) -> None:
         raise PetlirError(f"{target} holds another cell, whose key begins like {record.key}; it stays as it is")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(folder, work)
+    left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if evidence_only else ()
+    shutil.copytree(folder, work, ignore=shutil.ignore_patterns(*left_out))
     into.commit(work, target)
 
 

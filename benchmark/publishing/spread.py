@@ -24,7 +24,8 @@ from petlir.benchmark.cells.adapted_model import prepare
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.degradation import seed_of
-from petlir.benchmark.records.schema import Done
+from petlir.benchmark.publishing import tolerance
+from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.store import Store
@@ -32,7 +33,7 @@ from petlir.benchmark.writing import write_bytes
 
 PERTURBATION = 1e-6
 """Standard deviation of the noise on degraded training crops in [0, 1]."""
-COLUMNS = ("method", "task", "tolerance_db", "runs", "cells")
+COLUMNS = (*tolerance.COLUMNS, "runs", "cells")
 Means = dict[str, float]
 """The mean PSNR in dB by image set and protocol."""
 
@@ -93,13 +94,27 @@ def measure(records: Iterable[Done], context: Context, device: str, again: int) 
         yield dict(zip(COLUMNS, (label, task, round(largest, 4), again + 1, len(cells)), strict=True))
 
 
-def write(rows: Iterable[dict[str, object]], path: Path) -> None:
-    """Write the table of tolerances as CSV."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+def representative(records: Iterable[Record]) -> list[Done]:
+    """Return the trained cell with the lowest seed of each method on each task that requires no other cell."""
+    found: dict[tuple[str, str, str], Done] = {}
+    trained = (record for record in records if isinstance(record, Done) and record.cell.steps)
+    for record in sorted(trained, key=lambda record: record.cell.seed):
+        if "needs" not in record.key_components:
+            found.setdefault((record.cell.backbone, record.cell.label, record.cell.task), record)
+    return list(found.values())
+
+
+def write(rows: Iterable[dict[str, object]], path: Path) -> int:
+    """Write the table of tolerances as CSV after each row, and return the number of rows."""
+    done: list[dict[str, object]] = []
+    for row in rows:
+        done.append(row)
+        text = io.StringIO()
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(done)
+        write_bytes(path, text.getvalue().encode())
+    return len(done)
 
 
 def _runs(record: Done, context: Context, device: str, again: int) -> list[Means]:

@@ -71,3 +71,12 @@ def test_a_source_without_records_is_named(tmp_path):
     with pytest.raises(PetlirError, match=r"^store .*nothing holds no records"):
         merge(tmp_path / "nothing", tmp_path / "into")
     assert not (tmp_path / "into").exists()
+
+
+def test_evidence_has_no_images_and_no_adapter_of_a_reference(lab, tmp_path):
+    lab.run(tmp_path / "run", methods="lora,full-ft", steps=1)
+    assert merge(tmp_path / "run", tmp_path / "kept", evidence_only=True) == 2
+    files = {path.parent.name.partition("-s0")[0]: path for path in (tmp_path / "kept").rglob("adapter.safetensors")}
+    assert set(files) == {"lora"}
+    assert not list((tmp_path / "kept").rglob("*.png"))
+    assert len(list(Store(tmp_path / "kept").records())) == 2

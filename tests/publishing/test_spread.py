@@ -7,6 +7,8 @@ import pytest
 
 from petlir.benchmark.publishing import spread as spreads
 from petlir.benchmark.publishing.spread import measure, rerun, spread
+from petlir.benchmark.publishing.tolerance import measured
+from tests.helpers.engine import PLUGIN, command
 from tests.helpers.samples import finished_in
 
 
@@ -43,3 +45,13 @@ def test_noise_moves_a_rerun_a_little_and_differently_for_each_seed(trained, mon
     assert one != other
     for name in one:
         assert one[name] == pytest.approx(other[name], abs=0.5)
+
+
+def test_the_table_has_a_row_for_each_method_and_is_read_back(lab, tmp_path, capsys):
+    lab.run(tmp_path / "store", methods="lora,ssf,frozen", steps=1, seeds="1,0")
+    table = tmp_path / "tolerance.csv"
+    argv = ["spread", table, "--store", tmp_path / "store", "--again", "1", "--device", "cpu"]
+    code, out, _ = command(capsys, *argv, "--data", lab.data, "--plugin", PLUGIN)
+    assert (code, out) == (0, f"2 tolerances in {table}\n")
+    assert [line.split(",")[0] for line in table.read_text().splitlines()] == ["method", "lora", "ssf"]
+    assert 0 <= measured("lora", "lora", "tiny", 1.0, table) < 0.5
