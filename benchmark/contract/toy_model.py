@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -132,7 +132,13 @@ class ToyTrial:
         asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self._side)
         needs = [] if stored is not None else method.requires(asked)
         adapters = tuple(self._trained_before(need, seed) for need in needs)
-        return PriorResults(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
+        heads = (self.head,) * len(method.requires(asked))
+        batch = partial(self.batch, seed=seed)
+        return PriorResults(adapters, batch, task, self.head, stored, self._validation, self._images, heads)
+
+    def _images(self, task: str) -> Iterator[tuple[Tensor, Tensor]]:
+        for degraded, clean in zip(*self.batch(task, 0), strict=True):
+            yield degraded[None], clean[None]
 
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
         return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]

@@ -15,6 +15,7 @@ from petlir.benchmark.backbones.ipt import IPT, IPTConfig
 from petlir.benchmark.cells import train
 from petlir.benchmark.cells.own_images import restorer
 from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.degradation import Degradation
 from petlir.benchmark.degradations.low_light import LowLight
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.degradations.rain import RainStreaks
@@ -31,7 +32,8 @@ from petlir.benchmark.training.adaptation import adapt
 from petlir.benchmark.training.loop import Diverged
 from petlir.benchmark.weights.cards import load
 from petlir.methods.lora import LoRA, LowRank
-from petlir.methods.uir_lora import Composer, Fixed, Mixed, Mixture, UIRLoRA
+from petlir.methods.uir_composition import Composer, ExpertSequence, Fixed, Mixed, Mixture
+from petlir.methods.uir_lora import UIRLoRA
 from tests.helpers.engine import PLUGIN
 from tests.helpers.samples import finished_in
 
@@ -60,8 +62,14 @@ def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
 def mixed(validation=None, **options):
     """The three LoRAs on the small network."""
     method = UIRLoRA(**{"degradations": NAMES, "rank": RANK, **options})
-    adapters = [single(seed).state() for seed in range(3)]
-    return adapt(tiny(), method, HEAD, 0, PriorResults(tuple(adapters), batch, "", HEAD, None, validation))
+    adapters = tuple(single(seed).state() for seed in range(3))
+    prior = PriorResults(adapters, batch, "", HEAD, None, validation or (lambda: pairs_of("one")), pairs_of, (HEAD,) * 3)
+    return adapt(tiny(), method, HEAD, 0, prior)
+
+
+def pairs_of(task: str) -> list[tuple[Tensor, Tensor]]:
+    """Return the images of a batch one by one."""
+    return [(degraded[None], clean[None]) for degraded, clean in zip(*batch(task, 0), strict=True)]
 
 
 def weighted(weights: list[float]) -> Backbone:
@@ -159,8 +167,8 @@ def test_degradations_are_told_apart(nano):
     """Prototypes of some images, other images routed; a third right would be chance."""
     kinds = (RainStreaks("heavy"), GaussianNoise(50), LowLight())
     describe = BlockStatistics(UIRLoRA().reads(nano))
-    router = Router(describe, torch.zeros(3, describe.width(nano)), top=1, temperature=0.1)
-    router.study(nano, ([windows(kind, range(6))] for kind in kinds))
+    router = Router(describe, torch.zeros(4, describe.width(nano)), top=1, temperature=0.1)
+    router.study(nano, ([windows(kind, range(6))] for kind in (*kinds, Degradation())))
     found = torch.stack([router(nano, windows(kind, range(100, 106))).mean(0) for kind in kinds])
     assert (found.diagonal() >= 0.75).all(), found
 
@@ -191,7 +199,7 @@ def test_the_router_reads_one_head(heads, head):
 
 
 def test_images_are_routed_by_themselves_and_nothing_is_left_behind():
-    adapted = mixed(top=1)
+    adapted = mixed(top=1, router="features")
     network = adapted.backbone
     composer = network.get_submodule("composer")
     assert isinstance(composer, Composer)
@@ -209,14 +217,14 @@ def test_images_are_routed_by_themselves_and_nothing_is_left_behind():
 
 
 def test_each_image_gets_the_output_of_the_lora_it_is_routed_to():
-    network = mixed(top=1).backbone
+    network = mixed(top=1, router="features").backbone
     images = torch.cat([batch(name, 7)[0] for name in NAMES.split("+")])
     router = network.get_submodule("composer.weigh")
     assert isinstance(router, Router)
-    places = router(network, images).argmax(1)
-    expected = torch.stack(
-        [output(single(int(at)).backbone, image[None])[0] for at, image in zip(places, images, strict=True)]
-    )
+    weights = router(network, images)
+    networks = [*(single(seed).backbone for seed in range(3)), tiny()]
+    places = torch.cat([weights, 1 - weights.sum(1, keepdim=True)], 1).argmax(1)
+    expected = torch.stack([output(networks[at], image[None])[0] for at, image in zip(places, images, strict=True)])
     torch.testing.assert_close(output(network, images), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
@@ -262,12 +270,12 @@ def test_the_oracle_is_no_worse_than_the_best():
 
 
 def test_it_stores_what_makes_it_again():
-    adapted, images = mixed(), torch.rand(3, 3, 12, 12)
-    again = adapt(tiny(), UIRLoRA(NAMES, RANK), HEAD, 1, PriorResults(stored=adapted.state()))
+    adapted, images = mixed(router="features"), torch.rand(3, 3, 12, 12)
+    again = adapt(tiny(), UIRLoRA(NAMES, RANK, router="features"), HEAD, 1, PriorResults(stored=adapted.state()))
     again.load(adapted.state())
     assert torch.equal(output(again.backbone, images), output(adapted.backbone, images))
     loras = sum(tensor.nbytes for tensor in single(0).state().values())
-    prototypes = 3 * 2 * 36 * 4  # means and deviations of 4·3² channels
+    prototypes = 4 * 2 * 36 * 4  # means and deviations of 4·3² channels
     assert sum(tensor.nbytes for tensor in adapted.state().values()) == 3 * loras + prototypes
     assert not adapted.trainable()
 
@@ -347,4 +355,4 @@ def test_clip_routes_where_its_weights_are_at_hand(tmp_path, monkeypatch):
     torch.testing.assert_close(ClipEmbedding()(tiny(), images).detach(), expected, rtol=1e-4, atol=1e-5)
     adapted = mixed(router="clip")
     assert output(adapted.backbone, batch("two", 0)[0]).isfinite().all()
-    assert adapted.state().keys() == mixed().state().keys()
+    assert adapted.state().keys() == mixed(router="features").state().keys()
