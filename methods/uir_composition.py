@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.layers.classifier import ExpertClassifier
@@ -55,6 +56,32 @@ class Mixed(nn.Module):
         for weight, down, up in zip(rows.T, self.down, self.up, strict=True):
             update = update + weight.view(-1, *[1] * (output.ndim - 1)) * low_rank(features, down, up)
         return torch.add(output, update, alpha=self.scale)
+
+
+class MixedCompanion(nn.Module):
+    """A 1×1 convolution of zeros with K trained ones: Σ wₖ · Wₖ, with weights w for each image.
+
+    Args:
+        layer: the convolution, without bias.
+        count: K.
+        mixture: holder of the weights of the images in the current pass.
+    """
+
+    def __init__(self, layer: nn.Module, count: int, mixture: Mixture) -> None:
+        super().__init__()
+        self.layer, self.mixture = layer, mixture
+        weight = layer.get_parameter("weight")
+        self.trained = nn.Buffer(weight.new_zeros(count, *weight.shape))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the output for maps N×C×H×W."""
+        output: Tensor = self.layer(features)
+        if self.mixture.weights is None:
+            return output
+        rows = self.mixture.weights.to(output).repeat_interleave(len(features) // len(self.mixture.weights), 0)
+        for weight, trained in zip(rows.T, self.trained, strict=True):
+            output = output + weight.view(-1, 1, 1, 1) * functional.conv2d(features, trained)
+        return output
 
 
 class Fixed(nn.Module):
@@ -163,6 +190,8 @@ def insert(backbone: Backbone, weigh: Router | ExpertClassifier | Fixed | Expert
     for name, module in list(backbone.named_modules()):
         if isinstance(module, LowRank):
             backbone.set_submodule(name, Mixed(module, count, mixture))
+    for site in list(backbone.companions()):
+        site.replace(MixedCompanion(site.module, count, mixture))
     composer = Composer(weigh, mixture)
     backbone.add_module("composer", composer)
     return composer
@@ -175,3 +204,6 @@ def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:
             for index, adapter in enumerate(adapters):
                 module.down[index].copy_(adapter[f"{name}.down"])
                 module.up[index].copy_(adapter[f"{name}.up"])
+        elif isinstance(module, MixedCompanion):
+            for index, adapter in enumerate(adapters):
+                module.trained[index].copy_(adapter[f"{name}.weight"])
