@@ -113,7 +113,9 @@ class RouterStudy:
         certain = sorted({SURE, *(certainty + 1e-6 for kind in taken.values() for certainty, _ in kind)})
 
         def bearable(threshold: float) -> bool:
-            means = (fmean(lost * (certainty >= threshold) for certainty, lost in kind) for kind in taken.values() if kind)
+            means = (
+                fmean(lost * (certainty >= threshold) for certainty, lost in kind) for kind in taken.values() if kind
+            )
             return all(mean <= LOSS for mean in means)
 
         self.router.threshold.fill_(next(threshold for threshold in certain if bearable(threshold)))

@@ -49,7 +49,9 @@ class ExpertClassifier(nn.Module):
         classes = sum(self.eligible) + 1
         count = (width + 1) * HIDDEN + (HIDDEN + 1) * classes
         if count > LARGEST:
-            raise PetlirError(f"a router among {classes - 1} experts has {count} parameters, expected at most {LARGEST}")
+            raise PetlirError(
+                f"a router among {classes - 1} experts has {count} parameters, expected at most {LARGEST}"
+            )
         self.mean, self.deviation = nn.Buffer(torch.zeros(width)), nn.Buffer(torch.ones(width))
         self.hidden_weight, self.hidden_bias = nn.Buffer(torch.zeros(HIDDEN, width)), nn.Buffer(torch.zeros(HIDDEN))
         self.class_weight, self.class_bias = nn.Buffer(torch.zeros(classes, HIDDEN)), nn.Buffer(torch.zeros(classes))

@@ -138,13 +138,13 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def study(self, backbone: Backbone, known: Iterable[Iterable[Tensor]]) -> None:
-        """Compute the prototypes from batches N×3×H×W of each degradation, last of clean images, on a frozen network."""
+        """Compute the prototypes from batches N×3×H×W of each degradation, last of clean images, all frozen."""
         for prototype, batches in zip(self.prototypes, known, strict=True):
             prototype.copy_(torch.cat([self.describe(backbone, batch) for batch in batches]).mean(0))
 
     @torch.no_grad()
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights of images N×3×H×W, N×K; each row is non-negative, the rest to 1 is the frozen network's."""
+        """Return non-negative weights N×K of images N×3×H×W; the rest of each row to 1 is the frozen network's."""
         centre = self.prototypes.mean(0)
         described = self.describe(backbone, images) - centre
         similarities = functional.cosine_similarity(described[:, None], self.prototypes - centre, dim=-1)

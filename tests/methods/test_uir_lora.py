@@ -16,6 +16,7 @@ from petlir.benchmark.cells import train
 from petlir.benchmark.cells.own_images import restorer
 from petlir.benchmark.contract.toy_model import tiny
 from petlir.benchmark.degradation import Degradation
+from petlir.benchmark.degradations.jpeg import Jpeg
 from petlir.benchmark.degradations.low_light import LowLight
 from petlir.benchmark.degradations.noise import GaussianNoise
 from petlir.benchmark.degradations.rain import RainStreaks
@@ -23,6 +24,8 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.procedural import leaves
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.layers import routing
+from petlir.benchmark.layers.classifier import ExpertClassifier
+from petlir.benchmark.layers.degradation_statistics import DegradationStatistics
 from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Router, share
 from petlir.benchmark.method import PriorResults
 from petlir.benchmark.plugins import find
@@ -33,7 +36,9 @@ from petlir.benchmark.training.loop import Diverged
 from petlir.benchmark.weights.cards import load
 from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_composition import Composer, ExpertSequence, Fixed, Mixed, Mixture
+from petlir.methods.uir_controls import best_sequence
 from petlir.methods.uir_lora import UIRLoRA
+from petlir.methods.uir_routing import RouterStudy
 from tests.helpers.engine import PLUGIN
 from tests.helpers.samples import finished_in
 
@@ -63,7 +68,9 @@ def mixed(validation=None, **options):
     """The three LoRAs on the small network."""
     method = UIRLoRA(**{"degradations": NAMES, "rank": RANK, **options})
     adapters = tuple(single(seed).state() for seed in range(3))
-    prior = PriorResults(adapters, batch, "", HEAD, None, validation or (lambda: pairs_of("one")), pairs_of, (HEAD,) * 3)
+    prior = PriorResults(
+        adapters, batch, "", HEAD, None, validation or (lambda: pairs_of("one")), pairs_of, (HEAD,) * 3
+    )
     return adapt(tiny(), method, HEAD, 0, prior)
 
 
@@ -356,3 +363,82 @@ def test_clip_routes_where_its_weights_are_at_hand(tmp_path, monkeypatch):
     adapted = mixed(router="clip")
     assert output(adapted.backbone, batch("two", 0)[0]).isfinite().all()
     assert adapted.state().keys() == mixed(router="features").state().keys()
+
+
+def test_a_whole_image_is_described_once_before_its_windows(monkeypatch):
+    network = mixed().backbone.eval()
+    router = network.get_submodule("composer.weigh")
+    assert isinstance(router, ExpertClassifier)
+    seen = []
+    monkeypatch.setattr(router, "forward", lambda backbone, images: seen.append(images.shape) or torch.eye(3)[1:2])
+    images = torch.rand(2, 3, 20, 30)
+    found = restore(network, images, HEAD)
+    assert seen == [(1, 3, 20, 30)] * 2
+    torch.testing.assert_close(found, restore(single(1).backbone.eval(), images, HEAD))
+
+
+def test_only_experts_of_the_heads_scale_are_eligible():
+    network, method = find().build("nafnet-nano"), UIRLoRA(degradations=NAMES, rank=RANK, sites="all")
+    prior = PriorResults(stored={}, head="enlarged_x2", heads=("restore", "enlarged_x2", "restore"))
+    router = adapt(network, method, "enlarged_x2", 0, prior).backbone.get_submodule("composer.weigh")
+    assert isinstance(router, ExpertClassifier)
+    assert router.eligible == (False, True, False)
+
+
+def test_the_router_knows_each_degradation_and_none():
+    """On the small network, with images of real degradations; the threshold is the lowest one."""
+    kinds = {"derain_heavy": RainStreaks("heavy"), "denoise_50": GaussianNoise(50), "low_light": LowLight()}
+    clean = [leaves(seed, 96) for seed in range(12)]
+
+    def images(task: str):
+        for seed, image in enumerate(clean):
+            yield to_batch(kinds[task].degrade(image, seed)), to_batch(image)
+
+    router = ExpertClassifier(DegradationStatistics(), 39, (True, True, True))
+    torch.manual_seed(0)
+    study = RouterStudy(router, tiny(), list(kinds), 1, PriorResults(images=images, validation=list))
+    study.fit()
+    others = [leaves(seed, 96) for seed in range(100, 106)]
+    for place, kind in enumerate([*kinds.values(), Degradation(), Jpeg(10)]):
+        found = torch.cat([router(tiny(), to_batch(kind.degrade(image, 7))) for image in others])
+        right = found[:, place] if place < 3 else 1 - found.sum(1)
+        assert right.mean() >= 5 / 6, kind
+    study.calibrate(lambda weights, degraded, clean: 0.0)
+    assert router.threshold == 0.5
+
+
+def test_the_threshold_bounds_the_loss():
+    router = ExpertClassifier(DegradationStatistics(), 39, (True,))
+    router.class_bias.copy_(torch.tensor([2.0, 0.0]))  # every image gets the expert, by a probability of 0.88
+    pairs = [(to_batch(leaves(seed, 40)),) * 2 for seed in range(2)]
+    study = RouterStudy(router, tiny(), ["denoise_50"], 1, PriorResults(validation=lambda: pairs))
+    study.calibrate(lambda weights, degraded, clean: 0.04)
+    assert router.threshold == 0.5
+    study.calibrate(lambda weights, degraded, clean: 0.06)
+    assert router.threshold > 0.88
+    assert not router(tiny(), pairs[0][0]).any()
+
+
+def test_the_best_sequence_is_found_among_all():
+    """Experts that add to the image or double its size; the clean image needs two of them in order."""
+    steps = {0: lambda x: x / 2, 1: lambda x: x + 0.25, 2: lambda x: x.repeat_interleave(2, -1), 3: lambda x: x}
+    run = lambda place, image: steps[place](image)  # noqa: E731
+    image = torch.rand(1, 3, 4, 4) / 2
+    same, larger = [(image, image / 2 + 0.25)], [(image, (image / 2).repeat_interleave(2, -1))]
+    assert best_sequence(run, [1, 1, 2], 1, same) == (0, 1)
+    assert best_sequence(run, [1, 1, 2], 2, larger) in {(0, 2), (2, 0)}
+    assert best_sequence(run, [1, 1, 2], 1, [(image, image)]) == (3,)
+
+
+def test_a_sequence_restores_as_its_loras_one_after_another():
+    images = torch.rand(1, 3, 15, 20)
+    first, second = (single(seed).backbone.eval() for seed in (2, 0))
+    between = restore(first, images, HEAD).clamp(0, 1)
+    pairs = [(images, restore(second, between, HEAD))]
+    adapted = mixed(lambda: pairs, weights="sequence")
+    sequence = adapted.backbone.get_submodule("composer.weigh")
+    assert isinstance(sequence, ExpertSequence) and sequence.order.tolist() == [2, 0, -1, -1]
+    torch.testing.assert_close(restore(adapted.backbone.eval(), images, HEAD), pairs[0][1])
+    window = images[..., :12, :12]
+    expected = output(second, output(first, window).clamp(0, 1))
+    torch.testing.assert_close(output(adapted.backbone, window), expected)
