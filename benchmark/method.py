@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -89,7 +89,7 @@ class PriorResults:
     head: str = ""
     stored: Mapping[str, Tensor] | None = None
     validation: Callable[[], Sequence[tuple[Tensor, Tensor]]] | None = None
-    images: Callable[[str], Iterator[tuple[Tensor, Tensor]]] | None = None
+    images: Callable[[str], Iterable[tuple[Tensor, Tensor]]] | None = None
     heads: tuple[str, ...] = ()
 
 

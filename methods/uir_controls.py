@@ -52,7 +52,8 @@ def descend(error: MixingError, members: Tensor, pairs: Sequence[Pair]) -> Tenso
         for pair in pairs:  # one graph at a time
             torch.autograd.backward(error(logits.softmax(0) @ members, pair) / len(pairs))
         optimizer.step()
-    return logits.detach().softmax(0) @ members
+    weights: Tensor = logits.detach().softmax(0) @ members
+    return weights
 
 
 def mixing_error(backbone: Backbone, head: str, composer: Composer, weights: Tensor, pair: Pair) -> Tensor:

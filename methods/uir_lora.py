@@ -90,6 +90,9 @@ class UIRLoRA(Method):
                 raise PetlirError(f"uir-lora: {option} is {value}, expected a whole number from 1 on")
         if self.temperature <= 0:
             raise PetlirError(f"uir-lora: temperature is {self.temperature}, expected a number above 0")
+        soft = self.weights == "router" and self.router != "statistics"
+        if not soft and self.changed().keys() & {"top", "temperature"}:
+            raise PetlirError("uir-lora: top and temperature are options of router=features and router=clip")
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -159,7 +162,7 @@ class UIRLoRA(Method):
 
     def _study(self, backbone: Backbone, composer: Composer, prior: PriorResults) -> None:
         match composer.weigh:
-            case ExpertClassifier() as router:
+            case ExpertClassifier() as router if prior.images is not None:
                 self._study_router(backbone, composer, router, prior)
             case Router() as router:
                 batch = prior.batch

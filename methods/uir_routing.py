@@ -109,6 +109,8 @@ class RouterStudy:
 
     def calibrate(self, loss: Loss) -> None:
         """Set the lowest threshold at which the mean loss on every kind of "none" is at most `LOSS`."""
+        if not self.eligible:
+            return
         taken = {name: list(self._taken(name, kind, loss)) for name, kind in self.none.items()}
         certain = sorted({SURE, *(certainty + 1e-6 for kind in taken.values() for certainty, _ in kind)})
 
@@ -134,18 +136,18 @@ class RouterStudy:
         return imresize(image, 1 / self.scale) if self.scale > 1 else image
 
     def _describe(self, image: Image) -> Tensor:
-        return self.router.describe(self.backbone, to_batch(image, self.router.mean.device)).cpu()
+        return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
 
     def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[float, float]]:
         """Yield for each validation image the probability of the expert that it would get, and the loss; 0 if none."""
         assert self.prior.validation is not None
-        device = self.router.mean.device
+        device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
             for draw in range(DRAWS if kind.random or not kind.whole else 1):
                 image = kind.degrade(self._shrunk(to_image(clean)), seed_of("validation", name, place, draw))
                 degraded = to_batch(image, device)
-                certainty = float(self.router.probabilities(self.backbone, degraded)[0, :-1].max())
-                weights = self.router(self.backbone, degraded)
+                probabilities = self.router.probabilities(self.backbone, degraded)
+                certainty, weights = float(probabilities[0, :-1].max()), self.router.decide(probabilities)
                 yield certainty, loss(weights, degraded, clean) if weights.any() else 0.0
 
 
@@ -155,9 +157,9 @@ def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator
 
 
 def _crops(image: Image, place: int) -> Iterator[Image]:
-    """Yield crops of different sizes at random positions, or the whole image where it is smaller."""
+    """Yield crops of different sizes at random positions; of sizes that the image does not reach, the whole once."""
     numbers = np.random.default_rng(seed_of("crops", place))
-    for side in SIDES:
+    for side in sorted({min(side, max(image.shape[:2])) for side in SIDES}):
         top, left = (int(numbers.integers(0, max(0, length - side) + 1)) for length in image.shape[:2])
         yield image[top : top + side, left : left + side]
 

@@ -62,7 +62,7 @@ def of_composition(
     rows = [row for cell in cells for row in _rows(cell, networks[cell.task], seen, before[cell.task])]
     label = cells[0].label
     effects = _effects(networks[cells[0].task], context)
-    rows += [{"label": label, "trained": task, "effect": gain} for task, gain in effects.items()]
+    rows += [{"label": label, "member": task, "effect": gain} for task, gain in effects.items()]
     analysis.rows.extend(rows)
     if any("expert" in row for row in rows):
         analysis.sentences.extend(_said(label, rows))
@@ -106,8 +106,10 @@ def _with_none(weights: Tensor) -> Tensor:
 @torch.no_grad()
 def _effects(model: AdaptedModel, context: Context) -> dict[str, float]:
     """Return each expert's gain over the frozen network in dB on the validation images of its own task."""
-    router, gains = _router(model), {}
-    for place, need in enumerate(model.method.requires(model.cell) if router is not None else ()):
+    gains: dict[str, float] = {}
+    if (router := _router(model)) is None:
+        return gains
+    for place, need in enumerate(model.method.requires(model.cell)):
         task = context.plugins.task(need.task)
         head, rule = model.network.head_for(task), protocol(task.protocols[0])
         differences = []
@@ -145,7 +147,7 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
         each = ", ".join(f"{row['tested']} {row['most']:.0%}" for row in own)
         share = fmean(row["most"] for row in own)
         yield f"{label}: the router gives a task's own LoRA the most weight on {share:.0%} of images ({each})."
-    effects = {row["trained"]: row["effect"] for row in rows if "effect" in row}
+    effects = {row["member"]: row["effect"] for row in rows if "effect" in row}
     if effects:
         each = ", ".join(
             f"{task} {gain:+.2f} dB{'' if gain >= EFFECT else ' (no effect)'}" for task, gain in effects.items()

@@ -44,7 +44,7 @@ class SquareTokens:
 
     def to_map(self, features: Tensor) -> Tensor:
         """Return tokens as a map N×C×side×side."""
-        return features.mT.unflatten(2, (self.side, self.side))
+        return features.mT.reshape(len(features), -1, self.side, self.side)
 
     def from_map(self, image: Tensor) -> Tensor:
         """Return a map as tokens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -134,11 +134,7 @@ class ToyTrial:
         adapters = tuple(self._trained_before(need, seed) for need in needs)
         heads = (self.head,) * len(method.requires(asked))
         batch = partial(self.batch, seed=seed)
-        return PriorResults(adapters, batch, task, self.head, stored, self._validation, self._images, heads)
-
-    def _images(self, task: str) -> Iterator[tuple[Tensor, Tensor]]:
-        for degraded, clean in zip(*self.batch(task, 0), strict=True):
-            yield degraded[None], clean[None]
+        return PriorResults(adapters, batch, task, self.head, stored, self._validation, heads=heads)
 
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
         return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,15 +53,34 @@ class ExpertClassifier(nn.Module):
             raise PetlirError(
                 f"a router among {classes - 1} experts has {count} parameters, expected at most {LARGEST}"
             )
-        self.mean, self.deviation = nn.Buffer(torch.zeros(width)), nn.Buffer(torch.ones(width))
-        self.hidden_weight, self.hidden_bias = nn.Buffer(torch.zeros(HIDDEN, width)), nn.Buffer(torch.zeros(HIDDEN))
-        self.class_weight, self.class_bias = nn.Buffer(torch.zeros(classes, HIDDEN)), nn.Buffer(torch.zeros(classes))
-        self.threshold = nn.Buffer(torch.tensor(SURE))
+        self._shapes = ((width,), (width,), (HIDDEN, width), (HIDDEN,), (classes, HIDDEN), (classes,), ())
+        first, second = (torch.empty(shape) for shape in (self._shapes[2], self._shapes[4]))
+        for weight in (first, second):
+            nn.init.kaiming_uniform_(weight, a=5**0.5)
+        values = (torch.zeros(width), torch.ones(width), first, torch.zeros(HIDDEN), second, torch.zeros(classes))
+        self.numbers = nn.Buffer(torch.cat([*(value.flatten() for value in values), torch.tensor([SURE])]))
 
     @property
-    def weights(self) -> list[Tensor]:
-        """The tensors that are trained."""
-        return [self.hidden_weight, self.hidden_bias, self.class_weight, self.class_bias]
+    def standard(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the training descriptions, D each."""
+        mean, deviation, *_ = self._parts
+        return mean, deviation
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """The tensors that are trained: weights and biases of both layers."""
+        return self._parts[2:6]
+
+    @property
+    def threshold(self) -> Tensor:
+        """The minimum probability of an expert that is taken."""
+        return self._parts[6]
+
+    @property
+    def _parts(self) -> tuple[Tensor, ...]:
+        """The stored numbers as tensors that share their memory."""
+        parts = self.numbers.split([prod(shape) for shape in self._shapes])
+        return tuple(part.view(shape) for part, shape in zip(parts, self._shapes, strict=True))
 
     def fit(self, described: Tensor, labels: Tensor, importance: Tensor) -> None:
         """Train on the CPU with the cross-entropy; random numbers are torch's own.
@@ -70,12 +90,11 @@ class ExpertClassifier(nn.Module):
             labels: M indices of classes: eligible experts in order, then "none".
             importance: M non-negative weights of the examples.
         """
-        self.mean.copy_(described.mean(0))
-        self.deviation.copy_(described.std(0).clamp(min=1e-3))
+        mean, deviation = described.mean(0), described.std(0).clamp(min=1e-3)
+        for part, found in zip(self.standard, (mean, deviation), strict=True):
+            part.copy_(found)
         trained = [weight.detach().cpu().clone() for weight in self.weights]
-        for weight in (trained[0], trained[2]):
-            nn.init.kaiming_uniform_(weight, a=5**0.5)
-        standard = _standardised(described, self.mean.cpu(), self.deviation.cpu())
+        standard = _standardised(described, mean, deviation)
         importance = importance / importance.sum()
         optimizer = torch.optim.AdamW([weight.requires_grad_() for weight in trained], RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
@@ -93,12 +112,15 @@ class ExpertClassifier(nn.Module):
     def probabilities(self, backbone: Backbone, images: Tensor) -> Tensor:
         """Return the probabilities of the eligible experts and, last, of "none" for images N×3×H×W."""
         with torch.autocast(images.device.type, enabled=False):
-            standard = _standardised(self.describe(backbone, images), self.mean, self.deviation)
+            standard = _standardised(self.describe(backbone, images), *self.standard)
             return _logits(standard, self.weights).softmax(1)
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
         """Return the weights of the experts for images N×3×H×W: N×K, each row one-hot or, for "none", zero."""
-        probabilities = self.probabilities(backbone, images)
+        return self.decide(self.probabilities(backbone, images))
+
+    def decide(self, probabilities: Tensor) -> Tensor:
+        """Return the weights N×K for probabilities of the eligible experts and "none"."""
         taken = functional.one_hot(probabilities.argmax(1), probabilities.shape[1])[:, :-1]
         return self._scattered(taken * (probabilities[:, :-1] >= self.threshold))
 
@@ -111,7 +133,7 @@ class ExpertClassifier(nn.Module):
 
     def _scattered(self, taken: Tensor) -> Tensor:
         """Return weights N×K of the eligible experts as weights of all."""
-        weights = self.mean.new_zeros(len(taken), len(self.eligible))
+        weights = self.numbers.new_zeros(len(taken), len(self.eligible))
         weights[:, [place for place, able in enumerate(self.eligible) if able]] = taken.to(weights)
         return weights
 

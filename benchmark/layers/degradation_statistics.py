@@ -101,7 +101,7 @@ def _blocks(luma: Tensor) -> Iterator[Tensor]:
     """Yield by how much steps between 8×8 blocks exceed those within, along rows and columns."""
     for axis, others in ((-1, (1, 2)), (-2, (1, 3))):
         steps = luma.diff(dim=axis).abs().mean(others)
-        blocks = steps[:, : steps.shape[1] // BLOCK * BLOCK].unflatten(1, (-1, BLOCK))
+        blocks = steps[:, : steps.shape[1] // BLOCK * BLOCK].reshape(len(steps), -1, BLOCK)
         yield _log(blocks[..., -1].mean(1)) - _log(blocks[..., :-1].mean((1, 2)))
 
 

@@ -59,7 +59,8 @@ class BlockStatistics:
             backbone.forward(crops, self.head)  # bypasses the backbone's own hooks: one of them may have called this
         finally:
             hook.remove()
-        maps = last.layout.to_map(seen[0]).unflatten(0, (len(images), -1))
+        maps = last.layout.to_map(seen[0])
+        maps = maps.view(len(images), -1, *maps.shape[1:])
         deviation, mean = torch.std_mean(maps, (1, 3, 4))
         return torch.cat([mean, deviation], 1)
 

@@ -98,7 +98,7 @@ def restored(
     router = next((module for module in network.children() if isinstance(module, ImageRouter)), None)
     if router is None:
         return once(images, head)
-    return torch.cat([_routed(once, router.passes(network, image, head), image) for image in images.split(1)])
+    return torch.cat([_routed(once, router.passes(network, image, head), image) for image in images.chunk(len(images))])
 
 
 def _routed(once: Callable[[Tensor, str | None], Tensor], passes: Generator[str | None], image: Tensor) -> Tensor:

@@ -63,7 +63,7 @@ def test_the_matrix_is_the_routers_own(found, store, lab):
         assert rows.most_forced[expert] == pytest.approx(float(forced[:, place].mean()), abs=1e-6)
     assert rows.most[NONE] == pytest.approx(float((own.sum(1) == 0).float().mean()), abs=1e-6)
     assert table[table.expert.notna()].groupby("tested").weight.sum().to_list() == pytest.approx([1, 1, 1])
-    effects = table[table.effect.notna()].set_index("trained").effect
+    effects = table[table.effect.notna()].set_index("member").effect
     assert set(effects.index) == set(EXPERTS)
     said = " ".join(analysis.sentences)
     assert f"{UIR}: the router gives a task's own LoRA the most weight on" in said

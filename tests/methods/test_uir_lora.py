@@ -330,6 +330,7 @@ def test_without_one_of_its_loras_it_says_which(lab, tmp_path, monkeypatch):
         ({"rank": 0}, "rank is 0"),
         ({"top": 0}, "top is 0"),
         ({"temperature": 0.0}, "temperature is 0"),
+        ({"top": 1}, "top and temperature are options of router=features"),
     ],
 )
 def test_faulty_options_are_named(options, message):
@@ -370,7 +371,12 @@ def test_a_whole_image_is_described_once_before_its_windows(monkeypatch):
     router = network.get_submodule("composer.weigh")
     assert isinstance(router, ExpertClassifier)
     seen = []
-    monkeypatch.setattr(router, "forward", lambda backbone, images: seen.append(images.shape) or torch.eye(3)[1:2])
+
+    def second(backbone, images):
+        seen.append(images.shape)
+        return torch.eye(3)[1:2]
+
+    monkeypatch.setattr(router, "forward", second)
     images = torch.rand(2, 3, 20, 30)
     found = restore(network, images, HEAD)
     assert seen == [(1, 3, 20, 30)] * 2
@@ -409,7 +415,9 @@ def test_the_router_knows_each_degradation_and_none():
 
 def test_the_threshold_bounds_the_loss():
     router = ExpertClassifier(DegradationStatistics(), 39, (True,))
-    router.class_bias.copy_(torch.tensor([2.0, 0.0]))  # every image gets the expert, by a probability of 0.88
+    for weight in router.weights:
+        weight.zero_()
+    router.weights[-1].copy_(torch.tensor([2.0, 0.0]))  # every image gets the expert, by a probability of 0.88
     pairs = [(to_batch(leaves(seed, 40)),) * 2 for seed in range(2)]
     study = RouterStudy(router, tiny(), ["denoise_50"], 1, PriorResults(validation=lambda: pairs))
     study.calibrate(lambda weights, degraded, clean: 0.04)
