@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import log10
-from statistics import fmean
 
 import numpy as np
 import torch
@@ -108,19 +107,12 @@ class RouterStudy:
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set the lowest threshold at which the mean loss on every kind of "none" is at most `LOSS`."""
-        if not self.eligible:
-            return
-        taken = {name: list(self._taken(name, kind, loss)) for name, kind in self.none.items()}
-        certain = sorted({SURE, *(certainty + 1e-6 for kind in taken.values() for certainty, _ in kind)})
-
-        def bearable(threshold: float) -> bool:
-            means = (
-                fmean(lost * (certainty >= threshold) for certainty, lost in kind) for kind in taken.values() if kind
-            )
-            return all(mean <= LOSS for mean in means)
-
-        self.router.threshold.fill_(next(threshold for threshold in certain if bearable(threshold)))
+        """Set the lowest thresholds at which the mean loss on every kind of "none" is at most `LOSS` in all."""
+        kinds = [list(self._taken(name, kind, loss)) for name, kind in self.none.items()] if self.eligible else []
+        for expert in range(len(self.eligible)):
+            own = [[(certainty, lost) for at, certainty, lost in kind if at == expert] for kind in kinds]
+            bounds = [LOSS * len(kind) / len(self.eligible) for kind in kinds]
+            self.router.threshold[expert] = _lowest(own, bounds)
 
     def _expert(self, task: str) -> Iterator[Image]:
         assert self.prior.images is not None
@@ -138,8 +130,8 @@ class RouterStudy:
     def _describe(self, image: Image) -> Tensor:
         return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
 
-    def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[float, float]]:
-        """Yield for each validation image the probability of the expert that it would get, and the loss; 0 if none."""
+    def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[int, float, float]]:
+        """Yield for each validation image the best expert, its probability, and the loss if it is taken, else 0."""
         assert self.prior.validation is not None
         device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
@@ -147,8 +139,26 @@ class RouterStudy:
                 image = kind.degrade(self._shrunk(to_image(clean)), seed_of("validation", name, place, draw))
                 degraded = to_batch(image, device)
                 probabilities = self.router.probabilities(self.backbone, degraded)
-                certainty, weights = float(probabilities[0, :-1].max()), self.router.decide(probabilities)
-                yield certainty, loss(weights, degraded, clean) if weights.any() else 0.0
+                certainty, expert = probabilities[0, :-1].max(0)
+                weights = self.router.decide(probabilities)
+                lost = loss(weights, degraded, clean) if weights.any() else 0.0
+                yield int(expert), float(certainty), lost
+
+
+def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[float]) -> float:
+    """Return the lowest threshold at which the summed loss of every kind is within its bound.
+
+    Args:
+        kinds: probabilities and losses of the images of each kind.
+        bounds: the maximum sum of each kind.
+    """
+
+    def bearable(threshold: float) -> bool:
+        sums = (sum(lost for certainty, lost in kind if certainty >= threshold) for kind in kinds)
+        return all(total <= bound for total, bound in zip(sums, bounds, strict=True))
+
+    certain = sorted({SURE, *(certainty + 1e-6 for kind in kinds for certainty, _ in kind)})
+    return next(threshold for threshold in certain if threshold >= SURE and bearable(threshold))
 
 
 def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator[Image]:

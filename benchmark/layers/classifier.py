@@ -33,7 +33,7 @@ SURE = 0.5
 class ExpertClassifier(nn.Module):
     """A hard decision for each image among K experts and "none", by two linear layers over its description.
 
-    An expert is taken if it is the most probable class, and its probability is at least `threshold`.
+    An expert is taken if it is the most probable class, and its probability is at least its `threshold`.
 
     Args:
         describe: the description of images.
@@ -53,12 +53,12 @@ class ExpertClassifier(nn.Module):
             raise PetlirError(
                 f"a router among {classes - 1} experts has {count} parameters, expected at most {LARGEST}"
             )
-        self._shapes = ((width,), (width,), (HIDDEN, width), (HIDDEN,), (classes, HIDDEN), (classes,), ())
+        self._shapes = ((width,), (width,), (HIDDEN, width), (HIDDEN,), (classes, HIDDEN), (classes,), (classes - 1,))
         first, second = (torch.empty(shape) for shape in (self._shapes[2], self._shapes[4]))
         for weight in (first, second):
             nn.init.kaiming_uniform_(weight, a=5**0.5)
         values = (torch.zeros(width), torch.ones(width), first, torch.zeros(HIDDEN), second, torch.zeros(classes))
-        self.numbers = nn.Buffer(torch.cat([*(value.flatten() for value in values), torch.tensor([SURE])]))
+        self.numbers = nn.Buffer(torch.cat([*(value.flatten() for value in values), torch.full((classes - 1,), SURE)]))
 
     @property
     def standard(self) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ class ExpertClassifier(nn.Module):
 
     @property
     def threshold(self) -> Tensor:
-        """The minimum probability of an expert that is taken."""
+        """The minimum probability of each eligible expert at which it is taken."""
         return self._parts[6]
 
     @property

@@ -68,5 +68,5 @@ def test_without_an_eligible_expert_there_is_none():
 
 def test_it_has_at_most_a_thousand_parameters(classifier):
     assert sum(weight.numel() for weight in classifier.weights) == 4 * 16 + 17 * 3
-    with pytest.raises(PetlirError, match=r"a router among 20 experts has \d+ parameters, expected at most 1000"):
-        ExpertClassifier(Means(), 39, (True,) * 20)
+    with pytest.raises(PetlirError, match=r"a router among 21 experts has \d+ parameters, expected at most 1000"):
+        ExpertClassifier(Means(), 39, (True,) * 21)

@@ -266,7 +266,7 @@ def test_the_oracle_finds_the_mixture_that_made_the_validation_images():
     truth = torch.tensor([0.6, 0.3, 0.1])
     pairs = restored_by(truth.tolist())
     found = weights_of(mixed(lambda: pairs, weights="oracle"))
-    assert found.sum().item() == pytest.approx(1, abs=1e-6)
+    assert 0.9 < found.sum() <= 1 + 1e-6  # the rest is the frozen network's
     assert (found - truth).abs().max() < 0.1
     assert (found - truth).abs().max() < (1 / 3 - truth).abs().max() / 2
 
@@ -410,7 +410,7 @@ def test_the_router_knows_each_degradation_and_none():
         right = found[:, place] if place < 3 else 1 - found.sum(1)
         assert right.mean() >= 5 / 6, kind
     study.calibrate(lambda weights, degraded, clean: 0.0)
-    assert router.threshold == 0.5
+    assert router.threshold.tolist() == [0.5] * 3
 
 
 def test_the_threshold_bounds_the_loss():
