@@ -113,7 +113,7 @@ class LatentDiffusion(Backbone):
         super().__init__()
         self.name, self.config, self.window, self.heads = name, config, config.window, {"restore": 1}
         self.unet, self.autoencoder = _unet(config), _autoencoder(config)
-        self.prompt = nn.Buffer(torch.zeros(1, *config.prompt))
+        self.prompt = nn.Buffer(torch.randn(1, *config.prompt))
         self.linear = LinearCode(config.latent, config.factor) if config.linear else None
         widths = config.autoencoder
         pairs = zip((widths[0], *widths[:-1])[::-1], (widths[-1], *widths[:0:-1]), strict=True)
@@ -267,7 +267,7 @@ NANO = DiffusionConfig(
     channels=(64, 128),
     attention_heads=(4, 8),
     layers=1,
-    prompt=(1, 32),
+    prompt=(4, 32),
     latent=16,
     autoencoder=(16, 32, 64),
     middle_attention=False,
@@ -278,7 +278,7 @@ NANO = DiffusionConfig(
 )
 """The size for training and benchmarking within CPU minutes; one image is 16 numbers for each 4×4 pixels."""
 SMALL = replace(
-    NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(1, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
+    NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
 )
 """The size on which contracts are checked."""
 
