@@ -434,8 +434,9 @@ def test_the_best_sequence_is_found_among_all():
     image = torch.rand(1, 3, 4, 4) / 2
     same, larger = [(image, image / 2 + 0.25)], [(image, (image / 2).repeat_interleave(2, -1))]
     assert best_sequence(run, [1, 1, 2], 1, same) == (0, 1)
-    assert best_sequence(run, [1, 1, 2], 2, larger) in {(0, 2), (2, 0)}
     assert best_sequence(run, [1, 1, 2], 1, [(image, image)]) == (3,)
+    steps[3] = lambda x: 1 - x.repeat_interleave(2, -1)  # the frozen network enlarges, and badly
+    assert best_sequence(run, [1, 1, 2], 2, larger) in {(0, 2), (2, 0)}
 
 
 def test_a_sequence_restores_as_its_loras_one_after_another():
