@@ -126,6 +126,14 @@ def figures(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Run the commands of the tutorials and build the documentation site, strictly; `-- NAME …` runs some tutorials."""
+    install(session, "docs")
+    session.run("python", "docs/run_commands.py", *session.posargs)
+    session.run("mkdocs", "build", "--strict")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format with ruff."""
     session.install(*nox.project.dependency_groups(GROUPS, "lint"))

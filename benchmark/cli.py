@@ -7,7 +7,17 @@ from typing import Annotated, cast
 
 import typer
 
-from petlir.benchmark.commands import analyse, authoring, grids, inventory, pictures, publishing
+from petlir.benchmark import terminal
+from petlir.benchmark.commands import (
+    analyse,
+    authoring,
+    exporting,
+    grids,
+    inventory,
+    maintenance,
+    pictures,
+    publishing,
+)
 from petlir.benchmark.errors import PetlirError
 
 app = typer.Typer(
@@ -20,10 +30,12 @@ app = typer.Typer(
 PANELS = {
     "Run grids": grids,
     "Images": pictures,
+    "Export adapters and networks": exporting,
     "What is available": inventory,
     "Publish, verify, compare": publishing,
     "Explain": analyse,
     "Extend": authoring,
+    "Maintain": maintenance,
 }
 """The headings of `petlir --help` and the commands under each."""
 for heading, part in PANELS.items():
@@ -37,6 +49,7 @@ UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 
 def main() -> None:
     """Run the command line; a user error prints one line and exits with code 2."""
+    terminal.degrade_characters()
     try:
         code = app(standalone_mode=False)
     except PetlirError as error:
@@ -49,7 +62,7 @@ def main() -> None:
 
 
 def _fail(line: str) -> None:
-    typer.echo(f"petlir: {line}", err=True)
+    terminal.echo(f"petlir: {terminal.one_line(line)}", err=True)
     sys.exit(2)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from petlir.benchmark.errors import PetlirError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Image = NDArray[np.uint8]
 """One image, H×W×3, RGB, 0..255."""
@@ -86,6 +88,8 @@ class Degradation:
 
     def perturbed(self, prepared: Image, seed: int) -> Degraded:
         """Perturb one prepared image and store it as `kept` states."""
+        import torch  # here: tasks are listed without it
+
         batch = torch.from_numpy(np.array(prepared)).permute(2, 0, 1)[None].float() / 255
         noisy = self.perturb(batch, torch.Generator().manual_seed(seed))[0].permute(1, 2, 0) * 255
         match self.kept:

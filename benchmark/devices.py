@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 
@@ -38,3 +40,22 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
 def pick(device: str) -> str:
     """Return a single device for one computation."""
     return workers_on(device, 1)[0].device
+
+
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+"""The memory limit of a container, in bytes, or `max`."""
+
+
+def memory() -> int:
+    """Return the bytes of memory of this machine, or of the container that the process is in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):
+        return min(machine, int(CGROUP.read_text()))
+    return machine
+
+
+def check_memory(name: str, needed: int) -> None:
+    """Raise PetlirError if an image needs more bytes than there are; `name` identifies it."""
+    if needed > (there := memory()):
+        gib = f"about {needed / 2**30:.1f} GiB of memory, and this machine has {there / 2**30:.1f}"
+        raise PetlirError(f"{name} needs {gib}; expected a smaller image")

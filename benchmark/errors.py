@@ -9,7 +9,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-FAULTS = (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+FAULTS = (Exception,)
 """Exceptions that third-party code, such as a plugin or a metric, may raise; only its cell or column fails."""
 
 
@@ -21,6 +21,14 @@ class Unwritable(PetlirError):
     """A full disk or an unwritable folder; every other cell would fail too."""
 
 
+class Interruption(BaseException):
+    """The end of a piece of work from outside, which is not an error of any code."""
+
+
+class Terminated(Interruption, SystemExit):
+    """The end of the program after a signal."""
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     """Return the error for an unknown name; it suggests the nearest valid name, or lists all."""
     names = sorted(valid)
@@ -29,10 +37,20 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
     return PetlirError(f"unknown {kind} {name!r}; {hint}")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1.
+
+    >>> counted(1, "trial"), counted(3, "trial")
+    ('1 trial', '3 trials')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 MAPS = re.compile(
-    r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv2d"
+    r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
+    r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""What PyTorch says of a convolution whose input is not a map of its channels."""
+"""What PyTorch and Python say where a module for maps reads something else."""
 
 
 def told(error: BaseException) -> str:

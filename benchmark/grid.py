@@ -11,13 +11,14 @@ from dataclasses import MISSING, fields
 from fnmatch import fnmatchcase
 from functools import cache
 from types import NoneType, UnionType
-from typing import TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.method import Method
 from petlir.benchmark.task import Task
 
 ITEM = re.compile(r"(?P<name>[\w:*?-]+)(?:\[(?P<options>[^\]]*)\])?(?:@(?P<size>\d*\.?\d+[kKmM%]?))?")
+ITEMS = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^,])+')
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
 NEAR = 0.05
@@ -27,12 +28,21 @@ V = TypeVar("V")
 
 
 def split(text: str) -> list[str]:
-    """Split a comma-separated list; commas in brackets do not separate.
+    """Split a comma-separated list; commas in brackets or double quotes do not separate.
 
-    >>> split("lora[rank=4,8],adapter")
-    ['lora[rank=4,8]', 'adapter']
+    >>> split('lora[rank=4,8],adapter,pairs:"a, b"')
+    ['lora[rank=4,8]', 'adapter', 'pairs:"a, b"']
     """
-    return [item.strip() for item in re.split(r",(?![^\[]*\])", text) if item.strip()]
+    return [item.strip() for item in ITEMS.findall(text) if item.strip()]
+
+
+def unquoted(item: str) -> str:
+    """Return an item of a list without its double quotes.
+
+    >>> unquoted('pairs:"a, b"')
+    'pairs:a, b'
+    """
+    return re.sub(r'"([^"]*)"', r"\1", item)
 
 
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
@@ -153,7 +163,7 @@ def _combinations(values: Mapping[str, Sequence[V]]) -> Iterator[dict[str, V]]:
 
 def _value(text: str, wanted: object, where: str) -> object:
     """Convert `text` to the type of the option."""
-    choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+    choices = _choices(wanted)
     if NoneType in choices and text.lower() == "none":
         return None
     for kind in choices:
@@ -166,8 +176,16 @@ def _value(text: str, wanted: object, where: str) -> object:
                     return number
         if kind is str:
             return text
-    expected = " or ".join("none" if kind is NoneType else kind.__name__ for kind in choices)
-    raise PetlirError(f"{where}={text!r} is of the wrong type; expected {expected}")
+    raise PetlirError(f"{where}={text!r} is of the wrong type; expected {_listing(choices)}")
+
+
+def _choices(wanted: object) -> tuple[type, ...]:
+    choices = get_args(wanted) if get_origin(wanted) in (Union, UnionType) else (wanted,)
+    return cast("tuple[type, ...]", choices)
+
+
+def _listing(choices: Sequence[type]) -> str:
+    return " or ".join("none" if kind is NoneType else getattr(kind, "__name__", str(kind)) for kind in choices)
 
 
 def target(size: str, total: int) -> int:
@@ -225,4 +243,20 @@ def restored(method: type[Method], options: Mapping[str, object]) -> Method:
     stray = [name for name in options if name not in {f.name for f in fields(method)}]
     if missing or stray:
         raise PetlirError(f"options of {method.name} do not fit this version: {', '.join(missing + stray)}")
+    types = get_type_hints(method)
+    for name, value in options.items():
+        choices = _choices(types[name])
+        if not any(_is_of(value, kind) for kind in choices):
+            raise PetlirError(f"{method.name}[{name}]={value!r:.60} is of the wrong type; expected {_listing(choices)}")
     return method(**options)
+
+
+def _is_of(value: object, kind: object) -> bool:
+    """Return whether an option may have this value; types beyond those of a grid are not checked."""
+    if kind in (bool, str, NoneType):
+        return type(value) is kind
+    if kind is int:
+        return type(value) is int
+    if kind is float:
+        return type(value) in (int, float) and abs(cast("float", value)) < math.inf
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,55 @@ def download(repo: str, file: str, revision: str, repo_type: str = "model") -> P
             return Path(hf_hub_download(repo, file, revision=revision, repo_type=repo_type))
     except (OSError, ValueError, RuntimeError, EntryNotFoundError) as error:
         raise PetlirError(f"{file} of {repo} cannot be downloaded: {first_line(error)}") from error
+
+
+REPOSITORY = re.compile(r"hub:(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[^/#@]+))?")
+
+
+def repository(source: str) -> tuple[str, str | None]:
+    """Return the repository of `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, and the revision if it is given.
+
+    Raises:
+        PetlirError: the source has another form.
+    """
+    found = REPOSITORY.fullmatch(source)
+    if found is None:
+        raise PetlirError(f"{source!r} is not understood; expected hub:OWNER/NAME or hub:OWNER/NAME@REVISION")
+    return found["repo"], found["revision"]
+
+
+def download_files(source: str, files: Sequence[str]) -> Path:
+    """Return a folder in the hub's cache with these files of `hub:OWNER/NAME[@REVISION]`, all of one commit.
+
+    Raises:
+        PetlirError: the source has another form, a file does not exist, or the hub cannot be reached.
+    """
+    repo, revision = repository(source)
+    first, *others = files
+    folder = download(repo, first, revision or "main").parent  # named after the commit
+    for file in others:
+        download(repo, file, folder.name)
+    return folder
+
+
+def upload_folder(folder: Path, source: str, message: str) -> str:
+    """Upload the files of a folder to `hub:OWNER/NAME`, which is created if needed; return the commit.
+
+    Raises:
+        PetlirError: the source has another form, or the hub refuses the files or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    repo, revision = repository(source)
+    if revision is not None:
+        raise PetlirError(f"{source!r} names a revision; expected hub:OWNER/NAME to push to")
+    try:
+        with quiet():
+            api = HfApi()
+            api.create_repo(repo, exist_ok=True)
+            return str(api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message).oid)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PetlirError(f"cannot push to {repo}: {first_line(error)}") from error
 
 
 @contextmanager

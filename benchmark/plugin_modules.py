@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from petlir.benchmark import backbones
+from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.scoring import psnr_ssim
 
@@ -24,6 +25,8 @@ GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics"
 """The groups of entry points; a module that is declared in one may offer plugins of every kind."""
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
+PREFIX = "petlir_plugin_"
+"""How the module of a plugin file is called, before the file's own name."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,21 @@ class Loaded:
 
 def built_in() -> Iterator[Loaded]:
     """Import the project's own plugins."""
-    for package_name in ("petlir.methods", "petlir.tasks"):
-        package = importlib.import_module(package_name)
-        for entry in pkgutil.iter_modules(package.__path__):
-            yield _loaded(importlib.import_module(f"{package_name}.{entry.name}"))
+    for package in ("petlir.methods", "petlir.tasks"):
+        yield from map(_loaded, modules_of(package))
     yield from map(_loaded, backbones.modules())
     yield _loaded(psnr_ssim)
+
+
+def modules_of(package: str) -> Iterator[ModuleType]:
+    """Import the modules of a package, by name."""
+    for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        yield importlib.import_module(f"{package}.{entry.name}")
+
+
+def any_installed() -> bool:
+    """Return whether an installed package declares plugins."""
+    return any(entry_points(group=group) for group in GROUPS)
 
 
 def installed(broken: list[str]) -> Iterator[Loaded]:
@@ -92,7 +104,7 @@ def load_file(path: Path) -> ModuleType:
     """Import a plugin file by its path."""
     if not path.is_file():
         raise PetlirError(f"plugin file {path} does not exist")
-    name = f"petlir_plugin_{path.stem}"
+    name = f"{PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PetlirError(f"plugin file {path} is no Python file")
@@ -108,10 +120,11 @@ def load_file(path: Path) -> ModuleType:
 def _told(what: str) -> Iterator[None]:
     """Turn what importing a plugin raises into one line that names it."""
     try:
-        yield
+        with contained():
+            yield
     except PetlirError as error:
         raise PetlirError(f"{what} {error}") from error
-    except (*FAULTS, ImportError, SyntaxError, NameError, OSError) as error:
+    except FAULTS as error:
         raise PetlirError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""Handling of SIGTERM from a user, a parent process or a scheduler, deferred until nothing is lost."""
+"""Handling of SIGTERM from a user, a parent process or a scheduler, deferred until nothing is lost; time limits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from petlir.benchmark.errors import Terminated
+
 
 def leave(number: int, frame: FrameType | None = None) -> None:
     """Unwind the stack, so that leases are released and workers stopped; a signal handler."""
-    raise SystemExit(128 + number)
+    raise Terminated(128 + number)
 
 
 @dataclass
@@ -47,6 +49,29 @@ def deferred() -> Iterator[Deferred]:
     finally:
         signal.signal(signal.SIGTERM, before)
     found.heed()
+
+
+class TimeUp(Exception):
+    """The end of a time limit, raised in the middle of whatever runs then."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeUp` in this block after so many seconds; only effective in the main thread."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeUp
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager

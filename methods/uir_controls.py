@@ -40,7 +40,8 @@ def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str
     def total(weights: Tensor) -> float:
         return sum(float(error(weights, pair)) for pair in pairs)
 
-    return min(candidates, key=total)
+    chosen_weights: Tensor = min(candidates, key=total)
+    return chosen_weights
 
 
 def descend(error: MixingError, members: Tensor, pairs: Sequence[Pair]) -> Tensor:

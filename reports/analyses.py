@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,13 @@ from pathlib import Path
 import pandas as pd
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.json_files import read_json
 from petlir.reports.figures.axis import Axis, spanning
 from petlir.reports.figures.colours import hues
 from petlir.reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.figures.layers import Layers, contributions, ranks
 from petlir.reports.figures.strengths import Strengths, strengths
+from petlir.reports.formats import csv_text
 
 TITLES = {
     "fourier": "Frequencies of what methods add",
@@ -101,7 +102,7 @@ class Study:
     @property
     def csv(self) -> str:
         """All its rows."""
-        return self.rows.dropna(axis=1, how="all").to_csv(index=False)
+        return csv_text(self.rows.dropna(axis=1, how="all"))
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
@@ -149,7 +150,7 @@ def studies(store: Path, warn: Callable[[str], None]) -> list[Study]:
 
 def _read(folder: Path, name: str) -> Study:
     try:
-        told = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        told = read_json(folder / f"{name}.json")
         rows = pd.read_csv(folder / f"{name}.csv")
         rows = rows.reindex(columns=list(dict.fromkeys([*rows, *COLUMNS[name]])))
         return Study(name, rows, tuple(told["sentences"]), tuple(told["left_out"]))

@@ -1,4 +1,4 @@
-"""The page's first sentences: what was found, what may not be concluded, and from how much."""
+"""The first sentences of a page: what was found, what may not be concluded, and from how much."""
 
 from __future__ import annotations
 
@@ -7,18 +7,37 @@ from collections.abc import Iterable, Sequence
 
 from petlir.benchmark.records.schema import Record
 from petlir.reports.cells import CellRow
-from petlir.reports.formats import decibel, joined, plural
+from petlir.reports.formats import decibel, joined, plural, signed
 from petlir.reports.results import CASCADE, INPUT, Column, ResultRow, Table
 
 MOST_COLUMNS, MOST_METHODS = 4, 3
 """What a sentence names before it points to the tables."""
+ABSENT = "not run"
+UNTRAINED = "bicubic enlargement and the untrained cascade"
+UNFINISHED = (
+    ("failed", "failed", "failed"),
+    ("out-of-memory", "ran out of memory", "ran out of memory"),
+    ("not-applicable", "does not apply", "do not apply"),
+    ("missing", "is missing", "are missing"),
+)
+"""The states of runs without a result, as one and as several are said to be."""
+SEEN = "seen"
+"""The transfer of a task that the backbone was pre-trained on: the control, on which adapting should gain nothing."""
 
 
 def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[CellRow]) -> list[str]:
-    """The sentences at the top of the page, the plainest fact first."""
+    """Return the sentences at the top of the page: the plainest fact first, surprises before what was expected.
+
+    Where every training run is too short to rank methods, this is said first, and then what may be seen.
+    """
     shown = headline(tables)
-    sentences = [*hybrid(shown), *smoke(records), *ranks(shown), extent(records), states(cells)]
-    return [sentence for sentence in sentences if sentence]
+    brief = smoke(records)
+    trained = [record for record in records if record.cell.regime != "none"]
+    if brief and all(record.smoke for record in trained):
+        sentences = [*brief, *hybrid(shown, smoke=True), *gains(shown), *controls(shown)]
+    else:
+        sentences = [*hybrid(shown, smoke=False), *ranks(shown), *controls(shown), *brief]
+    return [*filter(None, (*sentences, extent(records), states(cells)))]
 
 
 def headline(tables: Sequence[Table]) -> list[Table]:
@@ -27,35 +46,72 @@ def headline(tables: Sequence[Table]) -> list[Table]:
     return [table for table in compared if table.domain == "photographs"] or compared
 
 
-ABSENT = "not run"
-UNTRAINED = "bicubic enlargement and the untrained cascade"
+def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
+    """Compare the best PETL method on the hybrid tasks with what needs no training.
 
-
-def hybrid(tables: Sequence[Table]) -> list[str]:
-    """Whether training helped on the hybrid tasks: the best method against what needs no training."""
+    Args:
+        tables: where to look.
+        smoke: whether to read the columns of smoke runs, or all others.
+    """
     compared = [
         (comparison, won)
         for table in tables
         for index, column in enumerate(table.columns)
-        if column.hybrid and column.headline
-        for comparison, won in _against_untrained(table, index, _place(table, tables))
+        if column.hybrid and column.headline and column.smoke == smoke
+        for comparison, won in against_untrained(table, index, _place(table, tables))
     ]
     lost = [text for text, won in compared if not won]
+    within = "After these few steps" if smoke else ""
     if lost:
         where = "the hybrid tasks" if len(lost) == len(compared) else f"{len(lost)} of {len(compared)} hybrid columns"
         return [
-            f"On {where} no PETL method beats both bicubic enlargement and the untrained cascade of the "
-            f"backbone's own heads: {_some(lost)}."
+            f"{within + ', on' if within else 'On'} {where} no PETL method beats both bicubic enlargement and the "
+            f"untrained cascade of the backbone's own heads: {_some(lost)}."
         ]
     if compared:
         texts = [text for text, _ in compared]
         beaten = "every untrained way that was run" if any(ABSENT in text for text in texts) else UNTRAINED
-        return [f"On every hybrid task the best PETL method beats {beaten}: {_some(texts)}."]
+        stands = "is above" if smoke else "beats"
+        opening = f"{within}, on" if within else "On"
+        return [f"{opening} every hybrid task the best PETL method {stands} {beaten}: {_some(texts)}."]
     return []
 
 
-def _against_untrained(table: Table, index: int, place: str) -> list[tuple[str, bool]]:
-    """The best PETL method of a column beside the untrained ones, in words, and whether it beats them all."""
+def gains(tables: Sequence[Table]) -> list[str]:
+    """Name the largest change to the frozen network on each task that it has not seen; a smoke run ranks nothing."""
+    texts = []
+    for table in tables:
+        for place in table.leading:
+            column = table.columns[place]
+            moved = [row for row in table.rows if row.kind == "petl" and _gain(row, place) is not None]
+            if moved and not column.hybrid and column.transfer != SEEN:
+                most = max(moved, key=lambda row: _gain(row, place) or 0.0)
+                texts.append(f"{_column(column)}{_place(table, tables)}: {most.label} {signed(_gain(most, place))} dB")
+    return [f"Largest gain of a PETL method over the frozen network: {_some(texts)}."] if texts else []
+
+
+def controls(tables: Sequence[Table]) -> list[str]:
+    """Name the control tasks, which the backbone has seen in pre-training, with the largest change on each."""
+    texts = []
+    for table in tables:
+        for place in table.leading:
+            column = table.columns[place]
+            moved = [row for row in table.rows if row.kind == "petl" and _gain(row, place) is not None]
+            if moved and column.transfer == SEEN:
+                most = max(moved, key=lambda row: abs(_gain(row, place) or 0.0))
+                texts.append(f"{column.title}, {table.group.backbone}: {most.label} {signed(_gain(most, place))} dB")
+    if not texts:
+        return []
+    what = "Control task" if len(texts) == 1 else "Control tasks"
+    return [f"{what}, seen in pre-training, with the largest change from frozen: {_some(texts)}."]
+
+
+def _gain(row: ResultRow, place: int) -> float | None:
+    return row.values[place].frozen
+
+
+def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[str, bool]]:
+    """Return the best PETL method of a column beside the untrained ones, and whether it beats them all."""
     petl = [row for row in table.rows if row.kind == "petl" and row.values[index].psnr is not None]
     if not petl:
         return []
@@ -93,7 +149,7 @@ def _place(table: Table, tables: Sequence[Table]) -> str:
 
 
 def smoke(records: Iterable[Record]) -> list[str]:
-    """What a smoke run may not be read for."""
+    """State that smoke runs are too short to rank methods."""
     brief = [record for record in records if record.smoke and record.cell.regime != "none"]
     if not brief:
         return []
@@ -101,8 +157,8 @@ def smoke(records: Iterable[Record]) -> list[str]:
     seeds = len({record.cell.seed for record in brief})
     told = "one seed" if seeds == 1 else plural(seeds, "seed")
     return [
-        f"Smoke: {joined([str(step) for step in steps])} steps, {told}, no ranks. It shows that everything "
-        "runs, not which method restores best."
+        f"These runs are too short to rank methods ({joined([str(step) for step in steps])} steps, {told}): "
+        "a smoke run shows that everything works."
     ]
 
 
@@ -143,8 +199,10 @@ def extent(records: Sequence[Record]) -> str:
 
 
 def states(cells: Iterable[CellRow]) -> str:
-    """How many cells are in which state."""
-    found = [cell.state for cell in cells]
-    words = {"done": "done", "failed": "failed", "out-of-memory": "out of memory",
-             "not-applicable": "not applicable", "missing": "missing"}  # fmt: skip
-    return f"Cells: {', '.join(f'{found.count(state)} {word}' for state, word in words.items())}."
+    """Count the runs that finished, and those that did not by state."""
+    found = Counter(cell.state for cell in cells)
+    others = [
+        f"{found[state]} {one if found[state] == 1 else several}" for state, one, several in UNFINISHED if found[state]
+    ]
+    finished = f"{found['done']} of {plural(found.total(), 'run')} finished"
+    return f"{'; '.join([finished, ', '.join(others)] if others else [finished])}."

@@ -1,4 +1,4 @@
-"""The list of all cells, those included that a table would expect and the store does not hold."""
+"""The list of all cells, including the seeds of a method that other methods of its column have."""
 
 from __future__ import annotations
 
@@ -59,20 +59,19 @@ def _line(record: Record) -> CellRow:
 
 
 def _missing(group: Group, members: Sequence[Record]) -> set[CellRow]:
-    """Every method is expected on every task of its table, with every seed where it trains."""
-    cells = [record.cell for record in members]
-    trained = {cell.label for cell in cells if cell.regime != "none"}
-    seeds = {cell.seed for cell in cells if cell.regime != "none"}
-    there = {(cell.label, cell.task, cell.seed) for cell in cells}
-    untrained = {(cell.label, cell.task) for cell in cells if cell.regime == "none"}
-    expected = {
-        (label, task, seed)
-        for label in {cell.label for cell in cells}
-        for task in {cell.task for cell in cells}
-        for seed in (seeds if label in trained else {0})
-        if (label, task) not in untrained
-    }
+    """Return the seeds that a method lacks on a task on which it has others, and which other methods have there.
+
+    A method that has no record on a task was not asked for there. Where seeds are added until methods separate, not
+    every method is asked for every seed.
+    """
+    trained = [record for record in members if record.cell.regime != "none" and record.plan is None]
+    seeds: dict[tuple[str, str], set[int]] = {}
+    asked: dict[str, set[int]] = {}
+    for cell in (record.cell for record in trained):
+        seeds.setdefault((cell.label, cell.task), set()).add(cell.seed)
+        asked.setdefault(cell.task, set()).add(cell.seed)
     return {
         CellRow(group.backbone, label, task, group.track, seed, group.regime, "missing", "no record in this store")
-        for label, task, seed in expected - there
+        for (label, task), there in seeds.items()
+        for seed in asked[task] - there
     }

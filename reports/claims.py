@@ -99,6 +99,21 @@ def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> ClaimVerdict:
     return ClaimVerdict(claim, within(*interval, claim.psnr), (), *ours)
 
 
+def by_reason(found: Iterable[ClaimVerdict]) -> list[tuple[str, list[ClaimVerdict]]]:
+    """Return verdicts by what keeps them from being compared: comparable ones first, under an empty reason.
+
+    The others follow by the kinds of their reasons, e.g. `not comparable: protocol, track`, the most frequent first;
+    what was not run comes last.
+    """
+    groups: dict[str, list[ClaimVerdict]] = {"": []}
+    for one in found:
+        kinds = dict.fromkeys(reason.partition(":")[0] for reason in one.reasons)
+        reason = {"not comparable": f"not comparable: {', '.join(kinds)}", "not run": "not run"}.get(one.verdict, "")
+        groups.setdefault(reason, []).append(one)
+    order = {"": 0, "not run": 2}
+    return sorted(groups.items(), key=lambda pair: (order.get(pair[0], 1), -len(pair[1]), pair[0]))
+
+
 def within(low: float, high: float, claimed: float) -> str:
     """`reproduced`, `not reproduced` or `inconclusive`: an interval against ± 0.1 dB of a claim."""
     if claimed - MARGIN <= low and high <= claimed + MARGIN:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 
-import numpy as np
-import pandas as pd
-
-from petlir.benchmark import statistics
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.schema import Record
-from petlir.reports.frame import load, score_frame
+from petlir.reports.frame import load
 
-ROW = ["backbone", "label", "task", "track", "regime", "budget", "set", "protocol"]
-"""What two scores must share to be compared, beside image and seed."""
+Key = tuple[str, ...]
+"""Backbone, label, task, track, regime, budget, set and protocol, which two scores must share to be compared."""
+Place = tuple[str, str, int]
+"""Scene, image and seed of a score."""
 ENVIRONMENT = ("device", "torch", "python", "petlir", "git_revision", "precision", "deterministic", "threads")
 
 
@@ -48,6 +48,14 @@ class Move:
     environment: tuple[str, ...]
 
 
+@dataclass
+class ComparedColumn:
+    """One method in one column of a store: its PSNR by scene, image and seed, and the records that it is from."""
+
+    psnr: dict[Place, float] = field(default_factory=dict)
+    cells: dict[str, Record] = field(default_factory=dict)
+
+
 def compare(first: Path, second: Path) -> list[Move]:
     """Every method and column of two stores, what moved farthest first.
 
@@ -58,44 +66,72 @@ def compare(first: Path, second: Path) -> list[Move]:
     for store, found in zip((first, second), records, strict=True):
         if not found:
             raise PetlirError(f"store {store} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
-    frames = [score_frame(found) for found in records]
-    by_key = [{record.key: record for record in found} for found in records]
-    groups = [dict(iter(frame.groupby(ROW))) for frame in frames]
-    moves = [_move(key, [group.get(key) for group in groups], by_key) for key in {*groups[0], *groups[1]}]
+    before, after = map(_columns, records)
+    moves = [_move(key, before.get(key), after.get(key)) for key in {*before, *after}]
     return sorted(moves, key=lambda move: (-abs(move.delta or 0.0), move.name))
 
 
-def _move(key: Sequence[Hashable], rows: Sequence[pd.DataFrame | None], by_key: Sequence[dict[str, Record]]) -> Move:
-    row = dict(zip(ROW, key, strict=True))
-    name = " · ".join(str(row[part]) for part in ("backbone", "label", "task", "set", "protocol"))
-    before, after = rows
+def _columns(records: Iterable[Record]) -> Mapping[Key, ComparedColumn]:
+    found: dict[Key, ComparedColumn] = {}
+    for record in records:
+        cell = record.cell
+        budget = "" if cell.regime == "none" else cell.budget
+        for score in record.scores:
+            key = (cell.backbone, cell.label, cell.task, cell.track, cell.regime, budget, score.set, score.protocol)
+            column = found.setdefault(key, ComparedColumn())
+            column.psnr[score.unit, score.image, cell.seed] = float(score.psnr)
+            column.cells[record.key] = record
+    return found
+
+
+def _move(key: Key, before: ComparedColumn | None, after: ComparedColumn | None) -> Move:
+    backbone, label, task, *_, test_set, protocol = key
+    name = " · ".join((backbone, label, task, test_set, protocol))
     if before is None or after is None:
-        there, here = (None if one is None else float(one.psnr.mean()) for one in rows)
+        there, here = (None if one is None else fmean(one.psnr.values()) for one in (before, after))
         return Move(
             name, there, here, None, None, None, 0, f"only in the {'second' if before is None else 'first'}", (), ()
         )
-    cells = [[by_key[place][found] for found in one.key.unique()] for place, one in enumerate((before, after))]
-    return _tested(name, before, after, tuple(_key_components(*cells)), tuple(_environments(*cells)))
+    cells = [list(one.cells.values()) for one in (before, after)]
+    return _tested(name, before.psnr, after.psnr, tuple(_key_components(*cells)), tuple(_environments(*cells)))
 
 
 def _tested(
-    name: str, before: pd.DataFrame, after: pd.DataFrame, changed: tuple[str, ...], environment: tuple[str, ...]
+    name: str,
+    before: Mapping[Place, float],
+    after: Mapping[Place, float],
+    changed: tuple[str, ...],
+    environment: tuple[str, ...],
 ) -> Move:
     """The difference over the images and seeds that both have; images of one scene are averaged first."""
-    both = before.merge(after, on=["unit", "image", "seed"], suffixes=("", "_after"))
-    finite = both[np.isfinite(both.psnr) & np.isfinite(both.psnr_after)]
-    if finite.empty:
+    shared = [place for place in before if place in after and math.isfinite(before[place] - after[place])]
+    if not shared:
         return Move(name, None, None, None, None, None, 0, "no image and seed in common", changed, environment)
-    gap = (finite.psnr_after - finite.psnr).groupby([finite.unit, finite.seed]).mean().unstack().dropna()
-    means = float(finite.psnr.mean()), float(finite.psnr_after.mean())
-    delta, seeds = means[1] - means[0], gap.shape[1]
-    if not (gap.to_numpy() != 0).any():
+    gaps = _gaps({place: after[place] - before[place] for place in shared})
+    means = fmean(before[place] for place in shared), fmean(after[place] for place in shared)
+    delta, seeds = means[1] - means[0], len({seed for _, _, seed in shared})
+    if not any(map(any, gaps)):
         return Move(name, *means, 0.0, 0.0, 0.0, seeds, "equal", changed, environment)
-    if not statistics.printable(*gap.shape):
+    from petlir.benchmark.statistics.conditions import printable
+
+    if not printable(len(gaps), seeds):
         return Move(name, *means, delta, None, None, seeds, "not tested", changed, environment)
-    found = statistics.difference(gap.to_numpy(), np.zeros(gap.shape))
+    import numpy as np  # here: most comparisons need no test
+
+    from petlir.benchmark import statistics
+
+    found = statistics.difference(np.array(gaps), np.zeros((len(gaps), seeds)))
     verdict = "moved" if found.p < 0.05 else "within chance"
     return Move(name, *means, delta, found.low, found.high, seeds, verdict, changed, environment)
+
+
+def _gaps(gaps: Mapping[Place, float]) -> list[list[float]]:
+    """Return the mean gap of each scene at each seed, scenes × seeds, of the scenes that have all seeds."""
+    by_scene: dict[str, dict[int, list[float]]] = {}
+    for (scene, _, seed), gap in gaps.items():
+        by_scene.setdefault(scene, {}).setdefault(seed, []).append(gap)
+    seeds = sorted({seed for _, _, seed in gaps})
+    return [[fmean(own[seed]) for seed in seeds] for _, own in sorted(by_scene.items()) if own.keys() == set(seeds)]
 
 
 def _key_components(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 
 from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.published import orderings
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
 from petlir.reports.cells import CellRow, listed
 from petlir.reports.figures.colours import classes
+from petlir.reports.orderings import OrderingResult, findings
 from petlir.reports.results import Table
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks, title
@@ -25,11 +27,13 @@ class ReportContext:
         store: the folder that holds the records.
         records: what it holds, at least one.
         problems: one line on each file that could not be read.
+        reference: the same of the store that is shown beside it; None where none is.
     """
 
     store: Path
     records: Sequence[Record]
     problems: list[str]
+    reference: ReportContext | None = None
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
@@ -45,6 +49,11 @@ class ReportContext:
     def tables(self) -> list[Table]:
         """The tables of results."""
         return tables(self.records, self.tasks)
+
+    @cached_property
+    def orderings(self) -> list[OrderingResult]:
+        """The published orderings, tested in every column that has both methods."""
+        return findings(self.records, orderings())
 
     @cached_property
     def cells(self) -> list[CellRow]:

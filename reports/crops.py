@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import TypedDict
 
 import numpy as np
@@ -20,6 +22,14 @@ class CropBox(TypedDict):
     y: int
     side: int
     scores: list[float | None]
+
+
+class Contrast(TypedDict):
+    """The two restored versions that differ most in a crop: their places, and the mean difference in grey levels."""
+
+    left: int
+    right: int
+    levels: float
 
 
 Pixels = NDArray[np.uint8]
@@ -47,11 +57,35 @@ def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) ->
     return found
 
 
-def _sums(values: NDArray[np.float32]) -> NDArray[np.float64]:
+def contrast(versions: Sequence[Pixels], restored: Sequence[int], crop: CropBox) -> Contrast:
+    """Return the two restored versions whose pixels differ most in a crop, the one with the lower score first."""
+    place = (slice(crop["y"], crop["y"] + crop["side"]), slice(crop["x"], crop["x"] + crop["side"]))
+    whole = [at for at in restored if versions[at].shape == versions[-1].shape]
+    pieces = {at: versions[at][place].astype(np.float64) for at in whole}
+    pairs = {pair: float(np.abs(pieces[pair[0]] - pieces[pair[1]]).mean()) for pair in combinations(whole, 2)}
+    one, other = max(pairs, key=lambda pair: pairs[pair])
+    low, high = sorted((one, other), key=lambda at: _reached(crop["scores"][at]))
+    return Contrast(left=low, right=high, levels=round(pairs[one, other], 2))
+
+
+def _reached(score: float | None) -> float:
+    """A score as it is compared; an exact crop has none."""
+    return math.inf if score is None else score
+
+
+def farthest(one: Pixels, other: Pixels, side: int) -> tuple[int, int]:
+    """Return the upper left corner, x and y, of the square in which two images of one size differ most."""
+    side = min(side, *one.shape[:2])
+    differ = _sums(np.abs(one.astype(np.float32) - other).mean(axis=-1), side)
+    y, x = (int(index) for index in np.unravel_index(differ.argmax(), differ.shape))
+    return x, y
+
+
+def _sums(values: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float64]:
     """The sum over the square at each upper left corner."""
     summed: NDArray[np.float64] = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    rows: NDArray[np.float64] = summed[SIDE:] - summed[:-SIDE]
-    return rows[:, SIDE:] - rows[:, :-SIDE]
+    rows: NDArray[np.float64] = summed[side:] - summed[:-side]
+    return rows[:, side:] - rows[:, :-side]
 
 
 def _score(version: Pixels, clean: Pixels, x: int, y: int) -> float | None:

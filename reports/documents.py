@@ -6,6 +6,7 @@
 The opening marker names a kind of block and its options:
 
     answer store=STORE                              the first sentences of the store's report
+    best store=STORE [tasks=…]                      each task's best PETL method and those tied with it
     table store=STORE [tasks=…] [set=…]             PSNR under each task's headline protocol
     grid store=STORE grid=NAME [tasks=…] [set=…]    the points of a named grid, and what they show
 
@@ -21,16 +22,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError, unknown
-from petlir.reports.answer import answer
+from petlir.reports.answer import answer, headline
 from petlir.reports.context import ReportContext
 from petlir.reports.export import SHORT, head, notes
-from petlir.reports.formats import count, decibel, plural, signed
+from petlir.reports.formats import count, decibel, joined, plural, signed
 from petlir.reports.frame import load
 from petlir.reports.grids.curves import along, by_series
 from petlir.reports.grids.points import GridPoint
 from petlir.reports.grids.studies import Figure, GridPage, studies
 from petlir.reports.markdown import escaped, table
-from petlir.reports.results import ResultRow, ResultValue, Table
+from petlir.reports.results import FROZEN, FULL, ResultRow, ResultValue, Table
+from petlir.reports.summary import TaskSummary, task_summaries
 
 DOCUMENTS = ("README.md", "results/*/README.md")
 """The documents of the project whose figures are generated."""
@@ -114,6 +116,27 @@ def _answer(stores: Stores, options: Options) -> Iterator[str]:
     context = stores.context(options["store"])
     if context.records:
         yield "\n".join(f"- {escaped(line)}" for line in answer(context.tables, context.records, context.cells))
+
+
+def _best(stores: Stores, options: Options) -> Iterator[str]:
+    """Each task's best PETL method, with its gain over frozen and those tied with it."""
+    context = stores.context(options["store"])
+    found = [one for one in task_summaries(headline(context.tables)) if _wanted(one.column.task, options)]
+    if found:
+        heads = ["task", "backbone", FROZEN, FULL, "best PETL method", "over frozen, 95 %", "tied with it"]
+        yield table(heads, [_summary(one) for one in found])
+
+
+def _summary(one: TaskSummary) -> list[str]:
+    references = [decibel(one.psnr(label)) for label in (FROZEN, FULL)]
+    start = [escaped(one.column.title), one.table.group.backbone, *references]
+    if one.best is None or one.value is None:
+        return [*start, f"not ranked: {escaped(one.column.unranked)}", "", ""]
+    gain = one.value.gain
+    interval = f" ({signed(gain.low)} to {signed(gain.high)})" if gain else ""
+    tied = escaped(joined(list(one.tied))) if one.tied else "none"
+    provisional = ", provisional" if one.column.provisional else ""
+    return [*start, f"**{escaped(one.best.label)}**{provisional}", f"{signed(one.value.frozen)}{interval}", tied]
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
@@ -219,6 +242,7 @@ def _wanted(task: str, options: Options) -> bool:
 Kind = tuple[Callable[[Stores, Options], Iterator[str]], tuple[str, ...], tuple[str, ...]]
 KINDS: Mapping[str, Kind] = {
     "answer": (_answer, ("store",), ()),
+    "best": (_best, ("store",), ("tasks",)),
     "table": (_table, ("store",), ("tasks", "set")),
     "grid": (_grid, ("store", "grid"), ("tasks", "set")),
 }

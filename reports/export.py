@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.images.outputs import Warn, silent
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.writing import write_bytes
 from petlir.reports import markdown
-from petlir.reports.formats import count, decibel, percent, signed
+from petlir.reports.formats import count, csv_text, decibel, percent, signed
 from petlir.reports.frame import load
 from petlir.reports.markdown import escaped
 from petlir.reports.results import Column, ResultRow, ResultValue, Table
@@ -21,10 +22,18 @@ from petlir.reports.titles import built_in_tasks
 
 SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
 """What stands in a table where there is no number; other states go by their names."""
+PARQUET = b"PAR1"
+"""The beginning of a Parquet file."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
-def write(store: Path, out: Path, format: str, extra_protocols: Sequence[Protocol] = ()) -> None:  # noqa: A002 - the same
+def write(
+    store: Path,
+    out: Path,
+    format: str,  # noqa: A002 - the same
+    extra_protocols: Sequence[Protocol] = (),
+    warn: Warn = silent,
+) -> None:
     """Write the results of a store into a file, whole or not at all; `parquet` has the columns of `csv`.
 
     Raises:
@@ -32,13 +41,30 @@ def write(store: Path, out: Path, format: str, extra_protocols: Sequence[Protoco
     """
     if format == "parquet":
         content = io.BytesIO()
-        rows(tables(load(store, extra_protocols=extra_protocols), built_in_tasks())).to_parquet(content, index=False)
-        write_bytes(out, content.getvalue())
+        rows(tables(load(store, warn, extra_protocols), built_in_tasks())).to_parquet(content, index=False)
+        _replace_export(out, content.getvalue())
     else:
-        write_bytes(out, table(store, format, extra_protocols).encode())
+        _replace_export(out, table(store, format, extra_protocols, warn).encode())
 
 
-def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) -> str:  # noqa: A002 - the command line's word
+def _replace_export(out: Path, content: bytes) -> None:
+    """Write the file; raise PetlirError if there is one that does not begin as an export of this format does."""
+    if out.is_dir():
+        raise PetlirError(f"{out} is a folder; expected a file to write")
+    if out.exists():
+        begin = PARQUET if content.startswith(PARQUET) else content[: content.find(b"\n") + 1]
+        with out.open("rb") as file:
+            if file.read(len(begin)) != begin:
+                raise PetlirError(f"{out} exists and is not such an export; name another file")
+    write_bytes(out, content)
+
+
+def table(
+    store: Path,
+    format: str,  # noqa: A002 - the command line's word
+    extra_protocols: Sequence[Protocol] = (),
+    warn: Warn = silent,
+) -> str:
     """The results of a store.
 
     Args:
@@ -47,6 +73,7 @@ def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) ->
             no number; `markdown` or `latex`: one table for each backbone, device, regime and kind of image.
 
         extra_protocols: protocols that the stored images are scored under too.
+        warn: gets a line on each record that is damaged or cannot be scored again.
 
     Raises:
         PetlirError: another format; names the nearest.
@@ -55,7 +82,7 @@ def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) ->
         raise PetlirError("parquet is a binary format; expected --out FILE with it")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    found = tables(load(store, extra_protocols=extra_protocols), built_in_tasks())
+    found = tables(load(store, warn, extra_protocols), built_in_tasks())
     if format == "csv":
         return csv(found)
     return "\n\n".join(_markdown(one) if format == "markdown" else _latex(one) for one in found) + "\n"
@@ -63,7 +90,7 @@ def table(store: Path, format: str, extra_protocols: Sequence[Protocol] = ()) ->
 
 def csv(found: list[Table]) -> str:
     """The rows as text."""
-    return str(rows(found).to_csv(index=False))
+    return csv_text(rows(found))
 
 
 def rows(found: list[Table]) -> pd.DataFrame:
@@ -123,6 +150,7 @@ def _as_dict(one: Table, row: ResultRow, column: Column, value: ResultValue) -> 
         "recovered_low": value.share.low if value.share else None,
         "recovered_high": value.share.high if value.share else None,
         "change": value.change,
+        "collapsed_seeds": len(value.collapsed),
     }
 
 

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NOTHING = "–"
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""The openings of texts that spreadsheets compute."""
 
 
 def decibel(value: float | None, digits: int = 2) -> str:
@@ -76,3 +82,16 @@ def plural(number: int, noun: str) -> str:
 def joined(words: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def csv_text(rows: pd.DataFrame) -> str:
+    """Rows as CSV; a quote precedes texts that spreadsheets would compute."""
+    import pandas as pd
+
+    texts = rows.select_dtypes(include=["object", "string"])
+    shown = {str(name): pd.Series(map(_inert, column), column.index, object) for name, column in texts.items()}
+    return str(rows.assign(**shown).to_csv(index=False))
+
+
+def _inert(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

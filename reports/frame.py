@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from petlir.benchmark.protocol import Protocol
-from petlir.benchmark.publishing.levels import origins
-from petlir.benchmark.publishing.verify import LEVELS
 from petlir.benchmark.records.files import headlines, newest
+from petlir.benchmark.records.origins import LEVELS
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.interim_analyses import stated
 from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
@@ -40,7 +42,8 @@ def load(
 
     A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
     were added until methods separate, `plan` holds what was stated for the record's cell; `origin` tells
-    who submitted it and how far it was verified, where it was taken over from an archive.
+    who submitted it and how far it was verified, where it was taken over from an archive. A record of the store itself
+    comes before submitted ones.
 
     Args:
         store: the folder that holds the records.
@@ -51,13 +54,10 @@ def load(
     Raises:
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
-    known = origins(store)
     plans = stated(Store(store))
     found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
-        record.annotate(
-            known.get(record.key), next((plan for plan in reversed(plans) if plan.covers(record.cell)), None)
-        )
+        record.annotate(record.origin, next((plan for plan in reversed(plans) if plan.covers(record.cell)), None))
     if not extra_protocols:
         return found
     from petlir.benchmark.cells.rescoring import through
@@ -72,6 +72,8 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
         A frame with the columns `COLUMNS`; PSNR in dB. `headline` tells the scores under the protocol that is quoted
         where a single number is, see `petlir.benchmark.records.files.headlines`.
     """
+    import pandas as pd  # here: `petlir compare` reads records without it
+
     records = list(records)
     cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])
     frame = cells.loc[[place for place, record in enumerate(records) for _ in record.scores]].reset_index(drop=True)

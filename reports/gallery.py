@@ -13,10 +13,10 @@ from PIL import Image, UnidentifiedImageError
 
 from petlir.benchmark.records.files import headlines
 from petlir.benchmark.records.groups import groups
-from petlir.benchmark.records.schema import Record, Score
+from petlir.benchmark.records.schema import Done, Record, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
-from petlir.reports.crops import CropBox, Pixels, crops
+from petlir.reports.crops import Contrast, CropBox, Pixels, contrast, crops
 from petlir.reports.formats import decibel
 from petlir.reports.titles import title
 
@@ -25,11 +25,12 @@ MOST_IMAGES = 12
 
 
 class Picture(TypedDict):
-    """One version of a photograph: `src` from the top of the site, its score in words."""
+    """One version of a photograph: `src` from the top of the site, its score in words, and its PSNR where finite."""
 
     label: str
     src: str
     score: str
+    psnr: float | None
 
 
 class Photograph(TypedDict):
@@ -42,6 +43,7 @@ class Photograph(TypedDict):
     height: int
     pictures: list[Picture]
     crops: list[CropBox]
+    contrast: Contrast | None
 
 
 class Shown(TypedDict):
@@ -95,15 +97,16 @@ def _photographs(records: Sequence[Record]) -> list[Score]:
 def _photograph(score: Score, records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
     """One photograph: degraded, what each method made of it, clean; None where fewer than two are stored."""
     pictures = [
-        (Picture(label=label, src=src, score=words), pixels)
-        for label, source, words in _sources(score, records, store)
-        if (src := _copy(store, source, images)) and (pixels := _pixels(images.parent / src)) is not None
+        (Picture(label=label, src=src, score=words, psnr=psnr), shown)
+        for label, source, words, psnr in _sources(score, records, store)
+        if (src := _copy(store, source, images)) and (shown := pixels(images.parent / src)) is not None
     ]
     if len(pictures) < 2:
         return None
-    versions = [pixels for _, pixels in pictures]
+    versions = [shown for _, shown in pictures]
     restored = [index for index, (one, _) in enumerate(pictures) if one["label"] not in ("degraded", "clean")]
     height, width = versions[-1].shape[:2]
+    found = crops(versions, restored, versions[-1]) if pictures[-1][0]["label"] == "clean" else []
     return Photograph(
         set=score.set,
         name=score.image,
@@ -111,21 +114,29 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
         width=width,
         height=height,
         pictures=[one for one, _ in pictures],
-        crops=crops(versions, restored, versions[-1]) if pictures[-1][0]["label"] == "clean" else [],
+        crops=found,
+        contrast=contrast(versions, restored, found[0]) if found else None,
     )
 
 
-def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str]]:
-    """Label, place in the store and score in words of each version."""
+def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str, float | None]]:
+    """Label, place in the store, score in words and PSNR of each version."""
     set_, name = score.set, score.image
-    cell = records[0].cell
-    shared = Path("images", cell.track, cell.task, set_)
-    sources = [("degraded", shared / "degraded" / f"{name}.png", _words(score.input_psnr, score.input_ssim))]
+    shared = _shared(records, store) / set_
+    given = (_words(score.input_psnr, score.input_ssim), _finite(score.input_psnr))
+    sources = [("degraded", shared / "degraded" / f"{name}.png", *given)]
     for record in records:
         if own := _score(record, set_, name, score.protocol):
             folder = Store(store).cell_folder(record.cell, record.key).relative_to(store)
-            sources.append((record.cell.label, folder / "restored" / set_ / f"{name}.png", _words(own.psnr, own.ssim)))
-    return [*sources, ("clean", shared / "clean" / f"{name}.png", "")]
+            reached = (_words(own.psnr, own.ssim), _finite(own.psnr))
+            sources.append((record.cell.label, folder / "restored" / set_ / f"{name}.png", *reached))
+    return [*sources, ("clean", shared / "clean" / f"{name}.png", "", None)]
+
+
+def _shared(records: Sequence[Record], store: Path) -> Path:
+    """The folder of degraded and clean images, below the store."""
+    done = next(record for record in records if isinstance(record, Done))
+    return Store(store).shared_by(done).relative_to(store)
 
 
 def _score(record: Record, set_: str, name: str, protocol: str) -> Score | None:
@@ -135,6 +146,10 @@ def _score(record: Record, set_: str, name: str, protocol: str) -> Score | None:
 
 def _words(psnr: float | str, ssim: float) -> str:
     return f"{decibel(float(psnr))} dB, SSIM {ssim:.3f}"
+
+
+def _finite(psnr: float | str) -> float | None:
+    return float(psnr) if psnr != "inf" else None
 
 
 def _copy(store: Path, source: Path, images: Path) -> str:
@@ -150,7 +165,7 @@ def _copy(store: Path, source: Path, images: Path) -> str:
     return f"images/{name}"
 
 
-def _pixels(path: Path) -> Pixels | None:
+def pixels(path: Path) -> Pixels | None:
     """The RGB values of an image file, H×W×3; None where it is none."""
     try:
         with Image.open(path) as image:

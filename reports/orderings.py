@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -16,6 +17,9 @@ from petlir.benchmark.statistics import Difference, Scores, differences_of, prin
 from petlir.benchmark.statistics.columns import tables
 from petlir.reports.claims import is_method, within
 from petlir.reports.frame import differing, score_frame
+
+VERDICTS = ("does not hold", "holds", "undecided")
+"""On a statement over all its comparisons, in the order in which statements are listed."""
 
 
 class Where(NamedTuple):
@@ -129,3 +133,37 @@ def _holds(relation: str, found: Difference) -> str:
         return "holds" if found.low > 0 else "contradicted" if found.high < 0 else "inconclusive"
     near = within(found.low, found.high, 0.0)
     return {"reproduced": "holds", "not reproduced": "contradicted"}.get(near, near)
+
+
+@dataclass(frozen=True)
+class OrderingSummary:
+    """A published statement over all its comparisons.
+
+    Attributes:
+        verdict: `holds` where it holds in each comparison, `does not hold` where one contradicts it, else `undecided`.
+        counts: the comparisons by verdict.
+        smallest: the comparison with the smallest difference.
+        largest: the one with the largest.
+    """
+
+    ordering: Ordering
+    verdict: str
+    counts: Counter[str]
+    smallest: OrderingResult
+    largest: OrderingResult
+
+
+def statements(tested: Iterable[OrderingResult]) -> list[OrderingSummary]:
+    """Return the statements that were tested, those that do not hold first."""
+    by_statement: dict[Ordering, list[OrderingResult]] = {}
+    for one in tested:
+        by_statement.setdefault(one.ordering, []).append(one)
+    found = [_summary(ordering, results) for ordering, results in by_statement.items()]
+    return sorted(found, key=lambda one: VERDICTS.index(one.verdict))
+
+
+def _summary(ordering: Ordering, results: Sequence[OrderingResult]) -> OrderingSummary:
+    counts = Counter(one.verdict for one in results)
+    verdict = VERDICTS[0] if counts["contradicted"] else VERDICTS[1] if counts["holds"] == len(results) else VERDICTS[2]
+    ordered = sorted(results, key=lambda one: one.difference.mean)
+    return OrderingSummary(ordering, verdict, counts, ordered[0], ordered[-1])

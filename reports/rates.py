@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from petlir.benchmark.cells.learning_rate import COMMITTED
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.statistics.convergence import Convergence, convergence
 
@@ -72,6 +72,6 @@ def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[dict[st
 def _read(files: Sequence[Path], warn: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     for path in files:
         try:
-            yield json.loads(path.read_text(encoding="utf-8"))
+            yield read_json(path)
         except (OSError, ValueError) as error:
             warn(f"{path} holds no trials that can be read: {error}")

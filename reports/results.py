@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import Group
@@ -12,7 +12,7 @@ from petlir.benchmark.statistics.convergence import CONVERGED, NOT_CONVERGED, NO
 from petlir.reports.costs import MedianCosts
 from petlir.reports.formats import plural, signed
 
-INPUT, FROZEN, CASCADE, FULL = "input (bicubic)", "frozen", "cascade", "full-ft"
+INPUT, FROZEN, CASCADE, FULL, SCRATCH = "input (bicubic)", "frozen", "cascade", "full-ft", "scratch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,7 @@ class Column:
         unranked: why nothing is marked as best; empty where something is.
         provisional: whether the marks stand on fewer than five seeds.
         looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
+        skewed_coverage: of its 95 % intervals for strongly skewed effects, by simulation; None where none is printed.
         overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
         headline: whether it is under the headline protocol of its task: the only one that answers, means, regrets and
             orderings read.
@@ -67,6 +68,7 @@ class Column:
     unranked: str = ""
     provisional: bool = False
     looks: int = 0
+    skewed_coverage: float | None = None
     overlap: str = ""
     headline: bool = True
     identical: int = 0
@@ -99,6 +101,7 @@ class ResultValue:
         change: of the doubling test in dB, the largest of its cells; None where there is none.
         mark: `best`, `tied` or empty.
         share: of full fine-tuning's gain that is recovered, with its interval; None where that says nothing.
+        collapsed: the seeds that collapsed, see `petlir.benchmark.statistics.collapse`.
         gain: the difference to the frozen network on the images that all trained methods have, with its interval; None
             where there are too few images or seeds for one.
         level: how far its records can be believed, the least of them; `run here` where none was submitted.
@@ -119,6 +122,7 @@ class ResultValue:
     mark: str = ""
     share: Interval | None = None
     gain: Interval | None = None
+    collapsed: tuple[int, ...] = ()
     level: str = ""
     source: str = ""
 
@@ -126,6 +130,12 @@ class ResultValue:
     def verdict(self) -> str:
         """`converged`, `not converged` or `not tested`, of what is trained."""
         return {True: CONVERGED, False: NOT_CONVERGED, None: NOT_TESTED}[self.converged]
+
+    @property
+    def collapse(self) -> str:
+        """How many seeds collapsed, and which: `1 of 5 seeds collapsed (3)`; empty where none did."""
+        lost = ", ".join(map(str, self.collapsed))
+        return f"{len(self.collapsed)} of {plural(len(self.seeds), 'seed')} collapsed ({lost})" if lost else ""
 
     @property
     def tested(self) -> str:
@@ -171,7 +181,7 @@ class Table:
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
-        """For each column but those of smoke runs: the trained methods not ranked, with their doubling test."""
+        """For each column: the trained methods not ranked but for smoke, with their doubling test; collapsed seeds."""
         lines = []
         for index, column in enumerate(self.columns):
             values = [(row, row.values[index]) for row in self.rows if row.values[index].state == "done"]
@@ -182,6 +192,9 @@ class Table:
             ]
             if listed and not column.smoke:
                 lines.append(f"Not ranked in {column.title} ({column.set}, {column.protocol}): {', '.join(listed)}")
+            lost = [f"{row.label}: {value.collapse}" for row, value in values if value.collapsed]
+            if lost:
+                lines.append(f"{column.title} ({column.set}, {column.protocol}): {'; '.join(lost)}")
         return lines
 
     @property
@@ -192,6 +205,60 @@ class Table:
             if column.set and column.headline:
                 found.setdefault(column.task, []).append(place)
         return found
+
+    @property
+    def leading(self) -> list[int]:
+        """The place of one column for each task: the headline column that is ranked, else that of the longest run.
+
+        Among these the one with the most images; a smoke run gives way to any other.
+        """
+
+        def weight(place: int) -> tuple[bool, bool, int, int]:
+            column = self.columns[place]
+            return column.ranking is not None, not column.smoke, self.done(place), column.images
+
+        return [max(places, key=weight) for places in self.headlines.values()]
+
+    def done(self, place: int) -> int:
+        """How many methods have a result in a column."""
+        return sum(row.values[place].state == "done" for row in self.rows)
+
+    @property
+    def further(self) -> set[int]:
+        """The places of all other columns: further sets, protocols and budgets."""
+        return (
+            set(range(len(self.columns)))
+            - set(self.leading)
+            - {place for place, column in enumerate(self.columns) if not column.set}
+        )
+
+    @property
+    def folded(self) -> dict[str, str]:
+        """The configurations that are shown under another of the same method: label → the label of that one.
+
+        It is the one with the most marks, of those with as many the one with the most results, and then the first.
+        """
+
+        def weight(row: ResultRow) -> tuple[int, int]:
+            return sum(bool(value.mark) for value in row.values), sum(value.state == "done" for value in row.values)
+
+        by_method: dict[str, list[ResultRow]] = {}
+        for row in self.rows:
+            by_method.setdefault(row.method, []).append(row)
+        found: dict[str, str] = {}
+        for method, rows in by_method.items():
+            first = max(rows, key=weight)
+            found |= {row.label: first.label for row in rows if method and row is not first}
+        return found
+
+    def only(self, task: str) -> Table | None:
+        """The table's columns of one task; None where it has none with a result."""
+        places = [place for place, column in enumerate(self.columns) if column.task == task and column.set]
+        if not places:
+            return None
+        rows = (replace(row, values=tuple(row.values[place] for place in places)) for row in self.rows)
+        shown = tuple(row for row in rows if any(value.state != "missing" for value in row.values))
+        return replace(self, columns=tuple(self.columns[place] for place in places), rows=shown)
 
     def row(self, label: str) -> ResultRow | None:
         """The row of this label."""

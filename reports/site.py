@@ -17,10 +17,13 @@ from petlir.reports.pages import FOLDERS, pages
 from petlir.reports.templating import HERE, templates
 
 STATIC = "static"
+RESULTS = "results.csv"
 OWN_FOLDERS = (*FOLDERS, "images", STATIC)
 
 
-def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = ()) -> Path:
+def write_report(
+    store: Path, out: Path, extra_protocols: Sequence[Protocol] = (), reference: Path | None = None
+) -> Path:
     """Write the report of a store: `out/index.html` and the pages, `results.csv` and pictures that it leads to.
 
     An earlier report in `out` is replaced; its first page appears last, and whole.
@@ -29,6 +32,7 @@ def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = (
         store: the folder that holds the records.
         out: the folder to write into; it may be sent, zipped or published as it is.
         extra_protocols: protocols that the stored images are scored under too, each in columns of its own.
+        reference: a store whose answer and tables the first page shows beside its own.
 
     Returns:
         The first page.
@@ -45,20 +49,25 @@ def write_report(store: Path, out: Path, extra_protocols: Sequence[Protocol] = (
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
-            _build(ReportContext(store, records, problems), Path(name))
+            beside = ReportContext(reference, load(reference, problems.append), problems) if reference else None
+            _build(ReportContext(store, records, problems, beside), Path(name))
             return _replace(Path(name), out)
     except OSError as error:
         raise PetlirError(f"cannot write the report into {out}: {error.strerror}") from error
 
 
 def _refuse_others(out: Path) -> None:
-    there = [name for name in OWN_FOLDERS if (out / name).exists()]
+    """Raise PetlirError if files that a report would replace are not those of a report."""
+    there = [name for name in (*OWN_FOLDERS, "index.html", RESULTS) if (out / name).exists()]
     if there and not _ours(out / "index.html"):
-        raise PetlirError(f"{out} holds a folder `{there[0]}` that is no report's; name another folder")
+        raise PetlirError(f"{out} holds `{there[0]}`, which is not a report's; name another folder")
 
 
 def _ours(page: Path) -> bool:
-    return page.is_file() and 'name="generator" content="petlir"' in page.read_text(encoding="utf-8")[:2000]
+    if not page.is_file():
+        return False
+    with page.open(encoding="utf-8", errors="replace") as file:
+        return 'name="generator" content="petlir"' in file.read(2000)
 
 
 def _build(context: ReportContext, folder: Path) -> None:
@@ -68,14 +77,20 @@ def _build(context: ReportContext, folder: Path) -> None:
         (folder / name).mkdir()
     made = templates()
     for one in pages(context, folder / "images"):
+        if one.source:
+            shutil.copyfile(one.source, folder / one.path)
+            continue
         root = "../" * one.path.count("/")
         text = made.get_template(one.template).render(root=root, here=one.path, **one.values)
         (folder / one.path).write_text(text, encoding="utf-8")
-    (folder / "results.csv").write_text(csv(context.tables), encoding="utf-8")
+    (folder / RESULTS).write_text(csv(context.tables), encoding="utf-8")
 
 
 def _replace(new: Path, out: Path) -> Path:
     """Put the new report where the old one is, the first page last."""
+    for page in new.glob("*.html"):
+        if (out / page.name).exists() and not _ours(out / page.name):
+            raise PetlirError(f"{out} holds `{page.name}`, which is not a report's; name another folder")
     old = new / "old"
     old.mkdir()
     files = [page.name for folder in (new, out) for page in folder.glob("*.html") if _ours(page)]
@@ -84,6 +99,6 @@ def _replace(new: Path, out: Path) -> Path:
             (out / name).rename(old / name)
         if (new / name).exists():
             (new / name).rename(out / name)
-    for name in ("results.csv", "index.html"):
+    for name in (RESULTS, "index.html"):
         os.replace(new / name, out / name)  # noqa: PTH105 - one verb for "over what is there"
     return out / "index.html"

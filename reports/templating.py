@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from petlir.benchmark.statistics import collapse
 from petlir.benchmark.statistics.convergence import RULE
 from petlir.reports import formats
 from petlir.reports.costs import PARTS
@@ -42,5 +43,6 @@ def templates() -> Environment:
         "waterfall": waterfall,
         "memory_parts": PARTS,
         "convergence_rule": RULE,
+        "collapse_rule": collapse.RULE,
     }
     return made

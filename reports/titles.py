@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import task
+from petlir.benchmark.plugin_modules import modules_of
 from petlir.benchmark.task import Task
 
 
 def built_in_tasks() -> dict[str, Task]:
     """The tasks of the `tasks` folder by name; a task from elsewhere goes by its name on the page."""
-    package = importlib.import_module("petlir.tasks")
-    modules = (
-        importlib.import_module(f"{package.__name__}.{entry.name}") for entry in pkgutil.iter_modules(package.__path__)
-    )
-    return {value.name: value for module in modules for value in vars(module).values() if isinstance(value, Task)}
+    values = (value for module in modules_of("petlir.tasks") for value in vars(module).values())
+    return {value.name: value for value in values if isinstance(value, Task)}
 
 
 def named(label: str, tasks: dict[str, Task]) -> Task | None:

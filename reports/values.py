@@ -13,7 +13,7 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
-from petlir.benchmark.statistics.columns import rankable, tables
+from petlir.benchmark.statistics.columns import collapsed_seeds, never_rankable, rankable, tables
 from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.reports.formats import plural
 from petlir.reports.frame import BELIEVED, differing
@@ -40,6 +40,7 @@ def fill(
     for label, gain in _gains(rows, column.seeds).items():
         values[label] = replace(values[label], gain=gain)
     petl = rows[rows.label.map(kinds).eq("petl")]
+    column = replace(column, skewed_coverage=statistics.skewed_coverage(rows.unit.nunique(), column.seeds))
     plan = _plan(column, by_label)
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds, rows)
     if why:
@@ -55,26 +56,44 @@ def fill(
 
 
 def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
-    """The shares of full fine-tuning's gain, of converged methods with all seeds; see `statistics.recovered`."""
+    """The shares of full fine-tuning's gain, of converged methods, on seeds that collapsed for neither."""
     scores = _beside_frozen(rows, rows[rows.converged.eq(True)], seeds)
-    if FULL not in scores or FROZEN not in scores or not statistics.printable(*scores[FULL].shape):
+    full, base = scores.pop(FULL, None), scores.pop(FROZEN, None)
+    if full is None or base is None:
         return {}
-    whole = {label: table for label, table in scores.items() if np.isfinite(table).all()}
-    full, base = whole.pop(FULL, None), whole.pop(FROZEN)
-    return {} if full is None else statistics.shares(whole, full, base)
+    found: dict[str, statistics.Interval] = {}
+    for kept, labels in _by_seeds({label: table + 0 * full for label, table in scores.items()}).items():
+        seen = np.array(kept)
+        if statistics.printable(len(base), int(seen.sum())):
+            found |= statistics.shares(
+                {label: scores[label][:, seen] for label in labels}, full[:, seen], base[:, seen]
+            )
+    return found
+
+
+def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], list[str]]:
+    """The labels by the seeds that they have."""
+    found: dict[tuple[bool, ...], list[str]] = {}
+    for label, table in scores.items():
+        found.setdefault(tuple(bool(np.isfinite(of_seed).all()) for of_seed in table.T), []).append(label)
+    return found
 
 
 def _gains(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
-    """Return the mean difference of each trained method with all seeds to the frozen network, with its interval."""
+    """Return each trained method's mean difference to the frozen network on its uncollapsed seeds, with interval."""
     if seeds < statistics.FEWEST_SEEDS:
         return {}
     scores = _beside_frozen(rows, rows[rows.regime != ANY], seeds)
-    whole = {label: table for label, table in scores.items() if np.isfinite(table).all()}
-    base = whole.pop(FROZEN, None)
-    if base is None or not statistics.printable(*base.shape):
+    base = scores.pop(FROZEN, None)
+    if base is None:
         return {}
-    found = {label: statistics.difference(table, base) for label, table in whole.items()}
-    return {label: statistics.Interval(one.mean, one.low, one.high) for label, one in found.items()}
+    found = {}
+    for label, table in scores.items():
+        seen = np.isfinite(table).all(axis=0)
+        if statistics.printable(len(table), int(seen.sum())):
+            one = statistics.difference(table[:, seen], base[:, seen])
+            found[label] = statistics.Interval(one.mean, one.low, one.high)
+    return found
 
 
 def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dict[str, statistics.Scores]:
@@ -129,6 +148,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
     verdicts = _verdicts(rows[rows.regime != ANY])
     ssims = ssim.where(finite.notna()).mean().fillna(ssim.mean())
     levels, sources = _origins(rows)
+    lost = collapsed_seeds(rows[rows.regime != ANY])
     return {
         label: ResultValue(
             "done",
@@ -141,6 +161,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
             seeds.get(label, ()),
             int(infinite[label]),
             *verdicts.get(label, (None, None)),
+            collapsed=lost.get(label, ()),
             level=levels.get(label, ""),
             source=sources.get(label, ""),
         )
@@ -195,6 +216,8 @@ def _ranked(
     """
     if column.smoke:
         return {}, "smoke"
+    if never := never_rankable(rows):
+        return {}, never
     if column.seeds < statistics.FEWEST_SEEDS:
         return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
     return rankable(rows, fewest, every)

@@ -10,9 +10,17 @@ from petlir.benchmark.images.pairs import PairFolder
 from petlir.benchmark.task import Data, Family, Task
 from petlir.benchmark.track import TRACKS
 
+DIGITS = 8
+"""Hexadecimal digits of the digest of the images in the name of their task."""
+DEEP = "own pairs, 16 bits a channel: PSNR against the peak 65535"
+
 
 class Pairs(Family):
-    """A task for each folder of degraded and clean images, `pairs:DIR`, named after the folder and the scale."""
+    """A task for each folder of degraded and clean images, `pairs:DIR`.
+
+    It is named after the folder, the content of its images and the scale, so that two folders of one name, or one that
+    was edited, are two tasks.
+    """
 
     name = "pairs"
     title = "Own pairs of degraded and clean images"
@@ -25,10 +33,13 @@ class Pairs(Family):
     def open(self, argument: str) -> Task:
         """Return the task of a folder; its scale is inferred from the image sizes."""
         folder = Path(argument)
-        scale = PairFolder(folder).scale
+        pairs = PairFolder(folder)
+        scale = pairs.scale
+        content = pairs.digest(scale)[:DIGITS]
         train, validation, test = (own_pairs(folder, part, scale) for part in ("train", "validation", "test"))
-        data = Data(train, validation, (test,), label="own pairs")
-        return self._task(re.sub(r"[^\w-]+", "-", folder.name) + (f":x{scale}" if scale > 1 else ""), data)
+        data = Data(train, validation, (test,), label="own pairs" if pairs.bits == 8 else DEEP)
+        name = re.sub(r"[^\w-]+", "-", folder.name)
+        return self._task(f"{name}-{content}" + (f":x{scale}" if scale > 1 else ""), data)
 
     def recall(self, name: str) -> Task:
         """Return the task named in a record."""

@@ -91,7 +91,7 @@ def test_a_run_that_is_done_says_so(lab, tmp_path, capsys):
     asked = ["run", *small(lab, tmp_path, "-m", "frozen"), "--device", "cpu", "--no-report"]
     assert command(capsys, *asked)[0] == 0
     code, out, _ = command(capsys, *asked)
-    assert (code, out.splitlines()[-1]) == (0, "1 cells: 1 done; nothing was left to do")
+    assert (code, out.splitlines()[-1]) == (0, "1 cell: 1 done; nothing was left to do")
 
 
 def test_a_run_writes_its_report(lab, tmp_path, capsys):
@@ -117,7 +117,7 @@ def test_score_of_a_folder_against_itself(capsys, tmp_path):
 def test_degrade_and_restore(lab, capsys, tmp_path):
     save(tmp_path / "in" / "a.png", draw([1], 24, 30))
     assert command(capsys, "degrade", "sr_x2", tmp_path / "in", tmp_path / "low")[:2] == (
-        0, f"1 images in {tmp_path / 'low'}\n",
+        0, f"1 image in {tmp_path / 'low'}\n",
     )  # fmt: skip
     assert command(capsys, "restore", tmp_path / "low", tmp_path / "out", "--bicubic", "2")[0] == 0
     assert read_image(tmp_path / "out/a.png").shape == (24, 30, 3)

@@ -247,3 +247,42 @@ def test_a_star_stands_for_a_family_only_where_it_is_named():
 )
 def test_a_size_that_is_missed_is_said(found, line):
     assert grid.missed(Knobs(alpha=3), 1000, found) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ('pairs:"/a, b/c",denoise_30', ["pairs:/a, b/c", "denoise_30"]),
+        ('"pairs:/photos [1], two"', ["pairs:/photos [1], two"]),
+        ("lora[rank=4,8], adapter", ["lora[rank=4,8]", "adapter"]),
+        ('pairs:a"b', ['pairs:a"b']),
+        ('pairs:"a (1)% #?+",pairs:"b,"', ["pairs:a (1)% #?+", "pairs:b,"]),
+    ],
+)
+def test_commas_in_quotes_do_not_separate(text, items):
+    assert [grid.unquoted(item) for item in grid.split(text)] == items
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("rank", "8"),
+        ("rank", 8.0),
+        ("rank", True),
+        ("rank", None),
+        ("rank", [8]),
+        ("alpha", "1.0"),
+        ("alpha", False),
+        ("alpha", float("nan")),
+        ("alpha", float("inf")),
+        ("gated", 1),
+        ("where", 3),
+        ("depth", "none"),
+        ("depth", {}),
+    ],
+)
+def test_options_of_a_record_have_their_types(option, value):
+    with pytest.raises(PetlirError, match=rf"^knobs\[{option}\]=.* is of the wrong type; expected "):
+        grid.restored(Knobs, Knobs().options() | {option: value})
+    for fitting in ({"alpha": 2}, {"depth": 3}, {"depth": None}):
+        assert grid.restored(Knobs, Knobs().options() | fitting) == Knobs(**fitting)

@@ -1,16 +1,21 @@
-"""`petlir analyse fourier`: which frequencies each method adds for each task, and whether all tasks get the same."""
+"""`petlir analyse fourier`: which frequencies each method, and each of its branches, adds for each task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from petlir.benchmark.analysis import spectrum
 from petlir.benchmark.analysis.finished import PASSED, Analysis, Finished, Row, by_label, images_each, opened, scene
+from petlir.benchmark.analysis.response import answered
 from petlir.benchmark.analysis.spectrum import Curves
+from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cells.context import Context
 
+GATE = " gate"
+"""How the names of gates end, see `petlir.benchmark.method.Branched`."""
 BACKBONE = "backbone"
 """What the rows of the frozen network's own features are called."""
 
@@ -23,17 +28,33 @@ def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysi
     heads = {cell.task: cell.head for cell in seen.cells}
     for label, cells in by_label(seen.cells):
         curves: dict[str, Curves] = {}
+        branches: dict[str, dict[str, Curves]] = {}
         for cell, model in opened(cells, context, device, analysis):
+            for branch, own_curves in _branches(model.network, images[cell.task], cell.head).items():
+                branches.setdefault(branch, {})[cell.task] = own_curves
             added = spectrum.curves_of(spectrum.added_maps(model.network, seen.network, images[cell.task], cell.head))
             if np.isfinite(added).any():
                 curves[cell.task] = added
             else:
                 analysis.left_out.append(f"{cell.name}: it adds nothing to the features of any block")
         _tell(analysis, label, curves)
+        for branch, by_task in branches.items():
+            _tell(analysis, f"{label}, {branch}", by_task)
     own = {task: spectrum.own_maps(seen.network, images[task], head) for task, head in heads.items()}
     _tell(analysis, BACKBONE, {task: spectrum.curves_of(maps) for task, maps in own.items()})
     analysis.sentences.append(seen.extent)
     return analysis
+
+
+def _branches(network: Backbone, images: Tensor, head: str) -> dict[str, Curves]:
+    """Return the curves of what each branch puts out, over all modules; gates and numbers per channel have none."""
+    maps: dict[str, list[Tensor]] = {}
+    for answer in answered(network, images, head):
+        for branch, values in answer.items():
+            if values.ndim == 4 and not branch.endswith(GATE):
+                maps.setdefault(branch, []).append(values)
+    curves = {branch: spectrum.curves_of(several) for branch, several in maps.items()}
+    return {branch: own for branch, own in curves.items() if np.isfinite(own).any()}
 
 
 def _tell(analysis: Analysis, label: str, curves: dict[str, Curves]) -> None:

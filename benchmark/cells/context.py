@@ -9,7 +9,7 @@ from pathlib import Path
 
 from petlir.benchmark import grid
 from petlir.benchmark.backbones import Builder
-from petlir.benchmark.degradation import Image
+from petlir.benchmark.degradation import Image, rounded
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import ImagePair, test_pairs, training_pairs, validation_pairs
 from petlir.benchmark.plugins import Plugins, find
@@ -79,7 +79,7 @@ class Context:
         """
         items, opened = [], list(self.opened)
         for item in grid.split(tasks):
-            name, colon, argument = item.partition(":")
+            name, colon, argument = grid.unquoted(item).partition(":")
             if (family := self.plugins.families.get(name)) is not None:
                 if not colon or not argument:
                     raise PetlirError(f"task {item!r} lacks what it stands for; expected {name}:{family.argument}")
@@ -120,7 +120,8 @@ def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
 
 @lru_cache(maxsize=1)
 def _training(context: Context, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
-    return training_pairs(context.plugins.task(task), on, context.root, context.allow_overlap, seed=seed)
+    pairs = training_pairs(context.plugins.task(task), on, context.root, context.allow_overlap, seed=seed)
+    return [(rounded(degraded), rounded(clean)) for degraded, clean in pairs]  # crops have 8 bits a channel
 
 
 @lru_cache(maxsize=1)

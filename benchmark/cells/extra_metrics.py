@@ -7,23 +7,25 @@ network again, with the adapter that the cell has stored.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from petlir.benchmark.cells.adapted_model import finished
 from petlir.benchmark.cells.job import Job
-from petlir.benchmark.cells.rescoring import rescored, ways
+from petlir.benchmark.cells.rescoring import check_stored_images, rescored, ways
+from petlir.benchmark.cells.stored_images import store_deep
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.images.reading import read_deep, read_image
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import Protocol, protocol, protocols
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
@@ -116,9 +118,11 @@ def measure(job: Job, device: str) -> Record:
     rows = rescored(record, job.store, told)
     if again := [rule for rule in rules if rule not in told]:
         rows += _restored_again(job, record, folder, again, device)
+    if job.metrics:
+        check_stored_images(record, job.store)
     images = _images(record, job.store, folder) if job.metrics else {}
     found = measured_by(job.metrics, images, device, job.context.plugins.registered_metrics())
-    plain = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    plain = read_json(folder / RECORD)
     known = [metric for metric in plain.get("metrics", ()) if metric["metric"] not in job.metrics]
     names = dict.fromkeys([*record.cell.protocols, *job.protocols])
     plain |= {
@@ -139,7 +143,8 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
         raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
     model = finished(folder, job.context, device)
     work, first = job.store.begin(record.key), ways(record, job.store)[0].way
-    shared, names = job.store.shared(record.cell), [rule.id for rule in rules]
+    shared, names = job.store.shared(record.cell, record.digests.data), [rule.id for rule in rules]
+    store_deep(pairs, shared)
     every = [replace(pair, protocols=()) for pair in pairs]
     rows = evaluate.evaluate(model.network, model.heads, every, names, work, shared, first).rows
     for new in {evaluate.kept_in(rule.way, first) for rule in rules}:
@@ -149,10 +154,10 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
     return rows
 
 
-def _images(record: Record, store: Store, folder: Path) -> dict[str, Look]:
+def _images(record: Done, store: Store, folder: Path) -> dict[str, Look]:
     """Return, by name, the function that reads each restored image of a record's first way with its clean image."""
     names = dict.fromkeys((score.set, f"{score.image}.png") for score in record.scores)
-    shared = store.shared(record.cell)
+    shared = store.shared_by(record)
     return {
         f"{set_}/{file}": partial(_read, folder / "restored" / set_ / file, shared / set_ / "clean" / file)
         for set_, file in names
@@ -160,7 +165,7 @@ def _images(record: Record, store: Store, folder: Path) -> dict[str, Look]:
 
 
 def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
-    return read_image(restored), read_image(clean)
+    return read_image(restored), cast("Image", read_deep(clean))
 
 
 def _as_dict(metric: Measurement, record: Record) -> dict[str, object]:

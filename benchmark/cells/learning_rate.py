@@ -8,7 +8,6 @@ doubling test.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -20,7 +19,9 @@ from petlir.benchmark.cells import run, train
 from petlir.benchmark.cells.adapted_model import prepare
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import Half, RateSelection, parse
+from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.stored_forms import StoredTrial
 from petlir.benchmark.statistics.convergence import half_of
 from petlir.benchmark.store import Store
@@ -52,11 +53,12 @@ def trial(job: Job, device: str) -> dict[str, object]:
     cell = job.cell
     run.choose_kernels(job.context)
     try:
-        curve = train.sparing(job, lambda parts: _curve(job, device, parts))
+        with contained():
+            curve = train.sparing(job, lambda parts: _curve(job, device, parts))
         psnr = curve[-1]["validation_psnr"]
     except loop.Diverged:
         curve, psnr = [], None
-    except (PetlirError, *FAULTS) as error:
+    except FAULTS as error:
         return {"state": "failed", "reason": run.reason(error)}
     row = {"rate": cell.rate, "validation_psnr": psnr, "curve": curve}
     write_json(_file(job), {"cell": cell.to_dict(), **row})
@@ -101,7 +103,20 @@ def kept(store: Store, cell: Cell, selection_context: str) -> RateSelection:
 
 
 def _rows(folder: Path) -> list[StoredTrial]:
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    """Read the trials in a folder, by file name.
+
+    Raises:
+        PetlirError: a file is damaged.
+    """
+    return [_row(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _row(path: Path) -> StoredTrial:
+    try:
+        row = read_json(path)
+        return {"rate": row["rate"], "validation_psnr": row["validation_psnr"], "curve": row["curve"]}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise PetlirError(f"trial {path} is damaged: {error!r}; remove it, and the rate is tried again") from error
 
 
 def _folder(store: Store) -> Path:
@@ -129,7 +144,7 @@ def shipped(path: Path) -> dict[str, RateSelection]:
     if not path.is_file():
         return {}
     try:
-        found = [parse(plain) for plain in json.loads(path.read_text())["selections"]]
+        found = [parse(plain) for plain in read_json(path)["selections"]]
     except (KeyError, TypeError, ValueError) as error:
         raise PetlirError(
             f"tuning record {path} is damaged: {error!r}; expected the form that `petlir tune --export` writes"

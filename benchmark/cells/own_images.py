@@ -1,112 +1,209 @@
-"""Degradation and restoration of a user's own images."""
+"""Degradation and restoration of a user's own images, one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from petlir.benchmark.cells.adapted_model import AdaptedModel, finished
-from petlir.benchmark.cells.context import context_of
-from petlir.benchmark.degradation import Image, seed_of
-from petlir.benchmark.degradations.resize import enlarge
-from petlir.benchmark.devices import pick
+import numpy as np
+import torch
+
+from petlir.benchmark.degradation import rounded, seed_of
+from petlir.benchmark.degradations.enlarging import enlarge_in_bands
+from petlir.benchmark.devices import check_memory, pick
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.reading import images_in, read_image
-from petlir.benchmark.plugins import find
-from petlir.benchmark.records.files import RECORD
-from petlir.benchmark.restoration.restore import check, restore_image
-from petlir.benchmark.scoring.evaluate import write_png
+from petlir.benchmark.hub import SCHEME, download_files
+from petlir.benchmark.images.decoding import Header, Picture, Pixels
+from petlir.benchmark.images.outputs import OutputFile, Warn, outputs, silent, write_each
+from petlir.benchmark.images.reading import header_of, opaque
+from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.restoration.restore import MEMORY_BYTES, check, restore_batch
+from petlir.benchmark.task import Task
+
+if TYPE_CHECKING:
+    from petlir.benchmark.cells.adapted_model import AdaptedModel
+
+DECODED_BYTES = 12
+"""Memory for a pixel of an image that is decoded or encoded."""
+DEGRADED_BYTES = 100
+"""Memory for a pixel of an image that is degraded in float32."""
+RESTORED_BYTES = 60
+"""Memory for an output pixel of a network, beside that of its forward passes."""
+SMALL = 2**20
+"""Output pixels up to which forward passes need less than `MEMORY_BYTES`."""
+PASSES_SHARE = 1.7
+"""How much more memory forward passes take than their tensors; see `restoration.restore`."""
 
 
-def degrade_folder(task: str, clean: Path, out: Path, seed: int, plugins: Sequence[Path]) -> int:
-    """Degrade every image of `clean` into a PNG of the same name in `out`, and return their number.
+def degrade_folder(
+    task: str,
+    clean: Path,
+    out: Path,
+    seed: int,
+    plugins: Sequence[Path],
+    *,
+    skip_existing: bool = False,
+    warn: Warn = silent,
+) -> int:
+    """Degrade every image of `clean` and its sub-folders into a PNG of the same name in `out`; return their number.
+
+    Images of 16 bits a channel are rounded to 8 bit, for which degradations are defined.
 
     Raises:
-        PetlirError: the task has no degradation to apply, or an image cannot be read; nothing was written.
+        PetlirError: the task has no degradation to apply, a header is not that of a supported image, or a file would
+            be overwritten, and nothing was written; or an image could not be decoded, and the others were written.
     """
+    from petlir.benchmark.plugins import find
+
     found = find(plugins).task(task)
     if found.degradation is None:
         raise PetlirError(f"task {task!r} has no degradation of its own: its images are pairs")
-    degradation = found.degradation
-    if degradation.kept == "float":
+    if found.degradation.kept == "float":
         raise PetlirError(f"task {found.label!r} keeps its noise as floats, which an image file cannot hold")
-    images = {name: read_image(path) for name, path in images_in(clean).items()}
-    for name, image in images.items():
-        if min(image.shape[:2]) < found.scale:
-            size, least = f"{image.shape[1]}×{image.shape[0]}", f"{found.scale}×{found.scale}"
-            raise PetlirError(f"image {name!r} in {clean} is {size} pixels; task {task!r} expects at least {least}")
-    for name, image in images.items():
-        height, width = (side // found.scale * found.scale for side in image.shape[:2])
-        write_png(out / f"{name}.png", degradation.degrade(image[:height, :width], seed_of(found.name, name, seed)))
-    return len(images)
+    if not clean.is_dir():
+        raise PetlirError(f"{clean} is not a folder; a folder of images is expected")
+    made = outputs(clean, out, skip_existing=skip_existing)
+    for file in made.files:
+        head = header_of(file.source)
+        if min(head.width, head.height) < found.scale:
+            size, least = f"{head.width}×{head.height}", f"{found.scale}×{found.scale}"
+            raise PetlirError(
+                f"image {file.name!r} in {clean} is {size} pixels; task {task!r} expects at least {least}"
+            )
+        check_memory(str(file.source), head.width * head.height * DEGRADED_BYTES)
+        if head.bits > 8:
+            warn(f"{file.source} has {head.bits} bits a channel and is rounded to 8")
+    return write_each(made, partial(_degraded, found, seed), "degrading", warn)
+
+
+def _degraded(task: Task, seed: int, file: OutputFile, picture: Picture) -> tuple[Pixels, None]:
+    assert task.degradation is not None
+    image = rounded(opaque(picture, str(file.source)).on_byte_scale())
+    height, width = (side // task.scale * task.scale for side in image.shape[:2])
+    return rounded(task.degradation.degrade(image[:height, :width], seed_of(task.name, file.name, seed))), None
 
 
 def restore_folder(
     source: Path,
     out: Path,
-    adapter: Path | None,
+    adapter: Path | str | None,
     bicubic: int | None,
     device: str,
     plugins: Sequence[Path],
     weights: Sequence[str] = (),
     tiling: str = "default",
+    *,
+    skip_existing: bool = False,
+    warn: Warn = silent,
 ) -> int:
-    """Restore an image, or every image of a folder, into PNGs of the same names in `out`, and return their number.
+    """Restore an image, or every image of a folder and its sub-folders, into PNGs of the same names in `out`.
+
+    A PNG has the bits a channel of its input. A real alpha channel is carried along, enlarged bicubically if the
+    image is.
 
     Args:
         source: an image or a folder of images.
         out: output folder.
-        adapter: a cell's folder, or a file in it.
+        adapter: a cell's or an exported folder, a file in it, or `hub:OWNER/NAME`.
         bicubic: enlarge by this factor instead of using a network.
         device: the compute device.
         plugins: plugin files.
         weights: the user's own pre-trained weights, see `petlir.benchmark.weights.sources`.
         tiling: tiling of large images, see `petlir.benchmark.restoration.restore.restore`.
+        skip_existing: leave out images whose PNG exists.
+        warn: gets a line for whatever is left out of an image, or of the folder.
+
+    Returns:
+        The number of images written.
 
     Raises:
-        PetlirError: not exactly one of `adapter` and `bicubic` is given, a file is invalid, or the tiling does not
-            support an image; nothing was written.
+        PetlirError: not exactly one of `adapter` and `bicubic` is given, a header is not that of a supported image, a
+            file would be overwritten, or the tiling or the memory does not suffice for an image, and nothing was
+            written; or an image could not be decoded, and the others were written.
     """
     if (adapter is None) == (bicubic is None):
-        raise PetlirError("restore needs either --adapter (a finished cell) or --bicubic FACTOR")
+        raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")
     if bicubic is not None and tiling != "default":
         raise PetlirError("--tiling says how a network restores; it does not go with --bicubic")
-    paths = images_in(source) if source.is_dir() else {source.stem: source}
-    images = {name: read_image(path) for name, path in paths.items()}
-    work: Callable[[Image], Image]
-    if adapter is None:
-        assert bicubic is not None
-        work = partial(enlarge, scale=bicubic)
-    else:
-        model = restorer(adapter, device, plugins, weights)
-        for height, width, _ in (image.shape for image in images.values()):
-            check(model.network, height, width, tiling)
-        work = partial(restore_image, model.network, heads=model.heads, tiling=tiling)
-    for name, image in images.items():
-        write_png(out / f"{name}.png", work(image))
-    return len(images)
+    made = outputs(source, out, skip_existing=skip_existing)
+    headers = [(str(file.source), header_of(file.source)) for file in made.files]
+    if bicubic is not None:
+        for name, head in headers:
+            _check_memory(name, head, bicubic, DECODED_BYTES, 0)
+        return write_each(made, partial(_enlarged, bicubic), "restoring", warn)
+    assert adapter is not None
+    model = restorer(adapter, device, plugins, weights)
+    for name, head in headers:
+        check(model.network, head.height, head.width, tiling)
+        _check_memory(name, head, model.task.scale, RESTORED_BYTES, int(PASSES_SHARE * MEMORY_BYTES))
+    return write_each(made, partial(_restored, model, tiling), "restoring", warn)
 
 
-def restorer(adapter: Path, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> AdaptedModel:
+def _check_memory(name: str, head: Header, scale: int, output_bytes: int, others: int) -> None:
+    pixels = head.width * head.height
+    many = pixels * scale**2 > SMALL
+    check_memory(name, pixels * (DECODED_BYTES + scale**2 * output_bytes) + (others if many else 0))
+
+
+def _enlarged(scale: int, file: OutputFile, picture: Picture) -> tuple[Pixels, Pixels | None]:
+    return enlarge_in_bands(picture.pixels, scale), _enlarged_alpha(picture, scale)
+
+
+def _restored(model: AdaptedModel, tiling: str, file: OutputFile, picture: Picture) -> tuple[Pixels, Pixels | None]:
+    peak = picture.peak
+    device = next(model.network.parameters()).device
+    batch = torch.from_numpy(picture.pixels.astype(np.float32)).to(device).permute(2, 0, 1)[None] / peak
+    restored = restore_batch(model.network, batch, model.heads, tiling)[0].clamp_(0, 1).mul_(peak).round_()
+    pixels: Pixels = restored.permute(1, 2, 0).cpu().numpy().astype(picture.pixels.dtype)
+    return pixels, _enlarged_alpha(picture, pixels.shape[0] // picture.pixels.shape[0])
+
+
+def _enlarged_alpha(picture: Picture, scale: int) -> Pixels | None:
+    if picture.alpha is None or scale == 1:
+        return picture.alpha
+    return enlarge_in_bands(picture.alpha[..., None], scale)[..., 0]
+
+
+def restorer(
+    adapter: Path | str, device: str, plugins: Sequence[Path] = (), weights: Sequence[str] = ()
+) -> AdaptedModel:
     """Load the network of a finished cell for restoration.
 
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
     """
+    from petlir.benchmark.cells.adapted_model import finished  # here: enlarging bicubically needs none of it
+    from petlir.benchmark.cells.context import context_of
+
     folder = cell_folder(adapter)
     return finished(folder, context_of(plugins, weights=weights), pick(device))
 
 
-def cell_folder(adapter: Path) -> Path:
-    """Return the folder of a cell, given the folder or a file in it.
+def cell_folder(where: Path | str) -> Path:
+    """Return the folder of a cell, given the folder, a file in it, or `hub:OWNER/NAME` with an optional `@REVISION`.
 
     Raises:
-        PetlirError: the folder does not exist or does not contain a record.
+        PetlirError: the folder does not exist or does not contain a record, or the hub does not have it.
     """
+    if str(where).startswith(SCHEME):
+        return _downloaded(str(where))
+    adapter = Path(where)
     if not adapter.exists():
         raise PetlirError(f"adapter {adapter} does not exist; expected a cell's folder or a file in it")
     folder = adapter if adapter.is_dir() else adapter.parent
     if not (folder / RECORD).is_file():
         raise PetlirError(f"{folder} is not a cell's folder: it holds no {RECORD}")
+    return folder
+
+
+def _downloaded(source: str) -> Path:
+    """Return the folder of an adapter from the hub, checked against the digest in its record."""
+    folder = download_files(source, (RECORD, ADAPTER))
+    record = read_record(folder / RECORD)
+    digest = record.digests.adapter if record.state == "done" else None
+    if hashlib.sha256((folder / ADAPTER).read_bytes()).hexdigest() != digest:
+        raise PetlirError(f"{ADAPTER} of {source} is not the adapter of its record: its SHA-256 differs")
     return folder

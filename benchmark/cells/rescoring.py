@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import cast
 
+from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import ImagePair
-from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.images.reading import read_deep, read_image
 from petlir.benchmark.protocol import Protocol, check_stored, protocol
-from petlir.benchmark.records.schema import SCORES, Record, Score
+from petlir.benchmark.records.schema import SCORES, Done, Record, Score
 from petlir.benchmark.scoring.evaluate import Row, kept_in, score_row
 from petlir.benchmark.store import Store
+
+TOLERANCE = 1e-6
+"""In dB and SSIM, of scores that are computed again from the same images."""
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
@@ -30,29 +36,62 @@ def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
     return [one for one in found if one == rule or not rule.seen]
 
 
-def rescored(record: Record, store: Store, rules: Collection[Protocol]) -> list[Row]:
+def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Row]:
     """Return the rows of a finished record under protocols whose way is one of `ways`, in its order of images.
 
     Raises:
-        PetlirError: an image is no longer there, or cannot be read; a protocol scores what is not rounded.
+        PetlirError: an image is no longer there, cannot be read, or is not the one that was scored; a protocol scores
+            what is not rounded.
     """
     check_stored(rules)
-    folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
+    wanted = list(dict.fromkeys(rule.way for rule in rules))
     rows: list[Row] = []
-    for pair in stored_pairs(record, store) if rules else ():
-        for way in dict.fromkeys(rule.way for rule in rules):
-            image = read_image(folder / kept_in(way, first) / pair.set / f"{pair.name}.png")
-            rows += [score_row(pair, image, rule) for rule in rules if rule.way == way]
+    for pair, restored in _checked(record, store, wanted) if rules else ():
+        for way in wanted:
+            rows += [score_row(pair, restored[way], rule) for rule in rules if rule.way == way]
     return rows
 
 
-def stored_pairs(record: Record, store: Store) -> Iterator[ImagePair]:
+def check_stored_images(record: Done, store: Store) -> None:
+    """Raise PetlirError if the stored images of the headline's way do not give the scores of the record."""
+    for _ in _checked(record, store, [ways(record, store)[0].way]):
+        pass
+
+
+def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tuple[ImagePair, dict[str, Image]]]:
+    """Yield the test images of a record with its restored images in these ways, both checked against its scores."""
+    folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
+    for pair in stored_pairs(record, store):
+        restored = {}
+        for way in wanted:
+            path = folder / kept_in(way, first) / pair.set / f"{pair.name}.png"
+            restored[way] = read_image(path)
+            _check(path, pair, restored[way], [score for score in record.scores if _rates(score, pair, way)])
+        yield pair, restored
+
+
+def _rates(score: Score, pair: ImagePair, way: str) -> bool:
+    rule = protocol(score.protocol)
+    return (score.set, score.image, rule.way) == (pair.set, pair.name, way) and rule.rounded
+
+
+def _check(path: Path, pair: ImagePair, image: Image, scores: Sequence[Score]) -> None:
+    """Raise PetlirError if the images do not give the first of the scores that the record has of them."""
+    for score in scores[:1]:
+        for name, value in score_row(pair, image, protocol(score.protocol)).items():
+            expected = getattr(score, name)
+            if value != expected and abs(float(value) - float(expected)) > TOLERANCE:
+                line = f"{path}, its degraded or its clean image changed since it was scored"
+                raise PetlirError(f"{line}: {name} under {score.protocol} is {value}, recorded {expected}")
+
+
+def stored_pairs(record: Done, store: Store) -> Iterator[ImagePair]:
     """Yield the test images of a record, degraded and clean, from its store."""
     named = {(score.set, score.image): score for score in record.scores}
-    shared = store.shared(record.cell)
+    shared = store.shared_by(record)
     for (set_, image), score in named.items():
-        degraded, clean = (read_image(shared / set_ / side / f"{image}.png") for side in ("degraded", "clean"))
-        yield ImagePair(image, score.unit, set_, score.domain, degraded, clean)
+        degraded, clean = (read_deep(shared / set_ / side / f"{image}.png") for side in ("degraded", "clean"))
+        yield ImagePair(image, score.unit, set_, score.domain, degraded, cast("Image", clean))
 
 
 def through(
@@ -75,7 +114,7 @@ def through(
         there = {score.protocol for score in record.scores}
         rows: list[Score] = []
         try:
-            if there:
+            if isinstance(record, Done):
                 wanted = dict.fromkeys(one for rule in extra_protocols for one in meant(rule, record, store))
                 new = [one for one in wanted if one.id not in there]
                 rows = SCORES.validate_python(rescored(record, store, new))

@@ -14,6 +14,7 @@ from petlir.benchmark.cells.context import context_of
 from petlir.benchmark.cells.own_images import cell_folder, restorer
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.hub import SCHEME
 from petlir.benchmark.images.given import Kind, given
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD, read_record
@@ -77,8 +78,8 @@ def load(
     """Load a network for restoring images.
 
     Args:
-        where: the folder of a finished cell, an adapter beside its record (`adapter.safetensors`, `record.json`), or
-            the name of a backbone; a backbone's name takes precedence over a folder of the same name.
+        where: the folder of a finished cell or an exported adapter, a file in it, `hub:OWNER/NAME` with an exported
+            adapter, or the name of a backbone; a backbone's name takes precedence over a folder of the same name.
         weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; by default the
             shipped ones, or those in `PETLIR_WEIGHTS`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -92,9 +93,9 @@ def load(
     backbones = find(files).backbones
     if isinstance(where, str) and network_of(where) in backbones:
         return Restorer(_backbone(where, weights, device, files))
-    if not Path(where).exists():
+    if not Path(where).exists() and not str(where).startswith(SCHEME):
         raise unknown("backbone, and there is no folder", str(where), backbones)
-    folder = cell_folder(Path(where))
+    folder = cell_folder(where)
     name = read_record(folder / RECORD).cell.backbone
     model = restorer(folder, device, files, [] if weights is None else [f"{name}={weights}"])
     return Restorer(model.network, model.heads)

@@ -12,10 +12,14 @@ import torch
 
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells.adapted_model import AdaptedModel
+from petlir.benchmark.cells.checkpoint import set_aside_damaged
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.job import Job
+from petlir.benchmark.cells.kept_training import TRAINED, keep_training, load_training
 from petlir.benchmark.cells.overlap_guard import overlaps_of, recorded
+from petlir.benchmark.cells.stored_images import store_deep
 from petlir.benchmark.cells.train import Report, Trained, trained
+from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable, told
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import shrunk_by_files
@@ -45,23 +49,36 @@ def run(job: Job, device: str, report: Report) -> Record:
     record = blank(job, device, cell)
     try:
         cell["reference"] = job.context.plugins.method(job.cell.method).reference
-        one = trained(job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text))
-        model = one.model
-        cell |= described(model, job.context.root) | {"accumulation": one.accumulation}
-        record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, model.card, job.context.root))
-        required = _required(job)
-        record |= _measured(one, job.context, work, job.store, sum(need.costs.training_seconds for need in required))
-        if not job.cell.steps and required:  # what is composed is as brief as its parts
-            record["smoke"] = any(need.smoke for need in required)
+        with contained():
+            _work(job, device, work, record, cell, report)
         record["state"] = "done"
     except torch.cuda.OutOfMemoryError as error:
         record |= {"state": "out-of-memory", "reason": _line(error)}
     except Unwritable:
         raise
-    except (PetlirError, *FAULTS) as error:
+    except FAULTS as error:
         record |= {"state": "failed", "reason": reason(error)}
     report(1.0, f"{monotonic() - started:.0f} s")
+    if record["state"] != "done" and (work / TRAINED).exists():  # the work folder stays, for the next attempt
+        return _commit(record, job.store.begin(f"{job.key}.failed"), job)
     return _commit(record, work, job)
+
+
+def _work(
+    job: Job, device: str, work: Path, record: dict[str, object], cell: dict[str, object], report: Report
+) -> None:
+    """Train and score a cell, and fill in its record and the record's description of the cell."""
+    set_aside_damaged(work / CHECKPOINT)
+    one = load_training(job, device, work) or trained(
+        job, device, work / CHECKPOINT, lambda share, text: report(0.8 * share, text)
+    )
+    keep_training(one, job, work)
+    cell |= described(one.model, job.context.root) | {"accumulation": one.accumulation}
+    record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, one.model.card, job.context.root))
+    required = _required(job)
+    record |= _measured(one, job.context, work, job.store, sum(need.costs.training_seconds for need in required))
+    if not job.cell.steps and required:  # what is composed is as brief as its parts
+        record["smoke"] = any(need.smoke for need in required)
 
 
 def finished_result(job: Job) -> Record | None:
@@ -96,7 +113,8 @@ def _required(job: Job) -> list[Done]:
 
 def _commit(record: dict[str, object], work: Path, job: Job) -> Record:
     record["finished"] = _now()
-    (work / CHECKPOINT).unlink(missing_ok=True)
+    for left in (CHECKPOINT, TRAINED):
+        (work / left).unlink(missing_ok=True)
     write_json(work / record_files.RECORD, record)
     return job.store.commit(work, job.folder)
 
@@ -122,8 +140,10 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
     """
     model, fitted, cell = one.model, one.fitted, one.model.cell
     started = monotonic()
-    shared = store.shared(cell)
     pairs = context.tests(cell.task, cell.track)
+    data = evaluate.digest_of(pairs)
+    shared = store.shared(cell, data)
+    store_deep(pairs, shared)
     names = scored_as(model.task.protocols, model.views)
     scored = evaluate.evaluate(model.network, model.heads, pairs, names, work, shared)
     spent = one.spent | {"evaluation_seconds": monotonic() - started, **_inference(model)}
@@ -136,7 +156,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
         "digests": {
             "adapter": adapter,
             "predictions": scored.digest,
-            "data": evaluate.digest_of(pairs),
+            "data": data,
             "weights": model.card.sha256,
         },
     }

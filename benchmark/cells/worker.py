@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from petlir.benchmark.cells import extra_metrics, learning_rate, run
 from petlir.benchmark.cells.job import Job, unpack
+from petlir.benchmark.containment import contained
 from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
@@ -44,7 +45,8 @@ def _do(job: Job, device: str, lease: Lease, report: Callable[[float, str], None
         return learning_rate.trial(job, device)
     if job.kind == "measure":
         run.choose_kernels(job.context)
-        extra_metrics.measure(job, device)
+        with contained():
+            extra_metrics.measure(job, device)
         return {"state": "done", "reason": None}
 
     def told(share: float, text: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petlir.benchmark.commands.options import STORE, Data, Device, Json, Out, Plugin, Store, Weights, show
-from petlir.benchmark.errors import unknown
+from petlir.benchmark.errors import counted, unknown
+from petlir.benchmark.terminal import echo
 
 if TYPE_CHECKING:
     from petlir.benchmark.records.schema import RecordedCell
@@ -56,5 +57,5 @@ def analyse(
         show({"rows": found.rows, "sentences": found.sentences, "left_out": found.left_out})
         return
     for line in (*found.sentences, *(f"not applicable: {reason}" for reason in found.left_out)):
-        typer.echo(line)
-    typer.echo(f"{len(found.rows)} rows: {path}")
+        echo(line)
+    echo(f"{counted(len(found.rows), 'row')}: {path}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from petlir.benchmark.commands.options import Data, Device, Json, Plugin, Steps, show_rows
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 
@@ -22,6 +23,9 @@ def pretrain(
     without: Annotated[
         str, typer.Option("--without", help="kinds of degradation to leave out, e.g. 'jpeg,motion blur'")
     ] = "",
+    only: Annotated[
+        str, typer.Option("--only", help="kinds of degradation to keep instead, e.g. 'noise,gaussian blur'")
+    ] = "",
     steps: Steps = None,
     data: Data = None,
     plugin: Plugin = None,
@@ -33,10 +37,10 @@ def pretrain(
 
     plugins = find(plugin or [])
     lines = pretrain_backbone(
-        plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device, without=without
+        plugins, recipe, backbone, out, images=images, steps=steps, data=data, device=device, without=without, only=only
     )
     for line in lines:
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -78,5 +82,5 @@ def new(
     from petlir.benchmark.commands import scaffold
 
     path = scaffold.new(kind, name, folder)
-    typer.echo(path)
-    typer.echo(f"next: {scaffold.next_command(kind, name, path)}")
+    echo(path)
+    echo(f"next: {scaffold.next_command(kind, name, path)}")

@@ -14,6 +14,8 @@ from petlir.benchmark.commands.options import (
     Address,
     Backbones,
     Cells,
+    CellTimeout,
+    Config,
     Data,
     Device,
     ExtraProtocols,
@@ -24,6 +26,7 @@ from petlir.benchmark.commands.options import (
     Out,
     Overlap,
     Plugin,
+    Reference,
     Regime,
     Seeds,
     Steps,
@@ -32,10 +35,13 @@ from petlir.benchmark.commands.options import (
     Track,
     Weights,
     Workers,
+    chosen_grid,
     show,
     show_rows,
 )
+from petlir.benchmark.commands.reporting import ending, reference_beside
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.terminal import echo
 
 if TYPE_CHECKING:
     from petlir.benchmark.runs.planning.request import Request
@@ -53,7 +59,9 @@ def run(
     seeds: Seeds = None,
     steps: Steps = None,
     regime: Regime = None,
-    grid: Grid = "demo",
+    grid: Grid = None,
+    config: Config = None,
+    save: Annotated[Path | None, typer.Option("--save", help="write the grid to a TOML file, for --config")] = None,
     everything: Annotated[bool, typer.Option("--all", help="every method on every task; as --grid all")] = False,
     store: Address = STORE,
     data: Data = None,
@@ -61,6 +69,7 @@ def run(
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
+    cell_timeout: CellTimeout = None,
     executor: Annotated[str, typer.Option("--executor", help="local, ray or slurm")] = "local",
     slurm: Annotated[str, typer.Option("--slurm", help="e.g. time=60,partition=gpu,gpus=1; time in minutes")] = "",
     ray_address: Annotated[
@@ -71,11 +80,14 @@ def run(
     locked: Annotated[
         bool, typer.Option("--locked", help="refuse an environment that is not requirements.lock")
     ] = False,
-    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+    mlflow_uri: Annotated[
+        str | None, typer.Option("--mlflow-uri", help="where to mirror records; none: nowhere")
+    ] = None,
     allow_overlap: Overlap = False,
     protocols: Annotated[str | None, typer.Option("--protocols", help="beyond the tasks' own, e.g. y,rgb+x8")] = None,
     metrics: Metrics = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
+    reference: Reference = None,
     until_separable: Annotated[
         float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
     ] = None,
@@ -88,38 +100,39 @@ def run(
 
     if locked:
         lock.refuse_drift()
+    if reference:
+        reference_beside(Path(), reference)  # refused before anything is trained
     request = request_from_grid(
-        "all" if everything else grid, plugin or [], data, deterministic, precision, weights or [],
+        chosen_grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
-        allow_overlap=allow_overlap, protocols=protocols, metrics=metrics,
+        allow_overlap=allow_overlap, protocols=protocols, metrics=metrics, save=save,
     )  # fmt: skip
     place: dict[str, Any] = {"engine": executor, "slurm": slurm, "ray_address": ray_address}
-    place |= {"device": device, "workers": workers}
+    place |= {"device": device, "workers": workers, "cell_timeout": cell_timeout}
     work = partial(runner.run, folder=store, mlflow_uri=mlflow_uri, **place)
     failed, worked = False, until_separable is not None
     for outcome in _outcomes(request, store, work, until_separable, max_seeds):
-        typer.echo(outcome.summary())
+        _show(outcome)
+        echo(outcome.summary())
         failed, worked = failed or bool(outcome.failed), worked or bool(outcome.worked)
-    if not no_report:
-        typer.echo(f"report: {_report(store, again=worked)}")
+    for line in ending(outcome, None if no_report else store, reference, again=worked):
+        echo(line)
     return 1 if failed else 0
 
 
-def _report(address: str, *, again: bool) -> Path:
-    """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
-    from petlir import reports
+def _show(outcome: Outcome) -> None:
+    """Print a short table of a run's results, and warn of those below the degraded images."""
+    from petlir.benchmark.records.files import RECORD, read_record
+    from petlir.benchmark.store import Store as Records
     from petlir.benchmark.store.index import Index
-    from petlir.benchmark.store.remote import store_at
+    from petlir.reports import terminal
 
-    store = store_at(address)
-    page = store.root / "report" / "index.html"
-    shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
-    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.from_store(store).changed):
-        return page
-    from petlir.reports.site import write_report
-
-    store.fetch_all()
-    return write_report(store.root, page.parent)
+    index = Index.from_store(Records(outcome.store))
+    records = [read_record(head.folder / RECORD) for key in outcome.keys if (head := index.find(key))]
+    if any(record.scores for record in records):
+        terminal.show(terminal.short(records))
+    for line in terminal.warnings(records):
+        echo(f"petlir: warning: {line}", err=True)
 
 
 def _outcomes(
@@ -134,7 +147,7 @@ def _outcomes(
     store = store_at(address)
     if isinstance(store, RemoteStore):
         raise PetlirError(f"--until-separable states its looks in the store; expected a folder, not {address}")
-    return group_sequential.run(request, store, work, typer.echo, confidence=confidence, most=most)
+    return group_sequential.run(request, store, work, echo, confidence=confidence, most=most)
 
 
 @app.command()
@@ -144,13 +157,15 @@ def tune(
     task: Tasks = None,
     track: Track = None,
     steps: Steps = None,
-    grid: Grid = "demo",
+    grid: Grid = None,
+    config: Config = None,
     store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
     device: Device = "auto",
     workers: Workers = None,
+    cell_timeout: CellTimeout = None,
     export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
     allow_overlap: Overlap = False,
     again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
@@ -160,12 +175,13 @@ def tune(
     from petlir.benchmark.runs.planning.request import request_from_grid
 
     request = request_from_grid(
-        grid, plugin or [], data, True, "float32", weights or [],
+        chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, steps=steps, regime="tuned",
         allow_overlap=allow_overlap,
     )  # fmt: skip
-    for line in runner.tune(request, store, device=device, workers=workers, export=export, again=again):
-        typer.echo(line)
+    place: dict[str, Any] = {"device": device, "workers": workers, "cell_timeout": cell_timeout}
+    for line in runner.tune(request, store, export=export, again=again, **place):
+        echo(line)
 
 
 @app.command()
@@ -177,7 +193,8 @@ def plan(
     seeds: Seeds = None,
     steps: Steps = None,
     regime: Regime = None,
-    grid: Grid = "demo",
+    grid: Grid = None,
+    config: Config = None,
     store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
@@ -190,19 +207,19 @@ def plan(
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
     request = request_from_grid(
-        grid, plugin or [], data, True, "float32", weights or [],
+        chosen_grid(grid, config), plugin or [], data, True, "float32", weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
     )  # fmt: skip
-    rows = survey(request, store, device, lambda line: typer.echo(f"petlir: {line}", err=True))
+    rows = survey(request, store, device, lambda line: echo(f"petlir: {line}", err=True))
     show_rows(as_rows(rows) if as_json else rows, as_json, str)
     if not as_json:
-        typer.echo(totals(rows))
+        echo(totals(rows))
 
 
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
     """Count the records of a store by state, name what failed, and tell what runs from what died."""
-    from petlir.benchmark.commands.listing import states, working
+    from petlir.benchmark.commands.lists import states, working
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
 
@@ -214,14 +231,14 @@ def status(store: Address = STORE, as_json: Json = False) -> None:
     if as_json:
         show({"counts": counts, "failures": failures, "working": at_work, "damaged": index.problems})
         return
-    typer.echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
+    echo("  ".join(f"{state}: {count}" for state, count in counts.items()) or "no records")
     for row in at_work:
         far = f"{row['share']:.0%} {row['about']}".strip()
-        typer.echo(f"{row['state']}: {row['cell']}: {far}, by {row['by']} since {row['since']}")
+        echo(f"{row['state']}: {row['cell']}: {far}, by {row['by']} since {row['since']}")
     for row in failures:
-        typer.echo(f"{row['state']}: {row['cell']}: {row['reason']}")
+        echo(f"{row['state']}: {row['cell']}: {row['reason']}")
     for line in index.problems:
-        typer.echo(f"damaged: {line}")
+        echo(f"damaged: {line}")
 
 
 @app.command()
@@ -243,30 +260,9 @@ def why(
 
 
 @app.command()
-def clean(
-    store: Address = STORE,
-    abandoned: Annotated[bool, typer.Option("--abandoned", help="also checkpoints that nobody works on")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
-    as_json: Json = False,
+def report(
+    store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocols = None, reference: Reference = None
 ) -> None:
-    """Remove what cells left behind while they were worked on; never records, adapters or images."""
-    from dataclasses import asdict
-
-    from petlir.benchmark.store.cleaning import clean as cleaned
-    from petlir.benchmark.store.remote import store_at
-
-    found = cleaned(store_at(store), abandoned=abandoned, keep=dry_run)
-    if as_json:
-        show([asdict(one) for one in found])
-        return
-    for one in found:
-        typer.echo(f"{one.bytes / 2**20:8.1f} MiB  work/{one.key[:12]}  {one.about}")
-    would = "would be removed" if dry_run else "removed"
-    typer.echo(f"{sum(one.bytes for one in found) / 2**20:.1f} MiB of {len(found)} cells {would}")
-
-
-@app.command()
-def report(store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocols = None) -> None:
     """Write the HTML report of a store."""
     from petlir.benchmark.protocol import protocols
     from petlir.benchmark.store import Store as Records
@@ -274,7 +270,8 @@ def report(store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocol
 
     if not Records(store).files():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
-    typer.echo(write_report(store, out or store / "report", protocols(extra_protocols or "")))
+    beside = reference_beside(store, reference)
+    echo(write_report(store, out or store / "report", protocols(extra_protocols or ""), reference=beside))
 
 
 @app.command()
@@ -288,7 +285,10 @@ def export(
     from petlir.benchmark.protocol import protocols
     from petlir.reports.export import table, write
 
+    def warn(line: str) -> None:
+        echo(f"petlir: {line}", err=True)
+
     if out is None:
-        typer.echo(table(store, style, protocols(extra_protocols or "")))
+        echo(table(store, style, protocols(extra_protocols or ""), warn))
     else:
-        write(store, out, style, protocols(extra_protocols or ""))
+        write(store, out, style, protocols(extra_protocols or ""), warn)

@@ -8,6 +8,7 @@ import typer
 
 from petlir.benchmark.commands.options import Data, Json, Methods, Plugin, Tasks, Weights, show, show_rows
 from petlir.benchmark.errors import unknown
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 
@@ -22,14 +23,18 @@ def list_(
     markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,
 ) -> None:
     """List what a grid can name."""
-    from petlir.benchmark.commands.listing import LISTS, as_markdown
+    from petlir.benchmark.commands.lists import LIGHT, as_markdown
 
-    if kind not in LISTS:
-        raise unknown("list", kind, LISTS)
+    lists = LIGHT
+    if kind not in LIGHT:
+        from petlir.benchmark.commands.listing import LISTS as lists  # noqa: N811 - all lists
+    if kind not in lists:
+        raise unknown("list", kind, lists)
+    rows = lists[kind](plugin or [])
     if markdown:
-        typer.echo(as_markdown(kind, LISTS[kind](plugin or [])))
+        echo(as_markdown(kind, rows))
         return
-    show_rows(LISTS[kind](plugin or []), as_json, lambda row: f"{row['name']:<22} {row['about']}")
+    show_rows(rows, as_json, lambda row: f"{row['name']:<22} {row['about']}")
 
 
 @app.command()
@@ -59,7 +64,7 @@ def audit(
         show([line.to_dict() for line in lines])
     else:
         for text in (*command.described(lines), *command.unknown_pretraining(command.cards(context))):
-            typer.echo(text)
+            echo(text)
     return 1 if any(line.leaks for line in lines) else 0
 
 

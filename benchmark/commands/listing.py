@@ -1,19 +1,18 @@
-"""What there is: plugins, image sets, parameter counts, the states of a store."""
+"""What there is: plugins, image sets, parameter counts."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cells import learning_rate
 from petlir.benchmark.cells.selection import RateSelection
+from petlir.benchmark.commands.lists import LIGHT, Row
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import catalogue
@@ -21,18 +20,11 @@ from petlir.benchmark.images.digests import different, digests
 from petlir.benchmark.images.imageset import HalfThere, ImageSet, Missing
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins, find
-from petlir.benchmark.protocol import KNOWN, protocol
 from petlir.benchmark.statistics.convergence import NOT_TESTED
-from petlir.benchmark.store import Store
-from petlir.benchmark.store.index import Index
-from petlir.benchmark.task import Task
-from petlir.benchmark.track import TRACKS
 from petlir.benchmark.training.adaptation import adapt
 from petlir.benchmark.weights import cards as weight_cards
 from petlir.benchmark.weights.official import Official, known
 from petlir.benchmark.weights.sources import in_folder
-
-Row = dict[str, Any]
 
 
 def _methods(files: Sequence[Path]) -> list[Row]:
@@ -41,25 +33,6 @@ def _methods(files: Sequence[Path]) -> list[Row]:
         {"name": name, "about": method.idea, "paper": method.paper.title if method.paper else None}
         for name, method in sorted(found.items())
     ]
-
-
-def _tasks(files: Sequence[Path]) -> list[Row]:
-    plugins = find(files)
-    single = [
-        {
-            "name": name,
-            "about": f"{task.title}{_options(task)}",
-            "protocols": list(task.protocols),
-            "tracks": sorted(task.data),
-            "options": {option: list(values) for option, values in task.variants.items()},
-        }
-        for name, task in sorted(plugins.tasks.items())
-    ]
-    return single + [{"name": f"{one.name}:{one.argument}", "about": one.title} for one in plugins.families.values()]
-
-
-def _options(task: Task) -> str:
-    return "".join(f"; {option}={'|'.join(values)}" for option, values in task.variants.items())
 
 
 def _backbones(files: Sequence[Path]) -> list[Row]:
@@ -74,25 +47,6 @@ def _backbone_row(plugins: Plugins, name: str) -> Row:
         return {"name": name, "about": str(error), "total": None, "heads": {}}
     total = count(network).total
     return {"name": name, "about": f"{total:,} parameters", "total": total, "heads": dict(network.heads)}
-
-
-def _tracks(_: Sequence[Path]) -> list[Row]:
-    return [
-        {"name": t.name, "about": f"{t.title}; needs {t.needs}; {t.steps} steps", "steps": t.steps}
-        for t in TRACKS.values()
-    ]
-
-
-def _protocols(_: Sequence[Path]) -> list[Row]:
-    return [
-        {"name": name, "about": f"{protocol(name).describe()} Used: {used}.", "used": used}
-        for name, used in KNOWN.items()
-    ]
-
-
-def _images(_: Sequence[Path]) -> list[Row]:
-    sets = map(catalogue.image_set, catalogue.names())
-    return [{"name": s.name, "about": f"{s.title}; {s.licence}", "source": s.source} for s in sets]
 
 
 def _weights(_: Sequence[Path]) -> list[Row]:
@@ -142,37 +96,13 @@ def _tested(track: str, selection: RateSelection) -> Row:
 
 
 LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
+    **LIGHT,
     "methods": _methods,
-    "tasks": _tasks,
     "backbones": _backbones,
-    "tracks": _tracks,
-    "protocols": _protocols,
-    "images": _images,
     "weights": _weights,
     "convergence": _convergence,
 }
 """What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
-
-
-TESTED = {
-    "backbone": "backbone", "method": "method", "task": "task", "track": "track", "rate": "rate", "trials": "trials",
-    "steps": "T", "psnr": "dB at T", "half_psnr": "dB at T/2", "change": "change in dB", "verdict": "doubling test",
-}  # fmt: skip
-"""The columns of the table of doubling tests."""
-
-
-def as_markdown(kind: str, rows: Sequence[Row]) -> str:
-    """A list as a page: a table of names, and of what each is; of doubling tests, with a column for each number."""
-    columns = TESTED if kind == "convergence" else {"name": kind, "about": "what it is"}
-    lines = [[_in_markdown(row.get(name), code=name == "name") for name in columns] for row in rows]
-    made = f"Made by `petlir list {kind} --markdown`."
-    table = ["| " + " | ".join(cells) + " |" for cells in (list(columns.values()), ["---"] * len(columns), *lines)]
-    return "\n".join([f"# {kind.capitalize()}", "", made, "", *table])
-
-
-def _in_markdown(value: object, *, code: bool) -> str:
-    text = ("–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)).replace("|", "&#124;")
-    return f"`{text}`" if code else text
 
 
 def presence(root: Path | None) -> list[Row]:
@@ -257,25 +187,3 @@ def _parameter_row(network: Backbone, method: Method, measure: Callable[[Method]
     reason = method.supports(network)
     trainable, stored, total = (None, None, count(network).total) if reason else measure(method)
     return row | {"trainable": trainable, "stored_bytes": stored, "total": total, "not_applicable": reason}
-
-
-def states(index: Index) -> tuple[dict[str, int], list[Row]]:
-    """The records of a store by state, and those without a result."""
-    counts = Counter(str(head.state) for head in index.heads)
-    failures = [{"state": h.state, "cell": h.title, "reason": h.reason} for h in index.heads if h.retried]
-    return dict(counts), failures
-
-
-def working(store: Store) -> list[Row]:
-    """What is being worked on: by whom, how far it is, and whether that process still lives."""
-    return [
-        {
-            "state": "running" if one.alive else "dead",
-            "cell": one.title,
-            "by": f"{one.process.host}:{one.process.pid}",
-            "since": one.since,
-            "share": one.share,
-            "about": one.text,
-        }
-        for one in store.leases.standing()
-    ]

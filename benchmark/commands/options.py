@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.terminal import echo
+
 Overlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="go on where test images are trained on; record and table say so"),
@@ -48,7 +51,10 @@ Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="name
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
-Grid = Annotated[str, typer.Option("--grid", help="the named grid that fills in what is not given")]
+Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that fills in what is not given: demo")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="a grid in a file, TOML or JSON, instead of --grid; see results/grids")
+]
 Data = Annotated[Path | None, typer.Option("--data", envvar="PETLIR_DATA", help="folder of image sets")]
 Weights = Annotated[
     list[str] | None,
@@ -60,13 +66,28 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on the CPU, or on each GPU")]
+CellTimeout = Annotated[
+    float | None,
+    typer.Option("--cell-timeout", min=1, help="seconds after which a cell or trial is ended, and named as failed"),
+]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
 Metrics = Annotated[str | None, typer.Option("--metrics", help="a plugin's or pyiqa's, e.g. lpips,dists,fsim")]
 ExtraProtocols = Annotated[
     str | None, typer.Option("--extra-protocols", help="score stored images under these protocols too, e.g. y,rgb")
 ]
+Reference = Annotated[
+    bool | None,
+    typer.Option("--reference/--no-reference", help="show the reference leaderboard beside the report, where shipped"),
+]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE: Any = "petlir-store"
+
+
+def chosen_grid(name: str | None, config: Path | None) -> str | Path:
+    """Return the named grid, `demo` by default, or the user's file."""
+    if name is not None and config is not None:
+        raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected one of them")
+    return config or name or "demo"
 
 
 def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) -> None:
@@ -75,9 +96,9 @@ def show_rows(rows: Sequence[Any], as_json: bool, line: Callable[[Any], str]) ->
         show(rows)
         return
     for row in rows:
-        typer.echo(line(row))
+        echo(line(row))
 
 
 def show(data: Any) -> None:
     """Print data as JSON."""
-    typer.echo(json.dumps(data, indent=1, ensure_ascii=False))
+    echo(json.dumps(data, indent=1, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""On anyone's own images: score, degrade, restore."""
+"""On anyone's own images: score, degrade, adapt, restore."""
 
 from __future__ import annotations
 
@@ -8,9 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
-from petlir.benchmark.commands.options import Device, Json, Metrics, Plugin, Protocol, Weights, show
+from petlir.benchmark.commands.options import (
+    STORE,
+    Address,
+    Backbones,
+    Device,
+    Json,
+    Methods,
+    Metrics,
+    Overlap,
+    Plugin,
+    Protocol,
+    Steps,
+    Store,
+    Weights,
+    Workers,
+    show,
+)
+from petlir.benchmark.errors import PetlirError, counted
+from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
+
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="leave images that are in OUT already")]
+
+
+def _warn(line: str) -> None:
+    typer.echo(f"petlir: {line}", err=True)
 
 
 @app.command()
@@ -35,7 +59,7 @@ def score(
     rules = folders.all_protocols() if every else [named(protocol)]
     registered = find(plugin or []).registered_metrics() if metrics or plugin else {}
     names = choose(metrics or "", registered)
-    found = folders.side_by_side(restored, reference, rules, bicubic=bicubic)
+    found = folders.side_by_side(restored, reference, rules, bicubic=bicubic, warn=_warn)
     there = (restored, reference, names, pick(device), registered)
     more = folders.measure_folders(*there, bicubic=bicubic) if names else []
     if as_json:
@@ -43,22 +67,24 @@ def score(
         show({"protocols": found, **told} if every else {**found[0], **told})
         return
     for line in (*map(_scored, found), *map(_measured, more)):
-        typer.echo(line)
+        echo(line)
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
     psnr = scores["mean"]["psnr"]
     shown = psnr if isinstance(psnr, str) else f"{psnr:.2f}"
     left_out = f", {scores['identical']} identical left out" if isinstance(psnr, float) and scores["identical"] else ""
-    images = f"{len(scores['images'])} images{left_out}"
-    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {images}  {scores['protocol']}"
+    images = f"{counted(len(scores['images']), 'image')}{left_out}"
+    peaks = sorted({image["peak"] for image in scores["images"]} - {255})
+    peak = f", peak {peaks[0]} (16 bit)" if peaks else ""
+    return f"{shown} dB  SSIM {scores['mean']['ssim']:.4f}  {images}  {scores['protocol']}{peak}"
 
 
 def _measured(metric: Mapping[str, Any]) -> str:
     if metric["unavailable"] is not None:
         return f"{metric['metric']}  not available: {metric['unavailable']}"
     about = f"{metric['better']} is better; {metric['colour']}; {metric['library']}"
-    return f"{metric['metric']}  {metric['mean']:.4f}  {len(metric['images'])} images  {about}"
+    return f"{metric['metric']}  {metric['mean']:.4f}  {counted(len(metric['images']), 'image')}  {about}"
 
 
 @app.command()
@@ -67,12 +93,56 @@ def degrade(
     clean: Path,
     out: Path,
     seed: Annotated[int, typer.Option(help="of noise, rain and whatever is drawn", min=0)] = 0,
+    skip_existing: SkipExisting = False,
     plugin: Plugin = None,
 ) -> None:
     """Degrade a folder of clean images as a task does."""
     from petlir.benchmark.cells.own_images import degrade_folder
 
-    typer.echo(f"{degrade_folder(task, clean, out, seed, plugin or [])} images in {out}")
+    count = degrade_folder(task, clean, out, seed, plugin or [], skip_existing=skip_existing, warn=_warn)
+    echo(f"{counted(count, 'image')} in {out}")
+
+
+@app.command()
+def adapt(
+    folder: Annotated[Path, typer.Argument(help="folder of pairs: noisy/ and clean/, or these in train/ and test/")],
+    minutes: Annotated[float, typer.Option("--minutes", help="the time limit")] = 10.0,
+    backbone: Backbones = None,
+    method: Methods = None,
+    steps: Steps = None,
+    store: Address = STORE,
+    out: Annotated[Path | None, typer.Option("--out", help="folder for the best adapter; else in the store")] = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    plugin: Plugin = None,
+    weights: Weights = None,
+    allow_overlap: Overlap = False,
+    as_json: Json = False,
+) -> int:
+    """Adapt a network to a folder of pairs: try several methods, train the best, export its adapter."""
+    from petlir.benchmark.commands import adapt as adapting
+    from petlir.reports import terminal
+
+    adapting.check_minutes(minutes)
+    asked = adapting.Asked(
+        folder, backbone, method, minutes, steps, device, workers, plugin or [], weights or [],
+        allow_overlap,
+    )  # fmt: skip
+    found = adapting.adapt(asked, store, out, lambda line: echo(line, err=as_json))
+    if found.best is None:
+        after = "stopped" if found.interrupted else f"after {minutes:g} min"
+        echo(f"petlir: {after}: no adapter is finished; the same command continues from here", err=True)
+        return 1
+    sentences = list(terminal.answer(found.best, found.records))
+    if as_json:
+        show({"results": terminal.rows(found.records), "answer": sentences, "adapter": str(found.adapter)})
+        return 0
+    terminal.show(terminal.detailed(found.records))
+    for line in sentences:
+        echo(line)
+    echo(f"adapter: {found.adapter}")
+    echo(f"to use it: petlir restore IN OUT --adapter {found.adapter}")
+    return 0
 
 
 @app.command()
@@ -80,16 +150,30 @@ def restore(
     source: Path,
     out: Path,
     adapter: Annotated[
-        Path | None, typer.Option(help="a cell's folder, its record.json or adapter.safetensors")
+        str | None, typer.Option(help="a cell's or an exported folder, a file in it, or hub:OWNER/NAME")
     ] = None,
+    best: Annotated[bool, typer.Option("--best", help="with the best trained cell of --store")] = False,
+    store: Store = STORE,
+    task: Annotated[str | None, typer.Option("-t", "--task", help="with --best, where the store has several")] = None,
     bicubic: Annotated[int | None, typer.Option(help="enlarge bicubically by this factor instead", min=2)] = None,
     device: Device = "auto",
     plugin: Plugin = None,
     weights: Weights = None,
     tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
+    skip_existing: SkipExisting = False,
 ) -> None:
     """Restore an image or a folder of images with a finished cell."""
     from petlir.benchmark.cells.own_images import restore_folder
+    from petlir.benchmark.store import Store as Records
+    from petlir.benchmark.store.best import best_folder
 
-    count = restore_folder(source, out, adapter, bicubic, device, plugin or [], weights or [], tiling)
-    typer.echo(f"{count} images in {out}")
+    if best and adapter is not None:
+        raise PetlirError("restore takes either --adapter or --best")
+    if task is not None and not best:
+        raise PetlirError(f"--task {task} goes with --best")
+    chosen = str(best_folder(Records(store), task)) if best else adapter
+    if best:
+        echo(f"with {chosen}")
+    there = (source, out, chosen, bicubic, device, plugin or [], weights or [], tiling)
+    count = restore_folder(*there, skip_existing=skip_existing, warn=_warn)
+    echo(f"{counted(count, 'image')} in {out}")

@@ -20,7 +20,8 @@ from petlir.benchmark.commands.options import (
     show,
     show_rows,
 )
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
+from petlir.benchmark.terminal import echo, one_line
 
 app = typer.Typer()
 
@@ -36,17 +37,20 @@ def submit(
     used_test_data: Annotated[
         bool, typer.Option("--used-test-data/--no-test-data", help="whether a choice looked at test data")
     ] = False,
+    plugin: Plugin = None,
 ) -> None:
-    """Pack the finished cells of a store, with adapters, restored images and digests, into one archive."""
+    """Pack the finished cells of a store, with adapters, restored images, trials and plugins' sources."""
+    from petlir.benchmark.plugins import find
     from petlir.benchmark.publishing import submit as packing
 
-    typer.echo(f"{packing.submit(store, out, by, tuning, used_test_data)} cells in {out}")
+    plugins = find(plugin) if plugin else None
+    echo(f"{counted(packing.submit(store, out, by, tuning, used_test_data, plugins), 'cell')} in {out}")
 
 
 @app.command()
 def verify(
     source: Annotated[Path, typer.Argument(help="an archive made by `petlir submit`, or a store")],
-    images: Annotated[int, typer.Option("--images", min=0, help="restored again, of each cell")] = 3,
+    images: Annotated[int, typer.Option("--images", min=1, help="restored again, of each cell")] = 3,
     retrain: Annotated[int, typer.Option("--retrain", min=0, help="how many cells are trained again")] = 0,
     into: Annotated[Path | None, typer.Option("--into", help="the store that takes the verified cells over")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="of what is drawn; random if left out")] = None,
@@ -72,9 +76,11 @@ def verify(
         show([asdict(verdict) for verdict in verdicts])
     else:
         for verdict in verdicts:
-            typer.echo(f"{verdict.level or 'TAMPERED':<12} {verdict.cell}{': ' + verdict.why if verdict.why else ''}")
+            _, backbone, task, cell = verdict.folder.split("/")
+            why = f"  {verdict.why}" if verdict.why else ""
+            echo(f"{verdict.level or 'TAMPERED':<11}  {backbone:<12}  {task:<20}  {cell:<32}{why}")
     if taken is not None:
-        typer.echo(f"{taken} cells taken into {into}", err=as_json)
+        echo(f"{counted(taken, 'cell')} taken into {into}", err=as_json)
     return 0 if all(verdict.level for verdict in verdicts) else 1
 
 
@@ -87,7 +93,7 @@ def merge(
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
-        typer.echo(f"{source}: {take(source, into)} cells taken into {into}")
+        echo(f"{source}: {counted(take(source, into), 'cell')} taken into {into}")
 
 
 @app.command()
@@ -145,24 +151,29 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
     from petlir.benchmark.plugins import find
     from petlir.reports.bibliography import bibliography
 
-    typer.echo(bibliography(store, find(plugin or [])), nl=False)
+    echo(bibliography(store, find(plugin or [])), nl=False)
 
 
 @app.command()
 def sync(
     store: Cells = STORE,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
-) -> None:
-    """Mirror to MLflow what a lost server has missed; what is there is not repeated."""
-    from functools import partial
-
+) -> int:
+    """Mirror to MLflow what a lost server has missed; exit code 1 where a record is not taken or damaged."""
     from petlir.benchmark.store import Store as Records
-    from petlir.benchmark.tracking.tracker import Tracker, default_uri
+    from petlir.benchmark.tracking.tracker import NotTaken, Tracker, default_uri
 
-    records = list(Records(store).records(partial(typer.echo, err=True)))
-    if not records:
+    missed: list[str] = []
+    records = list(Records(store).records(missed.append))
+    if not records and not missed:
         raise PetlirError(f"store {store} holds no records; nothing to mirror")
     tracker = Tracker(mlflow_uri or default_uri(store), store)
     for record in records:
-        tracker.mirror(record)
-    typer.echo(f"{len(records)} records are in {tracker.uri}")
+        try:
+            tracker.mirror(record)
+        except NotTaken as error:
+            missed.append(str(error))
+    for line in missed:
+        echo(f"petlir: {one_line(line)}", err=True)
+    echo(f"{len(records) - len(missed)} records are in {tracker.uri}")
+    return 1 if missed else 0

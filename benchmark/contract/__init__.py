@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.contract import options, outputs, weights
+from petlir.benchmark.contract import evaluation, options, outputs, weights
 from petlir.benchmark.contract.backbone_points import BACKBONE_POINTS, BackboneTrial
+from petlir.benchmark.contract.global_state import preserved
 from petlir.benchmark.contract.toy_model import SMALL, ToyTrial, alive, tiny
 from petlir.benchmark.errors import PetlirError, told, unknown
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins, find, load_file
 
-RAISED = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, PetlirError)
-"""What a faulty plugin may raise; it becomes a finding."""
+RAISED = (Exception, SystemExit)
+"""What a faulty plugin may raise: anything; it becomes a finding."""
+COMPARING = {
+    "identity at the start",
+    "saves and loads",
+    "merges exactly",
+    "images stay apart",
+    "training and evaluation agree",
+    "any number of threads",
+}
+"""Points that compare outputs; they say nothing of a method whose evaluation does not repeat."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +38,9 @@ class CheckResult:
     Attributes:
         name: of the check.
         passed: whether the method or backbone holds it.
-        detail: what is wrong, in one line; empty where it holds.
-        applicable: whether the method supports the network at all; where not, the detail is its reason.
+        detail: what is wrong, or why it is not checked, in one line; empty where it holds.
+        applicable: whether the check is made; where not, the detail is the reason, e.g. that the method does not
+            support the network.
     """
 
     name: str
@@ -54,7 +66,8 @@ def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[
         if name not in classes:
             raise unknown(f"method or backbone in {file}", name, classes)
         kind = classes[name]
-        return kind.small if issubclass(kind, Backbone) else kind()
+        with _named(f"{name} in {file}"):
+            return kind.small if issubclass(kind, Backbone) else kind()
     if target in plugins.backbone_families:
         return plugins.backbone_families[target].small
     found = grid.methods(target, plugins.methods)
@@ -92,8 +105,18 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
     found = target_of(target, plugins)
     if isinstance(found, Method):
         return {name: ToyTrial(found, build) for name, build in networks(names, plugins).items()}
-    trial = BackboneTrial(found)
+    with _named(target):
+        trial = BackboneTrial(found)
     return {trial.example.name: trial}
+
+
+@contextmanager
+def _named(target: str) -> Iterator[None]:
+    """Turn what building a plugin raises into one line that names it."""
+    try:
+        yield
+    except RAISED as error:
+        raise PetlirError(f"{target} cannot be built: {told(error)}") from error
 
 
 def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckResult]:
@@ -108,9 +131,22 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckRes
 
 def findings(trial: ToyTrial | BackboneTrial) -> list[CheckResult]:
     """Check every point; a method that does not support the network is one finding that does not apply."""
-    if trial.obstacle is not None:
-        return [CheckResult("supported", False, trial.obstacle, applicable=False)]
-    return [examine(point, trial) for point in points(trial)]
+    refused = unsupported(trial)
+    return [refused] if refused else [examine(point, trial) for point in points(trial)]
+
+
+def unsupported(trial: ToyTrial | BackboneTrial) -> CheckResult | None:
+    """Return the finding that the method does not support the network, or fails to say so, or None."""
+    try:
+        with preserved():
+            reason = trial.obstacle
+    except RAISED as error:
+        return CheckResult("supported", False, told(error))
+    if reason is None:
+        return None
+    if not isinstance(reason, str) or not reason.strip():
+        return CheckResult("supported", False, f"supports() returns {reason!r}, expected None or the reason")
+    return CheckResult("supported", False, reason, applicable=False)
 
 
 def points(trial: ToyTrial | BackboneTrial) -> list[str]:
@@ -119,9 +155,15 @@ def points(trial: ToyTrial | BackboneTrial) -> list[str]:
 
 
 def examine(point: str, trial: ToyTrial | BackboneTrial) -> CheckResult:
-    """Check one point of the contract, by name."""
+    """Check one point of the contract, by name; whatever it raises is a failure of this point."""
     try:
-        fault = POINTS[point](trial) if isinstance(trial, ToyTrial) else BACKBONE_POINTS[point](trial)
+        with preserved():
+            if isinstance(trial, BackboneTrial):
+                fault = BACKBONE_POINTS[point](trial)
+            elif point in COMPARING and not trial.evaluation.repeats:
+                return CheckResult(point, True, "not checked: evaluation does not repeat", applicable=False)
+            else:
+                fault = POINTS[point](trial)
     except RAISED as error:
         fault = told(error)
     return CheckResult(point, fault is None, fault or "")
@@ -137,13 +179,19 @@ POINTS: Mapping[str, Callable[[ToyTrial], str | None]] = {
     "unfreezes what it says": weights.unfreezes,
     "shares what it says": weights.shares,
     "gradients reach all": weights.gradients,
+    "training and evaluation agree": evaluation.modes_agree,
     "saves and loads": weights.stored,
     "stores its own": weights.stores_its_own,
     "merges exactly": weights.merges,
     "mixed precision": outputs.mixed_precision,
     "repeats from a seed": outputs.repeats,
+    "any number of threads": evaluation.threads,
     "leaves no trace": outputs.leaves_no_trace,
-    "images stay apart": outputs.images_apart,
+    "inputs stay": outputs.inputs_stay,
+    "evaluation repeats": evaluation.repeats,
+    "images stay apart": evaluation.images_apart,
+    "any image size": evaluation.image_sizes,
+    "constant images": evaluation.constant_images,
     "sizes": options.sizes,
     "options act": options.options_act,
 }

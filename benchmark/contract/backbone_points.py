@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Block, Site
 from petlir.benchmark.backbones.meta_device import without_memory
-from petlir.benchmark.contract.outputs import global_state
+from petlir.benchmark.contract.global_state import global_state
 from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, alive, apart
 from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.grid import methods
@@ -95,7 +95,7 @@ def sizes(trial: BackboneTrial) -> str | None:
             try:
                 with torch.no_grad():
                     output = trial.example(trial.images(head, size), head)
-            except (PetlirError, *FAULTS) as error:
+            except FAULTS as error:
                 if isinstance(error, PetlirError) and min(size) == 1:
                     continue
                 return f"{what}: {told(error)}"

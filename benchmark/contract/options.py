@@ -42,8 +42,12 @@ def frozen_dataclass(trial: ToyTrial) -> str | None:
     kind = type(trial.method)
     if "__dataclass_params__" not in vars(kind):
         return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
-    restored = kind(**json.loads(json.dumps(trial.method.options())))
-    return None if restored == trial.method else "its options do not survive being written as JSON"
+    written = json.dumps(trial.method.options())
+    restored = kind(**json.loads(written))
+    if restored != trial.method or hash(restored) != hash(trial.method):
+        return "its options do not survive being written as JSON"
+    trial.adapted()
+    return None if json.dumps(trial.method.options()) == written else "adapting a network changes its options"
 
 
 def in_a_grid(trial: ToyTrial) -> str | None:
@@ -76,7 +80,7 @@ def _count(adapted: Adapted) -> int:
 
 
 def options_act(trial: ToyTrial) -> str | None:
-    """Check that every numeric option changes the number of parameters or the result of a few training steps."""
+    """Check that every number and switch changes the number of parameters or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
         if idle and method.supports(trial.network()) is None:
@@ -94,10 +98,10 @@ def _roomy(method: Method) -> Iterator[Method]:
 
 
 def _numbers(method: Method) -> Iterator[str]:
-    """Yield the numeric options."""
+    """Yield the numeric options and the switches."""
     types = get_type_hints(type(method))
     for name in method.options():
-        if {int, float} & {types[name], *get_args(types[name])}:
+        if {int, float, bool} & {types[name], *get_args(types[name])}:
             yield name
 
 
@@ -117,6 +121,8 @@ def _idle(trial: ToyTrial, method: Method, option: str, before: Outcome) -> bool
 
 def _others(method: Method, option: str) -> list[float]:
     value, types = getattr(method, option), get_type_hints(type(method))
+    if isinstance(value, bool):
+        return [not value]
     if value is None:
         return [0.5, 2.0] if float in get_args(types[option]) else [1, 2]
     others = (1, 2 * value, value // 2, value + 1) if isinstance(value, int) else (2 * value, value / 2, value + 0.5)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
-import random
+from functools import partial
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from petlir.benchmark.contract.toy_model import CLOSE, ToyTrial, apart
+from petlir.benchmark.contract.global_state import Place, defined_by, functions, global_state, replaced, spelled
+from petlir.benchmark.contract.other_processes import Fingerprint, fingerprint, fingerprints
+from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outermost, restored
 
 
 def identity(trial: ToyTrial) -> str | None:
@@ -33,12 +33,30 @@ def mixed_precision(trial: ToyTrial) -> str | None:
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that equal seeds give equal weights, before and after training."""
+    """Check that equal seeds give equal weights and outputs, in this process and in others with other hashes."""
     again = trial.adapted()
     if not _equal(again.state(), trial.adapted().state()):
         return "two networks of the same seed start apart"
     trial.train(again)
-    return None if _equal(again.state(), trial.trained[0].state()) else "two trainings of the same seed end apart"
+    if not _equal(again.state(), trial.trained[0].state()):
+        return "two trainings of the same seed end apart"
+    steady = trial.evaluation.repeats
+    if steady and not trial.output(again.backbone).equal(trial.output(trial.trained[0].backbone)):
+        return "two networks with the same weights have other outputs; something is no parameter or buffer"
+    here = fingerprint(trial)
+    for other in fingerprints(trial):
+        if isinstance(other, str):
+            return f"in another process: {other}"
+        if fault := _differs(here, other, steady=steady):
+            return f"{fault} in another process, where sets have another order and hash() other values"
+    return None
+
+
+def _differs(here: Fingerprint, other: Fingerprint, *, steady: bool) -> str | None:
+    if here.start != other.start:
+        return "it starts apart"
+    distance = apart(other.outputs, here.outputs) if steady else 0.0
+    return None if distance <= ROUNDING else f"the output differs by {distance:.1e}"
 
 
 def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -46,32 +64,51 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def leaves_no_trace(trial: ToyTrial) -> str | None:
-    """Check that global random states and settings stay unchanged."""
+    """Check that adapting, training and evaluation leave global random states, settings and functions as they are."""
+    if patched := defined_by(type(trial.method).__module__):
+        return f"it replaces {', '.join(patched[:4])}"
     network = trial.network()
-    before = global_state()
-    trial.put_on(network)
+    before, known, modules = global_state(), functions(), list(network.modules())
+    trial.method.supports(network)
+    if list(network.modules()) != modules:
+        return "supports() changes the network; it has to leave it as it is"
+    adapted = trial.put_on(network)
     trial.output(network)
-    changed = [name for name, now in global_state().items() if now != before[name]]
-    return f"it changes {', '.join(changed)}" if changed else None
+    changed = _changed(before, known)
+    trial.train(adapted)
+    changed = changed or _changed(before, known)
+    return f"it changes {', '.join(changed[:4])}" if changed else None
 
 
-def global_state() -> dict[str, object]:
-    """Return the random states and settings of this process."""
-    return {
-        "numpy's global random numbers": pickle.dumps(np.random.get_state()),
-        "Python's global random numbers": random.getstate(),
-        "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
-        "torch's default type": torch.get_default_dtype(),
-        "torch's gradient mode": torch.is_grad_enabled(),
-        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
-        "torch's threads": torch.get_num_threads(),
-    }
+def _changed(before: dict[str, object], known: dict[Place, object]) -> list[str]:
+    """Return the settings and functions that are not what they were."""
+    settings = [name for name, now in global_state().items() if now != before[name]]
+    return settings + [spelled(place) for place in replaced(known)]
 
 
-def images_apart(trial: ToyTrial) -> str | None:
-    """Check that an image's result in evaluation does not depend on the other images in the batch."""
-    network = trial.trained[0].backbone.eval()
-    with torch.no_grad():
-        alone = torch.cat([network(image[None], trial.head) for image in trial.images])
-    distance = apart(alone, trial.output(network))
-    return None if distance <= CLOSE else f"an image alone differs by {distance:.1e} from the same in a batch"
+def inputs_stay(trial: ToyTrial) -> str | None:
+    """Check that images, and the features that inserted modules read, are not changed in place."""
+    adapted = trial.adapted()
+    changed: list[str] = []
+    versions: list[list[int]] = []
+
+    def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
+        versions.append([tensor._version for tensor in inputs if isinstance(tensor, Tensor)])
+
+    def after(name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if versions.pop() != [tensor._version for tensor in inputs if isinstance(tensor, Tensor)]:
+            changed.append(name)
+
+    hooks = []
+    for name, module in outermost(adapted):
+        hooks += [module.register_forward_pre_hook(before), module.register_forward_hook(partial(after, name))]
+    try:
+        images = trial.images.clone()
+        with restored(adapted.backbone), torch.no_grad():
+            adapted.backbone(images, trial.head)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if changed:
+        return f"changes its input in place: {', '.join(changed[:4])}"
+    return None if images.equal(trial.images) else "the images are changed in place"

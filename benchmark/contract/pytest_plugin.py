@@ -57,12 +57,11 @@ class ContractItem(pytest.Item):
 
     def runtest(self) -> None:
         """Check the point."""
-        from petlir.benchmark.contract import examine
+        from petlir.benchmark.contract import examine, unsupported
 
-        obstacle = self.trial.obstacle
-        if obstacle is not None:
-            pytest.skip(obstacle)
-        finding = examine(self.point, self.trial)
+        finding = unsupported(self.trial) or examine(self.point, self.trial)
+        if not finding.applicable:
+            pytest.skip(finding.detail)
         if not finding.passed:
             pytest.fail(finding.detail, pytrace=False)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from petlir.benchmark.backbone import Backbone
@@ -25,12 +26,18 @@ TASK = "trial"
 """The task on which a method is tried."""
 STEPS = 3
 """Optimiser steps; a parameter after two zero-initialised layers gets its first gradient in the third step."""
+RATE = 1e-2
+"""The length of a step."""
+ROUNDING = 1e-4
+"""Tolerance for sums in another order, as a share of the largest output."""
 CLOSE = 1e-5
 """Tolerance for equal outputs, as a share of their largest magnitude."""
 
 
 def apart(one: Tensor, other: Tensor) -> float:
     """Return the largest difference, as a share of the largest magnitude."""
+    if one.equal(other):
+        return 0.0
     return float((one - other).abs().max() / other.abs().max())
 
 
@@ -74,6 +81,65 @@ class Asked(Cell):
         return replace(self, method=method.name, options=method.options(), task=task or self.task, chosen=method)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The traces that passes in evaluation mode leave.
+
+    Attributes:
+        outputs: the outputs of two images, each restored alone.
+        frozen: names of frozen parameters and of the network's buffers that are moved.
+        other: names of other tensors that are moved.
+        drift: by how much the output for an image changes after other images.
+    """
+
+    outputs: Tensor
+    frozen: list[str]
+    other: list[str]
+    drift: float
+
+    @property
+    def repeats(self) -> bool:
+        """Whether another pass over the same image is the same again."""
+        return not self.frozen and not self.other and self.drift == 0
+
+
+def outermost(adapted: Adapted) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the inserted modules that are inside no other, by name."""
+    for name, module in adapted.backbone.named_modules():
+        owner = adapted.backbone.get_submodule(name.rpartition(".")[0])
+        if module in adapted.inserted and owner not in adapted.inserted:
+            yield name, module
+
+
+@contextmanager
+def restored(network: Backbone) -> Iterator[dict[str, Tensor]]:
+    """Put all tensors of `network` back after the block, and evaluation mode; yield what they were, by name."""
+    tensors = {name: tensor for each in (network.named_parameters(), network.named_buffers()) for name, tensor in each}
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    try:
+        yield before
+    finally:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                if not tensor.equal(before[name]):
+                    tensor.copy_(before[name])
+        network.eval()
+
+
+@torch.no_grad()
+def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
+    """Restore two images in turns in evaluation mode, and return the traces; tensors are put back."""
+    network = adapted.backbone.eval()
+    with restored(network) as before:
+        first, second, again = (network(images[[index]], head) for index in (0, 1, 0))
+        drift = max(apart(again, first), apart(network(images[[1]], head), second))
+        now = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        moved = [name for name, tensor in before.items() if name in now and not now[name].equal(tensor)]
+    free = {*adapted.trainable(), *adapted.own}
+    frozen, other = ([name for name in moved if (name in free) == wanted] for wanted in (False, True))
+    return Evaluation(torch.cat([first, second]), frozen, other, drift)
+
+
 class ToyTrial:
     """A method with new networks of equal weights.
 
@@ -82,14 +148,15 @@ class ToyTrial:
     Args:
         method: the method to check.
         build: builder of a small network.
+        weights: the network's weights, by default those that it is built with.
     """
 
-    def __init__(self, method: Method, build: Callable[[], Backbone]) -> None:
-        self.method, self._build = method, build
+    def __init__(self, method: Method, build: Callable[[], Backbone], weights: Stored | None = None) -> None:
+        self.method, self.build = method, build
         first = build()
-        self._weights = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+        self.weights = weights or {name: tensor.clone() for name, tensor in first.state_dict().items()}
         self.head = min(first.heads, key=lambda name: first.heads[name])
-        self._side, self._scale = first.window or 16, first.heads[self.head]
+        self.side, self._scale = first.window or 16, first.heads[self.head]
         self._finished: dict[tuple[Method, str, int], Stored] = {}
         self.images, self.clean = self.batch(TASK, 0)
 
@@ -100,15 +167,15 @@ class ToyTrial:
 
     def network(self) -> Backbone:
         """Return a new network."""
-        network = self._build()
-        network.load_state_dict(self._weights)
+        network = self.build()
+        network.load_state_dict(self.weights)
         return network.eval()
 
     def batch(self, task: str, index: int, seed: int = 1) -> tuple[Tensor, Tensor]:
         """Return synthetic images and their targets; each image has its own brightness."""
         numbers = torch.Generator().manual_seed(seed_of(task, index, seed))
-        images = torch.rand(2, 3, self._side, self._side, generator=numbers)
-        clean = torch.rand(2, 3, self._side * self._scale, self._side * self._scale, generator=numbers)
+        images = torch.rand(2, 3, self.side, self.side, generator=numbers)
+        clean = torch.rand(2, 3, self.side * self._scale, self.side * self._scale, generator=numbers)
         return images * torch.rand(2, 1, 1, 1, generator=numbers), clean
 
     def adapted(self, seed: int = 1, method: Method | None = None, stored: Stored | None = None) -> Adapted:
@@ -122,14 +189,19 @@ class ToyTrial:
         return self.put_on(self.network(), seed, method, stored)
 
     def put_on(
-        self, network: Backbone, seed: int = 1, method: Method | None = None, stored: Stored | None = None
+        self,
+        network: Backbone,
+        seed: int = 1,
+        method: Method | None = None,
+        stored: Stored | None = None,
+        head: str | None = None,
     ) -> Adapted:
-        """Apply the method, or a variant of it, to `network`; see `adapted`."""
+        """Apply the method, or a variant of it, to `network`, by default for the trial's head; see `adapted`."""
         chosen = method or self.method
-        return adapt(network, chosen, self.head, seed, self._prior(chosen, TASK, seed, stored))
+        return adapt(network, chosen, head or self.head, seed, self._prior(chosen, TASK, seed, stored))
 
     def _prior(self, method: Method, task: str, seed: int, stored: Stored | None = None) -> PriorResults:
-        asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self._side)
+        asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self.side)
         needs = [] if stored is not None else method.requires(asked)
         adapters = tuple(self._trained_before(need, seed) for need in needs)
         heads = (self.head,) * len(method.requires(asked))
@@ -153,8 +225,20 @@ class ToyTrial:
     @torch.no_grad()
     def output(self, network: Backbone) -> Tensor:
         """Return the output of `network` for the images, in evaluation mode."""
-        output: Tensor = network.eval()(self.images, self.head)
+        output: Tensor = network.eval()(self.images.clone(), self.head)
         return output
+
+    def retrained(self) -> Adapted:
+        """Return a new network, trained as the first one was."""
+        adapted = self.adapted()
+        self.train(adapted)
+        adapted.eval()
+        return adapted
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """The traces of a few passes of the trained method in evaluation mode."""
+        return evaluate(self.trained[0], self.images, self.head)
 
     @cached_property
     def trained(self) -> tuple[Adapted, set[str]]:
@@ -169,15 +253,22 @@ class ToyTrial:
         if not trainable:
             return reached
         images, clean = self.batch(task, 0, seed)
-        optimizer = torch.optim.AdamW(trainable.values(), lr=1e-2)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             adapted.train()
             for _ in range(STEPS):
-                optimizer.zero_grad()
+                adapted.backbone.zero_grad()
                 with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
                     output = adapted.backbone(images, self.head)
                 torch.autograd.backward(functional.l1_loss(output.float(), clean))
                 reached |= {name for name, p in trainable.items() if p.grad is not None and p.grad.any()}
-                optimizer.step()
+                _step(trainable.values())
         return reached
+
+
+@torch.no_grad()
+def _step(parameters: Iterable[nn.Parameter]) -> None:
+    """Move each weight against its gradient by about `RATE`, as the first step of Adam does."""
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.sub_(RATE * parameter.grad / (parameter.grad.abs() + 1e-8))

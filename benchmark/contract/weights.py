@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +19,16 @@ SPARE = 0.05
 
 
 def trains(trial: ToyTrial) -> str | None:
-    """Check that parameters are trainable exactly if the method declares this."""
-    count = len(trial.adapted().trainable())
-    if trial.method.trains == (count > 0):
-        return None
-    return "it declares that it trains, and nothing is trainable" if count == 0 else f"{count} tensors are trainable"
+    """Check that parameters are trainable exactly if the method declares this, from the start to the end."""
+    names = set(trial.adapted().trainable())
+    if trial.method.trains != bool(names):
+        if names:
+            return f"it declares that it does not train, and {len(names)} tensors are trainable"
+        return "it declares that it trains, and nothing is trainable"
+    trained = trial.trained[0]
+    trial.output(trained.backbone)
+    changed = sorted(names ^ set(trained.trainable()))
+    return f"becomes trainable or frozen on the way: {', '.join(changed[:4])}" if changed else None
 
 
 @dataclass(frozen=True)
@@ -32,31 +38,40 @@ class TensorCopy:
     module: nn.Module
     attribute: str
     name: str
+    tensor: Tensor
     value: Tensor
 
-    @property
-    def now(self) -> Tensor:
-        """The attribute's current tensor."""
-        tensor: Tensor = getattr(self.module, self.attribute)
-        return tensor
+    def stays(self, network: nn.Module) -> bool:
+        """Return whether the tensor, wherever it is in `network`, or what replaced it, has the same value."""
+        kept = any(tensor is self.tensor for tensor in network.parameters())
+        now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
+        return torch.equal(now, self.value)
 
 
 def frozen_stays(trial: ToyTrial) -> str | None:
-    """Check that adapting and training leave every frozen weight and buffer bitwise unchanged."""
+    """Check that adapting, training and evaluating leave every frozen weight and buffer bitwise unchanged."""
     network = trial.network()
     held = [*_hold(network, "parameters"), *_hold(network, "buffers")]
     adapted = trial.put_on(network)
     held += [tensor for tensor in _hold(network, "parameters") if tensor.module in adapted.inserted]
     trainable = {id(parameter) for parameter in adapted.trainable().values()}
-    trial.train(adapted)
-    moved = [one.name for one in held if id(one.now) not in trainable and not torch.equal(one.now, one.value)]
-    return f"not trainable, and changed: {', '.join(moved[:4])}" if moved else None
+    frozen = [one for one in held if id(one.tensor) not in trainable]
+    passes: dict[str, Callable[[], object]] = {
+        "adapting": lambda: None,
+        "training": lambda: trial.train(adapted),
+        "evaluation": lambda: trial.output(network),
+    }
+    for when, make in passes.items():
+        make()
+        if moved := [one.name for one in frozen if not one.stays(network)]:
+            return f"not trainable, and changed by {when}: {', '.join(moved[:4])}"
+    return None
 
 
 def _hold(network: nn.Module, kind: str) -> Iterator[TensorCopy]:
     for prefix, module in network.named_modules():
         for name, tensor in getattr(module, f"named_{kind}")(recurse=False):
-            yield TensorCopy(module, name, f"{prefix}.{name}", tensor.detach().clone())
+            yield TensorCopy(module, name, f"{prefix}.{name}", tensor, tensor.detach().clone())
 
 
 def unfreezes(trial: ToyTrial) -> str | None:
@@ -70,15 +85,37 @@ def unfreezes(trial: ToyTrial) -> str | None:
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that a trainable tensor occurs at a single place, unless the method declares sharing."""
+    """Check that a trainable tensor occurs at a single place, unless the method declares sharing, as one parameter."""
+    network = trial.adapted().backbone
     places = defaultdict(list)
-    for name, parameter in trial.adapted().backbone.named_parameters(remove_duplicate=False):
+    for name, parameter in network.named_parameters(remove_duplicate=False):
         if parameter.requires_grad and parameter.numel():
-            places[parameter.data_ptr()].append(name)
+            places[id(parameter)].append(name)
     several = [names for names in places.values() if len(names) > 1]
-    if trial.method.shared or not several:
-        return None
-    return f"one tensor at several places, and shared is not declared: {', '.join(several[0][:4])}"
+    if several and not trial.method.shared:
+        return f"one tensor at several places, and shared is not declared: {', '.join(several[0][:4])}"
+    both = _overlapping(network)
+    return f"two tensors on the same memory: {', '.join(both)}; share one parameter instead" if both else None
+
+
+def _overlapping(network: nn.Module) -> tuple[str, str] | None:
+    """Return the names of a trainable parameter and of another tensor that share an element in memory."""
+    storages = defaultdict(list)
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        storages[tensor.untyped_storage().data_ptr()].append((name, tensor))
+    for tensors in storages.values():
+        for (one, first), (other, second) in combinations(tensors, 2):
+            if (first.requires_grad or second.requires_grad) and _elements(first) & _elements(second):
+                return one, other
+    return None
+
+
+def _elements(tensor: Tensor) -> set[int]:
+    """Return the places of a tensor's elements in its storage, in bytes."""
+    places = torch.tensor([tensor.storage_offset()])
+    for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        places = (places[:, None] + stride * torch.arange(size)).flatten()
+    return set((places * tensor.element_size()).tolist())
 
 
 def gradients(trial: ToyTrial) -> str | None:

@@ -7,7 +7,6 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from petlir.benchmark.degradation import Degradation, Image
 from petlir.benchmark.degradations.resize import imresize
@@ -36,6 +35,8 @@ class GaussianBlur(Degradation):
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
         """Return the whole image, H×W×3 uint8, blurred; `rng` is not used."""
+        from scipy.ndimage import gaussian_filter
+
         return _rounded(gaussian_filter(image.astype(np.float64), (self.sigma, self.sigma, 0)))
 
 

@@ -7,7 +7,6 @@ from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve
 
 from petlir.benchmark.degradation import Degradation, Image
 
@@ -50,6 +49,8 @@ class CameraNoise(Degradation):
 
 def _demosaicked(noise: Array) -> Array:
     """Return the bilinear interpolation of the values that an RGGB mosaic samples, H×W×3."""
+    from scipy.ndimage import convolve
+
     rows, columns = np.indices(noise.shape[:2]) % 2
     kept = (rows + columns == 0, rows != columns, rows + columns == 2)
     kernels = (OTHER, GREEN, OTHER)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import PIL
 import PIL.features
 import PIL.Image
-import torch
-from torch import Tensor
 
 from petlir.benchmark.degradation import Degradation, Image, rounded
 from petlir.benchmark.errors import PetlirError, unknown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
@@ -66,6 +68,8 @@ class Jpeg(Degradation):
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Compress and decompress each image of a batch N×3×H×W in [0, 1] separately, on the CPU by libjpeg."""
+        import torch
+
         if self.whole:
             return batch
         images = (batch * 255).permute(0, 2, 3, 1).cpu().numpy()

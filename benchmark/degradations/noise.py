@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.degradation import KEPT, Degradation
 from petlir.benchmark.errors import unknown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -41,5 +43,7 @@ class GaussianNoise(Degradation):
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
         """Return a batch N×3×H×W in [0, 1] with noise drawn on the generator's device; not clipped."""
+        import torch
+
         noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype, device=generator.device)
         return batch + noise.to(batch.device) * (self.sigma / 255)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from petlir.benchmark.degradation import Chain, Degradation, Image
 from petlir.benchmark.errors import PetlirError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -75,6 +77,8 @@ def enlarge(image: Image, scale: int) -> Image:
 @lru_cache(maxsize=64)
 def axis_weights(size: int, target: int, scale: float) -> csr_array:
     """Return the resizing of one axis as a sparse matrix, target×size, with rows that sum to 1."""
+    from scipy.sparse import csr_array
+
     stretch = min(scale, 1.0)
     reach = int(np.ceil(4 / stretch)) + 2
     place = (np.arange(target) + 0.5) / scale - 0.5

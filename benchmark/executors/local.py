@@ -6,16 +6,18 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from math import inf
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import Any
 
 from petlir.benchmark.devices import WorkerSpec
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import Interruption, PetlirError
 from petlir.benchmark.executors import Event, QueuedJob, Schedule, Work, resolve
 from petlir.benchmark.signals import leave, terminated_as_exit
 
@@ -33,15 +35,17 @@ class LocalExecutor:
     Attributes:
         work: the work function as `module:function`, so that only the workers import it.
         workers: specifications of the workers; at most as many start as there are jobs.
+        timeout: seconds after which a job's worker is ended, whether it answers or not; None for no limit.
     """
 
     work: str
     workers: Sequence[WorkerSpec]
+    timeout: float | None = None
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
         schedule = Schedule(jobs)
-        workers = [_Worker(spec, self.work) for spec in self.workers[: len(jobs)]]
+        workers = [_Worker(spec, self.work, self.timeout) for spec in self.workers[: len(jobs)]]
         with terminated_as_exit():
             try:
                 happened: list[Event] = []
@@ -72,9 +76,10 @@ def _listen(schedule: Schedule, workers: Sequence[_Worker]) -> Iterator[Event]:
     busy = [worker for worker in workers if worker.job]
     if not busy:
         return
-    ready = set(wait([handle for worker in busy for handle in worker.handles()]))
+    left = max(0.0, min(worker.left for worker in busy))
+    ready = set(wait([handle for worker in busy for handle in worker.handles()], None if left == inf else left))
     for worker in busy:
-        if ready.intersection(worker.handles()):
+        if ready.intersection(worker.handles()) or worker.left <= 0:
             for event in worker.events():
                 if event.kind in ("finished", "died"):
                     schedule.end(event)
@@ -84,8 +89,9 @@ def _listen(schedule: Schedule, workers: Sequence[_Worker]) -> Iterator[Event]:
 class _Worker:
     """The parent's side of a worker, whose process is replaced if it dies."""
 
-    def __init__(self, spec: WorkerSpec, work: str) -> None:
+    def __init__(self, spec: WorkerSpec, work: str, timeout: float | None) -> None:
         self.spec = spec
+        self._timeout, self._since = timeout, 0.0
         self.job: QueuedJob | None = None
         self.group: str | None = None
         self._work = work
@@ -105,9 +111,14 @@ class _Worker:
     def give(self, job: QueuedJob) -> None:
         if not self._process.is_alive():
             self._replace()
-        self.job, self.group = job, job.group
+        self.job, self.group, self._since = job, job.group, time.monotonic()
         with suppress(OSError):  # the sentinel reports a worker that dies at this moment
             self._connection.send((job.key, dict(job.packed)))
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left for the job."""
+        return inf if self._timeout is None else self._since + self._timeout - time.monotonic()
 
     def events(self) -> Iterator[Event]:
         """Yield the worker's new events; its death comes last."""
@@ -121,7 +132,14 @@ class _Worker:
                 yield event
         except (EOFError, OSError):
             self._process.join()
-        if self.job and not self._process.is_alive():
+        if self.job and self.left <= 0 and self._process.is_alive():
+            late = f"it took longer than --cell-timeout {self._timeout:g} s; a longer one continues from its checkpoint"
+            died = Event("died", self.job.key, self.spec.device, text=late)
+            self.terminate()  # its state is saved
+            self.join()
+            self._replace()
+            yield died
+        elif self.job and not self._process.is_alive():
             cause = _cause_of_death(self._process.exitcode or 0)
             died = Event("died", self.job.key, self.spec.device, text=cause)
             self._replace()
@@ -201,8 +219,10 @@ def _do(function: Work, packed: dict[str, object], told: _Told) -> dict[str, obj
         return function(packed, told.device, told)
     except PetlirError as error:
         return {"state": "failed", "reason": str(error)}
-    except Exception as error:
-        # A bug: this worker ends with its traceback, the parent receives one line.
+    except Interruption:
+        raise
+    except BaseException as error:
+        # A bug, or a plugin that ends the program: this worker ends with its traceback, the parent receives one line.
         cause = " ".join(str(error).split())
         told.connection.send(Event("died", told.key, told.device, text=f"{type(error).__name__}: {cause}"))
         raise

@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from petlir.benchmark.executors import Event
+from petlir.benchmark.terminal import one_line
 
 
 @dataclass
@@ -53,18 +54,19 @@ class Progress:
 
     def update(self, event: Event, title: str) -> None:
         """Display an event of the job called `title`."""
+        title = one_line(title)
         if event.kind == "started":
             self._running[event.key] = _Running(self._clock(), self._bars.add_task(title, total=1.0, doing=""))
             self._workers = max(self._workers, len(self._running))
         elif event.kind == "progress" and (running := self._running.get(event.key)) is not None:
             running.fraction = event.fraction
-            self._bars.update(running.bar, completed=event.fraction, doing=event.text)
+            self._bars.update(running.bar, completed=event.fraction, doing=one_line(event.text))
         elif event.kind in ("finished", "died", "skipped"):
             self._end(event, title)
 
     def _end(self, event: Event, title: str) -> None:
         state = str(event.result.get("state", "done")) if event.kind == "finished" else "failed"
-        reason = event.text or str(event.result.get("reason") or "")
+        reason = one_line(event.text or str(event.result.get("reason") or ""))
         running = self._running.pop(event.key, None)
         seconds = self._clock() - running.started if running else 0.0
         self._ended[state] += 1

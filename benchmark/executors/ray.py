@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, Terminated
 from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
 from petlir.benchmark.signals import terminated_as_exit
 
@@ -73,7 +73,7 @@ class RayProgram:
             return {"result": resolve(self.work)(packed, self.device, _Told(key, node, mailbox))}
         except PetlirError as error:
             return {"result": {"state": "failed", "reason": str(error)}}
-        except SystemExit:  # asked to stop: its state is saved
+        except Terminated:  # its state is saved
             return {"lost": node}
 
 

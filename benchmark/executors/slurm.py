@@ -22,6 +22,7 @@ from typing import Any
 
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.signals import leave, terminated_as_exit
 from petlir.benchmark.writing import write_bytes
 
@@ -240,7 +241,7 @@ def _call(*command: str) -> subprocess.CompletedProcess[str] | None:
 
 def _read(answer: Path) -> dict[str, object]:
     try:
-        found: dict[str, object] = json.loads(answer.read_bytes())
+        found: dict[str, object] = read_json(answer)
     except (OSError, ValueError):
         return {}
     return found

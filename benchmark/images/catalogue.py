@@ -20,7 +20,7 @@ from petlir.benchmark.images.bundled import LEAVES, photographs
 from petlir.benchmark.images.imageset import ImageSet
 from petlir.benchmark.images.layouts import FolderLayout, expand
 from petlir.benchmark.images.listed import CataloguedIndex
-from petlir.benchmark.images.pairs import Part, UserPairs
+from petlir.benchmark.images.pairs import Part, UserPairs, set_name
 from petlir.benchmark.task import FIRST
 
 SETS = Path(__file__).parent / "sets"
@@ -136,5 +136,5 @@ def _pairs(text: str) -> ImageSet:
     part, scale, path = text.split(":")
     folder, source = Path(unquote(path)), "your own"
     find = UserPairs(folder, cast("Part", part), int(scale))
-    name, title = f"{folder.name}-{part}", f"{folder.name}, own pairs ({part})"
+    name, title = set_name(folder, cast("Part", part)), f"{folder.name}, own pairs ({part})"
     return ImageSet(name, title, "photographs", source, source, source, True, find)

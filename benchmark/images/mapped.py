@@ -1,7 +1,7 @@
 """A cache of decoded images: one memory-mapped file holds many images.
 
 The file is the pixels of all images, then a JSON index, then the length of that index in 8 bytes. It is renamed once
-complete, so processes may race. A truncated file, or one of another version, is rebuilt.
+complete, so processes may race. A truncated or changed file, or one of another version, is rebuilt.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def mapped(name: str, key: str, makers: Sequence[Make]) -> Mapped:
         PetlirError: an image cannot be produced, or the images cannot be stored anywhere.
     """
     path = cache_folder() / "images" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{key[:24]}.bin"
-    with suppress(OSError, ValueError, LookupError, TypeError), path.open("rb") as kept:
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError), path.open("rb") as kept:
         return _open(kept)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +129,7 @@ def _one(make: Make) -> tuple[Degraded, str]:
 
 
 def _open(file: IO[bytes]) -> Mapped:
-    """Return the images of an open file, which may be closed afterwards; raise if truncated or of another version."""
+    """Return the images of an open file, which may be closed afterwards; raise if it is not as it was written."""
     pixels = np.asarray(np.memmap(file, np.uint8, "r"))
     length = int.from_bytes(pixels[-LENGTH:].tobytes(), "little")
     content = json.loads(pixels[-LENGTH - length : -LENGTH].tobytes())
@@ -143,4 +143,8 @@ def _open(file: IO[bytes]) -> Mapped:
         place += size
     if place + length + LENGTH != pixels.size:
         raise ValueError("torn")
-    return Mapped(images, [digest for _, _, digest in content["images"]])
+    digests = [digest for _, _, digest in content["images"]]
+    with ThreadPoolExecutor(MAKERS) as pool:
+        if list(pool.map(pixels_digest, images)) != digests:
+            raise ValueError("changed")
+    return Mapped(images, digests)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from petlir.benchmark.errors import PetlirError
@@ -47,20 +48,19 @@ def token(name: str) -> str:
     >>> token("norain-001"), token("0801x4"), token("street_noisy")
     ('001', '0801', 'street')
     """
+    name = composed(name)
     for affix in AFFIXES:
         name = affix.sub("", name) or name
     return name
 
 
 def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tuple[T, T]]:
-    """Return degraded and clean by the clean image's name, paired by equal names, otherwise by their tokens.
+    """Return degraded and clean by the clean image's name, see `joined`: by equal names, otherwise by their tokens.
 
     Raises:
         PetlirError: an image has no partner, or an ambiguous one; names the first and the total number.
     """
-    upper, lower = (_by_token(one.keys() - other.keys()) for one, other in ((clean, degraded), (degraded, clean)))
-    found = {name: name for name in clean if name in degraded}
-    found |= {name: lower[key] for key, name in upper.items() if key in lower}
+    found = joined(clean, degraded, (composed, token))
     alone = [str(clean[name]) for name in clean if name not in found]
     alone += [str(degraded[name]) for name in degraded if name not in found.values()]
     if alone:
@@ -68,10 +68,30 @@ def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tup
     return {name: (degraded[found[name]], clean[name]) for name in clean}
 
 
-def _by_token(names: Collection[str]) -> dict[str, str]:
-    """Return token → name for the tokens that only one name has."""
-    tokens = Counter(map(token, names))
-    return {token(name): name for name in names if tokens[token(name)] == 1}
+def joined(names: Collection[str], others: Collection[str], forms: Sequence[Callable[[str], str]]) -> dict[str, str]:
+    """Return the partner of each name: the equal name, otherwise the only one of the same form.
+
+    Args:
+        names: names to join.
+        others: names of the possible partners.
+        forms: each is tried, in order, on the names that are still without a partner.
+    """
+    found = {name: name for name in names if name in others}
+    for form in forms:
+        left, right = _by_form(set(names) - found.keys(), form), _by_form(set(others) - set(found.values()), form)
+        found |= {name: right[key] for key, name in left.items() if key in right}
+    return found
+
+
+def composed(name: str) -> str:
+    """Return a name with accents as one character each (NFC), as some systems store letter and accent apart."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _by_form(names: Collection[str], form: Callable[[str], str]) -> dict[str, str]:
+    """Return form → name for the forms that only one name has."""
+    forms = Counter(map(form, names))
+    return {form(name): name for name in names if forms[form(name)] == 1}
 
 
 def _some(names: Sequence[str]) -> str:

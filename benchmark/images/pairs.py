@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.imageset import ImageEntry
-from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side
-from petlir.benchmark.images.reading import FileReader, images_in, size_of
+from petlir.benchmark.images.mapped import Mapped, decoded
+from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side, token
+from petlir.benchmark.images.reading import DeepReader, header_of, size_of
+from petlir.benchmark.images.walking import images_in
 
 Part = Literal["train", "validation", "test"]
 PARTS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
 """Case-insensitive names of the folder of each part."""
-LAYOUT = "{train,validation,test}/{degraded,clean}/NAME"
+LAYOUT = "{train,validation,test}/{degraded,clean}/NAME, or only {degraded,clean}/NAME"
+NAMES = f"folders of degraded images: {', '.join(DEGRADED)}; of clean ones: {', '.join(CLEAN)}"
 FIFTH = 5
+COUNTER = re.compile(r"[-_. ]*\d+$")
+"""The end of a name that tells images of one scene apart, e.g. `_12` of `Canon_chair_12`."""
 Files = tuple[Path, Path]
 """The degraded and the clean image of a pair."""
 
 
 @dataclass(frozen=True)
 class PairFolder:
-    """A folder of pairs that are matched by name, each a scene of its own.
+    """A folder of pairs that are matched by name.
 
-    Without a validation folder, every fifth training image in the order of names, starting with the first, is used.
+    It holds `train/`, `test/` and perhaps `validation/`, or the two folders of images alone. Test pairs that have no
+    folder are held out of the training pairs, and then validation pairs likewise: every fifth scene in the order of
+    names, starting with the first. Names that differ by a number at their end are of one scene; if they make up fewer
+    than five scenes, every image counts as one.
     """
 
     path: Path
@@ -41,19 +51,27 @@ class PairFolder:
             PetlirError: a folder is missing or empty, or names do not match; names the first.
         """
         return [
-            ImageEntry(name, name, FileReader(clean), FileReader(degraded), scale)
+            ImageEntry(name, name, DeepReader(clean), DeepReader(degraded), scale)
             for name, (degraded, clean) in self.files(part).items()
         ]
 
     def files(self, part: Part) -> dict[str, Files]:
         """Return the files of one part by name; raises as `index`."""
-        if part == "test" or self._folder("validation"):
+        if self._folder(part) and part != "train":
             return self._joined(part)
-        pairs = self._joined("train")
-        if len(pairs) < 2:
-            raise PetlirError(f"{self.path / 'train'} holds one pair; expected two or more, or a validation folder")
-        held_out = set(list(pairs)[::FIFTH])
-        return {name: files for name, files in pairs.items() if (name in held_out) == (part == "validation")}
+        left = self._joined("train")
+        for other in ("test", "validation"):
+            if self._folder(other):
+                continue
+            if len(left) < 2:
+                raise PetlirError(
+                    f"{self._images} holds too few pairs to hold out {other} pairs; expected three or more"
+                )
+            held_out = _every_fifth_scene(list(left))
+            if other == part:
+                return {name: left[name] for name in held_out}
+            left = {name: files for name, files in left.items() if name not in held_out}
+        return left
 
     @property
     def scale(self) -> int:
@@ -72,15 +90,42 @@ class PairFolder:
                 raise PetlirError(f"{line}; expected one size, or all clean images a whole number of times larger")
         return scale
 
+    @property
+    def bits(self) -> int:
+        """The largest number of bits a channel of all images."""
+        return max(header_of(path).bits for files in self._all() for path in files)
+
+    def digest(self, scale: int) -> str:
+        """Return the SHA-256 over names and pixels of all pairs, part by part; decoded images are cached.
+
+        Raises:
+            PetlirError: as `index`, or an image cannot be read.
+        """
+        digest = hashlib.sha256()
+        for part in ("train", "validation", "test"):
+            entries = self.index(part, scale)
+            for images in sides_of(set_name(self.path, part), entries):
+                named = zip((entry.name for entry in entries), images.digests, strict=True)
+                digest.update("\n".join(f"{name}\0{pixels}" for name, pixels in named).encode() + b"\1")
+        return digest.hexdigest()
+
     def _all(self) -> Iterator[Files]:
         for part in ("test", "train", "validation"):
-            if part != "validation" or self._folder(part):
+            if part == "train" or self._folder(part):
                 yield from self._joined(part).values()
 
+    @property
+    def _images(self) -> Path:
+        """The folder of the training pairs: `train/`, or the folder itself if it holds the folders of images."""
+        if found := self._folder("train"):
+            return found
+        if any(path.is_dir() and side(path.name) for path in self.path.iterdir()):
+            return self.path
+        raise PetlirError(f"{self.path} holds no pairs; expected {LAYOUT}; {NAMES}")
+
     def _joined(self, part: str) -> dict[str, Files]:
-        folder = self._folder(part)
-        if folder is None:
-            raise PetlirError(f"{self.path / part} is missing; expected a folder of pairs, {LAYOUT}")
+        folder = self._images if part == "train" else self._folder(part)
+        assert folder is not None
         sides: dict[str, Path] = {}
         for below in sorted(path for path in folder.iterdir() if path.is_dir()):
             if (holds := side(below.name)) is None:
@@ -100,6 +145,25 @@ class PairFolder:
     def _folder(self, part: str) -> Path | None:
         found = [path for path in self.path.iterdir() if path.is_dir() and path.name.lower() in PARTS[part]]
         return min(found, default=None)
+
+
+def set_name(folder: Path, part: Part) -> str:
+    """Return the name of the image set that a part of a folder of pairs is."""
+    return f"{folder.name}-{part}"
+
+
+def sides_of(name: str, entries: Sequence[ImageEntry]) -> tuple[Mapped, Mapped]:
+    """Return the clean and the degraded images of a set of pairs; `name` is for people."""
+    degraded = [entry.degraded for entry in entries if entry.degraded]
+    return decoded(name, [entry.clean for entry in entries]), decoded(f"{name}-shipped", degraded)
+
+
+def _every_fifth_scene(names: Sequence[str]) -> list[str]:
+    scenes = {name: COUNTER.sub("", token(name)) for name in names}
+    if len(set(scenes.values())) < FIFTH:
+        scenes = {name: name for name in names}
+    held_out = set(list(dict.fromkeys(scenes.values()))[::FIFTH])
+    return [name for name in names if scenes[name] in held_out]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft2
-from scipy.ndimage import gaussian_filter
 
 from petlir.benchmark.degradation import Image
 
@@ -24,6 +22,8 @@ AXES = np.array([[1, 1, 1], [1, 0.1, -1.1], [-0.5, 0.8, -0.3]], np.float32)
 
 def leaves(seed: int, size: int) -> Image:
     """Draw a dead-leaves image, size×size×3 uint8: opaque textured shapes whose sizes follow a power law r⁻³."""
+    from scipy.ndimage import gaussian_filter  # here: tasks are listed without it
+
     rng = np.random.default_rng(seed)
     side = size * OVERSAMPLING
     labels, count = _occlude(rng, side)
@@ -135,6 +135,8 @@ def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid
 
 def _fractal_noise(rng: np.random.Generator, side: int, roughness: float) -> Array:
     """Return noise of unit variance, side×side, whose amplitude falls with frequency to the power `roughness`."""
+    from scipy.fft import irfft2
+
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])
     frequency[0, 0] = np.inf
     phases = rng.standard_normal((*frequency.shape, 2), np.float32).view(np.complex64)[..., 0]

@@ -1,19 +1,26 @@
-"""Read image files: 8-bit RGB is accepted, greyscale is converted to RGB, and other formats are rejected."""
+"""Read image files of a user or of an image set, see `petlir.benchmark.images.decoding` for what is accepted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar, cast
 
-import numpy as np
 import PIL.Image
 
-from petlir.benchmark.degradation import Image
+from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images import decoding
+from petlir.benchmark.images.decoding import Header, Picture
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm"})
-READABLE = frozenset({"RGB", "L", "P", "1"})
+SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".gif"
+})  # fmt: skip
+"""The suffixes of image files, in lower case."""
+DECODING = 2
+"""The version of how files are decoded, so that caches of an earlier one are not used."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -29,39 +36,65 @@ class FileReader:
 
     @property
     def stamp(self) -> str:
-        """Path, size and modification time."""
+        """Path, size and modification time, and the version of how files are decoded."""
         status = self.path.stat()
-        return f"{self.path} {status.st_size} {status.st_mtime_ns}"
+        return f"{self.path} {status.st_size} {status.st_mtime_ns} decoding {DECODING}"
 
     def __call__(self) -> Image:
         """Return the image; see `read_image`."""
         return read_image(self.path)
 
 
+@dataclass(frozen=True)
+class DeepReader(FileReader):
+    """A user's image file, which may have 16 bits a channel."""
+
+    def __call__(self) -> Image:
+        """Return the image on the scale 0..255, float32 if it has 16 bits a channel."""
+        # the rest of the way from file to score takes float32 where it takes 8 bits
+        return cast("Image", read_deep(self.path))
+
+
+def read_picture(path: Path) -> Picture:
+    """Read an image file at its own depth, with its alpha channel.
+
+    Raises:
+        PetlirError: the file cannot be read, or see `petlir.benchmark.images.decoding.decode`.
+    """
+    return _opened(path, decoding.decode)
+
+
 def read_image(path: Path) -> Image:
     """Read an image file as H×W×3 uint8; greyscale is repeated into three channels.
 
     Raises:
-        PetlirError: the file cannot be read, or is not 8-bit RGB or greyscale.
+        PetlirError: the file cannot be read, is not opaque, or is not 8-bit RGB or greyscale.
     """
-    try:
-        with path.open("rb") as file:
-            return decode(file, str(path))
-    except OSError as error:
-        raise PetlirError(f"{path} cannot be read: {error.strerror or error}") from error
+    return _eight_bit(read_picture(path), str(path))
+
+
+def read_deep(path: Path) -> Degraded:
+    """Read an opaque image file as H×W×3 on the scale 0..255: uint8, or float32 of 16 bits a channel.
+
+    Raises:
+        PetlirError: the file cannot be read, or is not opaque.
+    """
+    return opaque(read_picture(path), str(path)).on_byte_scale()
+
+
+def header_of(path: Path) -> Header:
+    """Return the upright size and the depth of an image file without decoding it.
+
+    Raises:
+        PetlirError: it is not an image, or not one that is accepted.
+    """
+    return _opened(path, decoding.header)
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Return width and height of an image file without decoding it.
-
-    Raises:
-        PetlirError: it is not an image.
-    """
-    try:
-        with PIL.Image.open(path) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise PetlirError(f"{path} is no readable image: {error}") from error
+    """Return the upright width and height of an image file without decoding it; raises as `header_of`."""
+    found = header_of(path)
+    return found.width, found.height
 
 
 def decode(file: BinaryIO, name: str) -> Image:
@@ -70,48 +103,34 @@ def decode(file: BinaryIO, name: str) -> Image:
     Raises:
         PetlirError: as `read_image`.
     """
-    try:
-        with PIL.Image.open(file) as image:
-            return rgb(image, name)
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise PetlirError(f"{name} is no readable image: {error}") from error
+    return _eight_bit(decoding.decode(file, name), name)
 
 
 def rgb(image: PIL.Image.Image, name: str) -> Image:
     """Convert a Pillow image to H×W×3 uint8; `name` identifies it in error messages.
 
     Raises:
-        PetlirError: it is not 8-bit RGB or greyscale.
+        PetlirError: it is not opaque 8-bit RGB or greyscale.
     """
-    if refusal := _refusal(image):
-        raise PetlirError(f"{name} {refusal}; expected 8-bit RGB or greyscale")
-    return np.array(image.convert("RGB"))
+    return _eight_bit(decoding.picture(image, name), name)
 
 
-def _refusal(image: PIL.Image.Image) -> str:
-    """Return the reason to reject an image, or empty. Pillow shows deep RGB as 8-bit; only its tiles reveal it."""
-    tiles = str(getattr(image, "tile", ""))
-    if ";16" in tiles or "'ppm'" in tiles or image.mode.startswith(("I", "F")):
-        return "has more than 8 bits a channel"
-    if "A" in image.getbands() or "transparency" in image.info:
-        return "has an alpha channel"
-    return "" if image.mode in READABLE else f"is of colour mode {image.mode}"
+def opaque(picture: Picture, name: str) -> Picture:
+    """Return the picture; raise PetlirError if it has a real alpha channel."""
+    if picture.alpha is not None:
+        raise PetlirError(f"{name} has an alpha channel that is not opaque; expected RGB or greyscale")
+    return picture
 
 
-def images_in(folder: Path) -> dict[str, Path]:
-    """Return the image files of a folder by name without suffix, in the order of names.
+def _eight_bit(picture: Picture, name: str) -> Image:
+    if picture.peak > 255:
+        raise PetlirError(f"{name} has more than 8 bits a channel; expected 8-bit RGB or greyscale")
+    return cast("Image", opaque(picture, name).pixels.copy())  # writable
 
-    Raises:
-        PetlirError: the folder is missing, has no images, or has two images of the same name.
-    """
-    if not folder.is_dir():
-        raise PetlirError(f"{folder} is not a folder; a folder of images is expected")
-    images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in images:
-                raise PetlirError(f"{path} and {images[path.stem].name} have one name; expected one image a name")
-            images[path.stem] = path
-    if not images:
-        raise PetlirError(f"{folder} holds no image; expected {', '.join(sorted(SUFFIXES))}")
-    return images
+
+def _opened(path: Path, read: Callable[[BinaryIO, str], T]) -> T:
+    try:
+        with path.open("rb") as file:
+            return read(file, str(path))
+    except OSError as error:
+        raise PetlirError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -79,7 +79,7 @@ class ExpertClassifier(nn.Module):
     @property
     def _parts(self) -> tuple[Tensor, ...]:
         """The stored numbers as tensors that share their memory."""
-        parts = self.numbers.split([prod(shape) for shape in self._shapes])
+        parts = torch.split(self.numbers, [prod(shape) for shape in self._shapes])
         return tuple(part.view(shape) for part, shape in zip(parts, self._shapes, strict=True))
 
     def fit(self, described: Tensor, labels: Tensor, importance: Tensor) -> None:

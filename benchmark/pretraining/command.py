@@ -18,11 +18,11 @@ from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import pixels_digest
-from petlir.benchmark.images.reading import images_in
+from petlir.benchmark.images.walking import images_in
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.pretraining.images import dead_leaves, photographs
 from petlir.benchmark.pretraining.loop import Recipe, train
-from petlir.benchmark.pretraining.recipes import choose, learnt, training_batches
+from petlir.benchmark.pretraining.recipes import all_but, choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh
 from petlir.benchmark.pretraining.transfer import related, seen
@@ -43,6 +43,7 @@ def pretrain_backbone(
     data: Path | None = None,
     device: str = "auto",
     without: str = "",
+    only: str = "",
 ) -> Iterator[str]:
     """Pre-train a backbone into `out`, and yield progress lines.
 
@@ -56,12 +57,18 @@ def pretrain_backbone(
         data: folder of image sets, for the scores on Set5 and BSD100.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         without: heads or degradations of the recipe to omit, separated by commas.
+        only: heads or degradations of the recipe to keep, separated by commas; empty keeps all.
 
     Raises:
-        PetlirError: a name is unknown, the recipe does not fit the backbone, images cannot be read, or `out` is not
-            writable.
+        PetlirError: a name is unknown, both `without` and `only` are given, the recipe does not fit the backbone,
+            images cannot be read, or `out` is not writable.
     """
     kind, name, rate = choose(recipe_name, name)
+    if without and only:
+        raise PetlirError("--without and --only are both given; expected one of them")
+    network = fresh(plugins, name, Recipe.seed)
+    if only:
+        without = all_but(only, kind, network)
     recipe = Recipe(
         kind,
         steps or Recipe.steps,
@@ -69,7 +76,6 @@ def pretrain_backbone(
         source=images.name if images else Recipe.source,
         without=", ".join(filter(None, (word.strip() for word in without.split(",")))),
     )
-    network = fresh(plugins, name, recipe.seed)
     learnt(network, recipe)
     network.to(pick(device))
     if images is not None:

@@ -12,7 +12,8 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.bundled import DRAWN, Leaves
 from petlir.benchmark.images.imageset import pixels_digest
 from petlir.benchmark.images.mapped import decoded
-from petlir.benchmark.images.reading import images_in, read_image
+from petlir.benchmark.images.reading import read_image
+from petlir.benchmark.images.walking import images_in
 
 FIRST_IMAGE = 1_000_000
 """The number of the first procedural image; far from those of the tasks."""

@@ -41,6 +41,19 @@ def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
     return remaining
 
 
+def all_but(only: str, recipe: str, network: Backbone) -> str:
+    """Return the heads or degradations of a recipe that are not among `only`, joined by commas, to be left out.
+
+    Raises:
+        PetlirError: the recipe does not fit the network, or a name is unknown.
+    """
+    known = KINDS[recipe].learns(network)
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    if strangers := [name for name in wanted if name not in known]:
+        raise unknown(f"degradation of the recipe {recipe}", strangers[0], known)
+    return ",".join(name for name in known if name not in wanted)
+
+
 def training_batches(network: Backbone, images: list[Image], recipe: Recipe) -> Batches:
     """Return the training batches of `recipe` on these clean images."""
     return KINDS[recipe.name].batches(network, images, recipe, learnt(network, recipe))

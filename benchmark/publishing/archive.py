@@ -5,6 +5,8 @@ An archive is a zip of
     submission.json                                      who, how it was tuned, and a digest of every other file
     cells/<backbone>/<task>/<cell>/record.json           as in a store, with adapter.safetensors
     cells/<backbone>/<task>/<cell>/restored/<set>/*.png  and restored@<way> for each further way of restoring
+    tuning/<selection>/*.json                            the trials of learning rates, as in a store
+    plugins/<digest>/*.py                                the source of plugins, to be read; nothing runs it
 
 so that, unpacked, it is a store. Clean and degraded images stay out: most sets may not be passed on.
 """
@@ -25,8 +27,12 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 
 MANIFEST = "submission.json"
 NAME = r"[A-Za-z0-9._=+-]*[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*"
-IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/{NAME}/[^/\\\0]+\.png"
-ALLOWED = re.compile(rf"{re.escape(MANIFEST)}|cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|{IMAGE})")
+FOLDER = r"(?!\.\.?/)[^/\\\0]+/"
+IMAGE = rf"restored(@[a-z0-9-]+)?(\+x8)?/{NAME}/({FOLDER})*[^/\\\0]+\.png"
+CELL_FILE = rf"cells/{NAME}/{NAME}/{NAME}/(record\.json|adapter\.safetensors|{IMAGE})"
+TRIAL = r"tuning/[0-9a-f]{64}/(half-of-[0-9]+/)?[0-9.e+-]+\.json"
+SOURCE = rf"plugins/[0-9a-f]{{12}}/{NAME}\.py"
+ALLOWED = re.compile(rf"{re.escape(MANIFEST)}|{CELL_FILE}|{TRIAL}|{SOURCE}")
 LARGEST_FILE = 2**30
 LARGEST_ARCHIVE = 64 * 2**30
 """Bytes, unpacked."""
@@ -47,7 +53,7 @@ def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
         Unwritable: the file cannot be written.
     """
     for name in files:
-        _check_name(name, path)
+        check_name(name, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
@@ -91,7 +97,7 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     for name in names:
-        _check_name(name, path)
+        check_name(name, path)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise PetlirError(f"{path} holds {twice} twice; expected each file once")
@@ -106,7 +112,8 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
         raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; that is refused")
 
 
-def _check_name(name: str, path: Path) -> None:
+def check_name(name: str, path: Path) -> None:
+    """Require that a name is one of an archive's; raises PetlirError."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
         raise PetlirError(f"{path}: {name!r} is not a name that an archive of results holds; that is refused")
 

@@ -1,60 +1,51 @@
-"""What is known of cells that came from elsewhere: who submitted them, and how far they were verified."""
+"""Takes verified cells of others into a store, with how far they were verified."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing import manifest
 from petlir.benchmark.publishing.archive import MANIFEST
-from petlir.benchmark.publishing.verify import LEVELS, VerifiedCell
-from petlir.benchmark.records.files import read_record
+from petlir.benchmark.publishing.merging import add_missing, copy_cell
+from petlir.benchmark.publishing.verify import RE_INFERRED, RE_TRAINED, VerifiedCell
+from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.origins import FILE as FILE
+from petlir.benchmark.records.origins import origins as origins
 from petlir.benchmark.records.schema import Origin
+from petlir.benchmark.runs.plugin_sources import FOLDER
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
-FILE = "verification.json"
-
-
-def origins(store: Path) -> dict[str, Origin]:
-    """By key, the cells of a store that were submitted; what is not here was run in this store.
-
-    Raises:
-        PetlirError: the note on them is damaged.
-    """
-    path = store / FILE
-    if not path.exists():
-        return {}
-    try:
-        found: dict[str, Origin] = json.loads(path.read_text(encoding="utf-8"))
-        if all(origin["level"] in LEVELS and isinstance(origin["by"], str) for origin in found.values()):
-            return found
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PetlirError(f"{path} is damaged: {error}") from error
-    raise PetlirError(f"{path} is damaged: expected levels among {', '.join(LEVELS)}")
+ADOPTED = (RE_INFERRED, RE_TRAINED)
+"""Levels at which a cell is taken over: its adapter gives its scores."""
 
 
 def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
     """Take the verified cells of an unpacked archive into a store, with their levels; returns how many are new.
 
-    A cell that the store has already, by its key, stays as it is. What contradicts itself is not taken.
+    A cell that the store has already, by its key, stays as it is. One whose scores were not restored again is not
+    taken; nor are trials of learning rates, since a store's own choices must not stand on another's.
     """
     submission = manifest.read(folder)
     if submission is None:
         raise PetlirError(f"{folder} has no {MANIFEST}; only what `petlir submit` has packed is taken over")
-    into = Store(store).create()
-    levels = {verdict.key: verdict.level for verdict in verdicts if verdict.level}
-    known, new = origins(store), 0
-    for path in Store(folder).files():
-        key = read_record(path).key
-        if key in levels and into.find(key) is None:
-            shutil.copytree(path.parent, store / path.parent.relative_to(folder))
-            origin = Origin(
-                level=levels[key], by=submission.by, tuning=submission.tuning, used_test_data=submission.used_test_data
-            )
-            known[key], new = origin, new + 1
-            write_json(store / FILE, known)
+    into, new = Store(store).create(), 0
+    for verdict in verdicts:
+        record = read_record(folder / verdict.folder / RECORD)
+        there = into.find(record.key) is not None or into.cell_folder(record.cell, record.key).exists()
+        if verdict.level not in ADOPTED or there:
+            continue
+        origin = Origin(
+            level=verdict.level,
+            by=submission.by,
+            tuning=submission.tuning,
+            used_test_data=submission.used_test_data,
+            convergence=verdict.convergence,
+        )
+        write_json(store / FILE, origins(store) | {verdict.key: origin})  # first, so that it never passes for our own
+        copy_cell(folder / verdict.folder, into, record)
+        new += 1
+    add_missing(folder / FOLDER, store / FOLDER)
     return new

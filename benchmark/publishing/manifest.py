@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.publishing.archive import MANIFEST
+from petlir.benchmark.publishing.archive import MANIFEST, check_name
+from petlir.benchmark.records.json_files import read_bytes
+from petlir.benchmark.records.schema import CurvePoint, Decibel, Number
 from petlir.benchmark.weights.sources import sha256
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -28,6 +31,17 @@ class Submission(BaseModel):
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
 
 
+class Trial(BaseModel):
+    """A trial of a learning rate, as `petlir tune` stores it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cell: dict[str, object]
+    rate: Number
+    validation_psnr: Decibel | None
+    curve: list[CurvePoint]
+
+
 def read(folder: Path) -> Submission | None:
     """The manifest of an unpacked archive; None for a plain store.
 
@@ -38,20 +52,26 @@ def read(folder: Path) -> Submission | None:
     if not path.exists():
         return None
     try:
-        return Submission.model_validate_json(path.read_bytes(), strict=False)
+        return Submission.model_validate_json(read_bytes(path), strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise PetlirError(f"{path.name} is no petlir-submission/1: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise PetlirError(f"{path.name} is no petlir-submission/1: {error}") from error
 
 
 def check_files(submission: Submission, folder: Path) -> None:
     """Hold every file against its digest.
 
     Raises:
-        PetlirError: a file was changed, is missing, or is not in the manifest; names the first.
+        PetlirError: a file was changed, is missing, is a link, or is not in the manifest; names the first.
     """
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+    for name in sorted(present):
+        check_name(name, folder)
+        if (folder / name).is_symlink():
+            raise PetlirError(f"{name} is a link; expected files alone")
     for name in sorted(submission.files.keys() - present):
         raise PetlirError(f"{name} is missing; the submission lists it")
     for name in sorted(present - submission.files.keys()):
@@ -59,3 +79,35 @@ def check_files(submission: Submission, folder: Path) -> None:
     for name, expected in sorted(submission.files.items()):
         if sha256(folder / name) != expected:
             raise PetlirError(f"{name} was changed: its digest is not the one in {MANIFEST}")
+
+
+def check_places(submission: Submission, cells: Collection[str]) -> None:
+    """Require that every file of a cell belongs to a finished one.
+
+    Args:
+        submission: the manifest.
+        cells: the folders of the finished cells.
+
+    Raises:
+        PetlirError: names the first file that does not.
+    """
+    for name in sorted(submission.files):
+        if name.startswith("cells/") and "/".join(name.split("/")[:4]) not in cells:
+            raise PetlirError(f"{name} belongs to no finished cell; expected only files of finished cells")
+
+
+def check_trials(folder: Path) -> None:
+    """Check the form of each trial of a learning rate.
+
+    Raises:
+        PetlirError: names the first that is not one.
+    """
+    for path in sorted(folder.glob("tuning/**/*.json")):
+        name = path.relative_to(folder).as_posix()
+        try:
+            trial = Trial.model_validate_json(path.read_bytes(), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise PetlirError(f"{name} is not a trial: {first['loc']}: {first['msg']}") from error
+        if path.stem != f"{trial.rate:g}":
+            raise PetlirError(f"{name} is the trial of the rate {trial.rate:g}; expected {trial.rate:g}.json")

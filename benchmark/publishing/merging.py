@@ -6,13 +6,16 @@ import shutil
 from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.publishing.levels import FILE, origins
+from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.origins import FILE, origins
+from petlir.benchmark.records.schema import Record
+from petlir.benchmark.runs.plugin_sources import FOLDER
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
-SHARED = ("images", "tuning")
-"""What cells share: degraded and clean images, trials of learning rates."""
+SHARED = ("images", "tuning", FOLDER)
+"""What cells share: degraded and clean images, trials of learning rates, sources of plugins."""
 
 
 def merge(source: Path, into: Path) -> int:
@@ -26,27 +29,41 @@ def merge(source: Path, into: Path) -> int:
         into: the store to add to, made where missing.
 
     Raises:
-        PetlirError: the source holds no record, a record is damaged, or `into` cannot be written.
+        PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.
     """
-    found = {read_record(path).key: path.parent for path in Store(source).files()}
+    if (source / MANIFEST).exists():
+        raise PetlirError(f"{source} is a submission; take it over with `petlir verify {source} --into {into}`")
+    found = {(record := read_record(path)).key: (path.parent, record) for path in Store(source).files()}
     if not found:
         raise PetlirError(f"store {source} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
     target = Store(into).create()
     there = {record.key for record in target.records()}
-    for key in (new := sorted(found.keys() - there)):
-        work = target.root / "work" / f"{key}.merged"
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.copytree(found[key], work)
-        target.commit(work, target.root / found[key].relative_to(source))
-    for name in SHARED:
-        _add(source / name, into / name)
+    new = sorted(found.keys() - there)
     known = {key: origin for key, origin in origins(source).items() if key in new}
     if known:
         write_json(into / FILE, origins(into) | known)
+    for key in new:
+        copy_cell(found[key][0], target, found[key][1])
+    for name in SHARED:
+        add_missing(source / name, into / name)
     return len(new)
 
 
-def _add(source: Path, into: Path) -> None:
+def copy_cell(folder: Path, into: Store, record: Record) -> None:
+    """Copy a whole cell into a store, where it arrives by one renaming.
+
+    Raises:
+        PetlirError: another cell has its place, since their keys begin alike.
+    """
+    if (target := into.cell_folder(record.cell, record.key)).exists():
+        raise PetlirError(f"{target} holds another cell, whose key begins like {record.key}; it stays as it is")
+    work = into.root / "work" / f"{record.key}.merged"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(folder, work)
+    into.commit(work, target)
+
+
+def add_missing(source: Path, into: Path) -> None:
     """Copy the files of a folder that another does not have."""
     for path in source.rglob("*"):
         target = into / path.relative_to(source)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.publishing.archive import MANIFEST, pack
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.publishing.adapters import check_file
+from petlir.benchmark.publishing.archive import DAMAGED, MANIFEST, pack
 from petlir.benchmark.publishing.manifest import Submission
+from petlir.benchmark.publishing.tampering import Tampered
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.runs import plugin_sources
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
 
 
-def submit(store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool) -> int:
+def submit(
+    store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool, plugins: Plugins | None = None
+) -> int:
     """Write an archive of every finished cell; returns how many there are.
 
     Args:
@@ -24,25 +33,49 @@ def submit(store: Path, out: Path, by: str, tuning: str | None, used_test_data: 
         by: who submits.
         tuning: how learning rates and options were chosen, and by how many trials; None for what the records say.
         used_test_data: whether any choice looked at test data.
+        plugins: have the sources of plugins that the store does not hold.
 
     Raises:
-        PetlirError: the store holds no finished cell, or a cell's files are not what its record says; nothing was
-            written.
+        PetlirError: `out` exists and is not an archive of results, the store holds no finished cell, a cell's adapter
+            is not what its record says, or the source of a plugin is missing; nothing was written.
     """
-    folders = [path.parent for path in Store(store).files() if read_record(path).state == "done"]
-    if not folders:
+    _refuse_other(out)
+    done = {path.parent: record for path in Store(store).files() if isinstance(record := read_record(path), Done)}
+    if not done:
         raise PetlirError(f"store {store} holds no finished cell; run `petlir run --store {store}` first")
-    files: dict[str, Path | bytes] = {path.relative_to(store).as_posix(): path for path in _files(folders)}
+    for folder, record in done.items():
+        try:
+            check_file(folder, record)
+        except Tampered as error:
+            raise PetlirError(f"{folder}: {error}; run the cell again, or remove it") from error
+    files = {path.relative_to(store).as_posix(): path for path in (*_files(list(done)), *_trials(store, done))}
+    files |= _sources(store, done, plugins)
     submission = Submission(
         by=by,
-        tuning=tuning or _tuning(folders),
+        tuning=tuning or _tuning(done),
         used_test_data=used_test_data,
         created=datetime.now(UTC),
         petlir=version("petlir"),
-        files={name: sha256(store / name) for name in files},
+        files={name: sha256(path) for name, path in files.items()},
     )
-    pack(files | {MANIFEST: submission.model_dump_json(indent=1).encode()}, out)
-    return len(folders)
+    packed: dict[str, Path | bytes] = {**files, MANIFEST: submission.model_dump_json(indent=1).encode()}
+    pack(packed, out)
+    return len(done)
+
+
+def _refuse_other(out: Path) -> None:
+    """Raise PetlirError if there is a file that is not an archive of results."""
+    if out.is_dir():
+        raise PetlirError(f"{out} is a folder; expected the archive to write, e.g. results.zip")
+    if not out.exists():
+        return
+    try:
+        with zipfile.ZipFile(out) as archive:
+            ours = MANIFEST in archive.namelist()
+    except DAMAGED:
+        ours = False
+    if not ours:
+        raise PetlirError(f"{out} exists and is not an archive made by `petlir submit`; name another file")
 
 
 def _files(folders: list[Path]) -> Iterator[Path]:
@@ -50,15 +83,41 @@ def _files(folders: list[Path]) -> Iterator[Path]:
         yield folder / RECORD
         if (folder / ADAPTER).exists():
             yield folder / ADAPTER
-        yield from sorted(folder.glob("restored*/*/*.png"))
+        yield from sorted(folder.glob("restored*/*/**/*.png"))
 
 
-def _tuning(folders: list[Path]) -> str:
+def _trials(store: Path, done: Mapping[Path, Done]) -> Iterator[Path]:
+    """Yield the trials of the cells' learning rates."""
+    tuned = {_named(vars(record.cell)) for record in done.values() if record.cell.regime == "tuned"}
+    for path in sorted(store.glob("tuning/**/*.json")):
+        if _named(json.loads(path.read_text(encoding="utf-8"))["cell"]) in tuned:
+            yield path
+
+
+def _named(cell: Mapping[str, object]) -> tuple[object, ...]:
+    return tuple(cell[name] for name in ("backbone", "label", "task", "track"))
+
+
+def _sources(store: Path, done: Mapping[Path, Done], plugins: Plugins | None) -> dict[str, Path]:
+    """Return the source files of the cells' plugins by their names in the archive."""
+    known = plugin_sources.stored(store) | (plugin_sources.sources(plugins) if plugins else {})
+    found = {}
+    for record in done.values():
+        for digest in plugin_sources.outside(record.key_components.get("plugin", "")):
+            if digest not in known:
+                raise PetlirError(
+                    f"{record.title}: the source of its plugin is not in {store}; name its file with --plugin"
+                )
+            found[f"{plugin_sources.FOLDER}/{digest}/{known[digest].name}"] = known[digest]
+    return found
+
+
+def _tuning(done: Mapping[Path, Done]) -> str:
     """What the records say of how learning rates were chosen."""
     said = {
         "tuned": "learning rates by `petlir tune`, the same grid for every method",
         "paper": "AdamW at 1e-4, nothing tuned",
         "none": "nothing trained",
     }
-    regimes = {read_record(folder / RECORD).cell.regime for folder in folders}
+    regimes = {record.cell.regime for record in done.values()}
     return "; ".join(said[regime] for regime in sorted(regimes, reverse=True))

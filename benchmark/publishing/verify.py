@@ -1,52 +1,49 @@
 """How far results can be believed, from evidence: claimed, re-scored, re-inferred, re-trained.
 
-Each level holds what the one before it holds:
+Each level includes the one before it:
 
     claimed      every file is the one that the submission lists, every record is whole
-    re-scored    the stored images give the scores of the record
-    re-inferred  the stored adapter makes the stored images again, some of them, drawn by who verifies
+    re-scored    key, cell and sizes follow from the request, and the images give the scores of the record
+    re-inferred  the adapter makes the images again, some of them, drawn by who verifies
     re-trained   training again gives the same scores
+
+A cell is believed no further than the cells that it requires. Times, energy and the environment are the submitter's.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from torch import Tensor
-
+from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
-from petlir.benchmark.cells.own_images import restorer
-from petlir.benchmark.degradation import Image
-from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.prepare import ImagePair
-from petlir.benchmark.images.reading import read_image
-from petlir.benchmark.protocol import protocol
-from petlir.benchmark.publishing import manifest
+from petlir.benchmark.devices import pick
+from petlir.benchmark.errors import FAULTS, PetlirError, told
+from petlir.benchmark.publishing import adapters, inference, manifest, scores
 from petlir.benchmark.publishing.archive import unpack
-from petlir.benchmark.publishing.retrain import retrained
+from petlir.benchmark.publishing.description import check_description, check_rate
+from petlir.benchmark.publishing.requested import Requests, method_of
+from petlir.benchmark.publishing.retrain import check_retrained
+from petlir.benchmark.publishing.tampering import Tampered, check_same
+from petlir.benchmark.publishing.tolerance import measured
 from petlir.benchmark.records.files import ADAPTER, read_record
-from petlir.benchmark.records.schema import Done, Score
-from petlir.benchmark.scoring.evaluate import digest_of, kept_in, restored, scored, to_image
+from petlir.benchmark.records.origins import LEVELS as LEVELS
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.runs import plugin_sources
+from petlir.benchmark.scoring.evaluate import digest_of
+from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights.sources import sha256
 
-LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
+CLAIMED, RE_SCORED, RE_INFERRED, RE_TRAINED = LEVELS
 SCORE_TOLERANCE = 1e-6
 """In dB and SSIM, of scores that are computed again from the same 8-bit images."""
-LEVEL_TOLERANCE = 1
-"""Grey levels by which another device may restore a pixel otherwise."""
 INFERENCE_TOLERANCE = 0.01
-"""In dB, of the scores of an image that is restored again."""
-
-
-class Tampered(PetlirError):
-    """What was submitted contradicts itself."""
+"""In dB and SSIM, of the scores of an image that is restored again, where none was measured."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +55,16 @@ class VerifiedCell:
         cell: its name.
         level: one of `LEVELS`; empty where it contradicts itself.
         why: what kept it from the next level.
+        folder: its folder, relative to the store or the unpacked archive.
+        convergence: whether its doubling test is one that the project ships.
     """
 
     key: str
     cell: str
     level: str
     why: str
+    folder: str
+    convergence: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Check:
     Attributes:
         context: plugins, images and weights.
         device: where to restore and train.
-        images: how many images of each cell are restored again.
-        retrain: how many cells are trained again.
+        images: how many images of each cell are restored again, from 1 on.
+        retrain: how many cells are trained again, with those that they require.
         draw: chooses images and cells; whoever submits must not know it beforehand.
     """
 
@@ -83,6 +84,10 @@ class Check:
     images: int
     retrain: int
     draw: random.Random
+
+    def __post_init__(self) -> None:
+        if self.images < 1:
+            raise PetlirError(f"--images {self.images}: expected at least 1; no cell is re-inferred without images")
 
 
 @contextmanager
@@ -114,88 +119,142 @@ def verify(folder: Path, check: Check) -> list[VerifiedCell]:
     done = {path.parent: record for path in Store(folder).files() if isinstance(record := read_record(path), Done)}
     if not done:
         raise PetlirError(f"{folder} holds no finished cell; expected cells/BACKBONE/TASK/CELL/record.json")
-    again = set(check.draw.sample(list(done), min(check.retrain, len(done))))
-    return [_verdict(place, record, check, place in again) for place, record in done.items()]
+    if submission is not None:
+        manifest.check_places(submission, [place.relative_to(folder).as_posix() for place in done])
+        manifest.check_trials(folder)
+        plugin_sources.check(folder)
+    verifier = _Verifier(folder, done, check, submission is not None)
+    return [verifier.verdict(place) for place in done]
 
 
-def _verdict(folder: Path, record: Done, check: Check, again: bool) -> VerifiedCell:
-    level, why = "claimed", ""
-    try:
-        _complete(folder, record)
-        pairs = _test_images(record, check.context)
-        _scored(folder, record, pairs)
-        level = "re-scored"
-        _inferred(folder, record, pairs, check)
-        level = "re-inferred"
-        if again:
-            why = retrained(folder, record, check.context, check.device)
-            level, why = ("re-inferred", why) if why else ("re-trained", "")
+class _Verifier:
+    """The verification of the finished cells of a folder.
+
+    Args:
+        folder: a store or an unpacked archive.
+        records: the finished cells by folder.
+        check: what verifying may use.
+        complete: whether every image and adapter must be there, as in an archive.
+    """
+
+    def __init__(self, folder: Path, records: Mapping[Path, Done], check: Check, complete: bool) -> None:
+        self._folder, self._records, self._check, self._complete = folder, records, check, complete
+        self._requests = Requests(folder, records, check.context)
+        self._twins = _twins(records)
+        self._drawn = set(check.draw.sample(list(records), min(check.retrain, len(records))))
+        for place in list(self._drawn):
+            self._drawn |= self._required(place)
+        self._verdicts: dict[Path, VerifiedCell] = {}
+
+    def verdict(self, place: Path) -> VerifiedCell:
+        """Return how far a cell can be believed."""
+        if place not in self._verdicts:
+            record, level, why = self._records[place], CLAIMED, "it was not trained again"
+            try:
+                for reached in self._levels(place, record):
+                    level = reached
+                why = "" if level == RE_TRAINED else why
+            except Tampered as error:
+                level, why = "", str(error)
+            except (PetlirError, *FAULTS) as error:
+                why = str(error) if isinstance(error, PetlirError) else told(error)
+            shipped = level in (RE_INFERRED, RE_TRAINED) and self._requests.shipped(place)
+            name = place.relative_to(self._folder).as_posix()
+            self._verdicts[place] = VerifiedCell(record.key, place.name, level, why, name, shipped)
+        return self._verdicts[place]
+
+    def _levels(self, place: Path, record: Done) -> Iterator[str]:
+        """Yield each level that a cell reaches; what it raises tells why there is no further one."""
+        shape, rows = self._described(place, record)
+        cell, context = record.cell, self._check.context
+        stored = self._complete or any(place.glob("restored*"))
+        if stored:
+            scores.check_files(place, rows)
+            digest = scores.check_images(rows, scores.stored(place, rows), SCORE_TOLERANCE)
+            check_same({"predictions": record.digests.predictions}, {"predictions": digest})
+            scores.check_metrics(place, rows, context, self._check.device)
+            yield RE_SCORED
+        decibel = measured(cell.label, cell.method, cell.task, INFERENCE_TOLERANCE)
+        model = self._check_inference(place, record, rows, decibel, stored)
+        if self._complete:
+            inference.check_step(record, model, shape)
+        yield RE_INFERRED
+        if not self._complete:
+            self._check_step(record, model, shape)
+        if place in self._drawn:
+            needs = self._requests.needs(place)
+            self._check_needs(needs, RE_TRAINED)
+            check_retrained(self._folder, record, needs, context, self._check.device)
+            yield RE_TRAINED
+
+    def _described(self, place: Path, record: Done) -> tuple[AdaptedModel, scores.ScoredImages]:
+        """Check all that takes no network with values; return the model without them, and the scores by image."""
+        context = self._check.context
+        if place in self._twins:
+            raise Tampered(self._twins[place])
+        method = method_of(record, context)
+        kept = self._complete or not method.reference or (place / ADAPTER).is_file()
+        if kept:
+            adapters.check_file(place, record)
+        self._requests.check(place)
+        if not kept and record.digests.adapter is not None:
+            raise PetlirError(f"no adapter of {record.cell.label} is kept here")
+        planner, needs = self._requests.planner(record), self._requests.needs(place)
+        shape = adapters.without_values(place, record, method, planner)
+        check_description(record, shape, [self._records[need] for need in needs], context)
+        pairs = context.tests(record.cell.task, record.cell.track)
+        if digest_of(pairs) != record.digests.data:
+            raise Tampered("the digest of its test images is not that of the images which its key names")
+        own = scored_as(shape.task.protocols, shape.views)
+        return shape, scores.scored_images(record, pairs, own)
+
+    def _check_step(self, record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
+        """Compare the counts of a training step in a store, whose older records may have been counted otherwise."""
+        try:
+            inference.check_step(record, model, shape)
+        except Tampered as error:
+            raise PetlirError(f"{error}; another version may have counted otherwise") from error
+
+    def _check_inference(
+        self, place: Path, record: Done, rows: scores.ScoredImages, decibel: float, stored: bool
+    ) -> AdaptedModel:
+        """Restore images again by the adapter: some, or all where none are stored; return the network."""
+        context, check = self._check.context, self._check
+        self._check_needs(self._requests.needs(place), RE_INFERRED)
+        check_rate(record, self._requests.selection(place) if record.cell.regime == "tuned" else None)
+        model = inference.network_of(place, context, str(pick(check.device)))
+        if stored:
+            inference.check_restored(place, rows, model, check.images, check.draw, decibel)
         else:
-            why = "it was not trained again"
-    except Tampered as error:
-        level, why = "", str(error)
-    except PetlirError as error:
-        why = str(error)
-    return VerifiedCell(record.key, folder.name, level, why)
+            restore = inference.restoring(model)
+            scores.check_images(rows, inference.rounding(restore), decibel)
+            inference.check_exact(rows, restore, decibel)
+        inference.check_network(record, model, context, decibel)
+        return model
+
+    def _check_needs(self, needs: tuple[Path, ...], level: str) -> None:
+        """Raise an error if a required cell is believed less far than `level`."""
+        for need in needs:
+            found = self.verdict(need).level
+            if not found or LEVELS.index(found) < LEVELS.index(level):
+                raise PetlirError(f"it requires {need.name}, which is {found or 'tampered with'}")
+
+    def _required(self, place: Path) -> set[Path]:
+        """Return the folders of all cells that a cell requires; none where its request is not valid."""
+        try:
+            needs = self._requests.needs(place)
+        except (PetlirError, *FAULTS):
+            return set()
+        return {*needs, *(other for need in needs for other in self._required(need))}
 
 
-def _complete(folder: Path, record: Done) -> None:
-    expected = record.digests.adapter
-    found = sha256(folder / ADAPTER) if (folder / ADAPTER).exists() else None
-    if found != expected:
-        raise Tampered(f"{ADAPTER} is missing or not the one of the record")
-    for row in record.scores:
-        if not (folder / _place(record, row)).is_file():
-            raise Tampered(f"{_place(record, row)} is missing; the record scores it")
-
-
-def _place(record: Done, row: Score) -> Path:
-    """Where in the cell's folder the image lies that a row scores."""
-    way, first = (protocol(name).way for name in (row.protocol, record.cell.protocols[0]))
-    return Path(kept_in(way, first), row.set, f"{row.image}.png")
-
-
-def _test_images(record: Done, context: Context) -> dict[tuple[str, str], ImagePair]:
-    """The test images of the cell by set and name; PetlirError where they are not at hand or others."""
-    pairs = context.tests(record.cell.task, record.cell.track)
-    if digest_of(pairs) != record.digests.data:
-        raise PetlirError("the test images at hand are not those of the record: their digest differs")
-    return {(pair.set, pair.name): pair for pair in pairs}
-
-
-def _scored(folder: Path, record: Done, pairs: dict[tuple[str, str], ImagePair]) -> None:
-    if {(row.set, row.image) for row in record.scores} != set(pairs):
-        raise Tampered("the record scores other images than the test sets hold")
-    for row in record.scores:
-        if protocol(row.protocol).rounded:
-            image = read_image(folder / _place(record, row))
-            _same_scores(row, image, pairs[row.set, row.image], SCORE_TOLERANCE, "its image scores")
-
-
-def _same_scores(row: Score, image: Image | Tensor, pair: ImagePair, tolerance: float, what: str) -> None:
-    for name, value in scored(image, pair.clean, protocol(row.protocol)).items():
-        if abs(float(value) - float(getattr(row, name))) > tolerance and value != getattr(row, name):
-            where = f"{row.set}/{row.image} under {row.protocol}"
-            raise Tampered(f"{where}: the record says {name} {getattr(row, name)}, {what} {value}")
-
-
-def _inferred(folder: Path, record: Done, pairs: dict[tuple[str, str], ImagePair], check: Check) -> None:
-    model = restorer(folder, check.device, [Path(file) for file in check.context.plugin_files], check.context.weights)
-    for key in check.draw.sample(sorted(pairs), min(check.images, len(pairs))):
-        rows: dict[str, list[Score]] = {}
-        for row in record.scores:
-            if (row.set, row.image) == key:
-                rows.setdefault(protocol(row.protocol).way, []).append(row)
-        for mine in rows.values():
-            rule = protocol(mine[0].protocol)
-            exact = next(restored(model.network, [pairs[key].degraded], model.heads, rule))
-            _same_image(folder / _place(record, mine[0]), key, to_image(exact))
-            for row in mine:
-                image = to_image(exact) if protocol(row.protocol).rounded else exact
-                _same_scores(row, image, pairs[key], INFERENCE_TOLERANCE, "restoring it again gives")
-
-
-def _same_image(path: Path, key: tuple[str, str], image: Image) -> None:
-    off = int(np.abs(read_image(path).astype(int) - image.astype(int)).max())
-    if off > LEVEL_TOLERANCE:
-        raise Tampered(f"the adapter restores {'/'.join(key)} otherwise: by up to {off} grey levels")
+def _twins(records: Mapping[Path, Done]) -> dict[Path, str]:
+    """Return the cells that repeat another, and why; each of them may be the copy."""
+    keys = Counter(record.key for record in records.values())
+    found = {place: "another cell has its key" for place, record in records.items() if keys[record.key] > 1}
+    trained = [place for place, record in records.items() if record.cell.regime != "none" and place not in found]
+    for group in adapters.repeated(trained):
+        for place in group:
+            other = min(group - {place})
+            found[place] = f"its adapter is that of {other.name}: one training does not count as two"
+    return found

@@ -5,13 +5,15 @@ A record is a JSON file in its cell's folder; `schema.py` holds its type, `recor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.json_files import parsed, read_bytes
+from petlir.benchmark.records.origins import LEVELS
 
 if TYPE_CHECKING:
     from petlir.benchmark.records.schema import Record, Score
@@ -44,15 +46,24 @@ def differing(scores: Iterable[Score]) -> list[Score]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the newest record of every cell and device; one that was overtaken (data or code changed) is left out."""
+    """Return the newest record of every cell and device; one that was overtaken (data or code changed) is left out.
+
+    A record of the store itself comes before submitted ones, and a submitted one of a higher level before others.
+    """
     found: dict[tuple[object, ...], Record] = {}
     for record in records:
         cell = record.cell
         place = (cell.backbone, cell.label, cell.task, cell.track, cell.seed, record.device)
         same = (*place, cell.regime, cell.steps, cell.batch_size, cell.patch)
-        if same not in found or found[same].finished < record.finished:
+        if same not in found or _precedence(found[same]) < _precedence(record):
             found[same] = record
     return list(found.values())
+
+
+def _precedence(record: Record) -> tuple[int, datetime]:
+    """Return the order among records of one cell: run here, level, date."""
+    level = len(LEVELS) if record.origin is None else LEVELS.index(record.origin["level"])
+    return level, datetime.fromisoformat(record.finished)
 
 
 def read_record(path: Path) -> Record:
@@ -66,12 +77,15 @@ def read_record(path: Path) -> Record:
     from petlir.benchmark.records.schema import RECORDS
 
     try:
-        text = path.read_text(encoding="utf-8")
-        return RECORDS.validate_json(text, strict=True)
+        text = read_bytes(path).decode()
     except OSError as error:
         raise PetlirError(f"cannot read the record {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PetlirError(f"{path} is not a record: it is not UTF-8 text") from error
+    except ValueError as error:
+        raise PetlirError(f"{path} is not a record: {error}") from error
+    try:
+        return RECORDS.validate_json(text, strict=True)
     except ValidationError as error:
         if newer := _newer(text):
             raise PetlirError(
@@ -85,7 +99,7 @@ def read_record(path: Path) -> Record:
 def _newer(text: str) -> str:
     """The schema that a later version has written, of a text that is no record of this one; empty where it is none."""
     with suppress(ValueError):
-        found = json.loads(text)
+        found = parsed(text)
         schema = str(found.get("schema")) if isinstance(found, dict) else ""
         form, _, number = schema.partition("/")
         known, _, ours = SCHEMA.partition("/")

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypedDict, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, WithJsonSchema
 
@@ -28,6 +28,9 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Decibel = Number | Literal["inf"]
 Name = Annotated[str, Field(min_length=1)]
+SEGMENT = r"[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*"
+PathName = Annotated[str, Field(pattern=f"^{SEGMENT}(/{SEGMENT})*$")]
+"""A name that becomes part of a path: relative, without `..`, backslashes and control characters."""
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RETRIED = ("failed", "out-of-memory")
 """States of a record that a re-issued command works on again."""
@@ -44,12 +47,13 @@ Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string
 
 
 class Origin(TypedDict):
-    """Where a submitted record came from, and how far it was verified."""
+    """Where a submitted record came from, and how far it was verified; `convergence`: the doubling test too."""
 
     level: str
     by: str
     tuning: str
     used_test_data: bool
+    convergence: NotRequired[bool]
 
 
 class _Part(BaseModel):
@@ -81,8 +85,8 @@ class RecordedCell(_Part):
     method: Name
     options: dict[str, object]
     label: Name
-    task: Name
-    track: Name
+    task: PathName
+    track: PathName
     seed: Count
     heads: list[str]
     regime: Literal["tuned", "paper", "none"]
@@ -141,9 +145,9 @@ class Score:
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million rows
 
-    set: Name
+    set: PathName
     domain: Literal["photographs", "procedural"]
-    image: Name
+    image: PathName
     unit: Name
     protocol: Name
     psnr: Decibel
@@ -155,8 +159,8 @@ class Score:
 class RecordedValue(_Part):
     """What a metric says of one image."""
 
-    set: Name
-    image: Name
+    set: PathName
+    image: PathName
     value: Number
 
 

@@ -5,11 +5,11 @@ They are stored in `interim_analyses.json` of the store, so that readers of its 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
@@ -25,7 +25,7 @@ def stated(store: Store) -> list[SpendingPlan]:
     """
     path = store.root / FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        found = read_json(path) if path.is_file() else []
         return [SpendingPlan(**{**plan, "seeds": tuple(plan["seeds"])}) for plan in found]
     except (ValueError, TypeError, KeyError) as error:
         raise PetlirError(f"{path} does not state interim analyses: {error}") from error

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import typer
 
 from petlir.benchmark.cells import learning_rate, worker
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.extra_metrics import ExtraMetrics
 from petlir.benchmark.cells.job import unpack
 from petlir.benchmark.devices import WorkerSpec, workers_on
-from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.errors import PetlirError, counted, unknown
 from petlir.benchmark.executors import Executor, QueuedJob
 from petlir.benchmark.executors.local import LocalExecutor
 from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.runs import plugin_sources
 from petlir.benchmark.runs.dispatch import Dispatcher, measure_extra, open_cells
 from petlir.benchmark.runs.planning import Planned, Planner, with_needs
 from petlir.benchmark.runs.planning.prediction import Predictor
@@ -29,7 +29,9 @@ from petlir.benchmark.statistics.convergence import NOT_CONVERGED, RULE, Converg
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.store.remote import RemoteStore, store_at
-from petlir.benchmark.tracking.tracker import Mirror, default_uri
+from petlir.benchmark.terminal import echo, one_line
+from petlir.benchmark.tracking.mirror import Mirror
+from petlir.benchmark.tracking.tracker import default_uri
 
 WORK = "petlir.benchmark.cells.worker:work"
 
@@ -66,7 +68,7 @@ class Outcome:
         lines = [f"{cell}: {why}" for cell, why in self.failed]
         lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
         rule = [*self.tested, RULE] if self.tested else []
-        return "\n".join([f"{self.states.total()} cells: {counts}; {work}", *lines, *rule])
+        return "\n".join([f"{counted(self.states.total(), 'cell')}: {counts}; {work}", *lines, *rule])
 
 
 def run(
@@ -79,8 +81,20 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     mlflow_uri: str | None = None,
+    cell_timeout: float | None = None,
 ) -> Outcome:
     """Process every cell of the request that has no result yet.
+
+    Args:
+        asked: the request.
+        folder: folder or URL of the store.
+        engine: `local`, `ray` or `slurm`.
+        slurm: options of SLURM jobs.
+        ray_address: address of a Ray cluster.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        workers: workers on the CPU, or on each GPU.
+        mlflow_uri: where records are mirrored; None for a database in the store, `none` for nowhere.
+        cell_timeout: seconds after which a cell or trial is ended, of the local executor; None for no limit.
 
     Raises:
         PetlirError: a name, an option or a folder is invalid; nothing was run.
@@ -96,28 +110,34 @@ def run(
     store = store_at(folder)
     if engine != "local" and not isinstance(store, RemoteStore):
         store = Store(store.root.resolve())  # workers may have another working directory
-    runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device))
+    runs_on = _shared(_executor(engine, specs, store, slurm, ray_address, device, cell_timeout))
     store.create()
     rates = Rates(planner, store)
     rates.choose(planner.cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     planned = with_needs([rates.planned(cell) for cell in planner.cells])
+    plugin_sources.keep(planner.plugins, (one.parts["plugin"] for one in planned), store)
     index, worked = Index.from_store(store), 0
     dispatcher = Dispatcher(context, store, runs_on, _memory(planner, planned, index, engine, device, specs))
-    mirror = Mirror(mlflow_uri or default_uri(store.root), _warn, store.root)
-    try:
+    with mirrored(store, mlflow_uri) as mirror:
         if open_cells(planned, index):
             _mirror_done(planned, index, mirror)
             worked = dispatcher.finish(planned, mirror.put)
             store.refresh()
         lost = measure_extra(dispatcher, planned, extra_metrics, mirror.put) if extra_metrics else []
-    finally:
-        mirror.close()
     return replace(_outcome(planned, Index.from_store(store), worked, lost), tested=_tested(planned, asked.context))
 
 
 def _executor(
-    name: str, specs: Sequence[WorkerSpec], store: Store, slurm: str = "", ray_address: str = "", device: str = "auto"
+    name: str,
+    specs: Sequence[WorkerSpec],
+    store: Store,
+    slurm: str = "",
+    ray_address: str = "",
+    device: str = "auto",
+    cell_timeout: float | None = None,
 ) -> Executor:
+    if cell_timeout is not None and name != "local":
+        raise PetlirError(f"--cell-timeout needs --executor local, not {name}; SLURM: --slurm time=MINUTES")
     for option, value, owner in (("--slurm", slurm, "slurm"), ("--ray-address", ray_address, "ray")):
         if value and name != owner:
             raise PetlirError(f"{option} {value} needs --executor {owner}")
@@ -131,7 +151,25 @@ def _executor(
         return cluster.executor(WORK, None if isinstance(store, RemoteStore) else store.root, ray_address, device)
     if name != "local":
         raise unknown("executor", name, ("local", "ray", "slurm"))
-    return LocalExecutor(WORK, specs)
+    return LocalExecutor(WORK, specs, cell_timeout)
+
+
+def local_executor(
+    store: Store, device: str, workers: int | None, cell_timeout: float | None = None
+) -> tuple[Executor, int]:
+    """Return the executor on this machine, which shares the store with other runners, and its number of workers."""
+    specs = workers_on(device, workers)
+    return _shared(_executor("local", specs, store, cell_timeout=cell_timeout)), len(specs)
+
+
+@contextmanager
+def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
+    """Mirror records to MLflow inside the block; by default to the store's own database."""
+    mirror = Mirror(uri or default_uri(store.root), _warn, store.root)
+    try:
+        yield mirror
+    finally:
+        mirror.close()
 
 
 def _memory(
@@ -212,13 +250,14 @@ def tune(
     workers: int | None = None,
     export: bool = False,
     again: bool = False,
+    cell_timeout: float | None = None,
 ) -> Iterator[str]:
     """Choose the learning rate of every cell of the request, and yield a line for each choice."""
     planner = Planner(replace(asked, device=device))
     planner.refuse_overlap()
     cells = [cell for cell in planner.cells if cell.regime == "tuned"]
     store = store_at(folder)
-    runs_on = _shared(_executor("local", workers_on(device, workers), store))
+    runs_on, _ = local_executor(store, device, workers, cell_timeout)
     rates = Rates(planner, store.create(), again)
     rates.choose(cells, runs_on, partial(_finish_quietly, asked.context, runs_on))
     found = [(cell, selection) for cell in cells if (selection := rates.selection(cell)) is not None]
@@ -234,4 +273,4 @@ def tune(
 
 
 def _warn(line: str) -> None:
-    typer.echo(f"petlir: {line}", err=True)
+    echo(f"petlir: {one_line(line)}", err=True)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.method import Method
 from petlir.benchmark.protocol import protocol
+
+if TYPE_CHECKING:
+    from petlir.benchmark.backbone import Backbone
+    from petlir.benchmark.method import Method
 
 WHOLE, TILES = "whole", "tiles-"
 

@@ -1,25 +1,36 @@
-"""Scores of a folder of restored images against clean images, for any restoration method."""
+"""Scores of a folder of restored images against clean images, for any restoration method, one image at a time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict
+from typing import TypedDict, cast
+
+from rich.console import Console
+from rich.progress import track
 
 from petlir.benchmark.degradation import Image
-from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.devices import check_memory
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.images.reading import images_in, read_image
+from petlir.benchmark.images.decoding import Picture, Pixels
+from petlir.benchmark.images.outputs import Warn, silent
+from petlir.benchmark.images.pairing import composed, joined
+from petlir.benchmark.images.reading import header_of, opaque, read_picture
+from petlir.benchmark.images.walking import ImageFolder, walk
 from petlir.benchmark.protocol import KNOWN, Protocol, check_stored, protocol
+from petlir.benchmark.scoring.alignment import Alignment, align
+from petlir.benchmark.scoring.bands import check_size, score_pair
 from petlir.benchmark.scoring.metrics import Registered, measured
-from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, ssim
+from petlir.benchmark.scoring.psnr_ssim import recorded
 
 PREFIXES = ("norain-", "rain-")
 """Prefixes that distinguish the names of a pair in some sets: Rain100's `rain-001`, `norain-001`."""
+BYTES_PER_PIXEL = 30
+"""Memory for a pixel of a pair of images that are scored in bands."""
 
 
 class Mean(TypedDict):
@@ -30,21 +41,55 @@ class Mean(TypedDict):
 
 
 class ImageScore(Mean):
-    """The scores of an image; `name` is the clean image's, without its suffix."""
+    """The scores of an image; `name` is the clean image's, below its folder and without suffix.
+
+    `peak` is the largest value of a channel that PSNR refers to: 255, or 65535 if either image has 16 bits.
+    """
 
     name: str
+    peak: int
 
 
 class Scores(TypedDict):
     """The output of `petlir score --json` for a protocol.
 
     `identical` counts the images that are identical to their clean image. Both means exclude them, unless all are.
+    `cropped` counts the clean images that were cropped to a multiple of the scale.
     """
 
     protocol: str
     mean: Mean
     identical: int
+    cropped: int
     images: list[ImageScore]
+
+
+@dataclass(frozen=True)
+class FolderPair:
+    """A restored and a clean image file, and how their sizes are matched."""
+
+    name: str
+    restored: Path
+    clean: Path
+    alignment: Alignment
+
+    def read(self, warn: Warn = silent) -> tuple[Pixels, Pixels, int]:
+        """Return both images, H×W×3, at one size, and the larger of their peaks; `warn` gets what is left out."""
+        pictures = [_read(path, warn) for path in (self.restored, self.clean)]
+        pair = self.alignment.apply(*(picture.pixels for picture in pictures))
+        return *pair, max(picture.peak for picture in pictures)
+
+    def on_byte_scale(self) -> tuple[Image, Image]:
+        """Return both images on the scale 0..255; float32 if of 16 bits."""
+        restored, clean, _ = self.read()
+        return cast("Image", Picture(restored).on_byte_scale()), cast("Image", Picture(clean).on_byte_scale())
+
+
+def _read(path: Path, warn: Warn) -> Picture:
+    picture = opaque(read_picture(path), str(path))
+    for note in picture.notes:
+        warn(f"{path}: {note}")
+    return picture
 
 
 def all_protocols() -> list[Protocol]:
@@ -52,41 +97,48 @@ def all_protocols() -> list[Protocol]:
     return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
 
 
-def score_folders(restored: Path, reference: Path, rule: Protocol, *, bicubic: bool = False) -> Scores:
+def score_folders(
+    restored: Path, reference: Path, rule: Protocol, *, bicubic: bool = False, warn: Warn = silent
+) -> Scores:
     """Return PSNR and SSIM of each image in `restored` against its namesake in `reference`, and their means.
 
     Args:
-        restored: folder of 8-bit images; suffixes may differ from the reference's.
-        reference: folder of the clean images.
+        restored: folder of images, 8 or 16 bits a channel; suffixes may differ from the reference's.
+        reference: folder of the clean images; one that is up to s - 1 pixels larger is cropped to a multiple of s.
         rule: the protocol.
         bicubic: enlarge restored images that are an integer factor smaller, like MATLAB's `imresize`: the baseline of
             super-resolution.
+        warn: gets a line on what is skipped, cropped or left out of an image.
 
     Raises:
-        PetlirError: a folder is missing or empty, names or sizes do not match, an image cannot be read, or the protocol
-            scores unrounded images; names the first such image.
+        PetlirError: a folder is missing or empty, names or sizes do not match, an image cannot be read or is too small
+            or too large, or the protocol scores unrounded images; names the first such image.
     """
-    return side_by_side(restored, reference, [rule], bicubic=bicubic)[0]
+    return side_by_side(restored, reference, [rule], bicubic=bicubic, warn=warn)[0]
 
 
-def side_by_side(restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool = False) -> list[Scores]:
-    """Score the same images under several protocols; see `score_folders`."""
+def side_by_side(
+    restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool = False, warn: Warn = silent
+) -> list[Scores]:
+    """Score the same images under several protocols, each read once; see `score_folders`."""
     check_stored(rules)
-    rows: dict[str, list[tuple[str, float, float]]] = {rule.id: [] for rule in rules}
-    for paths in paired(restored, reference):
-        pair = _both(*paths, bicubic)
+    pairs = matched(restored, reference, rules, bicubic=bicubic, warn=warn)
+    rows: dict[str, list[ImageScore]] = {rule.id: [] for rule in rules}
+    console = Console(stderr=True)
+    for pair in track(pairs, "scoring", console=console, transient=True, disable=not console.is_terminal):
+        image, clean, peak = pair.read(warn)
         for rule in rules:
-            rows[rule.id].append((paths[1].stem, *_score(*pair, rule, paths[0])))
-    return [_scores(name, found) for name, found in rows.items()]
+            found = score_pair(image, clean, rule)
+            rows[rule.id].append(ImageScore(name=pair.name, peak=peak, **_row(*found)))
+    cropped = sum(pair.alignment.scale > 1 for pair in pairs)
+    return [_scores(name, found, cropped) for name, found in rows.items()]
 
 
-def _scores(name: str, rows: Sequence[tuple[str, float, float]]) -> Scores:
-    differ = [row for row in rows if isfinite(row[1])]
-    _, psnrs, ssims = zip(*(differ or rows), strict=True)
-    images = [ImageScore(name=image, **_row(*row)) for image, *row in rows]
-    return Scores(
-        protocol=name, mean=_row(fmean(psnrs), fmean(ssims)), identical=len(rows) - len(differ), images=images
-    )
+def _scores(name: str, rows: list[ImageScore], cropped: int) -> Scores:
+    differ = [row for row in rows if isfinite(float(row["psnr"]))]
+    kept = differ or rows
+    mean = _row(*(fmean(float(row[key]) for row in kept) for key in ("psnr", "ssim")))
+    return Scores(protocol=name, mean=mean, identical=len(rows) - len(differ), cropped=cropped, images=rows)
 
 
 def measure_folders(
@@ -108,7 +160,7 @@ def measure_folders(
         registered: the metrics that are not pyiqa's.
         bicubic: as in `score_folders`.
     """
-    looks = {clean.stem: partial(_both, image, clean, bicubic) for image, clean in paired(restored, reference)}
+    looks = {pair.name: pair.on_byte_scale for pair in matched(restored, reference, (), bicubic=bicubic)}
     return [
         {
             "metric": one.name, "better": one.better, "colour": one.colour, "library": one.library,
@@ -119,56 +171,74 @@ def measure_folders(
     ]  # fmt: skip
 
 
-def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
-    """Return the pairs of restored and clean images of two folders, in the order of names.
+def matched(
+    restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool, warn: Warn = silent
+) -> list[FolderPair]:
+    """Return the pairs of two folders in the order of names, with their sizes checked from the headers.
 
-    Names match if they are equal without the suffix, or else without the prefixes in `PREFIXES` too.
+    Raises:
+        PetlirError: as `score_folders`.
+    """
+    pairs = [_aligned(*files, rules, bicubic) for files in _named(restored, reference, warn)]
+    if cropped := [pair for pair in pairs if pair.alignment.scale > 1]:
+        first = cropped[0]
+        size, scale = "×".join(map(str, first.alignment.size)), first.alignment.scale
+        warn(f"{len(cropped)} clean images cropped to a multiple of the scale: {first.clean} to {size} (×{scale}), …")
+    return pairs
+
+
+def _aligned(name: str, image: Path, clean: Path, rules: Sequence[Protocol], bicubic: bool) -> FolderPair:
+    small, large = header_of(image), header_of(clean)
+    sizes = (small.width, small.height), (large.width, large.height)
+    try:
+        alignment = align(*sizes, bicubic=bicubic, likely=max((rule.border for rule in rules), default=0))
+    except PetlirError as error:
+        raise PetlirError(f"{image} {error}") from None
+    try:
+        for rule in rules:
+            check_size(*alignment.size, rule)
+    except PetlirError as error:
+        raise PetlirError(f"{image}: {error}") from None
+    check_memory(str(clean), large.width * large.height * BYTES_PER_PIXEL)
+    return FolderPair(name, image, clean, alignment)
+
+
+def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
+    """Return the pairs of restored and clean images of two folders, in the order of names; see `_named`."""
+    return ((image, clean) for _, image, clean in _named(restored, reference, silent))
+
+
+def _named(restored: Path, reference: Path, warn: Warn) -> list[tuple[str, Path, Path]]:
+    """Return name, restored and clean image of each pair of two folders and their sub-folders.
+
+    Names match if they are equal without the suffix, or else with accents composed, or without the prefixes in
+    `PREFIXES` too.
 
     Raises:
         PetlirError: a folder is missing or empty, or an image has no partner.
     """
-    images, references = images_in(restored), images_in(reference)
-    if images.keys() != references.keys():
-        bare = _bare(images), _bare(references)
-        images, references = bare if bare[0].keys() == bare[1].keys() else (images, references)
-    for folder, has, lacks in ((reference, images, references), (restored, references, images)):
-        for stem in sorted(has.keys() - lacks.keys()):
-            raise PetlirError(f"{has[stem]} has no partner: an image named {stem!r} is expected in {folder}")
-    return ((images[stem], references[stem]) for stem in sorted(images))
+    found = walk(restored, without=reference), walk(reference, without=restored)
+    for folder, holds in zip((restored, reference), found, strict=True):
+        if holds.skipped:
+            warn(f"{folder}: {holds.skipped_line()}")
+    images, references = (holds.images for holds in found)
+    partners = joined(references, images, (composed, _bare))
+    _refuse_single(restored, found[1], partners.keys())
+    _refuse_single(reference, found[0], set(partners.values()))
+    return [(name, images[partners[name]], references[name]) for name in references]
 
 
-def _bare(images: dict[str, Path]) -> dict[str, Path]:
-    """Return the images by stem, without the prefix that distinguishes the images of a pair."""
-    pattern = f"^({'|'.join(PREFIXES)})"
-    return {re.sub(pattern, "", stem): path for stem, path in images.items()}
+def _refuse_single(folder: Path, others: ImageFolder, paired: Collection[str]) -> None:
+    """Raise PetlirError if an image has no partner in `folder`."""
+    for name, path in others.images.items():
+        if name not in paired:
+            raise PetlirError(f"{path} has no partner: an image named {name!r} is expected in {folder}")
 
 
-def _both(restored: Path, reference: Path, bicubic: bool) -> tuple[Image, Image]:
-    """Return a restored image, enlarged to its clean image's size if necessary, and the clean image."""
-    clean = read_image(reference)
-    return _enlarged(read_image(restored), clean, restored, bicubic), clean
-
-
-def _score(image: Image, clean: Image, rule: Protocol, path: Path) -> tuple[float, float]:
-    """Return PSNR and SSIM of a pair; error messages name the file."""
-    try:
-        return psnr(image, clean, rule), ssim(image, clean, rule)
-    except PetlirError as error:
-        raise PetlirError(f"{path}: {error}") from None
-
-
-def _enlarged(image: Image, clean: Image, path: Path, bicubic: bool) -> Image:
-    """Return the image at the size of the clean image; raise PetlirError if the size does not match."""
-    (height, width), (full_height, full_width) = image.shape[:2], clean.shape[:2]
-    factor = full_height // height
-    if (height, width) == (full_height, full_width):
-        return image
-    smaller = (height * factor, width * factor) == (full_height, full_width)
-    if smaller and bicubic:
-        return enlarge(image, factor)
-    hint = f"; it is {factor} times smaller: --bicubic enlarges it" if smaller else ""
-    sizes = f"{width}×{height}, its reference {full_width}×{full_height}"
-    raise PetlirError(f"{path} is {sizes} pixels; equal sizes are expected{hint}")
+def _bare(name: str) -> str:
+    """Return a name without the prefix that distinguishes the images of a pair."""
+    folder, slash, file = composed(name).rpartition("/")
+    return folder + slash + re.sub(f"^({'|'.join(PREFIXES)})", "", file)
 
 
 def _row(psnr: float, ssim: float) -> Mean:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from http.client import HTTPException
 from itertools import groupby
 from typing import Literal
 
@@ -16,13 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from petlir.benchmark import errors
 from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import FAULTS
 
 AT_ONCE = 2**21
 """Most pixels of a batch."""
-FAULTS = (*errors.FAULTS, errors.PetlirError, OSError, ImportError, HTTPException)
-"""What a metric may raise: no net, a library that is not there, an image that is too small for it."""
 
 Look = Callable[[], tuple[Image, Image]]
 """Reads a restored and its clean image, H×W×3 uint8."""

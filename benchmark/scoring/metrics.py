@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.errors import FAULTS, PetlirError, unknown
 from petlir.benchmark.metric import Metric
 from petlir.benchmark.scoring import pyiqa_metrics
-from petlir.benchmark.scoring.measurement import FAULTS, Look, Measurement, Prepared, described, measure
+from petlir.benchmark.scoring.measurement import Look, Measurement, Prepared, described, measure
 
 
 @dataclass(frozen=True)

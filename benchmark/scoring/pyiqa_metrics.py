@@ -17,8 +17,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.scoring.measurement import FAULTS, Measurement, Prepared, described
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.scoring.measurement import Measurement, Prepared, described
 
 PATIENCE = 120.0
 """Seconds allowed for creating a metric, including the download of its weights."""

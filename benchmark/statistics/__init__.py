@@ -3,6 +3,7 @@
 The unit is the source scene: several images of a scene are averaged first. This package does not depend on records.
 """
 
+from petlir.benchmark.statistics.collapse import collapsed, uncollapsed
 from petlir.benchmark.statistics.column import (
     FEWEST_SEEDS,
     FIRM_SEEDS,
@@ -13,7 +14,7 @@ from petlir.benchmark.statistics.column import (
     holm,
     separable,
 )
-from petlir.benchmark.statistics.conditions import printable
+from petlir.benchmark.statistics.conditions import printable, skewed_coverage
 from petlir.benchmark.statistics.crossed import Difference, Scores, difference, differences_of
 from petlir.benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered, shares
 from petlir.benchmark.statistics.regret import Stability, regret, stability
@@ -32,6 +33,7 @@ __all__ = [
     "MethodPair",
     "Scores",
     "Stability",
+    "collapsed",
     "compare",
     "difference",
     "differences_of",
@@ -42,7 +44,9 @@ __all__ = [
     "regret",
     "separable",
     "shares",
+    "skewed_coverage",
     "spend",
     "stability",
+    "uncollapsed",
     "wins",
 ]

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from petlir.benchmark.statistics.crossed import Difference, Floats, Scores, differences
+from petlir.benchmark.statistics.crossed import SKEWNESS, Difference, Floats, Scores, differences
 from petlir.benchmark.statistics.spending import InterimAnalysis
 
 FEWEST_SEEDS = 3
@@ -25,6 +25,8 @@ FIRM_SEEDS = 5
 """Fewest seeds for a final separation; with fewer it is provisional, and stated only beyond `PROVISIONAL_GAP`."""
 PROVISIONAL_GAP = 0.1
 """Smallest gap of a provisional separation, in dB."""
+FIRM_GAP = 0.02
+"""Smallest gap of any separation, in dB: what no one sees is not told apart, however certain it is."""
 AT_ONCE = 4_000_000
 """Number of score differences computed at once."""
 Flags = NDArray[np.bool_]
@@ -42,9 +44,9 @@ def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
 
 
 def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | int, alpha: float = 0.05) -> Flags:
-    """Return whether pairs can be separated with this many seeds; below five seeds, only beyond 0.1 dB."""
+    """Return whether pairs can be separated: from three seeds on beyond 0.1 dB, from five on beyond 0.02 dB."""
     firm, few = np.asarray(seeds) >= FIRM_SEEDS, np.asarray(seeds) >= FEWEST_SEEDS
-    enough = firm | (few & (np.abs(gap) > PROVISIONAL_GAP))
+    enough = (firm & (np.abs(gap) >= FIRM_GAP)) | (few & (np.abs(gap) > PROVISIONAL_GAP))
     return np.asarray(enough & (np.asarray(adjusted_p) <= alpha))
 
 
@@ -56,8 +58,8 @@ class MethodPair:
         better: the method with the higher mean.
         worse: the other method.
         difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all analyses.
-        adjusted_p: Holm's p value among all pairs of the column at its last analysis, divided by that analysis' share
-            of alpha.
+        adjusted_p: Holm's p value among all pairs of the column at its last analysis, raised for skewed effects and
+            divided by that analysis' share of alpha.
         apart: whether the methods are separated.
         seeds: number of seeds that both have.
     """
@@ -198,6 +200,6 @@ def _look(found: PairArrays, ready: Flags, pairs: _Pairs, analysis: InterimAnaly
         gaps = pairs.table[pairs.better[members]][:, :, seeds] - pairs.table[pairs.worse[members]][:, :, seeds]
         found.seeds[members] = len(seeds)
         found.difference[:, members] = differences(gaps, 1 - alpha * analysis.share)
-    p = np.minimum(1.0, found.difference[3, ready] / analysis.share)
+    p = np.minimum(1.0, SKEWNESS * found.difference[3, ready] / analysis.share)
     found.adjusted_p[ready] = holm(p, family)
     found.apart[ready] = separable(found.difference[0, ready], found.adjusted_p[ready], found.seeds[ready], alpha)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from petlir.benchmark.statistics import Scores
+from petlir.benchmark.statistics.collapse import collapsed, uncollapsed
+from petlir.benchmark.statistics.conditions import FEWEST_UNITS
 from petlir.benchmark.statistics.convergence import FEWEST_METHODS
 
 if TYPE_CHECKING:
@@ -43,7 +45,18 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     seeds = sorted(by_unit.columns.get_level_values("seed").unique())
     by_label = by_unit.reindex(columns=pd.MultiIndex.from_product([whole, seeds]))
     scores = by_label.to_numpy().reshape(len(by_unit), len(whole), len(seeds))
-    return {label: scores[:, place] for place, label in enumerate(whole)}
+    return uncollapsed({label: scores[:, place] for place, label in enumerate(whole)})
+
+
+def collapsed_seeds(rows: pd.DataFrame) -> dict[str, tuple[int, ...]]:
+    """Return the collapsed seeds of each method that has some; `rows` as for `tables`."""
+    finite = rows[np.isfinite(rows.psnr)]
+    found = {}
+    for label, own in finite.groupby("label"):
+        means = own.groupby(["unit", "seed"]).psnr.mean().unstack().dropna()
+        if lost := tuple(int(seed) for seed in means.columns[collapsed(means.to_numpy())]):
+            found[str(label)] = lost
+    return found
 
 
 def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple[dict[str, Scores], str]:
@@ -74,3 +87,11 @@ def pretraining_gain(rows: pd.DataFrame) -> float | None:
     finite = rows[np.isfinite(rows.psnr)]
     means = finite.groupby(["method", "seed", "unit"]).psnr.mean().groupby("method").mean()
     return float(means["full-ft"] - means["scratch"]) if {"full-ft", "scratch"} <= set(means.index) else None
+
+
+def never_rankable(rows: pd.DataFrame) -> str:
+    """Return why a column with these scores can never be ranked, whatever is trained; empty where it can."""
+    scenes = rows[np.isfinite(rows.psnr)].unit.nunique()
+    if scenes >= FEWEST_UNITS or rows.empty:
+        return ""
+    return f"a set of {scenes} scenes can never be ranked, whatever the seeds: it takes {FEWEST_UNITS}"

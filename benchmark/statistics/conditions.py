@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,12 @@ NOISE = 0.0022
 """Two standard errors of the simulated rate; a rate of at most 5 % for normal scores is proven."""
 
 
+SKEWED = "skewed"
+"""The scenario of strongly skewed effects, whose coverage is stated instead of required."""
+FEWEST_UNITS = 5
+"""Fewest source scenes of an interval or a rank, however many seeds there are."""
+
+
 def printable(units: int, seeds: int) -> bool:
     """Return whether an interval from this many source scenes and seeds may be printed.
 
@@ -22,10 +29,32 @@ def printable(units: int, seeds: int) -> bool:
     separations, for normal and heavy-tailed scores, equal and unequal variances, and effects of all sizes. Beyond the
     largest simulated numbers, these apply; below the smallest, nothing is printed.
     """
-    table = _table()
-    all_units, all_seeds = (sorted({key[place] for key in table}) for place in (0, 1))
-    corners = [(u, s) for u in _around(units, all_units) for s in _around(seeds, all_seeds)]
-    return bool(corners) and all(table[corner] for corner in corners)
+    corners = _corners(units, seeds)
+    return bool(corners) and all(_table()[corner].holds for corner in corners)
+
+
+def skewed_coverage(units: int, seeds: int) -> float | None:
+    """Return the lowest coverage of a 95 % interval for strongly skewed effects, or None where none is printed."""
+    lowest = [_table()[corner].skewed for corner in _corners(units, seeds)]
+    return min(lowest) if lowest and printable(units, seeds) else None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The simulated validity of one number of units and seeds.
+
+    Attributes:
+        holds: whether coverage holds in all scenarios but the skewed one, and the rate of false separations in all.
+        skewed: the lowest coverage for skewed effects.
+    """
+
+    holds: bool = True
+    skewed: float = 1.0
+
+
+def _corners(units: int, seeds: int) -> list[tuple[int, int]]:
+    all_units, all_seeds = (sorted({key[place] for key in _table()}) for place in (0, 1))
+    return [(u, s) for u in _around(units, all_units) for s in _around(seeds, all_seeds)]
 
 
 def _around(value: int, known: Sequence[int]) -> set[int]:
@@ -34,14 +63,23 @@ def _around(value: int, known: Sequence[int]) -> set[int]:
     return {below[-1], min((each for each in known if each >= value), default=below[-1])} if below else set()
 
 
-@cache
-def _table() -> dict[tuple[int, int], bool]:
-    """Return a table: units and seeds → whether all scenarios hold."""
-    found: dict[tuple[int, int], bool] = {}
+def rows() -> list[dict[str, str]]:
+    """Return the rows of the table."""
     with COVERAGE.open(newline="") as file:
-        for row in csv.DictReader(file):
-            condition = int(row["units"]), int(row["seeds"])
-            low, high = float(row["lowest_coverage"]), float(row["highest_coverage"])
-            held = low >= LOWEST and high <= HIGHEST and float(row["false_separations"]) <= FALSE + NOISE
-            found[condition] = found.get(condition, True) and held
+        return list(csv.DictReader(file))
+
+
+@cache
+def _table() -> dict[tuple[int, int], Condition]:
+    """Return a table: units and seeds → their condition."""
+    found: dict[tuple[int, int], Condition] = {}
+    for row in rows():
+        key = int(row["units"]), int(row["seeds"])
+        before = found.get(key, Condition())
+        low, high = float(row["lowest_coverage"]), float(row["highest_coverage"])
+        rare = float(row["false_separations"]) <= FALSE + NOISE
+        if row["scenario"] == SKEWED:
+            found[key] = Condition(before.holds and rare, min(before.skewed, low))
+        else:
+            found[key] = replace(before, holds=before.holds and rare and low >= LOWEST and high <= HIGHEST)
     return found

@@ -31,6 +31,8 @@ NOTHING = 1e-18
 """Threshold relative to the squared differences, below which variance is rounding error."""
 SMALLEST = 1e-130
 """The smallest p value distinguished from 0."""
+SKEWNESS = 2.0
+"""Factor by which p values are raised in tests of many pairs, since skewed effects make them too small."""
 STEPS = 8
 """Steps of Newton's method; six are enough."""
 

@@ -7,12 +7,12 @@ difference to the true best. The lower end depends on the differences to all riv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from petlir.benchmark.statistics.crossed import Scores, half_width, mean_squares
+from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 from petlir.benchmark.statistics.gain import Interval
 
 
@@ -35,18 +35,28 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
     """Return the gap of a method's mean to the best of a column, in dB.
 
     Args:
-        scores: converged PETL methods of equal size → units × seeds.
+        scores: converged PETL methods of equal size → units × seeds; a pair is compared on the seeds that both have.
         name: the method.
         level: level of the interval.
         columns: number of columns for which the lower end must hold jointly.
     """
     rivals = [scores[other] for other in scores if other != name]
-    if not rivals:
+    ends = []
+    for gaps in _on_shared_seeds(np.stack(rivals) - scores[name]) if rivals else ():
+        above = mean_squares(gaps)
+        low = above.mean - half_width(above, 1 - (1 - level) / (len(rivals) * columns))
+        ends.append((above.mean, low, above.mean + half_width(above, level)))
+    if not ends:
         return Interval(0.0, 0.0, 0.0)
-    above = mean_squares(np.stack(rivals) - scores[name])
-    low = above.mean - half_width(above, 1 - (1 - level) / (len(rivals) * columns))
-    high = above.mean + half_width(above, level)
-    return Interval(*(max(0.0, float(ends.max())) for ends in (above.mean, low, high)))
+    return Interval(*(max(0.0, float(np.concatenate(each).max())) for each in zip(*ends, strict=True)))
+
+
+def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
+    """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, and on these alone."""
+    there = np.isfinite(gaps).all(axis=1)
+    for kept in np.unique(there, axis=0):
+        if kept.sum() > 1:
+            yield gaps[(there == kept).all(axis=1)][:, :, kept]
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:

@@ -5,14 +5,18 @@ ten equal methods should show a separation in at most 5 %, for all sizes of unit
 variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
 The worst of 36 sizes of effects counts, so that few repeats overestimate the rate: with 2,000 repeats the worst rate
-was 5.75 %, with 40,000 it is 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances that
-differ by a factor of 16 make the interval wider than necessary (up to 98 %) and false separations rarer. Strongly
-skewed effects (exponential) are not covered (87 %, and up to 6.6 % false separations).
+was 5.75 %, with 40,000 it was 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances that
+differ by a factor of 16 make the interval wider than necessary (up to 98 %) and false separations rarer.
+
+Skewed effects (exponential) are not covered: the table has what is, for the pages. False separations stay below 5 %
+there too, since p values are raised by `SKEWNESS`; the rates of the other scenarios are those without it, which are
+higher. Coverage beside collapsed seeds is simulated in the tests.
 """
 
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -20,8 +24,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from petlir.benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST
-from petlir.benchmark.statistics.crossed import Floats, Squares, beyond, half_width, mean_squares
+from petlir.benchmark.statistics.collapse import far_below
+from petlir.benchmark.statistics.conditions import COVERAGE, HIGHEST, LOWEST, SKEWED, printable, rows
+from petlir.benchmark.statistics.crossed import SKEWNESS, Floats, Squares, beyond, half_width, mean_squares
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
@@ -60,12 +65,18 @@ def heavy(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     return values
 
 
+def skewed(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Draw from the exponential distribution (skewness 2), shifted to mean 0."""
+    return generator.exponential(size=shape) - 1
+
+
 SCENARIOS = (
     Scenario("normal", normal),
     Scenario("heavy tails", heavy),
     Scenario("unequal units", normal, units=2.0),
     Scenario("unequal seeds", normal, seeds=2.0),
 )
+SKEWED_EFFECTS = Scenario(SKEWED, skewed)
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,41 @@ def coverage(
     return {effects: count / repeats for effects, count in held.items()}
 
 
-def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int = 40_000) -> float:
+def coverage_beside_collapses(units: int, seeds: int, repeats: int = 10_000) -> list[float]:
+    """Return the coverage of the interval on uncollapsed seeds, for several sizes of effects.
+
+    A seed of a method collapses with probability 10 %, by 1.5 to 15 dB; seeds differ by 0.2 dB otherwise. Intervals of
+    fewer than three seeds are not printed, and do not count.
+    """
+    generator = np.random.default_rng(units * 1000 + seeds)
+    sizes = product((1.0, 4.0, 30.0), (1.0, 4.0, 30.0))
+    return [_beside_collapses(size, units, seeds, repeats, generator) for size in sizes]
+
+
+def _beside_collapses(
+    size: tuple[float, float], units: int, seeds: int, repeats: int, generator: np.random.Generator
+) -> float:
+    tables, kept = [], np.ones((repeats, seeds), bool)
+    for _ in range(2):
+        drawn = draws(SCENARIOS[0], units, seeds, repeats, generator)
+        by_unit = ((size[0] - 1) / seeds) ** 0.5 * drawn.unit[:, :, None]
+        by_seed = ((size[1] - 1) / units) ** 0.5 * drawn.seed[:, None, :]
+        table = 0.2 * (units / size[1]) ** 0.5 * (drawn.error + by_unit + by_seed)
+        table -= np.where(
+            generator.random((repeats, 1, seeds)) < 0.1, generator.uniform(1.5, 15, (repeats, 1, seeds)), 0
+        )
+        kept &= ~far_below(table.mean(axis=1))
+        tables.append(table)
+    order, held, printed = np.argsort(~kept, axis=1, kind="stable"), 0, 0
+    for count in range(3, seeds + 1):
+        those = kept.sum(axis=1) == count
+        gaps = np.take_along_axis(tables[0] - tables[1], order[:, None, :], axis=2)[those, :, :count]
+        found = mean_squares(gaps)
+        held, printed = held + int((np.abs(found.mean) <= half_width(found)).sum()), printed + int(those.sum())
+    return held / printed
+
+
+def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int = 10_000) -> float:
     """Return the highest rate, over the sizes of effects, at which ten equal methods show any separation.
 
     Half of the methods vary twice as much as the others.
@@ -149,8 +194,8 @@ def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int =
 def separated(methods: Draws) -> dict[tuple[float, float], NDArray[np.bool_]]:
     """Return whether any pair is separated, for each size of unit and seed effect, in each repeat.
 
-    By Holm's method, a pair is separated if the smallest p value is at most 0.05 over the number of pairs. The test
-    uses only the means of rows and columns.
+    By Holm's method, a pair is separated if the smallest p value, raised for skewed effects, is at most 0.05 over the
+    number of pairs. The test uses only the means of rows and columns.
 
     Args:
         methods: draws with an additional leading axis, the methods.
@@ -167,7 +212,7 @@ def separated(methods: Draws) -> dict[tuple[float, float], NDArray[np.bool_]]:
         means = (by_unit[unit].mean(axis=2) + by_seed[seed].mean(axis=2) - rows.mean(axis=2)).T
         gaps = means[:, one] - means[:, other]
         squares = Squares(units, seeds, gaps, unit_squares[unit], seed_squares[seed], np.ones_like(gaps))
-        found[unit, seed] = np.asarray(beyond(squares, 0.05 / len(one)).any(axis=1))
+        found[unit, seed] = np.asarray(beyond(squares, 0.05 / SKEWNESS / len(one)).any(axis=1))
     return found
 
 
@@ -191,12 +236,26 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
     yield from (min(most, repeats - start) for start in range(0, repeats, most))
 
 
+def markdown() -> list[str]:
+    """Return the table of the documentation: coverage and false separations over the conditions that are printed."""
+    lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
+    printed = [row for row in rows() if printable(int(row["units"]), int(row["seeds"]))]
+    for scenario in dict.fromkeys(row["scenario"] for row in printed):
+        own = [row for row in printed if row["scenario"] == scenario]
+        low, high = min(row["lowest_coverage"] for row in own), max(row["highest_coverage"] for row in own)
+        false = max(float(row["false_separations"]) for row in own)
+        lines.append(
+            f"| {scenario} | {100 * float(low):.1f} to {100 * float(high):.1f} % | at most {100 * false:.1f} % |"
+        )
+    return lines
+
+
 def main() -> None:
     """Simulate every condition and write `coverage.csv`, row by row."""
     with COVERAGE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["units", "seeds", "scenario", "lowest_coverage", "highest_coverage", "false_separations"])
-        for units, seeds, scenario in product(UNITS, SEEDS, SCENARIOS):
+        for units, seeds, scenario in product(UNITS, SEEDS, (*SCENARIOS, SKEWED_EFFECTS)):
             held = _careful(scenario, units, seeds)
             rates = (min(held), max(held), false_separations(scenario, units, seeds))
             writer.writerow([units, seeds, scenario.name, *(f"{rate:.4f}" for rate in rates)])
@@ -205,10 +264,15 @@ def main() -> None:
 
 def _careful(scenario: Scenario, units: int, seeds: int) -> list[float]:
     """Return the coverage for all sizes of effects, from five times as many repeats if any would fail."""
+    if scenario is SKEWED_EFFECTS:  # stated, not required
+        return list(coverage(scenario, units, seeds, 10_000).values())
     held = coverage(scenario, units, seeds).values()
     missed = min(held) < LOWEST or max(held) > HIGHEST
     return list(coverage(scenario, units, seeds, 200_000).values() if missed else held)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--markdown"]:
+        sys.stdout.write("\n".join(markdown()) + "\n")
+    else:
+        main()

@@ -2,7 +2,7 @@
 
 STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/   record.json  adapter.safetensors  restored/…
                                      restored@<way>/…          images restored in further ways
-STORE/images/<track>/<task>/<set>/{degraded,clean}/        shared by all cells of that task
+STORE/images/<track>/<task>/<digest>/<set>/{degraded,clean}/   shared by all cells of that task with these test images
 STORE/work/<key>/                                          a cell in progress, with its checkpoint
 STORE/leases/<key>.<number>                                the process that works on it, and its state
 """
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.records.files import RECORD, read_record
+from petlir.benchmark.records.origins import attributed, origins
 from petlir.benchmark.store.blob_store import Folder
 from petlir.benchmark.store.leases import Leases
 
@@ -92,24 +93,31 @@ class Store:
         name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
         return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
 
-    def shared(self, cell: Cell | schema.RecordedCell) -> Path:
-        """Return the folder of the degraded and clean images that all cells of a task share."""
-        return self.root.joinpath("images", cell.track, cell.task)
+    def shared(self, cell: Cell | schema.RecordedCell, data: str) -> Path:
+        """Return the folder of the degraded and clean images that cells of a task share; `data` is their digest."""
+        return self.root.joinpath("images", cell.track, cell.task, data[:16])
+
+    def shared_by(self, record: schema.Done) -> Path:
+        """Return the folder of the degraded and clean images of a record; those of older stores are of one folder."""
+        own = self.shared(record.cell, record.digests.data)
+        return own if own.is_dir() else own.parent
 
     def files(self) -> list[Path]:
         """Return the record files of all cells, sorted."""
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
     def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
-        """Yield all records, in the order of their folders.
+        """Yield all records, in the order of their folders; submitted ones have their origin.
 
         Args:
             warn: gets one line on each file that is not a record, which is then left out; without it, such a
                 file raises PetlirError.
         """
+        known = origins(self.root)
         for path in self.files():
             try:
-                yield read_record(path)
+                record = read_record(path)
+                yield attributed(record, known.get(record.key))
             except PetlirError as error:
                 if warn is None:
                     raise

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Self
 
-from petlir.benchmark.errors import Unwritable
+from petlir.benchmark.errors import Interruption, Unwritable
+from petlir.benchmark.records.json_files import parsed
 from petlir.benchmark.store.blob_store import BlobStore
 from petlir.benchmark.store.process import Process
 
@@ -29,7 +30,7 @@ ELSEWHERE = "elsewhere"
 """The state of a job that another runner works on."""
 
 
-class LeaseLost(Exception):
+class LeaseLost(Interruption):
     """The loss of a lease to another process, after too long without a heartbeat."""
 
 
@@ -65,7 +66,7 @@ class LeaseInfo:
 
 def _parse(content: bytes) -> LeaseInfo | None:
     try:
-        plain = json.loads(content)
+        plain = parsed(content)
         return LeaseInfo(**{**plain, "process": Process(**plain["process"])})
     except (ValueError, TypeError, KeyError):
         return None  # read while it was being written

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import posixpath
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from statistics import fmean
@@ -11,6 +14,23 @@ from petlir.benchmark.records.schema import Record
 
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
 """The tags that the seeds of a cell have in common."""
+FORBIDDEN = re.compile(r"[^\w.\- /:]")
+"""What MLflow does not take in a name: it allows letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
+LONGEST = 200
+"""Characters of a name; MLflow takes 250."""
+
+
+def escaped(name: str) -> str:
+    """Return a name that MLflow takes as a metric, a parameter or a folder.
+
+    Forbidden characters become `_`, except `@`, which becomes `:`. A digest of the name is then appended, so that
+    different names stay different.
+    """
+    plain = name.replace("@", ":")
+    allowed = FORBIDDEN.sub("_", plain)[:LONGEST]
+    parts = [part for part in posixpath.normpath(allowed).split("/") if part.strip(".")]
+    allowed = "/".join(parts)
+    return allowed if allowed == plain else f"{allowed}_{hashlib.sha256(name.encode(errors='replace')).hexdigest()[:8]}"
 
 
 def tags(record: Record) -> dict[str, str]:
@@ -24,7 +44,7 @@ def tags(record: Record) -> dict[str, str]:
 def params(record: Record) -> dict[str, str]:
     """The method's options and the training budget."""
     cell = record.cell
-    options = {f"option.{name}": str(value) for name, value in cell.options.items()}
+    options = {f"option.{escaped(name)}": str(value) for name, value in cell.options.items()}
     return options | {name: str(getattr(cell, name)) for name in ("learning_rate", "steps", "batch_size", "patch")}
 
 
@@ -33,8 +53,7 @@ def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
     named: dict[str, list[float]] = defaultdict(list)
     for score in differing(record.scores):
         for metric in ("psnr", "ssim"):
-            protocol = score.protocol.replace("@", ":")  # MLflow takes no @ in a name
-            named[f"{score.set}/{protocol}/{metric}"].append(float(getattr(score, metric)))
+            named[f"{escaped(score.set)}/{escaped(score.protocol)}/{metric}"].append(float(getattr(score, metric)))
     for name, values in named.items():
         yield name, fmean(values), 0
     for name, value in _flat("costs", record.costs.model_dump(exclude_unset=True)):

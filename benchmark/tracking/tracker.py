@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
-from collections.abc import Callable
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
-from petlir.benchmark.errors import PetlirError
+from filelock import FileLock
+
+from petlir.benchmark import track as tracks
+from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
-from petlir.benchmark.records.schema import Record
+from petlir.benchmark.records.schema import Done, Record, RecordedCell
 from petlir.benchmark.store import Store
-from petlir.benchmark.tracking.entries import family, metrics, params, tags
+from petlir.benchmark.tracking.comparison import FROZEN, TaskScores
+from petlir.benchmark.tracking.entries import escaped, family, metrics, params, tags
+from petlir.benchmark.tracking.lineage import log_adapter, log_data, source_tags
 from petlir.benchmark.tracking.model_card import card
 
 if TYPE_CHECKING:
@@ -37,17 +43,35 @@ QUIET = {
 }
 """MLflow reads these at import; what the user has set stands. Its default waits minutes for a lost server."""
 
+SQLITE = ("sqlite:///", "sqlite+pysqlite:///")
+"""The openings of a sqlite file's URI, without and with the driver."""
+DATABASE = "mlflow.db"
+"""The database in a store."""
+LOCKED = 120.0
+"""Seconds to wait for another process that creates the same database."""
+
 BATCH = 1000
 """Most metrics that MLflow takes in one call."""
 
 
 def default_uri(store: Path) -> str:
     """The sqlite database in the store: where records are mirrored unless another URI is given."""
-    return f"sqlite:///{(store / 'mlflow.db').resolve().as_posix()}"
+    path = (store / DATABASE).resolve().as_posix()
+    quoted = path.replace("%", "%25").replace("?", "%3F")
+    # with the driver named, MLflow does not create a folder of the quoted name
+    return f"{SQLITE[0] if quoted == path else SQLITE[1]}{quoted}"
 
 
 def _milliseconds(moment: str) -> int:
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+class ServerLost(PetlirError):
+    """A server or database that cannot be reached."""
+
+
+class NotTaken(PetlirError):
+    """A record that MLflow does not take."""
 
 
 class Tracker:
@@ -60,46 +84,67 @@ class Tracker:
         store: the folder whose adapters and images are logged with the records.
 
     Raises:
-        PetlirError: the server or the database cannot be reached, at construction or at any `mirror`.
+        ServerLost: the server or the database cannot be reached, at construction or at any `mirror`.
     """
 
     def __init__(self, uri: str, store: Path) -> None:
         for name, value in QUIET.items():
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
         self.uri, self._store = uri, store
-        self._errors: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, OSError)
         self._tracks: dict[str, _Experiment] = {}
+        self._tasks: dict[tuple[str, str], TaskScores] = {}
         try:
             _check_database(uri)
-            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            self._client.search_experiments(max_results=1)
-        except self._errors as error:
+            with self._alone():  # of two processes that create one database, the second would fail
+                self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                self._client.search_experiments(max_results=1)
+        except FAULTS as error:
             raise self._lost(error) from error
 
     def mirror(self, record: Record) -> None:
-        """Log this record as a run; a run of an older record of the same cell gives way to it."""
+        """Log this record as a run; a run of an older record of the same cell gives way to it.
+
+        Raises:
+            ServerLost: the server or the database cannot be reached any more.
+            NotTaken: it does not take this record; others may still be mirrored.
+        """
         try:
-            track = self._experiment(record.cell.track)
-            run, finished = track.runs.get(record.key, (None, None))
-            if finished == record.finished:
-                return
-            if run:
-                self._client.delete_run(run)
-            track.runs[record.key] = (self._log(record, track), record.finished)
-        except self._errors as error:
-            raise self._lost(error) from error
+            self._mirror(record)
+        except FAULTS as error:
+            try:
+                self._client.search_experiments(max_results=1)
+            except FAULTS as lost:
+                raise self._lost(lost) from lost
+            cell = record.cell
+            name = f"{cell.backbone} · {cell.label} · {cell.task} · seed {cell.seed}"
+            raise NotTaken(f"MLflow at {self.uri} does not take the record of {name}: {_first_line(error)}") from error
+
+    def _mirror(self, record: Record) -> None:
+        track = self._experiment(tracks.track(record.cell.track).name)
+        run, finished = track.runs.get(record.key, (None, None))
+        if finished == record.finished:
+            return
+        if run:
+            self._client.delete_run(run)
+        self._scores(record).add(record)
+        track.runs[record.key] = (self._log(record, track), record.finished)
+        self._compare(record, track)
+
+    def _alone(self) -> AbstractContextManager[object]:
+        """Hold the lock beside a sqlite file while its tables or experiments are created."""
+        file = database(self.uri)
+        return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCKED)
 
     def _experiment(self, track: str) -> _Experiment:
         if track not in self._tracks:
             name = f"petlir {track}"
-            found = self._client.get_experiment_by_name(name)
             # a server keeps artefacts where it likes; beside a database they lie in the store
-            place = (self._store.resolve() / "mlflow-artifacts" / track).as_uri() if is_database(self.uri) else None
-            number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
+            place = (self._store.resolve() / "mlflow-artifacts" / track).as_uri() if database(self.uri) else None
+            with self._alone():
+                found = self._client.get_experiment_by_name(name)
+                number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
             self._tracks[track] = _Experiment(number, *_mirrored(self._client, number))
         return self._tracks[track]
 
@@ -116,7 +161,10 @@ class Tracker:
         for start in range(0, len(values), BATCH):
             self._client.log_batch(run, metrics=values[start : start + BATCH])
         self._log_files(record, run)
-        last = tags(record) | {FINISHED: record.finished, NOTE: card(record)}
+        if isinstance(record, Done):
+            log_data(self._client, run, record)
+            log_adapter(self._client, track.number, run, record, self._folder(record))
+        last = tags(record) | source_tags(record) | {FINISHED: record.finished, NOTE: card(record)}
         self._client.log_batch(
             run,
             params=[Param(key, value) for key, value in params(record).items()],
@@ -126,10 +174,36 @@ class Tracker:
         self._client.set_terminated(run, "FAILED" if failed else "FINISHED", finished)
         return run
 
+    def _folder(self, record: Record) -> Path:
+        return Store(self._store).cell_folder(record.cell, record.key)
+
+    def _scores(self, record: Record) -> TaskScores:
+        """The scores of all cells of this backbone and task, as far as the store or this tracker knows them."""
+        folder, track = self._folder(record).parent, record.cell.track
+        if (place := (str(folder), track)) not in self._tasks:
+            self._tasks[place] = TaskScores.read(folder, track)
+        return self._tasks[place]
+
+    def _compare(self, record: Record, track: _Experiment) -> None:
+        """Log comparable metrics of a run and of the run above; a frozen network's record adds the others' gains."""
+        scores = self._scores(record)
+        frozen = record.cell.method == FROZEN
+        for key in scores.cells if frozen else [record.key]:
+            if key in track.runs:
+                self._log_values(track.runs[key][0], scores.metrics(key), 0)
+        for cell in [one.cell for one in scores.cells.values()] if frozen else [record.cell]:
+            if (parent := track.families.get(family_name(cell))) is not None:
+                self._log_values(parent, scores.over_seeds(cell), cell.steps)
+
+    def _log_values(self, run: str, values: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = round(time.time() * 1000)
+        self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+
     def _family(self, record: Record, track: _Experiment) -> str:
         """The run that holds the seeds of this cell."""
-        shared = family(record)
-        name = " ".join(shared[f"petlir.{part}"] for part in ("backbone", "label", "task", "regime"))
+        shared, name = family(record), family_name(record.cell)
         if name not in track.families:
             started = _milliseconds(record.started)
             marked = shared | {FAMILY_NAME: name}
@@ -140,17 +214,26 @@ class Tracker:
 
     def _log_files(self, record: Record, run: str) -> None:
         """The adapter, the record and one restored image of each set, as far as they are there."""
-        folder = Store(self._store).cell_folder(record.cell, record.key)
+        folder = self._folder(record)
         for path in (folder / RECORD, folder / ADAPTER):
             if path.exists():
                 self._client.log_artifact(run, str(path))
         for images in sorted(folder.glob("restored/*")):
             for image in sorted(images.glob("*.png"))[:1]:
-                self._client.log_artifact(run, str(image), f"restored/{images.name}")
+                self._client.log_artifact(run, str(image), f"restored/{escaped(images.name)}")
 
-    def _lost(self, error: Exception) -> PetlirError:
-        line = next(iter(str(error).splitlines()), "") or type(error).__name__
-        return PetlirError(f"MLflow at {self.uri} cannot be written to: {line}; the records are not touched")
+    def _lost(self, error: Exception) -> ServerLost:
+        line = _first_line(error)
+        return ServerLost(f"MLflow at {self.uri} cannot be written to: {line}; the records are not touched")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def family_name(cell: RecordedCell) -> str:
+    """The name of the run that holds the seeds of a cell."""
+    return f"{cell.backbone} {cell.label} {cell.task} {cell.regime}"
 
 
 @dataclass(frozen=True)
@@ -162,15 +245,15 @@ class _Experiment:
     families: dict[str, str]
 
 
-def is_database(uri: str) -> bool:
-    """Whether it names a sqlite file rather than a server."""
-    return uri.startswith("sqlite:///")
+def database(uri: str) -> Path | None:
+    """Return the sqlite file that a URI names, or None for a server; as in any URI, `%20` is a space."""
+    opening = next(filter(uri.startswith, SQLITE), None)
+    return None if opening is None else Path(unquote(uri.removeprefix(opening).partition("?")[0]))
 
 
 def _check_database(uri: str) -> None:
-    """Opens a sqlite file once, since MLflow tries an impossible one again for many minutes."""
-    if is_database(uri):
-        file = Path(uri.removeprefix("sqlite:///"))
+    """Open a sqlite file once, since MLflow tries an impossible one again for many minutes."""
+    if (file := database(uri)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):
             pass
@@ -190,39 +273,3 @@ def _mirrored(client: MlflowClient, number: str) -> tuple[dict[str, tuple[str, s
         token = page.token
         if not token:
             return runs, families
-
-
-class Mirror:
-    """A `Tracker` in a thread of its own, so that no cell waits for it.
-
-    A lost server is warned of once, through `warn`; the records of this run are then mirrored by a later one.
-    """
-
-    def __init__(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
-        self._records: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._drain, args=(uri, warn, store), name="mlflow mirror", daemon=True)
-        self._warn = warn
-        self._thread.start()
-
-    def put(self, record: Record) -> None:
-        """Have this record mirrored soon; returns at once."""
-        self._records.put(record)
-
-    def close(self, timeout: float = 60.0) -> None:
-        """Wait until all is mirrored, at most `timeout` seconds."""
-        self._records.put(None)
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            self._warn(f"MLflow took longer than {timeout:.0f} s; the rest is mirrored by the next run")
-
-    def _drain(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
-        first = self._records.get()
-        if first is None:
-            return
-        try:
-            tracker = Tracker(uri, store)
-            tracker.mirror(first)
-            while (record := self._records.get()) is not None:
-                tracker.mirror(record)
-        except PetlirError as error:
-            warn(str(error))

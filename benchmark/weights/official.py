@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from petlir.benchmark.backbone import Backbone
+if TYPE_CHECKING:
+    from petlir.benchmark.backbone import Backbone
 
 KNOWN = Path(__file__).parents[1] / "backbones" / "weights" / "official.json"
 

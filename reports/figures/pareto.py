@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from petlir.reports.figures.axis import Axis, spanning
+from petlir.reports.formats import signed
 from petlir.reports.results import CASCADE, FROZEN, INPUT, ResultRow, Table
 
 WIDTH, HEIGHT = 760, 400
@@ -16,6 +17,12 @@ LINE = 15
 """Height of a label in SVG units."""
 LETTER, LONGEST = 6.8, 28
 """Width of a letter in SVG units, and the letters of the longest label that is shown whole."""
+APART = 24
+"""How far to the side a label stands that has no room beside its point."""
+STEPS = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
+"""How many lines below its point such a label may stand."""
+NARROWEST = 0.2
+"""In dB: baselines as near as this are always drawn."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Text:
-    """A label and where it stands."""
+    """A label and where it stands; `leader` is the line to its point where it stands apart from it."""
 
     shown: str
     x: float
     y: float
     anchor: str
     box: Box
+    leader: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,10 @@ class BaselineLine:
 
 @dataclass(frozen=True)
 class Plot:
-    """Tasks against a cost; `sizes` joins those of one method; `frontier` is empty where nothing may be ranked."""
+    """Tasks against a cost; `sizes` joins those of one method; `frontier` is empty where nothing may be ranked.
+
+    Baselines far from every method would flatten the plot; they are named in `beyond`.
+    """
 
     title: str
     scale: Scale
@@ -107,6 +118,7 @@ class Plot:
     sizes: tuple[tuple[str, str], ...]
     frontier: str
     left_out: tuple[str, ...]
+    beyond: tuple[str, ...] = ()
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
@@ -153,10 +165,12 @@ def _plot(
     ]
     if not drawn:
         return None
-    lines = {label: gain for label in (INPUT, FROZEN, CASCADE) if (gain := gains.get(label)) is not None}
+    known = {label: gain for label in (INPUT, FROZEN, CASCADE) if (gain := gains.get(label)) is not None}
+    lines = _near(known, [gain for _, gain, _ in drawn])
     x = spanning([cost for _, _, cost in drawn], LEFT, RIGHT - 90, log=True)
     y = spanning([gain for _, gain, _ in drawn] + list(lines.values()), BOTTOM, TOP)
-    points = _points(drawn, x, y, colours)
+    levels = _levels(lines, y)
+    points = _points(drawn, x, y, colours, [_beside(level) for level in levels])
     reasons = sorted({table.columns[place].unranked for places in tasks for place in places} - {""})
     there = {point.label for point in points}
     return Plot(
@@ -166,19 +180,31 @@ def _plot(
         x,
         y,
         tuple(points),
-        tuple(_levels(lines, y)),
+        tuple(levels),
         _joined(points),
         "" if reasons else frontier(points),
         tuple(row.label for row in trained if row.label not in there),
+        tuple(f"{label} {signed(gain)} dB" for label, gain in known.items() if label not in lines),
     )
 
 
+def _near(lines: Mapping[str, float], gains: Sequence[float]) -> dict[str, float]:
+    """The baselines that are at most twice as far from the methods as these are from each other and from frozen."""
+    low, high = min(0.0, *gains), max(0.0, *gains)
+    room = max(2 * (high - low), NARROWEST)
+    return {label: gain for label, gain in lines.items() if low - room <= gain <= high + room}
+
+
 def _points(
-    drawn: Sequence[tuple[ResultRow, float, float]], x: Axis, y: Axis, colours: Mapping[str, str]
+    drawn: Sequence[tuple[ResultRow, float, float]],
+    x: Axis,
+    y: Axis,
+    colours: Mapping[str, str],
+    labelled: Sequence[Box],
 ) -> list[ParetoPoint]:
     """The methods from high to low; a label goes where it lies on nothing, or is left to the pointer."""
     places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
-    taken = [Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values()]
+    taken = [*labelled, *(Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values())]
     points: list[ParetoPoint] = []
     for row, gain, cost in sorted(drawn, key=lambda one: -one[1]):
         at, height = places[row.label]
@@ -191,7 +217,7 @@ def _points(
 
 
 def _around(label: str, x: float, y: float) -> list[Text]:
-    """Where a label may stand: right, left, above or below its point, within the plot."""
+    """Where a label may stand: right, left, above or below its point, then farther away with a line to it."""
     shown = label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
     wide = LETTER * len(shown)
     texts = [
@@ -199,8 +225,22 @@ def _around(label: str, x: float, y: float) -> list[Text]:
         Text(shown, x - 10, y + 4, "end", Box(x - 10 - wide, y - 8, x - 10, y + 7)),
         Text(shown, x, y - 11, "middle", Box(x - wide / 2, y - 23, x + wide / 2, y - 8)),
         Text(shown, x, y + 20, "middle", Box(x - wide / 2, y + 8, x + wide / 2, y + 23)),
+        *(_apart(shown, x, y, side, LINE * step) for step in STEPS for side in (1, -1)),
     ]
-    return [text for text in texts if text.box.left > LEFT and text.box.right < WIDTH]
+    return [text for text in texts if text.box.left > LEFT and text.box.right < WIDTH and TOP <= text.y <= BOTTOM]
+
+
+def _apart(shown: str, x: float, y: float, side: int, down: float) -> Text:
+    """A label some lines above or below its point, on the right (1) or the left (-1), with the line to it."""
+    wide, at, height = LETTER * len(shown), x + side * APART, y + down
+    left = at if side > 0 else at - wide
+    box = Box(left, height - 8, left + wide, height + 7)
+    return Text(shown, at, height + 4, "start" if side > 0 else "end", box, f"M{x} {y}L{at - 2 * side} {height}")
+
+
+def _beside(level: BaselineLine) -> Box:
+    """What the label of a baseline takes up, at the right end of its line."""
+    return Box(RIGHT - LETTER * len(level.label), level.text_y - LINE, RIGHT, level.text_y + 3)
 
 
 def _joined(points: Sequence[ParetoPoint]) -> tuple[tuple[str, str], ...]:

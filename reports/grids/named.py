@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple, cast
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Done, Record
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
@@ -79,7 +79,7 @@ def named_grids(folder: Path = FOLDER) -> list[NamedGrid]:
 
 def _read(path: Path) -> NamedGrid | None:
     try:
-        asked = json.loads(path.read_text(encoding="utf-8"))
+        asked = read_json(path)
         page = asked.pop("page", None)
         if page is None:
             return None

@@ -12,7 +12,7 @@ from petlir.benchmark.records.schema import Done, Record
 from petlir.reports.costs import backbone_size
 from petlir.reports.figures.axis import Axis, spanning
 from petlir.reports.figures.colours import hues
-from petlir.reports.formats import joined, size
+from petlir.reports.formats import csv_text, joined, size
 from petlir.reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.tables import kind_of
 
@@ -154,4 +154,4 @@ def csv(found: Sequence[Stored]) -> str:
         for plan in one.plans
         for n in range(1, one.tasks + 1)
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return csv_text(pd.DataFrame(rows))

@@ -15,6 +15,7 @@ from petlir.benchmark.published import Claim, claims
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import IMAGES
 from petlir.reports.claims import is_method
+from petlir.reports.formats import csv_text
 from petlir.reports.grids.captions import against, of_curves, of_rows, told_apart
 from petlir.reports.grids.curves import FigureCurves, drawing
 from petlir.reports.grids.means import over_tasks
@@ -77,7 +78,7 @@ class GridPage:
     def csv(self) -> str:
         """The data of all figures: a line for each point."""
         rows = [_row(self.grid, figure, point) for figure in self.figures for point in figure.points]
-        return pd.DataFrame(rows).to_csv(index=False)
+        return csv_text(pd.DataFrame(rows))
 
 
 def studies(

@@ -6,7 +6,7 @@ Every module of this folder that has a function `pages(context)` contributes wha
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -14,14 +14,17 @@ from petlir.reports.analyses import studies
 from petlir.reports.conditions import described_protocols, environments
 from petlir.reports.context import ReportContext
 from petlir.reports.crops import SIDE
-from petlir.reports.gallery import gallery
+from petlir.reports.gallery import Shown, gallery
 from petlir.reports.metrics import extra_metrics
-from petlir.reports.pages import backbones, claims, first, grids, methods, tasks
+from petlir.reports.pages import backbones, claims, first, grids, methods, single_runs, tasks
 from petlir.reports.pages.page import Page
 from petlir.reports.rates import rates
 
-FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained")
+FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained", "runs", "records")
 """The folders of pages; other pages lie beside `index.html`."""
+
+OWN = (tasks, methods, backbones, claims, grids, single_runs)
+"""The modules whose pages are made in an order of their own; those of any other follow."""
 
 
 def pages(context: ReportContext, images: Path) -> list[Page]:
@@ -31,27 +34,29 @@ def pages(context: ReportContext, images: Path) -> list[Page]:
         context: what they are made from.
         images: the folder that pictures are copied into.
     """
-    made = [*_all(context, images), first.page(context)]
+    shown = gallery(context.records, context.store, images, context.tasks)
+    cells = single_runs.RunPages.from_records(context.records)
+    made = [*_all(context, shown, cells), first.page(context, shown, cells, images)]
     navigation = [(one.title, one.path) for one in (made[-1], *made[:-1]) if one.title]
     return [one.within(navigation) for one in made]
 
 
-def _all(context: ReportContext, images: Path) -> Iterator[Page]:
+def _all(context: ReportContext, shown: Sequence[Shown], cells: single_runs.RunPages) -> Iterator[Page]:
     """Every page but the first."""
-    shown = gallery(context.records, context.store, images, context.tasks)
-    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown, "side": SIDE}, "Pictures")
-    yield from tasks.pages(context, shown)
+    yield Page("pictures.html", "pictures.html.j2", {"gallery": shown, "side": SIDE}, "Images")
+    yield from tasks.pages(context, shown, cells)
+    yield from single_runs.pages(context, cells, shown)
     yield from methods.pages(context)
     yield from backbones.pages(context)
     yield from claims.pages(context)
     yield from grids.pages(context)
     yield from _explained(context)
     yield Page("costs.html", "costs.html.j2", {"tables": context.tables}, "Costs")
-    yield Page("cells.html", "cells.html.j2", {"cells": context.cells}, "Cells")
+    yield Page("cells.html", "cells.html.j2", {"cells": context.cells}, "Runs")
     yield _conditions(context)
     for entry in pkgutil.iter_modules(__path__):
         module = import_module(f"{__name__}.{entry.name}")
-        if hasattr(module, "pages") and module not in (tasks, methods, backbones, claims, grids):
+        if hasattr(module, "pages") and module not in OWN:
             yield from module.pages(context)
 
 
@@ -72,4 +77,4 @@ def _conditions(context: ReportContext) -> Page:
         "further": extra_metrics(context.records),
         "titles": {name: context.title(name) for name in context.names("task")},
     }
-    return Page("conditions.html", "conditions.html.j2", values, "Conditions")
+    return Page("conditions.html", "conditions.html.j2", values, "Evaluation setup")

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from petlir.benchmark.published import claims, orderings
+from petlir.benchmark.published import claims
 from petlir.reports import links
-from petlir.reports.claims import by_paper
+from petlir.reports.claims import by_paper, by_reason
 from petlir.reports.context import ReportContext
-from petlir.reports.orderings import OrderingResult, findings
+from petlir.reports.formats import csv_text
+from petlir.reports.orderings import OrderingResult, statements
 from petlir.reports.pages.page import Page
 
 MOST = 200
@@ -23,25 +24,18 @@ def pages(context: ReportContext) -> Iterator[Page]:
     found = by_paper(context.records, claims())
     titles = {task: context.title(task) for task in {one.claim.task for some in found.values() for one in some}}
     for paper, some in found.items():
-        yield Page(links.page("claims", paper), "paper.html.j2", {"paper": paper, "verdicts": some, "titles": titles})
-    tested = findings(context.records, orderings())
+        values = {"paper": paper, "verdicts": some, "groups": by_reason(some), "titles": titles}
+        yield Page(links.page("claims", paper), "paper.html.j2", values)
+    tested = context.orderings
     if tested:
         yield Page("claims/orderings.csv", "data.csv.j2", {"text": _csv(tested)})
-    values = {
+    listed = {
         "rows": [(paper, Counter(one.verdict for one in some)) for paper, some in found.items()],
-        "statements": _counted(tested),
+        "statements": statements(tested),
         "orderings": tested[:MOST],
         "further": max(0, len(tested) - MOST),
     }
-    yield Page("claims/index.html", "claims.html.j2", values, "Claims")
-
-
-def _counted(tested: Sequence[OrderingResult]) -> list[tuple[str, str, Counter[str]]]:
-    """Each statement with its paper, and how often it held."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for one in tested:
-        counts.setdefault((one.ordering.statement, one.ordering.paper), Counter())[one.verdict] += 1
-    return [(*key, count) for key, count in counts.items()]
+    yield Page("claims/index.html", "claims.html.j2", listed, "Paper comparison")
 
 
 def _csv(tested: Sequence[OrderingResult]) -> str:
@@ -61,4 +55,4 @@ def _csv(tested: Sequence[OrderingResult]) -> str:
         }
         for one in tested
     ]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return csv_text(pd.DataFrame(rows))

@@ -22,4 +22,4 @@ def pages(context: ReportContext) -> Iterator[Page]:
         yield Page("grids/stored.html", "stored.html.j2", {"rows": plans, "grids": curves})
         yield Page("grids/stored.csv", "data.csv.j2", {"text": csv(plans)})
     if found or plans:
-        yield Page("grids/index.html", "grids.html.j2", {"rows": found, "plans": plans}, "Grids")
+        yield Page("grids/index.html", "grids.html.j2", {"rows": found, "plans": plans}, "Studies")

@@ -14,7 +14,7 @@ from petlir.benchmark.records.files import differing, headlines
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts
 from petlir.reports import links
-from petlir.reports.claims import verdicts
+from petlir.reports.claims import by_reason, verdicts
 from petlir.reports.context import ReportContext
 from petlir.reports.pages.page import Page
 
@@ -62,7 +62,7 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
         if method
         else [],
         "lines": lines(records),
-        "verdicts": verdicts(records, claimed),
+        "groups": by_reason(verdicts(records, claimed)) if claimed else [],
         "titles": {task: context.title(task) for task in context.names("task")},
     }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,14 @@ class Page:
         template: its name in `reports/templates`.
         values: what the template is given.
         title: its entry in the navigation; without one, another page links to it.
+        source: a file that is copied as it is, in place of what a template makes.
     """
 
     path: str
-    template: str
-    values: Mapping[str, object]
+    template: str = ""
+    values: Mapping[str, object] = field(default_factory=dict)
     title: str = ""
+    source: Path | None = None
 
     def within(self, navigation: Sequence[tuple[str, str]]) -> Page:
         """The page with the titles and paths that its head leads to."""

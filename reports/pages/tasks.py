@@ -12,16 +12,19 @@ from petlir.reports.figures import pareto
 from petlir.reports.figures.curves import curves
 from petlir.reports.figures.distributions import contested, distribution
 from petlir.reports.frame import score_frame
-from petlir.reports.gallery import Shown
+from petlir.reports.gallery import Photograph, Shown
 from petlir.reports.pages.page import Page
+from petlir.reports.pages.single_runs import RunPages
+from petlir.reports.results import Table
+from petlir.reports.summary import untrained_beside_methods
 from petlir.reports.titles import named
 
 
-def pages(context: ReportContext, gallery: Sequence[Shown]) -> Iterator[Page]:
+def pages(context: ReportContext, gallery: Sequence[Shown], runs: RunPages) -> Iterator[Page]:
     """A page for each task, and the list of them."""
     found = [(name, context.of("task", name)) for name in context.names("task")]
     for name, records in found:
-        yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery))
+        yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery, runs))
     rows = [
         (name, context.title(name), _transfer(records), sum(record.state == "done" for record in records))
         for name, records in found
@@ -29,7 +32,9 @@ def pages(context: ReportContext, gallery: Sequence[Shown]) -> Iterator[Page]:
     yield Page("tasks/index.html", "tasks.html.j2", {"rows": rows}, "Tasks")
 
 
-def _values(context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown]) -> dict[str, object]:
+def _values(
+    context: ReportContext, name: str, records: list[Record], gallery: Sequence[Shown], runs: RunPages
+) -> dict[str, object]:
     pictured = {(shown["group"], image["set"], image["name"]) for shown in gallery if shown["task"] == name
                 for image in shown["images"]}  # fmt: skip
     return {
@@ -37,13 +42,16 @@ def _values(context: ReportContext, name: str, records: list[Record], gallery: S
         "title": context.title(name),
         "task": named(name, context.tasks),
         "transfer": _transfer(records),
-        "groups": [_group(context, name, group, group.select(records)) for group in groups(records)],
+        "runs": runs,
+        "groups": [_group(context, name, group, group.select(records), gallery) for group in groups(records)],
         "pictured": pictured,
         "colours": context.colours,
     }
 
 
-def _group(context: ReportContext, name: str, group: Group, members: list[Record]) -> dict[str, object]:
+def _group(
+    context: ReportContext, name: str, group: Group, members: list[Record], gallery: Sequence[Shown]
+) -> dict[str, object]:
     """One table's share of the task."""
     frame = score_frame(members).sort_values("domain", kind="stable")
     own = [table for table in context.tables if table.group == group]
@@ -55,6 +63,9 @@ def _group(context: ReportContext, name: str, group: Group, members: list[Record
     ]
     return {
         "title": group.title,
+        "tables": [table for one in own if (table := one.only(name))],
+        "notes": [note for one in own for note in _notes(one, name)],
+        "photograph": _photograph(gallery, group, name),
         "plots": [(t, drawn) for t in own if (drawn := pareto.of_task(t, name, context.colours))],
         "spreads": [spread for spread in spreads if spread],
         "curves": curves(members, context.colours),
@@ -62,7 +73,21 @@ def _group(context: ReportContext, name: str, group: Group, members: list[Record
     }
 
 
+def _notes(table: Table, name: str) -> Iterator[str]:
+    """What a hybrid task's methods reach beside what needs no training, on each set of photographs."""
+    for place in table.headlines.get(name, ()):
+        if table.columns[place].hybrid and table.domain == "photographs" and not table.part:
+            yield from untrained_beside_methods(table, place)
+
+
+def _photograph(gallery: Sequence[Shown], group: Group, name: str) -> Photograph | None:
+    """The photograph of the task on which restored versions differ most."""
+    images = [image for one in gallery if (one["group"], one["task"]) == (group.title, name) for image in one["images"]]
+    return max(images, key=lambda image: image["contrast"]["levels"] if image["contrast"] else -1.0, default=None)
+
+
 def _transfer(records: Sequence[Record]) -> str:
-    """What the backbones have seen of the task, in words."""
-    known = sorted({(record.cell.backbone, record.cell.transfer) for record in records})
-    return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in known if transfer)
+    """What each backbone has seen of the task by its newest result; a cell that never ran knows nothing of it."""
+    done = sorted((record for record in records if record.state == "done"), key=lambda record: str(record.finished))
+    known = {record.cell.backbone: record.cell.transfer for record in done}
+    return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in sorted(known.items()) if transfer)

@@ -2,7 +2,6 @@
 
 /* A table as it is shown (values, columns, order, filter), as text for a spreadsheet, a page or a paper. */
 const shownIn = (element) => getComputedStyle(element).display !== "none";
-const words = (element) => element.innerText.replace(/\s+/g, " ").trim();
 
 function headWords(table) {
   const tasks = [...table.tHead.rows[0].querySelectorAll(".task")];
@@ -15,7 +14,7 @@ function headWords(table) {
 
 function cellWords(cell) {
   const value = cell.querySelector(`span.v.${document.body.dataset.metric}`);
-  if (!value) return { text: [...cell.childNodes].filter((node) => node.nodeName !== "SMALL").map((node) => node.textContent).join("").trim() };
+  if (!value) return { text: [...cell.childNodes].filter(({ nodeName }) => !["SMALL", "BUTTON"].includes(nodeName)).map((node) => node.textContent).join("").trim() };
   const notes = [...cell.querySelectorAll("abbr")].map((note) => ` ${note.textContent}`).join("");
   return { text: value.textContent + notes, bold: Boolean(cell.querySelector("b")) };
 }
@@ -59,7 +58,7 @@ const said = document.getElementById("copied");
 const taken = document.getElementById("copied-text");
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", async () => {
-    const tables = [...document.querySelectorAll("table.results")].filter((table) => shownIn(table.closest(".wide")));
+    const tables = [...document.querySelectorAll("#results table.results")].filter((table) => shownIn(table.closest(".wide")));
     const text = tables.map((table) => copies[button.dataset.copy](shownTable(table))).join("\n\n");
     try {
       await navigator.clipboard.writeText(text);

@@ -38,6 +38,7 @@ function choose() {
 function draw() {
   const { width, height } = current();
   stage.style.setProperty("--ratio", `${width} / ${height}`);
+  stage.parentElement.style.setProperty("--fit", width / height);
   for (const [side, select] of [["first", left], ["second", right]]) showVersion(stage.querySelector(`[slot=${side}]`), select.value);
   part("left-caption").textContent = caption(left.value);
   part("right-caption").textContent = caption(right.value);
@@ -101,11 +102,23 @@ function move(x, y) {
   [...crops.children].forEach((button, index) => button.setAttribute("aria-pressed", current().crops[index] === crop));
 }
 
-function remember() {
+/* A choice is a step that Back takes back; moving the loupe is none. */
+function remember(step = true) {
   const shown = { group: group.value, task: task.value, image: image.value, left: left.value, right: right.value, x: place.x, y: place.y };
   if (map.checked) shown.map = 1;
   if (group.options.length === 1) delete shown.group;
-  history.replaceState(null, "", `#${new URLSearchParams(shown)}`);
+  const address = `#${new URLSearchParams(shown)}`;
+  if (address !== location.hash) history[step ? "pushState" : "replaceState"](null, "", address);
+}
+
+/* The two restored versions that differ most in all of the gallery; an empty address opens on them. */
+function mostVisible() {
+  const all = gallery.flatMap((entry) => entry.images.map((photograph) => ({ entry, photograph })));
+  const levels = ({ photograph }) => photograph.contrast?.levels ?? -1;
+  const { entry, photograph } = all.reduce((best, one) => (levels(one) > levels(best) ? one : best));
+  const { contrast, pictures } = photograph;
+  const pair = contrast ? { left: pictures[contrast.left].label, right: pictures[contrast.right].label } : {};
+  return { group: entry.group, task: entry.task, image: nameOf(photograph), ...pair };
 }
 
 /* Addresses name the image as SET/IMAGE, or set and image apart. */
@@ -113,6 +126,7 @@ function recall() {
   const asked = new URLSearchParams(location.hash.slice(1));
   const wanted = Object.fromEntries(asked);
   if (wanted.set) wanted.image = `${wanted.set}/${wanted.image}`;
+  if (!wanted.task) Object.assign(wanted, mostVisible());
   const entry = gallery.find((one) => one.task === wanted.task && (!wanted.group || one.group === wanted.group)) ?? gallery[0];
   for (const [select, value] of [[group, entry.group], [task, entry.task], [image, wanted.image], [left, wanted.left], [right, wanted.right]]) {
     if (value) select.replaceChildren(new Option(value, value));
@@ -143,7 +157,7 @@ stage.addEventListener("pointermove", (event) => {
   const scale = current().width / width;
   move((event.clientX - x) * scale - SIDE / 2, ((event.clientY - y) * current().height) / height - SIDE / 2);
 });
-stage.addEventListener("pointerleave", remember);
+stage.addEventListener("pointerleave", () => remember(false));
 
 const ARROWS = { ArrowLeft: [-4, 0], ArrowRight: [4, 0], ArrowUp: [0, -4], ArrowDown: [0, 4] };
 const KEYS = {
@@ -163,7 +177,7 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
   event.stopPropagation();
-  remember();
+  remember(!arrow);
 }, true);
-window.addEventListener("hashchange", recall);
+window.addEventListener("popstate", recall);
 recall();

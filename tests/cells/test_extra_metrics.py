@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from skimage.io import imsave
 from skimage.metrics import peak_signal_noise_ratio
 
-from petlir.benchmark.cells.rescoring import rescored, through, ways
+from petlir.benchmark.cells.rescoring import check_stored_images, rescored, through, ways
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol, protocols
 from petlir.benchmark.records.files import ADAPTER, RECORD
+from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.reports.export import table
@@ -57,8 +59,25 @@ def _untrained(store, monkeypatch):
 
 def test_rescoring_under_its_own_protocol_gives_the_record(store):
     record = record_of(store)
-    assert [way.way for way in ways(typed(record), Store(store))] == ["@tiles-48"]
-    assert rescored(typed(record), Store(store), [protocol("rgb@tiles-48")]) == record["scores"]
+    done = typed(record)
+    assert isinstance(done, Done)
+    assert [way.way for way in ways(done, Store(store))] == ["@tiles-48"]
+    assert rescored(done, Store(store), [protocol("rgb@tiles-48")]) == record["scores"]
+
+
+def test_stored_images_that_changed_are_not_scored(store):
+    done = typed(record_of(store))
+    assert isinstance(done, Done)
+    for side in ("clean", "degraded", "restored"):
+        path = next(path for path in sorted(store.rglob("*.png")) if side in path.parts)
+        before = path.read_bytes()
+        imsave(path, 255 - read_image(path), check_contrast=False)
+        with pytest.raises(PetlirError, match=r"changed since it was scored: (input_)?psnr under rgb@tiles-48 is "):
+            rescored(done, Store(store), [protocol("y@tiles-48")])
+        with pytest.raises(PetlirError, match="changed since it was scored"):
+            check_stored_images(done, Store(store))
+        path.write_bytes(before)
+    check_stored_images(done, Store(store))
 
 
 @pytest.mark.usefixtures("_untrained")
@@ -79,7 +98,7 @@ def test_protocols_are_added_to_a_finished_cell(lab, store):
     ):
         assert 0 < abs(plain["psnr"] - floating["psnr"]) < 0.1
         image = read_image(folder_of(store) / "restored@tiles-48+x8" / eight["set"] / f"{eight['image']}.png")
-        clean = read_image(store / "images/demo/tiny" / eight["set"] / "clean" / f"{eight['image']}.png")
+        clean = read_image(next(store.glob(f"images/demo/tiny/*/{eight['set']}/clean/{eight['image']}.png")))
         assert eight["psnr"] == pytest.approx(peak_signal_noise_ratio(clean, image), abs=1e-9)
 
 

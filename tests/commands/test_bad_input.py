@@ -133,9 +133,9 @@ def test_pairs_that_do_not_match_in_count(refused, tmp_path):
     assert f"{mine}/train/degraded/0.png has no partner" in refused("-t", f"pairs:{mine}")
 
 
-def test_two_folders_of_one_name(refused, tmp_path):
+def test_two_folders_of_one_name_and_content(refused, tmp_path):
     one, two = pairs(tmp_path / "one/mine"), pairs(tmp_path / "two/mine")
-    assert "two tasks are called pairs:mine" in refused("-t", f"pairs:{one},pairs:{two}")
+    assert "two tasks are called pairs:mine-" in refused("-t", f"pairs:{one},pairs:{two}")
 
 
 def test_pairs_that_do_not_match_in_size(refused, tmp_path):
@@ -149,7 +149,9 @@ def deep(path: Path) -> None:
 
 
 def with_alpha(path: Path) -> None:
-    PIL.Image.fromarray(draw([1], 56, 64)).convert("RGBA").save(path)
+    pixels = PIL.Image.fromarray(draw([1], 56, 64)).convert("RGBA")
+    pixels.putalpha(99)
+    pixels.save(path)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def with_alpha(path: Path) -> None:
         (lambda path: path.write_bytes(b"not an image"), "is no readable image"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "is no readable image"),
         (deep, "has more than 8 bits a channel; expected 8-bit RGB or greyscale"),
-        (with_alpha, "has an alpha channel; expected 8-bit RGB or greyscale"),
+        (with_alpha, "has an alpha channel that is not opaque; expected RGB or greyscale"),
     ],
     ids=["no image", "cut off", "16 bit", "alpha"],
 )
@@ -173,17 +175,25 @@ def test_a_greyscale_image_becomes_three_equal_channels(lab, tmp_path):
     data = fill(tmp_path / "data")
     PIL.Image.fromarray(draw([1], 56, 64)[..., 0]).save(data / "small-test/1.png")
     assert Lab(data, lab.executor).run(tmp_path / "store", methods="frozen").states == {"done": 1}
-    with PIL.Image.open(tmp_path / "store/images/demo/tiny/small-test/clean/1.png") as stored:
+    (path,) = (tmp_path / "store/images/demo/tiny").glob("*/small-test/clean/1.png")
+    with PIL.Image.open(path) as stored:
         red, green, blue = stored.split()
     assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
-def test_a_training_image_smaller_than_a_crop_fails_the_cell(lab, tmp_path):
+def test_a_training_image_smaller_than_a_crop(refused, tmp_path):
     data = fill(tmp_path / "data")
     save(data / "small-train/0.png", draw([1], 40, 64))
-    outcome = Lab(data, lab.executor).run(tmp_path / "store", methods="lora,frozen")
-    assert outcome.states == {"failed": 1, "done": 1}
-    assert outcome.failed[0][1] == "training crops are 48×48, but the training set holds one of 40×64"
+    line = refused("-m", "lora,frozen", data=data)
+    assert line == "petlir: training crops are 48×48, but the training set holds small-train/0 of 64×40"
+
+
+def test_a_test_image_that_the_window_of_ssim_does_not_fit(refused, tmp_path):
+    mine = pairs(tmp_path / "mine")
+    for side in ("clean", "degraded"):
+        save(mine / "test" / side / "1.png", draw([1], 10, 64))
+    line = refused("-t", f"pairs:{mine}", "-m", "lora")
+    assert line.startswith(f"petlir: {mine}/test/clean/1.png: SSIM under rgb@tiles-48 needs 11 pixels a side")
 
 
 def test_a_corrupt_weight_file(refused, monkeypatch, tmp_path):
@@ -277,3 +287,15 @@ def test_what_is_not_applicable_is_named_with_the_reason(lab, store, capsys):
     assert code == 0
     (told,) = (line for line in out.splitlines() if "not applicable" in line)
     assert re.fullmatch(r"ipt-nano · lora\[sites=qurey\] · tiny: not applicable: .*qurey.*", told)
+
+
+def test_a_record_of_another_place_is_not_mirrored(capsys, tmp_path):
+    """A track named like a path must not make MLflow write outside the store."""
+    from tests.reports.stores import record, write_store
+
+    store = write_store(tmp_path / "store", [record("lora", "sr_x4")], images=False)
+    path = next(store.rglob("record.json"))
+    path.write_text(path.read_text().replace('"demo"', '"../../x"'))
+    code, _, err = command(capsys, "sync", "--store", store)
+    assert (code, "cell.track" in err, "holds no records" in err) == (2, True, True)
+    assert [one.name for one in tmp_path.iterdir()] == ["store"]

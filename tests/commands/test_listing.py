@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from petlir.benchmark.commands import listing
+from petlir.benchmark.commands import listing, lists
 from petlir.benchmark.plugins import find
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
@@ -83,9 +83,9 @@ def test_sizes_are_solved_for_in_the_list_too():
 
 
 def test_states_of_a_store(lab, tmp_path):
-    assert listing.states(Index.from_store(Store(tmp_path))) == ({}, [])
+    assert lists.states(Index.from_store(Store(tmp_path))) == ({}, [])
     lab.run(tmp_path, methods="frozen,broken,elsewhere")
-    counts, failures = listing.states(Index.from_store(Store(tmp_path)))
+    counts, failures = lists.states(Index.from_store(Store(tmp_path)))
     assert counts == {"done": 1, "failed": 1, "not-applicable": 1}
     assert failures == [
         {"state": "failed", "cell": "ipt-nano · broken · tiny · seed 0", "reason": "ValueError: no such width"}
@@ -100,14 +100,14 @@ def test_what_runs_and_what_died_is_told(tmp_path, capsys):
         leases.blobs.write(running.name, running.lease_info.content)
         gone = replace(dead.lease_info, process=replace(dead.lease_info.process, pid=2**22 + 1))
         leases.blobs.write(dead.name, gone.content)
-        rows = listing.working(Store(tmp_path))
+        rows = lists.working(Store(tmp_path))
         _, out, _ = command(capsys, "status", "--store", tmp_path)
     assert [(row["state"], row["cell"], row["share"], row["about"]) for row in rows] == [
         ("running", "one cell", 0.25, "27.1 dB"),
         ("dead", "another cell", 0.0, ""),
     ]
     assert "running: one cell: 25% 27.1 dB, by " in out and "dead: another cell: 0%, by " in out
-    assert listing.working(Store(tmp_path)) == []
+    assert lists.working(Store(tmp_path)) == []
 
 
 def test_image_sets_are_there_or_missing(small_images):

@@ -41,3 +41,20 @@ def torch_threads(packed: dict[str, Any], device: str, report: Report) -> dict[s
     import torch
 
     return {"state": "done", "threads": torch.get_num_threads()}
+
+
+class Ended(BaseException):
+    """No ordinary exception."""
+
+
+def stubborn(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
+    """End as `packed["do"]` says, or sleep; `deaf` ignores SIGTERM."""
+    if packed["do"] == "base":
+        raise Ended("in a plugin")
+    if packed["do"] == "exit":
+        raise SystemExit(3)
+    if packed["do"] == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if packed["do"] in ("deaf", "sleep"):
+        time.sleep(60)
+    return {"state": "done"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from petlir.benchmark.devices import WorkerSpec
-from petlir.benchmark.executors import Event, QueuedJob
+from petlir.benchmark.executors import Event, QueuedJob, local
 from petlir.benchmark.executors.local import LocalExecutor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,3 +145,20 @@ def test_no_worker_outlives_its_parent(tmp_path, number, code):
         parent.send_signal(number)
         assert parent.wait(timeout=20) == code
     assert until(lambda: not alive(worker), seconds=5)
+
+
+def test_a_worker_that_does_not_answer_is_ended_and_the_rest_goes_on(monkeypatch):
+    monkeypatch.setattr(local, "GRACE", 0.5)
+    events: list[Event] = []
+    jobs = [QueuedJob(key, {"do": do}) for key, do in {"a": "sleep", "b": "deaf", "c": "done"}.items()]
+    LocalExecutor("jobs:stubborn", [WorkerSpec("cpu", 1)], timeout=3.0).run(jobs, events.append)
+    found = ends(events)
+    assert {key: event.kind for key, event in found.items()} == {"a": "died", "b": "died", "c": "finished"}
+    assert "--cell-timeout 3 s" in found["a"].text and "--cell-timeout 3 s" in found["b"].text
+
+
+def test_a_job_that_raises_anything_loses_only_itself():
+    jobs = [QueuedJob(key, {"do": key}) for key in ("base", "exit", "done")]
+    found = ends(run(jobs, work="jobs:stubborn"))
+    assert (found["base"].text, found["exit"].text) == ("Ended: in a plugin", "SystemExit: 3")
+    assert found["done"].done

@@ -120,7 +120,7 @@ def laboratory(images: Path) -> Iterator[Lab]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a worker has
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "_executor", lambda *_: executor)
+        patch.setattr(runner, "_executor", lambda *_, **__: executor)
         patch.setattr(runner, "Mirror", Silent)
         patch.delenv("PETLIR_WEIGHTS", raising=False)
         yield Lab(images, executor)

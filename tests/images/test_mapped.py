@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -53,6 +53,7 @@ def drawn(count: int, side: int = 16) -> list[Array]:
     return [draw([number], side, side + number % 3) for number in range(count)]
 
 
+@settings(deadline=None)
 @given(IMAGES)
 def test_images_come_back_bit_for_bit(images):
     key = uuid4().hex
@@ -148,3 +149,16 @@ def test_processes_may_race(tmp_path):
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert len(list(Path(tmp_path / "images").iterdir())) == 20
+
+
+@pytest.mark.parametrize("place", [0, 17, 300])
+def test_a_flipped_byte_is_noticed(cache, place):
+    before = kept(drawn(3)).digests
+    (file,) = cache.iterdir()
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(AssertionError):
+        mapped("toy", "key", [asked] * 3)
+    assert kept(drawn(3)).digests == before
+    assert all((a == b).all() for a, b in zip(mapped("toy", "key", [asked] * 3).images, drawn(3), strict=True))

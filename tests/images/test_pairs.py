@@ -1,6 +1,8 @@
 """A user's own pairs: folders and files named as people name them, joined by name, and what does not match."""
 
 import itertools
+import re
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +50,36 @@ def test_without_a_validation_folder_a_fifth_is_held_out(tmp_path):
     assert names(user_folder(tmp_path, train="abcdefghij", test="k")) == ["bcdeghij", "af", "k"]
 
 
-def test_one_training_pair_cannot_be_split(tmp_path):
-    with pytest.raises(PetlirError, match="holds one pair"):
-        user_folder(tmp_path, train="a").files("train")
+def two_folders(root: Path, *names: str) -> PairFolder:
+    save(root / "Noisy", *names)
+    save(root / "GT", *names)
+    return PairFolder(root)
+
+
+def test_two_folders_alone_are_split_and_no_pair_is_in_two_parts(tmp_path):
+    folder = two_folders(tmp_path, *"abcdefghijk")
+    assert names(folder) == ["cdegij", "bh", "afk"]
+    assert set(folder.files("train")["c"]) == {tmp_path / "Noisy/c.png", tmp_path / "GT/c.png"}
+
+
+def test_a_training_folder_alone_is_split_likewise(tmp_path):
+    assert names(user_folder(tmp_path, train="abcdefghijk")) == ["cdegij", "bh", "afk"]
+
+
+def test_images_of_one_scene_stay_together(tmp_path):
+    shots = [f"{scene}_{number}" for scene in ("bus", "chair", "dog", "egg", "fan", "gate") for number in (1, 2)]
+    folder = two_folders(tmp_path, *shots)
+    train, test = ({name[:-2] for name in folder.files(part)} for part in ("train", "test"))
+    assert test == {"bus", "gate"}
+    assert not train & test
+    frames = two_folders(tmp_path / "film", *(f"frame_{number:02}" for number in range(10)))
+    assert len(frames.files("test")) == 2
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_too_few_pairs_cannot_be_split(tmp_path, names):
+    with pytest.raises(PetlirError, match="holds too few pairs"):
+        two_folders(tmp_path, *names).files("train")
 
 
 HABITS = [
@@ -78,6 +107,13 @@ PARTNERS = [
 
 @pytest.mark.parametrize(("clean", "degraded"), PARTNERS)
 def test_partners_differ_by_what_people_add(clean, degraded):
+    assert partners({clean: 1, "other": 3}, {degraded: 2, "other": 4}) == {clean: (2, 1), "other": (4, 3)}
+
+
+@pytest.mark.parametrize(("clean", "degraded"), [("é", "é"), ("é_clean", "é_noisy"), ("über/1", "über/1")])
+def test_partners_differ_by_how_accents_are_stored(clean, degraded):
+    clean, degraded = unicodedata.normalize("NFC", clean), unicodedata.normalize("NFD", degraded)
+    assert clean != degraded
     assert partners({clean: 1, "other": 3}, {degraded: 2, "other": 4}) == {clean: (2, 1), "other": (4, 3)}
 
 
@@ -109,8 +145,11 @@ def test_what_is_missing_is_named(tmp_path):
     save(tmp_path / "train/clean", "a", "b")
     with pytest.raises(PetlirError, match="train has no folder of degraded images; expected degraded or input, noisy"):
         PairFolder(tmp_path).files("train")
-    with pytest.raises(PetlirError, match="test is missing; expected a folder of pairs"):
-        PairFolder(tmp_path).files("test")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(
+        PetlirError, match=r"elsewhere holds no pairs; .* degraded images: degraded, input, noisy, .*gt"
+    ):
+        PairFolder(tmp_path / "elsewhere").files("test")
     save(tmp_path / "train/noisy", "a", "b")
     save(tmp_path / "train/input", "a", "b")
     with pytest.raises(PetlirError, match="train/noisy and input both look like degraded images; expected one"):
@@ -135,7 +174,7 @@ def write(root: Path, scale: int) -> Path:
 def test_a_folder_is_a_task_whose_scale_is_that_of_its_images(tmp_path, scale):
     folder = write(tmp_path / "My photos: + 2", scale)
     task = PAIRS.open(str(folder))
-    assert task.name == "pairs:My-photos-2" + (f":x{scale}" if scale > 1 else "")
+    assert re.fullmatch("pairs:My-photos-2-[0-9a-f]{8}" + (f":x{scale}" if scale > 1 else ""), task.name)
     assert task.protocols == (f"y-crop{scale}" if scale > 1 else "rgb",)
     assert task.scale == scale
     for track in ("demo", "open", "paper"):
@@ -160,3 +199,14 @@ def test_sizes_that_do_not_match_are_named(tmp_path):
     (folder / "train/LR/3x2.png").write_bytes(b"no image")
     with pytest.raises(PetlirError, match=r"3x2.png is no readable image"):
         PAIRS.open(str(folder))
+
+
+def test_folders_of_one_name_are_tasks_by_their_content(tmp_path):
+    first, second = (write(tmp_path / number / "mine", 1) for number in "12")
+    assert PAIRS.open(str(first)).name == PAIRS.open(str(second)).name
+    save(second / "test/HR", "1", side=24, seed=9)
+    edited = PAIRS.open(str(second)).name
+    assert edited != PAIRS.open(str(first)).name
+    (second / "test/HR/1.png").rename(second / "test/HR/2.png")
+    (second / "test/LR/1x1.png").rename(second / "test/LR/2x1.png")
+    assert PAIRS.open(str(second)).name != edited

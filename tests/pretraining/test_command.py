@@ -19,7 +19,7 @@ from petlir.benchmark.pretraining import images, prod, scores
 from petlir.benchmark.pretraining.command import pretrain_backbone
 from petlir.benchmark.pretraining.images import photographs
 from petlir.benchmark.pretraining.loop import Recipe
-from petlir.benchmark.pretraining.recipes import DEFAULTS, choose, learnt, training_batches
+from petlir.benchmark.pretraining.recipes import DEFAULTS, all_but, choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.transfer import related, seen
 from petlir.benchmark.weights import cards
@@ -170,6 +170,12 @@ def test_what_is_left_out_is_neither_drawn_nor_seen(monkeypatch):
     assert "deblur" not in seen(learnt(network, recipe))
 
 
+def test_what_is_chosen_is_all_that_is_seen():
+    network = SMALL.build("conv-tiny")
+    left_out = all_but("jpeg, noise", "prod", network)
+    assert learnt(network, Recipe("prod", without=left_out.replace(",", ", "))) == ("noise", "jpeg")
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -186,6 +192,8 @@ def test_what_is_left_out_is_neither_drawn_nor_seen(monkeypatch):
             ["self-supervised", "--without", "noise,gaussian blur,rain,resize"],
             "petlir: --without leaves nothing of the",
         ),
+        (["prod", "--only", "nosie"], "petlir: unknown degradation of the recipe prod 'nosie'; did you mean 'noise'?"),
+        (["prod", "--only", "noise", "--without", "jpeg"], "petlir: --without and --only are both given"),
         (["prod", "--steps", "0"], "petlir: Invalid value for '--steps'"),
         (["prod", "--device", "tpu"], "petlir: device 'tpu' is not here"),
     ],

@@ -19,6 +19,9 @@ FILES = {
     f"{CELL}/record.json": b'{"a": 1}' * 1000,
     f"{CELL}/adapter.safetensors": bytes(range(256)),
     f"{CELL}/restored/Set5/img 001 (a).png": b"png",
+    f"{CELL}/restored@whole/denoise_30/Set5/a.png": b"png",
+    f"tuning/{64 * 'a'}/half-of-40/0.0003.json": b"{}",
+    "plugins/0123456789ab/fog.py": b"",
 }
 
 
@@ -50,6 +53,10 @@ def test_what_is_packed_is_unpacked_and_equal_content_is_an_equal_archive(tmp_pa
         f"{CELL}/run.py",
         f"{CELL}/restored/Set5/",
         "cells/a/b/record.json",
+        "plugins/fog.py",
+        "plugins/0123456789ab/../fog.py",
+        "tuning/a/1.json",
+        "verification.json",
     ],
 )
 def test_a_name_that_is_not_expected_is_refused_and_nothing_leaves_the_folder(tmp_path, name):

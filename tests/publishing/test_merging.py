@@ -7,6 +7,7 @@ import json
 import pytest
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.archive import MANIFEST
 from petlir.benchmark.publishing.levels import FILE, origins
 from petlir.benchmark.publishing.merging import merge
 from petlir.benchmark.store import Store
@@ -46,6 +47,24 @@ def test_what_was_verified_goes_along(tmp_path):
     into = write_store(tmp_path / "into", cells[:1])
     merge(source, into)
     assert origins(into) == {cells[1]["key"]: note}, "what was here before was run here"
+
+
+def test_a_submission_is_not_merged_as_if_it_had_been_run_here(tmp_path):
+    source = write_store(tmp_path / "source", [record("lora", "sr_x4")])
+    (source / MANIFEST).write_text("{}")
+    with pytest.raises(PetlirError, match=r"is a submission; take it over with `petlir verify"):
+        merge(source, tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+def test_a_key_that_begins_like_another_replaces_nothing(tmp_path):
+    mine, theirs = record("lora", "sr_x4"), record("lora", "sr_x4")
+    theirs["key"] = mine["key"][:8] + "0" * 56
+    store, other = write_store(tmp_path / "mine", [mine]), write_store(tmp_path / "theirs", [theirs])
+    before = contents(store)
+    with pytest.raises(PetlirError, match="holds another cell"):
+        merge(other, store)
+    assert contents(store) == before
 
 
 def test_a_source_without_records_is_named(tmp_path):

@@ -92,13 +92,13 @@ def test_tasks_that_were_seen_can_be_set_apart(browser, site):
 
 
 def test_the_address_keeps_order_and_filter(browser, site):
-    with opened(browser, site / "index.html", "#sort=0.1.ascending&filter=f&metric=ssim") as page:
+    with opened(browser, site / "index.html", "#sort=parameters.ascending&filter=f&metric=ssim") as page:
         ordered = page.locator(TABLE).locator("[aria-sort=ascending]").all_inner_texts()
         assert [re.sub(r"\W+", " ", text).strip() for text in ordered] == ["trainable parameters"]
         assert [label for label, _ in shown(page, 0)] == ["frozen", "ssf", "full-ft"]
         assert page.input_value("#filter") == "f"
         page.locator(TABLE).locator("thead tr:nth-child(2) button").first.click()
-        assert re.search(r"#sort=0\.\d+\.descending&filter=f&metric=ssim$", page.url)
+        assert re.search(r"#sort=\w+\.descending&filter=f&metric=ssim$", page.url)
 
 
 def test_what_is_shown_is_copied(browser, site):
@@ -169,7 +169,7 @@ def test_a_link_shows_one_place_in_every_version(browser, site):
 
 
 def test_keys_step_through_images_versions_and_places(browser, site):
-    with opened(browser, site / "pictures.html") as page:
+    with opened(browser, site / "pictures.html", "#task=sr_x4") as page:
         image, right = page.locator("[data-part=image]"), page.locator("[data-part=right]")
         first = image.input_value()
         page.keyboard.press("j")
@@ -225,7 +225,7 @@ def test_no_page_is_wider_than_its_window(browser, ranked_site, width):
 
 
 def one_of_each_kind(folder):
-    """The pages of the top, each list, and the first task, method, backbone and paper."""
-    kinds = [sorted(folder.glob(f"{kind}/*.html")) for kind in ("tasks", "methods", "backbones", "claims")]
+    """The pages of the top, each list, and the first task, method, backbone, paper and run."""
+    kinds = [sorted(folder.glob(f"{kind}/*.html")) for kind in ("tasks", "methods", "backbones", "claims", "runs")]
     return [*sorted(folder.glob("*.html")), *folder.glob("*/index.html"),
             *(next(path for path in found if path.name != "index.html") for found in kinds)]  # fmt: skip

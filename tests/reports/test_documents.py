@@ -48,6 +48,16 @@ def made(tmp_path_factory):
     return Stores(root), records
 
 
+def test_the_best_method_of_each_task_has_a_line(tmp_path):
+    write_store(tmp_path / "store", ranked_records(3), images=False)
+    _, _, *lines = block("best store=store", Stores(tmp_path)).splitlines()
+    assert len(lines) == 3
+    assert all("provisional" in line for line in lines)
+    assert {tuple(sorted(re.findall("adapter|twin", line))) for line in lines} == {("adapter", "twin")}
+    (line,) = block("best store=store tasks=sr_x4", Stores(tmp_path)).splitlines()[2:]
+    assert line in lines
+
+
 def test_the_documents_are_there():
     assert {path.relative_to(ROOT).parts[0] for path in PATHS} == {"README.md", "results"}
 

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import csv
+import io
 import math
 
+import pandas as pd
 import pytest
 
-from petlir.reports.formats import count, decibel, flops, joined, percent, plural, scientific, seconds, signed, size
+from petlir.reports.formats import (
+    count,
+    csv_text,
+    decibel,
+    flops,
+    joined,
+    percent,
+    plural,
+    scientific,
+    seconds,
+    signed,
+    size,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,3 +36,13 @@ from petlir.reports.formats import count, decibel, flops, joined, percent, plura
 )  # fmt: skip
 def test_numbers_read_well(shown, expected):
     assert shown == expected
+
+
+def test_csv_holds_nothing_that_a_spreadsheet_computes():
+    texts = ["=1+1", "+A1", "-2+3", "@SUM(A1)", "\t=1", "lora[rank=8]", None, "", '=HYPERLINK("x,y")']
+    rows = pd.DataFrame({"label": texts, "psnr": [-1.5] * len(texts), "mixed": [-1, "-1", *texts[2:]]})
+    found = list(csv.reader(io.StringIO(csv_text(rows))))[1:]
+    assert [row[0] for row in found] == [
+        "'=1+1", "'+A1", "'-2+3", "'@SUM(A1)", "'\t=1", "lora[rank=8]", "", "", "'=HYPERLINK(\"x,y\")"
+    ]  # fmt: skip
+    assert {row[1] for row in found} == {"-1.5"} and [row[2] for row in found[:2]] == ["-1", "'-1"]

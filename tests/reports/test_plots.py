@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from petlir.reports.figures.axis import spanning
 from petlir.reports.figures.colours import classes
 from petlir.reports.figures.curves import curves
-from petlir.reports.figures.pareto import SCALES, ParetoPoint, frontier, of_task, overview
+from petlir.reports.figures.pareto import SCALES, Box, ParetoPoint, frontier, of_task, overview
 from petlir.reports.figures.waterfall import MIB, waterfall
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
@@ -55,6 +55,30 @@ def test_labels_do_not_overlap_and_smoke_has_no_frontier():
             boxes = [point.text.box for point in plot.points if point.text]
             assert not any(one.hits([other]) for one, other in combinations(boxes, 2))
             assert bool(plot.frontier) is not smoke
+
+
+def test_methods_of_one_size_are_all_labelled_and_no_label_hides_a_point():
+    made = [record("frozen", "sr_x4"), *(record("lora", "sr_x4", label=f"method-{n}") for n in range(9))]
+    for number, one in enumerate(made):
+        one["costs"]["trainable"] += 40 * number * (one["cell"]["method"] == "lora")
+    (plot, *_) = overview(tables(typed_all(made), {})[0], {})
+    assert all(point.text for point in plot.points)
+    points = [Box(point.x - 5, point.y - 5, point.x + 5, point.y + 5) for point in plot.points]
+    baselines = [Box(640, level.text_y - 12, 740, level.text_y) for level in plot.levels]
+    assert not any(point.text.box.hits([*points, *baselines]) for point in plot.points if point.text)
+    assert any(point.text.leader for point in plot.points if point.text)
+
+
+def test_a_baseline_far_below_is_named_and_does_not_flatten_the_plot():
+    made = [record(name, "sr_x4") for name in ("frozen", "lora")]
+    for one in made:
+        for score in one["scores"]:
+            score["input_psnr"] = 5.0
+    (plot, *_) = overview(tables(typed_all(made), {})[0], {})
+    assert [level.label for level in plot.levels] == ["frozen"]
+    assert len(plot.beyond) == 1
+    assert plot.beyond[0].startswith("input (bicubic) −18.")
+    assert plot.y.low > -1
 
 
 def test_the_mean_is_over_tasks_of_one_kind_of_transfer_only():

@@ -186,7 +186,7 @@ def test_one_cell_makes_a_site(tmp_path, state):
     page = write_report(write_store(tmp_path / "store", [cell]), tmp_path / "out")
     for path in page.parent.rglob("*.html"):
         assert Page(path.read_text()).open == []
-    assert (state == "done") == ("0 failed, 0 out of memory, 0 not applicable" in page.read_text())
+    assert (state == "done") == ("1 of 1 run finished." in page.read_text())
 
 
 def test_a_second_report_replaces_the_first(store, tmp_path):

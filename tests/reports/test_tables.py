@@ -18,7 +18,16 @@ from petlir.reports.results import INPUT, Column
 from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
 from tests.helpers.samples import typed, typed_all
-from tests.reports.stores import QUALITY, doubling, ranked_records, record, smoke_records, unfinished, write_store
+from tests.reports.stores import (
+    QUALITY,
+    RANKED_TOO,
+    doubling,
+    ranked_records,
+    record,
+    smoke_records,
+    unfinished,
+    write_store,
+)
 
 
 def raw(store, label, task):
@@ -89,6 +98,31 @@ def test_three_seeds_mark_the_tied_group_of_converged_petl_methods():
         marked = {row.label for row in table.rows if row.values[column].mark}
         assert marked == {"adapter", "twin"}
     assert all(column.provisional for column in table.columns)
+
+
+def test_four_photographs_can_never_be_ranked():
+    records = ranked_records(5)
+    for one in records:
+        one["scores"] = [score for score in one["scores"] if score["image"] not in RANKED_TOO]
+    of_photographs, of_leaves = tables(typed_all(records), {})
+    assert {column.unranked for column in of_photographs.columns} == {
+        "a set of 4 scenes can never be ranked, whatever the seeds: it takes 5"
+    }
+    assert not any(column.unranked for column in of_leaves.columns)
+
+
+def test_a_collapsed_seed_is_counted_and_its_interval_is_of_the_others():
+    records = ranked_records(5)
+    for one in records:
+        if one["cell"]["label"] == "lora" and one["cell"]["seed"] == 3:
+            for score in one["scores"]:
+                score["psnr"] -= 9
+    found = photographs(records)
+    value = found.row("lora").values[0]
+    assert value.collapse == "1 of 5 seeds collapsed (3)"
+    assert value.gain.value == pytest.approx(QUALITY["lora"], abs=0.1)
+    assert value.gain.high - value.gain.low < 0.2
+    assert any("lora: 1 of 5 seeds collapsed (3)" in line for line in found.below())
 
 
 def test_what_has_not_converged_is_not_ranked():

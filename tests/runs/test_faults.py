@@ -13,7 +13,7 @@ import pytest
 
 from petlir.benchmark.runs import runner
 from petlir.benchmark.store import Store
-from petlir.benchmark.tracking import tracker
+from petlir.benchmark.tracking import mirror
 from tests.helpers.engine import PLUGIN, command, results
 
 GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", "--device", "cpu", "--no-report"]
@@ -102,7 +102,7 @@ def test_a_lost_mlflow_server_loses_nothing_and_sync_mirrors_later(lab, tmp_path
     mlflow = pytest.importorskip("mlflow")
     store, later = tmp_path / "store", f"sqlite:///{tmp_path}/later.db"
     asked = ["run", *GRID, "--workers", "1", "--data", lab.data, "--plugin", PLUGIN, "--store", store]
-    monkeypatch.setattr(runner, "Mirror", tracker.Mirror)
+    monkeypatch.setattr(runner, "Mirror", mirror.Mirror)
     code, _, err = command(capsys, *asked, "--mlflow-uri", "http://127.0.0.1:9")
     assert code == 0 and "http://127.0.0.1:9 cannot be written to" in one_line(err), err
     assert {record.state for record in Store(store).records()} == {"done"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.commands.listing import working
+from petlir.benchmark.commands.lists import working
 from petlir.benchmark.store import Store
 from tests.helpers.engine import PLUGIN, Lab, results, spawned
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +68,9 @@ def test_a_pair_is_compared_on_the_seeds_that_both_have():
 
 def test_what_cannot_be_told_from_the_best_is_tied_with_it():
     assert set(compare(column(1.0, 1.0, 0.0)).tied()) == {"a", "b"}
+
+
+@pytest.mark.parametrize(("gap", "seeds", "apart"), [(0.019, 5, False), (0.021, 5, True), (0.021, 4, False)])
+def test_what_no_one_sees_is_not_told_apart_however_certain_it_is(gap, seeds, apart):
+    scores = {name: table[:, :seeds] for name, table in column(gap, 0.0, spread=1e-5).items()}
+    assert compare(scores).pairs[0].apart is apart

@@ -10,7 +10,8 @@ import pytest
 
 from petlir.benchmark.cells.learning_rate import COMMITTED, export
 from petlir.benchmark.cells.selection import Half, RateSelection
-from petlir.benchmark.commands.listing import LISTS, as_markdown
+from petlir.benchmark.commands.listing import LISTS
+from petlir.benchmark.commands.lists import as_markdown
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.records.stored_forms import TunedCell

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import csv
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from petlir.benchmark.statistics import compare, printable
-from petlir.benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE
+from petlir.benchmark.statistics import compare, printable, skewed_coverage
+from petlir.benchmark.statistics.conditions import COVERAGE, FALSE, HIGHEST, LOWEST, NOISE, SKEWED
 from petlir.benchmark.statistics.crossed import Squares, mean_squares
 from petlir.benchmark.statistics.simulation import (
     SCENARIOS,
     SEEDS,
+    SKEWED_EFFECTS,
     UNITS,
     Draws,
     coverage,
+    coverage_beside_collapses,
     draws,
     false_separations,
+    markdown,
     separated,
     squares,
 )
@@ -60,6 +64,27 @@ def test_equal_methods_are_rarely_told_apart(scenario, units, seeds, repeats):
     assert false_separations(scenario, units, seeds, repeats) <= FALSE + 3 * (FALSE / repeats) ** 0.5
 
 
+@pytest.mark.parametrize(("units", "seeds", "repeats"), [(5, 3, 10_000), (15, 5, 10_000), (100, 5, 2000)])
+def test_skewed_effects_are_covered_as_stated_and_rarely_told_apart(units, seeds, repeats):
+    held = coverage(SKEWED_EFFECTS, units, seeds, repeats).values()
+    stated = skewed_coverage(units, seeds)
+    assert stated is not None and 0.8 < stated < LOWEST
+    assert min(held) == pytest.approx(stated, abs=3 * (0.87 * 0.13 / repeats) ** 0.5 + 0.005)
+    assert false_separations(SKEWED_EFFECTS, units, seeds, repeats) <= FALSE + 3 * (FALSE / repeats) ** 0.5
+
+
+@pytest.mark.parametrize(("units", "seeds"), [(5, 3), (15, 5), (24, 10)])
+def test_beside_collapsed_seeds_the_interval_covers_95_percent(units, seeds):
+    held = coverage_beside_collapses(units, seeds, 5000)
+    assert min(held) >= LOWEST - 2 * ERROR
+    assert max(held) <= HIGHEST + 2 * ERROR
+
+
+def test_the_documentation_has_the_table_that_the_command_prints():
+    page = (Path(__file__).parents[2] / "docs" / "measured.md").read_text()
+    assert "\n".join(markdown()) in page
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("units", UNITS)
 @pytest.mark.parametrize("seeds", SEEDS)
@@ -69,6 +94,10 @@ def test_every_condition_again(units, seeds):
         assert min(held) >= LOWEST - ERROR
         assert max(held) <= HIGHEST + ERROR
         assert false_separations(scenario, units, seeds, 10_000) <= FALSE + 3 * (FALSE / 10_000) ** 0.5
+    assert false_separations(SKEWED_EFFECTS, units, seeds, 10_000) <= FALSE + 3 * (FALSE / 10_000) ** 0.5
+    beside = coverage_beside_collapses(units, seeds)
+    assert min(beside) >= LOWEST - 2 * ERROR
+    assert max(beside) <= HIGHEST + 2 * ERROR
 
 
 def test_what_is_simulated_is_what_a_column_is_told_by():
@@ -98,9 +127,11 @@ def test_the_committed_table_says_what_may_be_printed():
     with COVERAGE.open(newline="") as file:
         rows = list(csv.DictReader(file))
     conditions = {(int(row["units"]), int(row["seeds"]), row["scenario"]) for row in rows}
-    assert conditions == set(product(UNITS, SEEDS, [scenario.name for scenario in SCENARIOS]))
+    assert conditions == set(product(UNITS, SEEDS, [*(scenario.name for scenario in SCENARIOS), SKEWED]))
     for row in rows:
-        if float(row["lowest_coverage"]) < LOWEST or float(row["highest_coverage"]) > HIGHEST:
+        if (row["scenario"] != SKEWED and float(row["lowest_coverage"]) < LOWEST) or float(
+            row["highest_coverage"]
+        ) > HIGHEST:
             assert not printable(int(row["units"]), int(row["seeds"]))
         assert float(row["false_separations"]) <= FALSE + NOISE
 

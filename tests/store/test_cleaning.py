@@ -29,9 +29,9 @@ def test_only_what_finished_cells_left_goes(lab, tmp_path, capsys):
     (record,) = Store(tmp_path).records()
     left, open_ = leave(tmp_path, record.key, 2**20), leave(tmp_path, "f" * 64, 2**21)
     code, out, _ = command(capsys, "clean", "--store", tmp_path, "--dry-run")
-    assert code == 0 and out.splitlines()[-1] == "1.0 MiB of 1 cells would be removed" and left.exists()
+    assert code == 0 and out.splitlines()[-1] == "1.0 MiB of 1 cell would be removed" and left.exists()
     code, out, _ = command(capsys, "clean", "--store", tmp_path)
-    assert out == f"     1.0 MiB  work/{record.key[:12]}  its cell is finished\n1.0 MiB of 1 cells removed\n"
+    assert out == f"     1.0 MiB  work/{record.key[:12]}  its cell is finished\n1.0 MiB of 1 cell removed\n"
     assert not left.parent.exists() and open_.exists()
     code, out, _ = command(capsys, "clean", "--store", tmp_path, "--abandoned", "--json")
     assert json.loads(out) == [{"key": "f" * 64, "bytes": 2**21, "about": "nobody works on it"}]

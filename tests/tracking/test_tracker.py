@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import ADAPTER, RECORD
-from petlir.benchmark.tracking.entries import metrics
-from petlir.benchmark.tracking.tracker import Mirror, Tracker, default_uri
+from petlir.benchmark.tracking import entries
+from petlir.benchmark.tracking.entries import escaped, metrics
+from petlir.benchmark.tracking.mirror import NOWHERE, Mirror
+from petlir.benchmark.tracking.tracker import NotTaken, Tracker, database, default_uri
 from petlir.benchmark.writing import write_json
+from tests.helpers.engine import command
 from tests.helpers.samples import KEY, failed, folder_of, record, score, typed
 
 pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="no MLflow")  # slow to import
@@ -89,6 +94,45 @@ def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
     assert "| photographs | y-crop4@tiles-48 |" in run.data.tags["mlflow.note.content"]
 
 
+def test_runs_compare_by_short_names_and_the_run_above_has_mean_and_spread(tmp_path):
+    """Three seeds, then the frozen network, whose record gives the others their gain."""
+    tracker = Tracker(default_uri(tmp_path), tmp_path)
+    for seed, psnr in enumerate((27.0, 28.0, 30.0)):
+        scores = [score("a", psnr, 0.8), score("b", psnr + 2, 0.9), score("c", "inf", 1.0)]
+        tracker.mirror(typed(record(key=f"{seed:064x}", cell=record()["cell"] | {"seed": seed}, scores=scores)))
+    still = record()["cell"] | {"method": "frozen", "label": "frozen", "options": {}, "regime": "none", "steps": 0}
+    tracker.mirror(typed(record(key="9" * 64, cell=still, scores=[score("a", 26.0, 0.7), score("b", 26.5, 0.7)])))
+    client, found = runs(tracker.uri)
+    by_seed = {run.data.tags["petlir.key"]: run.data.metrics for run in found}
+    assert [by_seed[f"{seed:064x}"]["psnr"] for seed in range(3)] == [28.0, 29.0, 31.0]
+    assert by_seed[f"{0:064x}"]["gain_over_frozen"] == pytest.approx((27 - 26 + 29 - 26.5) / 2)
+    assert "gain_over_frozen" not in by_seed["9" * 64] and by_seed["9" * 64]["psnr"] == 26.25
+    nested = next(run for run in found if run.data.tags["petlir.seed"] == "1")
+    above = client.get_run(nested.data.tags["mlflow.parentRunId"]).data.metrics
+    assert (above["psnr"], above["seeds"]) == (pytest.approx(88 / 3), 3)
+    assert above["psnr_std"] == pytest.approx(np.std([28, 29, 31], ddof=1))
+    assert above["gain_over_frozen"] == pytest.approx(88 / 3 - 26.25)
+
+
+def test_data_sets_adapters_and_the_revision_are_logged(tmp_path):
+    environment = record()["environment"] | {"git_revision": "a" * 40, "git_dirty": False}
+    one = record(environment=environment)
+    folder = folder_of(tmp_path, one)
+    write_json(folder / RECORD, one)
+    (folder / ADAPTER).write_bytes(b"weights")
+    tracker = Tracker(default_uri(tmp_path), tmp_path)
+    tracker.mirror(typed(one))
+    client, (run,) = runs(tracker.uri)
+    assert run.data.tags["mlflow.source.git.commit"] == "a" * 40
+    (used,) = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("photographs", "f" * 36)
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert (model.name, model.params["rank"], str(model.status)) == ("ipt-nano-lora-rank-8-sr_x4-s0", "8", "READY")
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "mlflow-artifacts").rglob(f"*{ADAPTER}")}
+    assert kept == {ADAPTER: b"weights"}
+
+
 def test_infinite_scores_are_left_out_of_the_mean():
     found = {
         name: value for name, value, _ in metrics(typed(record(scores=[score("a", "inf", 1.0), score("b", 30.0, 0.5)])))
@@ -121,3 +165,65 @@ def test_a_lost_server_is_one_warning(uri, tmp_path):
         mirror.put(typed(record(key=f"{number:064x}")))
     mirror.close()
     assert len(warnings) == 1 and uri in warnings[0]
+
+
+NAMES = ["photos (2)", "photos [2]", "100% #1?", "a, b + c", "日本 ünï", "..", "a//b/../c", "x" * 300, "\x1b[2J", "y@z"]
+
+
+def of_set(name: str, number: int):
+    scores = [{**score("a", 20.0 + number, 0.5), "set": name}]
+    return record(key=f"{number + 3000:064x}", scores=scores, cell=record()["cell"] | {"seed": number, "task": "names"})
+
+
+def test_every_name_is_taken_and_names_stay_different(tracker):
+    for number, name in enumerate(NAMES):
+        tracker.mirror(typed(of_set(name, number)))
+    named = [run for run in runs(tracker.uri)[1] if run.data.tags["petlir.task"] == "names"]
+    found = {int(run.data.tags["petlir.seed"]): run.data.metrics for run in named}
+    metric = {number: {key for key in found[number] if key.endswith("/psnr")} for number in range(len(NAMES))}
+    assert all(len(names) == 1 for names in metric.values())
+    assert len(set.union(*metric.values())) == len(NAMES)
+    assert all(found[number][name] == 20.0 + number for number, (name,) in metric.items())
+
+
+def test_names_that_mlflow_takes_stay_as_they_are():
+    for name in ("leaves-test", "a b/c_d.e", "日本", "y-crop4"):
+        assert escaped(name) == name
+    assert escaped("y-crop4@tiles-48") == "y-crop4:tiles-48"
+
+
+def test_a_record_that_is_not_taken_does_not_stop_the_others(tracker, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(entries, "escaped", lambda name: name.replace("@", ":"))
+    for number, name in enumerate(["good", "bad (1)", "also good"], 20):
+        plain = of_set(name, number)
+        write_json(folder_of(tmp_path, plain) / RECORD, plain)
+    code, out, err = command(capsys, "sync", "--store", tmp_path, "--mlflow-uri", tracker.uri)
+    assert (code, out.split(" in ")[0]) == (1, "2 records are")
+    assert len(err.splitlines()) == 1 and "names · seed 21" in err and "bad (1)" in err
+    warnings: list[str] = []
+    mirror = Mirror(tracker.uri, warnings.append, tmp_path)
+    for number, name in enumerate(["bad (1)", "last"]):
+        mirror.put(typed(of_set(name, number + 30)))
+    mirror.close()
+    assert len(warnings) == 1 and f"{3031:064x}" in {run.data.tags["petlir.key"] for run in runs(tracker.uri)[1]}
+    with pytest.raises(NotTaken):
+        Tracker(tracker.uri, tmp_path).mirror(typed(of_set("bad (1)", 40)))
+
+
+def test_the_database_is_in_the_store_whatever_its_name_and_two_runners_create_it(tmp_path):
+    store = tmp_path / "a%20b #1? 100%"
+    uri = default_uri(store)
+    assert database(uri) == store / "mlflow.db"
+    with ThreadPoolExecutor(2) as pool:
+        trackers = list(pool.map(lambda _: Tracker(uri, store), range(2)))
+        list(pool.map(lambda each: each.mirror(typed(record())), trackers))
+    assert [path.name for path in tmp_path.iterdir()] == [store.name]
+    assert {run.data.tags["petlir.key"] for run in runs(uri)[1]} == {KEY}
+
+
+def test_no_mirror(tmp_path):
+    warnings: list[str] = []
+    mirror = Mirror(NOWHERE, warnings.append, tmp_path)
+    mirror.put(typed(record()))
+    mirror.close()
+    assert not warnings and not list(tmp_path.iterdir())

@@ -15,12 +15,14 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cell import Cell, Common
 from petlir.benchmark.cells import overlap_guard as guard
+from petlir.benchmark.containment import contained
 from petlir.benchmark.costs import count
 from petlir.benchmark.devices import pick
-from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.errors import FAULTS, PetlirError, told
 from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
+from petlir.benchmark.runs.planning.image_sizes import check_images
 from petlir.benchmark.runs.planning.request import GridSelection, Request
 from petlir.benchmark.scoring.fields_of_view import scored_as, views
 from petlir.benchmark.statistics.convergence import Convergence
@@ -89,6 +91,8 @@ class Planner:
         self._missed: list[str] = []
         self._steps: dict[tuple[str, str, str], int | None] = {}
         self._shared: dict[tuple[object, ...], tuple[str | None, Common]] = {}
+        self._broken: dict[tuple[object, ...], str] = {}
+        self._checked: set[tuple[object, ...]] = set()
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -102,7 +106,7 @@ class Planner:
             methods = grid.methods(chosen.methods, self.plugins.methods, partial(self._resize, backbone))
             for task in tasks:
                 for method in methods:
-                    first = self._cell(backbone, method, task, seeds[0], chosen.steps)
+                    first = self.cell_of(backbone, method, task, seeds[0], chosen.steps)
                     own = [replace(first, seed=seed) for seed in seeds]
                     self._steps[_kind(first)] = chosen.steps
                     yield from own if method.trains or method.requires(own[0]) else [replace(own[0], seed=0)]
@@ -112,7 +116,8 @@ class Planner:
         """A line for each method that could not be given the requested size."""
         return self._missed if self.cells else []
 
-    def _cell(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+    def cell_of(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
+        """Return the cell of a method on the track; a tuned learning rate is not chosen yet."""
         steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
@@ -140,7 +145,7 @@ class Planner:
         """Return the cells that must be finished before `cell`; their learning rates are not chosen yet."""
         needs = self.method(cell).requires(cell)
         steps = self._steps.get(_kind(cell), self.request.steps)
-        found = [self._cell(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
+        found = [self.cell_of(need.backbone, self.method(need), need.task, need.seed, steps) for need in needs]
         self._steps |= {_kind(need): steps for need in found}
         return found
 
@@ -166,7 +171,10 @@ class Planner:
         if method.supports(self.network(backbone)) is not None:
             return method
         try:
-            found, note = grid.sized(method, size, total, partial(self.count, backbone))
+            with contained():
+                found, note = grid.sized(method, size, total, partial(self.count, backbone))
+        except PetlirError:
+            raise
         except FAULTS:  # an error in a plugin's code: its cells fail, with the reason
             return method
         self._missed += filter(None, [note])
@@ -183,7 +191,7 @@ class Planner:
 
     def _common(self, cell: Cell) -> tuple[str | None, Common]:
         """Return why the cell is not applicable, or None, and the key components that all its seeds and rates share."""
-        kind = (cell.backbone, cell.method, cell.label, cell.task, cell.patch)
+        kind = _combination(cell)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
         return self._shared[kind]
@@ -191,8 +199,19 @@ class Planner:
     def _look(self, cell: Cell) -> tuple[str | None, Common]:
         network, method, task = self.network(cell.backbone), self.method(cell), self.plugins.task(cell.task)
         reserved = task.reserved if method.trains else None
-        obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
-        heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
+        obstacle, lacking = reserved, None
+        heads: tuple[str, ...] = ()
+        seen: tuple[str, ...] = ()
+        try:
+            with contained():
+                obstacle = network.applies(task) or method.supports(network) or method.applies(task) or reserved
+                heads, lacking = _heads(method, network, task) if obstacle is None else ((), None)
+                seen = views(network, method, cell.patch)
+        except FAULTS as error:  # an error in a plugin's code: its cells fail, with the reason
+            self._broken[_combination(cell)] = str(error) if isinstance(error, PetlirError) else told(error)
+        else:
+            if obstacle is None and lacking is None:
+                self._check_images(cell, task, network, seen, cell.patch if method.trains else None)
         names = (f"backbone:{network_of(cell.backbone)}", f"method:{cell.method}", f"task:{task.name}")
         common = Common(
             options=method.changed(),
@@ -201,10 +220,20 @@ class Planner:
             plugin=self.plugins.revisions(*names),
             engine=self._engine,
             heads=heads,
-            protocols=scored_as(task.protocols, views(network, method, cell.patch)),
+            protocols=scored_as(task.protocols, seen),
             device="" if obstacle or lacking else self._device(cell, method),
         )
         return obstacle or lacking, common
+
+    def _check_images(
+        self, cell: Cell, task: Task, network: Backbone, seen: tuple[str, ...], patch: int | None
+    ) -> None:
+        """Raise PetlirError if an image of the task is too small or too large, once for all methods alike."""
+        kind = (cell.backbone, cell.task, seen, patch)
+        if kind not in self._checked:
+            root, extra = self.request.context.root, self.request.protocols
+            check_images(task, self.request.track, root, network, seen, extra, patch)
+            self._checked.add(kind)
 
     def _device(self, cell: Cell, method: Method) -> str:
         """Return the type of the device on which the method's own dropout draws, or "" if it draws on none."""
@@ -212,10 +241,10 @@ class Planner:
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
         try:
-            with without_memory():
+            with without_memory(), contained():
                 fresh = self.plugins.build(cell.backbone)
                 adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
-        except (PetlirError, *FAULTS):  # the cell itself fails, with the reason
+        except FAULTS:  # the cell itself fails, with the reason
             return ""
         drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
         return pick(self.request.device).partition(":")[0] if drops else ""
@@ -242,14 +271,15 @@ class Planner:
 
     def weights(self, backbone: str) -> str:
         """Return the digest of the backbone's pre-trained weights, after checking that they fit its shape."""
-        return self._card(backbone).sha256
+        return self.card(backbone).sha256
 
     def unavailable(self, cell: Cell) -> str | None:
         """Return why the cell's known pre-trained weights cannot be fetched here, or None."""
-        self._card(cell.backbone)
-        return self._unavailable.get(cell.backbone)
+        self.card(cell.backbone)
+        return self._unavailable.get(cell.backbone) or self._broken.get(_combination(cell))
 
-    def _card(self, backbone: str) -> Card:
+    def card(self, backbone: str) -> Card:
+        """Return the card of the backbone's pre-trained weights."""
         if backbone not in self._cards:
             try:
                 found = weight_cards.load(self.network(backbone), sources=self.request.context.sources)
@@ -267,7 +297,7 @@ class Planner:
         context = self.request.context
         if not context.allow_overlap:
             cells = {(cell.backbone, cell.label, cell.task): cell for cell in self.cells}
-            cards = {cell.backbone: self._card(cell.backbone) for cell in cells.values()}
+            cards = {cell.backbone: self.card(cell.backbone) for cell in cells.values()}
             guard.refuse(list(cells.values()), self.plugins, cards, context.root)
 
     def selection_context(self, cell: Cell) -> str:
@@ -288,6 +318,10 @@ def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ..
         return method.heads(network, task), None
     except PetlirError as error:
         return (), str(error)
+
+
+def _combination(cell: Cell) -> tuple[object, ...]:
+    return cell.backbone, cell.method, cell.label, cell.task, cell.patch
 
 
 def _kind(cell: Cell) -> tuple[str, str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 
 from petlir.benchmark.cell import Cell, digest
 from petlir.benchmark.cells.train import PARTS
-from petlir.benchmark.devices import pick
+from petlir.benchmark.devices import memory, pick
 from petlir.benchmark.records.schema import RecordedCosts
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning import Planned, Planner
@@ -62,7 +61,7 @@ def capacity(device: str) -> tuple[int, str]:
     if device.startswith("cuda"):
         found = torch.cuda.get_device_properties(device)
         return found.total_memory, found.name
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), "cpu"
+    return memory(), "cpu"
 
 
 class Predictor:
@@ -97,12 +96,12 @@ class Predictor:
 
     def lacking(self, planned: Iterable[Planned]) -> int:
         """Return the number of kinds of cells that are not counted yet."""
-        kinds = {_kind(one.cell): one for one in planned if one.obstacle is None}
+        kinds = {_kind(one.cell): one for one in planned if one.obstacle is None and one.parts["heads"]}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
     def _predicted(self, planned: Planned) -> Prediction:
         cell = planned.cell
-        if planned.obstacle is not None:
+        if planned.obstacle is not None or not planned.parts["heads"]:  # a fault of its method left it without heads
             return Prediction()
         sizes = self._sizes(planned)
         seconds = self._seconds(cell, sizes)

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import typer
-
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import learning_rate
 from petlir.benchmark.cells.job import Job
 from petlir.benchmark.cells.selection import TRIALS, RateSelection
+from petlir.benchmark.errors import counted
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.runs.planning import Planned, Planner
 from petlir.benchmark.store import Store
+from petlir.benchmark.terminal import echo
 
 Finish = Callable[[Sequence[Planned], Store], None]
 """Processes cells until each has a record in the store."""
@@ -120,8 +120,10 @@ class Rates:
             if required:
                 finish(required, self.selection_cells)
             steps = Counter(trial.cell.steps for trial in trials)
-            told = ", ".join(f"{count} trials of {length} steps" for length, count in sorted(steps.items()))
-            typer.echo(f"tuning on validation images with seed {learning_rate.SEED}: {told}")
+            told = ", ".join(
+                f"{counted(count, 'trial')} of {counted(length, 'step')}" for length, count in sorted(steps.items())
+            )
+            echo(f"tuning on validation images with seed {learning_rate.SEED}: {told}")
             self._try({trial.key: trial for trial in trials}, runs_on)
 
     def _open(self, cell: Cell) -> list[PendingTrial]:

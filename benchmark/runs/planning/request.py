@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import cast
 
 from petlir.benchmark import grid
 from petlir.benchmark.cells.context import Context, context_of
-from petlir.benchmark.errors import PetlirError, unknown
-
-GRIDS = Path(__file__).parents[3] / "results" / "grids"
+from petlir.benchmark.errors import unknown
+from petlir.benchmark.runs.planning.grid_file import SELECTION, SHARED, named, read_grid, write_grid
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Request:
 
 
 def request_from_grid(
-    name: str,
+    name: str | Path,
     plugins: Sequence[Path],
     data: Path | None,
     deterministic: bool,
@@ -81,23 +79,25 @@ def request_from_grid(
     weights: Sequence[str] = (),
     *,
     allow_overlap: bool = False,
+    save: Path | None = None,
     **chosen: object,
 ) -> Request:
-    """Return a user's choices, completed from the named grid.
+    """Return a user's choices, completed from a named grid or from a file of the same form, in TOML or JSON.
 
     In a grid with several selections, chosen tasks stay in the selections that list them, and others go to the first.
     Chosen methods, seeds and steps apply to all selections. Chosen backbones reduce the grid to its first selection.
+    With `save` the completed grid is written to that file, as TOML.
 
     Raises:
         PetlirError: the grid or precision is unknown, or the file of the grid is damaged.
     """
-    path = GRIDS / f"{name}.json"
-    if not path.is_file():
-        raise unknown("grid", name, [file.stem for file in GRIDS.glob("*.json")])
+    path = name if isinstance(name, Path) else named(name)
     if precision not in ("float32", "bfloat16", "float16"):
         raise unknown("precision", precision, ("float32", "bfloat16", "float16"))
     given = {key: value for key, value in chosen.items() if value is not None}
-    first, *also = _narrowed(_read(path), given)
+    first, *also = _narrowed(read_grid(path), given)
+    if save is not None:
+        write_grid(save, [_part(one, SELECTION) for one in (first, *also)], _part(first, SHARED))
     tasks, context = context_of(plugins, data, weights, deterministic, precision).opening(str(first["tasks"]))
     whole = Request(**{**first, "tasks": tasks}, context=replace(context, allow_overlap=allow_overlap))  # type: ignore[arg-type]
     keys = [each.name for each in fields(GridSelection)]
@@ -106,16 +106,8 @@ def request_from_grid(
     return replace(whole, also=tuple(GridSelection(**{**own, **one}) for one in beside))
 
 
-def _read(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found.pop("page", None)  # how the report shows it
-        known = {each.name for each in fields(Request)}
-        if unknown_keys := sorted(found.keys() - known):
-            raise ValueError(f"{', '.join(unknown_keys)} in it")
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise PetlirError(f"grid {path} is damaged: {error}; expected what `petlir run` takes, and a page") from error
-    return dict(found)
+def _part(values: Mapping[str, object], keys: Iterable[str]) -> dict[str, object]:
+    return {key: values[key] for key in keys if key in values}
 
 
 def _narrowed(asked: dict[str, object], given: Mapping[str, object]) -> list[dict[str, object]]:

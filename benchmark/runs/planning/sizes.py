@@ -15,8 +15,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from petlir.benchmark.backbones.meta_device import Kwargs, without_memory
+from petlir.benchmark.containment import contained
 from petlir.benchmark.costs import count, flops_of_step
-from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.errors import FAULTS
 from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins
@@ -56,17 +57,18 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
         patch: side of a crop on the degraded side, in pixels.
     """
     try:
-        with without_memory():
+        with without_memory(), contained():
             network = plugins.build(backbone)
             adapted = adapt(network, method, head, 0)
-            flops, saved = _counted(adapted, batch, patch) if method.trains else (0, 0)
-    except (PetlirError, NotImplementedError, *FAULTS):
+            flops, saved = counted(adapted, batch, patch) if method.trains else (0, 0)
+    except FAULTS:
         return None
     size = count(network)
     return Sizes(flops, saved, size.total_bytes + sum(b.nbytes for b in network.buffers()), size.trainable_bytes)
 
 
-def _counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
+def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
+    """Return FLOPs and bytes saved for backward of a training step on an adapted network without values."""
     network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
     degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
     adapted.train()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from petlir.benchmark.errors import counted
 from petlir.benchmark.runs.planning import Planned, Planner, state
 from petlir.benchmark.runs.planning.prediction import Prediction, Predictor, gib
 from petlir.benchmark.runs.planning.rates import Rates
@@ -101,7 +102,7 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     lack = rates.planner.unavailable(one.cell)
     if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         trials, halves = rates.left(one.cell)
-        return "to be tuned", f"{trials} trials and {halves} of half the steps first"
+        return "to be tuned", f"{counted(trials, 'trial')} and {halves} of half the steps first"
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 

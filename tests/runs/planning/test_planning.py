@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from petlir.benchmark.cells.context import context_of
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.cells.context import Context, context_of
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.method import Method
 from petlir.benchmark.runs import planning, runner
 from petlir.benchmark.runs.planning import PAPER_RATE, Planner
-from petlir.benchmark.runs.planning.request import GRIDS, Request, request_from_grid
+from petlir.benchmark.runs.planning.grid_file import GRIDS
+from petlir.benchmark.runs.planning.request import Request, request_from_grid
 from petlir.benchmark.runs.planning.survey import survey
 from petlir.benchmark.track import TRACKS
 from petlir.benchmark.weights import cards as pretrained
@@ -191,3 +194,35 @@ def test_dropout_that_draws_on_the_device_puts_its_type_into_the_key(tmp_path, m
     planner = Planner(asked)
     found = {cell.label: planner.plan(cell.at(1e-3)).parts.get("device") for cell in planner.cells}
     assert found == {"drops[share=0]": None, "drops": "cuda", "adaptformer": None, "lora": None}
+
+
+@dataclass(frozen=True)
+class Asking(Method):
+    """Its answer is an exception."""
+
+    name = "asking"
+    idea = "It raises when it is asked."
+
+    def adapt(self, backbone: Backbone) -> None:
+        """Never called."""
+
+    def supports(self, backbone: Backbone) -> str | None:
+        """Raise, after too many words."""
+        sys.stdout.write("z" * 10**6)
+        raise SystemExit(7)
+
+
+def test_a_method_that_raises_when_it_is_asked_fails_alone(lab, tmp_path, monkeypatch, capsys):
+    request = lab.request(methods="frozen")
+    plugins = request.context.plugins
+    changed = replace(
+        plugins,
+        methods={**plugins.methods, "asking": Asking},
+        sources={**plugins.sources, "method:asking": plugins.sources["method:frozen"]},
+    )
+    monkeypatch.setattr(Context, "plugins", changed)
+    outcome = runner.run(replace(request, methods="frozen,asking"), tmp_path, device="cpu", workers=1)
+    assert outcome.states == {"done": 1, "failed": 1}
+    assert "raised SystemExit: 7" in outcome.failed[0][1]
+    out, err = capsys.readouterr()
+    assert len(out) + len(err) < 10**6

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.runs.planning import Planner, request
+from petlir.benchmark.runs.planning import Planner, grid_file
 from petlir.benchmark.runs.planning.request import request_from_grid
 
 GRID = {
@@ -20,7 +20,7 @@ GRID = {
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
     (tmp_path / "two.json").write_text(json.dumps(GRID))
-    monkeypatch.setattr(request, "GRIDS", tmp_path)
+    monkeypatch.setattr(grid_file, "GRIDS", tmp_path)
     return lambda **chosen: request_from_grid("two", [], None, True, "float32", **chosen)
 
 
@@ -55,8 +55,39 @@ def test_chosen_backbones_make_one_selection(ask):
     assert asked.also == () and {cell[0] for cell in cells(asked)} == {"restormer-nano"}
 
 
-@pytest.mark.parametrize("text", ["[1]", "{", '{"backbone": "ipt-nano"}'])
-def test_a_damaged_grid_is_one_line(ask, tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[1]", "grid .*two.json holds a list; expected backbones, methods, tasks"),
+        ("{", "grid .*two.json is not JSON: "),
+        ('{"backbone": "ipt-nano"}', "grid .*two.json: unknown key 'backbone'; did you mean 'backbones'"),
+        ('{"backbones": "ipt-nano", "methods": "lora"}', "grid .*two.json lacks tasks"),
+        ('{"steps": "many"}', "grid .*two.json: steps is 'many'; expected a whole number"),
+        ('{"methods": 3}', "grid .*two.json: methods is 3; expected text with commas"),
+        ('{"also": [3]}', "grid .*two.json: also is not a list of selections"),
+    ],
+)
+def test_a_damaged_grid_is_one_line(ask, tmp_path, text, line):
     (tmp_path / "two.json").write_text(text)
-    with pytest.raises(PetlirError, match=r"^grid .*two.json is damaged: .*; expected what `petlir run` takes"):
+    with pytest.raises(PetlirError, match=f"^{line}"):
         ask()
+
+
+def test_a_saved_grid_asks_for_the_same_cells(ask, tmp_path):
+    chosen = {"tasks": "sidd,denoise_30", "seeds": "3"}
+    asked = ask(**chosen, save=tmp_path / "saved.toml")
+    again = request_from_grid(tmp_path / "saved.toml", [], None, True, "float32")
+    assert again == asked and asked.also
+    ask(**chosen, save=tmp_path / "saved.toml")
+    with pytest.raises(PetlirError, match=r"saved.toml exists and holds something else"):
+        ask(save=tmp_path / "saved.toml")
+
+
+def test_a_grid_in_toml_takes_lists(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'backbones = ["ipt-nano"]\nmethods = ["frozen", "lora[rank=2,4]"]\ntasks = "denoise_30"\nseeds = [0, 1]\n'
+    )
+    asked = request_from_grid(path, [], None, True, "float32", steps=3)
+    assert {cell[1] for cell in cells(asked)} == {"frozen", "lora[rank=2]", "lora"}
+    assert (asked.track, asked.seeds, asked.steps) == ("demo", "0,1", 3)

@@ -1,0 +1,56 @@
+"""Damaged checkpoints: they are set aside, and training starts again."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+
+from petlir.benchmark.errors import FAULTS, Unwritable, told
+from petlir.benchmark.training.loop import Fit
+
+ASIDE = ".damaged"
+"""Appended to the name of a work folder; the folder's checkpoint is kept there."""
+CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "times": list}
+"""The entries of a checkpoint, and their types."""
+
+
+def set_aside_damaged(checkpoint: Path) -> None:
+    """Move a damaged checkpoint into a folder beside its work folder, and log a line.
+
+    `petlir clean` removes that folder once the cell is finished.
+
+    Raises:
+        Unwritable: the checkpoint cannot be moved.
+    """
+    damage = _damage(checkpoint) if checkpoint.exists() else ""
+    if not damage:
+        return
+    aside = checkpoint.parent.with_name(f"{checkpoint.parent.name}{ASIDE}") / checkpoint.name
+    try:
+        aside.parent.mkdir(exist_ok=True)
+        checkpoint.replace(aside)
+    except OSError as error:
+        raise Unwritable(f"cannot set aside {checkpoint}: {error.strerror}") from error
+    line = f"petlir: checkpoint {checkpoint} is damaged: {damage}; training starts again, and it is kept as {aside}"
+    logging.getLogger("petlir").warning(line)
+
+
+def _damage(checkpoint: Path) -> str:
+    """Return what is wrong with a checkpoint, or "" if it can be continued from."""
+    try:
+        with zipfile.ZipFile(checkpoint) as archive:  # torch does not compare checksums
+            if changed := archive.testzip():
+                return f"{changed} in it was changed"
+        content = torch.load(checkpoint, weights_only=True, mmap=True)
+    except FAULTS as error:  # a damaged archive or pickle raises anything
+        return told(error)
+    if not isinstance(content, dict):
+        return f"it holds a {type(content).__name__}"
+    wrong = [name for name, kind in CONTENT.items() if not isinstance(content.get(name), kind)]
+    if not wrong and not content["fit"].keys() <= {field.name for field in fields(Fit)}:
+        wrong = ["fit"]
+    return f"it holds no {', '.join(wrong)} of training" if wrong else ""

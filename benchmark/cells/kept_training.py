@@ -1,0 +1,55 @@
+"""Trained parameters of a cell that is not scored yet, so that a failure while scoring costs no training."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import torch
+
+from petlir.benchmark.cells.adapted_model import prepare
+from petlir.benchmark.cells.job import Job
+from petlir.benchmark.cells.train import Trained
+from petlir.benchmark.costs import StepTimer
+from petlir.benchmark.errors import FAULTS, PetlirError
+from petlir.benchmark.training.loop import Fit
+from petlir.benchmark.writing import write_bytes
+
+TRAINED = "trained.pt"
+"""The file in a cell's work folder."""
+DAMAGED = (*FAULTS, OSError, EOFError, PetlirError)
+"""Exceptions that reading a damaged file raises."""
+
+
+def keep_training(one: Trained, job: Job, work: Path) -> None:
+    """Write the trained parameters, the curve and the costs into the work folder, unless they are there.
+
+    Raises:
+        Unwritable: the file cannot be written.
+    """
+    path = work / TRAINED
+    if one.fitted is None or path.exists():
+        return
+    buffer = BytesIO()
+    content = {"adapter": one.model.adapted.state(), "spent": one.spent, "parts": one.parts}
+    torch.save(content | {"curve": one.fitted.curve, "step": one.fitted.step}, buffer)
+    write_bytes(path, buffer.getvalue())
+    job.store.publish(path)
+
+
+def load_training(job: Job, device: str, work: Path) -> Trained | None:
+    """Return the trained model that an earlier attempt has kept, or None if there is none, or only a damaged one."""
+    path = job.store.fetch(work / TRAINED)
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+        model = prepare(job, device, content["adapter"])
+        model.adapted.load(content["adapter"])
+        fitted = Fit(StepTimer(), step=content["step"], curve=content["curve"])
+        trained = Trained(model, content["spent"], fitted, content["parts"])
+    except DAMAGED:  # the cell is trained again
+        path.unlink(missing_ok=True)
+        return None
+    model.adapted.eval()
+    return trained

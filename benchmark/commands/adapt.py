@@ -1,0 +1,116 @@
+"""`petlir adapt`: from a folder of pairs to the best adapter within a time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from petlir.benchmark.cells.context import context_of
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing.adapter_folder import check_replaceable, export_adapter
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.runs import runner, search
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.store.best import best
+from petlir.benchmark.store.remote import store_at
+
+FAMILY = "pairs"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    Attributes:
+        records: the finished cells.
+        best: the best of those that were trained; None if none was finished.
+        adapter: the folder of the exported adapter.
+        interrupted: whether the user stopped the search.
+    """
+
+    records: Sequence[Done]
+    best: Done | None
+    adapter: Path | None
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to search for: the folder of pairs, and the selection of networks and methods.
+
+    Attributes:
+        folder: the folder of pairs.
+        backbones: names of networks, with commas; None for those of `search.networks`.
+        methods: methods with options, with commas; None for those of `search.METHODS`.
+        minutes: the time limit.
+        steps: optimiser steps of a trial; None for the track's.
+        device: as given with `--device`.
+        workers: worker processes; None for one for each core or GPU.
+        plugins: plugin files.
+        weights: the user's own pre-trained weights.
+        allow_overlap: go on where test images are trained on.
+    """
+
+    folder: Path
+    backbones: str | None
+    methods: str | None
+    minutes: float
+    steps: int | None
+    device: str
+    workers: int | None
+    plugins: Sequence[Path]
+    weights: Sequence[str]
+    allow_overlap: bool
+
+    def request(self) -> Request:
+        """Return the request for the cells, on the task that the folder holds."""
+        context = context_of(self.plugins, weights=self.weights)
+        family = context.plugins.families[FAMILY]
+        canonical = family.canonical(str(self.folder))
+        task = family.open(canonical)
+        context = replace(context, opened=(f"{FAMILY}:{canonical}",), allow_overlap=self.allow_overlap)
+        return Request(
+            self.backbones or search.networks(task.scale), self.methods or search.METHODS, task.name, "demo",
+            steps=self.steps, regime="tuned", context=context, device=self.device,
+        )  # fmt: skip
+
+
+def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str], None]) -> Found:
+    """Search for the best adapter to a folder of pairs, and export it; Ctrl-C keeps the best so far.
+
+    Args:
+        asked: the folder, the selection and the time limit.
+        store_address: folder or URL of the store.
+        out: the folder to export to; by default named after the task, in the store.
+        say: called with a line on each decision.
+
+    Raises:
+        PetlirError: a name or a folder is wrong, or no method could be trained.
+    """
+    limit = search.TimeLimit(60 * asked.minutes)
+    planner = Planner(asked.request())
+    store = store_at(store_address)
+    out = out or store.root / "adapters" / planner.request.tasks.replace(":", "-")
+    check_replaceable(out)
+    planner.check()
+    planner.refuse_overlap()
+    executor, workers = runner.local_executor(store.create(), asked.device, asked.workers)
+    interrupted = False
+    with runner.mirrored(store) as mirror:
+        found = search.Search(planner, store, executor, limit, mirror.put, say, workers)
+        try:
+            found.run()
+        except KeyboardInterrupt:
+            interrupted = True
+    winner = best(found.records)
+    if winner is not None:
+        export_adapter(store.cell_folder(winner.cell, winner.key), out, asked.plugins, asked.weights)
+    return Found(found.records, winner, out if winner else None, interrupted)
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise PetlirError if a time limit is not a positive number."""
+    if not 0 < minutes < float("inf"):
+        raise PetlirError(f"--minutes {minutes:g}: expected a number of minutes above 0")

@@ -1,0 +1,61 @@
+"""The report that a run ends with, and the reference leaderboard beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.terminal import echo
+
+if TYPE_CHECKING:
+    from petlir.benchmark.runs.runner import Outcome
+
+
+def ending(outcome: Outcome, address: str | None, reference: bool | None, *, again: bool) -> Iterator[str]:
+    """Yield where the report of the store is, and how many runs agree with the shipped records of the same keys.
+
+    Args:
+        outcome: of the run.
+        address: of the store; None to write no report.
+        reference: whether to show the reference leaderboard beside it; None: where it is shipped.
+        again: whether to write the report even if nothing is newer than it.
+    """
+    from petlir.reports.agreement import agreement_of_run
+
+    if address is not None:
+        yield f"report: {_report(address, reference, again=again)}"
+    if agreed := agreement_of_run(outcome.store, outcome.keys, lambda line: echo(f"petlir: {line}", err=True)):
+        yield agreed
+
+
+def _report(address: str, reference: bool | None, *, again: bool) -> Path:
+    """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
+    from petlir import reports
+    from petlir.benchmark.store.index import Index
+    from petlir.benchmark.store.remote import store_at
+
+    store = store_at(address)
+    page = store.root / "report" / "index.html"
+    shown = max(path.stat().st_mtime for path in Path(reports.__file__).parent.rglob("*.*"))
+    if not again and page.exists() and page.stat().st_mtime > max(shown, Index.from_store(store).changed):
+        return page
+    from petlir.reports.site import write_report
+
+    store.fetch_all()
+    return write_report(store.root, page.parent, reference=reference_beside(store.root, reference))
+
+
+def reference_beside(store: Path, wanted: bool | None) -> Path | None:
+    """Return the shipped reference store, unless it is not wanted, is itself the store, or is not installed.
+
+    Raises:
+        PetlirError: it is asked for and not installed.
+    """
+    from petlir.reports.agreement import LEADERBOARD, shipped_reference
+
+    found = shipped_reference() if wanted is not False else None
+    if wanted and found is None:
+        raise PetlirError(f"--reference: {LEADERBOARD / 'reference'} holds no records; expected a checkout")
+    return None if found and found.resolve() == store.resolve() else found

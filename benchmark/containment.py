@@ -1,0 +1,61 @@
+"""Containment of plugins' code, which may raise anything, and print without end."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TextIO
+
+from petlir.benchmark.errors import Interruption, PetlirError, told
+
+LIMIT = 64 * 1024
+"""Characters that contained code may print."""
+
+
+class PluginExit(PetlirError):
+    """An exception of a plugin that would have ended the program, such as SystemExit."""
+
+
+class CappedOutput(io.TextIOBase):
+    """A text stream that passes on the first `LIMIT` characters, and says that it drops the others."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target, self._left = target, LIMIT
+
+    def write(self, text: str) -> int:
+        """Pass on as much of the text as the limit allows."""
+        if self._left > 0:
+            self._target.write(text[: self._left])
+            self._left -= len(text)
+            if self._left <= 0:
+                self._target.write(f"\npetlir: more than {LIMIT} characters were printed; the rest is left out\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the target."""
+        self._target.flush()
+
+    def fileno(self) -> int:
+        """Return the file descriptor of the target."""
+        return self._target.fileno()
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Contain code of plugins: it prints to standard error, up to a limit, and does not end the program.
+
+    Signals that end the program, and ordinary exceptions, are passed on.
+
+    Raises:
+        PluginExit: the code raised SystemExit or another exception that is not an `Exception`.
+    """
+    output = CappedOutput(sys.stderr)
+    try:
+        with redirect_stdout(output), redirect_stderr(output):
+            yield
+    except (Exception, KeyboardInterrupt, GeneratorExit, Interruption):
+        raise
+    except BaseException as error:
+        raise PluginExit(f"raised {told(error)}") from error

@@ -1,0 +1,180 @@
+"""Contract points on evaluation: images of any size and content, in any order, on any number of threads."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.contract.toy_model import CLOSE, ROUNDING, ToyTrial, apart, outermost, restored
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.method import Method
+from petlir.benchmark.training.adaptation import Adapted
+
+SIZES = ((17, 13), (24, 40))
+"""Heights and widths that are tried besides the size in training."""
+CONSTANTS = (0.0, 0.5, 1.0)
+"""Values of images without any structure."""
+THREADS = (2, 3)
+
+
+def repeats(trial: ToyTrial) -> str | None:
+    """Check that an image gives the same output again, after other images too, and that no tensor moves."""
+    found = trial.evaluation
+    if found.frozen:
+        return None  # the fault of another point
+    if found.other:
+        return f"evaluation changes {', '.join(found.other[:4])}"
+    if found.drift:
+        return f"the same image differs by {found.drift:.1e} when it is restored again after another one"
+    adapted = trial.retrained()
+    if any(not tensor.equal(trial.trained[0].state()[name]) for name, tensor in adapted.state().items()):
+        return None  # the fault of another point
+    with torch.no_grad():
+        later, sooner = (adapted.backbone(trial.images[[index]], trial.head) for index in (1, 0))
+    distance = apart(torch.cat([sooner, later]), found.outputs)
+    return f"an image differs by {distance:.1e} when it comes before another instead of after it" if distance else None
+
+
+@torch.no_grad()
+def images_apart(trial: ToyTrial) -> str | None:
+    """Check that an image's result in evaluation does not depend on the other images in the batch."""
+    network = trial.trained[0].backbone.eval()
+    alone = torch.cat([network(image[None], trial.head) for image in trial.images])
+    distance = apart(alone, trial.output(network))
+    return None if distance <= CLOSE else f"an image alone differs by {distance:.1e} from the same in a batch"
+
+
+@torch.no_grad()
+def image_sizes(trial: ToyTrial) -> str | None:
+    """Check that images of every size that the network takes give outputs of its size and type, through each head."""
+    reference = trial.network()
+    prepared = type(trial.method).adapt_from is not Method.adapt_from  # from results of one head
+    for head in [trial.head] if prepared else reference.heads:
+        network = trial.put_on(trial.network(), head=head).backbone.eval()
+        for size in [(trial.side, trial.side), *(SIZES if reference.window is None else ())]:
+            images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(1))
+            expected = _taken(reference, images, head)
+            if expected is None:
+                continue
+            output = network(images, head)
+            what = f"an image of {size[0]}×{size[1]} pixels through {head}"
+            if output.shape != expected.shape:
+                return f"{what} gives {tuple(output.shape)}, expected {tuple(expected.shape)}"
+            if output.dtype != expected.dtype:
+                return f"{what} gives {output.dtype}, expected {expected.dtype}"
+            if not output.isfinite().all():
+                return f"{what} gives numbers that are not finite"
+    return None
+
+
+def _taken(network: Backbone, images: Tensor, head: str) -> Tensor | None:
+    """Return the frozen network's output, or None if it refuses images of this size."""
+    try:
+        output: Tensor = network(images, head)
+    except PetlirError:
+        return None
+    return output
+
+
+def constant_images(trial: ToyTrial) -> str | None:
+    """Check that images, and features, without any structure have finite outputs and gradients."""
+    adapted = trial.trained[0]
+    for value in CONSTANTS:
+        with restored(adapted.backbone):
+            if fault := _not_finite(trial, adapted, torch.full_like(trial.images, value)):
+                return f"an image that is {value:g} everywhere gives {fault}"
+    hooks = [module.register_forward_pre_hook(_levelled) for _, module in outermost(adapted)]
+    try:
+        with restored(adapted.backbone):
+            fault = _not_finite(trial, adapted, trial.images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return f"features that are equal everywhere give {fault}" if fault else None
+
+
+def _levelled(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
+    """Return the inputs of a module with the mean of each tensor in place of its values."""
+    return tuple(
+        one - one.detach() + one.detach().mean() if isinstance(one, Tensor) and one.is_floating_point() else one
+        for one in inputs
+    )
+
+
+def _not_finite(trial: ToyTrial, adapted: Adapted, images: Tensor) -> str | None:
+    with torch.no_grad():
+        if not adapted.backbone(images, trial.head).isfinite().all():
+            return "numbers that are not finite"
+    gradients = _gradients(trial, adapted, images)
+    lost = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+    return f"gradients that are not finite: {', '.join(lost[:4])}" if lost else None
+
+
+def _gradients(trial: ToyTrial, adapted: Adapted, images: Tensor) -> dict[str, Tensor]:
+    trainable = {name: parameter for name, parameter in adapted.trainable().items() if parameter.numel()}
+    if not trainable:
+        return {}
+    adapted.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        loss = (adapted.backbone(images, trial.head) - trial.clean).abs().mean()
+        gradients = torch.autograd.grad(loss, list(trainable.values()), allow_unused=True)
+    return {name: gradient for name, gradient in zip(trainable, gradients, strict=True) if gradient is not None}
+
+
+def threads(trial: ToyTrial) -> str | None:
+    """Check that weights and outputs do not depend on the number of threads, beyond rounding."""
+    before = torch.get_num_threads()
+    try:
+        known, outputs = _on_threads(trial, 1)
+        for number in {*THREADS, before}:
+            start, found = _on_threads(trial, number)
+            if start != known:
+                return f"with {number} threads it has other parameters than with one"
+            for mode in outputs:
+                distance = apart(found[mode], outputs[mode])
+                if not distance <= ROUNDING:
+                    return f"in {mode}, the output with {number} threads differs by {distance:.1e} from one thread"
+    finally:
+        torch.set_num_threads(before)
+    return None
+
+
+def _on_threads(trial: ToyTrial, number: int) -> tuple[dict[str, tuple[int, ...]], dict[str, Tensor]]:
+    """Return the shapes of the method's tensors, and the trained method's outputs in both modes."""
+    torch.set_num_threads(number)
+    shapes = {name: tuple(tensor.shape) for name, tensor in trial.adapted().state().items()}
+    if shapes != {name: tuple(tensor.shape) for name, tensor in trial.trained[0].state().items()}:
+        return shapes, {}
+    adapted = trial.trained[0]
+    return shapes, {"evaluation": trial.output(adapted.backbone), "training": _in_training(trial, adapted)[0]}
+
+
+def modes_agree(trial: ToyTrial) -> str | None:
+    """Check that training acts in evaluation, and that both modes compute the same.
+
+    A method that draws random numbers in training or moves statistics is exempt from the second.
+    """
+    adapted = trial.trained[0]
+    evaluated = trial.output(adapted.backbone)
+    if adapted.trainable() and evaluated.equal(trial.output(trial.adapted().backbone)):
+        return "what is trained does not act in evaluation: the output is the same as before training"
+    output, drawn = _in_training(trial, adapted)
+    if drawn or adapted.batch_statistics:
+        return None
+    distance = apart(output, evaluated)
+    return None if distance <= CLOSE else f"the output in training differs by {distance:.1e} from that in evaluation"
+
+
+@torch.no_grad()
+def _in_training(trial: ToyTrial, adapted: Adapted) -> tuple[Tensor, bool]:
+    """Return the output in training mode, and whether it draws random numbers or moves a buffer."""
+    with restored(adapted.backbone) as tensors, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        before = torch.get_rng_state()
+        adapted.train()
+        output: Tensor = adapted.backbone(trial.images, trial.head)
+        drawn = not torch.get_rng_state().equal(before)
+        moved = any(not buffer.equal(tensors[name]) for name, buffer in adapted.backbone.named_buffers())
+    return output, drawn or moved

@@ -1,0 +1,115 @@
+"""Random states, settings and functions of this process, which a plugin has to leave as they are."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import math
+import os
+import pickle
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch.nn import functional, init
+from torch.nn.modules import module as module_hooks
+
+LIBRARIES = (torch, torch.nn, functional, init, torch.fft, torch.linalg, torch.optim, np, np.random)
+STANDARD = (builtins, math, os, random)
+Function = Callable[..., object]
+Place = tuple[ModuleType | type, str]
+"""A module or class, and the name of a function in it."""
+
+
+def global_state() -> dict[str, object]:
+    """Return the random states and settings of this process, by description."""
+    return {
+        "numpy's global random numbers": pickle.dumps(np.random.get_state()),
+        "Python's global random numbers": random.getstate(),
+        "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
+        "torch's default type": torch.get_default_dtype(),
+        "torch's default device": str(torch.get_default_device()),
+        "torch's gradient mode": torch.is_grad_enabled(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+        "torch's precision of matrix products": torch.get_float32_matmul_precision(),
+        "torch's threads": torch.get_num_threads(),
+        "torch's hooks of all modules": [len(hooks) for hooks in _hooks()],
+        "environment variables": dict(os.environ),
+        "the current folder": Path.cwd(),
+    }
+
+
+def _hooks() -> list[dict[int, object]]:
+    return [getattr(module_hooks, name) for name in ("_global_forward_hooks", "_global_forward_pre_hooks")]
+
+
+def functions() -> dict[Place, object]:
+    """Return the functions of torch, numpy, petlir and Python's own modules, with the methods of their classes."""
+    ours = [module for name, module in list(sys.modules.items()) if name.startswith("petlir.benchmark.")]
+    kinds = {torch.Tensor, *_classes(torch.nn, "torch."), *(kind for one in ours for kind in _classes(one, "petlir."))}
+    owners: list[ModuleType | type] = [*LIBRARIES, *STANDARD, *ours, *kinds]
+    found: dict[Place, object] = {}
+    for owner in owners:
+        found |= {(owner, name): value for name, value in list(vars(owner).items()) if callable(value)}
+    return found
+
+
+def _classes(module: ModuleType, root: str) -> list[type]:
+    return [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__.startswith(root)]
+
+
+def replaced(before: Mapping[Place, object]) -> dict[Place, object]:
+    """Return the functions of `before` that are not the same any more, with what they were."""
+    return {(owner, name): value for (owner, name), value in before.items() if vars(owner).get(name) is not value}
+
+
+def defined_by(plugin: str) -> list[str]:
+    """Return the names of functions of libraries that were replaced by functions of a plugin's module."""
+    return [
+        spelled((owner, name))
+        for (owner, name), value in functions().items()
+        if not owner.__name__.startswith("petlir.") and _origin(value) == plugin
+    ]
+
+
+def _origin(value: object) -> str:
+    """Return the module that a function, or the class of a callable object, was defined in."""
+    inner = value.func if isinstance(value, functools.partial) else value
+    return str(getattr(inner, "__module__", None) or type(inner).__module__)
+
+
+def spelled(place: Place) -> str:
+    """Return the name of a function, e.g. `torch.relu`."""
+    owner, name = place
+    prefix = f"{owner.__module__}.{owner.__qualname__}" if isinstance(owner, type) else owner.__name__
+    return f"{prefix}.{name}"
+
+
+@contextmanager
+def preserved() -> Iterator[None]:
+    """Put random states, the most common settings and replaced functions back after the block."""
+    before, numbers, generator = functions(), np.random.get_state(), random.getstate()
+    threads, kind = torch.get_num_threads(), torch.get_default_dtype()
+    environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]
+    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
+        try:
+            yield
+        finally:
+            for (owner, name), value in replaced(before).items():
+                setattr(owner, name, value)
+            for now, then in zip(_hooks(), hooks, strict=True):
+                now.clear()
+                now.update(then)
+            np.random.set_state(numbers)
+            random.setstate(generator)
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(kind)
+            for name in set(os.environ) - set(environment):
+                del os.environ[name]
+            os.environ.update(environment)
+            os.chdir(folder)

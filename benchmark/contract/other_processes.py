@@ -1,0 +1,163 @@
+"""The same method in other processes, where Python hashes text otherwise and sets are in another order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
+
+import torch
+from torch import Tensor
+
+from petlir.benchmark.contract.toy_model import RATE, ToyTrial
+from petlir.benchmark.errors import told
+from petlir.benchmark.plugin_modules import PREFIX, load_file
+
+HASH_SEEDS = (3, 8, 18)
+"""Values of PYTHONHASHSEED under which the usual names of sites and blocks differ in order and parity."""
+Pickled = tuple[list[Path], list[str], int, bytes]
+"""Plugin files, the module search path, the number of threads, and a method with a network's builder and weights."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Signs by which a method is the same.
+
+    Attributes:
+        start: digest of its initial weights.
+        outputs: of the network with given changes of them, in evaluation and in training.
+    """
+
+    start: str
+    outputs: Tensor
+
+
+@torch.no_grad()
+def fingerprint(trial: ToyTrial) -> Fingerprint:
+    """Return the fingerprint of a trial's method; nothing is trained, since steps enlarge rounding errors."""
+    adapted = trial.adapted()
+    start = _digest(adapted.state())
+    for name, parameter in adapted.trainable().items():
+        numbers = torch.Generator().manual_seed(crc32(name.encode()))
+        parameter.add_(RATE * torch.randn(parameter.shape, generator=numbers))
+    evaluated = trial.output(adapted.backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        adapted.train()
+        return Fingerprint(start, torch.cat([evaluated, adapted.backbone(trial.images, trial.head)]))
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class OtherProcess:
+    """A process of another hash seed that waits for methods; it ends with this one."""
+
+    def __init__(self, hash_seed: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        weakref.finalize(self, _end, self._process)
+
+    def ask(self, request: Pickled) -> None:
+        """Send a method."""
+        assert self._process.stdin is not None
+        pickle.dump(request, self._process.stdin)
+        self._process.stdin.flush()
+
+    def answer(self) -> Fingerprint | str | None:
+        """Return the fingerprint of the method sent last, the error it raised, or None if it cannot be imported."""
+        assert self._process.stdout is not None
+        found: Fingerprint | str | None = pickle.load(self._process.stdout)
+        return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
+
+
+@cache
+def _others() -> Sequence[OtherProcess]:
+    """Start the other processes, once: each imports torch for some seconds."""
+    return [OtherProcess(seed) for seed in HASH_SEEDS]
+
+
+def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
+    """Return the fingerprint of the trial's method, or the error that it raises, in each of the other processes.
+
+    A method or network that another process cannot import, such as a class defined in a function, has none.
+    """
+    try:
+        pickled = pickle.dumps((trial.method, trial.build, trial.weights))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return []
+    modules = [one for name, one in sys.modules.items() if name.startswith(PREFIX) and name.encode() in pickled]
+    files = [path for module in modules if (path := Path(str(module.__file__)).absolute()).is_file()]
+    others = _others()
+    try:
+        for process in others:
+            process.ask((files, sys.path, torch.get_num_threads(), pickled))
+        return [answer for process in others if (answer := process.answer()) is not None]
+    except (EOFError, BrokenPipeError):
+        _others.cache_clear()
+        return ["it ends the process"]
+
+
+def _answer(request: Pickled) -> Fingerprint | str | None:
+    files, search, threads, pickled = request
+    sys.path[:] = search
+    torch.set_num_threads(threads)
+    try:
+        for file in files:
+            load_file(file)
+        method, build, weights = pickle.loads(pickled)
+    except (Exception, SystemExit):  # noqa: BLE001 - it may be importable from the first process alone
+        return None
+    try:
+        return fingerprint(ToyTrial(method, build, weights))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
+        return told(error)
+
+
+def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    while True:
+        try:
+            request = pickle.load(requests)
+        except EOFError:
+            return
+        pickle.dump(_answer(request), answers)
+        answers.flush()
+
+
+def main() -> None:
+    """Answer requests on the standard input until it ends; what plugins print goes to the standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    from petlir.benchmark.contract import other_processes  # one class of fingerprints in both processes
+
+    other_processes.main()

@@ -1,0 +1,272 @@
+"""Decode image files: upright, at their own depth, with a real alpha channel apart, or refused by name."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFile
+import PIL.TiffImagePlugin
+from numpy.typing import NDArray
+from PIL.Image import Transpose
+
+from petlir.benchmark import errors
+from petlir.benchmark.degradation import Degraded, Image
+from petlir.benchmark.errors import PetlirError
+
+FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""The formats of Pillow that are read, whatever a file's suffix says."""
+READABLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"})
+GREY16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+COLOUR16 = ("RGB;16", "RGBA;16", "RGBX;16")
+EXPECTED = "expected RGB or greyscale of 8 or 16 bits a channel"
+BROKEN = (
+    *errors.FAULTS, OSError, SyntaxError, EOFError, MemoryError, struct.error, zlib.error,
+    PIL.Image.DecompressionBombError,
+)  # fmt: skip
+"""Exceptions that Pillow raises on damaged files."""
+ORIENTATION = 0x0112
+BITS_PER_SAMPLE = 258
+TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""EXIF orientation → the operation that turns the stored pixels upright."""
+SIDEWAYS = 5
+"""The first EXIF orientation that exchanges width and height."""
+
+Pixels = NDArray[np.uint8 | np.uint16]
+"""H×W×3 or H×W, 8 or 16 bits a channel."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image file.
+
+    Attributes:
+        pixels: H×W×3 RGB, upright, uint8 or uint16 as stored; greyscale is repeated.
+        alpha: H×W of the same depth; None if the file has no alpha channel or an opaque one.
+        notes: a line for each part of the file that is left out.
+    """
+
+    pixels: Pixels
+    alpha: Pixels | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def peak(self) -> int:
+        """The largest value that a channel can hold, 255 or 65535."""
+        return int(np.iinfo(self.pixels.dtype).max)
+
+    def on_byte_scale(self) -> Degraded:
+        """Return the pixels on the scale 0..255: uint8, or float32 of a 16-bit image."""
+        if self.pixels.dtype == np.uint8:
+            return cast("Image", self.pixels.copy())
+        return (self.pixels / 257).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Contents of an image file's header: the upright size in pixels, and bits a channel."""
+
+    width: int
+    height: int
+    bits: int
+
+
+def header(file: BinaryIO, name: str) -> Header:
+    """Read the header of an open image file without decoding its pixels.
+
+    Raises:
+        PetlirError: as `decode`.
+    """
+    try:
+        with PIL.Image.open(file) as image:
+            _check(image, name)
+            width, height, bits = *image.size, 16 if _is_deep(image) else 8
+            turns = image.format != "TIFF" and (image.format != "PNG" or _png_tells_orientation(file))
+            if turns and _orientation(image) >= SIDEWAYS:  # the size of a TIFF is upright already
+                width, height = height, width
+            return Header(width, height, bits)
+    except BROKEN as error:
+        raise _unreadable(name, error) from error
+
+
+def decode(file: BinaryIO, name: str) -> Picture:
+    """Decode an open image file; `name` identifies it in error messages.
+
+    Raises:
+        PetlirError: it is damaged, animated, of several pages, of another colour space, or of more than 16 bits.
+    """
+    content = file.read()
+    try:
+        with PIL.Image.open(io.BytesIO(content)) as image:
+            _check(image, name)
+            if _is_deep(image):
+                return _deep(content, image)
+            return picture(image, name)
+    except BROKEN as error:
+        raise _unreadable(name, error) from error
+
+
+def picture(image: PIL.Image.Image, name: str) -> Picture:
+    """Convert an 8-bit Pillow image; `name` identifies it in error messages.
+
+    Raises:
+        PetlirError: its colour mode is not supported.
+    """
+    if image.mode not in READABLE:
+        raise PetlirError(f"{name} is of colour mode {image.mode}; expected 8-bit RGB or greyscale")
+    notes = _further_pictures(image)
+    if not image.has_transparency_data:
+        return Picture(np.asarray(_as_mode(upright(image), "RGB")), notes=notes)
+    values = np.asarray(_as_mode(upright(image), "RGBA"))
+    return _split(values, notes)
+
+
+def _as_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
+
+
+def upright(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Return the image as viewers show it, turned by its EXIF orientation."""
+    orientation = _orientation(image)  # before loading: a TIFF is turned, and the tag removed, as it is loaded
+    if image.format == "TIFF":
+        image.load()
+        return image
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+
+
+def _orientation(image: PIL.Image.Image) -> int:
+    """Return the EXIF orientation; 1 if there is none, or the EXIF data is damaged."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except BROKEN:
+        return 1
+    return found if isinstance(found, int) and found in TURNS else 1
+
+
+def _png_tells_orientation(file: BinaryIO) -> bool:
+    """Return True if a PNG has metadata with an orientation, for which Pillow would decode all of its pixels."""
+    place = file.tell()
+    file.seek(len(b"\x89PNG\r\n\x1a\n"))
+    told = False
+    while not told and len(start := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        text = file.read(min(length, 24)) if kind in (b"iTXt", b"tEXt", b"zTXt") else b""
+        told = kind == b"eXIf" or text.startswith((b"Raw profile type", b"XML:com.adobe.xmp"))
+        file.seek(length - len(text) + 4, io.SEEK_CUR)
+    file.seek(place)
+    return told
+
+
+def _check(image: PIL.Image.Image, name: str) -> None:
+    """Reject what would be read wrongly or in part."""
+    if image.format not in FORMATS:
+        raise PetlirError(f"{name} is a file of {image.format}; expected {', '.join(FORMATS)}")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        kind = "pages" if image.format == "TIFF" else "frames (animated)"
+        raise PetlirError(f"{name} holds {frames} {kind}; expected a single image")
+    if _is_deep(image):
+        if "transparency" in image.info:
+            raise PetlirError(f"{name} marks a transparent colour at 16 bits; expected an alpha channel")
+        return
+    if image.mode.startswith(("I", "F")) or _maximum(image) > 255:
+        raise PetlirError(f"{name} is of more than 8 bits a channel, in a form that is not read; {EXPECTED}")
+    if image.mode not in READABLE:
+        raise PetlirError(f"{name} is of colour mode {image.mode}; {EXPECTED}")
+
+
+def _is_deep(image: PIL.Image.Image) -> bool:
+    """Return True for 16 bits a channel; Pillow decodes deep RGB to 8 bit, and only its tiles reveal it."""
+    if image.mode in GREY16:
+        return image.mode != "I" or image.format in ("PNG", "PPM")
+    return _raw_mode(image).startswith((*COLOUR16, "LA;16"))
+
+
+def _raw_mode(image: PIL.Image.Image) -> str:
+    tiles = getattr(image, "tile", [])
+    if not tiles:
+        return ""
+    codec, _, _, arguments = tiles[0]
+    if codec == "ppm" and arguments == ("RGB", 65535):
+        return "RGB;16B"
+    if len({tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in tiles}) > 1:
+        return ""  # planes apart
+    return arguments if isinstance(arguments, str) else str(arguments[0])
+
+
+def _maximum(image: PIL.Image.Image) -> int:
+    """Return the largest value that a channel of the file can hold, or at least 256 if it is deeper than 8 bits."""
+    if isinstance(image, PIL.TiffImagePlugin.TiffImageFile):
+        return int(2 ** max(image.tag_v2.get(BITS_PER_SAMPLE, (1,)))) - 1
+    tiles = getattr(image, "tile", [])
+    if any(tile[0] in ("ppm", "ppm_plain") for tile in tiles):
+        return max(int(tile[3][-1]) for tile in tiles if tile[0] in ("ppm", "ppm_plain"))
+    return 65535 if ";16" in str(tiles) else 255
+
+
+def _further_pictures(image: PIL.Image.Image) -> tuple[str, ...]:
+    frames = getattr(image, "n_frames", 1)
+    return (f"its first picture is read, of {frames} that the camera stored",) if frames > 1 else ()
+
+
+def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
+    """Decode an image of 16 bits a channel."""
+    if image.mode in GREY16:
+        grey = np.asarray(upright(image)).astype(np.uint16)
+        return Picture(np.repeat(grey[..., None], 3, 2))
+    raw = _raw_mode(image)
+    if raw.startswith("LA"):
+        # greyscale and alpha, two bytes each, are unpacked like the four bytes of RGBA
+        parts = _unpacked(content, "RGBA", "RGBA").astype(np.uint16)
+        grey, alpha = (parts[..., place] * 256 + parts[..., place + 1] for place in (0, 2))
+        return _split(np.stack([grey, grey, grey, alpha], 2), ())
+    mode = raw.partition(";")[0]
+    # Pillow unpacks the high bytes; told the opposite byte order, it unpacks the low ones
+    big = raw.endswith("B") or (raw.endswith("N") and struct.pack("=H", 1) == b"\0\1")
+    high, low = (_unpacked(content, mode, f"{mode};16{order}") for order in ("BL" if big else "LB"))
+    values = high.astype(np.uint16) * 256 + low
+    return _split(values, ()) if values.shape[2] == 4 and mode == "RGBA" else Picture(values[..., :3])
+
+
+def _unpacked(content: bytes, mode: str, raw: str) -> NDArray[np.uint8]:
+    """Decode a file with another raw mode than its own, upright, H×W×C."""
+    with PIL.Image.open(io.BytesIO(content)) as image:
+        assert isinstance(image, PIL.ImageFile.ImageFile)
+        image.tile = [_with_raw_mode(tile, raw) for tile in image.tile]
+        image._mode = mode
+        return np.array(upright(image))
+
+
+def _with_raw_mode(tile: PIL.ImageFile._Tile, raw: str) -> PIL.ImageFile._Tile:
+    """Return how to decode a part of a file, with another raw mode."""
+    if tile.codec_name == "ppm":
+        return tile._replace(codec_name="raw", args=(raw, 0, 1))
+    return tile._replace(args=raw if isinstance(tile.args, str) else (raw, *(tile.args or ())[1:]))
+
+
+def _split(values: Pixels, notes: tuple[str, ...]) -> Picture:
+    """Separate the alpha channel of H×W×4 pixels; an opaque one is dropped."""
+    alpha = np.ascontiguousarray(values[..., 3])
+    opaque = bool((alpha == np.iinfo(values.dtype).max).all())
+    kept = ("its alpha channel is opaque and was dropped",) if opaque else ()
+    return Picture(np.ascontiguousarray(values[..., :3]), None if opaque else alpha, (*notes, *kept))
+
+
+def _unreadable(name: str, error: BaseException) -> PetlirError:
+    if isinstance(error, PIL.UnidentifiedImageError):
+        return PetlirError(f"{name} is no readable image: its content is of no known format")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return PetlirError(f"{name} is no readable image: {reason}")

@@ -1,0 +1,135 @@
+"""Write restored and degraded images: never over an input, nor over a file that petlir did not write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from petlir.benchmark.errors import PetlirError, Unwritable
+from petlir.benchmark.images import png
+from petlir.benchmark.images.decoding import Picture, Pixels
+from petlir.benchmark.images.reading import read_picture
+from petlir.benchmark.images.walking import walk
+
+Warn = Callable[[str], None]
+"""Called with a line for the user."""
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """An image to be made of another.
+
+    Attributes:
+        name: name of the image, below the folder of the inputs and without suffix.
+        source: the input.
+        target: the file to write.
+    """
+
+    name: str
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The images to be made of a folder or a file.
+
+    Attributes:
+        files: the images to be made, in the order of names.
+        existing: number of images that are there already and are left as they are.
+        skipped: a line on what is not read, or "".
+    """
+
+    files: Sequence[OutputFile]
+    existing: int = 0
+    skipped: str = ""
+
+
+def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
+    """Return the PNGs to be written to `out` for an image, or for the images of a folder and its sub-folders.
+
+    Args:
+        source: an image file or a folder.
+        out: the folder to write into; it is left out where it is below `source`.
+        skip_existing: leave out images whose PNG exists.
+
+    Raises:
+        PetlirError: the source is missing or has no images, or a file would be written over that is an input or was
+            not written by petlir.
+    """
+    if out.exists() and not out.is_dir():
+        raise PetlirError(f"{out} is a file; expected a folder to write into")
+    if not source.is_dir():
+        return _checked([OutputFile(source.stem, source, out / f"{source.stem}.png")], [source], skip_existing)
+    if out.resolve() == source.resolve():
+        raise PetlirError(f"{out} is the folder of the images themselves; expected another folder to write into")
+    found = walk(source, without=out)
+    files = [OutputFile(name, path, out / f"{name}.png") for name, path in found.images.items()]
+    return _checked(files, found.images.values(), skip_existing, found.skipped_line())
+
+
+def _checked(files: Sequence[OutputFile], inputs: Iterable[Path], skip_existing: bool, skipped: str = "") -> Outputs:
+    there = [file for file in files if file.target.exists() or file.target.is_symlink()]
+    ours = {_identity(path) for path in inputs if path.exists()}
+    for file in there:
+        if not file.target.is_file() or _identity(file.target) in ours:
+            raise PetlirError(f"{file.target} is an input or not a file; expected another folder to write into")
+        if not skip_existing and not png.is_own(file.target):
+            line = f"{file.target} exists, and petlir did not write it"
+            raise PetlirError(f"{line}; expected another folder to write into, or --skip-existing")
+    existing = {file.name for file in there}
+    left = [file for file in files if file.name not in existing] if skip_existing else files
+    return Outputs(left, len(files) - len(left), skipped)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+Convert = Callable[[OutputFile, Picture], tuple[Pixels, Pixels | None]]
+"""Makes pixels and alpha channel of an output from a decoded input."""
+
+
+def silent(line: str) -> None:
+    """Ignore a line for the user."""
+
+
+def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
+    """Read, convert and write the images one at a time, and return their number.
+
+    Args:
+        made: the images to be made.
+        work: makes an output of a decoded input.
+        doing: description of the progress bar, which is shown on a terminal.
+        warn: gets a line for whatever is left out of the folder or an image, and for each image that fails.
+
+    Raises:
+        PetlirError: some images could not be decoded or converted; the others were written.
+        Unwritable: a file cannot be written.
+    """
+    if made.skipped:
+        warn(made.skipped)
+    if made.existing:
+        warn(f"{made.existing} images are there already and were left as they are")
+    console, failures = Console(stderr=True), []
+    bar = track(made.files, doing, console=console, transient=True, disable=not console.is_terminal)
+    for file in bar:
+        try:
+            picture = read_picture(file.source)
+            for note in picture.notes:
+                warn(f"{file.source}: {note}")
+            png.write(file.target, *work(file, picture))
+        except Unwritable:
+            raise
+        except (PetlirError, MemoryError) as error:
+            failures.append(str(error) or f"{file.source} does not fit into memory")
+            warn(failures[-1])
+    if failures:
+        count, total = len(failures), len(made.files)
+        raise PetlirError(f"{count} of {total} images failed and the others were written; the first: {failures[0]}")
+    return len(made.files)

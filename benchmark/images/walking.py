@@ -1,0 +1,96 @@
+"""Find the image files of a folder and its sub-folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.reading import SUFFIXES
+
+SHOWN = 5
+"""The number of skipped files that a message names."""
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The files of a folder and its sub-folders.
+
+    Attributes:
+        images: image files by path below the folder, with `/` and without suffix, in the order of these names.
+        skipped: what is not read, by path below the folder; sub-folders end with `/`.
+    """
+
+    images: dict[str, Path]
+    skipped: list[str]
+
+    def skipped_line(self) -> str:
+        """Return a line that counts and names what was skipped, or "" if nothing was."""
+        count = len(self.skipped)
+        shown = ", ".join(self.skipped[:SHOWN]) + (", …" if count > SHOWN else "")
+        return f"{count} {'file' if count == 1 else 'files'} skipped: {shown}" if count else ""
+
+
+def walk(folder: Path, without: Path | None = None) -> ImageFolder:
+    """Return the files of a folder and its sub-folders; symbolic links to folders are not followed.
+
+    Args:
+        folder: the folder.
+        without: a folder that is left out if it is below `folder`.
+
+    Raises:
+        PetlirError: the folder is missing or has no images, or two images have the same name.
+    """
+    if not folder.is_dir():
+        raise PetlirError(f"{folder} is not a folder; a folder of images is expected")
+    images: dict[str, Path] = {}
+    skipped: list[str] = []
+    for path in sorted(_files(folder, without, skipped), key=lambda path: path.relative_to(folder).parts):
+        inside = path.relative_to(folder)
+        name = inside.with_suffix("").as_posix()
+        if not _is_image(path):
+            skipped.append(_printable(inside.as_posix()))
+        elif name in images:
+            raise PetlirError(f"{path} and {images[name].name} have one name; expected one image a name")
+        else:
+            images[name] = path
+    if not images:
+        expected = ", ".join(sorted(SUFFIXES))
+        raise PetlirError(f"{folder} holds no image; expected {expected}")
+    return ImageFolder(images, skipped)
+
+
+def images_in(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder and its sub-folders by name; see `walk`."""
+    return walk(folder).images
+
+
+def _files(folder: Path, without: Path | None, skipped: list[str]) -> Iterator[Path]:
+    def failed(error: OSError) -> None:
+        skipped.append(f"{_printable(Path(error.filename).relative_to(folder).as_posix())}/ ({error.strerror})")
+
+    left_out = None if without is None else without.resolve()
+    for place, folders, files in os.walk(folder, onerror=failed):
+        kept = []
+        for name in sorted(folders):
+            path = Path(place, name)
+            if name.startswith(".") or path.is_symlink() or path.resolve() == left_out:
+                skipped.append(f"{_printable(path.relative_to(folder).as_posix())}/")
+            else:
+                kept.append(name)
+        folders[:] = kept
+        yield from (Path(place, name) for name in files)
+
+
+def _is_image(path: Path) -> bool:
+    """Return True for a regular file with an image's suffix and a name that UTF-8 can hold."""
+    if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+        return False
+    return path.is_file() and _printable(path.name) == path.name
+
+
+def _printable(text: str) -> str:
+    """Return a file name without the stray bytes that some systems allow."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,125 @@
+"""Stored adapters: their shapes, compared with the method's before anything is allocated, and their contents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from petlir.benchmark.backbones.meta_device import without_memory
+from petlir.benchmark.cells.adapted_model import AdaptedModel
+from petlir.benchmark.errors import FAULTS, PetlirError, told
+from petlir.benchmark.method import Method, PriorResults
+from petlir.benchmark.publishing.tampering import Tampered
+from petlir.benchmark.records.files import ADAPTER
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.training.adaptation import Adapted, adapt
+from petlir.benchmark.weights.sources import sha256
+
+LARGEST_OPTION = 2**16
+"""Integer options up to here are tried on shapes; larger ones must not exceed the number of stored values."""
+TYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+    "C64": torch.complex64,
+}  # fmt: skip
+"""Types of numbers by their names in a safetensors file."""
+
+
+def check_file(place: Path, record: Done) -> None:
+    """Compare the adapter's file with the digest in the record; raises Tampered."""
+    path = place / ADAPTER
+    if (sha256(path) if path.is_file() else None) != record.digests.adapter:
+        raise Tampered(f"{ADAPTER} is missing or not the one of the record")
+
+
+def shapes(place: Path) -> dict[str, Tensor]:
+    """Return the tensors of a cell's adapter by name, on the `meta` device; none without a file.
+
+    Raises:
+        Tampered: the file is damaged, or holds a type of numbers that no adapter has.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = place / ADAPTER
+    if not path.is_file():
+        return {}
+    try:
+        with safe_open(path, "pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            return {
+                name: torch.empty(part.get_shape(), dtype=TYPES[part.get_dtype()], device="meta")
+                for name, part in slices.items()
+            }
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise Tampered(f"{ADAPTER} is damaged: {error}") from error
+
+
+def check_options(place: Path, method: Method) -> None:
+    """Reject integer options, such as a rank, that are larger than the number of stored values; raises Tampered."""
+    values = sum(tensor.numel() for tensor in shapes(place).values())
+    for name, value in method.options().items():
+        if isinstance(value, int) and abs(value) > max(values, LARGEST_OPTION):
+            raise Tampered(f"{method.name}[{name}] is {value:.3g}, but {ADAPTER} holds {values} values")
+
+
+def without_values(place: Path, record: Done, method: Method, planner: Planner) -> AdaptedModel:
+    """Return a cell's adapted model on the `meta` device, whose tensors have the shapes of the stored adapter.
+
+    Raises:
+        Tampered: the adapter's names, shapes or types are not those of the method on the backbone.
+    """
+    cell, stored = record.cell.request(), shapes(place)
+    task = planner.plugins.task(cell.task)
+    card = planner.card(cell.backbone)
+    try:
+        with without_memory():
+            backbone = planner.plugins.build(cell.backbone)
+            heads = method.heads(backbone, task)
+            prior = PriorResults(task=cell.task, head=heads[-1], stored=stored)
+            adapted = adapt(backbone, method, heads[-1], 0, prior)
+    except (PetlirError, NotImplementedError, *FAULTS) as error:
+        raise Tampered(f"{ADAPTER} does not fit {record.cell.label}: {told(error)}") from error
+    _check_fit(record, stored, tensors(adapted))
+    return AdaptedModel(cell, method, task, heads, card, adapted, 0.0)
+
+
+def tensors(adapted: Adapted) -> dict[str, Tensor]:
+    """Return the tensors that are stored for a cell, where they are."""
+    buffers = dict(adapted.backbone.named_buffers())
+    return {**adapted.trainable(), **{name: buffers[name] for name in adapted.own}}
+
+
+def _check_fit(record: Done, stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name in sorted(stored.keys() | expected.keys()):
+        pair = stored.get(name), expected.get(name)
+        found, wanted = (f"{tuple(one.shape)} {one.dtype}" if one is not None else "missing" for one in pair)
+        if found != wanted:
+            raise Tampered(f"{ADAPTER}: {name} is {found}, but {record.cell.label} has {wanted}")
+
+
+def repeated(places: Sequence[Path]) -> list[set[Path]]:
+    """Return the groups of cells that have the same adapter, compared by names and values, without damaged ones."""
+    found: dict[str, set[Path]] = defaultdict(set)
+    for place in places:
+        with suppress(Tampered):
+            if shapes(place):
+                found[_content(place)].add(place)
+    return [group for group in found.values() if len(group) > 1]
+
+
+def _content(place: Path) -> str:
+    """Return the digest of an adapter's values by name; its file may hold them in another order, and a header."""
+    from safetensors import safe_open
+
+    digest = hashlib.sha256()
+    with safe_open(place / ADAPTER, "pt") as file:
+        for name in sorted(file.keys()):
+            digest.update(name.encode() + file.get_tensor(name).reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

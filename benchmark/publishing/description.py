@@ -1,0 +1,148 @@
+"""Everything that a record says of its cell beyond scores, derived from its request, the weights and the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from petlir.benchmark.cells import run
+from petlir.benchmark.cells.adapted_model import AdaptedModel
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.overlap_guard import overlaps_of, recorded
+from petlir.benchmark.cells.selection import RateSelection
+from petlir.benchmark.costs import count
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.publishing.adapters import tensors
+from petlir.benchmark.publishing.tampering import Tampered, check_near, check_same
+from petlir.benchmark.records.groups import ANY
+from petlir.benchmark.records.schema import Done, RecordedOverlap
+from petlir.benchmark.track import track
+from petlir.benchmark.training.loop import Budget
+
+
+def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], context: Context) -> None:
+    """Compare the record's description of its cell with the derived one.
+
+    Args:
+        record: the record.
+        model: its adapted model without values.
+        needs: the records of the cells that it requires.
+        context: plugins, images and weights.
+
+    Raises:
+        Tampered: names the first field that differs.
+        PetlirError: an image set is missing.
+    """
+    cell = record.cell
+    derived = run.described(model, context.root)
+    own = derived.pop("protocols")
+    assert isinstance(own, list)
+    if cell.protocols[: len(own)] != own or len(set(cell.protocols)) < len(cell.protocols):
+        raise Tampered(f"the record says protocols {cell.protocols}, but they begin with {own}, each once")
+    for name in cell.protocols:
+        _known(name)
+    check_same(vars(cell), derived)
+    _check_circumstances(record)
+    smoke = track(cell.track).too_brief(cell.steps)
+    if not cell.steps and needs:
+        smoke = any(need.smoke for need in needs)
+    check_same({"smoke": record.smoke}, {"smoke": smoke})
+    if (parts := cell.accumulation) is not None:
+        if not 2 <= parts.parts <= cell.batch_size or not cell.steps:
+            raise Tampered(f"accumulation: batches of {cell.batch_size} crops do not have {parts.parts} parts")
+        check_same(vars(parts), {"batch_statistics": model.adapted.batch_statistics})
+    _check_curve(record)
+    _check_overlap(record, model, context)
+    _check_sizes(record, model, needs)
+
+
+def _check_circumstances(record: Done) -> None:
+    """Check what cannot be derived but bounds how a record is shown: its device and its dates."""
+    if record.device == ANY:
+        raise Tampered(f"device: a finished cell ran on a device; {ANY} would put it in every table")
+    started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
+    if not started <= finished <= datetime.now(UTC) + timedelta(days=1):
+        raise Tampered(f"finished: {record.finished} is before {record.started}, or in the future")
+
+
+def _known(name: str) -> None:
+    try:
+        protocol(name)
+    except PetlirError as error:
+        raise Tampered(str(error)) from error
+
+
+def _check_curve(record: Done) -> None:
+    """Compare the steps and rates of the curve with the budget; its losses take training again."""
+    cell = record.cell
+    if cell.learning_rate is None:
+        if record.curve:
+            raise Tampered("curve: nothing is trained")
+        return
+    budget = Budget(cell.steps, cell.learning_rate)
+    check_same({"curve steps": [point.step for point in record.curve]}, {"curve steps": budget.curve_steps})
+    for point in record.curve:
+        rate = budget.rate_at(point.step - 1)
+        check_near(f"learning rate of step {point.step}", point.learning_rate, rate, 1e-9 * rate)
+        if (point.validation_psnr is None) != (point.step < cell.steps):
+            raise Tampered(f"curve: step {point.step} of {cell.steps} is not the one that is validated")
+
+
+def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
+    """Require that the record names every overlap that is found here; it may know of more sets."""
+    found = recorded(overlaps_of(model.cell, context.plugins, model.card, context.root))
+    said = {_place(one): one.images for one in record.overlap or ()}
+    for one in map(RecordedOverlap.model_validate, found):
+        if _place(one) not in said:
+            raise Tampered(f"overlap: the record leaves out that {one.set} shares {one.shared} with {one.holder}")
+        if one.images is not None and said[_place(one)] is not None:
+            check_same({"overlap": said[_place(one)]}, {"overlap": one.images})
+
+
+def _place(one: RecordedOverlap) -> tuple[str, str, str, str]:
+    return one.set, one.holder, one.role, one.shared
+
+
+def _check_sizes(record: Done, model: AdaptedModel, needs: Sequence[Done]) -> None:
+    """Compare parameters and bytes, which shapes determine."""
+    costs, size = record.costs, count(model.network)
+    said = {**vars(costs), **vars(costs.memory)}
+    weights = size.total_bytes + sum(buffer.nbytes for buffer in model.network.buffers())
+    check_same(
+        said,
+        {
+            "trainable": size.trainable,
+            "total": size.total,
+            "stored_bytes": sum(tensor.nbytes for tensor in tensors(model.adapted).values()),
+            "weights": weights,
+            "gradients": size.trainable_bytes,
+            "optimizer": 2 * size.trainable_bytes,
+            "activations": costs.saved_for_backward_bytes,
+        },
+        "costs: ",
+    )
+    check_near("required_seconds", costs.required_seconds, sum(need.costs.training_seconds for need in needs), 1e-6)
+    if costs.merged != (costs.merged_inference_seconds_per_megapixel is not None):
+        raise Tampered("costs: merged: there is a time after merging just where the method merges")
+
+
+def check_rate(record: Done, found: RateSelection | None) -> None:
+    """Compare a tuned cell's learning rate and doubling test with the trials.
+
+    Raises:
+        Tampered: the trials choose another rate, or the doubling test is not theirs.
+        PetlirError: there are no trials of it.
+    """
+    said = record.convergence
+    if record.cell.regime != "tuned":
+        if said is not None:
+            raise Tampered(f"convergence: no rate was tuned in the regime {record.cell.regime}")
+        return
+    if found is None:
+        raise PetlirError("the trials of its learning rate are not in the submission")
+    check_same({"learning_rate": record.cell.learning_rate}, {"learning_rate": found.rate})
+    if said is not None:
+        derived = found.convergence.to_dict() if found.convergence else {}
+        for name in ("psnr", "half_psnr", "change"):
+            check_near(name, getattr(said, name), derived.get(name), 1e-9, "convergence: ")

@@ -1,0 +1,176 @@
+"""The request of a record, checked against what is registered: the cell it names, its method and its key.
+
+Only backbone, weights, method with options, task, track, seed, budget and rate were asked for. Everything else in the
+cell and in its key follows from them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from itertools import product
+from pathlib import Path
+
+from petlir.benchmark import cell as cells
+from petlir.benchmark import grid
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.cells import learning_rate
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.cells.selection import RateSelection
+from petlir.benchmark.errors import FAULTS, PetlirError, told
+from petlir.benchmark.method import Method
+from petlir.benchmark.publishing.adapters import check_options
+from petlir.benchmark.publishing.tampering import Tampered, check_same
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.runs.planning.rates import Rates
+from petlir.benchmark.runs.planning.request import Request
+from petlir.benchmark.store import Store
+
+ELSEWHERE = ("engine", "plugin", "weights", "data")
+"""Key components that differ where another version, other weights or other images are installed."""
+
+MOST = 1000
+"""Combinations of required cells that are tried against the digest in a key."""
+
+
+def method_of(record: Done, context: Context) -> Method:
+    """Return the method that a record names, with its options.
+
+    Raises:
+        PetlirError: backbone, method or task are not known here.
+        Tampered: the options are not the method's own.
+    """
+    cell, plugins = record.cell, context.plugins
+    try:
+        found = plugins.method(cell.method)
+        plugins.task(cell.task)
+        if cell.backbone not in context.backbones:
+            raise PetlirError(f"unknown backbone {cell.backbone!r}")
+    except PetlirError as error:
+        raise PetlirError(f"{error}; if it comes from a plugin, name its file with --plugin") from error
+    try:
+        method = grid.restored(found, cell.options)
+    except (PetlirError, *FAULTS) as error:
+        raise Tampered(str(error) if isinstance(error, PetlirError) else told(error)) from error
+    check_same({"options": cell.options}, {"options": method.options()})
+    return method
+
+
+class Requests:
+    """The cells that the records of a folder name, planned again from their requests alone.
+
+    Args:
+        folder: a store or an unpacked archive.
+        records: its finished cells by folder.
+        context: plugins, images and weights.
+    """
+
+    def __init__(self, folder: Path, records: Mapping[Path, Done], context: Context) -> None:
+        self._folder, self._records, self._context = folder, records, context
+        self._planners: dict[tuple[object, ...], Planner] = {}
+        self._planned: dict[Path, tuple[Planned, tuple[Path, ...]]] = {}
+
+    def planner(self, record: Done) -> Planner:
+        """Return the planner of a record's track and budget."""
+        cell = record.cell
+        regime = None if cell.regime == "none" else cell.regime
+        asked = (cell.track, cell.steps or None, regime)
+        if asked not in self._planners:
+            request = Request(
+                cell.backbone, cell.method, cell.task, cell.track, steps=cell.steps or None, regime=regime,
+                context=self._context, device="cpu",
+            )  # fmt: skip
+            self._planners[asked] = Planner(request)
+        return self._planners[asked]
+
+    def needs(self, place: Path) -> tuple[Path, ...]:
+        """Return the folders of the cells that a cell requires, in the order of its method."""
+        return self._plan(place)[1]
+
+    def check(self, place: Path) -> None:
+        """Compare the cell and its key with the request.
+
+        Raises:
+            Tampered: the record names a cell that no request makes, or a key that is not this cell's.
+            PetlirError: the key cannot be made here, as code, weights or images differ or are missing.
+        """
+        record = self._records[place]
+        said, expected = record.key_components, self._plan(place)[0]
+        if cells.key(said) != record.key:
+            raise Tampered("its key is not the digest of its key components")
+        if wrong := [name for name in said.keys() | expected.parts if said.get(name) != expected.parts.get(name)]:
+            if certain := sorted(set(wrong) - {*ELSEWHERE}):
+                raise Tampered(f"its key has another {', '.join(certain)} than the cell that it names")
+            raise PetlirError(f"its key names another {', '.join(sorted(wrong))} than there is here")
+        check_same({"weights": record.digests.weights}, {"weights": expected.parts["weights"]})
+        if expected.obstacle is not None:
+            raise Tampered(f"it is not applicable: {expected.obstacle}")
+        if place != (named := Store(self._folder).cell_folder(record.cell, record.key)):
+            raise Tampered(f"it is stored as {place.name}; a cell of this key is called {named.name}")
+
+    def selection(self, place: Path) -> RateSelection | None:
+        """Return the trials of a tuned cell's learning rate, those that the project ships and those beside it."""
+        record = self._records[place]
+        return Rates(self.planner(record), Store(self._folder)).selection(record.cell.request())
+
+    def shipped(self, place: Path) -> bool:
+        """Return whether the project ships the trials of a cell's learning rate, its doubling test included."""
+        record = self._records[place]
+        if record.cell.regime != "tuned":
+            return False
+        cell, planner = record.cell.request(), self.planner(record)
+        found = learning_rate.committed(cell, planner.selection_context(cell))
+        return found is not None and found.counted(planner.method(cell).rates).complete
+
+    def _plan(self, place: Path) -> tuple[Planned, tuple[Path, ...]]:
+        """Return the cell as planned from its request, and the folders of the cells that it requires."""
+        if place not in self._planned:
+            record = self._records[place]
+            method = method_of(record, self._context)
+            check_options(place, method)
+            _check_cell(record, method, self.planner(record))
+            needs = self._required(place, method.requires(record.cell.request()))
+            planned = self.planner(record).plan(record.cell.request(), tuple(self._plan(need)[0] for need in needs))
+            if "device" in planned.parts:
+                kind = "cpu" if record.device == "cpu" else "cuda"
+                planned = replace(planned, parts=planned.parts | {"device": kind})
+            self._planned[place] = planned, needs
+        return self._planned[place]
+
+    def _required(self, place: Path, needs: list[Cell]) -> tuple[Path, ...]:
+        """Return the folders of required cells; where several fit, those that the key names."""
+        candidates = [self._candidates(need) for need in needs]
+        for need, fitting in zip(needs, candidates, strict=True):
+            if not fitting:
+                raise PetlirError(f"it requires {need}: not among what was submitted")
+        if math.prod(map(len, candidates)) > MOST:
+            raise Tampered(f"{len(needs)} required cells were submitted in more than {MOST} combinations")
+        named = self._records[place].key_components.get("needs", "")
+        for chosen in product(*candidates):
+            if not needs or cells.digest([self._plan(one)[0].key for one in chosen]) == named:
+                return chosen
+        raise Tampered("its key names other required cells than those that were submitted")
+
+    def _candidates(self, need: Cell) -> list[Path]:
+        wanted = (need.backbone, need.label, need.task, need.track, need.seed)
+        return [
+            place
+            for place, record in self._records.items()
+            if (cell := record.cell) and (cell.backbone, cell.label, cell.task, cell.track, cell.seed) == wanted
+        ]
+
+
+def _check_cell(record: Done, method: Method, planner: Planner) -> None:
+    """Compare the cell with the one that a request for it makes; raises Tampered."""
+    said = record.cell.request()
+    task = planner.plugins.task(said.task).label
+    derived = planner.cell_of(said.backbone, method, task, said.seed, said.steps or None)
+    names = [field.name for field in fields(Cell) if field.name not in ("rate", "options")]
+    check_same(vars(said), {name: getattr(derived, name) for name in names})
+    if (said.rate is None) != (not method.trains) or (derived.rate is not None and said.rate != derived.rate):
+        raise Tampered(f"the record says learning_rate {said.rate}, but the regime {said.regime} has {derived.rate}")
+    if not method.trains and not method.requires(said) and said.seed != 0:
+        raise Tampered(f"the record says seed {said.seed}, but nothing is trained or required: seed 0 is the only one")
+    check_same({"reference": record.cell.reference_or(method.reference)}, {"reference": method.reference})

@@ -1,0 +1,219 @@
+"""Scores, metrics and digests of a record, computed again from restored images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.degradation import Image
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.prepare import ImagePair
+from petlir.benchmark.images.reading import read_image, size_of
+from petlir.benchmark.protocol import Protocol, protocol
+from petlir.benchmark.publishing.tampering import Tampered, check_near, check_same
+from petlir.benchmark.records.schema import Done, RecordedMetric, Score
+from petlir.benchmark.scoring.evaluate import kept_in, score_row
+from petlir.benchmark.scoring.metrics import choose, measured
+
+METRIC_TOLERANCE = 1e-3
+"""Share of a metric's value by which another device may compute it otherwise."""
+DESCRIBED = ("domain", "unit")
+FIGURES = ("psnr", "ssim", "input_psnr", "input_ssim")
+
+Restore = Callable[[ImagePair, Protocol], Image | Tensor]
+"""Returns a test image restored in the way of a protocol: H×W×3 uint8, or 1×3×H×W in [0, 1] where it is exact."""
+
+
+@dataclass(frozen=True)
+class ScoredImages:
+    """The scores of a record by image and protocol.
+
+    Attributes:
+        record: the record.
+        pairs: the test images.
+        own: the protocols that the cell was planned with; the others were added to its record.
+        rows: the scores by set, image and protocol.
+    """
+
+    record: Done
+    pairs: Sequence[ImagePair]
+    own: tuple[str, ...]
+    rows: Mapping[tuple[str, str, str], Score]
+
+    def rules(self, pair: ImagePair, *, own: bool = False) -> dict[str, list[Protocol]]:
+        """Return the protocols of an image by way of restoring; `own`: without those that were added."""
+        found: dict[str, list[Protocol]] = {}
+        for name in self.own if own else self.record.cell.protocols:
+            rule = protocol(name)
+            planned = [protocol(one) for one in pair.protocols]  # of a part of a mixture
+            if name not in self.own or not planned or replace(rule, seen="") in planned:
+                found.setdefault(rule.way, []).append(rule)
+        return found
+
+    @property
+    def exact(self) -> bool:
+        """Whether a protocol scores what is not stored, so that every image must be restored again."""
+        return any(not protocol(name).rounded for name in self.record.cell.protocols)
+
+    def file(self, pair: ImagePair, way: str) -> Path:
+        """Return where in the cell's folder an image restored in this way is stored."""
+        return Path(kept_in(way, protocol(self.own[0]).way), pair.set, f"{pair.name}.png")
+
+    def files(self) -> Iterator[Path]:
+        """Yield where in the cell's folder each restored image is stored."""
+        for pair in self.pairs:
+            yield from (self.file(pair, way) for way in self.rules(pair))
+
+
+def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) -> ScoredImages:
+    """Return the scores of a record, of which there must be one for each image and protocol.
+
+    Args:
+        record: the record.
+        pairs: the test images.
+        own: the protocols that the cell was planned with.
+
+    Raises:
+        Tampered: a score is missing, is there twice, or is of another image or protocol.
+    """
+    found = ScoredImages(record, pairs, tuple(own), {(row.set, row.image, row.protocol): row for row in record.scores})
+    said = Counter((row.set, row.image, row.protocol) for row in record.scores)
+    expected = Counter(
+        (pair.set, pair.name, rule.id) for pair in pairs for rules in found.rules(pair).values() for rule in rules
+    )
+    if said != expected:
+        place = min((said - expected) or (expected - said))
+        raise Tampered(
+            f"the record scores other images than the test sets hold: {place[0]}/{place[1]} under {place[2]} "
+            f"{said[place]} times, expected {expected[place]}"
+        )
+    if protocol(record.scores[0].protocol).way != protocol(own[0]).way:
+        raise Tampered(f"the scores begin with {record.scores[0].protocol}; expected the way of {own[0]}")
+    return found
+
+
+def check_files(folder: Path, scores: ScoredImages) -> None:
+    """Require an image file for each score, and no other; raises Tampered."""
+    present = {path.relative_to(folder) for path in folder.glob("restored*/**/*") if path.is_file()}
+    expected = set(scores.files())
+    if missing := sorted(expected - present):
+        raise Tampered(f"{missing[0].as_posix()} is missing; the record scores it")
+    if stray := sorted(present - expected):
+        raise Tampered(f"{stray[0].as_posix()} is not an image that the record scores")
+
+
+def stored(folder: Path, scores: ScoredImages) -> Restore:
+    """Return what reads a cell's stored images, which must be of the size of the clean ones."""
+
+    def read(pair: ImagePair, rule: Protocol) -> Image:
+        file = scores.file(pair, rule.way)
+        try:
+            size, expected = size_of(folder / file), pair.clean.shape[1::-1]
+            if size != expected:
+                raise Tampered(f"{file.as_posix()} is {size[0]}×{size[1]} pixels; expected {expected[0]}×{expected[1]}")
+            return read_image(folder / file)
+        except Tampered:
+            raise
+        except PetlirError as error:
+            raise Tampered(f"{file.as_posix()} is damaged: {error}") from error
+
+    return read
+
+
+def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image | Tensor, decibel: float) -> None:
+    """Compare the scores of one restored image with the record.
+
+    Args:
+        scores: the record's scores.
+        pair: the test image.
+        way: how it was restored.
+        image: the restored image; only protocols that score its type are compared.
+        decibel: tolerance of PSNR in dB and of SSIM.
+
+    Raises:
+        Tampered: names the first score that differs.
+    """
+    for rule in scores.rules(pair)[way]:
+        if rule.rounded == isinstance(image, Tensor):
+            continue
+        said = scores.rows[pair.set, pair.name, rule.id]
+        derived = score_row(pair, image, rule)
+        where = f"{pair.set}/{pair.name} under {rule.id}: "
+        check_same(
+            {name: getattr(said, name) for name in DESCRIBED}, {name: derived[name] for name in DESCRIBED}, where
+        )
+        for name in FIGURES:
+            tolerance = 1e-6 if name.startswith("input") else decibel
+            check_near(name, getattr(said, name), derived[name], tolerance, where)
+
+
+def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str:
+    """Compare the scores of every 8-bit image with the record, and return the digest of the images.
+
+    Args:
+        scores: the record's scores.
+        image_of: reads or restores an image.
+        decibel: tolerance of PSNR in dB and of SSIM.
+
+    Raises:
+        Tampered: a score differs, or an image is damaged.
+    """
+    digest = hashlib.sha256()
+    for pair in scores.pairs:
+        digest.update(f"{pair.set}/{pair.name}".encode())
+        own = scores.rules(pair, own=True)
+        for way, rules in scores.rules(pair).items():
+            image = image_of(pair, rules[0])
+            check_scores(scores, pair, way, image, decibel)
+            if way in own:
+                assert not isinstance(image, Tensor)
+                digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: str) -> None:
+    """Compare further metrics with those of the stored images.
+
+    Raises:
+        Tampered: a value, or what is said of the metric, differs.
+        PetlirError: a metric cannot be computed here, or by another version of its library only.
+    """
+    metrics = scores.record.metrics
+    if not metrics:
+        return
+    names = [metric.metric for metric in metrics]
+    if len(set(names)) < len(names) or any(metric.unavailable and metric.values for metric in metrics):
+        raise Tampered(f"metrics: expected each once, and values or a reason: {', '.join(names)}")
+    first, read = protocol(scores.own[0]), stored(folder, scores)
+    images = {f"{pair.set}/{pair.name}": partial(_both, read, pair, first) for pair in scores.pairs}
+    registered = context.plugins.registered_metrics()
+    available = [metric for metric in metrics if metric.unavailable is None]
+    chosen = choose(",".join(metric.metric for metric in available), registered)
+    for said, derived in zip(available, measured(chosen, images, device, registered), strict=True):
+        if derived.unavailable is not None or derived.library != said.library:
+            why = derived.unavailable or f"here is {derived.library}, the record has {said.library}"
+            raise PetlirError(f"metric {said.metric} cannot be computed again: {why}")
+        check_same({"better": said.better, "colour": said.colour}, {"better": derived.better, "colour": derived.colour})
+        _check_values(said, scores.pairs, derived.values)
+
+
+def _both(read: Restore, pair: ImagePair, rule: Protocol) -> tuple[Image, Image]:
+    image = read(pair, rule)
+    assert not isinstance(image, Tensor)
+    return image, pair.clean
+
+
+def _check_values(said: RecordedMetric, pairs: Sequence[ImagePair], derived: Sequence[float]) -> None:
+    values = {(value.set, value.image): value.value for value in said.values}
+    if len(values) < len(said.values) or values.keys() != {(pair.set, pair.name) for pair in pairs}:
+        raise Tampered(f"metric {said.metric}: expected one value for each test image")
+    for pair, value in zip(pairs, derived, strict=True):
+        tolerance, where = max(1e-6, METRIC_TOLERANCE * abs(value)), f"{pair.set}/{pair.name}: "
+        check_near(said.metric, values[pair.set, pair.name], value, tolerance, where)

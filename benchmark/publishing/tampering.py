@@ -1,0 +1,47 @@
+"""The error for results that contradict themselves, and the comparisons that raise it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from petlir.benchmark.errors import PetlirError
+
+
+class Tampered(PetlirError):
+    """A submission that contradicts itself."""
+
+
+def check_same(said: Mapping[str, object], derived: Mapping[str, object], where: str = "") -> None:
+    """Compare each derived value with what the record says of it.
+
+    Raises:
+        Tampered: names the first that differs.
+    """
+    for name, value in derived.items():
+        if said[name] != value:
+            raise Tampered(f"{where}the record says {name} {_short(said[name])}, but it is {_short(value)}")
+
+
+def check_near(
+    name: str, said: float | str | None, derived: float | str | None, tolerance: float, where: str = ""
+) -> None:
+    """Compare a figure with what the record says of it; `inf` is the PSNR of identical images.
+
+    Raises:
+        Tampered: they differ by more than `tolerance`.
+    """
+    if said == derived:
+        return
+    if said is None or derived is None or not abs(float(said) - float(derived)) <= tolerance:
+        raise Tampered(f"{where}the record says {name} {said}, but it is {derived}")
+
+
+def check_share(name: str, said: float, derived: float, share: float) -> None:
+    """Compare two figures up to a share of the derived one; raises Tampered."""
+    check_near(name, said, derived, share * abs(derived) if math.isfinite(derived) else 0.0)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 120 else f"{text[:120]}…"

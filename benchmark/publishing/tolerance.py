@@ -1,0 +1,52 @@
+"""Measured tolerances: how far the same cell differs when it is restored or trained again elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import math
+from functools import cache
+from pathlib import Path
+
+from petlir.benchmark.errors import PetlirError
+
+TABLE = Path(__file__).parents[2] / "results" / "leaderboard" / "tolerance.csv"
+"""The committed table, with the columns `COLUMNS` and perhaps more; a method is a row's label or a method's name."""
+COLUMNS = ("method", "task", "tolerance_db")
+
+
+def measured(label: str, method: str, task: str, otherwise: float, table: Path = TABLE) -> float:
+    """Return the measured tolerance of a method on a task in dB, or `otherwise` where none was measured.
+
+    Args:
+        label: of the method's row; its own line comes before that of `method`.
+        method: the method's name.
+        task: the task's label.
+        otherwise: the tolerance without a measurement.
+        table: the file of measurements; it may be missing.
+
+    Raises:
+        PetlirError: the table is damaged.
+    """
+    found = _read(table)
+    return found.get((label, task), found.get((method, task), otherwise))
+
+
+@cache
+def _read(table: Path) -> dict[tuple[str, str], float]:
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not set(COLUMNS).issubset(rows.fieldnames or ()):
+            raise PetlirError(f"{table} is damaged: expected the columns {', '.join(COLUMNS)}")
+        return {(row["method"], row["task"]): _decibel(row, table) for row in rows}
+
+
+def _decibel(row: dict[str, str], table: Path) -> float:
+    try:
+        value = float(row["tolerance_db"])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise PetlirError(f"{table} is damaged: tolerance_db {row['tolerance_db']!r}; expected a number from 0 on")
+    return value

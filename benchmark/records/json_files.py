@@ -1,0 +1,47 @@
+"""Reading of JSON files that others may have written or damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+LARGEST = 64 * 2**20
+"""Bytes of the largest file that is read; a record of 10,000 images has a tenth of that."""
+
+
+def parsed(text: str | bytes) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: the text is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file of at most `LARGEST` bytes.
+
+    Raises:
+        ValueError: the file is larger, or not a regular file.
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError("it is not a regular file")
+    if size > LARGEST:
+        raise ValueError(f"it has {size / 2**20:.0f} MiB; at most {LARGEST / 2**20:.0f} are read")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file.
+
+    Raises:
+        ValueError: the file is not JSON in UTF-8, nested too deeply, too large, or not a regular file.
+        OSError: the file cannot be read.
+    """
+    return parsed(read_bytes(path))

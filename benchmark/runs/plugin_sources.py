@@ -1,0 +1,67 @@
+"""The sources of plugins that are not part of the project, stored beside the results of their cells.
+
+They are there to be read and to be submitted; nothing runs a stored source unless it is named with `--plugin`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.revisions import table
+from petlir.benchmark.revisions.sources import built_on
+from petlir.benchmark.store import Store
+from petlir.benchmark.writing import write_bytes
+
+FOLDER = "plugins"
+OUTSIDE = "outside:"
+"""Begins the key component of a source file that is not part of the project."""
+
+
+def outside(components: str) -> list[str]:
+    """Return the digests of the outside source files in a key's component `plugin`."""
+    return [name.removeprefix(OUTSIDE) for name in components.split() if name.startswith(OUTSIDE)]
+
+
+def sources(plugins: Plugins) -> dict[str, Path]:
+    """Return the outside source files of all plugins, by the digests that keys have of them."""
+    files = {file for path in plugins.sources.values() if table.relative(path) is None for file in built_on(path)}
+    return {digest: file for file in files for digest in outside(table.component(file))}
+
+
+def keep(plugins: Plugins, components: Iterable[str], store: Store) -> None:
+    """Write the outside source files of cells into a store, as `plugins/<digest>/<name>.py`.
+
+    Args:
+        plugins: the plugins.
+        components: the components `plugin` of the cells' keys.
+        store: the store of the cells.
+    """
+    wanted = {digest for each in components for digest in outside(each)}
+    for digest, file in sources(plugins).items() if wanted else ():
+        target = store.root / FOLDER / digest / file.name
+        if digest in wanted and not target.exists():
+            write_bytes(target, file.read_bytes())
+            store.publish(target)
+
+
+def check(root: Path) -> None:
+    """Require that each stored source file has the digest by which it is filed.
+
+    Raises:
+        PetlirError: names the first that has another, or that cannot be parsed.
+    """
+    for digest, path in stored(root).items():
+        try:
+            found = table.code_digest(path)[: table.SHORT]
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise PetlirError(f"{path.relative_to(root).as_posix()} cannot be parsed: {error}") from error
+        if found != digest:
+            raise PetlirError(f"{path.relative_to(root).as_posix()} is not the source of this digest, but of {found}")
+
+
+def stored(root: Path) -> dict[str, Path]:
+    """Return the source files that a store has, by digest."""
+    return {path.parent.name: path for path in sorted(root.glob(f"{FOLDER}/*/*.py"))}

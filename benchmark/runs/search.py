@@ -1,0 +1,251 @@
+"""Search for the best adapter to a task within a time limit: short trials, then cells whose steps double.
+
+Networks, methods and learning rates are compared on validation images alone. The cells are ordinary ones, so that their
+records, adapters and images stay in the store, and a repeated search continues where the last one stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from time import monotonic, perf_counter
+
+import torch
+
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.cells import learning_rate
+from petlir.benchmark.cells.job import Job
+from petlir.benchmark.errors import PetlirError, counted
+from petlir.benchmark.executors import Event, Executor, QueuedJob
+from petlir.benchmark.executors.progress import Progress
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.restoration.restore import restore
+from petlir.benchmark.runs.dispatch import Dispatcher, Put
+from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.signals import TimeUp, time_limit
+from petlir.benchmark.store import Store
+from petlir.benchmark.store.best import validation_psnr
+
+NETWORKS = ("nafnet-nano", "restormer-nano", "ipt-nano", "edt-nano", "dat-light")
+METHODS = "frozen,adapter,convpass,adaptir,lora[sites=all]"
+PLACES = (2, 3, 1)
+"""Places in a method's grid of learning rates, in the order in which they are tried."""
+TRIALS, SCORING = 0.4, 0.1
+"""Shares of the time: for all trials, and for the test images of one cell."""
+FIRST_CELLS = 4
+"""Steps of the first cells, as a multiple of the trials'."""
+GAIN = 0.05
+"""Gain on validation images, in dB, below which longer training is not worth its time."""
+WORTHWHILE = 1.3
+"""The least factor by which the last cells are longer than those before."""
+SHORTEST = 0.001
+"""Seconds of a time limit that is over before the search begins."""
+SIDE = 64
+"""Side in pixels of the image with which networks are timed."""
+
+
+def networks(scale: int) -> str:
+    """Return the networks that are tried on images with this scale, with commas; DAT-light has one for each scale."""
+    own = f"-x{scale}" if scale in (2, 3) else ""
+    return ",".join(f"{name}{own}" if name == "dat-light" else name for name in NETWORKS)
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """A time limit in seconds from its creation."""
+
+    seconds: float
+    started: float = field(default_factory=monotonic)
+
+    @property
+    def left(self) -> float:
+        """The remaining seconds, negative afterwards."""
+        return self.seconds - self.spent
+
+    @property
+    def spent(self) -> float:
+        """The seconds since the start."""
+        return monotonic() - self.started
+
+
+@dataclass
+class Search:
+    """A search for the best adapter.
+
+    Attributes:
+        planner: planner of the networks and methods to compare, on one task.
+        store: store of the records.
+        executor: runs the jobs.
+        limit: the time limit.
+        put: called with each new record.
+        say: called with a line on each decision.
+        workers: number of jobs that run at once.
+        cells: the cells that were started, by their key.
+    """
+
+    planner: Planner
+    store: Store
+    executor: Executor
+    limit: TimeLimit
+    put: Put
+    say: Callable[[str], None]
+    workers: int = 1
+    cells: dict[str, Planned] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Search until the time is up, or longer training does not help."""
+        try:
+            with time_limit(max(self.limit.left, SHORTEST)):
+                self._run()
+        except TimeUp:
+            self.say("the time is up")
+
+    def _run(self) -> None:
+        network = self._network()
+        cells = [cell for cell in self._trained if cell.backbone == network]
+        rates = self._rates(cells)
+        ranked = sorted(rates, key=lambda cell: self._trials(cell)[cell.rate or 0.0] or -inf, reverse=True)
+        if not ranked:
+            reasons = {str(self.planner.obstacle(cell) or "training failed or diverged") for cell in cells}
+            raise PetlirError(f"no method can be trained on {network}: {'; '.join(sorted(reasons))}")
+        self.say(f"best of {counted(len(ranked), 'method')} after {ranked[0].steps} steps: {ranked[0].label}")
+        frozen = [cell for cell in self.planner.cells if cell.regime == "none" and cell.backbone == network]
+        self._lengthen(ranked[: max(2, self.workers)], frozen)
+
+    @property
+    def records(self) -> list[Done]:
+        """The records of the finished cells of this search."""
+        found = (record for record in self.store.records() if record.key in self.cells)
+        return [record for record in found if isinstance(record, Done)]
+
+    @property
+    def _trained(self) -> list[Cell]:
+        return [cell for cell in self.planner.cells if cell.regime != "none"]
+
+    def _network(self) -> str:
+        """Return the network that one method adapts best in a short trial, of those that are fast enough."""
+        networks = self._fast_enough()
+        if len(networks) == 1:
+            return networks[0]
+        first = {cell.backbone: cell for cell in reversed(self._trained) if self.planner.obstacle(cell) is None}
+        trials = [self._at(first[name], PLACES[0]) for name in networks if name in first]
+        self._try(trials)
+        tried = ((cell.backbone, self._trials(cell).get(cell.rate or 0.0)) for cell in trials)
+        scores = {name: psnr for name, psnr in tried if psnr is not None}
+        if not scores:
+            raise PetlirError(f"training diverged on every network: {', '.join(networks)}")
+        best = max(scores, key=lambda name: scores[name])
+        others = ", ".join(f"{name} {psnr:.2f} dB" for name, psnr in scores.items())
+        self.say(f"network: {best} (validation after {trials[0].steps} steps: {others})")
+        return best
+
+    def _fast_enough(self) -> list[str]:
+        """Return the networks that restore the test images in a small share of the time, or else the fastest."""
+        reasons, seconds = {}, {}
+        for cell in {cell.backbone: cell for cell in self._trained}.values():
+            network, task = self.planner.network(cell.backbone), self.planner.plugins.task(cell.task)
+            if why := network.applies(task) or self.planner.unavailable(cell):
+                reasons[cell.backbone] = why
+            else:
+                seconds[cell.backbone] = 0.0
+        for name, why in reasons.items():
+            self.say(f"{name} is left out: {why}")
+        if not seconds:
+            raise PetlirError(f"no network can be adapted: {'; '.join(reasons.values())}")
+        if len(seconds) == 1:
+            return list(seconds)
+        for name in seconds:
+            seconds[name] = self._scoring_seconds(name)
+        fast = [name for name, needed in seconds.items() if needed <= SCORING * self.limit.seconds]
+        for name in seconds.keys() - set(fast):
+            self.say(f"{name} is left out: it needs about {seconds[name]:.0f} s for the test images")
+        return fast or [min(seconds, key=lambda name: seconds[name])]
+
+    def _scoring_seconds(self, backbone: str) -> float:
+        """Return the predicted seconds to restore all test images."""
+        cell, context = self._trained[0], self.planner.request.context
+        task = self.planner.plugins.task(cell.task)
+        pixels: int = sum(pair.clean.shape[0] * pair.clean.shape[1] for pair in context.tests(cell.task, cell.track))
+        network = self.planner.plugins.build(backbone).eval()
+        image = torch.full((1, 3, SIDE, SIDE), 0.5)
+        times: list[float] = []
+        with torch.no_grad():
+            for _ in range(2):
+                started = perf_counter()
+                restored = restore(network, image, head=network.head_for(task))
+                times.append(perf_counter() - started)
+        return min(times) * pixels / restored[0, 0].numel()
+
+    def _rates(self, cells: Iterable[Cell]) -> list[Cell]:
+        """Return each method's cell at its best rate; the rates are tried in turn while there is time."""
+        possible = [cell for cell in cells if self.planner.obstacle(cell) is None]
+        for number, place in enumerate(PLACES):
+            if number and self.limit.spent > TRIALS * self.limit.seconds:
+                self.say(f"{number} of {len(PLACES)} learning rates were tried")
+                break
+            self._try([self._at(cell, place) for cell in possible])
+        best = []
+        for cell in possible:
+            tried = {rate: psnr for rate, psnr in self._trials(cell).items() if psnr is not None}
+            if tried:
+                best.append(cell.at(max(tried, key=lambda rate: tried[rate])))
+        return best
+
+    def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell]) -> None:
+        """Train the best methods for more and more steps, until this does not help or the time is up."""
+        steps, wall, left = FIRST_CELLS * ranked[0].steps, 0.0, list(ranked)
+        before: dict[str, float] = {}
+        while left:
+            factor = 2.0 if wall else 1.0
+            if wall and 2 * wall > self.limit.left:
+                factor = 0.9 * self.limit.left / wall
+                if factor < WORTHWHILE:
+                    self.say("the time does not allow longer training")
+                    return
+            steps, started = round(factor * steps), monotonic()
+            scores = self._finish([*([] if wall else frozen), *(replace(cell, steps=steps) for cell in left)])
+            wall = monotonic() - started
+            shown = ", ".join(f"{cell.label} {scores[cell.label]:.2f} dB" for cell in left if cell.label in scores)
+            self.say(f"validation after {steps} steps: {shown}")
+            improved = {name for name, psnr in scores.items() if psnr >= before.get(name, -inf) + GAIN}
+            left, before = [cell for cell in left if cell.label in improved], scores
+        self.say("longer training does not help any more")
+
+    def _finish(self, cells: Sequence[Cell]) -> dict[str, float]:
+        """Train and score the cells; return their validation PSNR by label."""
+        planned = [self.planner.plan(cell) for cell in cells]
+        self.cells |= {one.key: one for one in planned}
+        context = replace(self.planner.request.context, exclusive=len(planned) == 1)
+        Dispatcher(context, self.store, self.executor).finish(planned, self.put)
+        self.store.refresh()
+        keys = {one.key for one in planned}
+        found = ((record, validation_psnr(record)) for record in self.records if record.key in keys)
+        return {record.cell.label: psnr for record, psnr in found if psnr is not None}
+
+    def _at(self, cell: Cell, place: int) -> Cell:
+        """Return the trial cell at a place in the method's grid of learning rates."""
+        rates = sorted(self.planner.method(cell).rates)
+        return learning_rate.trial_cell(cell, rates[min(place, len(rates) - 1)])
+
+    def _trials(self, cell: Cell) -> dict[float, float | None]:
+        return dict(learning_rate.kept(self.store, cell, self.planner.selection_context(cell)).trials)
+
+    def _try(self, trials: Sequence[Cell]) -> None:
+        """Run trials that are not in the store; those that fail are named and left out."""
+        open_trials = [cell for cell in trials if cell.rate not in self._trials(cell)]
+        jobs = {f"{cell.selection} {cell.rate:g}": cell for cell in open_trials}
+
+        queued = [QueuedJob(key, self._job(cell).packed(), group=cell.task) for key, cell in jobs.items()]
+        if queued:
+            with Progress(len(queued)) as progress:
+
+                def on_event(event: Event) -> None:
+                    progress.update(event, f"{jobs[event.key]} at {jobs[event.key].rate:g}")
+
+                self.executor.run(queued, on_event)
+
+    def _job(self, cell: Cell) -> Job:
+        parts = {"selection_context": self.planner.selection_context(cell)}
+        context, weights = self.planner.request.context, self.planner.weights(cell.backbone)
+        return Job("trial", cell, context, self.store, (), parts, weights)

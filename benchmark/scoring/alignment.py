@@ -1,0 +1,76 @@
+"""Restored and clean images of a pair at one size: enlarged, or cropped to a multiple of the scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from petlir.benchmark.degradations.enlarging import enlarge_in_bands
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.decoding import Pixels
+
+SCALES = range(2, 9)
+"""The scales to whose multiples a clean image may be cropped."""
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The way to bring a pair to one size.
+
+    Attributes:
+        factor: enlargement of the restored image.
+        size: width and height of both images.
+        scale: the scale to whose multiple the clean image is cropped; 1 if it is not cropped.
+    """
+
+    factor: int
+    size: Size
+    scale: int = 1
+
+    def apply(self, restored: Pixels, clean: Pixels) -> tuple[Pixels, Pixels]:
+        """Return both images, H×W×3, at one size."""
+        width, height = self.size
+        return enlarge_in_bands(restored, self.factor) if self.factor > 1 else restored, clean[:height, :width]
+
+
+def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Alignment:
+    """Return how to bring a restored and a clean image of these sizes to one size.
+
+    A task of scale s degrades an image cropped to a multiple of s, so its result may lack up to s - 1 rows and columns.
+
+    Args:
+        restored: size of the restored image.
+        clean: size of the clean image.
+        bicubic: whether restored images that are a whole number of times smaller are enlarged.
+        likely: the scale that is preferred where several are possible.
+
+    Raises:
+        PetlirError: the sizes do not match.
+    """
+    if restored == clean:
+        return Alignment(1, clean)
+    smaller = _preferred((f for f in range(2, clean[0] // restored[0] + 1) if _shrunk(clean, f) == restored), likely)
+    if bicubic and smaller:
+        size = (restored[0] * smaller, restored[1] * smaller)
+        return Alignment(smaller, size, 1 if size == clean else smaller)
+    if scale := _preferred((s for s in SCALES if _cropped(clean, s) == restored), likely):
+        return Alignment(1, restored, scale)
+    hint = f"; it is {smaller} times smaller: --bicubic enlarges it" if smaller else ""
+    sizes = "{}×{}, its reference {}×{}".format(*restored, *clean)
+    raise PetlirError(f"is {sizes} pixels; equal sizes are expected{hint}")
+
+
+def _preferred(found: Iterable[int], likely: int) -> int:
+    """Return the likely one of several scales, or the least; 0 if there is none."""
+    scales = list(found)
+    return likely if likely in scales else min(scales, default=0)
+
+
+def _shrunk(size: Size, scale: int) -> Size:
+    return size[0] // scale, size[1] // scale
+
+
+def _cropped(size: Size, scale: int) -> Size:
+    return size[0] // scale * scale, size[1] // scale * scale

@@ -1,0 +1,42 @@
+"""Collapsed seeds: trainings that end far below the other seeds of their method, by a rule that is fixed beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlir.benchmark.statistics.crossed import Floats, Scores
+
+LEAST, DEVIATIONS = 1.0, 5.0
+"""Distance below the median in dB, and in median absolute deviations; a collapsed seed is farther in both."""
+RULE = (
+    "A seed has collapsed if its mean is more than 1 dB and more than 5 median absolute deviations below the median "
+    "of its method's seeds. Collapsed seeds are counted; intervals, ranks and shares are those of uncollapsed seeds."
+)
+"""The rule as stated in the documentation and on the pages."""
+
+
+def far_below(means: Floats) -> NDArray[np.bool_]:
+    """Return whether each mean in dB is collapsed by the rule, for means `... × seeds` of a method."""
+    below = np.median(means, axis=-1, keepdims=True) - means
+    return np.asarray((below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below), axis=-1, keepdims=True)))
+
+
+def collapsed(scores: Scores) -> NDArray[np.bool_]:
+    """Return whether each seed is collapsed; a seed without a run is not.
+
+    Args:
+        scores: units × seeds in dB; a column of NaN is a seed without a run.
+    """
+    there = np.isfinite(scores).all(axis=0)
+    found = np.zeros(scores.shape[1], bool)
+    if there.any():
+        found[there] = far_below(scores[:, there].mean(axis=0))
+    return found
+
+
+def uncollapsed(scores: Mapping[str, Scores]) -> dict[str, Scores]:
+    """Return the tables with NaN for collapsed seeds."""
+    return {name: np.where(collapsed(table), np.nan, table) for name, table in scores.items()}

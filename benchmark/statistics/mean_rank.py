@@ -1,0 +1,59 @@
+"""Ranks over tasks: the mean of a method's ranks in fixed columns, with intervals that hold jointly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from petlir.benchmark.statistics.column import Comparison, compare
+from petlir.benchmark.statistics.crossed import Scores
+from petlir.benchmark.statistics.gain import Interval
+
+
+@dataclass(frozen=True)
+class MeanRanks:
+    """The mean ranks of the methods that every column has.
+
+    Attributes:
+        ranks: method → mean of its ranks by the mean score, 1 being the best, with a simultaneous interval; the best
+            method first.
+        columns: how many columns the mean is over.
+        left_out: the methods that lack a column.
+    """
+
+    ranks: Mapping[str, Interval]
+    columns: int
+    left_out: tuple[str, ...]
+
+
+def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05) -> MeanRanks | None:
+    """Rank the methods that all columns share by their mean rank over these columns.
+
+    Each column spends `alpha / len(columns)` on the ranges of its ranks (Bonferroni), so that all ranges of all columns
+    hold jointly, and so do the means of their ends.
+
+    Args:
+        columns: column → method → units × seeds in dB.
+        alpha: probability that any interval misses its true mean rank.
+
+    Returns:
+        None with fewer than two columns, or fewer than two methods that all of them have.
+    """
+    every = [set(scores) for scores in columns.values()]
+    shared = set.intersection(*every) if every else set()
+    if len(columns) < 2 or len(shared) < 2:
+        return None
+    found = [
+        compare({name: table for name, table in scores.items() if name in shared}, alpha / len(columns))
+        for scores in columns.values()
+    ]
+    ranks = {name: _mean(found, name) for name in sorted(shared)}
+    ordered = dict(sorted(ranks.items(), key=lambda pair: pair[1].value))
+    return MeanRanks(ordered, len(columns), tuple(sorted(set.union(*every) - shared)))
+
+
+def _mean(columns: list[Comparison], name: str) -> Interval:
+    ends = [column.ranks()[name] for column in columns]
+    places = [column.order.index(name) + 1 for column in columns]
+    return Interval(fmean(places), fmean(best for best, _ in ends), fmean(worst for _, worst in ends))

@@ -1,0 +1,121 @@
+"""What makes runs comparable in MLflow: scores under short names, gains over the frozen network, means over seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean, stdev
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import RECORD, differing, headlines, read_record
+from petlir.benchmark.records.schema import Record, RecordedCell
+
+FROZEN = "frozen"
+SAME = ("backbone", "label", "task", "track", "regime", "steps", "batch_size", "patch")
+"""Fields of a cell that its seeds share."""
+
+
+@dataclass(frozen=True)
+class HeadlineScores:
+    """A record's scores under the headline protocols, by test set and image.
+
+    Attributes:
+        key: the record's key.
+        cell: its cell.
+        psnr: (set, image) → PSNR in dB, without images that equal their target.
+        ssim: likewise.
+        before: likewise, the PSNR of the degraded image.
+    """
+
+    key: str
+    cell: RecordedCell
+    psnr: Mapping[tuple[str, str], float]
+    ssim: Mapping[tuple[str, str], float]
+    before: Mapping[tuple[str, str], float]
+
+    @classmethod
+    def from_record(cls, record: Record) -> HeadlineScores:
+        """Return the scores of a record; none if it is not done."""
+        quoted = headlines(record)
+        rows = {(row.set, row.image): row for row in differing(record.scores) if row.protocol == quoted[row.set]}
+        return cls(
+            record.key,
+            record.cell,
+            {image: float(row.psnr) for image, row in rows.items()},
+            {image: row.ssim for image, row in rows.items()},
+            {image: float(row.input_psnr) for image, row in rows.items()},
+        )
+
+    def metrics(self, frozen: HeadlineScores | None) -> dict[str, float]:
+        """Return `psnr`, `ssim`, `gain_over_input` and, if known, `gain_over_frozen`: means of the sets' means."""
+        found = {"psnr": self.psnr, "ssim": self.ssim, "gain_over_input": _minus(self.psnr, self.before)}
+        if frozen is not None and frozen.key != self.key:
+            found["gain_over_frozen"] = _minus(self.psnr, frozen.psnr)
+        return {name: _mean(values) for name, values in found.items() if values}
+
+
+def _minus(
+    one: Mapping[tuple[str, str], float], other: Mapping[tuple[str, str], float]
+) -> dict[tuple[str, str], float]:
+    return {image: value - other[image] for image, value in one.items() if image in other}
+
+
+def _mean(values: Mapping[tuple[str, str], float]) -> float:
+    sets: dict[str, list[float]] = defaultdict(list)
+    for (name, _), value in values.items():
+        sets[name].append(value)
+    return fmean(fmean(of_set) for of_set in sets.values())
+
+
+@dataclass
+class TaskScores:
+    """The headline scores of all cells of a backbone on a task, on one track."""
+
+    cells: dict[str, HeadlineScores] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path, track: str) -> TaskScores:
+        """Read the records below the folder of a task; damaged ones are left out."""
+        found = cls()
+        for path in sorted(folder.glob(f"*/{RECORD}")):
+            try:
+                record = read_record(path)
+            except PetlirError:
+                continue
+            if record.cell.track == track:
+                found.add(record)
+        return found
+
+    def add(self, record: Record) -> None:
+        """Add a record, or replace it by its newer one."""
+        self.cells[record.key] = HeadlineScores.from_record(record)
+
+    @property
+    def frozen(self) -> HeadlineScores | None:
+        """The scores of the frozen network, if they are known."""
+        return next((one for one in self.cells.values() if one.cell.method == FROZEN and one.psnr), None)
+
+    def metrics(self, key: str) -> dict[str, float]:
+        """Return the comparable metrics of a cell."""
+        return self.cells[key].metrics(self.frozen)
+
+    def over_seeds(self, cell: RecordedCell) -> dict[str, float]:
+        """Return the means of a cell's metrics over its seeds, their standard deviations and the number of seeds."""
+        alike = [one for one in self.cells.values() if one.psnr and _same(one.cell, cell)]
+        by_seed = {one.cell.seed: one.metrics(self.frozen) for one in alike}
+        return {**_spread(by_seed.values()), "seeds": float(len(by_seed))} if by_seed else {}
+
+
+def _same(one: RecordedCell, other: RecordedCell) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in SAME)
+
+
+def _spread(several: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    values: dict[str, list[float]] = defaultdict(list)
+    for metrics in several:
+        for name, value in metrics.items():
+            values[name].append(value)
+    found = {name: fmean(of_seeds) for name, of_seeds in values.items()}
+    return found | {f"{name}_std": stdev(of_seeds) for name, of_seeds in values.items() if len(of_seeds) > 1}

@@ -1,0 +1,59 @@
+"""Mirroring in the background, so that no cell waits for MLflow."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from petlir.benchmark.records.schema import Record
+from petlir.benchmark.tracking.tracker import NotTaken, ServerLost, Tracker
+
+NOWHERE = "none"
+"""The URI that stands for no mirror."""
+
+
+class Mirror:
+    """A `Tracker` in a thread of its own, so that no cell waits for it.
+
+    A lost server is warned of once, through `warn`; the records of this run are then mirrored by a later one. A record
+    that the server does not take is warned of, and the others are mirrored.
+
+    Args:
+        uri: of the server or the database, or `none` to mirror nothing.
+        warn: gets each warning.
+        store: the folder of the records.
+    """
+
+    def __init__(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
+        self._records: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._drain, args=(uri, warn, store), name="mlflow mirror", daemon=True)
+        self._warn = warn
+        self._thread.start()
+
+    def put(self, record: Record) -> None:
+        """Have this record mirrored soon; returns at once."""
+        self._records.put(record)
+
+    def close(self, timeout: float = 60.0) -> None:
+        """Wait until all is mirrored, at most `timeout` seconds."""
+        self._records.put(None)
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._warn(f"MLflow took longer than {timeout:.0f} s; the rest is mirrored by the next run")
+
+    def _drain(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
+        record = None if uri == NOWHERE else self._records.get()
+        if record is None:
+            return
+        try:
+            tracker = Tracker(uri, store)
+            while record is not None:
+                try:
+                    tracker.mirror(record)
+                except NotTaken as error:
+                    warn(str(error))
+                record = self._records.get()
+        except ServerLost as error:
+            warn(str(error))

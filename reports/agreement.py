@@ -1,0 +1,150 @@
+"""Runs beside the records that the project ships: whether a repeated run has the published scores."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import read_record
+from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.store import Store
+from petlir.reports.claims import MARGIN
+from petlir.reports.formats import plural, signed
+from petlir.reports.frame import load
+
+LEADERBOARD = Path(__file__).parents[1] / "results" / "leaderboard"
+"""The stores that the project ships, one a folder; `reference` is the one that its documents quote."""
+TOLERANCES = "tolerance.csv"
+"""Beside these stores: the measured spread of re-runs by label and task, see `petlir.benchmark.publishing.spread`."""
+
+
+@dataclass(frozen=True)
+class RepeatedRun:
+    """A run that a shipped record has the key of.
+
+    Attributes:
+        title: the cell.
+        difference: the mean PSNR here minus the published one in dB, on the test set where it is largest; None where
+            the run has no result.
+        where: that test set and its protocol.
+        tolerance: in dB.
+    """
+
+    title: str
+    difference: float | None
+    where: str
+    tolerance: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the run has the published scores within the tolerance."""
+        return self.difference is not None and abs(self.difference) <= self.tolerance
+
+
+def shipped_reference() -> Path | None:
+    """Return the shipped reference store; None where the installation has none."""
+    folder = LEADERBOARD / "reference"
+    return folder if Store(folder).files() else None
+
+
+def repeated_runs(
+    records: Sequence[Record], leaderboard: Path | None = None, warn: Callable[[str], None] = lambda line: None
+) -> list[RepeatedRun]:
+    """Return the runs that shipped records have the keys of, the largest difference first.
+
+    Args:
+        records: of the runs.
+        leaderboard: the folder of the shipped stores; the project's own if left out.
+        warn: gets one line on each shipped file that is not a record.
+    """
+    leaderboard = leaderboard or LEADERBOARD
+    published = _published({record.key for record in records}, leaderboard, warn)
+    tolerances = _tolerances(leaderboard / TOLERANCES)
+    found = [
+        _repeated(record, published[record.key], tolerances.get((record.cell.label, record.cell.task), MARGIN))
+        for record in records
+        if record.key in published
+    ]
+    return sorted(found, key=lambda one: -math.inf if one.difference is None else -abs(one.difference))
+
+
+def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], None]) -> str:
+    """Return `agreement` on the cells of a run; the store is read only where a shipped record has one of the keys."""
+    published = _published(set(keys), LEADERBOARD, warn)
+    return agreement(repeated_runs(load(store, keys=published), warn=warn)) if published else ""
+
+
+def agreement(runs: Sequence[RepeatedRun]) -> str:
+    """Return the sentence that counts the runs that agree and names the largest difference; empty without runs."""
+    if not runs:
+        return ""
+    tolerances = sorted({run.tolerance for run in runs})
+    stated = " to ".join(f"{value:g}" for value in dict.fromkeys((tolerances[0], tolerances[-1])))
+    agreeing = sum(run.agrees for run in runs)
+    told = (
+        f"{agreeing} of {plural(len(runs), 'run')} {'agrees' if len(runs) == 1 else 'agree'} with the published scores "
+        f"within the stated tolerance ({stated} dB)"
+    )
+    lost = sum(run.difference is None for run in runs)
+    without = [f"{lost} without a result"] if lost else []
+    largest = next((run for run in runs if run.difference is not None), None)
+    differs = [f"largest difference {_difference(largest)}"] if largest else []
+    return f"{'; '.join([told, *without, *differs])}."
+
+
+def _difference(run: RepeatedRun) -> str:
+    if not run.difference:
+        return "0.00 dB"
+    small = abs(run.difference) < 0.005
+    return f"{f'{run.difference:.1g}' if small else signed(run.difference)} dB: {run.title} ({run.where})"
+
+
+def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -> dict[str, Done]:
+    """Return the finished shipped records of these keys; a cell's folder ends with the start of its key."""
+    ends = {key[:8] for key in keys}
+    found: dict[str, Done] = {}
+    for store in sorted(path for path in leaderboard.glob("*") if path.is_dir()):
+        for path in Store(store).files():
+            if path.parent.name[-8:] not in ends:
+                continue
+            try:
+                record = read_record(path)
+            except PetlirError as error:
+                warn(str(error))
+                continue
+            if isinstance(record, Done) and record.key in keys:
+                found.setdefault(record.key, record)
+    return found
+
+
+def _tolerances(path: Path) -> dict[tuple[str, str], float]:
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {(row["method"], row["task"]): float(row["tolerance_db"]) for row in csv.DictReader(file)}
+    except (KeyError, ValueError, TypeError) as error:
+        raise PetlirError(f"{path}: expected the columns method,task,tolerance_db") from error
+
+
+def _repeated(record: Record, published: Done, tolerance: float) -> RepeatedRun:
+    differences = dict(_differences(record, published))
+    where = max(differences, key=lambda name: abs(differences[name]), default="")
+    return RepeatedRun(record.title, differences.get(where), where, tolerance)
+
+
+def _differences(record: Record, published: Done) -> Iterator[tuple[str, float]]:
+    """Yield each test set and protocol with the difference of the means over images that neither restores exactly."""
+    ours = {(score.set, score.protocol, score.image): float(score.psnr) for score in record.scores}
+    gaps: dict[str, list[float]] = {}
+    for score in published.scores:
+        here, there = ours.get((score.set, score.protocol, score.image), math.inf), float(score.psnr)
+        exact = math.inf in (here, there)
+        gaps.setdefault(f"{score.set}, {score.protocol}", []).extend([] if exact else [here - there])
+    if record.scores:
+        yield from ((where, fmean(some) if some else 0.0) for where, some in gaps.items())

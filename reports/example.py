@@ -1,0 +1,71 @@
+"""The picture pair of the first page: what a network gives untrained, and with the method that gains most."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from petlir.reports.crops import farthest
+from petlir.reports.gallery import Photograph, Picture, Shown, pixels
+from petlir.reports.results import FROZEN
+
+SIDE = 96
+"""Pixels of the crop's side at most."""
+
+
+@dataclass(frozen=True)
+class PicturePair:
+    """One crop of a photograph in two versions.
+
+    Attributes:
+        before: the frozen network's, or the degraded image where the network was not run.
+        after: the PETL method's that gains most there.
+        x: left edge of the crop in pixels.
+        y: its upper edge.
+        side: its side.
+    """
+
+    shown: Shown
+    photograph: Photograph
+    before: Picture
+    after: Picture
+    x: int
+    y: int
+    side: int
+
+
+def picture_pair(gallery: Sequence[Shown], methods: Collection[str], top: Path) -> PicturePair | None:
+    """Return the pair with the largest gain in PSNR; None where no stored image is better than before.
+
+    Args:
+        gallery: the photographs.
+        methods: labels of the PETL methods.
+        top: the folder that the sources of pictures start from.
+    """
+    best: tuple[float, Shown, Photograph, Picture, Picture] | None = None
+    for shown in gallery:
+        for photograph in shown["images"]:
+            before = _before(photograph)
+            after = max((one for one in photograph["pictures"] if one["label"] in methods), key=_psnr, default=None)
+            if before and after and (gain := _psnr(after) - _psnr(before)) > (best[0] if best else 0.0):
+                best = (gain, shown, photograph, before, after)
+    return _cropped(*best[1:], top) if best else None
+
+
+def _before(photograph: Photograph) -> Picture | None:
+    known = {one["label"]: one for one in photograph["pictures"] if one["psnr"] is not None}
+    return known.get(FROZEN) or known.get("degraded")
+
+
+def _psnr(picture: Picture) -> float:
+    return float("-inf") if picture["psnr"] is None else picture["psnr"]
+
+
+def _cropped(shown: Shown, photograph: Photograph, before: Picture, after: Picture, top: Path) -> PicturePair:
+    """Place the crop where the two versions differ most, or in the corner where their sizes differ."""
+    side = min(SIDE, photograph["width"], photograph["height"])
+    one, other = (pixels(top / picture["src"]) for picture in (before, after))
+    same = one is not None and other is not None and one.shape == other.shape
+    x, y = farthest(one, other, side) if same and one is not None and other is not None else (0, 0)
+    return PicturePair(shown, photograph, before, after, x, y, side)

@@ -1,0 +1,110 @@
+"""A page for each cell of a table: its scores, images, curve, command and records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from petlir.benchmark.records.files import RECORD, differing, headlines
+from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.schema import Record, Score
+from petlir.benchmark.store import Store
+from petlir.reports import links
+from petlir.reports.context import ReportContext
+from petlir.reports.figures.curves import curves
+from petlir.reports.gallery import Photograph, Shown
+from petlir.reports.pages.methods import command
+from petlir.reports.pages.page import Page
+
+Place = tuple[Group, str, str]
+"""The table, label and task of a cell."""
+
+
+@dataclass(frozen=True)
+class ScoreMeans:
+    """The means of a run over the images of one set under one protocol; PSNR in dB, None where all are exact."""
+
+    seed: int
+    budget: str
+    set: str
+    protocol: str
+    headline: bool
+    images: int
+    psnr: float | None
+    ssim: float
+    input_psnr: float | None
+
+
+@dataclass(frozen=True)
+class RunPages:
+    """The pages of the cells of all tables."""
+
+    records: Mapping[Place, Sequence[Record]]
+
+    @classmethod
+    def from_records(cls, records: Sequence[Record]) -> RunPages:
+        """Group records by the cell of the table that they are shown in."""
+        found: dict[Place, list[Record]] = {}
+        for group in groups(records):
+            for record in group.select(records):
+                found.setdefault((group, record.cell.label, record.cell.task), []).append(record)
+        return cls(found)
+
+    def path(self, group: Group, label: str, task: str) -> str:
+        """The page of a cell from the top of the site; empty where it has no record."""
+        if (group, label, task) not in self.records:
+            return ""
+        name = f"{group.backbone} {label} {task} {group.track} {group.regime} {group.device}"
+        return links.page("runs", name)
+
+
+def pages(context: ReportContext, runs: RunPages, gallery: Sequence[Shown]) -> Iterator[Page]:
+    """A page for each cell, and its records as they are in the store."""
+    pictures = {(shown["group"], shown["task"]): shown["images"] for shown in gallery}
+    copied: set[str] = set()
+    for (group, label, task), records in runs.records.items():
+        for record in records:
+            path = Store(context.store).cell_folder(record.cell, record.key) / RECORD
+            if record.key not in copied and path.is_file():
+                copied.add(record.key)
+                yield Page(f"records/{record.key}.json", source=path)
+        values = {
+            "group": group,
+            "label": label,
+            "method": records[0].cell.method,
+            "task": task,
+            "title": context.title(task),
+            "records": sorted(records, key=lambda record: record.cell.seed),
+            "copied": {record.key for record in records if record.key in copied},
+            "means": [means for record in records for means in _means(record)],
+            "photographs": [one for one in pictures.get((group.title, task), ()) if _labels(one) >= {label}],
+            "curves": curves(records, context.colours),
+            "command": command(records),
+        }
+        yield Page(runs.path(group, label, task), "run.html.j2", values)
+
+
+def _labels(photograph: Photograph) -> set[str]:
+    return {picture["label"] for picture in photograph["pictures"]}
+
+
+def _means(record: Record) -> Iterator[ScoreMeans]:
+    """The means of a run, its headline protocols first."""
+    quoted = headlines(record)
+    by_place: dict[tuple[str, str], list[Score]] = {}
+    for score in record.scores:
+        by_place.setdefault((score.set, score.protocol), []).append(score)
+    for (set_, protocol), scores in sorted(by_place.items(), key=lambda pair: pair[0][1] != quoted[pair[0][0]]):
+        kept = differing(scores)
+        yield ScoreMeans(
+            record.cell.seed,
+            record.cell.budget if record.cell.regime != "none" else "",
+            set_,
+            protocol,
+            quoted[set_] == protocol,
+            len(kept),
+            fmean(float(score.psnr) for score in kept) if kept else None,
+            fmean(score.ssim for score in kept or scores),
+            fmean(float(score.input_psnr) for score in kept) if kept else None,
+        )

@@ -1,0 +1,238 @@
+"""Results for the terminal: a short table of a run, and sentences on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+from scipy import stats
+
+from petlir.benchmark.records.files import differing, headlines
+from petlir.benchmark.records.schema import Done, Record, Score
+from petlir.benchmark.statistics.crossed import Scores, difference
+from petlir.benchmark.statistics.gain import Interval
+from petlir.reports import formats
+
+INPUT, FROZEN = BASELINES = ("input", "frozen")
+LEVEL = 0.95
+COLUMNS = 5
+"""Test sets side by side in a table."""
+SHOWN = 3
+"""Warnings that are written out."""
+WIDTH = 120
+"""Width of a table that is written into a file or a pipe."""
+
+
+@dataclass(frozen=True)
+class ColumnKey:
+    """A test set, scored under its headline protocol, of a task on a network."""
+
+    backbone: str
+    task: str
+    set: str
+    protocol: str
+
+
+@dataclass
+class MethodScores:
+    """The scores of a method with a number of steps on a test set: image → seed → PSNR in dB."""
+
+    label: str
+    steps: int
+    trained: int
+    scores: dict[str, dict[int, float]] = field(default_factory=dict)
+    ssim: list[float] = field(default_factory=list)
+
+    @property
+    def psnr(self) -> float:
+        """The mean over images and seeds."""
+        return float(np.mean([np.mean(list(seeds.values())) for seeds in self.scores.values()]))
+
+    def over(self, other: MethodScores) -> Interval:
+        """Return the gain in dB over another method, over the images that both restored, with its 95 % interval.
+
+        With one seed the interval holds for these networks, over images; with several, over images and seeds. Its ends
+        are not finite if there is only one image.
+        """
+        images = [image for image in self.scores if image in other.scores]
+        if not images:
+            return Interval(np.nan, -np.inf, np.inf)
+        seeds = sorted(set.intersection(*(set(self.scores[image]) for image in images)))
+        gaps = np.array(
+            [[self.scores[image][seed] - _at(other.scores[image], seed) for seed in seeds] for image in images]
+        )
+        return gain(gaps)
+
+
+def _at(seeds: Mapping[int, float], seed: int) -> float:
+    """Return the score with a seed; what was not trained has only one."""
+    return seeds[seed] if seed in seeds else next(iter(seeds.values()))
+
+
+def gain(gaps: Scores) -> Interval:
+    """Return the mean of differences, images × seeds in dB, with its 95 % interval."""
+    mean, (images, seeds) = float(gaps.mean()), gaps.shape
+    if images < 2:
+        return Interval(mean, -np.inf, np.inf)
+    if seeds > 1:
+        found = difference(gaps, np.zeros_like(gaps), LEVEL)
+        return Interval(mean, found.low, found.high)
+    quantile = float(stats.t.ppf((1 + LEVEL) / 2, images - 1))
+    half = quantile * float(gaps[:, 0].std(ddof=1)) / images**0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+Columns = Mapping[ColumnKey, Mapping[tuple[str, int], MethodScores]]
+
+
+def columns(records: Iterable[Record]) -> Columns:
+    """Return the methods of each test set, under its headline protocol; images that equal their target are left out."""
+    found: dict[ColumnKey, dict[tuple[str, int], MethodScores]] = {}
+    for record in records:
+        if isinstance(record, Done):
+            quoted = headlines(record)
+            for score in differing(record.scores):
+                if score.protocol == quoted[score.set]:
+                    _add(found, record, score)
+    return found
+
+
+def _add(found: dict[ColumnKey, dict[tuple[str, int], MethodScores]], record: Done, score: Score) -> None:
+    cell = record.cell
+    column = found.setdefault(ColumnKey(cell.backbone, cell.task, score.set, score.protocol), {})
+    given = column.setdefault((INPUT, 0), MethodScores(INPUT, 0, 0))
+    if score.image not in given.scores:
+        given.scores[score.image] = {0: float(score.input_psnr)}
+        given.ssim.append(score.input_ssim)
+    own = column.setdefault((cell.label, cell.steps), MethodScores(cell.label, cell.steps, record.costs.trainable))
+    own.scores.setdefault(score.image, {})[cell.seed] = float(score.psnr)
+    own.ssim.append(score.ssim)
+
+
+def show(table: RenderableType) -> None:
+    """Print a table to standard output."""
+    Console(highlight=False, width=None if Console().is_terminal else WIDTH).print(table)
+
+
+def detailed(records: Iterable[Record]) -> RenderableType:
+    """Return a table for each test set, with the gains over the input and over the frozen network."""
+    return Group(*(_detailed(key, column) for key, column in columns(records).items()))
+
+
+def _detailed(key: ColumnKey, column: Mapping[tuple[str, int], MethodScores]) -> Grid:
+    given = column[INPUT, 0]
+    title = (
+        f"{key.set} on {key.backbone}, {len(given.scores)} test images, {key.protocol}; 95 % intervals over the images"
+    )
+    grid = Grid(title=title, title_justify="left", title_style="")
+    for name in ("method", "steps", "trained", "PSNR (dB)", "SSIM", "over the input (dB)", "over frozen (dB)"):
+        grid.add_column(name, justify="left" if name == "method" else "right")
+    frozen = column.get((FROZEN, 0))
+    for row in sorted(column.values(), key=lambda one: one.psnr):
+        over_input = "" if row.label == INPUT else signed(row.over(given))
+        over_frozen = "" if frozen is None or row.label in (INPUT, FROZEN) else signed(row.over(frozen))
+        steps, trained = (f"{row.steps}", f"{row.trained:,}") if row.steps else ("", "")
+        grid.add_row(
+            Text(row.label), steps, trained, f"{row.psnr:.2f}", f"{np.mean(row.ssim):.4f}", over_input, over_frozen
+        )
+    return grid
+
+
+def rows(records: Iterable[Record]) -> list[dict[str, object]]:
+    """Return the rows of `detailed` as JSON values; PSNR and gains in dB, each gain with the ends of its interval."""
+    found = []
+    for key, column in columns(records).items():
+        given, frozen = column[INPUT, 0], column.get((FROZEN, 0))
+        for row in column.values():
+            others = {"input": given} | ({"frozen": frozen} if frozen else {})
+            gains = {f"over_{name}": _finite(row.over(other)) for name, other in others.items()}
+            own = {"method": row.label, "steps": row.steps, "psnr": row.psnr, "ssim": float(np.mean(row.ssim))}
+            found.append({**vars(key), **own, "trained": row.trained, "images": len(row.scores), **gains})
+    return found
+
+
+def _finite(value: Interval) -> dict[str, float | None]:
+    return {name: end if np.isfinite(end) else None for name, end in vars(value).items()}
+
+
+def signed(value: Interval) -> str:
+    """Format a gain with its interval, e.g. `+1.83 (+1.20 to +2.46)`."""
+    ends = f" ({formats.signed(value.low)} to {formats.signed(value.high)})" if np.isfinite(value.low) else ""
+    return f"{formats.signed(value.value)}{ends}"
+
+
+def short(records: Iterable[Record]) -> RenderableType:
+    """Return a table for each network: a row for each method, with the PSNR and the gain over the input."""
+    found = columns(records)
+    grids: list[Grid] = []
+    for backbone in dict.fromkeys(key.backbone for key in found):
+        keys = [key for key in found if key.backbone == backbone]
+        parts = (keys[first : first + COLUMNS] for first in range(0, len(keys), COLUMNS))
+        grids += [_short(backbone, {key: found[key] for key in part}) for part in parts]
+    return Group(*grids)
+
+
+def _short(backbone: str, found: Columns) -> Grid:
+    grid = Grid(title=f"{backbone}: PSNR in dB (gain over the input)", title_justify="left", title_style="")
+    grid.add_column("method")
+    for key in found:
+        grid.add_column(Text(f"{key.task}\n{key.set}, {key.protocol}"), justify="right")
+    places = dict.fromkeys(place for column in found.values() for place in column)
+    for place in sorted(
+        places, key=lambda place: BASELINES.index(place[0]) if place[0] in BASELINES else len(BASELINES)
+    ):
+        cells = (_cell(column.get(place), column[INPUT, 0]) for column in found.values())
+        label, steps = place
+        several = sum(name == label for name, _ in places) > 1
+        grid.add_row(Text(f"{label}, {steps} steps" if several else label), *cells)
+    return grid
+
+
+def _cell(row: MethodScores | None, given: MethodScores) -> str:
+    if row is None:
+        return ""
+    return f"{row.psnr:.2f}" if row.label == INPUT else f"{row.psnr:.2f} ({formats.signed(row.over(given).value)})"
+
+
+def warnings(records: Iterable[Record]) -> Iterator[str]:
+    """Yield a line for each method whose restored images are worse than the input; many are counted instead."""
+    lines = []
+    for key, column in columns(records).items():
+        for row in column.values():
+            if row.label != INPUT and (below := -row.over(column[INPUT, 0]).value) > 0:
+                name = "the frozen network" if row.label == FROZEN else row.label
+                lines.append(f"{key.set} ({key.task}, {key.backbone}): {name} is {below:.2f} dB worse than the input")
+    yield from lines[:SHOWN]
+    if len(lines) > SHOWN:
+        yield f"{len(lines) - SHOWN} more results are worse than the input; see the table"
+
+
+def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:
+    """Yield a sentence for each test set on the best adapter against the input and the frozen network."""
+    label, steps = best.cell.label, best.cell.steps
+    for key, column in columns(records).items():
+        row, given, frozen = column.get((label, steps)), column[INPUT, 0], column.get((FROZEN, 0))
+        if row is None or key.backbone != best.cell.backbone:
+            continue
+        over = row.over(given)
+        others = f" and {_than(row.over(frozen), 'the frozen network')}" if frozen else ""
+        yield f"{label} after {steps} steps is {_than(over, 'the input')}{others} on {key.set}."
+        if over.value <= 0:
+            yield ADVICE
+        elif over.low <= 0:
+            images = f"{len(given.scores)} test image{'s' if len(given.scores) > 1 else ''}"
+            yield f"With {images}, the gain over the input is not certain: its interval includes 0. Add test pairs."
+
+
+def _than(value: Interval, what: str) -> str:
+    return f"{abs(value.value):.2f} dB {'better' if value.value > 0 else 'worse'} than {what}"
+
+
+ADVICE = (
+    "No adapter beats your input. Try more time (--minutes 60), more training pairs, or another network (-b). Check "
+    "that each pair shows the same pixels: a shift of half a pixel costs more than weak noise."
+)

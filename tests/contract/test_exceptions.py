@@ -1,0 +1,112 @@
+"""Whatever a plugin raises is a failure, and never the end of the check with exit code 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.contract import POINTS, examine, findings
+from petlir.benchmark.contract.global_state import defined_by, functions, preserved, replaced
+from petlir.benchmark.contract.toy_model import ToyTrial, tiny
+from tests.contract.broken_methods import Sound, first
+from tests.helpers.engine import command
+
+SOURCE = '''
+from dataclasses import dataclass
+from petlir import Method, Paper
+
+{before}
+
+@dataclass(frozen=True)
+class Exits(Method):
+    """Leaves."""
+
+    name = "exits"
+    idea = "It leaves."
+    paper = Paper("A title", "Someone", "2024", "@misc{{someone}}")
+
+    {inside}
+
+    def adapt(self, backbone):
+        {adapt}
+'''
+EXIT = "raise SystemExit(0)"
+
+
+@pytest.mark.parametrize(
+    ("code", "parts", "said"),
+    [
+        (1, {"adapt": EXIT}, "FAIL ipt: trains what it says: SystemExit: 0"),
+        (1, {"inside": f"def supports(self, backbone): {EXIT}"}, "FAIL ipt: supported: SystemExit: 0"),
+        (1, {"inside": "def supports(self, backbone): return ''"}, "FAIL ipt: supported: supports() returns ''"),
+        (2, {"inside": f"def __post_init__(self): {EXIT}"}, "cannot be built: SystemExit: 0"),
+        (2, {"before": EXIT}, "cannot be imported: SystemExit: 0"),
+        (1, {"before": "class Odd(Exception): ...", "adapt": "raise Odd('so')"}, "trains what it says: Odd: so"),
+    ],
+)
+def test_a_plugin_that_exits_fails(code, parts, said, tmp_path, capsys):
+    file = tmp_path / "exits.py"
+    file.write_text(SOURCE.format(**{"before": "", "inside": "", "adapt": "pass"} | parts))
+    found, out, err = command(capsys, "contract", f"{file}:Exits", "-b", "ipt")
+    assert found == code
+    assert said in out + err
+
+
+@dataclass(frozen=True)
+class Convolves(Sound):
+    """Puts a convolution beside the mlp, without a layout."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        block = next(backbone.blocks())
+        block.mlp.parallel(nn.Conv2d(block.width, block.width, 3, padding=1))
+
+
+@dataclass(frozen=True)
+class Normalises(Sound):
+    """Puts a batch norm of maps beside the mlp."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        block = next(backbone.blocks())
+        block.mlp.parallel(nn.BatchNorm2d(block.width))
+
+
+@pytest.mark.parametrize("method", [Convolves(), Normalises()], ids=lambda method: type(method).__name__)
+def test_a_module_for_maps_on_tokens_hints_at_on_map(method):
+    assert "OnMap(module, block.layout)" in examine("gradients reach all", ToyTrial(method, tiny)).detail
+
+
+@dataclass(frozen=True)
+class MovesFrozen(Sound):
+    """Moves a frozen weight whenever it is evaluated."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        weight = next(backbone.blocks()).mlp.norm.module.get_parameter("weight")
+        first(backbone).register_forward_hook(lambda module, *_: None if module.training else weight.data.mul_(1.1))
+
+
+def test_what_moves_in_evaluation_does_not_read_as_a_merge_failure():
+    found = {one.name: one for one in findings(ToyTrial(MovesFrozen(), tiny))}
+    assert [name for name, one in found.items() if not one.passed] == ["frozen weights stay"]
+    assert "changed by evaluation" in found["frozen weights stay"].detail
+    assert not found["merges exactly"].applicable
+    assert set(found) == set(POINTS)
+
+
+def test_functions_are_put_back_after_each_point():
+    before = functions()
+    with preserved():
+        torch.nn.functional.__dict__["celu"] = lambda *_: None
+        setattr(torch.nn.Linear, "forward", lambda *_: None)  # noqa: B010
+        assert {name for _, name in replaced(before)} == {"celu", "forward"}
+    assert replaced(before) == {}
+
+
+def test_functions_of_a_plugin_in_torch_are_found(monkeypatch):
+    monkeypatch.setattr(torch.nn.functional, "celu", lambda features: features)
+    assert defined_by(__name__) == ["torch.nn.functional.celu"]
+    assert defined_by("elsewhere") == []

@@ -1,0 +1,36 @@
+"""The engine and a submission, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petlir.benchmark.publishing.submit import submit
+from petlir.benchmark.publishing.verify import opened
+from tests.helpers.engine import Lab, laboratory
+
+
+@pytest.fixture(scope="package")
+def lab(small_images: Path) -> Iterator[Lab]:
+    """The engine in this process, on small images, without MLflow."""
+    with laboratory(small_images) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def honest(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unpacked submission of one cell, with an unrounded protocol and a metric beside its own."""
+    root = tmp_path_factory.mktemp("honest")
+    lab.run(root / "store", methods="lora[rank=2]", tasks="tiny", protocols="rgb-float", metrics="psnr")
+    submit(root / "store", root / "a.zip", "someone", None, False)
+    with opened(root / "a.zip") as folder:
+        return shutil.copytree(folder, root / "submission")
+
+
+@pytest.fixture
+def forged(honest: Path, tmp_path: Path) -> Path:
+    """A copy of the submission, to be changed."""
+    return shutil.copytree(honest, tmp_path / "forged")
