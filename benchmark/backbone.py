@@ -243,6 +243,10 @@ class Backbone(nn.Module, ABC):
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """Yield the parameters that affect the output of `head`; None stands for all heads."""
 
+    def companions(self) -> Iterator[Site]:
+        """Yield layers, linear and zero at first, that are trained along with every adapter and stored with it."""
+        yield from ()
+
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
         """Yield the parameters that turn features into the image of `head`; None stands for all heads."""
         yield from ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
@@ -57,6 +57,17 @@ class Branched(Protocol):
         """
 
 
+@runtime_checkable
+class ImageRouter(Protocol):
+    """A child module of the backbone that decides for each whole image, before tiling, how it is restored."""
+
+    def passes(self, backbone: Backbone, image: Tensor, head: str | None) -> Generator[str | None]:
+        """Yield the head of each pass of the network over an image 1×3×H×W that is to leave through `head`.
+
+        Each pass reads the clipped result of the one before, and takes place before the next head is requested.
+        """
+
+
 @dataclass(frozen=True)
 class PriorResults:
     """Prior results available to a method that requires other cells.
@@ -68,6 +79,8 @@ class PriorResults:
         head: the head that will be trained.
         stored: stored tensors of this cell if it is reloaded; their shapes then replace the analysis of prior results.
         validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
+        images: a task's whole training images, degraded as test images are, as 1×3×h×w and clean 1×3×sh×sw in [0, 1].
+        heads: the head of each required cell.
     """
 
     adapters: tuple[Mapping[str, Tensor], ...] = ()
@@ -76,6 +89,8 @@ class PriorResults:
     head: str = ""
     stored: Mapping[str, Tensor] | None = None
     validation: Callable[[], Sequence[tuple[Tensor, Tensor]]] | None = None
+    images: Callable[[str], Iterable[tuple[Tensor, Tensor]]] | None = None
+    heads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

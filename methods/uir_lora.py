@@ -1,139 +1,63 @@
-"""UIR-LoRA on a restoration backbone: trained LoRAs, one per degradation, mixed for each image."""
+"""UIR-LoRA on a restoration backbone: trained LoRAs, one per degradation, chosen or mixed for each image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.layers.classifier import ExpertClassifier
+from petlir.benchmark.layers.degradation_statistics import DegradationStatistics
 from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Describe, Router
 from petlir.benchmark.method import Method, Paper, PriorResults
 from petlir.benchmark.restoration.restore import restored
-from petlir.methods.lora import LoRA, LowRank, low_rank
+from petlir.methods.lora import LoRA
 from petlir.methods.sites import QUERY_VALUE
+from petlir.methods.uir_composition import Composer, ExpertSequence, Fixed, fill, insert
+from petlir.methods.uir_controls import best_sequence, chosen, mixing_error
+from petlir.methods.uir_routing import RouterStudy, loss_in_db
 
-WEIGHTS = ("router", "uniform", "best", "oracle")
-ROUTERS = ("features", "clip")
+WEIGHTS = ("router", "uniform", "best", "oracle", "sequence")
+ROUTERS = ("statistics", "features", "clip")
 BATCHES = 4
 """Training batches of each degradation that are averaged into its prototype."""
-DESCENT = 20
-"""Adam steps for the oracle's weights, each over all validation images."""
-RATE = 0.3
-"""Adam's learning rate for the logits of the oracle's weights."""
-
-Pair = tuple[Tensor, Tensor]
-"""A degraded image 1×3×h×w and its clean image 1×3×sh×sw, in [0, 1]."""
-MixingError = Callable[[Tensor, Pair], Tensor]
-"""(weights K, a pair) → error of the degraded image restored with these weights."""
-
-
-@dataclass
-class Mixture:
-    """LoRA weights of the images in the current pass, N×K, or 1×K for all; None leaves the network frozen."""
-
-    weights: Tensor | None = None
-
-
-class Mixed(nn.Module):
-    """A frozen projection W with K low-rank updates: W + scale · Σ wₖ · upₖ · downₖ, with weights w for each image.
-
-    Args:
-        lora: the projection with a single update, whose shapes and scale the K updates share.
-        count: K.
-        mixture: holder of the weights of the images in the current pass.
-    """
-
-    def __init__(self, lora: LowRank, count: int, mixture: Mixture) -> None:
-        super().__init__()
-        self.base, self.scale, self.mixture = lora.base, lora.scale, mixture
-        self.down = nn.Buffer(lora.base.weight.new_zeros(count, *lora.down.shape))
-        self.up = nn.Buffer(lora.base.weight.new_zeros(count, *lora.up.shape))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return the output in the projection's own layout; the windows of an image must be adjacent in the batch."""
-        output: Tensor = self.base(features)
-        weights = self.mixture.weights
-        if weights is None:
-            return output
-        rows = weights.to(output).repeat_interleave(len(features) // len(weights), 0)
-        update = torch.zeros_like(output)
-        for weight, down, up in zip(rows.T, self.down, self.up, strict=True):
-            update = update + weight.view(-1, *[1] * (output.ndim - 1)) * low_rank(features, down, up)
-        return torch.add(output, update, alpha=self.scale)
-
-
-class Fixed(nn.Module):
-    """The same weights for every image.
-
-    Args:
-        weights: K non-negative values that sum to 1.
-    """
-
-    def __init__(self, weights: Tensor) -> None:
-        super().__init__()
-        self.weights = nn.Buffer(weights)
-
-    def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights, 1×K."""
-        return self.weights[None]
-
-
-class Composer(nn.Module):
-    """A module that sets the LoRAs' weights for the images that enter the backbone, and discards them afterwards.
-
-    Args:
-        weigh: (backbone, images) → weights N×K or 1×K; during this call the network is frozen.
-        mixture: holder of the weights.
-    """
-
-    def __init__(self, weigh: Router | Fixed, mixture: Mixture) -> None:
-        super().__init__()
-        self.weigh, self.mixture = weigh, mixture
-
-    def watch(self, backbone: Backbone) -> None:
-        """Act on every forward pass from now on. Bound methods give a copied backbone its own composer."""
-        backbone.register_forward_pre_hook(self._enter)
-        backbone.register_forward_hook(self._leave, always_call=True)
-
-    def _enter(self, backbone: Any, inputs: tuple[Any, ...]) -> None:
-        self.mixture.weights = self.weigh(backbone, inputs[0])
-
-    def _leave(self, *_: object) -> None:
-        self.mixture.weights = None
 
 
 @dataclass(frozen=True)
 class UIRLoRA(Method):
-    """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one per degradation, in a weighted sum.
+    """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one per degradation, chosen for each image.
 
     Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, from its description, as the authors' repository does not
     contain code. The paper composes LoRAs of a generative model; here they adapt the restoration backbone. Ours are the
-    sites (LoRA's), the similarity (see `layers.routing.Router`) and its temperature. Nothing is trained, so on a
-    mixture of degradations the method is zero-shot. The router reads training images only. `best` and `oracle` read the
-    validation images of the task; these and `uniform` are controls. The router reads the frozen network through the
-    head of the first ×1 degradation: a denoising head hides noise from it, a deraining head neither rain nor noise, so
-    deraining comes first. The output head is the task's own.
+    sites (LoRA's) and the router: one hard decision for each whole image, by statistics of its degradation, among the
+    experts of the output head's scale and "none", the frozen network. It reads the experts' training images and stated
+    other degradations (`uir_routing.NONE`), and its threshold limits the loss on the latter's validation images. On a
+    mixture of degradations the method is zero-shot.
+
+    `features` and `clip` are controls: a softmax over similarities to mean descriptions, of the experts' degradations
+    and of clean images. Of these `features` reads the network through the head of the first ×1 degradation: a denoising
+    head hides noise from it, a deraining head neither rain nor noise, so deraining comes first. Further controls are
+    `uniform`, and by the task's validation images `best`, `oracle` and `sequence`. The frozen network is a member of
+    each of them. Except in a sequence, the output head is the task's own.
 
     Attributes:
         degradations: the tasks whose LoRAs are mixed, joined by +.
         rank: rank of the LoRAs.
-        weights: `router` for each image, `uniform`, `best` (one LoRA) or `oracle` (a convex mixture) by validation.
-        router: basis of the similarity, `features` of the frozen backbone or `clip`.
-        top: number of LoRAs mixed for an image.
-        temperature: temperature of the softmax over cosine similarities.
+        weights: `router` for each image, `uniform`, `best` (one LoRA), `oracle` (a convex mixture) or `sequence` (one
+            LoRA after another, each by its own head).
+        router: basis of the decision: `statistics` of the image, `features` of the frozen backbone, or `clip`.
+        top: number of members mixed for an image by `features` and `clip`.
+        temperature: temperature of their softmax over cosine similarities.
         sites: the projections with LoRAs, as in LoRA's own option.
     """
 
     name = "uir-lora"
-    idea = "UIR-LoRA (restoration backbone): LoRAs of single degradations, mixed for each image by what it resembles."
+    idea = "UIR-LoRA (restoration backbone): LoRAs of single degradations, one or none chosen for each image."
     paper = Paper(
         "UIR-LoRA: Achieving Universal Image Restoration through Multiple Low-Rank Adaptation",
         "Zhang et al.",
@@ -148,7 +72,7 @@ class UIRLoRA(Method):
     degradations: str = "sr_x4+derain_heavy+denoise_50+low_light"
     rank: int = 4
     weights: str = "router"
-    router: str = "features"
+    router: str = "statistics"
     top: int = 2
     temperature: float = 0.1
     sites: str = QUERY_VALUE
@@ -166,6 +90,9 @@ class UIRLoRA(Method):
                 raise PetlirError(f"uir-lora: {option} is {value}, expected a whole number from 1 on")
         if self.temperature <= 0:
             raise PetlirError(f"uir-lora: temperature is {self.temperature}, expected a number above 0")
+        soft = self.weights == "router" and self.router != "statistics"
+        if not soft and self.changed().keys() & {"top", "temperature"}:
+            raise PetlirError("uir-lora: top and temperature are options of router=features and router=clip")
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -187,91 +114,93 @@ class UIRLoRA(Method):
 
     def adapt(self, backbone: Backbone) -> None:
         """Insert LoRAs and weights of the right shapes; the LoRAs are zero and have no effect."""
-        self._insert(backbone).watch(backbone)
+        self._insert(backbone, PriorResults()).watch(backbone)
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         """Insert the trained LoRAs and compute their weights; if this cell is loaded again, only insert empty ones."""
-        composer = self._insert(backbone)
+        composer = self._insert(backbone, prior)
         if prior.stored is None:
             fill(backbone, prior.adapters)
             self._study(backbone, composer, prior)
         composer.watch(backbone)
 
-    def _insert(self, backbone: Backbone) -> Composer:
-        mixture, count = Mixture(), len(self.tasks)
-        self.lora.adapt(backbone)
-        for name, module in list(backbone.named_modules()):
-            if isinstance(module, LowRank):
-                backbone.set_submodule(name, Mixed(module, count, mixture))
-        numbers = next(backbone.parameters())
-        if self.weights == "router":
-            describe = self._describe(backbone)
-            prototypes = numbers.new_zeros(count, describe.width(backbone))
-            composer = Composer(Router(describe, prototypes, self.top, self.temperature), mixture)
+    def _insert(self, backbone: Backbone, prior: PriorResults) -> Composer:
+        like, eligible = next(backbone.parameters()), self._eligible(backbone, prior)
+        weigh: Router | ExpertClassifier | Fixed | ExpertSequence
+        if self.weights == "sequence":
+            weigh = ExpertSequence(prior.heads or self._heads(backbone, prior), like)
+        elif self.weights != "router":
+            weigh = Fixed(like.new_tensor(eligible, dtype=like.dtype) / (sum(eligible) + 1))
+        elif self.router == "statistics":
+            describe = DegradationStatistics()
+            weigh = ExpertClassifier(describe, describe.width(backbone), eligible).to(like.device)
         else:
-            composer = Composer(Fixed(numbers.new_full((count,), 1 / count)), mixture)
-        backbone.add_module("composer", composer)
-        return composer
+            described = self._describe(backbone)
+            prototypes = like.new_zeros(len(self.tasks) + 1, described.width(backbone))
+            weigh = Router(described, prototypes, self.top, self.temperature)
+        self.lora.adapt(backbone)
+        return insert(backbone, weigh, len(self.tasks))
+
+    def _eligible(self, backbone: Backbone, prior: PriorResults) -> list[bool]:
+        """Return for each expert whether its head has the scale of the output head."""
+        head = prior.head or str(backbone.head_in_use)
+        heads = prior.heads or self._heads(backbone, prior)
+        return [backbone.heads[own] == backbone.heads[head] for own in heads]
+
+    def _heads(self, backbone: Backbone, prior: PriorResults) -> tuple[str, ...]:
+        """Return the output head for each expert, for use where their own heads are not known."""
+        return (prior.head or str(backbone.head_in_use),) * len(self.tasks)
 
     def _describe(self, backbone: Backbone) -> Describe:
         return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
 
     def reads(self, backbone: Backbone) -> str:
-        """Return the head through which the router reads images: that of the first ×1 degradation, else the last."""
+        """Return the head through which `features` reads images: of the first ×1 degradation, else the last head."""
         same_size = [head for head, scale in backbone.heads.items() if scale == 1]
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])
 
     def _study(self, backbone: Backbone, composer: Composer, prior: PriorResults) -> None:
-        if isinstance(composer.weigh, Router):
-            batch = prior.batch
-            assert batch is not None
-            known = ((batch(task, index)[0] for index in range(BATCHES)) for task in self.tasks)
-            composer.weigh.study(backbone, known)
-        elif self.weights != "uniform":
-            assert prior.validation is not None
-            error = partial(mixing_error, backbone, prior.head, composer.mixture)
-            composer.weigh.weights.copy_(chosen(error, composer.weigh.weights, prior.validation(), self.weights))
+        match composer.weigh:
+            case ExpertClassifier() as router if prior.images is not None:
+                self._study_router(backbone, composer, router, prior)
+            case Router() as router:
+                batch = prior.batch
+                assert batch is not None
+                known = ((batch(task, index)[0] for index in range(BATCHES)) for task in self.tasks)
+                clean = (batch(self.tasks[0], index)[1] for index in range(BATCHES))
+                router.study(backbone, (*known, clean))
+            case ExpertSequence() as sequence:
+                self._study_sequence(backbone, composer, sequence, prior)
+            case Fixed() as fixed if self.weights != "uniform":
+                assert prior.validation is not None
+                error = partial(mixing_error, backbone, prior.head, composer)
+                alone = torch.eye(len(self.tasks)).to(fixed.weights)
+                members = [*alone[self._eligible(backbone, prior)], torch.zeros_like(fixed.weights)]
+                fixed.weights.copy_(chosen(error, torch.stack(members), prior.validation(), self.weights))
 
+    def _study_router(
+        self, backbone: Backbone, composer: Composer, router: ExpertClassifier, prior: PriorResults
+    ) -> None:
+        def loss(weights: Tensor, degraded: Tensor, clean: Tensor) -> float:
+            images = []
+            for one in (torch.zeros_like(weights), weights):
+                with torch.no_grad(), composer.given(one):
+                    images.append(restored(backbone, degraded, prior.head))
+            return loss_in_db(images[0], images[1], clean)
 
-def fill(backbone: Backbone, adapters: Sequence[Mapping[str, Tensor]]) -> None:
-    """Copy each LoRA's trained parameters, by name, into the mixed updates."""
-    for name, module in backbone.named_modules():
-        if isinstance(module, Mixed):
-            for index, adapter in enumerate(adapters):
-                module.down[index].copy_(adapter[f"{name}.down"])
-                module.up[index].copy_(adapter[f"{name}.up"])
+        study = RouterStudy(router, backbone, self.tasks, backbone.heads[prior.head], prior)
+        study.fit()
+        study.calibrate(loss)
 
+    def _study_sequence(
+        self, backbone: Backbone, composer: Composer, sequence: ExpertSequence, prior: PriorResults
+    ) -> None:
+        def run(place: int, image: Tensor) -> Tensor:
+            with composer.given(sequence.members[place : place + 1]):
+                return restored(backbone, image, [*sequence.heads, prior.head][place])
 
-def chosen(error: MixingError, start: Tensor, pairs: Sequence[Pair], kind: str) -> Tensor:
-    """Return the K weights with the lowest error over `pairs`: of a single LoRA (`best`) or of any convex mixture."""
-    singles: list[Tensor] = list(torch.eye(len(start)).to(start))
-    candidates = singles if kind == "best" else [*singles, descend(error, start, pairs)]
-
-    @torch.no_grad()
-    def total(weights: Tensor) -> float:
-        return sum(float(error(weights, pair)) for pair in pairs)
-
-    return min(candidates, key=total)
-
-
-def descend(error: MixingError, start: Tensor, pairs: Sequence[Pair]) -> Tensor:
-    """Return convex weights after gradient steps on their logits, starting from the mixture `start` (all above 0)."""
-    logits = start.log().requires_grad_()
-    optimizer = torch.optim.Adam([logits], RATE)
-    for _ in range(DESCENT):
-        optimizer.zero_grad()
-        for pair in pairs:  # one graph at a time
-            torch.autograd.backward(error(logits.softmax(0), pair) / len(pairs))
-        optimizer.step()
-    return logits.detach().softmax(0)
-
-
-def mixing_error(backbone: Backbone, head: str, mixture: Mixture, weights: Tensor, pair: Pair) -> Tensor:
-    """Return the mean absolute error of one image restored with K weights, differentiable with respect to them."""
-    degraded, clean = pair
-    mixture.weights = weights[None]
-    try:
-        return functional.l1_loss(restored(backbone, degraded, head), clean)
-    finally:
-        mixture.weights = None
+        assert prior.validation is not None
+        scales = [backbone.heads[head] for head in sequence.heads]
+        order = best_sequence(run, scales, backbone.heads[prior.head], prior.validation())
+        sequence.order[: len(order)] = torch.tensor(order)

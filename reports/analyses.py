@@ -27,7 +27,7 @@ COLUMNS = {
     "fourier": ("label", "task", "frequency", "relative_log_amplitude"),
     "contribution": ("label", "task", "level", "group", "mean", "kind", "place", "rank"),
     "response": ("label", "task", "branch", "strength"),
-    "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most"),
+    "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most", "most_forced"),
 }
 """What is drawn of the rows; a column is empty where an analysis did not apply."""
 RESPONSES = {
@@ -77,7 +77,12 @@ class Study:
     @property
     def confusions(self) -> list[Matrix]:
         """Of each label with a router, for each task the share of images that give an expert the most weight."""
-        return confusions(self.rows) if self._is("transfer") else []
+        return confusions(self.rows, "most") if self._is("transfer") else []
+
+    @property
+    def forced_confusions(self) -> list[Matrix]:
+        """The same as if no image could stay without an expert."""
+        return confusions(self.rows, "most_forced") if self._is("transfer") else []
 
     @property
     def moved(self) -> tuple[dict[str, str], list[Layers]]:
@@ -176,9 +181,9 @@ def matrices(rows: pd.DataFrame) -> list[Matrix]:
     return _matrices(rows, "trained", "tested", "over_frozen")
 
 
-def confusions(rows: pd.DataFrame) -> list[Matrix]:
-    """The confusion matrix of each router, task × expert: shares in [0, 1]."""
-    return _matrices(rows, "tested", "expert", "most")
+def confusions(rows: pd.DataFrame, shares: str) -> list[Matrix]:
+    """The confusion matrix of each router, task × expert: shares in [0, 1] from this column."""
+    return _matrices(rows, "tested", "expert", shares)
 
 
 def _matrices(rows: pd.DataFrame, down: str, across: str, values: str) -> list[Matrix]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from petlir.benchmark.backbones.meta_device import without_memory
@@ -35,10 +36,9 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
         if paper is not None and paper.bibtex:
             yield paper.bibtex
     for name in {network_of(cell.backbone) for cell in cells} & plugins.backbones.keys():
-        with without_memory():
-            paper = plugins.build(name).paper
-        if paper is not None:
-            yield paper.bibtex
+        with without_memory(), suppress(PetlirError):  # a network whose extra is not installed is left out
+            if (paper := plugins.build(name).paper) is not None:
+                yield paper.bibtex
     for name in {score.set.rpartition("/")[2] for record in records for score in record.scores} & set(names()):
         yield image_set(name).bibtex or _misc(name, image_set(name).citation)
 

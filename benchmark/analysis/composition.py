@@ -16,10 +16,21 @@ from torch import Tensor, nn
 from petlir.benchmark.analysis.finished import Analysis, Finished, Row, Scene
 from petlir.benchmark.analysis.quality import quality
 from petlir.benchmark.cells.adapted_model import AdaptedModel
+from petlir.benchmark.cells.context import Context
+from petlir.benchmark.layers.classifier import ExpertClassifier
 from petlir.benchmark.layers.routing import Router
+from petlir.benchmark.protocol import protocol
+from petlir.benchmark.restoration.restore import restore, to_batch, to_image
+from petlir.benchmark.scoring.psnr_ssim import psnr
 
 TOGETHER = "composed"
 """What the row of the whole composition is called, beside those of its experts alone."""
+NONE = "none"
+"""The column of images that no expert gets."""
+EFFECT = 0.3
+"""The gain over the frozen network in dB on validation images from which an expert counts as one."""
+
+Weigher = Router | ExpertClassifier
 
 
 def composed(model: AdaptedModel) -> bool:
@@ -33,20 +44,26 @@ def of_composition(
     networks: Mapping[str, AdaptedModel],
     seen: Scene,
     before: Mapping[str, float],
+    context: Context,
 ) -> None:
     """Rows and sentences on the cells of one label.
 
     Args:
         analysis: gets them: of each expert alone and of all together as of a matrix, and of the router for each task
-            the mean weight of each expert (`weight`) and the share of images that give it the most (`most`).
+            the mean weight of each expert (`weight`), the share of images that give it the most (`most`), and the same
+            share if no image may stay without an expert (`most_forced`); of each expert its gain over the frozen
+            network on validation images (`effect`).
         cells: of the label.
         networks: these cells' networks, by task.
         seen: the images.
         before: the PSNR of the frozen network on each task.
+        context: validation images.
     """
     rows = [row for cell in cells for row in _rows(cell, networks[cell.task], seen, before[cell.task])]
-    analysis.rows.extend(rows)
     label = cells[0].label
+    effects = _effects(networks[cells[0].task], context)
+    rows += [{"label": label, "member": task, "effect": gain} for task, gain in effects.items()]
+    analysis.rows.extend(rows)
     if any("expert" in row for row in rows):
         analysis.sentences.extend(_said(label, rows))
     else:
@@ -59,36 +76,64 @@ def _rows(cell: Finished, model: AdaptedModel, seen: Scene, before: float) -> It
                 "over_frozen": found - before}  # fmt: skip
 
     experts = [need.task for need in model.method.requires(model.cell)]
-    router = next((module for module in model.network.modules() if isinstance(module, Router)), None)
-    if router is None:
-        yield row(TOGETHER, quality(model.network, cell, seen.images))
+    yield row(TOGETHER, quality(model.network, cell, seen.images))
+    if (router := _router(model)) is None:
         return
-    with weights_of(router) as weights:
-        yield row(TOGETHER, quality(model.network, cell, seen.images))
-    found = torch.cat(weights)
-    most = nn.functional.one_hot(found.argmax(1), len(experts)).float().mean(0)
-    for place, expert in enumerate(experts):
-        with alone(router, place):
-            yield row(expert, quality(model.network, cell, seen.images))
-        yield {"label": cell.label, "tested": cell.task, "expert": expert, "weight": float(found[:, place].mean()),
-               "most": float(most[place])}  # fmt: skip
+    degraded, _ = seen.images[cell.task]
+    with torch.no_grad():
+        weights = _with_none(torch.cat([router(model.network, image[None]) for image in degraded]))
+        forced = weights
+        if isinstance(router, ExpertClassifier):
+            forced = _with_none(torch.cat([router.forced(model.network, image[None]) for image in degraded]))
+    shares = [nn.functional.one_hot(given.argmax(1), given.shape[1]).float().mean(0) for given in (weights, forced)]
+    for place, expert in enumerate([*experts, NONE]):
+        if expert != NONE:
+            with alone(router, place):
+                yield row(expert, quality(model.network, cell, seen.images))
+        yield {"label": cell.label, "tested": cell.task, "expert": expert, "weight": float(weights[:, place].mean()),
+               "most": float(shares[0][place]), "most_forced": float(shares[1][place])}  # fmt: skip
+
+
+def _router(model: AdaptedModel) -> Weigher | None:
+    return next((module for module in model.network.modules() if isinstance(module, Router | ExpertClassifier)), None)
+
+
+def _with_none(weights: Tensor) -> Tensor:
+    """Append what the experts' weights N×K leave to the frozen network."""
+    return torch.cat([weights, 1 - weights.sum(1, keepdim=True)], 1)
+
+
+@torch.no_grad()
+def _effects(model: AdaptedModel, context: Context) -> dict[str, float]:
+    """Return each expert's gain over the frozen network in dB on the validation images of its own task."""
+    gains: dict[str, float] = {}
+    if (router := _router(model)) is None:
+        return gains
+    for place, need in enumerate(model.method.requires(model.cell)):
+        task = context.plugins.task(need.task)
+        head, rule = model.network.head_for(task), protocol(task.protocols[0])
+        differences = []
+        for pair in context.validation(need.task, need.track):
+            scores = []
+            for only in (place, None):
+                with alone(router, only):
+                    output = restore(
+                        model.network, to_batch(pair.degraded, next(model.network.parameters()).device), head
+                    )
+                scores.append(psnr(to_image(output), pair.clean, rule))
+            differences.append(scores[0] - scores[1])
+        gains[need.task] = fmean(differences)
+    return gains
 
 
 @contextmanager
-def weights_of(router: Router) -> Iterator[list[Tensor]]:
-    """Within, gathers the weights N×K of every batch that is routed."""
-    found: list[Tensor] = []
-    with router.register_forward_hook(lambda module, inputs, output: found.append(output)):
-        yield found
-
-
-@contextmanager
-def alone(router: Router, place: int) -> Iterator[None]:
-    """Within, one expert gets all the weight."""
+def alone(router: Weigher, place: int | None) -> Iterator[None]:
+    """Within, one expert gets all the weight; None leaves the network frozen."""
 
     def hook(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
         only = torch.zeros_like(output)
-        only[:, place] = 1
+        if place is not None:
+            only[:, place] = 1
         return only
 
     with router.register_forward_hook(hook):
@@ -102,6 +147,12 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
         each = ", ".join(f"{row['tested']} {row['most']:.0%}" for row in own)
         share = fmean(row["most"] for row in own)
         yield f"{label}: the router gives a task's own LoRA the most weight on {share:.0%} of images ({each})."
+    effects = {row["member"]: row["effect"] for row in rows if "effect" in row}
+    if effects:
+        each = ", ".join(
+            f"{task} {gain:+.2f} dB{'' if gain >= EFFECT else ' (no effect)'}" for task, gain in effects.items()
+        )
+        yield f"{label}: on validation images, the LoRAs' own gains over the frozen network are {each}."
     known = {row["expert"] for row in routed}
     mixed = dict.fromkeys(row["tested"] for row in routed if row["tested"] not in known)
     gains = {task: _over_best(rows, task) for task in mixed}
@@ -116,6 +167,6 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
 
 def _over_best(rows: Sequence[Row], task: str) -> tuple[float, str]:
     """How far the composition lies above the best expert alone, and which that is."""
-    found = {row["trained"]: row["psnr"] for row in rows if row["tested"] == task and "trained" in row}
+    found = {row["trained"]: row["psnr"] for row in rows if row.get("tested") == task and "psnr" in row}
     best = max((name for name in found if name != TOGETHER), key=lambda name: found[name])
     return found[TOGETHER] - found[best], best

@@ -29,7 +29,7 @@ def transfer(found: Sequence[Finished], context: Context, device: str) -> Analys
         networks = {cell.task: model for cell, model in opened(cells, context, device, analysis)}
         cells = [cell for cell in cells if cell.task in networks]
         if any(composed(one) for one in networks.values()):
-            of_composition(analysis, cells, networks, seen, before)
+            of_composition(analysis, cells, networks, seen, before, context)
         elif _applies(analysis, label, networks):
             for cell in cells:
                 after = {trained: quality(one.network, cell, seen.images) for trained, one in networks.items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -75,7 +75,8 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
     _check_weights(card, job)
     heads = method.heads(backbone, task)
     seed = seed_of("init", cell.method, task.name, cell.seed)
-    known = _prior(job, heads[-1], device, stored)
+    needs = [backbone.head_for(context.plugins.task(need.task)) for need in method.requires(cell)]
+    known = replace(_prior(job, heads[-1], device, stored), heads=tuple(needs))
     backbone.to(device)
     started = monotonic()
     adapted = adapt(backbone, method, heads[-1], seed, known)
@@ -128,8 +129,13 @@ def _prior(job: Job, head: str, device: str, stored: Mapping[str, Tensor] | None
         pairs = job.context.validation(job.cell.task, job.cell.track)
         return [(to_batch(pair.degraded, device), to_batch(pair.clean, device)) for pair in pairs]
 
+    def images(task: str) -> Iterator[tuple[Tensor, Tensor]]:
+        found = job.context.plugins.task(task)
+        for name in [part.label for part in found.parts] or [task]:
+            yield from whole_images(job.cell.on(name), job.context, device)
+
     adapters = () if stored is not None else tuple(_adapter(job.store, job.store.root / need) for need in job.needs)
-    return PriorResults(adapters, batch, job.cell.task, head, stored, validation)
+    return PriorResults(adapters, batch, job.cell.task, head, stored, validation, images)
 
 
 def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
@@ -140,6 +146,14 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
         raise PetlirError(f"the required cell {folder.name} has no result: {record.reason}")
     adapter: dict[str, Tensor] = load_file(store.fetch(folder / ADAPTER))
     return adapter
+
+
+def whole_images(cell: Cell, context: Context, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield a cell's training images, degraded as test images are and clean."""
+    noise = fresh_noise(context.plugins.task(cell.task), cell.track)
+    for place, (prepared, clean) in enumerate(context.training(cell.task, cell.track, cell.seed)):
+        degraded = noise.perturbed(prepared, seed_of(cell.task, place, cell.seed)) if noise else prepared
+        yield to_batch(degraded, device), to_batch(clean, device)
 
 
 def sampler(cell: Cell, context: Context, device: torch.device | str = "cpu") -> Sampler:

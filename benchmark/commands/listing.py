@@ -37,12 +37,16 @@ def _methods(files: Sequence[Path]) -> list[Row]:
 
 def _backbones(files: Sequence[Path]) -> list[Row]:
     plugins = find(files)
-    rows = []
-    for name in sorted(plugins.backbones):
+    return [_backbone_row(plugins, name) for name in sorted(plugins.backbones)]
+
+
+def _backbone_row(plugins: Plugins, name: str) -> Row:
+    try:
         network = _skeleton(plugins, name)
-        total = count(network).total
-        rows.append({"name": name, "about": f"{total:,} parameters", "total": total, "heads": dict(network.heads)})
-    return rows
+    except PetlirError as error:  # an extra is not installed
+        return {"name": name, "about": str(error), "total": None, "heads": {}}
+    total = count(network).total
+    return {"name": name, "about": f"{total:,} parameters", "total": total, "heads": dict(network.heads)}
 
 
 def _weights(_: Sequence[Path]) -> list[Row]:

@@ -204,7 +204,9 @@ class ToyTrial:
         asked = Asked("small", method.name, {}, "", task, "demo", seed, "tuned", None, STEPS, 2, self.side)
         needs = [] if stored is not None else method.requires(asked)
         adapters = tuple(self._trained_before(need, seed) for need in needs)
-        return PriorResults(adapters, partial(self.batch, seed=seed), task, self.head, stored, self._validation)
+        heads = (self.head,) * len(method.requires(asked))
+        batch = partial(self.batch, seed=seed)
+        return PriorResults(adapters, batch, task, self.head, stored, self._validation, heads=heads)
 
     def _validation(self) -> list[tuple[Tensor, Tensor]]:
         return [(image[None], clean[None]) for image, clean in zip(self.images, self.clean, strict=True)]

@@ -20,6 +20,8 @@ CLIP = "openai/clip-vit-base-patch32"
 """The image encoder, by its name in Hugging Face's cache."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SIDE, CLIP_WIDTH = 224, 512
+LARGEST_SIDE = 512
+"""The side of the centre by which a network of any input size describes a larger image."""
 
 
 class Describe(Protocol):
@@ -34,7 +36,7 @@ class Describe(Protocol):
 
 @dataclass(frozen=True)
 class BlockStatistics:
-    """Spatial means and standard deviations of each channel after the last block.
+    """Spatial means and standard deviations of each channel after the last block, over all windows of an image.
 
     Attributes:
         head: the head through which images enter, independent of the head that restores them.
@@ -50,14 +52,34 @@ class BlockStatistics:
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
         """Return the images' statistics, from one pass through the backbone."""
         *_, last = backbone.blocks()
+        crops = _windows(images, backbone.window) if backbone.window else _centre(images)
         seen: list[Tensor] = []
         hook = last.site.module.register_forward_hook(lambda module, inputs, output: seen.append(output))
         try:
-            backbone.forward(images, self.head)  # bypasses the backbone's own hooks: one of them may have called this
+            backbone.forward(crops, self.head)  # bypasses the backbone's own hooks: one of them may have called this
         finally:
             hook.remove()
-        deviation, mean = torch.std_mean(last.layout.to_map(seen[0]), (2, 3))
+        maps = last.layout.to_map(seen[0])
+        maps = maps.view(len(images), -1, *maps.shape[1:])
+        deviation, mean = torch.std_mean(maps, (1, 3, 4))
         return torch.cat([mean, deviation], 1)
+
+
+def _windows(images: Tensor, side: int) -> Tensor:
+    """Cut images into windows that cover them, those of an image adjacent; small images are continued at the border."""
+    down, right = (max(0, side - length) for length in images.shape[-2:])
+    padded = functional.pad(images, (0, right, 0, down), mode="replicate")
+    rows, columns = (
+        [round(place * (length - side) / max(1, -(-length // side) - 1)) for place in range(-(-length // side))]
+        for length in padded.shape[-2:]
+    )
+    crops = [padded[..., top : top + side, left : left + side] for top in rows for left in columns]
+    return torch.stack(crops, 1).flatten(0, 1)
+
+
+def _centre(images: Tensor) -> Tensor:
+    top, left = (max(0, length - LARGEST_SIDE) // 2 for length in images.shape[-2:])
+    return images[..., top : top + LARGEST_SIDE, left : left + LARGEST_SIDE]
 
 
 @dataclass(frozen=True)
@@ -101,11 +123,11 @@ class Router(nn.Module):
     """Weights of K experts for each image: a softmax over those whose prototypes are most similar to its description.
 
     Similarity is the cosine after centring both sides on the mean of the prototypes. Each image of a batch is routed
-    separately, as is each window of an image that passes through the network in windows.
+    separately.
 
     Args:
         describe: the description that is compared.
-        prototypes: mean description of each expert's degradation, K×D; stored with the experts.
+        prototypes: mean description of each expert's degradation and, last, of clean images, (K+1)×D.
         top: number of experts per image.
         temperature: divisor of the similarities before the softmax; towards 0 the most similar expert dominates.
     """
@@ -117,17 +139,17 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def study(self, backbone: Backbone, known: Iterable[Iterable[Tensor]]) -> None:
-        """Compute the prototypes from batches N×3×H×W of each expert's degradation; the backbone must be frozen."""
+        """Compute the prototypes from batches N×3×H×W of each degradation, last of clean images, all frozen."""
         for prototype, batches in zip(self.prototypes, known, strict=True):
             prototype.copy_(torch.cat([self.describe(backbone, batch) for batch in batches]).mean(0))
 
     @torch.no_grad()
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights of images N×3×H×W, N×K; each row is non-negative and sums to 1."""
+        """Return non-negative weights N×K of images N×3×H×W; the rest of each row to 1 is the frozen network's."""
         centre = self.prototypes.mean(0)
         described = self.describe(backbone, images) - centre
         similarities = functional.cosine_similarity(described[:, None], self.prototypes - centre, dim=-1)
-        return share(similarities, self.top, self.temperature)
+        return share(similarities, self.top, self.temperature)[:, :-1]
 
 
 def share(similarities: Tensor, top: int, temperature: float) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -15,6 +16,7 @@ from torch import Tensor
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.method import ImageRouter
 from petlir.benchmark.restoration.peak_memory import LiveBytes
 from petlir.benchmark.restoration.self_ensemble import eightfold
 from petlir.benchmark.restoration.tiling import TILES_AT_ONCE, Forward, blend, chop, evenly, flipped, pad_to
@@ -92,6 +94,30 @@ def restored(
     memory_bytes: int = MEMORY_BYTES,
 ) -> Tensor:
     """Return the result of `restore`, with gradients if any parameter is trainable."""
+    once = partial(_restored, network, tiling=tiling, tile=tile, overlap=overlap, memory_bytes=memory_bytes)
+    router = next((module for module in network.children() if isinstance(module, ImageRouter)), None)
+    if router is None:
+        return once(images, head)
+    return torch.cat([_routed(once, router.passes(network, image, head), image) for image in images.chunk(len(images))])
+
+
+def _routed(once: Callable[[Tensor, str | None], Tensor], passes: Generator[str | None], image: Tensor) -> Tensor:
+    with closing(passes):
+        for place, head in enumerate(passes):
+            image = once(image.clamp(0, 1) if place else image, head)
+    return image
+
+
+def _restored(
+    network: Backbone,
+    images: Tensor,
+    head: str | None,
+    tiling: str,
+    *,
+    tile: int | None,
+    overlap: int | None,
+    memory_bytes: int,
+) -> Tensor:
     scale = list(network.heads.values())[network.head_index(head)]
     height, width = images.shape[-2:]
     way = check(network, height, width, tiling)

@@ -101,6 +101,9 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: Prior
             method.adapt(backbone)
         else:
             method.adapt_from(backbone, prior)
+    if method.trains:
+        for site in backbone.companions():
+            site.module.requires_grad_(True)
     used = set(backbone.tunable(head))
     for parameter in original - used:
         parameter.requires_grad_(False)

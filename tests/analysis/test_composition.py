@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from petlir.benchmark.analysis.composition import TOGETHER, alone, weights_of
+from petlir.benchmark.analysis.composition import NONE, TOGETHER, alone
 from petlir.benchmark.analysis.finished import FEWEST, Analysis, Finished, cells, comparable, images_each, scene
-from petlir.benchmark.analysis.quality import quality
 from petlir.benchmark.analysis.transfer import transfer
 from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.layers.classifier import ExpertClassifier
 from petlir.benchmark.layers.routing import BlockStatistics, Router
 from petlir.benchmark.store import Store
 from tests.helpers.engine import laboratory
@@ -52,16 +52,19 @@ def test_the_matrix_is_the_routers_own(found, store, lab):
     seen = scene(cells(Store(store)), lab.context(), "cpu", Analysis())
     cell = next(one for one in seen.cells if (one.label, one.task) == (UIR, "tiny_y"))
     network = cell.model(lab.context(), "cpu").network
-    router = next(module for module in network.modules() if isinstance(module, Router))
-    with weights_of(router) as weights:
-        quality(network, cell, seen.images)
+    router = next(module for module in network.modules() if isinstance(module, ExpertClassifier))
     rows = table[table.expert.notna() & (table.tested == "tiny_y")].set_index("expert")
-    own = torch.cat(weights)
-    assert len(own) == len(seen.images["tiny_y"][0])
+    images = seen.images["tiny_y"][0]
+    own = torch.cat([router(network, image[None]) for image in images])
+    forced = torch.cat([router.forced(network, image[None]) for image in images])
     for place, expert in enumerate(EXPERTS):
         assert rows.weight[expert] == pytest.approx(float(own[:, place].mean()), abs=1e-6)
-        assert rows.most[expert] == pytest.approx(float((own.argmax(1) == place).float().mean()), abs=1e-6)
+        assert rows.most[expert] == pytest.approx(float(own[:, place].mean()), abs=1e-6)
+        assert rows.most_forced[expert] == pytest.approx(float(forced[:, place].mean()), abs=1e-6)
+    assert rows.most[NONE] == pytest.approx(float((own.sum(1) == 0).float().mean()), abs=1e-6)
     assert table[table.expert.notna()].groupby("tested").weight.sum().to_list() == pytest.approx([1, 1, 1])
+    effects = table[table.effect.notna()].set_index("member").effect
+    assert set(effects.index) == set(EXPERTS)
     said = " ".join(analysis.sentences)
     assert f"{UIR}: the router gives a task's own LoRA the most weight on" in said
     assert "chosen in hindsight, on" in said and "tiny_x2" in said
@@ -78,11 +81,13 @@ def test_alone_gives_one_expert_all_and_then_leaves():
     network = tiny()
     head = next(iter(network.heads))
     describe = BlockStatistics(head)
-    router = Router(describe, torch.rand(3, describe.width(network)), 3, 0.1)
+    router = Router(describe, torch.rand(4, describe.width(network)), 3, 0.1)
     images = torch.rand(2, 3, 12, 12)
     before = router(network, images)
     with alone(router, 1):
         assert router(network, images).tolist() == [[0, 1, 0]] * 2
+    with alone(router, None):
+        assert router(network, images).tolist() == [[0, 0, 0]] * 2
     assert torch.equal(router(network, images), before)
 
 

@@ -25,7 +25,7 @@ TASKS = {value.name: value for module in MODULES for value in vars(module).value
 EXPECTED = {
     *("sr_x2", "sr_x3", "sr_x4", "denoise_30", "denoise_50", "derain_light", "derain_heavy", "low_light"),
     *("hybrid_lr4_noise30", "hybrid_lr4_jpeg30", "rain_noise", "low_light_noise", "sidd", "mixture"),
-    *("jpeg", "deblur"),
+    *("jpeg", "deblur", "blur_jpeg"),
 }
 OWN = {"photographs", "pairs-train", "pairs-validation", "pairs-test"}
 VARIED = [
@@ -33,7 +33,7 @@ VARIED = [
 ]
 SIMULATED = {
     **dict.fromkeys(("derain_light", "derain_heavy", "rain_noise"), "synthetic"),
-    **dict.fromkeys(("low_light", "low_light_noise", "sidd", "deblur"), "simulated"),
+    **dict.fromkeys(("low_light", "low_light_noise", "sidd", "deblur", "blur_jpeg"), "simulated"),
 }
 
 

@@ -1,0 +1,300 @@
+"""One-step latent diffusion: an autoencoder and a U-Net at one fixed time step, built with diffusers.
+
+An image is encoded, the U-Net predicts the noise in its code once, and the code without it is decoded. The U-Net reads
+a fixed embedding of the empty prompt.
+
+Source: Sauer et al., Adversarial diffusion distillation, ECCV 2024, for sd-turbo; Wu et al., One-step effective
+diffusion network for real-world image super-resolution (OSEDiff), NeurIPS 2024, for restoration in one step; Parmar et
+al., One-step image translation with text-to-image models, arXiv 2403.12036, 2024, for the skips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from petlir.benchmark.backbone import Backbone, Block, Branch, Site, load_strictly
+from petlir.benchmark.backbones.diffusion_layers import LinearCode, SquareTokens, TransformerLayer, library
+from petlir.benchmark.errors import PetlirError, unknown
+from petlir.benchmark.paper import Paper
+
+OUTPUTS = ("direct", "residual")
+STEPS, FIRST, LAST = 1000, 0.00085, 0.012
+"""The time steps of Stable Diffusion, and its lowest and highest noise variances (square roots are linear)."""
+ATTENTION = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("out", "to_out.0"))
+
+
+@dataclass(frozen=True)
+class DiffusionConfig:
+    """The size of a latent diffusion network; the defaults are Stable Diffusion 2.1's, and so sd-turbo's.
+
+    Attributes:
+        channels: channels of the U-Net's levels, from the resolution of the code down; the last has no attention.
+        attention_heads: heads of the attention of each level.
+        layers: residual blocks per level, of the U-Net and of the autoencoder.
+        prompt: tokens and channels of the prompt's embedding.
+        latent: channels of the code.
+        autoencoder: channels of the autoencoder's levels, each at half of the resolution before.
+        middle_attention: whether the autoencoder has an attention at its lowest resolution.
+        groups: groups of the norms.
+        scaling: factor from the autoencoder's code to the U-Net's.
+        linear: whether a linear code is added to the autoencoder's.
+        window: side of the input.
+        time_step: the time step at which the U-Net reads a code.
+        output: `direct`, or `residual`: the image plus the change of the decoded code, which keeps its fine detail.
+    """
+
+    channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    attention_heads: tuple[int, ...] = (5, 10, 20, 20)
+    layers: int = 2
+    prompt: tuple[int, int] = (77, 1024)
+    latent: int = 4
+    autoencoder: tuple[int, ...] = (128, 256, 512, 512)
+    middle_attention: bool = True
+    groups: int = 32
+    scaling: float = 0.18215
+    linear: bool = False
+    window: int = 512
+    time_step: int = 199
+    output: str = "direct"
+
+    def __post_init__(self) -> None:
+        if self.output not in OUTPUTS:
+            raise unknown("output of a diffusion network", self.output, OUTPUTS)
+        if not 0 <= self.time_step < STEPS:
+            raise PetlirError(f"the time step of a diffusion network is 0 to {STEPS - 1}, not {self.time_step}")
+        least = self.factor << (len(self.channels) - 1)
+        if self.window < least or self.window % least:
+            raise PetlirError(f"the window of this diffusion network is a multiple of {least}, not {self.window}")
+
+    @property
+    def factor(self) -> int:
+        """The ratio of the image's side to the code's."""
+        return 1 << (len(self.autoencoder) - 1)
+
+    @property
+    def signal(self) -> float:
+        """The share of the variance of a code at the time step that is not noise."""
+        variances = np.linspace(FIRST**0.5, LAST**0.5, STEPS) ** 2
+        return float(np.cumprod(1 - variances)[self.time_step])
+
+
+class LatentDiffusion(Backbone):
+    """A latent diffusion network that restores a window in one step.
+
+    Skips from the autoencoder's encoder to its decoder are 1×1 convolutions that start at zero, are trained along with
+    each adapter and are stored with it. The blocks are the transformer layers of the U-Net.
+
+    Args:
+        name: its name in grids.
+        config: its size.
+
+    Raises:
+        PetlirError: diffusers is not installed.
+    """
+
+    paper = Paper(
+        "Adversarial Diffusion Distillation",
+        "Sauer et al.",
+        "ECCV 2024",
+        "@inproceedings{sauer2024adversarial, title={Adversarial Diffusion Distillation}, author={Sauer, Axel and "
+        "Lorenz, Dominik and Blattmann, Andreas and Rombach, Robin}, booktitle={ECCV}, year={2024}}",
+        "Stability AI Community (weights)",
+    )
+    sees_whole = True
+
+    def __init__(self, name: str, config: DiffusionConfig) -> None:
+        super().__init__()
+        self.name, self.config, self.window, self.heads = name, config, config.window, {"restore": 1}
+        self.unet, self.autoencoder = _unet(config), _autoencoder(config)
+        self.prompt = nn.Buffer(torch.randn(1, *config.prompt))
+        self.linear = LinearCode(config.latent, config.factor) if config.linear else None
+        widths = config.autoencoder
+        pairs = zip((widths[0], *widths[:-1])[::-1], (widths[-1], *widths[:0:-1]), strict=True)
+        self.skips = nn.ModuleList(nn.Conv2d(inputs, outputs, 1, bias=False) for inputs, outputs in pairs)
+        for skip in self.skips:
+            nn.init.zeros_(skip.get_parameter("weight"))
+
+    def forward(self, images: Tensor, head: str | None = None) -> Tensor:
+        """Restore images N×3×s×s in [0, 1], s the window."""
+        self.head_index(head)
+        if images.shape[-2:] != (self.config.window, self.config.window):
+            size = "×".join(map(str, images.shape[:1:-1]))
+            raise PetlirError(f"{self.name} takes {self.config.window}×{self.config.window} only, got {size}")
+        scaled = 2 * images - 1
+        latents, features = self.encode(scaled)
+        decoded = self.decode(self.denoised(latents), features)
+        if self.config.output == "residual":
+            decoded = scaled + decoded - self.decode(latents, None)
+        return (decoded + 1) / 2
+
+    def encode(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the codes of images in [-1, 1], and the features before each level of the encoder."""
+        encoder, features = self.autoencoder.get_submodule("encoder"), []
+        hidden = encoder.get_submodule("conv_in")(images)
+        for level in cast("nn.ModuleList", encoder.get_submodule("down_blocks")):
+            features.append(hidden)
+            hidden = level(hidden)
+        hidden = encoder.get_submodule("conv_norm_out")(encoder.get_submodule("mid_block")(hidden))
+        moments = self.autoencoder.get_submodule("quant_conv")(_projected(encoder, hidden))
+        latents = moments[:, : self.config.latent] * self.config.scaling
+        return (latents if self.linear is None else latents + self.linear.encode(images)), features
+
+    def denoised(self, latents: Tensor) -> Tensor:
+        """Return the codes without the noise that the U-Net predicts at its time step."""
+        prompt = self.prompt.to(latents).expand(len(latents), -1, -1)
+        time = torch.full((len(latents),), self.config.time_step, device=latents.device)
+        (noise,) = self.unet(latents, time, encoder_hidden_states=prompt, return_dict=False)
+        signal = self.config.signal
+        return cast("Tensor", (latents - (1 - signal) ** 0.5 * noise) / signal**0.5)
+
+    def decode(self, latents: Tensor, features: list[Tensor] | None) -> Tensor:
+        """Return images in [-1, 1] for codes, with the encoder's features through the skips if they are given."""
+        decoder = self.autoencoder.get_submodule("decoder")
+        hidden = self.autoencoder.get_submodule("post_quant_conv")(latents / self.config.scaling)
+        hidden = decoder.get_submodule("mid_block")(decoder.get_submodule("conv_in")(hidden))
+        for place, level in enumerate(cast("nn.ModuleList", decoder.get_submodule("up_blocks"))):
+            hidden = level(hidden if features is None else hidden + self.skips[place](features[-1 - place]))
+        images = _projected(decoder, decoder.get_submodule("conv_norm_out")(hidden))
+        return images if self.linear is None else images + self.linear.decode(latents)
+
+    @torch.no_grad()
+    def start_linear(self, images: Tensor) -> None:
+        """Reduce the autoencoder to the linear code, fitted to images N×3×H×W in [0, 1]; it is trained from there.
+
+        Raises:
+            PetlirError: the network does not have a linear code.
+        """
+        if self.linear is None:
+            raise PetlirError(f"{self.name} does not have a linear code")
+        self.linear.fit(2 * images - 1)
+        for name in ("quant_conv", "decoder.conv_out"):
+            for parameter in self.autoencoder.get_submodule(name).parameters():
+                parameter.zero_()
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the transformer layers of the U-Net's levels."""
+        levels, top = len(self.config.channels), self.config.window // self.config.factor
+        for level in range(levels - 1):
+            yield from self._views(f"down_blocks.{level}", top >> level, self.config.channels[level])
+        yield from self._views("mid_block", top >> (levels - 1), self.config.channels[-1])
+        for place in range(1, levels):
+            level = levels - 1 - place
+            yield from self._views(f"up_blocks.{place}", top >> level, self.config.channels[level])
+
+    def _views(self, where: str, side: int, width: int) -> Iterator[Block]:
+        for index, transformer in enumerate(self.unet.get_submodule(f"{where}.attentions").children()):
+            residual = self.unet.get_submodule(f"{where}.resnets.{index}")
+            shortcut = residual if getattr(residual, "conv_shortcut", None) is not None else None
+            before = [Site("shortcut", shortcut, "conv_shortcut")] if shortcut else []
+            site = Site("block", transformer, "transformer_blocks.0")
+            layer = site.module
+            mixer = Branch.of(layer, "mixer", "norm1", [(name, f"attn1.{path}") for name, path in ATTENTION])
+            mixer = replace(mixer, sites=(*before, Site("in", transformer, "proj_in"), *mixer.sites))
+            cross = Branch.of(layer, "cross", "norm2", [(name, f"attn2.{path}") for name, path in ATTENTION])
+            mlp = Branch.of(layer, "mlp", "norm3", [("up", "ff.net.0.proj"), ("down", "ff.net.2")])
+            mlp = replace(mlp, sites=(*mlp.sites, Site("project", transformer, "proj_out")))
+            name, patch = f"{where}.{index}", self.config.window // side
+            yield Block(name, width, (mixer, cross, mlp), SquareTokens(side), site, patch)
+
+    def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Yield all parameters."""
+        yield from self.parameters()
+
+    def companions(self) -> Iterator[Site]:
+        """Yield the skips."""
+        yield from (Site("skip", self.skips, str(place)) for place in range(len(self.skips)))
+
+    def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
+        """Yield the parameters of the last convolution."""
+        yield from self.autoencoder.get_submodule("decoder.conv_out").parameters()
+
+    def load_official(self, state: Mapping[str, Tensor]) -> None:
+        """Load U-Net, autoencoder and prompt, each strictly; the skips are kept."""
+        skips = {key: tensor for key, tensor in self.state_dict().items() if key.startswith("skips.")}
+        load_strictly(self, {**skips, **state}, f"weights for {self.name}")
+
+    def official_state_dict(self) -> dict[str, Tensor]:
+        """Return the weights without the skips."""
+        return {key: tensor for key, tensor in self.state_dict().items() if not key.startswith("skips.")}
+
+
+def _projected(network: nn.Module, normed: Tensor) -> Tensor:
+    """Return the output of the last convolution of an encoder or a decoder."""
+    return cast("Tensor", network.get_submodule("conv_out")(network.get_submodule("conv_act")(normed)))
+
+
+def _unet(config: DiffusionConfig) -> nn.Module:
+    count = len(config.channels) - 1
+    unet: nn.Module = library().UNet2DConditionModel(
+        in_channels=config.latent,
+        out_channels=config.latent,
+        down_block_types=("CrossAttnDownBlock2D",) * count + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * count,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        cross_attention_dim=config.prompt[1],
+        attention_head_dim=config.attention_heads,  # diffusers takes the number of heads under this name
+        use_linear_projection=True,
+        norm_num_groups=config.groups,
+    )
+    for name in [name for name, _ in unet.named_modules() if name.endswith("transformer_blocks.0")]:
+        unet.set_submodule(name, TransformerLayer(unet.get_submodule(name)))
+    return unet
+
+
+def _autoencoder(config: DiffusionConfig) -> nn.Module:
+    levels = len(config.autoencoder)
+    autoencoder: nn.Module = library().AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.autoencoder,
+        layers_per_block=config.layers,
+        latent_channels=config.latent,
+        norm_num_groups=config.groups,
+        mid_block_add_attention=config.middle_attention,
+    )
+    return autoencoder
+
+
+NANO = DiffusionConfig(
+    channels=(64, 128),
+    attention_heads=(4, 8),
+    layers=1,
+    prompt=(4, 32),
+    latent=16,
+    autoencoder=(16, 32, 64),
+    middle_attention=False,
+    groups=8,
+    scaling=1.0,
+    linear=True,
+    window=64,
+)
+"""The size for training and benchmarking within CPU minutes; one image is 16 numbers for each 4×4 pixels."""
+SMALL = replace(
+    NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
+)
+"""The size on which contracts are checked."""
+
+
+def build(
+    name: str,
+    config: DiffusionConfig,
+    output: str = DiffusionConfig.output,
+    time_step: int = DiffusionConfig.time_step,
+) -> LatentDiffusion:
+    """Return a latent diffusion network of a named size; `output` is `direct` or `residual`."""
+    return LatentDiffusion(name, replace(config, output=output, time_step=time_step))
+
+
+BACKBONES = {
+    "sd-turbo": partial(build, "sd-turbo", DiffusionConfig()),
+    "diffusion-nano": partial(build, "diffusion-nano", NANO),
+}
+"""The builders by their names in grids."""

@@ -1,0 +1,110 @@
+"""Components of one-step latent diffusion: transformer layers with hooks, a linear code, and networks by diffusers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from petlir.benchmark.backbone import AdapterHooks
+from petlir.benchmark.errors import PetlirError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+EXTRA = "petlir[diffusion]"
+
+
+def library() -> ModuleType:
+    """Return the module diffusers.
+
+    Raises:
+        PetlirError: it is not installed.
+    """
+    try:
+        import diffusers
+    except ImportError as error:
+        raise PetlirError(f"diffusion backbones need diffusers; install {EXTRA}") from error
+    return cast("ModuleType", diffusers)
+
+
+@dataclass(frozen=True)
+class SquareTokens:
+    """The layout of tokens N×side²×C in raster order.
+
+    Attributes:
+        side: side of the map.
+    """
+
+    side: int
+
+    def to_map(self, features: Tensor) -> Tensor:
+        """Return tokens as a map N×C×side×side."""
+        return features.mT.reshape(len(features), -1, self.side, self.side)
+
+    def from_map(self, image: Tensor) -> Tensor:
+        """Return a map as tokens."""
+        return image.flatten(2).mT
+
+
+class TransformerLayer(nn.Module):
+    """A transformer layer of diffusers with hooks around its branches and unchanged keys.
+
+    Args:
+        layer: diffusers' `BasicTransformerBlock`, whose modules are used.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        for name in ("norm1", "attn1", "norm2", "attn2", "norm3", "ff"):
+            self.add_module(name, layer.get_submodule(name))
+        self.mixer, self.cross, self.mlp = AdapterHooks(), AdapterHooks(), AdapterHooks()
+
+    def forward(self, hidden_states: Tensor, *_: object, encoder_hidden_states: Tensor, **__: object) -> Tensor:
+        """Return the output for tokens N×L×C; the second argument is the prompt N×K×D."""
+        read = partial(self.get_submodule("attn2"), encoder_hidden_states=encoder_hidden_states)
+        features = hidden_states + self.mixer(self.get_submodule("attn1"), self.get_submodule("norm1"), hidden_states)
+        features = features + self.cross(read, self.get_submodule("norm2"), features)
+        return cast("Tensor", features + self.mlp(self.get_submodule("ff"), self.get_submodule("norm3"), features))
+
+
+class LinearCode(nn.Module):
+    """A linear code of patches f×f with L numbers each; fitted, it is their principal components.
+
+    Args:
+        latent: L.
+        factor: f.
+    """
+
+    def __init__(self, latent: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.encoder, self.decoder = nn.Conv2d(3 * factor**2, latent, 1), nn.Conv2d(latent, 3 * factor**2, 1)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the codes N×L×H/f×W/f of images N×3×H×W."""
+        return cast("Tensor", self.encoder(functional.pixel_unshuffle(images, self.factor)))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return images N×3×H×W for codes."""
+        return functional.pixel_shuffle(self.decoder(latents), self.factor)
+
+    @torch.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """Set the principal components of the patches of images N×3×H×W; codes are scaled to a mean variance of 1."""
+        patches = functional.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2).double()
+        mean, latent = patches.mean(0), self.encoder.out_channels
+        variances, components = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        basis = components.T.flip(0)[:latent]
+        scale = variances.flip(0)[:latent].mean().sqrt()
+        for layer, weight, bias in (
+            (self.encoder, basis / scale, -(basis @ mean) / scale),
+            (self.decoder, basis.T * scale, mean),
+        ):
+            layer.weight.copy_(weight[..., None, None])
+            assert layer.bias is not None
+            layer.bias.copy_(bias)

@@ -1,0 +1,180 @@
+"""Training of UIR-LoRA's router: its examples, and the probability above which it takes an expert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from math import log10
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.degradation import Chain, Degradation, Image, seed_of
+from petlir.benchmark.degradations.blur import GaussianBlur, RandomMotionBlur
+from petlir.benchmark.degradations.camera import CameraNoise
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.degradations.low_light import LowLight
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.degradations.resize import imresize
+from petlir.benchmark.layers.classifier import SURE, ExpertClassifier
+from petlir.benchmark.method import PriorResults
+from petlir.benchmark.restoration.restore import to_batch, to_image
+
+CLEAN = "clean"
+NONE: Mapping[str, Degradation] = {
+    CLEAN: Degradation(),
+    "deblur": RandomMotionBlur(9),
+    "deblur[blur=strong]": RandomMotionBlur(21),
+    "gaussian blur 1": GaussianBlur(1),
+    "gaussian blur 2": GaussianBlur(2),
+    "jpeg": Jpeg(10),
+    "jpeg[quality=20]": Jpeg(20),
+    "jpeg[quality=40]": Jpeg(40),
+    "jpeg 80": Jpeg(80),
+    "noise 5": GaussianNoise(5),
+    "noise 15": GaussianNoise(15),
+    "noise 25": GaussianNoise(25),
+    "sidd": CameraNoise(),
+    "derain_light": RainStreaks("light"),
+    "rain_noise": Chain((RainStreaks("heavy"), GaussianNoise(50))),
+    "low_light_noise": Chain((LowLight(), GaussianNoise(15))),
+    "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
+}
+"""Degradations for which no expert is taken, by the task that undoes them; an expert of that task replaces them."""
+SHARE = 4.0
+"""The importance of "none" in training, relative to that of an expert."""
+IMAGES = 32
+"""The maximum number of training images of each degradation."""
+SIDES = (48, 96, 192)
+"""The sides of the crops described of each training image, since statistics depend on the size."""
+VALIDATION_IMAGES, DRAWS = 16, 3
+"""The maximum number of validation images, and the degraded versions of each for every kind of "none"."""
+LOSS = 0.05
+"""The maximum mean loss in dB to the frozen network on any kind of "none"."""
+QUANTISATION = 1 / (12 * 255**2)
+"""The mean squared error of rounding to 8 bits, below which errors do not count."""
+
+Loss = Callable[[Tensor, Tensor, Tensor], float]
+"""(weights 1×K, a degraded and its clean image) → loss in dB to the frozen network; negative for a gain."""
+
+
+@dataclass(frozen=True)
+class RouterStudy:
+    """The training of a router on a backbone.
+
+    Attributes:
+        router: the router, trained in place.
+        backbone: the network, of which some descriptions read the features.
+        tasks: the task of each expert.
+        scale: the scale of the experts among which it chooses.
+        prior: training and validation images.
+    """
+
+    router: ExpertClassifier
+    backbone: Backbone
+    tasks: Sequence[str]
+    scale: int
+    prior: PriorResults
+
+    @property
+    def eligible(self) -> list[str]:
+        """The tasks of the experts among which it chooses."""
+        return [task for task, able in zip(self.tasks, self.router.eligible, strict=True) if able]
+
+    @property
+    def none(self) -> dict[str, Degradation]:
+        """The kinds of "none"; for super-resolution, clean small images are its expert's."""
+        taken = {*self.tasks} | ({CLEAN} if self.scale > 1 else set())
+        return {name: kind for name, kind in NONE.items() if name not in taken}
+
+    def fit(self) -> None:
+        """Train the router; without an eligible expert there is nothing to choose."""
+        if not self.eligible:
+            return
+        described, labels, importance = [], [], []
+        kinds = [(label, 1.0, self._expert(task)) for label, task in enumerate(self.eligible)]
+        none, clean = self.none, list(self._clean())
+        kinds += [(len(self.eligible), SHARE / len(none), _degraded(name, kind, clean)) for name, kind in none.items()]
+        for label, weight, images in kinds:
+            rows = [self._describe(crop) for place, image in enumerate(images) for crop in _crops(image, place)]
+            described += rows
+            labels += [label] * len(rows)
+            importance += [weight / max(1, len(rows))] * len(rows)
+        self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
+
+    def calibrate(self, loss: Loss) -> None:
+        """Set the lowest thresholds at which the mean loss on every kind of "none" is at most `LOSS` in all."""
+        kinds = [list(self._taken(name, kind, loss)) for name, kind in self.none.items()] if self.eligible else []
+        for expert in range(len(self.eligible)):
+            own = [[(certainty, lost) for at, certainty, lost in kind if at == expert] for kind in kinds]
+            bounds = [LOSS * len(kind) / len(self.eligible) for kind in kinds]
+            self.router.threshold[expert] = _lowest(own, bounds)
+
+    def _expert(self, task: str) -> Iterator[Image]:
+        assert self.prior.images is not None
+        yield from (to_image(degraded) for degraded, _ in islice(self.prior.images(task), IMAGES))
+
+    def _clean(self) -> Iterator[Image]:
+        """Yield clean training images, downscaled for super-resolution."""
+        assert self.prior.images is not None
+        for _, clean in islice(self.prior.images(self.eligible[0]), IMAGES):
+            yield self._shrunk(to_image(clean))
+
+    def _shrunk(self, image: Image) -> Image:
+        return imresize(image, 1 / self.scale) if self.scale > 1 else image
+
+    def _describe(self, image: Image) -> Tensor:
+        return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
+
+    def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[int, float, float]]:
+        """Yield for each validation image the best expert, its probability, and the loss if it is taken, else 0."""
+        assert self.prior.validation is not None
+        device = self.router.numbers.device
+        for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
+            for draw in range(DRAWS if kind.random or not kind.whole else 1):
+                image = kind.degrade(self._shrunk(to_image(clean)), seed_of("validation", name, place, draw))
+                degraded = to_batch(image, device)
+                probabilities = self.router.probabilities(self.backbone, degraded)
+                certainty, expert = probabilities[0, :-1].max(0)
+                weights = self.router.decide(probabilities)
+                lost = loss(weights, degraded, clean) if weights.any() else 0.0
+                yield int(expert), float(certainty), lost
+
+
+def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[float]) -> float:
+    """Return the lowest threshold at which the summed loss of every kind is within its bound.
+
+    Args:
+        kinds: probabilities and losses of the images of each kind.
+        bounds: the maximum sum of each kind.
+    """
+
+    def bearable(threshold: float) -> bool:
+        sums = (sum(lost for certainty, lost in kind if certainty >= threshold) for kind in kinds)
+        return all(total <= bound for total, bound in zip(sums, bounds, strict=True))
+
+    certain = sorted({SURE, *(certainty + 1e-6 for kind in kinds for certainty, _ in kind)})
+    return next(threshold for threshold in certain if threshold >= SURE and bearable(threshold))
+
+
+def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator[Image]:
+    for place, image in enumerate(images):
+        yield to_image(to_batch(kind.degrade(image, seed_of("training", name, place))))
+
+
+def _crops(image: Image, place: int) -> Iterator[Image]:
+    """Yield crops of different sizes at random positions; of sizes that the image does not reach, the whole once."""
+    numbers = np.random.default_rng(seed_of("crops", place))
+    for side in sorted({min(side, max(image.shape[:2])) for side in SIDES}):
+        top, left = (int(numbers.integers(0, max(0, length - side) + 1)) for length in image.shape[:2])
+        yield image[top : top + side, left : left + side]
+
+
+def loss_in_db(frozen: Tensor, routed: Tensor, clean: Tensor) -> float:
+    """Return by how many dB the PSNR of `routed` is below that of `frozen`, as 8-bit images."""
+    errors = [float((image.clamp(0, 1) - clean).square().mean()) for image in (routed, frozen)]
+    return 10 * (log10(errors[0] + QUANTISATION) - log10(errors[1] + QUANTISATION))
