@@ -16,10 +16,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from petlir.benchmark import backbones
 from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
-from petlir.benchmark.scoring import psnr_ssim
 
 GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
 """The groups of entry points; a module that is declared in one may offer plugins of every kind."""
@@ -46,6 +44,9 @@ class Loaded:
 
 def built_in() -> Iterator[Loaded]:
     """Import the project's own plugins."""
+    from petlir.benchmark import backbones  # here: tasks are listed without torch
+    from petlir.benchmark.scoring import psnr_ssim
+
     for package in ("petlir.methods", "petlir.tasks"):
         yield from map(_loaded, modules_of(package))
     yield from map(_loaded, backbones.modules())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
-from petlir.benchmark.errors import Terminated
+from petlir.benchmark.errors import Interruption, Terminated
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
@@ -51,7 +51,7 @@ def deferred() -> Iterator[Deferred]:
     found.heed()
 
 
-class TimeUp(Exception):
+class TimeUp(Interruption):
     """The end of a time limit, raised in the middle of whatever runs then."""
 
 

@@ -35,7 +35,7 @@ def test_what_an_encoding_lacks_is_escaped(encoding, monkeypatch):
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_a_record_cannot_steer_the_terminal(arguments, tmp_path: Path, capsys):
     for number, plain in enumerate([failed(reason=f"no {EVIL}\nsecond line"), record()]):
-        plain["cell"] = plain["cell"] | {"seed": number, "task": f"pairs:{EVIL}"}
+        plain["cell"] = plain["cell"] | {"seed": number, "label": f"lora {EVIL}"}
         plain["key"] = f"{number + 1:064x}"
         write_json(folder_of(tmp_path, plain) / "record.json", plain)
     for words in (("status", "--store", tmp_path), ("compare", tmp_path, tmp_path)):

@@ -88,15 +88,15 @@ def verify(
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="stores to read")],
     into: Annotated[Path, typer.Option("--into", help="the store that takes their cells over")],
-    evidence_only: Annotated[
-        bool, typer.Option("--evidence-only", help="without images and the adapters of references, as in a leaderboard")
+    without_images: Annotated[
+        bool, typer.Option("--without-images", help="nor adapters of references, as in a leaderboard")
     ] = False,
 ) -> None:
     """Put the cells of several stores into one, for one report; what is there already stays."""
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
-        echo(f"{source}: {counted(take(source, into, evidence_only=evidence_only), 'cell')} taken into {into}")
+        echo(f"{source}: {counted(take(source, into, without_images=without_images), 'cell')} taken into {into}")
 
 
 @app.command()

@@ -21,6 +21,8 @@ from torch.nn.modules import module as module_hooks
 
 LIBRARIES = (torch, torch.nn, functional, init, torch.fft, torch.linalg, torch.optim, np, np.random)
 STANDARD = (builtins, math, os, random)
+TOOLCHAIN = {"CC", "CXX", "TORCHINDUCTOR_CACHE_DIR"}
+"""Environment variables that torch and its extensions set when they are about to compile."""
 Function = Callable[..., object]
 Place = tuple[ModuleType | type, str]
 """A module or class, and the name of a function in it."""
@@ -39,7 +41,7 @@ def global_state() -> dict[str, object]:
         "torch's precision of matrix products": torch.get_float32_matmul_precision(),
         "torch's threads": torch.get_num_threads(),
         "torch's hooks of all modules": [len(hooks) for hooks in _hooks()],
-        "environment variables": dict(os.environ),
+        "environment variables": {name: value for name, value in os.environ.items() if name not in TOOLCHAIN},
         "the current folder": Path.cwd(),
     }
 

@@ -25,7 +25,7 @@ from petlir.benchmark.plugin_modules import PREFIX, load_file
 HASH_SEEDS = (3, 8, 18)
 """Values of PYTHONHASHSEED under which the usual names of sites and blocks differ in order and parity."""
 Pickled = tuple[list[Path], list[str], int, bytes]
-"""Plugin files, the module search path, the number of threads, and a method with a network's builder and weights."""
+"""Plugin files, module search path, number of threads, and a method with builder, weights and required cells."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
     A method or network that another process cannot import, such as a class defined in a function, has none.
     """
     try:
-        pickled = pickle.dumps((trial.method, trial.build, trial.weights))
+        pickled = pickle.dumps((trial.method, trial.build, trial.weights, trial.finished))
     except (pickle.PicklingError, AttributeError, TypeError):
         return []
     modules = [one for name, one in sys.modules.items() if name.startswith(PREFIX) and name.encode() in pickled]
@@ -131,11 +131,11 @@ def _answer(request: Pickled) -> Fingerprint | str | None:
     try:
         for file in files:
             load_file(file)
-        method, build, weights = pickle.loads(pickled)
+        method, build, weights, finished = pickle.loads(pickled)
     except (Exception, SystemExit):  # noqa: BLE001 - it may be importable from the first process alone
         return None
     try:
-        return fingerprint(ToyTrial(method, build, weights))
+        return fingerprint(ToyTrial(method, build, weights, finished))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
         return told(error)
 

@@ -67,6 +67,8 @@ SMALL: Mapping[str, Callable[[], Backbone]] = {
 
 Stored = Mapping[str, Tensor]
 """A method's stored tensors, by name."""
+Finished = tuple[Method, str, int]
+"""Method, task and seed of a required cell."""
 
 
 @dataclass(frozen=True)
@@ -149,16 +151,28 @@ class ToyTrial:
         method: the method to check.
         build: builder of a small network.
         weights: the network's weights, by default those that it is built with.
+        finished: stored tensors of required cells by method, task and seed; those that are missing are trained.
     """
 
-    def __init__(self, method: Method, build: Callable[[], Backbone], weights: Stored | None = None) -> None:
+    def __init__(
+        self,
+        method: Method,
+        build: Callable[[], Backbone],
+        weights: Stored | None = None,
+        finished: Mapping[Finished, Stored] | None = None,
+    ) -> None:
         self.method, self.build = method, build
         first = build()
         self.weights = weights or {name: tensor.clone() for name, tensor in first.state_dict().items()}
         self.head = min(first.heads, key=lambda name: first.heads[name])
         self.side, self._scale = first.window or 16, first.heads[self.head]
-        self._finished: dict[tuple[Method, str, int], Stored] = {}
-        self.images, self.clean = self.batch(TASK, 0)
+        self.finished = dict(finished or {})
+        self._images, self.clean = self.batch(TASK, 0)
+
+    @property
+    def images(self) -> Tensor:
+        """A copy of two synthetic images, which a faulty method may change."""
+        return self._images.clone()
 
     @cached_property
     def obstacle(self) -> str | None:
@@ -188,6 +202,7 @@ class ToyTrial:
         """
         return self.put_on(self.network(), seed, method, stored)
 
+    @torch.enable_grad()
     def put_on(
         self,
         network: Backbone,
@@ -215,17 +230,17 @@ class ToyTrial:
         """Return the stored tensors of a required cell."""
         assert isinstance(need, Asked) and need.chosen is not None
         key = need.chosen, need.task, seed
-        if key not in self._finished:
+        if key not in self.finished:
             prior = self._prior(need.chosen, need.task, seed)
             adapted = adapt(self.network(), need.chosen, self.head, seed, prior)
             self.train(adapted, need.task, seed)
-            self._finished[key] = adapted.state()
-        return self._finished[key]
+            self.finished[key] = adapted.state()
+        return self.finished[key]
 
     @torch.no_grad()
     def output(self, network: Backbone) -> Tensor:
         """Return the output of `network` for the images, in evaluation mode."""
-        output: Tensor = network.eval()(self.images.clone(), self.head)
+        output: Tensor = network.eval()(self.images, self.head)
         return output
 
     def retrained(self) -> Adapted:
@@ -246,6 +261,7 @@ class ToyTrial:
         adapted = self.adapted()
         return adapted, self.train(adapted)
 
+    @torch.enable_grad()
     def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
         """Train a few steps, optionally in mixed precision, and return the names of parameters that got a gradient."""
         reached: set[str] = set()

@@ -18,7 +18,7 @@ SHARED = ("images", "tuning", FOLDER)
 """What cells share: degraded and clean images first, then trials of learning rates and sources of plugins."""
 
 
-def merge(source: Path, into: Path, *, evidence_only: bool = False) -> int:
+def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
     """Take over the cells of a store that another does not have, with what they share; returns how many.
 
     A cell that is there already, by its key, stays as it is, and so does every file. What was verified of a cell goes
@@ -27,7 +27,7 @@ def merge(source: Path, into: Path, *, evidence_only: bool = False) -> int:
     Args:
         source: the store to read; it is left as it is.
         into: the store to add to, made where missing.
-        evidence_only: copy neither images nor adapters of references, which is enough to verify every PETL row.
+        without_images: copy neither images nor adapters of references, which is enough to verify every PETL row.
 
     Raises:
         PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.
@@ -44,14 +44,14 @@ def merge(source: Path, into: Path, *, evidence_only: bool = False) -> int:
     if known:
         write_json(into / FILE, origins(into) | known)
     for key in new:
-        copy_cell(found[key][0], target, found[key][1], evidence_only=evidence_only)
-    for name in SHARED[evidence_only:]:
+        copy_cell(found[key][0], target, found[key][1], without_images=without_images)
+    for name in SHARED[without_images:]:
         add_missing(source / name, into / name)
     return len(new)
 
 
-def copy_cell(folder: Path, into: Store, record: Record, *, evidence_only: bool = False) -> None:
-    """Copy a cell into a store, where it arrives by one renaming; see `merge` for `evidence_only`.
+def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool = False) -> None:
+    """Copy a cell into a store, where it arrives by one renaming; see `merge` for `without_images`.
 
     Raises:
         PetlirError: another cell has its place, since their keys begin alike.
@@ -60,7 +60,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, evidence_only: bool 
         raise PetlirError(f"{target} holds another cell, whose key begins like {record.key}; it stays as it is")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
-    left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if evidence_only else ()
+    left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if without_images else ()
     shutil.copytree(folder, work, ignore=shutil.ignore_patterns(*left_out))
     into.commit(work, target)
 

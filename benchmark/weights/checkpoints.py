@@ -11,6 +11,7 @@ import pickle
 import re
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -106,7 +107,11 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
 def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
     """Return the module of each built-in backbone, and its network without memory for weights."""
     families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
-    return families, {name: _skeleton(module, name, {}) for name, module in families.items()}
+    networks: dict[str, Backbone] = {}
+    for name, module in families.items():
+        with suppress(PetlirError):  # a package that it needs is not installed
+            networks[name] = _skeleton(module, name, {})
+    return families, networks
 
 
 def _skeleton(family: ModuleType, name: str, options: dict[str, object]) -> Backbone:

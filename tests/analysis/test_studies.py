@@ -41,7 +41,8 @@ def test_frequencies_of_every_method_that_adds_something(analysed):
     code, lines, _, table = analysed("fourier")
     assert code == 0
     curves = table[table.frequency.notna()]
-    assert set(curves.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]", "backbone"}
+    branches = {"adaptir, local", "adaptir, frequency"}
+    assert set(curves.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]", "backbone"} | branches
     assert (curves[curves.frequency == 0].relative_log_amplitude == 0).all()
     assert any(line.startswith("What lora adds: curves of 2 tasks lie ") for line in lines)
     assert any("frozen · tiny · seed 0: it adds nothing" in line for line in lines)

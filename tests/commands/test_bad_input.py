@@ -82,7 +82,7 @@ def test_a_wrong_name_or_option(refused, arguments, line):
         (["degrade", "sr_x5", "in", "out"], "petlir: unknown task 'sr_x5'; did you mean 'sr_x4'?"),
         (["degrade", "sr_x4", "none", "out"], "petlir: none is not a folder"),
         (["restore", "none.png", "out", "--bicubic", "2"], "petlir: none.png cannot be read"),
-        (["restore", "in", "out"], "petlir: restore needs either --adapter"),
+        (["restore", "in", "out"], "petlir: restore needs one of --adapter"),
         (["score", "none", "none"], "petlir: none is not a folder"),
         (["score", "none", "none", "--protocol", "y-corp4"], "petlir: "),
         (["report", "--store", "none"], "petlir: store none holds no records; run `petlir run --store none` first"),
@@ -297,5 +297,5 @@ def test_a_record_of_another_place_is_not_mirrored(capsys, tmp_path):
     path = next(store.rglob("record.json"))
     path.write_text(path.read_text().replace('"demo"', '"../../x"'))
     code, _, err = command(capsys, "sync", "--store", store)
-    assert (code, "cell.track" in err, "holds no records" in err) == (2, True, True)
+    assert (code, "cell.track" in err) == (1, True)
     assert [one.name for one in tmp_path.iterdir()] == ["store"]

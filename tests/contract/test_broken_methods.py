@@ -39,6 +39,7 @@ FAULTS = {
 ALSO = {
     "ChangesItself": {"repeats from a seed"},
     "LearnsNumber": {"repeats from a seed"},
+    "MovesBuffer": {"repeats from a seed"},
     "Numbered": {"saves and loads"},
     "RemembersFirst": {"training and evaluation agree"},
 }

@@ -44,7 +44,7 @@ EXIT = "raise SystemExit(0)"
         (1, {"inside": f"def supports(self, backbone): {EXIT}"}, "FAIL ipt: supported: SystemExit: 0"),
         (1, {"inside": "def supports(self, backbone): return ''"}, "FAIL ipt: supported: supports() returns ''"),
         (2, {"inside": f"def __post_init__(self): {EXIT}"}, "cannot be built: SystemExit: 0"),
-        (2, {"before": EXIT}, "cannot be imported: SystemExit: 0"),
+        (2, {"before": EXIT}, "raised SystemExit: 0"),
         (1, {"before": "class Odd(Exception): ...", "adapt": "raise Odd('so')"}, "trains what it says: Odd: so"),
     ],
 )

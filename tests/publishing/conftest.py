@@ -13,14 +13,14 @@ from petlir.benchmark.publishing.verify import opened
 from tests.helpers.engine import Lab, laboratory
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def lab(small_images: Path) -> Iterator[Lab]:
     """The engine in this process, on small images, without MLflow."""
     with laboratory(small_images) as found:
         yield found
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def honest(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An unpacked submission of one cell, with an unrounded protocol and a metric beside its own."""
     root = tmp_path_factory.mktemp("honest")

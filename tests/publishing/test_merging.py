@@ -75,7 +75,7 @@ def test_a_source_without_records_is_named(tmp_path):
 
 def test_evidence_has_no_images_and_no_adapter_of_a_reference(lab, tmp_path):
     lab.run(tmp_path / "run", methods="lora,full-ft", steps=1)
-    assert merge(tmp_path / "run", tmp_path / "kept", evidence_only=True) == 2
+    assert merge(tmp_path / "run", tmp_path / "kept", without_images=True) == 2
     files = {path.parent.name.partition("-s0")[0]: path for path in (tmp_path / "kept").rglob("adapter.safetensors")}
     assert set(files) == {"lora"}
     assert not list((tmp_path / "kept").rglob("*.png"))

@@ -120,8 +120,8 @@ def test_every_figure_of_the_first_page_is_the_records(store, tmp_path):
                             known[task].loc[label, name], abs=ROUNDED.get(name, 0.005) + 1e-9
                         ), (label, task, name)
                         compared += 1
-    shares = 6 * len(TASKS)
-    assert compared == 2 * len(TASKS) * 9 * (len(SHOWN) - 1) + shares, "shares of six methods, on procedural images"
+    shares = 2 * 6 * len(TASKS)
+    assert compared == 2 * len(TASKS) * 9 * (len(SHOWN) - 1) + shares, "shares of six methods, on two kinds of images"
 
 
 def test_sizes_are_the_records(store, tmp_path):

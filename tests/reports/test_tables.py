@@ -100,11 +100,15 @@ def test_three_seeds_mark_the_tied_group_of_converged_petl_methods():
     assert all(column.provisional for column in table.columns)
 
 
-def test_four_photographs_can_never_be_ranked():
-    records = ranked_records(5)
+def of_four_photographs(seeds):
+    records = ranked_records(seeds)
     for one in records:
         one["scores"] = [score for score in one["scores"] if score["image"] not in RANKED_TOO]
-    of_photographs, of_leaves = tables(typed_all(records), {})
+    return tables(typed_all(records), {})
+
+
+def test_four_photographs_can_never_be_ranked():
+    of_photographs, of_leaves = of_four_photographs(5)
     assert {column.unranked for column in of_photographs.columns} == {
         "a set of 4 scenes can never be ranked, whatever the seeds: it takes 5"
     }
@@ -248,7 +252,7 @@ def test_a_protocol_that_looks_at_the_clean_image_says_so():
 def test_shares_of_the_gain_stand_where_they_say_something():
     """On six procedural images intervals hold; on four photographs none is printed."""
     photographs, procedural = (
-        next(table for table in tables(typed_all(ranked_records(5)), {}) if table.domain == domain)
+        next(table for table in of_four_photographs(5) if table.domain == domain)
         for domain in ("photographs", "procedural")
     )
     for label in ("lora", "adapter", "ssf"):
@@ -265,7 +269,7 @@ def test_shares_of_the_gain_stand_where_they_say_something():
 def test_gains_over_frozen_have_intervals_where_there_are_units_enough():
     """Methods are made a known number of dB better; six procedural images and three seeds do, four photographs not."""
     photographs, procedural = (
-        next(table for table in tables(typed_all(ranked_records()), {}) if table.domain == domain)
+        next(table for table in of_four_photographs(3) if table.domain == domain)
         for domain in ("photographs", "procedural")
     )
     for label in ("lora", "adapter", "ssf", "full-ft"):
