@@ -18,7 +18,7 @@ from petlir.benchmark.method import Method, Paper, spelled
 from petlir.benchmark.training.adaptation import Adapted
 
 Outcome = tuple[int, Tensor]
-"""The number of trained parameters, and the network's output after training."""
+"""The number of stored values, and the network's output after training."""
 ROOMS = (8, 32)
 """Larger sizes for trying options, because at the smallest sizes different shares round to the same number."""
 
@@ -80,7 +80,7 @@ def _count(adapted: Adapted) -> int:
 
 
 def options_act(trial: ToyTrial) -> str | None:
-    """Check that every number and switch changes the number of parameters or the result of a few training steps."""
+    """Check that every number and switch changes the number of stored values or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
         if idle and method.supports(trial.network()) is None:
@@ -130,7 +130,7 @@ def _others(method: Method, option: str) -> list[float]:
 
 
 def _outcome(trial: ToyTrial, method: Method) -> Outcome:
-    """Return the number of trained parameters, and the output after a few steps."""
+    """Return the number of stored values, and the output after a few steps."""
     adapted = trial.adapted(method=method)
     trial.train(adapted)
-    return _count(adapted), trial.output(adapted.backbone)
+    return sum(tensor.numel() for tensor in adapted.state().values()), trial.output(adapted.backbone)
