@@ -184,7 +184,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
 
 
 def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
-    """Return what a record says of a cell beyond its names."""
+    """Return the fields of a record that describe its cell beyond names."""
     task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
     notes = (task.on(on).label, f"{record_files.SHIPPED_FILES} {files}" if files else "")

@@ -65,7 +65,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process of another hash seed that waits for methods; it ends with this one."""
+    """A process with another hash seed that waits for methods and ends with its parent."""
 
     def __init__(self, hash_seed: int) -> None:
         self._process = subprocess.Popen(
