@@ -83,10 +83,10 @@ def gains(tables: Sequence[Table]) -> list[str]:
     for table in tables:
         for place in table.leading:
             column = table.columns[place]
-            moved = [row for row in table.rows if row.kind == "petl" and _gain(row, place) is not None]
-            if moved and not column.hybrid and column.transfer != SEEN:
-                most = max(moved, key=lambda row: _gain(row, place) or 0.0)
-                texts.append(f"{_column(column)}{_place(table, tables)}: {most.label} {signed(_gain(most, place))} dB")
+            gains_here = _petl_gains(table, place)
+            if gains_here and not column.hybrid and column.transfer != SEEN:
+                label, gain = max(gains_here.items(), key=lambda one: one[1])
+                texts.append(f"{_column(column)}{_place(table, tables)}: {label} {signed(gain)} dB")
     return [f"Largest gain of a PETL method over the frozen network: {_some(texts)}."] if texts else []
 
 
@@ -96,18 +96,20 @@ def controls(tables: Sequence[Table]) -> list[str]:
     for table in tables:
         for place in table.leading:
             column = table.columns[place]
-            moved = [row for row in table.rows if row.kind == "petl" and _gain(row, place) is not None]
-            if moved and column.transfer == SEEN:
-                most = max(moved, key=lambda row: abs(_gain(row, place) or 0.0))
-                texts.append(f"{column.title}, {table.group.backbone}: {most.label} {signed(_gain(most, place))} dB")
+            gains_here = _petl_gains(table, place)
+            if gains_here and column.transfer == SEEN:
+                label, gain = max(gains_here.items(), key=lambda one: abs(one[1]))
+                texts.append(f"{column.title}, {table.group.backbone}: {label} {signed(gain)} dB")
     if not texts:
         return []
     what = "Control task" if len(texts) == 1 else "Control tasks"
     return [f"{what}, seen in pre-training, with the largest change from frozen: {_some(texts)}."]
 
 
-def _gain(row: ResultRow, place: int) -> float | None:
-    return row.values[place].frozen
+def _petl_gains(table: Table, place: int) -> dict[str, float]:
+    """Return the difference to the frozen network of each PETL method of a column, in dB."""
+    petl = ((row.label, row.values[place].frozen) for row in table.rows if row.kind == "petl")
+    return {label: gain for label, gain in petl if gain is not None}
 
 
 def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[str, bool]]:

@@ -1,11 +1,14 @@
-"""Stores of made-up records."""
+"""Stores of made-up records, and a browser for their pages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.reports.browser import chromium
 from tests.reports.stores import ranked_records, smoke_records, write_store
 
 
@@ -23,3 +26,10 @@ def store(tmp_path: Path) -> Path:
 def ranked(tmp_path: Path) -> Path:
     """A grid of three seeds."""
     return write_store(tmp_path / "ranked", ranked_records(), images=False)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium."""
+    with chromium() as found:
+        yield found

@@ -13,17 +13,11 @@ from skimage.io import imread, imsave
 
 from petlir.reports.site import write_report
 from tests.reports.analysed import write_analyses
-from tests.reports.browser import CHROMIUM, chromium, opened
+from tests.reports.browser import CHROMIUM, opened
 from tests.reports.stores import MALICIOUS, ranked_records, scores, smoke_records, write_store
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 TABLE = "table.results >> nth=0"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

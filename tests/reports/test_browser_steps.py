@@ -9,17 +9,11 @@ from urllib.parse import parse_qs, unquote
 import pytest
 
 from petlir.reports.site import write_report
-from tests.reports.browser import CHROMIUM, chromium, opened
+from tests.reports.browser import CHROMIUM, opened
 from tests.reports.stores import ranked_records, record, smoke_records, write_store
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 TABLE = "table.results >> nth=0"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
