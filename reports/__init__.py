@@ -1,1 +1,1 @@
-"""From records to pages and tables."""
+"""Reports: pages, tables and figures from records."""

@@ -1,4 +1,4 @@
-"""What `petlir analyse` has found, drawn: curves over frequency, contributions, branches, transfer."""
+"""Results of `petlir analyse` as figures and tables: spectra, contributions, branch responses, transfer."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ COLUMNS = {
     "response": ("label", "task", "branch", "strength"),
     "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most", "most_forced"),
 }
-"""What is drawn of the rows; a column is empty where an analysis did not apply."""
+"""The columns that figures use; a column is empty where an analysis did not apply."""
 RESPONSES = {
     "strength": "Strength: mean absolute value, of a gate its mean",
     "low_energy": "Share of a map's energy below 0.05 cycles per pixel, its mean included",
     "channel_variance": "Variance over channels",
 }
-"""What is measured of a branch, and of all that a method adds."""
+"""The quantities measured on branches and on everything that a method adds."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Study:
     """One analysis of a store.
 
     Attributes:
-        name: as the command has it.
-        rows: its table; empty where it applied to nothing.
-        sentences: what the rows show.
+        name: the name of the analysis, as on the command line.
+        rows: its table; empty if it did not apply to any cell.
+        sentences: its findings.
         left_out: what it does not apply to, with the reasons.
     """
 
@@ -56,17 +56,17 @@ class Study:
 
     @property
     def title(self) -> str:
-        """Its heading."""
+        """The heading of the analysis."""
         return TITLES[self.name]
 
     @property
     def colours(self) -> dict[str, str]:
-        """Classes of the style sheet for each task."""
+        """Style-sheet classes of each task."""
         return hues(sorted(self.rows.task.dropna().unique())) if self._is("fourier") else {}
 
     @property
     def panels(self) -> list[Panel]:
-        """The Fourier curves of each label, all on the same axes."""
+        """The Fourier curves of each label, on shared axes."""
         return panels(self.rows) if self._is("fourier") else []
 
     @property
@@ -76,7 +76,7 @@ class Study:
 
     @property
     def confusions(self) -> list[Matrix]:
-        """Of each label with a router, for each task the share of images that give an expert the most weight."""
+        """The router confusion matrix of each label with a router."""
         return confusions(self.rows, "most") if self._is("transfer") else []
 
     @property
@@ -91,7 +91,7 @@ class Study:
 
     @property
     def ranks(self) -> list[Layers]:
-        """The ranks of each cell whose updates differ in it."""
+        """The ranks of each cell whose label's ranks differ between projections or tasks."""
         return ranks(self.rows) if self._is("contribution") else []
 
     @property
@@ -101,12 +101,12 @@ class Study:
 
     @property
     def csv(self) -> str:
-        """All its rows."""
+        """All rows, as CSV."""
         return csv_text(self.rows.dropna(axis=1, how="all"))
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
-        """Captions with head and lines: contributions by kind and place, or what branches put out."""
+        """Captions with headings and rows: contributions by kind and place, or branch responses."""
         if self._is("contribution"):
             wide = _contributions(self.rows)
             return [("Means per parameter", _lines(wide))] if len(wide) else []
@@ -118,7 +118,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Panel:
-    """The curves of one method, a line a task."""
+    """The curves of one method, with a line for each task."""
 
     label: str
     x: Axis
@@ -128,7 +128,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Numbers of a label, a row for each of `down` and a column for each of `across`; None where a cell is missing."""
+    """Values of a label, with a row for each of `down` and a column for each of `across`; None for missing cells."""
 
     label: str
     down: tuple[str, ...]
@@ -137,7 +137,10 @@ class Matrix:
 
 
 def studies(store: Path, warn: Callable[[str], None]) -> list[Study]:
-    """The analyses that a store holds; `warn` gets a line on each that is damaged, which is left out."""
+    """Return the analyses stored in a store.
+
+    `warn` receives a line on each damaged analysis, which is left out.
+    """
     found = []
     for name in TITLES:
         if (store / "analyses" / f"{name}.csv").is_file():
@@ -161,7 +164,7 @@ def _read(folder: Path, name: str) -> Study:
 
 
 def panels(rows: pd.DataFrame) -> list[Panel]:
-    """The Fourier curves of each label, all on the same axes."""
+    """Return the Fourier curves of each label, on shared axes."""
     curves = rows[rows.frequency.notna()]
     x, y = Axis(0, 1, LEFT, RIGHT), spanning(curves.relative_log_amplitude, BOTTOM, TOP)
     colours = hues(sorted(curves.task.unique()))
@@ -177,7 +180,7 @@ def _line(task: str, rows: pd.DataFrame, x: Axis, y: Axis, colours: Mapping[str,
 
 
 def matrices(rows: pd.DataFrame) -> list[Matrix]:
-    """Gains over the frozen network in dB of each label, trained on × tested on."""
+    """Return the gains over the frozen network in dB of each label, trained × tested."""
     return _matrices(rows, "trained", "tested", "over_frozen")
 
 
@@ -197,13 +200,13 @@ def _matrices(rows: pd.DataFrame, down: str, across: str, values: str) -> list[M
 
 
 def _contributions(rows: pd.DataFrame) -> pd.DataFrame:
-    """Means per parameter of each kind and place."""
+    """Return the mean contribution per parameter of each kind and place."""
     groups = rows[rows.level.isin(["kind", "place"])]
     return groups.pivot_table(index=["label", "task"], columns="group", values="mean", sort=False)
 
 
 def _responses(rows: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
-    """A table for each quantity that some branch has."""
+    """Return a table for each quantity that at least one branch has."""
     return [
         (caption, _lines(wide))
         for name, caption in RESPONSES.items()
@@ -213,7 +216,7 @@ def _responses(rows: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
 
 
 def _lines(wide: pd.DataFrame) -> list[list[str]]:
-    """Head and lines of a table."""
+    """Return the headings and rows of a table."""
     head = [*map(str, wide.index.names), *map(str, wide.columns)]
     numbers = zip(wide.index, wide.to_numpy(), strict=True)
     return [head, *([*map(str, names), *(f"{value:.3g}" for value in line)] for names, line in numbers)]

@@ -11,7 +11,7 @@ from petlir.reports.formats import decibel, joined, plural, signed
 from petlir.reports.results import CASCADE, INPUT, Column, ResultRow, Table
 
 MOST_COLUMNS, MOST_METHODS = 4, 3
-"""What a sentence names before it points to the tables."""
+"""The maximum numbers of columns and methods that a sentence names."""
 ABSENT = "not run"
 UNTRAINED = "bicubic enlargement and the untrained cascade"
 UNFINISHED = (
@@ -41,7 +41,7 @@ def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[C
 
 
 def headline(tables: Sequence[Table]) -> list[Table]:
-    """The tables of methods that are compared, on photographs; where there are none, what there is."""
+    """Return the tables of compared methods on photographs; if there are none, the other tables."""
     compared = [table for table in tables if not table.part] or list(tables)
     return [table for table in compared if table.domain == "photographs"] or compared
 
@@ -128,7 +128,7 @@ def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[s
 
 
 def _some(texts: Sequence[str]) -> str:
-    """The first few; the tables hold the rest."""
+    """Join the first texts; the tables contain the others."""
     further = [f"{len(texts) - MOST_COLUMNS} more in the tables"] if len(texts) > MOST_COLUMNS else []
     return "; ".join([*texts[:MOST_COLUMNS], *further])
 
@@ -143,7 +143,7 @@ def _column(column: Column) -> str:
 
 
 def _place(table: Table, tables: Sequence[Table]) -> str:
-    """What sets a table apart from the others; nothing where there is but one."""
+    """Return what distinguishes a table from the others; empty for a single table."""
     parts = ("backbone", "track", "device", "regime")
     return "".join(
         f", {getattr(table.group, part)}" for part in parts if len({getattr(t.group, part) for t in tables}) > 1
@@ -165,7 +165,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """How often each method is marked as best; where nothing is, the reasons."""
+    """State how often each method is marked as best, or why no method is marked."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
@@ -184,7 +184,7 @@ def ranks(tables: Sequence[Table]) -> list[str]:
 
 
 def extent(records: Sequence[Record]) -> str:
-    """How many tasks, methods, seeds and images, on what, and when."""
+    """Count tasks, methods, seeds and images, and name the devices and the day."""
     done = [record for record in records if record.state == "done"]
     scored = {(s.domain, s.set, s.image) for record in done for s in record.scores}
     photographs = sum(domain == "photographs" for domain, _, _ in scored)

@@ -1,4 +1,4 @@
-"""BibTeX of exactly the methods, image sets and backbones that a store used."""
+"""BibTeX entries of the methods, image sets and backbones used in a store."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from petlir.reports.frame import load
 
 
 def bibliography(store: Path, plugins: Plugins) -> str:
-    """The entries, each once, sorted by key.
+    """Return the entries, without duplicates, sorted by key.
 
     Raises:
-        PetlirError: the store holds no record.
+        PetlirError: the store holds no finished cell.
     """
     records = [record for record in load(store) if record.state == "done"]
     if not records:
@@ -44,7 +44,7 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
 
 
 def _misc(name: str, citation: str) -> str:
-    """An entry of an image set, whose work is given in words."""
+    """Return an entry for an image set whose citation is plain text."""
     words = citation.replace("{", "").replace("}", "")
     return f"@misc{{{re.sub('[^A-Za-z0-9]', '', name).lower()}-images,\n  title = {{{name}}},\n  note = {{{words}}}\n}}"
 

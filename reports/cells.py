@@ -12,7 +12,7 @@ from petlir.benchmark.statistics.convergence import converged
 
 @dataclass(frozen=True)
 class CellRow:
-    """One line of the list; a missing cell has neither key nor date."""
+    """A row of the list; missing cells have no key and no date."""
 
     backbone: str
     label: str
@@ -31,7 +31,7 @@ class CellRow:
 
 
 def listed(records: Sequence[Record]) -> list[CellRow]:
-    """All cells, those without a result first."""
+    """Return all cells, those without a result first."""
     found = {_line(record) for record in records}
     for group in groups(records):
         found |= _missing(group, group.select(records))

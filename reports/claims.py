@@ -1,4 +1,4 @@
-"""Papers' numbers beside what came out here, with a verdict that is computed."""
+"""Published results beside those of a store, with computed verdicts."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.weights.official import known
 
 MARGIN = 0.1
-"""In dB: nearer than this to a claim is reproduced, and two methods are about as good."""
+"""The margin of equality in dB: results within it reproduce a claim, and two methods within it are equally good."""
 SIZES = {"K": 1e3, "M": 1e6}
 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim beside our number.
+    """A published result beside that of the store.
 
     Attributes:
         claim: the published number.
         verdict: `reproduced`, `not reproduced`, `inconclusive`, `not comparable` or `not run`.
-        reasons: why it is not comparable, or no more can be said.
-        source: the backbone and track of our number.
-        ours: the mean over seeds and images in dB; None where set or protocol are others.
-        low: lower end of its 95 % interval over seeds, the images the same.
+        reasons: why the results are not comparable, or why the verdict is not definite.
+        source: backbone and track of the store's result.
+        ours: mean over seeds and images in dB; None if no score has the claim's set and protocol.
+        low: lower end of the 95 % interval over seeds, for fixed images.
         high: upper end.
-        seeds: how many.
+        seeds: number of seeds.
     """
 
     claim: Claim
@@ -45,7 +45,7 @@ class ClaimVerdict:
 
 
 def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, list[ClaimVerdict]]:
-    """Each paper's verdicts, the papers in alphabetical order; see `verdicts`."""
+    """Return the verdicts of each paper, sorted by paper; see `verdicts`."""
     found: dict[str, list[ClaimVerdict]] = defaultdict(list)
     for verdict in verdicts(records, claims):
         found[verdict.claim.paper].append(verdict)
@@ -53,7 +53,7 @@ def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, li
 
 
 def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, object]]:
-    """Claims as plain data, one row for each; with records beside ours and with the verdict."""
+    """Yield claims as dictionaries; with records, also the store's results and the verdicts."""
     if records is None:
         yield from map(asdict, claims)
         return
@@ -63,11 +63,12 @@ def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> It
 
 
 def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVerdict]:
-    """A verdict on each claim, from the records that come nearest to how it was made.
+    """Return a verdict on each claim, from the records that match its conditions best.
 
-    *Reproduced* iff the interval lies within ± 0.1 dB of the claim, *not reproduced* iff it lies wholly outside, else
-    *inconclusive*. *Not comparable* where protocol, backbone, weights, data, track or size differ. Where nothing is
-    trained, one record is exact: its interval is a point, and its track, which sets a budget of training, is no matter.
+    A claim is *reproduced* if the interval lies within ± 0.1 dB of it, *not reproduced* if the interval lies entirely
+    outside, and *inconclusive* otherwise. It is *not comparable* if protocol, backbone, weights, data, track or size
+    differ. Where nothing is trained, a single record is exact: its interval is a point, and its track, which sets the
+    training budget, is irrelevant.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -115,16 +116,16 @@ def by_reason(found: Iterable[ClaimVerdict]) -> list[tuple[str, list[ClaimVerdic
 
 
 def within(low: float, high: float, claimed: float) -> str:
-    """`reproduced`, `not reproduced` or `inconclusive`: an interval against ± 0.1 dB of a claim."""
+    """Return `reproduced`, `not reproduced` or `inconclusive` for an interval and a claim with a margin of ± 0.1 dB."""
     if claimed - MARGIN <= low and high <= claimed + MARGIN:
         return "reproduced"
     return "not reproduced" if high < claimed - MARGIN or low > claimed + MARGIN else "inconclusive"
 
 
 def is_method(name: str, label: str) -> bool:
-    """Return whether a label is of the method that a claim or an ordering names, in whatever size.
+    """Return whether a label belongs to the method that a claim or an ordering names, in any size.
 
-    Options that are named must be the record's own; of the others only numbers, which set a size, may differ from the
+    Named options must equal those of the record. Of the others, only numbers, which set a size, may deviate from the
     defaults.
     """
     wanted, actual = _parsed(name), _parsed(label)
@@ -143,7 +144,7 @@ def _parsed(label: str) -> tuple[str, dict[str, str]]:
 
 
 def _differences(claim: Claim, record: Done) -> Iterator[str]:
-    """In what a record's making differs from the claim's."""
+    """Yield the conditions in which a record differs from the claim."""
     cell = record.cell
     if claim.protocol == UNSTATED:
         yield "protocol: the paper states none"
@@ -168,7 +169,7 @@ def _differences(claim: Claim, record: Done) -> Iterator[str]:
 
 
 def _other_data(label: str) -> str:
-    """Return what a label says beyond low-resolution files: where a set ships them, papers restore them too."""
+    """Return the notes of a data label except those on shipped low-resolution files, which papers restore as well."""
     return "; ".join(note for note in label.split("; ") if not note.startswith(SHIPPED_FILES))
 
 
@@ -177,7 +178,7 @@ def _base(protocol: str) -> str:
 
 
 def _unofficial(backbone: str, sha256: str) -> bool:
-    """Whether the weights certainly are none of the official ones: all of these are known by their digests."""
+    """Return whether the weights are certainly not official: the digests of all official ones are known and differ."""
     digests = [one.digest.partition("…") for one in known() if one.backbone == backbone]
     complete = bool(digests) and all(first for first, _, _ in digests)
     return complete and not any(sha256.startswith(first) and sha256.endswith(last) for first, _, last in digests)
@@ -189,7 +190,7 @@ def _size(printed: str) -> float | None:
 
 
 def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
-    """The mean PSNR of each seed over the images of the claim's set that are finite with all seeds."""
+    """Return the mean PSNR of each seed over the images of the claim's set that are finite with all seeds."""
     found: dict[str, list[float]] = defaultdict(list)
     for score in (score for cell in cells for score in cell.scores if score.set == claim.set):
         if _base(score.protocol) == claim.protocol and score.protocol == _first(cells[0], claim.protocol):
@@ -199,12 +200,12 @@ def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
 
 
 def _first(record: Done, protocol: str) -> str:
-    """The protocol id under which a record has this protocol; where it was seen in two ways, the headline one."""
+    """Return the first protocol id of a record for this protocol, which is the headline one if there are several."""
     return next(str(score.protocol) for score in record.scores if _base(score.protocol) == protocol)
 
 
 def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:
-    """The t interval over seeds; a point where nothing is trained, None from one seed."""
+    """Return the t interval over seeds; a point where nothing is trained, None for a single seed."""
     from scipy import special
 
     mean = float(means.mean())

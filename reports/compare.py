@@ -1,4 +1,4 @@
-"""Two stores side by side: what moved between them, whether that is more than chance, and what had changed."""
+"""Comparison of two stores: differences in PSNR, their significance, and changes in keys and environments."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ ENVIRONMENT = ("device", "torch", "python", "petlir", "git_revision", "precision
 
 @dataclass(frozen=True)
 class Move:
-    """One method in one column of both stores; PSNR and its differences in dB.
+    """One method in one column of both stores; PSNR and differences in dB.
 
     Attributes:
         name: backbone, label, task, set and protocol.
-        before: mean PSNR over the images and seeds that both have; None where the first store has none.
+        before: mean PSNR over shared images and seeds; None if the first store has no score.
         after: the same of the second store.
         delta: `after - before`.
-        low: lower end of the 95 % interval of `delta`; None where too few seeds or scenes are shared.
-        high: its upper end.
-        seeds: how many seeds both have.
-        verdict: `equal`, `moved`, `within chance`, `not tested`, or the store that lacks it.
-        changed: the components of the cells' keys that differ.
-        environment: what differs in where they ran, each `name: before -> after`.
+        low: lower end of the 95 % interval of `delta`; None with too few shared seeds or scenes.
+        high: upper end.
+        seeds: number of shared seeds.
+        verdict: `equal`, `moved`, `within chance`, `not tested`, or the store with the only result.
+        changed: key components that differ.
+        environment: differences between the environments, each `name: before -> after`.
     """
 
     name: str
@@ -57,7 +57,7 @@ class ComparedColumn:
 
 
 def compare(first: Path, second: Path) -> list[Move]:
-    """Every method and column of two stores, what moved farthest first.
+    """Compare every method and column of two stores, the largest difference first.
 
     Raises:
         PetlirError: a store holds no record.
@@ -103,7 +103,7 @@ def _tested(
     changed: tuple[str, ...],
     environment: tuple[str, ...],
 ) -> Move:
-    """The difference over the images and seeds that both have; images of one scene are averaged first."""
+    """Return the difference over shared images and seeds; images of one scene are averaged first."""
     shared = [place for place in before if place in after and math.isfinite(before[place] - after[place])]
     if not shared:
         return Move(name, None, None, None, None, None, 0, "no image and seed in common", changed, environment)
@@ -135,7 +135,7 @@ def _gaps(gaps: Mapping[Place, float]) -> list[list[float]]:
 
 
 def _key_components(before: Sequence[Record], after: Sequence[Record]) -> Iterator[str]:
-    """The components that differ between cells of one seed."""
+    """Yield the key components that differ between cells of the same seed."""
     then = {record.cell.seed: record.key_components for record in before}
     pairs = [(then[seed], record.key_components) for record in after if (seed := record.cell.seed) in then]
     for name in sorted({name for pair in pairs for part in pair for name in part}):

@@ -1,4 +1,4 @@
-"""How the numbers came about: protocols, machines and versions, and whether cells saw the same data."""
+"""Evaluation setup: protocols, environments, and checks for mixed data and weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.records.schema import Record
 
 
 def described_protocols(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """The protocols that images were scored under, each with what it does."""
+    """Return the protocols used in scores, with descriptions."""
     names = {score.protocol for record in records for score in record.scores}
     return [(name, _description(name)) for name in sorted(names)]
 
@@ -25,7 +25,7 @@ def _description(name: str) -> str:
 
 
 def environments(records: Sequence[Record]) -> list[tuple[dict[str, object], int]]:
-    """The different environments, each with its number of cells, the commonest first."""
+    """Return the distinct environments with their numbers of cells, the most frequent first."""
     found = Counter(
         json.dumps(record.environment.model_dump(exclude_unset=True), sort_keys=True)
         for record in records
@@ -35,7 +35,7 @@ def environments(records: Sequence[Record]) -> list[tuple[dict[str, object], int
 
 
 def mixed(records: Sequence[Record]) -> list[str]:
-    """One line wherever cells that stand side by side saw different test images or weights."""
+    """Return a line for each comparison of cells that used different test images or weights."""
     images: dict[tuple[str, str], set[str]] = {}
     weights: dict[str, set[str]] = {}
     for record in records:

@@ -1,4 +1,4 @@
-"""What all pages of a report are made from."""
+"""The report context: records and derived data shared by all pages."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ReportContext:
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """The tasks that have a title."""
+        """The built-in tasks, which have titles."""
         return built_in_tasks()
 
     @cached_property
     def plugins(self) -> Plugins:
-        """What is installed; the method of a record may be missing there."""
+        """Installed plugins; a record's method may be missing."""
         return find([])
 
     @cached_property
@@ -57,22 +57,22 @@ class ReportContext:
 
     @cached_property
     def cells(self) -> list[CellRow]:
-        """All cells, the missing ones too."""
+        """All cells, including missing ones."""
         return listed(self.records)
 
     @cached_property
     def colours(self) -> dict[str, str]:
-        """The style classes of each trained label, the same in every plot."""
+        """Style classes of each trained label, the same in every plot."""
         return classes(self.records)
 
     def title(self, task: str) -> str:
-        """What a task is called."""
+        """Return the title of a task."""
         return title(task, self.tasks)
 
     def names(self, part: str) -> list[str]:
-        """The different values of a part of the cell: `task`, `method`, `backbone`."""
+        """Return the distinct values of a field of the cells: `task`, `method` or `backbone`."""
         return sorted({str(getattr(record.cell, part)) for record in self.records})
 
     def of(self, part: str, name: str) -> list[Record]:
-        """The records that have this value in this part of their cell."""
+        """Return the records with this value in this field of their cell."""
         return [record for record in self.records if getattr(record.cell, part) == name]

@@ -1,4 +1,4 @@
-"""What a method costs, over all tasks of a table."""
+"""Costs of a method over all tasks of a table."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from petlir.benchmark.records import schema
 from petlir.benchmark.records.schema import Record
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
-"""The parts of training memory, in the order in which a bar shows them."""
+"""Components of training memory, in the order of the bars."""
 
 
 @dataclass(frozen=True)
 class MedianCosts:
-    """Medians over the cells of one method; None where no cell measured it. Bytes, seconds, joules.
+    """Median costs over the cells of one method, in bytes, seconds and joules; None if no cell measured them.
 
     Attributes:
         trainable: trainable parameters.
-        share: those over all parameters of the backbone, in [0, 1].
+        share: trainable parameters over all parameters of the backbone, in [0, 1].
         stored: bytes of the adapter file's tensors.
         saved: bytes saved for the backward pass of one step.
         flops: floating-point operations of a training step.
         step: median seconds of a training step.
-        training: seconds of the whole training, with what the method looks at before.
-        required: the same with the training of the cells that it requires.
+        training: seconds of the whole training, including the method's prior analyses.
+        required: the same, including the training of required cells.
         inference: seconds per megapixel of output.
-        merged: the same after the method was folded into the weights.
+        merged: the same after merging the method into the weights.
         energy: joules of training.
-        waiting: the share of training that waits for batches, in [0, 1].
-        memory: bytes by part, in the order of `PARTS`.
-        peak: bytes that the device measured.
-        exclusive: whether nothing else ran on the device; otherwise its times say little.
+        waiting: share of the training time spent waiting for batches, in [0, 1].
+        memory: bytes by component, in the order of `PARTS`.
+        peak: peak bytes measured by the device.
+        exclusive: whether nothing else ran on the device; otherwise times are not reliable.
     """
 
     trainable: float
@@ -53,11 +53,11 @@ class MedianCosts:
 
 
 def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | None:
-    """The costs of one method; None where no cell of it is done.
+    """Return the costs of one method; None without a finished cell.
 
     Args:
         cells: the records of the method.
-        backbone: parameters of the backbone, see `backbone_size`; None where only what was added to it is known.
+        backbone: parameters of the backbone, see `backbone_size`; if None, the total of the adapted model is used.
     """
     found = [record.costs for record in cells if record.state == "done"]
     if not found:
@@ -84,7 +84,7 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | N
 
 
 def _own(cost: schema.RecordedCosts) -> float:
-    """Return the seconds of training, with those before."""
+    """Return the seconds of training, including adaptation."""
     return cost.training_seconds + cost.adaptation_seconds
 
 
@@ -94,6 +94,6 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def backbone_size(table: Sequence[Record]) -> float | None:
-    """Parameters of the backbone as it is, from the records of a table that add none; None where there is none."""
+    """Return the backbone's number of parameters, from records without trainable ones; None without such records."""
     untouched = [record.costs.total for record in table if record.state == "done" and record.costs.trainable == 0]
     return median(untouched) if untouched else None

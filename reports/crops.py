@@ -1,4 +1,4 @@
-"""Crops of a photograph on which methods differ most, and what each method scores there."""
+"""Crops of a photograph on which methods differ most, with the scores of each method."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 32
-"""Pixels of a crop's side, and of what the inspector's loupe shows."""
+"""Side of a crop and of the inspector's loupe, in pixels."""
 MOST = 3
 
 
 class CropBox(TypedDict):
-    """A square of an image: its upper left corner, its side in pixels, and the PSNR in dB of each version there."""
+    """A square crop: upper left corner, side in pixels, and PSNR in dB of each version."""
 
     x: int
     y: int
@@ -36,11 +36,11 @@ Pixels = NDArray[np.uint8]
 
 
 def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) -> list[CropBox]:
-    """The squares in which restored versions differ most, none overlapping another.
+    """Return the crops in which restored versions differ most, without overlaps.
 
     Args:
-        versions: H×W×3 or h×w×3 each; those of another size than the clean image have no score.
-        restored: which of them methods have made.
+        versions: H×W×3 or h×w×3 each; versions of another size than the clean image have no score.
+        restored: indices of the versions restored by methods.
         clean: H×W×3.
     """
     made = [versions[index] for index in restored if versions[index].shape == clean.shape]
@@ -82,14 +82,14 @@ def farthest(one: Pixels, other: Pixels, side: int) -> tuple[int, int]:
 
 
 def _sums(values: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float64]:
-    """The sum over the square at each upper left corner."""
+    """Return the sum over the crop at each upper left corner."""
     summed: NDArray[np.float64] = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     rows: NDArray[np.float64] = summed[side:] - summed[:-side]
     return rows[:, side:] - rows[:, :-side]
 
 
 def _score(version: Pixels, clean: Pixels, x: int, y: int) -> float | None:
-    """PSNR over the three channels of the square; None where it is restored exactly or the sizes differ."""
+    """Return the PSNR of a crop over its three channels; None if it equals the clean image or the sizes differ."""
     if version.shape != clean.shape:
         return None
     place = (slice(y, y + SIDE), slice(x, x + SIDE))

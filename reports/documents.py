@@ -35,7 +35,7 @@ from petlir.reports.results import FROZEN, FULL, ResultRow, ResultValue, Table
 from petlir.reports.summary import TaskSummary, task_summaries
 
 DOCUMENTS = ("README.md", "results/*/README.md")
-"""The documents of the project whose figures are generated."""
+"""The project's documents with generated figures."""
 OPENING, CLOSING = "<!-- figures:", "<!-- end -->"
 BLOCK = re.compile(rf"{OPENING} *(?P<what>[^\n]*?) *-->\n(?P<body>.*?){CLOSING}", re.DOTALL)
 PHOTOGRAPHS = "photographs"
@@ -45,10 +45,10 @@ Options = Mapping[str, str]
 
 @dataclass
 class Stores:
-    """The stores that blocks name, each read once.
+    """The stores named by blocks, each read once.
 
     Attributes:
-        root: the folder that their paths start from.
+        root: the folder that store paths are relative to.
     """
 
     root: Path
@@ -56,7 +56,7 @@ class Stores:
     pages: dict[str, list[GridPage]] = field(default_factory=dict)
 
     def context(self, name: str) -> ReportContext:
-        """Return what the reports of a store are made from.
+        """Return the report context of a store.
 
         Raises:
             PetlirError: a file of the store is not a record.
@@ -69,7 +69,7 @@ class Stores:
         return self.known[name]
 
     def grid(self, name: str, grid: str) -> GridPage | None:
-        """Return the page of a named grid; None where the store does not hold half of it."""
+        """Return the page of a named grid; None if the store holds less than half of it."""
         if name not in self.pages:
             context = self.context(name)
             self.pages[name] = studies(context.records, context.plugins)
@@ -77,10 +77,10 @@ class Stores:
 
 
 def refreshed(text: str, stores: Stores) -> str:
-    """Return a document with each of its blocks generated again.
+    """Return a document with all its blocks regenerated.
 
     Raises:
-        PetlirError: a block is not closed, or of no known kind, or lacks an option.
+        PetlirError: a block is not closed, has an unknown kind or option, or lacks an option.
     """
     if text.count(OPENING) != len(BLOCK.findall(text)):
         raise PetlirError(f"{text.count(OPENING)} blocks of figures are opened; expected {CLOSING!r} after each")
@@ -91,11 +91,11 @@ def block(what: str, stores: Stores) -> str:
     """Return the Markdown of a block.
 
     Args:
-        what: as its marker has it, e.g. `table store=results/leaderboard/reference`.
-        stores: what it is generated from.
+        what: the text of its marker, e.g. `table store=results/leaderboard/reference`.
+        stores: the stores to read.
 
     Raises:
-        PetlirError: the kind or an option is unknown, or missing.
+        PetlirError: the kind or an option is unknown, or an option is missing.
     """
     kind, *words = what.split()
     if kind not in KINDS:
@@ -112,7 +112,7 @@ def block(what: str, stores: Stores) -> str:
 
 
 def _answer(stores: Stores, options: Options) -> Iterator[str]:
-    """The first sentences of a store's report."""
+    """Yield the first sentences of a store's report."""
     context = stores.context(options["store"])
     if context.records:
         yield "\n".join(f"- {escaped(line)}" for line in answer(context.tables, context.records, context.cells))
@@ -140,7 +140,7 @@ def _summary(one: TaskSummary) -> list[str]:
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
-    """PSNR of every method on every task under its headline protocol, a table for each group of the store."""
+    """Yield the PSNR of every method on every task under its headline protocol, a table for each group of the store."""
     for one in stores.context(options["store"]).tables:
         places = [
             place
@@ -156,7 +156,7 @@ def _table(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _averaged(one: Table, places: list[int]) -> str:
-    """Over how much the means of these columns are taken, and what was trained for them."""
+    """Return what the means of these columns are taken over, and the training budgets."""
     columns = [one.columns[place] for place in places]
     images, seeds = (max(getattr(column, part) for column in columns) for part in ("images", "seeds"))
     budgets = sorted({column.budget for column in columns} - {""})
@@ -177,7 +177,7 @@ def _cell(value: ResultValue) -> str:
 
 
 def _grid(stores: Stores, options: Options) -> Iterator[str]:
-    """The figures of a named grid on one image set: points, and sentences on what they show."""
+    """Yield the figures of a named grid on one image set, with their findings."""
     page = stores.grid(options["store"], options["grid"])
     for figure in page.figures if page else ():
         if figure.place.set == options.get("set", PHOTOGRAPHS) and _wanted(figure.place.task, options):
@@ -189,7 +189,7 @@ def _grid(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _points(figure: Figure) -> str:
-    """A row for each point, from the highest mean to the lowest."""
+    """Return a table with a row for each point, by decreasing mean."""
     heads = ["", "PSNR in dB", "seeds, lowest to highest", "over frozen", "trainable"]
     several = len({point.backbone for point in figure.points}) > 1
     rows = [
@@ -211,7 +211,10 @@ def _spread(point: GridPoint) -> str:
 
 
 def _curves(figure: Figure) -> str:
-    """A row for each series along the axis, PSNR in dB; behind each value its place, unless all series share these."""
+    """Return a table with a row for each series along the axis, PSNR in dB.
+
+    Each value is followed by its position on the axis, unless all series share the same positions.
+    """
     series = along(figure.points)
     places = {tuple(point.x for point in some) for some in series.values()}
     shared = len(places) == 1
@@ -230,7 +233,7 @@ def _numbered(most: int) -> list[str]:
 
 
 def _at(point: GridPoint) -> str:
-    """Where a point stands along the axis; sizes, which are parameters, are printed with three digits."""
+    """Return the position of a point on the axis; sizes, in parameters, have three digits."""
     assert point.x is not None
     return count(point.x) if point.x == point.trainable else f"{point.x:g}"
 
@@ -246,11 +249,11 @@ KINDS: Mapping[str, Kind] = {
     "table": (_table, ("store",), ("tasks", "set")),
     "grid": (_grid, ("store", "grid"), ("tasks", "set")),
 }
-"""Each kind of block: what writes its paragraphs, the options that it needs, and those that it may have."""
+"""Kinds of blocks: their writer, their required options and their optional ones."""
 
 
 def main(root: Path) -> None:
-    """Generate the figures of the documents below `root` again, and say which have changed."""
+    """Regenerate the figures of the documents below `root`, and report which have changed."""
     stores = Stores(root)
     for path in (path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))):
         before = path.read_text(encoding="utf-8")

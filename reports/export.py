@@ -1,4 +1,4 @@
-"""The table of a store as text: CSV for programs, Markdown and LaTeX for papers."""
+"""Exported tables of a store: CSV and Parquet for programs, Markdown and LaTeX for papers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from petlir.reports.tables import tables
 from petlir.reports.titles import built_in_tasks
 
 SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
-"""What stands in a table where there is no number; other states go by their names."""
+"""Short forms of states in table cells without a number; other states keep their names."""
 PARQUET = b"PAR1"
 """The beginning of a Parquet file."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
@@ -34,10 +34,10 @@ def write(
     extra_protocols: Sequence[Protocol] = (),
     warn: Warn = silent,
 ) -> None:
-    """Write the results of a store into a file, whole or not at all; `parquet` has the columns of `csv`.
+    """Write the results of a store to a file atomically; `parquet` has the columns of `csv`.
 
     Raises:
-        PetlirError: another format, or the file cannot be written.
+        PetlirError: the format is unknown, or the file cannot be written.
     """
     if format == "parquet":
         content = io.BytesIO()
@@ -89,12 +89,15 @@ def table(
 
 
 def csv(found: list[Table]) -> str:
-    """The rows as text."""
+    """Return the rows as CSV."""
     return csv_text(rows(found))
 
 
 def rows(found: list[Table]) -> pd.DataFrame:
-    """One row for each method and column; PSNR and differences in dB. New columns go to the end: scripts count them."""
+    """Return a row for each method and column; PSNR and differences in dB.
+
+    New columns are appended at the end, since scripts may address columns by position.
+    """
     return pd.DataFrame(
         _as_dict(one, row, column, value)
         for one in found
@@ -164,7 +167,7 @@ def _cell(value: ResultValue, bold: str) -> str:
 
 
 def head(column: Column) -> list[str]:
-    """Return the head of a column: its title, then how and on what it was scored."""
+    """Return the heading of a column: its title, and notes on its scores."""
     how = [column.set, column.protocol, column.transfer, column.simulated, column.data_label, column.overlap]
     how += [column.borrowed, column.left_out, "" if column.headline else "not the headline protocol"]
     return [column.title, ", ".join(filter(None, how))]
@@ -176,7 +179,7 @@ def _note(one: Table) -> str:
 
 
 def notes(one: Table) -> list[str]:
-    """Return what the marks of a table mean, and why columns have none."""
+    """Return the meaning of a table's marks, and why columns have none."""
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = [f"Nothing is marked in a column where: {'; '.join(why)}."] if why else []
     marks = "bold: best PETL method, or not told apart from it; *: not converged."
@@ -201,7 +204,7 @@ def _markdown(one: Table) -> str:
 
 
 def _latex(one: Table) -> str:
-    """A table for `booktabs`; the caption says how it was scored and what is bold."""
+    """Return a table for `booktabs`; its caption explains the scores and the marks."""
 
     def line(cells: list[str]) -> str:
         return " & ".join(cells) + r" \\"

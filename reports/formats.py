@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: few digits, a unit, and a word where there is no number."""
+"""Number formats for display: few digits, with units, and a dash for missing values."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def decibel(value: float | None, digits: int = 2) -> str:
-    """PSNR in dB, `∞` for identical images."""
+    """Format PSNR in dB; `∞` for identical images."""
     if value is None or math.isnan(value):
         return NOTHING
     return "∞" if value == math.inf else f"{value:.{digits}f}"
 
 
 def signed(value: float | None) -> str:
-    """A difference in dB, with its sign; a true minus, so that columns align."""
+    """Format a difference in dB with its sign; the minus is U+2212, so that columns align."""
     if value is None or not math.isfinite(value):
         return NOTHING
     return f"{value:+.2f}".replace("-", "−")
 
 
 def count(value: float | None) -> str:
-    """A count with three digits: `20.7 K`."""
+    """Format a count with three digits: `20.7 K`."""
     return _scaled(value, 1000.0, ("", " K", " M", " G", " T"))
 
 
 def scientific(value: float) -> str:
-    """A round value of a log axis: `1e-5`."""
+    """Format a round value of a log axis: `1e-5`."""
     digit, _, power = f"{value:.0e}".partition("e")
     return f"{digit}e{int(power)}"
 
 
 def size(value: float | None) -> str:
-    """Bytes with three digits: `81.0 KiB`."""
+    """Format bytes with three digits: `81.0 KiB`."""
     return _scaled(value, 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
 def flops(value: float | None) -> str:
-    """Floating-point operations: `1.24 GFLOP`."""
+    """Format floating-point operations: `1.24 GFLOP`."""
     return _scaled(value or None, 1000.0, (" FLOP", " KFLOP", " MFLOP", " GFLOP", " TFLOP"))
 
 
@@ -59,7 +59,7 @@ def _scaled(value: float | None, base: float, units: tuple[str, ...]) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration: `105 ms`, `4.0 s`, `12 min`."""
+    """Format a duration: `105 ms`, `4.0 s`, `12 min`."""
     if value is None or math.isnan(value):
         return NOTHING
     if value < 1:
@@ -68,19 +68,19 @@ def seconds(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A share in [0, 1] as percent: `0.61 %`."""
+    """Format a share in [0, 1] as a percentage: `0.61 %`."""
     if value is None or math.isnan(value):
         return NOTHING
     return f"{value * 100:.3g} %"
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
+    """Format a number with its noun: `1 seed`, `3 seeds`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def joined(words: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Join words: `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 

@@ -1,4 +1,4 @@
-"""Records as rows: what every table, plot and export starts from."""
+"""Records as data frames: the input of all tables, plots and exports."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ COLUMNS = (
     "headline", "overlap",
 )  # fmt: skip
 HERE = "run here"
-"""The level of what was not submitted: it was run in the store itself."""
+"""The level of records that were not submitted but run in this store."""
 BELIEVED = (*LEVELS, HERE)
-"""How far a record can be believed, the least first."""
+"""Levels of verification, the lowest first."""
 
 
 def load(
@@ -66,11 +66,11 @@ def load(
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per image, protocol and cell; the PSNR of identical images is infinite.
+    """Return a frame with a row for each image, protocol and cell; the PSNR of identical images is infinite.
 
     Returns:
-        A frame with the columns `COLUMNS`; PSNR in dB. `headline` tells the scores under the protocol that is quoted
-        where a single number is, see `petlir.benchmark.records.files.headlines`.
+        A frame with the columns `COLUMNS`; PSNR in dB. `headline` marks the scores under the headline protocol, see
+        `petlir.benchmark.records.files.headlines`.
     """
     import pandas as pd  # here: `petlir compare` reads records without it
 
@@ -87,10 +87,10 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def differing(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a column that its means are taken over, so that all means are over the same images.
+    """Return the rows of a column that enter means, so that all means are over the same images.
 
-    Left out are the images on which anything equals the clean one: the degraded image, or what any method restored.
-    Where that would leave nothing, all rows are returned.
+    Images are left out if the degraded image or the output of any method equals the clean image. If no image remains,
+    all rows are returned.
     """
     identical = np.isinf(rows.psnr) | np.isinf(rows.input_psnr)
     kept = rows[~rows.image.isin(rows.image[identical])]
@@ -98,13 +98,13 @@ def differing(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _quoted(record: Record) -> list[bool]:
-    """Whether each score stands under its set's headline protocol."""
+    """Return whether each score is under the headline protocol of its set."""
     quoted = headlines(record)
     return [score.protocol == quoted[score.set] for score in record.scores]
 
 
 def _overlaps(record: Record) -> list[str]:
-    """What the set of each score shares."""
+    """Return the overlap of the set of each score."""
     sets = [score.set for score in record.scores]
     known = {name: overlap(record, name) for name in set(sets)}
     return [known[name] for name in sets]
@@ -126,16 +126,16 @@ def _cell(record: Record) -> dict[str, object]:
 
 
 def level(record: Record) -> str:
-    """How far a record can be believed, one of `BELIEVED`."""
+    """Return the level of verification of a record, from `BELIEVED`."""
     return record.origin["level"] if record.origin else HERE
 
 
 def source(record: Record) -> str:
-    """Who submitted a record; empty where it was run in this store."""
+    """Return the submitter of a record; empty if it was run in this store."""
     return record.origin["by"] if record.origin else ""
 
 
 def overlap(record: Record, test_set: str) -> str:
-    """What a test set shares with the sets that a cell was fitted to, in words; empty where nothing is known of it."""
+    """Describe the overlap of a test set with the sets used to fit a cell; empty if none is known."""
     found = [one for one in record.overlap or () if one.set == test_set]
     return "; ".join(f"shares {one.shared} with {one.holder} ({one.role})" for one in found)

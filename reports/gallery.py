@@ -1,4 +1,4 @@
-"""The pictures: degraded, restored and clean photographs, copied beside the pages, and where methods differ on them."""
+"""The image gallery: degraded, restored and clean photographs, copied into the report, with their crops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from petlir.reports.formats import decibel
 from petlir.reports.titles import title
 
 MOST_IMAGES = 12
-"""Photographs of one set in the report; a set of a hundred would make it a download."""
+"""The maximum number of photographs of a set, which bounds the size of the report."""
 
 
 class Picture(TypedDict):
@@ -34,7 +34,7 @@ class Picture(TypedDict):
 
 
 class Photograph(TypedDict):
-    """A photograph in all its versions, degraded first and clean last."""
+    """A photograph in all versions, from the degraded to the clean one."""
 
     set: str
     name: str
@@ -56,13 +56,13 @@ class Shown(TypedDict):
 
 
 def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[str, Task]) -> list[Shown]:
-    """Copy the photographs and say where they are, as plain data for the inspector.
+    """Copy the photographs and return their locations as JSON-compatible data for the inspector.
 
     Args:
-        records: what to show; of several seeds the first.
-        store: where the images are.
-        images: the folder, beside the first page, that they are copied into.
-        tasks: the tasks with a title.
+        records: the records to show; the first of several seeds is used.
+        store: the store with the images.
+        images: the folder beside the first page to copy them into.
+        tasks: the tasks with titles.
     """
     found = []
     for group in groups(records):
@@ -76,7 +76,7 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
 
 
 def _first_seeds(records: Iterable[Record]) -> list[Record]:
-    """One record a method: the lowest seed."""
+    """Return a record for each method, with the lowest seed."""
     first: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: (r.cell.regime != "none", r.cell.label, r.cell.seed)):
         first.setdefault(record.cell.label, record)
@@ -84,7 +84,7 @@ def _first_seeds(records: Iterable[Record]) -> list[Record]:
 
 
 def _photographs(records: Sequence[Record]) -> list[Score]:
-    """The photographs of a task under its headline protocol, a few of each set."""
+    """Return the photographs of a task under its headline protocol, at most `MOST_IMAGES` of each set."""
     by_set: dict[str, dict[str, Score]] = {}
     for record in records:
         quoted = headlines(record)
@@ -95,7 +95,7 @@ def _photographs(records: Sequence[Record]) -> list[Score]:
 
 
 def _photograph(score: Score, records: Sequence[Record], store: Path, images: Path) -> Photograph | None:
-    """One photograph: degraded, what each method made of it, clean; None where fewer than two are stored."""
+    """Return the degraded, restored and clean versions of a photograph; None if fewer than two are stored."""
     pictures = [
         (Picture(label=label, src=src, score=words, psnr=psnr), shown)
         for label, source, words, psnr in _sources(score, records, store)
@@ -153,7 +153,7 @@ def _finite(psnr: float | str) -> float | None:
 
 
 def _copy(store: Path, source: Path, images: Path) -> str:
-    """The copy's place from the top of the site; empty where the store has no such image of its own."""
+    """Copy an image and return its path relative to the root of the site; empty if the store does not hold it."""
     root, original = store.resolve(), (store / source).resolve()
     if not original.is_relative_to(root) or not original.is_file():
         return ""

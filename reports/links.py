@@ -1,4 +1,4 @@
-"""Where pages lie: a file name for each task, method, backbone and paper, whatever it is called."""
+"""Paths of the pages of tasks, methods, backbones and papers, for any name."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import hashlib
 import re
 
 LONGEST = 60
-"""Letters of a name that are kept."""
+"""The maximum number of characters kept of a name."""
 TAKEN = ("", "index")
-"""What no page of a name may be called."""
+"""Reserved file names."""
 
 
 def slug(name: str) -> str:
-    """A file name for a name; names that differ have different ones, on every file system."""
+    """Return a file name for a name; different names get different file names on every file system."""
     plain = re.sub(r"[^a-z0-9._=+-]+", "-", name.lower()).strip("-.")[:LONGEST]
     return plain if plain == name and name not in TAKEN else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def page(kind: str, name: str) -> str:
-    """The page of a task, method, backbone or paper, from the top of the site: `tasks/sr_x4.html`."""
+    """Return the path of the page of a task, method, backbone or paper, from the site's root: `tasks/sr_x4.html`."""
     return f"{kind}/{slug(name)}.html"

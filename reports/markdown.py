@@ -1,4 +1,4 @@
-"""Tables in Markdown, for exports and documents."""
+"""Markdown tables for exports and documents."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ MARKUP = "\\`*_[]|<>"
 
 
 def escaped(text: str) -> str:
-    """Return the text without markup: it can hold neither a column border nor emphasis of its own."""
+    """Return the text with all markup characters escaped, including column borders."""
     return "".join(f"\\{letter}" if letter in MARKUP else letter for letter in text)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
-    """Return a table of cells that are Markdown already.
+    """Return a table from cells in Markdown.
 
     Args:
-        heads: of the columns.
-        rows: as many cells each as there are heads.
-        words: how many of the first columns hold words; the others hold numbers and are aligned to the right.
+        heads: headings of the columns.
+        rows: rows with a cell for each heading.
+        words: number of leading columns with text; the other columns hold numbers and are right-aligned.
     """
     rule = ["---" if place < words else "---:" for place in range(len(heads))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))

@@ -1,4 +1,4 @@
-"""What metrics beyond PSNR and SSIM say, for each method and image set."""
+"""Metrics beyond PSNR and SSIM, for each method and image set."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from petlir.benchmark.records.schema import Record
 
 @dataclass(frozen=True)
 class MetricMean:
-    """A metric of one method on one image set, the mean over images of the mean over seeds.
+    """A metric of one method on one image set: the mean over images and seeds.
 
     Attributes:
-        mean: None where the metric was not available.
+        mean: None if the metric was unavailable.
         better: `higher` or `lower`.
-        unavailable: why there is no number.
+        unavailable: the reason for a missing mean.
     """
 
     label: str
@@ -30,7 +30,7 @@ class MetricMean:
 
 
 def extra_metrics(records: Iterable[Record]) -> list[MetricMean]:
-    """All that were measured, by task, set, metric and method."""
+    """Return all measured means, by task, set, metric and method."""
     rows = pd.DataFrame(_rows(records))
     if rows.empty:
         return []

@@ -1,4 +1,4 @@
-"""Papers' orderings of methods, tested in every column that has both: by sign and interval, on any backbone."""
+"""Published orderings of methods, tested with intervals in every column with both methods, on any backbone."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class OrderingResult:
 
     Attributes:
         ordering: the published statement.
-        left: the label of the method that is said to be better, or as good.
-        right: the label of the other.
+        left: the label of the method stated to be better, or equally good.
+        right: the label of the other method.
         where: the column.
         difference: `left - right` in dB, over scenes and seeds.
         verdict: `holds`, `contradicted` or `inconclusive`.
-        reason: why no more can be said.
+        reason: why there is no interval; empty otherwise.
     """
 
     ordering: Ordering
@@ -56,10 +56,10 @@ class OrderingResult:
 
 
 def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[OrderingResult]:
-    """Every published ordering in every headline column where both methods converged on the same two seeds at least.
+    """Test each published ordering in each headline column where both methods converged on at least two shared seeds.
 
-    `>` holds where the interval of the difference lies above zero and is contradicted where it lies below; `~` holds
-    where it lies within ± 0.1 dB and is contradicted where it lies wholly outside. All else is inconclusive.
+    `>` holds if the interval of the difference lies above zero and is contradicted if it lies below. `~` holds if the
+    interval lies within ± 0.1 dB and is contradicted if it lies entirely outside. All else is inconclusive.
     """
     usable = [record for record in records if record.state == "done" and not record.smoke]
     labels = {record.cell.label for record in usable}
@@ -76,12 +76,15 @@ def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[O
 
 
 def _meant(names: Iterable[str], labels: Iterable[str]) -> set[str]:
-    """The labels of the methods that one side of an ordering names."""
+    """Return the labels of the methods that one side of an ordering names."""
     return {label for label in labels if any(is_method(name, label) for name in names)}
 
 
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
-    """Each headline column with its methods' scores; what trains nothing but has seeds joins every one, or is alone."""
+    """Yield each headline column with the scores of its methods.
+
+    Methods that train nothing but have seeds join every column; without trained methods they form their own column.
+    """
     frame = score_frame(records)
     frame = frame[frame.headline]
     trains = frame.regime != "none"
@@ -107,7 +110,7 @@ def _column(place: tuple[object, ...], rows: Sequence[pd.DataFrame]) -> Iterator
 def _tested(
     ordering: Ordering, where: Where, scores: dict[str, Scores], lefts: set[str], rights: set[str]
 ) -> Iterator[OrderingResult]:
-    """An ordering in one column: each method on the left against each on the right, on the seeds that both have."""
+    """Yield the results of an ordering in one column: each left method against each right one, on shared seeds."""
     pairs = [pair for pair in permutations(scores, 2) if pair[0] in lefts and pair[1] in rights]
     there = {label: np.isfinite(table).any(axis=0) for label, table in scores.items()}
     shared = [there[left] & there[right] for left, right in pairs]

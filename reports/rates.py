@@ -1,4 +1,4 @@
-"""Which learning rate each method was trained at, which were tried for it, and whether it has converged there."""
+"""Learning rates of trained methods: the selected rates, the rates tried, and the convergence test."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Rate:
     """A learning rate.
 
     Attributes:
-        trials: the rates that were tried; empty where the page knows of none.
-        convergence: the doubling test in validation dB; None where it was not made.
+        trials: the rates tried; empty if unknown.
+        convergence: the doubling test on validation images, in dB; None if it was not run.
     """
 
     backbone: str
@@ -35,12 +35,12 @@ class Rate:
 
 
 def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -> list[Rate]:
-    """The rates of all trained cells.
+    """Return the rates of all trained cells.
 
     Args:
         records: the records.
-        store: holds the trials of `petlir tune`; those that the project ships are read too.
-        warn: gets one line on each file of trials that cannot be read.
+        store: the store with the trials of `petlir tune`; the project's committed trials are read as well.
+        warn: receives a line on each file of trials that cannot be read.
     """
     tried: dict[Chosen, tuple[float, ...]] = {}
     for cell, trials in _trials(store, warn).values():
@@ -57,7 +57,7 @@ def _rate(record: Record, rate: float, tried: Mapping[Chosen, tuple[float, ...]]
 
 
 def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[dict[str, Any], set[float]]]:
-    """By the key of each selection what it was made for, and the rates that were tried, here or before."""
+    """Return the cell and the rates tried of each selection, by key, from the store and the committed trials."""
     found: dict[str, tuple[dict[str, Any], set[float]]] = {}
     for folder in sorted((store / "tuning").glob("*/")):
         for plain in _read(sorted(folder.glob("*.json")), warn):

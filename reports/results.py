@@ -1,4 +1,4 @@
-"""What a table of results is made of: columns, values, rows."""
+"""Data structures of a results table: columns, values and rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INPUT, FROZEN, CASCADE, FULL, SCRATCH = "input (bicubic)", "frozen", "cascade", 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """What the marks of a column stand on: each method's units × seeds in dB, and what their comparison says."""
+    """The basis of a column's marks: units × seeds in dB of each method, and their comparison."""
 
     scores: Mapping[str, Scores] = field(repr=False)
     comparison: Comparison
@@ -76,13 +76,13 @@ class Column:
 
     @property
     def borrowed(self) -> str:
-        """What the protocol takes from the clean image, in words; empty where it takes nothing."""
+        """A note on what the protocol takes from the clean image; empty if nothing."""
         borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
         return "GT-mean: brightness taken from the clean image" if borrows else ""
 
     @property
     def left_out(self) -> str:
-        """A note on the images that no mean counts; empty where there are none."""
+        """A note on the images left out of all means; empty if there are none."""
         return f"{plural(self.identical, 'identical image')} left out of the means" if self.identical else ""
 
 
@@ -128,7 +128,7 @@ class ResultValue:
 
     @property
     def verdict(self) -> str:
-        """`converged`, `not converged` or `not tested`, of what is trained."""
+        """`converged`, `not converged` or `not tested`, for trained methods."""
         return {True: CONVERGED, False: NOT_CONVERGED, None: NOT_TESTED}[self.converged]
 
     @property
@@ -145,12 +145,12 @@ class ResultValue:
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One method.
+    """A method in a table.
 
     Attributes:
-        kind: `input`, `untrained`, `composed` (of what other cells have trained, untrained itself), `petl` or
+        kind: `input`, `untrained`, `composed` (of adapters trained by other cells, itself untrained), `petl` or
             `reference` (trained, but never ranked).
-        overlap: whether a test image was in what it saw.
+        overlap: whether a test image was among the images used to fit it.
     """
 
     label: str
@@ -163,10 +163,10 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class Table:
-    """One group on one kind of image.
+    """One group on one image domain.
 
     Attributes:
-        part: which of the group's methods it holds, in words; empty for those that are compared with one another.
+        part: the subset of the group's methods, as text; empty for the methods compared with one another.
     """
 
     group: Group
@@ -177,7 +177,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """The group in words, and the part."""
+        """The title of the group, with the part."""
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
@@ -199,7 +199,7 @@ class Table:
 
     @property
     def headlines(self) -> dict[str, list[int]]:
-        """By task the places of its headline columns: one for each test set and budget that has a result."""
+        """Indices of headline columns by task: one for each test set and budget with a result."""
         found: dict[str, list[int]] = {}
         for place, column in enumerate(self.columns):
             if column.set and column.headline:
@@ -261,5 +261,5 @@ class Table:
         return replace(self, columns=tuple(self.columns[place] for place in places), rows=shown)
 
     def row(self, label: str) -> ResultRow | None:
-        """The row of this label."""
+        """Return the row of this label; None if it is missing."""
         return next((row for row in self.rows if row.label == label), None)

@@ -1,4 +1,4 @@
-"""Records to a folder of pages that needs nothing but itself."""
+"""A report as a self-contained folder of pages."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _ours(page: Path) -> bool:
 
 
 def _build(context: ReportContext, folder: Path) -> None:
-    """The whole report in a folder of its own."""
+    """Write the whole report into a folder."""
     shutil.copytree(HERE / STATIC, folder / STATIC)
     for name in ("images", *FOLDERS):
         (folder / name).mkdir()
@@ -87,7 +87,7 @@ def _build(context: ReportContext, folder: Path) -> None:
 
 
 def _replace(new: Path, out: Path) -> Path:
-    """Put the new report where the old one is, the first page last."""
+    """Replace the old report by the new one, the first page last."""
     for page in new.glob("*.html"):
         if (out / page.name).exists() and not _ours(out / page.name):
             raise PetlirError(f"{out} holds `{page.name}`, which is not a report's; name another folder")

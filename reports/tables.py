@@ -1,4 +1,4 @@
-"""The results: methods × tasks, one table for each group and kind of image."""
+"""Tables of results: methods × tasks, one for each group and image domain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMPOSED = "composed of finished cells, itself untrained"
 
 
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
-    """All tables, photographs before procedural images."""
+    """Return all tables, photographs before procedural images."""
     found = []
     for group in groups(records):
         members = group.select(records)
@@ -33,7 +33,7 @@ def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
 
 
 def _apart(table: Table) -> list[Table]:
-    """The table without composed methods, which are not ranked with trained ones, and a table of these."""
+    """Split a table into one without composed methods, which are not ranked with trained ones, and one with them."""
     composed = [row for row in table.rows if row.kind == "composed"]
     if not composed:
         return [table]
@@ -45,7 +45,7 @@ def _apart(table: Table) -> list[Table]:
 
 
 def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Task]) -> list[Column]:
-    """The columns that have a result, then one for each task that has none."""
+    """Return the columns with results, and a column for each task without any."""
     trained = frame[frame.regime != ANY]
     scored = pd.concat([trained, frame[~frame.task.isin(trained.task)]])
     found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
@@ -101,7 +101,10 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
 
 
 def kind_of(record: Record) -> str:
-    """`untrained`, `composed`, `petl` or `reference`; of older records only full fine-tuning is known to be one."""
+    """Return `untrained`, `composed`, `petl` or `reference`.
+
+    Records older than the field `reference` are references only if their method is full fine-tuning.
+    """
     cell = record.cell
     if cell.regime == ANY:
         return "composed" if "needs" in record.key_components else "untrained"
@@ -109,6 +112,6 @@ def kind_of(record: Record) -> str:
 
 
 def _order(label: str, kind: str, costs: MedianCosts | None) -> tuple[int, float, str]:
-    """Untrained baselines, then methods by size, then references: an order that ranks nothing."""
+    """Return the sort key of a row: untrained baselines, then methods by size, then references; not a ranking."""
     place = ("untrained", "composed", "petl", "reference").index(kind)
     return place, costs.trainable if costs and kind == "petl" else 0.0, label

@@ -1,4 +1,4 @@
-"""Jinja for the pages: everything escaped, numbers as a reader wants them."""
+"""Jinja environment of the pages, with automatic escaping and number formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILTERS = (
 
 
 def templates() -> Environment:
-    """Jinja with everything escaped and an undefined name an error."""
+    """Return a Jinja environment that escapes all values and rejects undefined names."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,

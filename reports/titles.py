@@ -1,4 +1,4 @@
-"""What the built-in tasks are called on a page, and which of them are hybrid."""
+"""Titles of the built-in tasks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from petlir.benchmark.task import Task
 
 
 def built_in_tasks() -> dict[str, Task]:
-    """The tasks of the `tasks` folder by name; a task from elsewhere goes by its name on the page."""
+    """Return the tasks of the `tasks` folder by name; other tasks are shown by their names."""
     values = (value for module in modules_of("petlir.tasks") for value in vars(module).values())
     return {value.name: value for value in values if isinstance(value, Task)}
 
 
 def named(label: str, tasks: dict[str, Task]) -> Task | None:
-    """The task of a record's label, its variant included; None where it is not among `tasks`."""
+    """Return the task of a record's label, including its variant; None if it is not among `tasks`."""
     try:
         return task(label, tasks)
     except PetlirError:
@@ -23,6 +23,6 @@ def named(label: str, tasks: dict[str, Task]) -> Task | None:
 
 
 def title(label: str, tasks: dict[str, Task]) -> str:
-    """What the task of a record's label is called on a page."""
+    """Return the title of the task of a record's label; the label itself for unknown tasks."""
     found = named(label, tasks)
     return found.title if found else label

@@ -1,4 +1,4 @@
-"""The values of one column: means, differences, and which may be marked as best."""
+"""Values of a column: means, differences, and marks of the best methods."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, ResultV
 def fill(
     column: Column, frame: pd.DataFrame, by_label: dict[str, list[Record]], kinds: dict[str, str]
 ) -> tuple[Column, dict[str, ResultValue]]:
-    """A column's values by label, and the column with what they say about ranks.
+    """Return the column with its ranking, and its values by label.
 
     Args:
-        column: what is asked for.
+        column: the column.
         frame: the scores of the table's records.
         by_label: the table's records.
         kinds: `petl`, `reference` or `untrained` for each label.
@@ -103,19 +103,19 @@ def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dic
 
 
 def _plan(column: Column, by_label: dict[str, list[Record]]) -> SpendingPlan | None:
-    """The looks that were stated for a column's cells, if seeds were added until methods separate."""
+    """Return the interim analyses planned for a column's cells; None unless seeds are added until methods separate."""
     cells = (record for records in by_label.values() for record in records if record.cell.task == column.task)
     return next((cell.plan for cell in cells if cell.plan and cell.cell.budget == column.budget), None)
 
 
 def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
-    """The scores that stand in a column: its budget, and whatever was not trained."""
+    """Return the scores of a column: those of its budget, and those of untrained methods."""
     here = (frame.task == column.task) & (frame.set == column.set) & (frame.protocol == column.protocol)
     return frame[here & ((frame.regime == ANY) | (frame.budget == column.budget))]
 
 
 def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
-    """Why a method has no number in a column: its newest record says, it is not scored in this window, or not run."""
+    """Return why a method has no value: its newest record's reason, an inapplicable window, or no record."""
     mine = [record for record in cells if record.cell.task == column.task]
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
@@ -129,12 +129,12 @@ def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
 
 
 def _windows(*names: str) -> set[str]:
-    """The evaluation windows that protocols name, see `petlir.benchmark.scoring.fields_of_view`."""
+    """Return the evaluation windows that protocols name, see `petlir.benchmark.scoring.fields_of_view`."""
     return {seen for name in names if (seen := protocol(name).seen) == WHOLE or seen.startswith(TILES)}
 
 
 def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
-    """The values of all methods that have scores, and of the degraded image itself."""
+    """Return the values of all methods with scores, and of the degraded image."""
     if rows.empty:
         return {}
     every = _by_image(rows, "psnr")
@@ -170,7 +170,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
 
 
 def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]:
-    """By label whether all its cells have converged, None where one was not tested, and the largest change in dB."""
+    """Return, by label, whether all its cells converged (None if one was not tested), and the largest change in dB."""
     found: dict[str, tuple[bool | None, float | None]] = {}
     for label, cells in rows.drop_duplicates("key").groupby("label"):
         tested = set(cells.converged)
@@ -180,14 +180,14 @@ def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]
 
 
 def _by_image(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A score by image and label, the mean over seeds; that of the degraded image under `INPUT`."""
+    """Return a metric by image and label, averaged over seeds; that of the degraded image is under `INPUT`."""
     table = rows.pivot_table(index="image", columns="label", values=metric)
     table[INPUT] = rows.groupby("image")[f"input_{metric}"].mean()
     return table
 
 
 def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
-    """By label the least level of its records, and all who submitted some."""
+    """Return, by label, the lowest level of its records, and all their submitters."""
     found: dict[str, list[tuple[str, str]]] = {}
     for label, level, source in rows[["label", "level", "source"]].drop_duplicates().itertuples(index=False):
         found.setdefault(label, []).append((level, source))
@@ -196,7 +196,7 @@ def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _gaps(finite: pd.DataFrame, other: str) -> dict[str, float]:
-    """Each label's mean difference to another over the images that have a finite PSNR on both sides, where any has."""
+    """Return the mean difference of each label to `other` in dB, over the images with finite PSNR for both."""
     if other not in finite:
         return {}
     gaps = finite.sub(finite[other], axis=0).mean().dropna()
@@ -206,12 +206,12 @@ def _gaps(finite: pd.DataFrame, other: str) -> dict[str, float]:
 def _ranked(
     column: Column, rows: pd.DataFrame, fewest: int, every: pd.DataFrame
 ) -> tuple[dict[str, statistics.Scores], str]:
-    """The methods that may be ranked in a column as units × seeds, or why none may.
+    """Return the rankable methods of a column as units × seeds, or the reason why there are none.
 
     Args:
-        column: with the number of seeds that its cells have.
+        column: the column, with the number of seeds of its cells.
         rows: the scores of its PETL cells.
-        fewest: seeds that a method must have.
+        fewest: minimum number of seeds of a method.
         every: the scores of all its cells.
     """
     if column.smoke:

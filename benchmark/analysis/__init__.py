@@ -1,1 +1,1 @@
-"""Studies of finished cells: which frequencies methods add, what parameters contribute, how branches answer."""
+"""Analyses of finished cells: added frequencies, parameter contributions, branch responses and transfer."""

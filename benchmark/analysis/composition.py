@@ -1,7 +1,7 @@
-"""How a method composes what other cells have trained: its router's confusion matrix, and whether composing pays.
+"""Methods composed of adapters trained by other cells: router confusion matrices, and PSNR against each single expert.
 
-Beside the composition stands each of its experts alone. The best of these is chosen in hindsight, by the same images,
-so a composition that comes out above it is above whatever single expert a validation set would choose.
+The best single expert is chosen in hindsight, on the same images. A composition that exceeds it therefore exceeds any
+single expert that a validation set would choose.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from petlir.benchmark.restoration.restore import restore, to_batch, to_image
 from petlir.benchmark.scoring.psnr_ssim import psnr
 
 TOGETHER = "composed"
-"""What the row of the whole composition is called, beside those of its experts alone."""
+"""The label of the rows of the whole composition, beside those of its single experts."""
 NONE = "none"
 """The column of images that no expert gets."""
 EFFECT = 0.3
@@ -34,7 +34,7 @@ Weigher = Router | ExpertClassifier
 
 
 def composed(model: AdaptedModel) -> bool:
-    """Whether it trains nothing, but is made of cells that it requires."""
+    """Return whether the model trains nothing but is composed of other cells."""
     return not model.method.trains and bool(model.method.requires(model.cell))
 
 
@@ -166,7 +166,7 @@ def _said(label: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _over_best(rows: Sequence[Row], task: str) -> tuple[float, str]:
-    """How far the composition lies above the best expert alone, and which that is."""
+    """Return the gain of the composition over the best single expert in dB, and that expert."""
     found = {row["trained"]: row["psnr"] for row in rows if row.get("tested") == task and "psnr" in row}
     best = max((name for name in found if name != TOGETHER), key=lambda name: found[name])
     return found[TOGETHER] - found[best], best

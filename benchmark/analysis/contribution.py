@@ -1,11 +1,11 @@
-"""What each parameter contributes to a task: filter attribution between two networks, and two cheaper proxies.
+"""Contributions of single parameters to a task: filter attribution between two networks, and two cheaper proxies.
 
 FAIG (Xie et al., Finding Discriminative Filters for Specific Degradations in Blind Super-Resolution, NeurIPS 2021)
-walks in a straight line from a target's weights to a baseline's and gathers how much of the change of the squared
-error each parameter accounts for. The proxies look at one network alone.
+integrates along the straight line from a target's weights to a baseline's, and attributes the change of the squared
+error to the parameters. The proxies use a single network.
 
-All return one tensor per parameter, in its shape: the mean over images of what it contributes to the squared error
-summed over an image in [0, 1]. Networks are looked at in evaluation mode and stay as they are.
+All functions return a tensor for each parameter, of its shape: the contribution to the squared error, summed over an
+image in [0, 1] and averaged over images. Networks run in evaluation mode and are left unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from petlir.benchmark.layers.places import places
 Weights = Mapping[str, Tensor]
 """Tensors by parameter name."""
 Batches = Iterable[tuple[Tensor, Tensor]]
-"""Degraded N×3×h×w and clean N×3×H×W, both in [0, 1]."""
+"""Pairs of degraded N×3×h×w and clean N×3×H×W images, both in [0, 1]."""
 
 
 def faig(
@@ -36,19 +36,21 @@ def faig(
     *,
     signed: bool = False,
 ) -> dict[str, Tensor]:
-    """How much each parameter accounts for the change of the error from `target` to `baseline`.
+    """Return the contribution of each parameter to the change of the error from `target` to `baseline`.
 
-    The midpoint rule stands in for the official code's left one: ten of its steps are closer to the integral than a
-    hundred of those, and forty sum to the change within 0.1 % on the whole way of full fine-tuning.
+    The integral uses the midpoint rule instead of the official code's left rule: ten midpoint steps are closer to the
+    integral than a hundred left ones, and forty reproduce the change within 0.1 % over the whole path of full
+    fine-tuning.
 
     Args:
-        network: what the weights belong to; those that `target` does not name stay its own.
-        baseline: the weights where the path ends, e.g. pre-trained ones; at least those of `target`.
-        target: the weights where it starts, e.g. fine-tuned ones.
-        batches: what to restore.
-        head: what to restore it through.
-        steps: of the path.
-        signed: keep the sign. Summed over all parameters it is the error of the baseline minus that of the target.
+        network: the network of the weights; parameters that `target` does not name keep their values.
+        baseline: the weights at the end of the path, e.g. pre-trained ones; at least those of `target`.
+        target: the weights at its start, e.g. fine-tuned ones.
+        batches: the images.
+        head: the head to restore them through.
+        steps: number of steps along the path.
+        signed: keep the sign. Summed over all parameters, signed contributions equal the error of the baseline minus
+            that of the target.
 
     Raises:
         PetlirError: there are no images.
@@ -69,7 +71,7 @@ def faig(
 
 
 def gradient_squared(network: nn.Module, weights: Weights, batches: Batches, head: str) -> dict[str, Tensor]:
-    """The squared gradient of the error at `weights`; see `faig` for the arguments."""
+    """Return the squared gradient of the error at `weights`; see `faig` for the arguments."""
 
     def squared(degraded: Tensor, clean: Tensor) -> dict[str, Tensor]:
         found = _gradients(network, weights, degraded, clean, head)
@@ -79,7 +81,10 @@ def gradient_squared(network: nn.Module, weights: Weights, batches: Batches, hea
 
 
 def saliency(network: nn.Module, weights: Weights, batches: Batches, head: str) -> dict[str, Tensor]:
-    """|gradient · weight| at `weights` (Lee et al., SNIP, ICLR 2019, Eq. 6 without its norm); arguments as `faig`'s."""
+    """Return |gradient · weight| at `weights`; see `faig` for the arguments.
+
+    The criterion is Eq. 6 of SNIP (Lee et al., ICLR 2019) without its normalization.
+    """
 
     def product(degraded: Tensor, clean: Tensor) -> dict[str, Tensor]:
         found = _gradients(network, weights, degraded, clean, head)
@@ -89,16 +94,16 @@ def saliency(network: nn.Module, weights: Weights, batches: Batches, head: str) 
 
 
 def per_layer(contributions: Weights) -> dict[str, float]:
-    """The mean over the parameters of each tensor."""
+    """Return the mean over the parameters of each tensor."""
     return per_group(contributions, {name: name for name in contributions})
 
 
 def per_group(contributions: Weights, groups: Mapping[str, str]) -> dict[str, float]:
-    """The mean over all parameters of each group.
+    """Return the mean over all parameters of each group.
 
     Args:
         contributions: tensors by parameter name.
-        groups: the group of each name, e.g. of `kinds_of` or `places_of`.
+        groups: the group of each name, e.g. from `kinds_of` or `places_of`.
     """
     sums: dict[str, float] = {}
     sizes: dict[str, int] = {}
@@ -110,7 +115,7 @@ def per_group(contributions: Weights, groups: Mapping[str, str]) -> dict[str, fl
 
 
 def kinds_of(backbone: Backbone) -> dict[str, str]:
-    """What each parameter is: of a `norm`, a `bias`, another `factor` per channel or head, or a `weight`."""
+    """Return the kind of each parameter: `norm`, `bias`, `factor` (another value per channel or head) or `weight`."""
     inner = (norm for block in backbone.blocks() for norm in block.norms)
     modules = (*(norm.module for norm in (*inner, *backbone.outer_norms())), *backbone.inner_norms())
     norms = {parameter for module in modules for parameter in module.parameters()}
@@ -124,12 +129,12 @@ def _kind(name: str, parameter: Tensor) -> str:
 
 
 def is_vector(parameter: Tensor) -> bool:
-    """Whether it holds one number per channel or head, such as a bias, a norm's gain or NAFNet's β, 1×C×1×1."""
+    """Return whether a parameter has one value per channel or head: a bias, a norm's gain, or NAFNet's β of 1×C×1×1."""
     return parameter.squeeze().ndim <= 1
 
 
 def places_of(backbone: Backbone) -> dict[str, str]:
-    """Where each parameter stands: the place of its block (see `places`), or `outside` of all blocks."""
+    """Return the place of each parameter: that of its block (see `places`), or `outside` of all blocks."""
     held = {
         parameter: place
         for place, blocks in places(backbone).items()
@@ -140,7 +145,7 @@ def places_of(backbone: Backbone) -> dict[str, str]:
 
 
 def _gradients(network: nn.Module, weights: Weights, degraded: Tensor, clean: Tensor, head: str) -> dict[str, Tensor]:
-    """Of the squared error, summed; a weight that the head does not use gets zeros."""
+    """Return the gradients of the summed squared error; zeros for weights that the head does not use."""
     leaves = {name: tensor.detach().requires_grad_(True) for name, tensor in weights.items()}
     restored = torch.func.functional_call(network, leaves, (degraded, head))
     error = (restored - clean).square().sum()
@@ -166,7 +171,7 @@ def _mean_over_images(
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while, module by module as it was afterwards."""
+    """Set evaluation mode within the context, then restore the mode of each module."""
     before = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -1,4 +1,4 @@
-"""The finished cells of a store as networks, and the images that analyses look at."""
+"""Finished cells of a store as networks, and the images that analyses use."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import load
 
 FEWEST = 4
-"""Images of a task that are looked at in the largest stores, too."""
+"""The minimum number of images of a task, however large the store."""
 PASSED = 4_000
-"""Images that pass through adapted networks in all, about, where one pass each is enough."""
+"""The approximate total number of images for analyses that pass each image through an adapted network once."""
 SIDE = 64
-"""Side of what is looked at of an image, for networks that take any size."""
+"""Side of the image region in pixels, for networks that accept any size."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What an analysis found.
+    """The result of an analysis.
 
     Attributes:
-        rows: one for each number, flat: a table.
-        sentences: what the rows show, with their numbers.
-        left_out: what it does not apply to, each with the reason.
+        rows: a flat table with a row for each number.
+        sentences: findings, with their numbers.
+        left_out: what the analysis does not apply to, each with the reason.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -51,50 +51,50 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished cell: its record, and where it lies."""
+    """A finished cell: its record and its folder."""
 
     record: Done
     folder: Path
 
     @property
     def label(self) -> str:
-        """What its row is called."""
+        """The label of its row."""
         return self.record.cell.label
 
     @property
     def task(self) -> str:
-        """Its task."""
+        """The name of its task."""
         return self.record.cell.task
 
     @property
     def group(self) -> tuple[str, str]:
-        """Its backbone and track; cells of another are not compared with it."""
+        """Backbone and track; only cells of the same group are compared."""
         return self.record.cell.backbone, self.record.cell.track
 
     @property
     def head(self) -> str:
-        """The head that an image leaves by."""
+        """The output head of its task."""
         return self.record.cell.heads[-1]
 
     @property
     def name(self) -> str:
-        """Backbone, label, task and seed, as a person reads them."""
+        """Backbone, label, task and seed, for display."""
         return self.record.title
 
     def model(self, context: Context, device: str) -> AdaptedModel:
-        """Its network, in evaluation mode."""
+        """Load the adapted model in evaluation mode."""
         return finished(self.folder, context, device)
 
 
 def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: True) -> list[Finished]:
-    """The finished cells of a store, the first seed of each backbone, track, label and task.
+    """Return the finished cells of a store: the lowest seed of each backbone, track, label and task.
 
     Args:
-        store: holds them.
-        wanted: chooses among them by what a record says of its cell.
+        store: the store to read.
+        wanted: selects cells by their recorded settings.
 
     Raises:
-        PetlirError: there is none.
+        PetlirError: no finished cell is selected.
     """
     found: dict[tuple[str, ...], Finished] = {}
     for path in store.files():
@@ -110,7 +110,7 @@ def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: Tr
 
 
 def comparable(found: Sequence[Finished]) -> tuple[list[Finished], list[str]]:
-    """The cells of the backbone and track that have most of them, and a line on each group that is left out."""
+    """Return the cells of the most frequent backbone and track, and a line on each group that is left out."""
     sizes = Counter(one.group for one in found)
     (kept, _), *others = sizes.most_common()
     lines = [
@@ -122,24 +122,24 @@ def comparable(found: Sequence[Finished]) -> tuple[list[Finished], list[str]]:
 
 
 def frozen(context: Context, backbone: str, device: str) -> Backbone:
-    """The pre-trained backbone as it is, in evaluation mode."""
+    """Return the frozen pre-trained backbone in evaluation mode."""
     network = context.plugins.build(backbone)
     load(network, sources=context.sources)
     return network.to(device).eval().requires_grad_(False)
 
 
 Looked = dict[str, tuple[Tensor, Tensor]]
-"""Degraded N×3×s×s and clean N×3×ks×ks in [0, 1], by task."""
+"""Degraded N×3×s×s and clean N×3×ks×ks images in [0, 1], by task."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the cells of one backbone are looked at with.
+    """The frozen backbone, images and cells of an analysis.
 
     Attributes:
         network: the frozen backbone.
-        images: the middle of test images of each task, as large as the network's window.
-        cells: those whose task has images.
+        images: the centre of test images of each task, as large as the network's window.
+        cells: the cells whose task has images.
     """
 
     network: Backbone
@@ -148,28 +148,30 @@ class Scene:
 
     @property
     def extent(self) -> str:
-        """How many images were looked at, in a sentence."""
+        """A sentence on the number of images."""
         counts = sorted({len(degraded) for degraded, _ in self.images.values()})
         shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
         return f"Looked at: the middle of {shown} test images of each task; of large stores fewer, to bound the time."
 
 
 def images_each(total: int, networks: int) -> int:
-    """How many images of each task `networks` passes may look at, so that these are `total` in all, but a few each."""
+    """Return the images per task so that `networks` passes use about `total` images; at least `FEWEST`."""
     return max(FEWEST, total // max(1, networks))
 
 
 def scene(
     found: Sequence[Finished], context: Context, device: str, analysis: Analysis, most: int | None = None
 ) -> Scene:
-    """The scene of these cells, all of one backbone; tasks without images are left out, and named in `analysis`.
+    """Return the frozen backbone and images for these cells, all of one backbone.
+
+    Tasks without images are left out and reported in `analysis`.
 
     Args:
         found: the cells, at least one.
         context: plugins and images.
-        device: where to look at them.
-        analysis: is told what is left out.
-        most: how many images of each task, spread evenly over all; None for all.
+        device: the device of network and images.
+        analysis: receives what is left out.
+        most: maximum number of images of each task, spread evenly over all of them; None for all.
     """
     network = frozen(context, found[0].record.cell.backbone, device)
     images: Looked = {}
@@ -184,7 +186,7 @@ def scene(
 def opened(
     found: Sequence[Finished], context: Context, device: str, analysis: Analysis
 ) -> Iterator[tuple[Finished, AdaptedModel]]:
-    """Each cell with its network; one that cannot be loaded is left out, and named in `analysis`."""
+    """Yield each cell with its network; cells that cannot be loaded are left out and reported in `analysis`."""
     for cell in found:
         try:
             model = cell.model(context, device)
@@ -213,6 +215,6 @@ def _middle(pair: ImagePair, side: int) -> tuple[Degraded, Image]:
 
 
 def by_label(found: Sequence[Finished]) -> Iterator[tuple[str, list[Finished]]]:
-    """The cells of each label, in the order of labels."""
+    """Yield each label with its cells, sorted by label."""
     for label in sorted({one.label for one in found}):
         yield label, [one for one in found if one.label == label]

@@ -17,11 +17,11 @@ from petlir.benchmark.cells.context import Context
 GATE = " gate"
 """How the names of gates end, see `petlir.benchmark.method.Branched`."""
 BACKBONE = "backbone"
-"""What the rows of the frozen network's own features are called."""
+"""The label of the rows of the frozen network's own features."""
 
 
 def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Curves of every label and task, and for each label of several tasks how far these lie apart, in nats."""
+    """Compute the curves of every label and task, and for each label with several tasks their mean distance in nats."""
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}

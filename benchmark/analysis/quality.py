@@ -1,4 +1,4 @@
-"""How well a network restores what analyses look at."""
+"""Restoration quality of a network on the images of an analysis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from petlir.benchmark.scoring.psnr_ssim import psnr
 
 @torch.no_grad()
 def quality(network: Backbone, cell: Finished, images: Looked) -> float:
-    """Mean PSNR over the middles of test images of a cell's task, in dB, through the task's last head."""
+    """Return the mean PSNR in dB over the image centres of a cell's task, restored through the cell's output head."""
     degraded, clean = images[cell.task]
     rule = protocol(cell.record.cell.protocols[0])
     pairs = zip(restore(network, degraded, head=cell.head), clean, strict=True)

@@ -1,4 +1,4 @@
-"""The ranks of the low-rank updates that a cell has stored, e.g. those that CoLoRA derives from contributions."""
+"""Ranks of the low-rank updates stored by cells, e.g. those that CoLoRA derives from contributions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.records.files import ADAPTER
 
 Ranks = Mapping[str, int]
-"""By the name of a projection, in the order of computation; 0 where it has no update."""
+"""Ranks by projection name, in the order of computation; 0 for projections without an update."""
 
 
 def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -> set[str]:
-    """Tell the ranks of all cells that have any, and return the labels on which something was said.
+    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels it reports on.
 
     Args:
-        analysis: gets rows of level `rank`, and sentences.
+        analysis: receives rows of level `rank`, and sentences.
         found: the cells, all of one backbone.
         network: that backbone, frozen.
     """
@@ -40,7 +40,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
 
 
 def placed(network: Backbone) -> dict[str, str]:
-    """Where each dense projection of the blocks stands, by its name in the network, in the order of computation."""
+    """Return the place of each dense projection of the blocks, by parameter path, in the order of computation."""
     names, where = {module: name for name, module in network.named_modules()}, places_of(network)
     modules = [site.module for block in network.blocks() for site in block.projections()]
     dense = [names[module] for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]

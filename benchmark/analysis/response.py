@@ -1,4 +1,4 @@
-"""`petlir analyse response`: how strongly each branch of a method answers to each task (AdaptIR's Figures 5 and 11)."""
+"""`petlir analyse response`: response of each branch of a method to each task (AdaptIR, Figures 5 and 11)."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ from petlir.benchmark.method import Branched
 
 ADDED = "added"
 LOW = 0.05
-"""Cycles per pixel below which energy counts as low."""
+"""The frequency, in cycles per pixel, below which energy counts as low."""
 
 
 def response(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """For each label and task what its branches put out, and what it adds behind blocks: means over places and images.
+    """Measure, for each label and task, the outputs of its branches and the features that it adds after blocks.
 
-    `strength` is the mean absolute value that a branch puts out; of a map `low_energy`, the share of its energy below
-    0.05 cycles per pixel, its mean included; `channel_variance` is the variance over channels of their mean values.
-    A gate's strength is its mean value. The branch `added` is all that a method adds to the features of its blocks.
+    Values are means over modules and images. `strength` is the mean absolute value of a branch's output. `low_energy`
+    is the share of a map's energy below 0.05 cycles per pixel, including its mean. `channel_variance` is the variance
+    over channels of their mean values. The strength of a gate is its mean value. The branch `added` is everything that
+    a method adds to the features of its blocks.
     """
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
@@ -67,7 +68,7 @@ def _rows(cell: Finished, network: Backbone, seen: Scene) -> Iterator[Row]:
 
 @torch.no_grad()
 def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, Tensor]]:
-    """What the branches of each module put out for images N×3×h×w, in the order of computation."""
+    """Return the branch outputs of each module for images N×3×h×w, in the order of computation."""
     found: list[Mapping[str, Tensor]] = []
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -84,7 +85,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Of maps N×C×H×W strength, low energy, variance over channels; of numbers per channel N×C all but the energy."""
+    """Return strength, low energy and channel variance of maps N×C×H×W; without the energy for channel values N×C."""
     found = {"strength": float(values.abs().mean())}
     if values.ndim == 4:
         found["low_energy"] = low_energy(values)
@@ -93,9 +94,9 @@ def measured(values: Tensor) -> dict[str, float]:
 
 
 def low_energy(maps: Tensor) -> float:
-    """The share of the energy of maps N×C×H×W below `LOW` cycles per pixel, in [0, 1].
+    """Return the share of the energy of maps N×C×H×W below `LOW` cycles per pixel, in [0, 1].
 
-    The mean of a map counts; on maps of fewer than 20 pixels a side nothing else is as low.
+    The mean of a map counts as low; on maps smaller than 20 pixels a side it is the only such frequency.
     """
     energy = torch.fft.fft2(maps.double()).abs().square().sum((0, 1))
     rows, columns = (torch.fft.fftfreq(length, device=maps.device) for length in maps.shape[-2:])

@@ -1,4 +1,4 @@
-"""`petlir analyse contribution`: what full fine-tuning moved, by layer, kind and place; ranks (CoLoRA's Figure 3)."""
+"""`petlir analyse contribution`: contributions in full fine-tuning by tensor, kind, place; ranks (CoLoRA, Figure 3)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from petlir.benchmark.records.files import ADAPTER
 
 FULL = "full-ft"
 GROUPS = {"conv": "weight"}
-"""What orderings call a kind of parameter, where it is another word here."""
+"""Names of parameter kinds in published orderings, where they differ from the names used here."""
 STEPS = 10
 IMAGES = 8
-"""Of a task at most: the attribution needs as many passes forth and back as it has steps, for each."""
+"""The maximum number of images per task: each takes a forward and a backward pass for each step of the attribution."""
 ATTRIBUTED = 200
-"""Images in all, about."""
+"""The approximate total number of images."""
 
 
 def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """The mean contribution per parameter of each tensor, kind and place, for each fully fine-tuned cell; and ranks.
+    """Compute the mean contribution of each tensor, kind and place for each fully fine-tuned cell, and stored ranks.
 
-    A contribution is that of `petlir.benchmark.analysis.contribution.faig`, from the fine-tuned to the pre-trained
-    weights. Of every cell with low-rank updates there are their ranks, see `petlir.benchmark.analysis.ranks`.
+    Contributions are means per parameter, from `petlir.benchmark.analysis.contribution.faig` along the path from the
+    fine-tuned to the pre-trained weights. Cells with low-rank updates report their ranks; see
+    `petlir.benchmark.analysis.ranks`.
     """
     analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, context)]
     if tuned:
@@ -48,11 +49,11 @@ def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis
 
 
 def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
-    """Of each published ordering of contributions, in how many fully fine-tuned cells it came out.
+    """Yield, for each published ordering of contributions, the number of fully fine-tuned cells that reproduce it.
 
     Args:
-        rows: of `shares`.
-        known: orderings; those of other measures are passed over.
+        rows: the rows of `shares`.
+        known: published orderings; those of other measures are skipped.
     """
     means: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
@@ -96,7 +97,7 @@ def _add(analysis: Analysis, cell: Finished, level: str, group: str, mean: float
 
 
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
-    """By parameter name, in the order of computation, for the middles of test images."""
+    """Return contributions by parameter name, in the order of computation, on the centres of test images."""
     stored = load_file(cell.folder / ADAPTER)
     own = {name: parameter.detach() for name, parameter in in_order(network)}
     target = {name: stored[name].to(device) for name in own if name in stored}
@@ -104,7 +105,7 @@ def contributions(cell: Finished, network: Backbone, images: Looked, device: str
 
 
 def in_order(backbone: Backbone) -> list[tuple[str, nn.Parameter]]:
-    """All parameters by name, those of blocks in the order of computation, then those outside."""
+    """Return all parameters by name: those of blocks in the order of computation, then those outside blocks."""
     blocks = list(backbone.blocks())
     turns = {parameter: turn for turn, block in enumerate(blocks) for parameter in block.site.module.parameters()}
     return sorted(backbone.named_parameters(), key=lambda named: turns.get(named[1], len(blocks)))

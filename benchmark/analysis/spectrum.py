@@ -1,7 +1,8 @@
-"""Which frequencies features hold: the relative log amplitude of Park and Kim, and how far tasks lie apart in it.
+"""Spectra of features: the relative log amplitude of Park and Kim, and its heterogeneity over tasks.
 
-Park and Kim, How Do Vision Transformers Work?, ICLR 2022, §3; AdaptIR (NeurIPS 2024) shows these curves for what PETL
-methods add (Figures 1, 5, 8–10) and calls a method homogeneous whose curves are alike for all degradations.
+Park and Kim, How Do Vision Transformers Work?, ICLR 2022, §3. AdaptIR (NeurIPS 2024) plots these curves for the
+features that PETL methods add (Figures 1, 5, 8–10) and calls a method homogeneous if its curves are alike for all
+degradations.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from torch import Tensor, nn
 from petlir.benchmark.backbone import Backbone, Layout
 
 POINTS = 12
-"""Frequencies of a curve, from 0 to just below Nyquist's in equal steps."""
+"""Frequencies of a curve, in equal steps from 0 to just below the Nyquist frequency."""
 DRAWS = 1000
 Curves = NDArray[np.float64]
-"""Images × POINTS; NaN where an image has none."""
+"""Images × POINTS; NaN for images without a curve."""
 
 
 def relative_log_amplitude(maps: Tensor) -> Tensor:
-    """Maps N×C×H×W as N×⌊m/2⌋, m the shorter side: log |F| along the diagonal less that of frequency 0.
+    """Return log |F| along the diagonal minus its value at frequency 0: N×⌊m/2⌋ for maps N×C×H×W, m the shorter side.
 
-    F is the two-dimensional Fourier transform of the middle m×m; logarithms are means over channels. Column k is the
-    frequency k / ⌊m/2⌋ of Nyquist's. An image whose maps are zero has NaN.
+    F is the two-dimensional Fourier transform of the central m×m region. Logarithms are averaged over channels.
+    Column k is the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
     """
     side = min(maps.shape[-2:])
     top, left = ((length - side) // 2 for length in maps.shape[-2:])
@@ -39,17 +40,17 @@ def relative_log_amplitude(maps: Tensor) -> Tensor:
 
 
 def resampled(curves: Tensor, points: int = POINTS) -> Curves:
-    """Curves N×L of maps of any size at `points` frequencies, linearly between their own."""
+    """Interpolate curves N×L of maps of any size linearly at `points` frequencies."""
     own, wanted = np.linspace(0, 1, curves.shape[1], endpoint=False), np.linspace(0, 1, points, endpoint=False)
     return np.stack([np.interp(wanted, own, curve) for curve in curves.cpu().numpy()])
 
 
 @torch.no_grad()
 def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> list[Tensor]:
-    """What a method adds behind each block for images N×3×h×w, N×C×H×W.
+    """Return the features N×C×H×W that a method adds after each block, for images N×3×h×w.
 
-    That is what a block puts out less what the frozen block puts out for the same input, wherever in the block the
-    method acts.
+    These are a block's output minus the frozen block's output for the same input, wherever in the block the method
+    acts.
     """
     found: list[Tensor] = []
 
@@ -69,7 +70,7 @@ def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -
 
 @torch.no_grad()
 def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
-    """The features behind each block of a network, N×C×H×W."""
+    """Return the features N×C×H×W after each block of a network."""
     found: list[Tensor] = []
 
     def watch(layout: Layout) -> Callable[..., None]:
@@ -83,19 +84,19 @@ def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
 
 
 def curves_of(maps: Sequence[Tensor]) -> Curves:
-    """The curve of each image: the mean over those of the maps in which it has one."""
+    """Return a curve for each image: the mean over the maps in which it is defined."""
     stacked = np.ma.masked_invalid(np.stack([resampled(relative_log_amplitude(one)) for one in maps]))
     return np.ma.filled(stacked.mean(0), np.nan)
 
 
 def heterogeneity(curves: Mapping[str, Curves]) -> float:
-    """The mean over pairs of tasks of the mean absolute difference of their mean curves; 0 where all are alike."""
+    """Return the mean absolute difference between the mean curves of tasks, averaged over pairs; 0 if all are alike."""
     means = [np.nanmean(one, 0) for one in curves.values()]
     return float(np.mean([np.abs(a - b).mean() for a, b in combinations(means, 2)]))
 
 
 def interval(curves: Mapping[str, Curves], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """95 % over images, by a percentile bootstrap; tasks that show the same images have the same ones drawn."""
+    """Return the 95 % percentile bootstrap interval over images; tasks with the same images share their resamples."""
     numbers = np.random.default_rng(seed)
     counts = sorted({len(one) for one in curves.values()})
     found = []

@@ -1,4 +1,4 @@
-"""The analyses by name, and how their rows are kept."""
+"""The registry of analyses, and the files of their results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def keep(found: Analysis, path: Path) -> None:
-    """Write the rows as CSV, and beside them as JSON what they show and what was left out; each whole or not at all."""
+    """Write the rows as CSV, and sentences and exclusions as JSON beside it; each file is written atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, pd.DataFrame(found.rows).to_csv(index=False).encode())
     write_json(path.with_suffix(".json"), {"sentences": found.sentences, "left_out": found.left_out})

@@ -1,4 +1,4 @@
-"""`petlir analyse transfer`: each task's adapter on every other task, and how LoRAs are composed."""
+"""`petlir analyse transfer`: each task's adapter on every other task, and compositions of LoRAs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 
 RESTORED = 10_000
-"""Images that are restored in all, about: each adapter of a label meets all of its tasks."""
+"""The approximate total number of restored images: each adapter of a label restores all tasks of the label."""
 
 
 def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """For each label the matrix trained on × tested on: PSNR of the middle of test images, in dB.
+    """Compute the matrix trained × tested of each label: PSNR in dB on the centres of test images.
 
-    What was trained behind one head is tested through the head of the other task, with the body that it changed. Of
-    what composes the adapters of other cells the rows are these alone, and together; see `composition`.
+    An adapter is tested through the head of the other task, with the body that it was trained with. Labels composed of
+    the adapters of other cells have rows for each adapter alone and for the composition; see `composition`.
     """
     analysis = Analysis()
     pairs = sum(len(cells) ** 2 for _, cells in by_label(found))
@@ -45,7 +45,7 @@ def _tasks(seen: Scene) -> dict[str, Finished]:
 
 
 def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel]) -> bool:
-    """Whether a label has a matrix; where it has none the reason is noted."""
+    """Return whether a label has a matrix; otherwise report the reason."""
     if networks and not any(one.adapted.state() for one in networks.values()):
         analysis.left_out.append(f"{label}: nothing of it was trained")
     elif len(networks) < 2:

@@ -1,1 +1,1 @@
-"""The records: the truth on disk."""
+"""Records of cells on disk: schema, reading and grouping; the recorded environment."""

@@ -1,4 +1,4 @@
-"""Where a cell ran: what a record says of the machine, the versions and the checkout."""
+"""The recorded environment of a cell: machine, library versions and checkout."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def environment(device: str, deterministic: bool, threads: int, precision: str) -> dict[str, object]:
-    """The `environment` of a record.
+    """Return the `environment` of a record.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`; a GPU is recorded by its product name.
-        deterministic: whether torch was held to deterministic kernels.
+        deterministic: whether torch was restricted to deterministic kernels.
         threads: CPU threads of the cell.
-        precision: of training, e.g. `float32`.
+        precision: precision of training, e.g. `float32`.
     """
     revision, dirty = git_state(CHECKOUT)
     libraries = {name: _version(name) for name in LIBRARIES} | {"JPEG encoder": encoder()}
@@ -44,7 +44,7 @@ def environment(device: str, deterministic: bool, threads: int, precision: str) 
 
 
 def git_state(checkout: Path) -> tuple[str | None, bool | None]:
-    """The revision of this checkout and whether it differs from it; (None, None) where the folder is no checkout."""
+    """Return a checkout's revision and whether it has changes; (None, None) for a folder that is not a checkout."""
     top = _git(checkout, "rev-parse", "--show-toplevel")
     # An installed copy may lie inside someone else's repository, whose revision says nothing of it.
     if top is None or Path(top).resolve() != checkout.resolve():

@@ -1,6 +1,6 @@
-"""Records: what a finished cell leaves. Writing one needs no library.
+"""Record files, one for each cell. Writing them needs no library.
 
-A record is a JSON file in its cell's folder; `schema.py` holds its type, `record.schema.json` the form of the file.
+A record is a JSON file in its cell's folder. `schema.py` defines its type, `record.schema.json` its file format.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SCHEMA = "petlir-record/1"
 RECORD = "record.json"
 ADAPTER = "adapter.safetensors"
 SHIPPED_FILES = "low-resolution files of"
-"""Begins the note in `data_label` on image sets whose own low-resolution images were restored."""
+"""The start of the note in `data_label` on image sets with their own low-resolution images."""
 
 
 def headlines(record: Record) -> dict[str, str]:
-    """Return the headline protocol of each test set: the one that is quoted where a single number is.
+    """Return the headline protocol of each test set, which is quoted where there is room for a single number.
 
-    It is the first of the cell's protocols under which the set was scored: the task's first protocol, in the first of
-    the ways in which its images were restored. Protocols that were measured later come after it.
+    It is the first of the cell's protocols under which the set was scored: the task's first protocol, on images
+    restored in the first way. Protocols measured later follow it.
     """
     named = {name: place for place, name in enumerate(record.cell.protocols)}
     found: dict[str, str] = {}
@@ -41,7 +41,7 @@ def headlines(record: Record) -> dict[str, str]:
 
 
 def differing(scores: Iterable[Score]) -> list[Score]:
-    """Return the scores that means are taken over: neither the restored nor the degraded image equals the clean one."""
+    """Return the scores that enter means: neither the restored nor the degraded image equals the clean one."""
     return [score for score in scores if "inf" not in (score.psnr, score.input_psnr)]
 
 
@@ -67,10 +67,10 @@ def _precedence(record: Record) -> tuple[int, datetime]:
 
 
 def read_record(path: Path) -> Record:
-    """Read the record in `path`, checked against the schema.
+    """Read the record in `path` and validate it against the schema.
 
     Raises:
-        PetlirError: the file cannot be read, is torn, or is no record; names the file and the first offence.
+        PetlirError: the file cannot be read, is truncated or is not a record; names the file and the first error.
     """
     from pydantic import ValidationError
 
@@ -97,7 +97,7 @@ def read_record(path: Path) -> Record:
 
 
 def _newer(text: str) -> str:
-    """The schema that a later version has written, of a text that is no record of this one; empty where it is none."""
+    """Return the schema of a record written by a later version; empty for any other text."""
     with suppress(ValueError):
         found = parsed(text)
         schema = str(found.get("schema")) if isinstance(found, dict) else ""

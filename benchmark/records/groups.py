@@ -1,4 +1,4 @@
-"""What may stand in one table: one track, backbone, device and regime."""
+"""Groups of comparable records: one track, backbone, device and regime."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from petlir.benchmark.records.schema import Record
 
 ANY = "none"
-"""The regime of cells that train nothing and the device of cells that never ran: they stand in every table."""
+"""The regime of cells that train nothing, and the device of cells that never ran; both belong to every table."""
 
 
 @dataclass(frozen=True, order=True)
 class Group:
-    """The records of one table. Two regimes and two devices are never compared."""
+    """The records of one table. Different regimes and different devices are never compared."""
 
     track: str
     backbone: str
@@ -23,7 +23,7 @@ class Group:
     regime: str
 
     def covers(self, other: Group) -> bool:
-        """Return whether what belongs to `other` may stand in this table."""
+        """Return whether records of `other` belong to this table."""
         return (
             (self.track, self.backbone) == (other.track, other.backbone)
             and other.device in (self.device, ANY)
@@ -31,17 +31,17 @@ class Group:
         )
 
     def select(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records that stand in this table."""
+        """Return the records that belong to this table."""
         return [record for record in records if self.covers(record.group)]
 
     @property
     def title(self) -> str:
-        """The group in words, as a heading."""
+        """The heading of the table."""
         regime = {"tuned": "learning rates tuned", "paper": "learning rate of the paper", ANY: "nothing trained"}
         return f"{self.backbone}, {self.track} track, {self.device}, {regime.get(self.regime, self.regime)}"
 
 
 def groups(records: Iterable[Record]) -> list[Group]:
-    """Return the tables that these records fill, sorted; none that only repeats a part of another."""
+    """Return the groups of these records, sorted, without those that another group covers."""
     found = {record.group for record in records}
     return sorted(group for group in found if not any(o != group and o.covers(group) for o in found))

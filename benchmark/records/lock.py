@@ -1,6 +1,6 @@
-"""The locked environment: which version of each library this checkout was last tested with.
+"""The locked environment: the library versions that this checkout was last tested with.
 
-`requirements.lock` is written by `nox -s lock`; `pip install -e . -c requirements.lock` gives that environment again.
+`nox -s lock` writes `requirements.lock`; `pip install -e . -c requirements.lock` reproduces that environment.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from petlir.benchmark.errors import PetlirError
 
 LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
 SHOWN = 5
-"""How many libraries a line names."""
+"""The maximum number of libraries named in a message."""
 
 
 def drifted(lock: Path | None = None) -> list[str]:
-    """A few words on each library that is not as locked: of another version, or lacking though it is needed.
+    """Return a phrase for each library that deviates from the lock: in another version, or missing although required.
 
-    Libraries of extras may be lacking.
+    Libraries of extras may be missing.
 
     Raises:
-        PetlirError: there is no lock file, or a line of it is not NAME==VERSION.
+        PetlirError: there is no lock file, or a line is not NAME==VERSION.
     """
     found = []
     needed = _needed()
@@ -37,10 +37,10 @@ def drifted(lock: Path | None = None) -> list[str]:
 
 
 def refuse_drift() -> None:
-    """Refuse an environment that is not as locked.
+    """Raise an error if the environment deviates from the lock.
 
     Raises:
-        PetlirError: names what has drifted.
+        PetlirError: the environment deviates; names the libraries.
     """
     if found := drifted():
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -50,14 +50,14 @@ def refuse_drift() -> None:
 
 @cache
 def digest() -> str | None:
-    """SHA-256 of the lock file, where the environment is as locked; None where it is not, or there is no such file."""
+    """Return the SHA-256 of the lock file; None if the environment deviates from it, or if there is no lock file."""
     if not LOCK.exists() or drifted():
         return None
     return hashlib.sha256(LOCK.read_bytes()).hexdigest()
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """Name → version, of the lines that are for this machine."""
+    """Return name → version of the lines that apply to this machine."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     if not lock.is_file():
@@ -76,7 +76,7 @@ def _locked(lock: Path) -> dict[str, str]:
 
 
 def _needed() -> set[str]:
-    """The libraries that the project does not work without."""
+    """Return the libraries that the project requires."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 

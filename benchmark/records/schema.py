@@ -1,6 +1,6 @@
-"""The record of a cell: what reading returns and all that reads records takes; `record.schema.json` is made from it.
+"""The schema of a record: the types that reading returns. `record.schema.json` is generated from it.
 
-`python -m petlir.benchmark.records.schema` writes that file again.
+`python -m petlir.benchmark.records.schema` regenerates that file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PathName = Annotated[str, Field(pattern=f"^{SEGMENT}(/{SEGMENT})*$")]
 """A name that becomes part of a path: relative, without `..`, backslashes and control characters."""
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 RETRIED = ("failed", "out-of-memory")
-"""States of a record that a re-issued command works on again."""
+"""States of a record that a repeated command retries."""
 
 
 def _moment(text: str) -> str:
@@ -43,7 +43,7 @@ def _moment(text: str) -> str:
 
 
 Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time with its zone, as it was written."""
+"""A time with its zone, as written in the file."""
 
 
 class Origin(TypedDict):
@@ -65,9 +65,9 @@ class Nothing(_Part):
 
 
 class Accumulation(_Part):
-    """Each batch was worked on in parts, since memory ran out.
+    """Gradient accumulation: each batch was processed in parts, after memory ran out.
 
-    `batch_statistics`: the method looks across a batch, so it saw fewer crops at once, and is not ranked.
+    `batch_statistics`: the method uses statistics of the batch, which then cover fewer crops; it is not ranked.
     """
 
     parts: Count
@@ -75,9 +75,9 @@ class Accumulation(_Part):
 
 
 class RecordedCell(_Part):
-    """What was asked for. `label` is what its row is called; `regime` none: nothing is trained.
+    """The requested cell. `label` names its row; `regime` none: nothing is trained.
 
-    `degradation` is what clean images are degraded by, with all its parameters; empty where every set is of pairs.
+    `degradation` is the degradation of clean images, with all its parameters; empty where every set consists of pairs.
     `reference`: the method is a reference, which is never ranked.
     """
 
@@ -104,14 +104,14 @@ class RecordedCell(_Part):
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, as a person reads them."""
+        """Backbone, label, task and seed, for display."""
         return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
 
     @property
     def budget(self) -> str:
-        """Steps, batch size and side of a crop; cells of two budgets share no column.
+        """Steps, batch size and crop side; cells of different budgets do not share a column.
 
-        Where memory ran out, and a method with batch statistics saw parts of its batches, that is another budget.
+        A method with batch statistics whose batches were split after memory ran out has a budget of its own.
         """
         whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
         parts = self.accumulation
@@ -141,7 +141,7 @@ class RecordedCell(_Part):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One image under one protocol; `input` is the degraded image, enlarged bicubically where smaller."""
+    """Scores of one image under one protocol; `input` is the degraded image, enlarged bicubically where smaller."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million rows
 
@@ -157,7 +157,7 @@ class Score:
 
 
 class RecordedValue(_Part):
-    """What a metric says of one image."""
+    """The value of a metric on one image."""
 
     set: PathName
     image: PathName
@@ -165,7 +165,7 @@ class RecordedValue(_Part):
 
 
 class RecordedMetric(_Part):
-    """A metric beyond PSNR and SSIM, over the stored images; without values where it was `unavailable`, and why."""
+    """A metric beyond PSNR and SSIM, on the stored images; if `unavailable`, it gives the reason instead of values."""
 
     metric: Name
     better: Literal["higher", "lower"]
@@ -176,7 +176,7 @@ class RecordedMetric(_Part):
 
 
 class CurvePoint(_Part):
-    """One point of the training curve: the mean loss since the last point; validation follows the last step alone."""
+    """A point of the training curve: the mean loss since the last point; validation follows only the last step."""
 
     step: Count
     learning_rate: Number
@@ -185,7 +185,7 @@ class CurvePoint(_Part):
 
 
 class RecordedMemory(_Part):
-    """Bytes in training; `peak` is what the device measured, null where it cannot."""
+    """Memory of training in bytes; `peak` is measured by the device, null where it cannot."""
 
     weights: Count
     gradients: Count
@@ -202,10 +202,10 @@ class RecordedStepSeconds(_Part):
 
 
 class RecordedCosts(_Part):
-    """What the cell cost; times are comparable within one device only, and only where `exclusive`.
+    """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
 
-    `adaptation_seconds` is putting the method on, with what it looks at before (CoLoRA's attribution, a router's
-    prototypes); `required_seconds` is the training of the cells that it requires; `waiting_share` the share of the
+    `adaptation_seconds` covers inserting the method, with its prior analyses (CoLoRA's attribution, a router's
+    prototypes); `required_seconds` is the training of the cells that it requires; `waiting_share` is the share of the
     training seconds in which the device waits for a batch, null where nothing is trained.
     """
 
@@ -231,9 +231,9 @@ class RecordedCosts(_Part):
 
 
 class Environment(_Part):
-    """Where it ran; the revision is null outside a git checkout.
+    """The environment of the cell; the revision is null outside a git checkout.
 
-    `lock` is the digest of the checkout's `requirements.lock`, null where what is installed is not as locked.
+    `lock` is the digest of the checkout's `requirements.lock`, null if the installed libraries deviate from it.
     """
 
     device: Name
@@ -251,7 +251,7 @@ class Environment(_Part):
 
 
 class RecordedOverlap(_Part):
-    """What a test set shares with a set that the cell was fitted to: how many of its images, null where not known."""
+    """Overlap of a test set with a set used to fit the cell; `images` counts its shared images, null where unknown."""
 
     set: Name
     holder: Name
@@ -263,8 +263,8 @@ class RecordedOverlap(_Part):
 class RecordedConvergence(_Part):
     """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
 
-    `psnr` after as many steps as the cell has, `half_psnr` after half of them with their own full schedule, `change`
-    the difference; the last two null where the half trial diverged.
+    `psnr` is reached after the cell's number of steps, `half_psnr` after half of them with a full schedule of its own,
+    and `change` is the difference; the last two are null if the half trial diverged.
     """
 
     psnr: Number
@@ -273,7 +273,7 @@ class RecordedConvergence(_Part):
 
 
 class RecordedDigests(_Part):
-    """SHA-256 of what the record stands on; no adapter where nothing was trained."""
+    """SHA-256 digests of the cell's data and results; the adapter is null where nothing was trained."""
 
     adapter: Hash | None
     predictions: Hash
@@ -298,36 +298,36 @@ class _Common(_Part):
 
     @property
     def device(self) -> str:
-        """The device that it ran on."""
+        """The device of the cell."""
         return self.environment.device
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, as a person reads them."""
+        """Backbone, label, task and seed, for display."""
         return self.cell.title
 
     @property
     def group(self) -> Group:
-        """The table of a report that it belongs to."""
+        """The table that the record belongs to."""
         return Group(self.cell.track, self.cell.backbone, self.device, self.cell.regime)
 
     @property
     def origin(self) -> Origin | None:
-        """Where it was submitted from; None where it was run in its store. Not in its file: the store knows."""
+        """The origin of a submitted record; None if the cell ran in this store. The store knows it, not the file."""
         return self._origin
 
     @property
     def plan(self) -> SpendingPlan | None:
-        """The interim analyses that were stated for its cell; None where there were none. The store knows them."""
+        """The interim analyses planned for the cell; None without any. The store knows them, not the file."""
         return self._plan
 
     def annotate(self, origin: Origin | None, plan: SpendingPlan | None) -> None:
-        """Attach what the store knows of it."""
+        """Attach what the store knows about the record."""
         self._origin, self._plan = origin, plan
 
 
 class Done(_Common):
-    """A cell that finished."""
+    """A finished cell."""
 
     state: Literal["done"]
     reason: None
@@ -339,7 +339,7 @@ class Done(_Common):
 
 
 class Unfinished(_Common):
-    """A cell that has no result, and the one line that says why."""
+    """A cell without a result, and the reason in one line."""
 
     state: Literal["failed", "out-of-memory", "not-applicable"]
     reason: Name
@@ -350,7 +350,7 @@ class Unfinished(_Common):
 
     @property
     def metrics(self) -> list[RecordedMetric]:
-        """None: there are no images to measure."""
+        """An empty list: there are no images to measure."""
         return []
 
 

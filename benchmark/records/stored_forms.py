@@ -1,4 +1,4 @@
-"""The stored forms of a learning rate's selection and of a training's costs, as JSON objects."""
+"""Stored JSON forms of a learning-rate selection and of training costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Curve = Sequence[Mapping[str, float | None]]
 
 
 class TunedCell(TypedDict, total=False):
-    """The cell whose learning rate is chosen; `weights` is the selection context."""
+    """A cell whose learning rate is selected; `weights` is the selection context."""
 
     backbone: str
     method: str
@@ -25,7 +25,7 @@ class TunedCell(TypedDict, total=False):
 
 
 class StoredTrial(TypedDict):
-    """A trial: its learning rate, final validation PSNR in dB (None if training diverged), and curve."""
+    """A trial: its learning rate, final validation PSNR in dB (None if training diverged) and curve."""
 
     rate: float
     validation_psnr: float | None
@@ -33,7 +33,7 @@ class StoredTrial(TypedDict):
 
 
 class StoredHalf(TypedDict):
-    """A trial of half the steps at the chosen rate."""
+    """A trial with half the steps at the selected rate."""
 
     steps: int
     validation_psnr: float | None
@@ -41,7 +41,7 @@ class StoredHalf(TypedDict):
 
 
 class StoredSelection(TypedDict):
-    """A selection; without `half` it has not been tested for convergence, and `rate` is None if all trials diverged."""
+    """A selection. Without `half` it has not been tested for convergence; `rate` is None if all trials diverged."""
 
     key: str
     cell: TunedCell
@@ -51,7 +51,7 @@ class StoredSelection(TypedDict):
 
 
 class StoredCosts(TypedDict, total=False):
-    """The costs of training, which a record checks and holds as `RecordedCosts`."""
+    """Training costs, which a record validates and stores as `RecordedCosts`."""
 
     trainable: int
     stored_bytes: int

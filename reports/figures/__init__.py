@@ -1,1 +1,1 @@
-"""Figures as plain data that the templates draw: axes, points and lines in SVG units."""
+"""Figures as plain data for the templates: axes, points and lines in SVG units."""

@@ -1,4 +1,4 @@
-"""Axes of the plots: from values to SVG units, with round ticks."""
+"""Plot axes: conversion of values to SVG units, and round ticks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Axis:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Where a value stands, in SVG units."""
+        """Return the position of a value in SVG units."""
         low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
         return round(self.start + (at - low) / (high - low) * (self.stop - self.start), 1)
 
     @property
     def ticks(self) -> list[float]:
-        """Round values within the axis, three or more on a linear one."""
+        """Round values within the axis; at least three on a linear axis."""
         return self._decades() if self.log else self._even()
 
     def _even(self) -> list[float]:
@@ -42,12 +42,12 @@ class Axis:
 
 
 def spanning(values: Iterable[float], start: float, stop: float, log: bool = False) -> Axis:
-    """An axis with a little room around its values.
+    """Return an axis with a small margin around its values.
 
     Args:
-        values: finite, and positive on a logarithmic axis; at least one.
-        start: SVG units of the low end.
-        stop: SVG units of the high end.
+        values: finite values, positive on a logarithmic axis; at least one.
+        start: the low end in SVG units.
+        stop: the high end in SVG units.
         log: whether the axis is logarithmic.
     """
     found = list(values)
@@ -59,10 +59,10 @@ def spanning(values: Iterable[float], start: float, stop: float, log: bool = Fal
 
 
 def band(places: Sequence[tuple[float, Sequence[float]]], y: Axis) -> str:
-    """The polygon from the highest value at each place to the lowest; empty where no place has two values.
+    """Return the polygon between the highest and lowest values at each position; empty if no position has two values.
 
     Args:
-        places: SVG units along the other axis, in order, with the values there.
+        places: positions in SVG units along the other axis, in order, with their values.
         y: the axis of the values.
     """
     if all(len(values) < 2 for _, values in places):

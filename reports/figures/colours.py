@@ -1,4 +1,4 @@
-"""The style of lines in the plots: a hue by name, or by method with a dash by size."""
+"""Line styles of the plots: a hue for each name, or a hue for each method with a dash for each size."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from petlir.benchmark.records.schema import Record
 from petlir.reports.tables import kind_of
 
 HUES = 6
-"""Colours of the plots; further methods get them again, dashed otherwise."""
+"""Colours of the plots; further methods reuse them with other dashes."""
 DASHES = 4
 
 
 def hues(names: Sequence[str]) -> dict[str, str]:
-    """A colour of the style sheet for each name, further ones dashed."""
+    """Return a colour class for each name; further names reuse colours with other dashes."""
     return {name: f"hue-{place % HUES} dash-{place // HUES}" for place, name in enumerate(names)}
 
 
 def classes(records: Sequence[Record]) -> dict[str, str]:
-    """The style classes of each trained label, the same in every plot."""
+    """Return the style classes of each trained label, the same in every plot."""
     kinds = {record.cell.label: kind_of(record) for record in records}
     methods = {record.cell.label: record.cell.method for record in records}
     petl = sorted(label for label, kind in kinds.items() if kind == "petl")

@@ -1,4 +1,4 @@
-"""Training curves: the loss over the steps, one plot for each task; the seeds of a method as a band."""
+"""Training curves: loss over steps, a plot for each task, with a band over the seeds of a method."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182
 
 Series = list[tuple[int, list[float]]]
-"""Each step with the values of all seeds there."""
+"""Steps with the values of all seeds."""
 
 
 @dataclass(frozen=True)
 class MethodCurve:
-    """One method.
+    """The training curve of one method.
 
     Attributes:
-        last: mean loss over its seeds at the last point.
-        points: of the mean over seeds.
-        band: from the lowest seed to the highest; empty with one seed.
+        last: mean loss over seeds at the last point.
+        points: means over seeds.
+        band: from the lowest to the highest seed; empty with one seed.
     """
 
     label: str
@@ -36,7 +36,7 @@ class MethodCurve:
 
 @dataclass(frozen=True)
 class Curves:
-    """All curves of one task."""
+    """The training curves of one task."""
 
     task: str
     x: Axis
@@ -45,7 +45,7 @@ class Curves:
 
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
-    """One plot for each task that was trained on, of the records of one table."""
+    """Return a plot for each trained task of the records of one table."""
     trained = [record for record in members if len(record.curve) > 1]
     tasks = sorted({record.cell.task for record in trained})
     return [_plot(task, [r for r in trained if r.cell.task == task], colours) for task in tasks]
@@ -63,7 +63,7 @@ def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> C
 
 
 def _series(records: Sequence[Record]) -> Series:
-    """The values of all seeds at each step at which every seed has one; all of them where there is no such step."""
+    """Return the values of all seeds at each step shared by every seed; without such steps, all values."""
     found: dict[int, list[float]] = {}
     for record in records:
         for point in record.curve:

@@ -1,4 +1,4 @@
-"""How a task's images spread: the gain of each method on each image, and where methods differ most."""
+"""Distributions over images: gains of each method on each image, and the images on which methods differ most."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from petlir.reports.results import FROZEN, INPUT
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 MOST = 8
-"""Images that are named as those on which methods differ most."""
+"""The maximum number of listed images on which methods differ most."""
 TICK = 5
 """Half the height of an image's tick, in SVG units."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """One method: the quartiles and the mean of its gains in SVG units, and a tick for each image."""
+    """One method: quartiles and mean of its gains in SVG units, with a tick for each image."""
 
     label: str
     colour: str
@@ -35,12 +35,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The gains of all methods in one column: dB over `base` on each image, the mean over seeds.
+    """Gains of all methods in one column: dB over `base` on each image, averaged over seeds.
 
     Attributes:
         name: set, protocol and budget.
-        base: `frozen`, or the degraded image where nothing untrained is there.
-        rows: the methods from the highest median gain to the lowest, which ranks nothing.
+        base: `frozen`, or the degraded image if there is no frozen network.
+        rows: the methods by decreasing median gain, which is not a ranking.
     """
 
     name: str
@@ -65,21 +65,21 @@ class Contested:
 
     @property
     def spread(self) -> float:
-        """From the lowest to the highest, in dB."""
+        """The difference between the highest and the lowest PSNR, in dB."""
         return self.high_psnr - self.low_psnr
 
 
 def per_image(frame: pd.DataFrame) -> pd.DataFrame:
-    """Images × labels: the mean PSNR over seeds in dB, not a number where an image was restored exactly."""
+    """Return images × labels: mean PSNR over seeds in dB, NaN for images restored exactly."""
     table = frame.pivot_table(index=["set", "image"], columns="label", values="psnr")
     return table.replace(np.inf, np.nan)
 
 
 def distribution(name: str, frame: pd.DataFrame, colours: Mapping[str, str]) -> Distribution | None:
-    """The gains of the methods in one column; None where no method has any.
+    """Return the gains of the methods in one column; None if no method has any.
 
     Args:
-        name: what the column is called.
+        name: the name of the column.
         frame: its scores, see `reports.frame.score_frame`.
         colours: the style of each trained label.
     """
@@ -103,7 +103,7 @@ def _spread(label: str, gains: pd.Series, x: Axis, place: int, colours: Mapping[
 
 
 def contested(frame: pd.DataFrame, trained: Sequence[str]) -> list[Contested]:
-    """The images on which trained methods differ most, the widest spread first."""
+    """Return the images on which trained methods differ most, the largest spread first."""
     found: list[Contested] = []
     for protocol, rows in frame[frame.label.isin(trained)].groupby("protocol"):
         table = per_image(rows)

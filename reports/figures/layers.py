@@ -1,4 +1,4 @@
-"""A network's tensors or projections in a row, in the order of computation, each with a number of its own."""
+"""Values of a network's tensors or projections, in the order of computation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Region:
 
 @dataclass(frozen=True)
 class Layers:
-    """One cell.
+    """The layer values of one cell.
 
     Attributes:
         label: its method.
         task: its task.
-        y: from numbers to SVG units.
+        y: the axis of the values.
         regions: places of the network.
-        marks: a path for each class of the style sheet.
-        width: of a bar, in SVG units.
+        marks: a path for each style-sheet class.
+        width: width of a bar, in SVG units.
     """
 
     label: str
@@ -44,9 +44,9 @@ class Layers:
 
 
 def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
-    """Of each fully fine-tuned cell a dot for every tensor, on a log axis; and the style of each kind of tensor.
+    """Return the style of each kind of tensor, and a dot for every tensor of each fully fine-tuned cell, on a log axis.
 
-    Tensors that contribute nothing have no place on such an axis, and no dot.
+    Tensors that contribute nothing have no dot, since the axis is logarithmic.
     """
     tensors = rows[(rows.level == "tensor") & (rows["mean"] > 0) & rows.kind.notna()]
     colours = hues(sorted(tensors.kind.unique()))
@@ -54,7 +54,10 @@ def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
 
 
 def ranks(rows: pd.DataFrame) -> list[Layers]:
-    """Of each cell a bar for every projection, unless its label has one rank at the same projections on every task."""
+    """Return a bar for every projection of each cell.
+
+    Labels with a single rank at the same projections on every task are left out.
+    """
     found = rows[rows.level == "rank"]
     labels = [label for label, one in found.groupby("label", sort=False) if _differ(one)]
     return [_bars(label, task, one) for (label, task), one in _cells(found[found.label.isin(labels)])]
@@ -84,7 +87,7 @@ def _bars(label: str, task: str, rows: pd.DataFrame) -> Layers:
 
 
 def _along(rows: pd.DataFrame) -> Axis:
-    """Half a place is left free at both ends."""
+    """Return the axis along the rows, with half a position free at both ends."""
     return Axis(-0.5, len(rows) - 0.5, LEFT, RIGHT)
 
 

@@ -1,4 +1,4 @@
-"""Quality over cost: the gain of each method over the frozen backbone against what it costs."""
+"""Quality over cost: the gain of each method over the frozen backbone against its costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 740, 16, 356
 LINE = 15
 """Height of a label in SVG units."""
 LETTER, LONGEST = 6.8, 28
-"""Width of a letter in SVG units, and the letters of the longest label that is shown whole."""
+"""Width of a letter in SVG units, and the maximum length of a label shown in full."""
 APART = 24
 """How far to the side a label stands that has no room beside its point."""
 STEPS = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
@@ -27,7 +27,7 @@ NARROWEST = 0.2
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle that a mark or a label takes up."""
+    """The rectangle covered by a mark or a label."""
 
     left: float
     top: float
@@ -35,7 +35,7 @@ class Box:
     bottom: float
 
     def hits(self, others: Iterable[Box]) -> bool:
-        """Whether it overlaps any of the others."""
+        """Return whether it overlaps any of the others."""
         return any(
             self.left < o.right and o.left < self.right and self.top < o.bottom and o.top < self.bottom for o in others
         )
@@ -55,11 +55,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Scale:
-    """What a plot has along: a cost, as the part of `Costs` that holds it.
+    """The cost axis of a plot.
 
     Attributes:
-        title: with the unit.
-        unit: the filter that writes a value.
+        part: the field of `MedianCosts` with the cost.
+        title: the title, with the unit.
+        unit: the filter that formats a value.
     """
 
     part: str
@@ -78,7 +79,7 @@ SCALES = (
 
 @dataclass(frozen=True)
 class ParetoPoint:
-    """A method in the plot: its gain in dB, where it stands, and its label where there is room."""
+    """A method in the plot: its cost, its gain in dB, its position, and its label if there is room."""
 
     label: str
     method: str
@@ -93,7 +94,7 @@ class ParetoPoint:
 
 @dataclass(frozen=True)
 class BaselineLine:
-    """An untrained baseline: a line across the plot, with the height of its label."""
+    """An untrained baseline: a horizontal line, with the height of its label."""
 
     label: str
     gain: float
@@ -122,9 +123,9 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """The mean over the tasks of each kind of transfer against each cost; the fullest first.
+    """Return the mean over the tasks of each kind of transfer against each cost, the plot with the most points first.
 
-    A task counts once, whatever its number of test sets and protocols: by the mean over its headline columns.
+    Each task contributes the mean over its headline columns, whatever its number of test sets and protocols.
     """
     kinds: dict[str, list[list[int]]] = {}
     for places in table.headlines.values():
@@ -135,7 +136,7 @@ def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
-    """Every column of a task against each cost."""
+    """Return a plot of every column of a task against each cost."""
     columns = [(index, column) for index, column in enumerate(table.columns) if column.set and column.task == task]
     titles = {index: ", ".join(filter(None, (c.set, c.protocol, c.budget))) for index, c in columns}
     made = [_plot(titles[index], table, [[index]], colours, scale) for scale in SCALES for index, _ in columns]
@@ -143,14 +144,14 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
-    """Mean gain over frozen in dB: over tasks, of each over its columns; None where a column has none."""
+    """Return the mean gain over frozen in dB, over tasks and within a task over its columns; None if one is missing."""
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None
 
 
 def _cost(row: ResultRow, scale: Scale) -> float | None:
-    """What a method costs; None where nothing measured it, or other work ran beside what a clock measured."""
+    """Return a cost of a method; None if it was not measured, or if it is a time and the device was shared."""
     found = getattr(row.costs, scale.part) if row.costs else None
     return None if scale.part == "step" and row.costs and not row.costs.exclusive else found
 
@@ -202,7 +203,7 @@ def _points(
     colours: Mapping[str, str],
     labelled: Sequence[Box],
 ) -> list[ParetoPoint]:
-    """The methods from high to low; a label goes where it lies on nothing, or is left to the pointer."""
+    """Return the methods by decreasing gain; labels that overlap other marks everywhere are shown only on hover."""
     places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
     taken = [*labelled, *(Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values())]
     points: list[ParetoPoint] = []
@@ -244,7 +245,7 @@ def _beside(level: BaselineLine) -> Box:
 
 
 def _joined(points: Sequence[ParetoPoint]) -> tuple[tuple[str, str], ...]:
-    """For each method of several sizes, its style and the points of the line through them."""
+    """Return the style and the line of each method with several sizes."""
     by_method: dict[str, list[ParetoPoint]] = {}
     for point in sorted(points, key=lambda point: point.cost):
         by_method.setdefault(point.method, []).append(point)
@@ -256,7 +257,7 @@ def _joined(points: Sequence[ParetoPoint]) -> tuple[tuple[str, str], ...]:
 
 
 def _levels(lines: Mapping[str, float], y: Axis) -> list[BaselineLine]:
-    """The untrained baselines from high to low, their labels apart."""
+    """Return the untrained baselines by decreasing gain, with labels that do not overlap."""
     placed: list[BaselineLine] = []
     for label, gain in sorted(lines.items(), key=lambda pair: -pair[1]):
         lowest = placed[-1].text_y + LINE if placed else -math.inf
@@ -265,7 +266,10 @@ def _levels(lines: Mapping[str, float], y: Axis) -> list[BaselineLine]:
 
 
 def frontier(points: Sequence[ParetoPoint]) -> str:
-    """The PETL methods that none of lower cost equals, as the points of a polyline."""
+    """Return the Pareto frontier of PETL methods as the points of a polyline.
+
+    A method is on it if its gain exceeds that of all cheaper methods.
+    """
     best, steps = -math.inf, []
     for point in sorted((p for p in points if p.kind == "petl"), key=lambda p: (p.cost, -p.gain)):
         if point.gain > best:

@@ -1,4 +1,4 @@
-"""Ranks drawn: which each method may have in a column, who wins how often, and what is lost over tasks."""
+"""Figures of ranks: possible ranks in a column, win rates, and regret over tasks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from petlir.reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 EQUAL = 1.05 / 0.95
-"""How much larger the largest of methods of equal size may be."""
+"""The maximum size ratio among methods of equal size."""
 MOST = 30
-"""Methods of the largest matrix; a larger one cannot be read."""
+"""The maximum number of methods in a win matrix; larger ones are not readable."""
 
 
 @dataclass(frozen=True)
 class RankRange:
-    """A method in a strip: its place by the mean, and from the best rank to the worst that it may have."""
+    """A method in a strip: its rank by mean, and its best and worst possible ranks."""
 
     label: str
     colour: str
@@ -33,10 +33,11 @@ class RankRange:
 
 @dataclass(frozen=True)
 class Strip:
-    """The ranks of a column, the highest mean first; `matrix` is empty where there are too many methods.
+    """The ranks of a column, the highest mean first; `matrix` is empty with too many methods.
 
     Attributes:
-        matrix: for each method, in order, the share of scenes × seeds on which it beats each, itself left out (None).
+        matrix: for each pair of methods, in order, the share of scenes × seeds on which the first wins; None on the
+            diagonal.
     """
 
     title: str
@@ -51,7 +52,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Lost:
-    """A method's regret in dB: in each column, the mean over them and the largest, the latter with intervals."""
+    """The regret of a method in dB: in each column, and the mean and maximum over columns with their intervals."""
 
     label: str
     colour: str
@@ -66,8 +67,8 @@ class Regrets:
     """The regret of methods of equal size over the ranked columns of a table, the smallest mean first.
 
     Attributes:
-        columns: what the columns are called.
-        intervals: whether there are scenes and seeds enough to print them.
+        columns: names of the columns.
+        intervals: whether there are enough scenes and seeds to show intervals.
         left_out: methods of another size, or not ranked in all of these columns.
     """
 
@@ -80,7 +81,7 @@ class Regrets:
 
 
 def strips(table: Table, colours: Mapping[str, str]) -> list[Strip]:
-    """The ranks of each column of which something is ranked."""
+    """Return the ranks of each ranked column."""
     return [_strip(column, column.ranking, colours) for column in table.columns if column.ranking]
 
 
@@ -103,12 +104,12 @@ def _matrix(order: Sequence[str], shares: Mapping[tuple[str, str], float]) -> tu
 
 
 def name(column: Column) -> str:
-    """What a column is called."""
+    """Return the name of a column."""
     return ", ".join(filter(None, (column.title, column.set, column.protocol, column.budget)))
 
 
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
-    """What each method loses against the best of each task; None with fewer than two ranked tasks or methods."""
+    """Return the regret of each method against the best of each task; None below two ranked tasks or methods."""
     ranked = _one_a_task(table)
     alike = equal_sizes({row.label: row.costs.trainable for row in table.rows if row.kind == "petl" and row.costs})
     every = {column.title: column.ranking.scores for column in ranked if column.ranking}
@@ -138,12 +139,12 @@ def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
 
 
 def equal_sizes(sizes: Mapping[str, float]) -> set[str]:
-    """The largest group of methods of which none has 10.5 % more parameters than another: ± 5 % of one size."""
+    """Return the largest group of methods whose sizes differ by at most 10.5 %, i.e. ± 5 % around one size."""
     groups = [{name for name, size in sizes.items() if low <= size <= EQUAL * low} for low in sizes.values()]
     return max(groups, key=len, default=set())
 
 
 def _one_a_task(table: Table) -> list[Column]:
-    """The first of each task's headline columns of which something is ranked: a task counts once."""
+    """Return the first ranked headline column of each task, so that each task counts once."""
     by_task = ([table.columns[place] for place in places] for places in table.headlines.values())
     return [ranked[0] for columns in by_task if (ranked := [column for column in columns if column.ranking])]

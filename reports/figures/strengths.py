@@ -1,4 +1,4 @@
-"""How strongly the branches of a method answer to each task: a line for each task, a dot for each branch."""
+"""Response strengths of a method's branches: a row for each task, a dot for each branch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from petlir.reports.figures.colours import hues
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 460, 150, 446, 10, 22
 ADDED = "added"
-"""All that a method adds, which is no branch."""
+"""Everything that a method adds; it is not a branch."""
 GATE = " gate"
 
 
 @dataclass(frozen=True)
 class Answers:
-    """One task: its line in SVG units, and where each branch stands, by its style."""
+    """One task: its row in SVG units, and the position and strength of each branch."""
 
     task: str
     y: float
@@ -30,11 +30,11 @@ class Strengths:
     """The branches of one label, or its gates.
 
     Attributes:
-        title: the label, and what is drawn of it.
+        title: the label, with `branches` or `gates`.
         x: strengths, from 0.
-        bottom: where the axis stands.
+        bottom: the position of the axis.
         colours: the style of each branch.
-        rows: the tasks; of each branch the place along the axis, and the strength.
+        rows: the tasks, with the position and the strength of each branch.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Strengths:
 
 
 def strengths(rows: pd.DataFrame) -> list[Strengths]:
-    """A figure of the branches and one of the gates of every label that has them."""
+    """Return a figure of the branches and a figure of the gates of every label that has them."""
     found = []
     own = rows[rows.branch != ADDED]
     for label, one in own.groupby("label", sort=False):

@@ -1,4 +1,4 @@
-"""Where training memory is saved: from full fine-tuning's bytes to each method's, part by part."""
+"""Savings of training memory: from full fine-tuning's bytes to each method's, component by component."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from petlir.reports.results import FULL, Table
 
 WIDTH, LEFT, RIGHT, TOP = 760, 190, 690, 10
 STEP, GAP = 5, 9
-"""Height of a part's step and room between methods, in SVG units."""
+"""Height of a component's step, and the space between methods, in SVG units."""
 ROW = STEP * len(PARTS) + GAP
 MIB = 2.0**20
 
 
 @dataclass(frozen=True)
 class Fall:
-    """One part of a method's memory against full fine-tuning's: bytes more, or fewer, and where it stands."""
+    """A memory component of a method against full fine-tuning: the difference in bytes, and its position."""
 
     part: str
     change: float
@@ -29,7 +29,7 @@ class Fall:
 
 @dataclass(frozen=True)
 class Falls:
-    """One method: its total in bytes and the way to it."""
+    """One method: its total in bytes, and the steps to it."""
 
     label: str
     total: float
@@ -48,7 +48,7 @@ class Waterfall:
 
 
 def waterfall(table: Table) -> Waterfall | None:
-    """The way from full fine-tuning's memory to each method's; None where it is not in the table."""
+    """Return the steps from full fine-tuning's memory to each method's; None without full fine-tuning in the table."""
     full = table.row(FULL)
     memories = {row.label: row.costs.memory for row in table.rows if row.costs and row.kind == "petl"}
     if full is None or full.costs is None or not memories:

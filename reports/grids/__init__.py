@@ -1,1 +1,1 @@
-"""The pages of the named grids: which records are theirs, their points, curves and sentences."""
+"""Pages of the named grids: their records, points, curves and captions."""

@@ -1,4 +1,4 @@
-"""What a figure of a named grid shows, in sentences with its numbers."""
+"""Captions of the figures of a named grid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMOKE = "Smoke runs, too short to rank anything by."
 
 
 def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
-    """What changes along each curve, whether it always rises, and by how much seeds differ."""
+    """Yield captions on the change along each curve, its monotonicity, and the spread over seeds."""
     series = along(found)
     ends = {name: (some[0], some[-1]) for name, some in series.items()}
     gains = ", ".join(
@@ -44,7 +44,7 @@ def _unconverged(series: Mapping[str, Sequence[GridPoint]]) -> Iterator[str]:
 
 
 def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
-    """Of each backbone the highest and the lowest trained row, and what separates them."""
+    """Yield captions on the best and the worst trained row of each backbone, and on their differences."""
     for backbone in dict.fromkeys(point.backbone for point in found):
         trained = [point for point in found if point.backbone == backbone and point.trained]
         if len(trained) > 1:
@@ -59,7 +59,7 @@ def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
 
 
 def _over_random(found: Sequence[GridPoint]) -> Iterator[str]:
-    """What pre-trained weights are worth, where the same network stands there with random ones."""
+    """Yield a caption on the gain from pre-trained weights over random weights of the same network."""
     means = {(point.backbone, point.label): point.mean for point in found}
     for backbone in dict.fromkeys(point.backbone for point in found):
         random = f"{network_of(backbone)}:{UNTRAINED}"
@@ -82,7 +82,7 @@ def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
 
 
 def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
-    """Which trained rows are not told apart from the highest, or why nothing may be said."""
+    """Return a caption on the trained rows not distinguishable from the highest, or why none is stated."""
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
         return SMOKE
@@ -102,7 +102,7 @@ def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
 
 
 def against(paper: str, published: Mapping[str, float], found: Sequence[GridPoint]) -> str:
-    """How many pairs of trained rows stand in the paper's order; empty where the paper has no two of them."""
+    """Return a caption on the pairs of trained rows in the paper's order; empty if the paper has fewer than two."""
     means = {point.label: point.mean for point in found if point.trained and point.label in published}
     pairs = [(a, b) for a, b in combinations(means, 2) if published[a] != published[b]]
     if not pairs:

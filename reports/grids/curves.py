@@ -1,4 +1,4 @@
-"""Curves of a named grid: the mean over seeds, with a band from the lowest to the highest seed."""
+"""Curves of a named grid: means over seeds, with a band from the lowest to the highest seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.reports.grids.points import GridPoint
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
 FEW = 6
-"""Places along the axis that are ticks themselves."""
+"""The maximum number of positions on the axis for which each one gets a tick."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Curve:
     """A series along the axis.
 
     Attributes:
-        name: of the series.
-        colour: classes of the style sheet.
-        points: in the order of the axis.
-        line: of the means, in SVG units.
-        band: from the lowest to the highest seed; empty where no point has two.
+        name: name of the series.
+        colour: style-sheet classes.
+        points: points in the order of the axis.
+        line: the means, in SVG units.
+        band: from the lowest to the highest seed; empty if no point has two seeds.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class HorizontalLine:
-    """What has no place along the axis: a line across."""
+    """A horizontal line: a baseline without a position on the axis."""
 
     name: str
     mean: float
@@ -45,7 +45,7 @@ class HorizontalLine:
 
 @dataclass(frozen=True)
 class FigureCurves:
-    """The curves and levels of one figure."""
+    """The curves and horizontal lines of one figure."""
 
     x: Axis
     y: Axis
@@ -54,13 +54,13 @@ class FigureCurves:
 
     @property
     def ticks(self) -> list[float]:
-        """Where the points stand, if these are few; else round values."""
+        """The positions of the points, if there are few; otherwise round values."""
         found = sorted({point.x for curve in self.curves for point in curve.points if point.x is not None})
         return found if len(found) <= FEW else self.x.ticks
 
 
 def drawing(found: Sequence[GridPoint], log: bool) -> FigureCurves | None:
-    """The curves of the points; None where none has two places along the axis."""
+    """Return the curves of the points; None if no series has two positions on the axis."""
     series = along(found)
     drawn = [point for some in series.values() for point in some]
     if not drawn:
@@ -80,7 +80,7 @@ def drawing(found: Sequence[GridPoint], log: bool) -> FigureCurves | None:
 
 
 def by_series(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
-    """The points of each series."""
+    """Return the points of each series."""
     series: dict[str, list[GridPoint]] = {}
     for point in found:
         series.setdefault(point.series, []).append(point)
@@ -88,7 +88,7 @@ def by_series(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
 
 
 def along(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
-    """The trained series with several places along the axis, each in its order."""
+    """Return the trained series with several positions on the axis, each in axis order."""
     placed = {
         name: sorted((p for p in some if p.trained and p.x is not None), key=lambda p: p.x or 0.0)
         for name, some in by_series(found).items()

@@ -1,4 +1,4 @@
-"""The mean over tasks of a named grid's points, where its paper draws that."""
+"""Means over tasks of a named grid's points, for papers that plot them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Figures = Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 
 
 def over_tasks(found: Figures) -> Iterator[tuple[FigureKey, list[GridPoint]]]:
-    """For each budget, device, image set and way of restoring with several tasks, the points that all these tasks have.
+    """Yield the points shared by all tasks, for each budget, device, image set and way of restoring with several tasks.
 
-    A point is the mean over tasks, each under its headline protocol, seed by seed; where tasks differ in their number
-    of seeds it is left out.
+    A point is the mean over tasks, each under its headline protocol, computed seed by seed. Points are left out if
+    tasks differ in their numbers of seeds.
 
     Args:
         found: the points of each task, set and budget.

@@ -1,4 +1,4 @@
-"""The named grids that have a page of their own: what their files say, and which records are theirs."""
+"""The named grids with pages: their files, and their records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from petlir.benchmark.records.schema import Done, Record
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
-"""Behind the name of a method that the grid makes as large as it asks: its label is not known without counting."""
+"""The suffix of methods whose size the grid sets: their labels are unknown before parameters are counted."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,14 @@ class NamedGrid:
     """A grid of `results/grids` with a page.
 
     Attributes:
-        name: its file's.
+        name: the name of its file.
         title: its heading.
-        asked: what it runs, as the file has it.
-        paper: whose claims it tests, by the short name.
-        tables: the tables of that paper whose numbers stand beside the rows.
-        along: what curves run over: `parameters`, `images` or an option of the method; empty for a table.
-        mean: whether the paper draws the mean over tasks.
-        about: what else a reader must know.
+        asked: the request of the file.
+        paper: short name of the paper whose claims it tests.
+        tables: tables of that paper whose numbers are shown beside the rows.
+        along: axis of curves: `parameters`, `images` or an option of the method; empty for a table.
+        mean: whether the paper plots the mean over tasks.
+        about: further notes for the reader.
     """
 
     name: str
@@ -44,7 +44,7 @@ class NamedGrid:
 
 
 class GridPosition(NamedTuple):
-    """What a cell of a grid is, whatever its seed."""
+    """A cell of a grid, without its seed."""
 
     backbone: str
     task: str
@@ -57,9 +57,9 @@ class GridRecords:
 
     Attributes:
         grid: the grid.
-        records: those that are done.
-        missing: a line on each trained place without any, with the reason where a record has one.
-        places: how many trained places the grid has.
+        records: its finished records.
+        missing: a line on each trained position without a finished record, with the reason if a record states one.
+        places: number of trained positions of the grid.
     """
 
     grid: NamedGrid
@@ -69,7 +69,7 @@ class GridRecords:
 
 
 def named_grids(folder: Path = FOLDER) -> list[NamedGrid]:
-    """The grids of a folder whose file has a `page`.
+    """Return the grids of a folder whose file has a `page`.
 
     Raises:
         PetlirError: a file is damaged; names it.
@@ -89,7 +89,7 @@ def _read(path: Path) -> NamedGrid | None:
 
 
 def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRecords:
-    """The records that a grid would run, whatever their seeds and budget."""
+    """Return the records of the cells of a grid, for any seed and budget."""
     wanted = dict(_places(one, plugins))
     mine: dict[GridPosition, list[Record]] = {place: [] for place in wanted}
     for record in records:
@@ -102,7 +102,7 @@ def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRec
 
 
 def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
-    """Every place of the grid, and whether anything is trained there."""
+    """Yield every position of the grid, and whether anything is trained there."""
     for also in [{}, *cast("list[dict[str, object]]", one.asked.get("also", []))]:
         yield from _selected({**one.asked, **also}, plugins)
 

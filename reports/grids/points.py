@@ -1,4 +1,4 @@
-"""The records of a named grid as points: a mean for each label, task and image set, with its seeds."""
+"""Points of a named grid: means and seeds of each label, task and image set."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from petlir.reports.results import FROZEN
 from petlir.reports.tables import kind_of
 
 PARAMETERS = "parameters"
-"""Curves over what is trained; the other axes are options of a task or of a method."""
+"""The axis of trainable parameters; other axes are options of a task or a method."""
 
 
 class FigureKey(NamedTuple):
-    """What one figure holds: cells of one budget, regime and device on one task and image set, scored alike."""
+    """The shared conditions of a figure: budget, regime, device, task, image set and protocol."""
 
     track: str
     device: str
@@ -36,16 +36,16 @@ class FigureKey(NamedTuple):
 
 @dataclass(frozen=True)
 class GridPoint:
-    """A label on a task and set.
+    """A label on a task and image set.
 
     Attributes:
-        series: the curve that it belongs to: its label without what the curve runs over.
-        x: where it stands along the curve; None where it has no such place.
-        seeds: the mean PSNR over images of each seed, in dB.
-        over_frozen: the mean less that of the frozen network; None where there is none.
-        trainable: parameters.
-        converged: whether all its cells have, by the doubling test; None where nothing is trained.
-        record: one of its cells.
+        series: its curve: the label without the option on the axis, or the method if the axis is its size.
+        x: position on the axis; None without one.
+        seeds: mean PSNR over images of each seed, in dB.
+        over_frozen: the mean minus that of the frozen network; None without a frozen network.
+        trainable: number of trainable parameters.
+        converged: whether all its cells converged in the doubling test; None if nothing is trained.
+        record: one of its records.
     """
 
     backbone: str
@@ -61,22 +61,22 @@ class GridPoint:
 
     @property
     def mean(self) -> float:
-        """Over seeds."""
+        """The mean PSNR over seeds, in dB."""
         return fmean(self.seeds)
 
     @property
     def trained(self) -> bool:
-        """Whether anything of it was."""
+        """True if the method trains anything."""
         return self.converged is not None
 
     @property
     def ranked(self) -> bool:
-        """Whether its order among other points may be stated: converged, and not a reference."""
+        """True if it may be ordered among other points: converged, and not a reference."""
         return bool(self.converged) and kind_of(self.record) != "reference"
 
 
 def points(records: Sequence[Done], along: str) -> Iterator[tuple[FigureKey, list[GridPoint], pd.DataFrame]]:
-    """The points of each figure under its headline protocol, what trains nothing first, and the scores behind them."""
+    """Yield each figure with its points under the headline protocol, untrained ones first, and their scores."""
     frame = score_frame(records)
     frame = frame[frame.headline]
     frame["base"] = [without(task, IMAGES) if along == IMAGES else task for task in frame.task]
@@ -131,13 +131,13 @@ def _x(record: Done, along: str) -> float | None:
 
 
 def option(label: str, name: str) -> str | None:
-    """The value of an option in a label, `16` of `low_light[images=16]`; None where it is not there."""
+    """Return the value of an option in a label, `16` for `low_light[images=16]`; None if it is not there."""
     match = re.search(rf"[\[;] ?{name}=([^;\]]*)", label)
     return match[1] if match else None
 
 
 def without(label: str, name: str) -> str:
-    """A label without one of its options."""
+    """Return a label without one of its options."""
     stem, _, options = label.removesuffix("]").partition("[")
     kept = [part.strip() for part in options.split(";") if part.strip() and part.partition("=")[0].strip() != name]
     return f"{stem}[{'; '.join(kept)}]" if kept else stem

@@ -1,4 +1,4 @@
-"""Stored bytes over the number of tasks: a network for each, one for all, or one network and a piece for each."""
+"""Stored bytes over the number of tasks: a network for each task, one for all, or one with an adapter for each."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from petlir.reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.tables import kind_of
 
 MOST = 12
-"""Lines of a drawing; of more labels the smallest of each method is drawn."""
+"""The maximum number of lines in a plot; with more labels, only the smallest of each method is drawn."""
 TASKS = 10
-"""How far a drawing reaches at least."""
+"""The minimum number of tasks on the axis."""
 BYTES = 4
-"""Of a parameter of the backbone, as float32."""
+"""Bytes of a float32 parameter of the backbone."""
 MIB = 2.0**20
 EACH, ONE, SHARED = "N for N", "1 for N", "1 + N for N"
 
 
 @dataclass(frozen=True)
 class StoragePlan:
-    """How a method serves N tasks.
+    """The storage of a method for N tasks.
 
     Attributes:
         label: the method.
-        kind: a network for each task (`N for N`), one for all (`1 for N`), or one and a piece each (`1 + N for N`).
-        fixed: bytes that are stored whatever N is.
-        each: bytes more for each task.
+        kind: a network for each task (`N for N`), one for all (`1 for N`), or one with an adapter for each task
+            (`1 + N for N`).
+        fixed: bytes independent of N.
+        each: additional bytes for each task.
     """
 
     label: str
@@ -44,24 +45,24 @@ class StoragePlan:
     each: float
 
     def bytes(self, tasks: int) -> float:
-        """What is stored for so many tasks."""
+        """Return the bytes stored for a number of tasks."""
         return self.fixed + self.each * tasks
 
     @property
     def name(self) -> str:
-        """It in words."""
+        """The label and the kind, for display."""
         return f"{self.label} ({self.kind})"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The plans of one backbone, drawn.
+    """The storage plot of one backbone.
 
     Attributes:
         backbone: its name.
-        plans: all, by what they store for the most tasks.
-        tasks: how far the drawing reaches.
-        lines: name, classes of the style sheet and points of those that are drawn.
+        plans: all plans, by their bytes for the largest number of tasks.
+        tasks: the largest number of tasks.
+        lines: name, style-sheet classes and points of the drawn plans.
     """
 
     backbone: str
@@ -73,7 +74,7 @@ class Stored:
 
     @property
     def sentence(self) -> str:
-        """Where pieces need less than whole networks, and what each kind needs in the end."""
+        """A caption on the storage of each kind, and on where adapters need less than whole networks."""
         ends = [
             f"{kind}: {size(min(found))}" + (f" to {size(max(found))}" if len(found) > 1 else "")
             for kind in (EACH, ONE, SHARED)
@@ -94,7 +95,7 @@ class Stored:
 
 
 def stored(records: Iterable[Record]) -> list[Stored]:
-    """A drawing for each backbone of which the records hold a trained method and the network as it is."""
+    """Return a plot for each backbone with records of a trained method and of the unchanged network."""
     by_backbone: dict[str, list[Done]] = {}
     for record in records:
         if record.state == "done":
@@ -121,7 +122,7 @@ def _stored(backbone: str, records: Sequence[Done]) -> Stored | None:
 
 
 def _plans(records: Sequence[Done], network: float) -> list[StoragePlan]:
-    """Of each label what it stores on single tasks, and on a mixture of tasks where it was trained on one."""
+    """Return the storage plans of each label: on single tasks, and on a mixture of tasks if it was trained on one."""
     by_place: dict[tuple[str, str, bool], list[Done]] = {}
     for record in records:
         cell = record.cell
@@ -142,12 +143,12 @@ def _plan(label: str, method: str, mixed: bool, records: Sequence[Done], network
 
 
 def _pieces(record: Done) -> int:
-    """How many degradations a composition holds a piece for."""
+    """Return the number of degradations for which a composition holds an adapter."""
     return len(str(record.cell.options.get("degradations", "")).split("+"))
 
 
 def csv(found: Sequence[Stored]) -> str:
-    """A line for each plan and number of tasks."""
+    """Return a row for each plan and number of tasks, as CSV."""
     rows = [
         {"backbone": one.backbone, "label": plan.label, "kind": plan.kind, "tasks": n, "bytes": round(plan.bytes(n))}
         for one in found

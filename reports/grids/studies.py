@@ -1,4 +1,4 @@
-"""The pages of the named grids: for each the figures that its records make, with sentences, CSV and papers' numbers."""
+"""Pages of the named grids: figures with captions, CSV and published results."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, find, nam
 from petlir.reports.grids.points import PARAMETERS, FigureKey, GridPoint, points
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
-"""What the axes are called; an option goes by its name."""
+"""Titles of the axes; options keep their names."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One budget, regime and device on one task and image set.
+    """The points of one budget, regime and device on one task and image set.
 
     Attributes:
-        place: which.
-        points: what was found, in the order of the grid.
+        place: the shared conditions.
+        points: the points, in the order of the grid.
         drawing: the curves; None for a table.
-        published: the paper's mean over its sets, in dB, by label; empty where it has none.
-        source: whose these are, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
-        sentences: what it shows.
+        published: the paper's mean over its sets in dB, by label; empty without published results.
+        source: the source of the published results, e.g. `AdaptIR, table 6: Set5, Set14, Urban100`.
+        sentences: captions.
     """
 
     place: FigureKey
@@ -48,20 +48,20 @@ class Figure:
 
     @property
     def title(self) -> str:
-        """Its caption."""
+        """The caption of the figure."""
         place = self.place
         return f"{place.task}: {place.set}, {place.protocol}; {place.budget}, {place.device}, {place.regime}"
 
 
 @dataclass(frozen=True)
 class GridPage:
-    """What the page of a named grid is made of.
+    """The contents of a named grid's page.
 
     Attributes:
         grid: the grid.
-        figures: what its records make.
-        missing: a line on each trained cell that has no result.
-        places: how many trained cells the grid has, seeds not counted.
+        figures: the figures of its records.
+        missing: a line on each trained cell without a result.
+        places: number of trained cells of the grid, without seeds.
     """
 
     grid: NamedGrid
@@ -71,12 +71,12 @@ class GridPage:
 
     @property
     def axis(self) -> str:
-        """What curves run over, in words."""
+        """The title of the axis of the curves."""
         return AXES.get(self.grid.along, self.grid.along)
 
     @property
     def csv(self) -> str:
-        """The data of all figures: a line for each point."""
+        """The data of all figures: a row for each point."""
         rows = [_row(self.grid, figure, point) for figure in self.figures for point in figure.points]
         return csv_text(pd.DataFrame(rows))
 
@@ -84,13 +84,13 @@ class GridPage:
 def studies(
     records: Sequence[Record], plugins: Plugins, warn: Callable[[str], None] = lambda line: None, folder: Path = FOLDER
 ) -> list[GridPage]:
-    """A page for each named grid of which these records hold half of what it trains, or more.
+    """Return a page for each named grid with results for at least half of its trained cells.
 
     Args:
-        records: of a store.
-        plugins: what the grids' selections are read with.
-        warn: gets a line on each grid that cannot be read here, and is left out.
-        folder: of the grids.
+        records: the records of a store.
+        plugins: the plugins that grid selections refer to.
+        warn: receives a line on each grid that cannot be read; these are left out.
+        folder: the folder of the grids.
     """
     found, published = [], claims()
     for one in _known(folder, warn):
@@ -137,7 +137,10 @@ def _means(one: NamedGrid, made: Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 def _published(
     one: NamedGrid, task: str, some: Sequence[GridPoint], known: Sequence[Claim]
 ) -> tuple[dict[str, float], list[str]]:
-    """The mean over the sets that the grid's first table has, by label; where it has no number, the next table's."""
+    """Return the published mean over the sets of the grid's first table, by label, and these sets.
+
+    Later tables supply the labels that the first table lacks.
+    """
     tables = [[c for c in known if (c.paper, c.table, c.task) == (one.paper, t, task)] for t in one.tables]
     sets = list(dict.fromkeys(claim.set for claim in tables[0])) if tables else []
     found: dict[str, float] = {}

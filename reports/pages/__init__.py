@@ -1,6 +1,6 @@
-"""The pages of a report: where each lies, which template makes it and of what.
+"""The pages of a report, with their paths, templates and values.
 
-Every module of this folder that has a function `pages(context)` contributes what that yields.
+Modules of this folder with a function `pages(context)` contribute the pages that it yields.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from petlir.reports.pages.page import Page
 from petlir.reports.rates import rates
 
 FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained", "runs", "records")
-"""The folders of pages; other pages lie beside `index.html`."""
+"""The folders of pages; other pages are beside `index.html`."""
 
 OWN = (tasks, methods, backbones, claims, grids, single_runs)
 """The modules whose pages are made in an order of their own; those of any other follow."""
 
 
 def pages(context: ReportContext, images: Path) -> list[Page]:
-    """Every page, the first one last: by then all problems are known.
+    """Return all pages, the first page last, when all problems are known.
 
     Args:
-        context: what they are made from.
-        images: the folder that pictures are copied into.
+        context: the report context.
+        images: the folder to copy images into.
     """
     shown = gallery(context.records, context.store, images, context.tasks)
     cells = single_runs.RunPages.from_records(context.records)
@@ -42,7 +42,7 @@ def pages(context: ReportContext, images: Path) -> list[Page]:
 
 
 def _all(context: ReportContext, shown: Sequence[Shown], cells: single_runs.RunPages) -> Iterator[Page]:
-    """Every page but the first."""
+    """Yield every page except the first."""
     yield Page("pictures.html", "pictures.html.j2", {"gallery": shown, "side": SIDE}, "Images")
     yield from tasks.pages(context, shown, cells)
     yield from single_runs.pages(context, cells, shown)
@@ -61,7 +61,7 @@ def _all(context: ReportContext, shown: Sequence[Shown], cells: single_runs.RunP
 
 
 def _explained(context: ReportContext) -> Iterator[Page]:
-    """What analyses found, and the rows of each as CSV."""
+    """Yield the page of all analyses, and the rows of each as CSV."""
     found = studies(context.store, context.problems.append)
     for study in found:
         yield Page(f"explained/{study.name}.csv", "data.csv.j2", {"text": study.csv})

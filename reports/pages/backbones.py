@@ -1,4 +1,4 @@
-"""The page of each backbone: what it was pre-trained on, and how its cells went."""
+"""The page of each backbone: pre-training, weights and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from petlir.reports.pages.page import Page
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """A page for each backbone, and the list of them."""
+    """Yield a page for each backbone, and the list of backbones."""
     names = context.names("backbone")
     found = {name: _values(context, name) for name in names}
     for name in names:
@@ -39,5 +39,5 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def _card(name: str, used: list[str]) -> Card | None:
-    """The card of the weights that the project ships or names the source of, if the cells started from these."""
+    """Return the card of the official or shipped weights; None if the cells did not all start from them."""
     return cards.described(name, used[0]) if len(used) == 1 else None

@@ -1,4 +1,4 @@
-"""A page for each paper: its numbers beside what came out here; and the orderings that papers state."""
+"""The page of each paper: its published results beside those of the store; and published orderings."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from petlir.reports.orderings import OrderingResult, statements
 from petlir.reports.pages.page import Page
 
 MOST = 200
-"""Findings on the page; the file beside it has them all."""
+"""The maximum number of findings on the page; the CSV file has all of them."""
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """A page for each paper, and the list of them with the orderings that are tested."""
+    """Yield a page for each paper, and the list of papers with the tested orderings."""
     found = by_paper(context.records, claims())
     titles = {task: context.title(task) for task in {one.claim.task for some in found.values() for one in some}}
     for paper, some in found.items():

@@ -20,7 +20,7 @@ from petlir.reports.summary import ranks_over_tasks, surprises, task_summaries
 
 
 def page(context: ReportContext, gallery: Sequence[Shown], runs: RunPages, images: Path) -> Page:
-    """The page that a reader opens first."""
+    """Return the first page."""
     tables = context.tables
     domain = min((table.domain for table in tables), key=lambda name: name != "photographs")
     shown = [table for table in tables if table.domain == domain]

@@ -1,4 +1,4 @@
-"""The pages of the named grids, each with its points as CSV beside it."""
+"""The pages of the named grids, each with a CSV file of its points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.reports.pages.page import Page
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """A page and a file of points for each named grid that the store holds, and the list of them."""
+    """Yield a page and a file of points for each named grid in the store, and the list of grids."""
     found = studies(context.records, context.plugins, context.problems.append)
     for one in found:
         name = f"grids/{one.grid.name}"

@@ -1,4 +1,4 @@
-"""The card of each method: what it is, what it promises, how it did, and the command that repeats each row."""
+"""The card of each method: description, published settings, results, and a command to reproduce each row."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ TRACKED = ("backbone", "label", "task", "track", "regime", "steps")
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The cells of a label on a task that differ in nothing but the seed.
+    """The cells of a label on a task that differ only in the seed.
 
     Attributes:
-        state: of the cells, or how many of them are done.
-        psnr: mean over seeds of the mean over photographs, or over what images there are; None where nothing is done.
-        command: what makes these cells again.
+        state: the state of the cells, or the number of finished ones.
+        psnr: mean over seeds of the mean over photographs, or over other images if there are none; None without a
+            finished cell.
+        command: the command that reproduces these cells.
     """
 
     cell: RecordedCell
@@ -42,7 +43,7 @@ class MethodResult:
 
 
 def pages(context: ReportContext) -> Iterator[Page]:
-    """A page for each method that has a record, and the list of them."""
+    """Yield a page for each method with a record, and the list of methods."""
     names = context.names("method")
     for name in names:
         yield Page(links.page("methods", name), "method.html.j2", _values(context, name))
@@ -68,7 +69,7 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def options(method: type[Method]) -> list[tuple[str, str]]:
-    """Each option with its default as a grid reads it."""
+    """Return each option with its default, as written in a grid."""
     return [
         (field.name, "none" if field.default is MISSING or field.default is None else spelled(field.default))
         for field in fields(method)
@@ -76,7 +77,7 @@ def options(method: type[Method]) -> list[tuple[str, str]]:
 
 
 def lines(records: Sequence[Record]) -> list[MethodResult]:
-    """The rows of a method's card, by backbone, task and label."""
+    """Return the rows of a method's card, by backbone, task and label."""
     by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         by_cell.setdefault(tuple(getattr(record.cell, part) for part in TRACKED), []).append(record)
@@ -101,7 +102,7 @@ def _line(found: Sequence[Record]) -> MethodResult:
 
 
 def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
-    """Under the headline protocol of the first set of photographs, or of what there is."""
+    """Return the set and headline protocol of the first photographs, or of other images, with the mean PSNR."""
     scores = [score for record in done for score in record.scores]
     if not scores:
         return "", None
@@ -113,7 +114,7 @@ def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
 
 
 def command(found: Sequence[Record]) -> str:
-    """The command that runs these cells, to be pasted into a shell."""
+    """Return the shell command that runs these cells."""
     cell = found[0].cell
     seeds = ",".join(str(seed) for seed in sorted({record.cell.seed for record in found}))
     words = ["petlir", "run", "-b", cell.backbone, "-m", cell.label, "-t", cell.task, "--track", cell.track]

@@ -1,4 +1,4 @@
-"""What a page is."""
+"""The page of a report."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ class Page:
     source: Path | None = None
 
     def within(self, navigation: Sequence[tuple[str, str]]) -> Page:
-        """The page with the titles and paths that its head leads to."""
+        """Return the page with the titles and paths of the navigation."""
         return replace(self, values={**self.values, "navigation": navigation})

@@ -1,4 +1,4 @@
-"""The page of a task: how its images spread, how training went, and where methods differ most."""
+"""The page of a task: distributions over images, training curves, and the images on which methods differ most."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from petlir.reports.titles import named
 
 
 def pages(context: ReportContext, gallery: Sequence[Shown], runs: RunPages) -> Iterator[Page]:
-    """A page for each task, and the list of them."""
+    """Yield a page for each task, and the list of tasks."""
     found = [(name, context.of("task", name)) for name in context.names("task")]
     for name, records in found:
         yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery, runs))
@@ -52,7 +52,7 @@ def _values(
 def _group(
     context: ReportContext, name: str, group: Group, members: list[Record], gallery: Sequence[Shown]
 ) -> dict[str, object]:
-    """One table's share of the task."""
+    """Return the values of one group of the task."""
     frame = score_frame(members).sort_values("domain", kind="stable")
     own = [table for table in context.tables if table.group == group]
     here = set(frame.label)

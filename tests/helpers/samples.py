@@ -1,4 +1,4 @@
-"""A record as a finished cell leaves it, for tests to change."""
+"""Sample records of finished cells, for tests to change."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ KEY = "0123456789abcdef" * 4
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """A whole record, with these top-level entries changed."""
+    """Return a complete record, with these top-level entries changed."""
     return _done() | changes
 
 
 def failed(reason: str = "NaN in training at step 3", **changes: Any) -> dict[str, Any]:
-    """The record of a cell that did not finish."""
+    """Return the record of a cell that did not finish."""
     nothing = {"state": "failed", "reason": reason, "scores": [], "curve": [], "costs": {}, "digests": {}}
     return _done() | nothing | changes
 
@@ -96,7 +96,7 @@ def _done() -> dict[str, Any]:
 
 
 def score(image: str, psnr: float | str, ssim: float) -> dict[str, Any]:
-    """One image's scores."""
+    """Return the scores of one image."""
     return {
         "set": "photographs",
         "domain": "photographs",
@@ -111,12 +111,12 @@ def score(image: str, psnr: float | str, ssim: float) -> dict[str, Any]:
 
 
 def typed(plain: dict[str, Any]) -> Record:
-    """Return what reading this record gives."""
+    """Return the record read from this JSON object."""
     return RECORDS.validate_json(json.dumps(plain), strict=True)
 
 
 def typed_all(plain: Iterable[dict[str, Any]]) -> list[Record]:
-    """Return what reading these records gives."""
+    """Return the records read from these JSON objects."""
     return [typed(one) for one in plain]
 
 
@@ -126,6 +126,6 @@ def finished_in(store: Path) -> list[Done]:
 
 
 def folder_of(store: Path, plain: dict[str, Any]) -> Path:
-    """Return where a store keeps the cell of this record."""
+    """Return the folder of this record's cell in a store."""
     one = typed(plain)
     return Store(store).cell_folder(one.cell, one.key)

@@ -1,4 +1,4 @@
-"""Servers that tests start: on loopback, on a free port, for one test session."""
+"""Servers for tests: on loopback, on a free port, for one test session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @contextmanager
 def s3() -> Iterator[str]:
-    """An S3 server with an empty bucket; gives its address."""
+    """Start an S3 server with an empty bucket and yield its address."""
     from boto3 import client
     from moto.server import ThreadedMotoServer
 

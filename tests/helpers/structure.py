@@ -1,6 +1,6 @@
-"""Check the floors of the rooms and the words of their names: `python tests/helpers/structure.py`.
+"""Check the import layers of `benchmark/` and `reports`, and the words of names: `python tests/helpers/structure.py`.
 
-It reads source files alone, so that `nox -s lint` needs no installation.
+It only parses source files, so that `nox -s lint` needs no installation.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("reports",),
     ("commands", "api", "cli"),
 )
-"""Rooms of `benchmark/` and `reports`, lowest first: a room imports from its own floor and from those below."""
+"""Layers of `benchmark/` and `reports`, lowest first; a package or module imports only from its layer and below."""
 MODULES = 25
-"""The most modules at the top of `benchmark/`."""
+"""The maximum number of top-level modules in `benchmark/`."""
 AVOIDED: Mapping[str, str] = {
     "settle": "dispatch", "settled": "finished", "settling": "dispatch", "subject": "adapted model", "bench": "context",
     "payload": "job", "ground": "selection context", "ingredients": "key components", "doors": "hooks",
     "evidence": "prior results", "lens": "extra protocols", "shelf": "blob store",
     "overtaken": "lease lost", "holding": "lease info", "looks": "validation points",
 }  # fmt: skip
-"""A word that no name of a module, class, function or parameter holds → the field's term for it."""
+"""Words avoided in names of modules, classes, functions and parameters → the term of the field."""
 
 
 def faults(root: Path = ROOT) -> list[str]:
-    """Return a line for each arrow that runs upward, each circle on a floor, and each name with an avoided word."""
+    """Return a line for each upward import, each import cycle within a layer, and each name with an avoided word."""
     return [*_arrows(root), *_words(root), *_top(root)]
 
 
 def imports(root: Path = ROOT) -> Mapping[tuple[str, str], list[str]]:
-    """Return room and imported room → the places of the imports, those inside functions too."""
+    """Return (importing, imported) → the locations of the imports, including those inside functions."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in _sources(root):
         room = _room(path.relative_to(root))

@@ -1,4 +1,4 @@
-"""A plugin file of backbones as users bring them: without norms, of 3×3 convolutions, with a single head."""
+"""A plugin file of third-party backbones: without norms, with 3×3 convolutions, or with a single head."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.helpers.networks import ConvNet
 
 
 def convolution(layer: nn.Module) -> nn.Conv2d:
-    """A 3×3 convolution of as many channels."""
+    """Return a 3×3 convolution with the channels of `layer`."""
     assert isinstance(layer, nn.Conv2d)
     return nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
 
 
 def build(name: str, heads: Mapping[str, int], change: Callable[[nn.Module], None] = lambda block: None) -> ConvNet:
-    """The network of this name with `change` done to each block."""
+    """Return a network of this name, with `change` applied to each block."""
     network = ConvNet(8)
     network.name, network.heads = name, dict(heads)
     for block in network.body:
@@ -28,12 +28,12 @@ def build(name: str, heads: Mapping[str, int], change: Callable[[nn.Module], Non
 
 
 def without_norms(block: nn.Module) -> None:
-    """Put an identity where each norm stands."""
+    """Replace each norm by an identity."""
     block.norm1, block.norm2 = nn.Identity(), nn.Identity()
 
 
 def without_matrices(block: nn.Module) -> None:
-    """Put a 3×3 convolution where each projection stands."""
+    """Replace each projection by a 3×3 convolution."""
     for name in ("value", "out", "up", "down"):
         setattr(block, name, convolution(cast("nn.Conv2d", block.get_submodule(name))))
 

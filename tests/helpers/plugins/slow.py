@@ -1,4 +1,4 @@
-"""A LoRA whose training steps take as many seconds as `PETLIR_SLOW` says of its rank, e.g. `2:3,3:9`."""
+"""A LoRA whose training steps take the seconds that `PETLIR_SLOW` gives for its rank, e.g. `2:3,3:9`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from petlir.methods.lora import LoRA
 
 
 class Pause(nn.Module):
-    """Passes features on, after a while, in training."""
+    """A module that returns its input, after a pause in training."""
 
     def __init__(self, seconds: float, log: str | None, rank: int) -> None:
         super().__init__()
         self.seconds, self.log, self.rank = seconds, log, rank
 
     def forward(self, features):
-        """The features; notes the step in the file that `PETLIR_SLOW_LOG` names."""
+        """Return the features, and append the step to the file that `PETLIR_SLOW_LOG` names."""
         if self.training and self.log:
             with open(self.log, "a") as file:  # noqa: PTH123 - several processes append
                 file.write(f"{self.rank}\n")
@@ -36,7 +36,7 @@ class Slow(LoRA):
     idea = "It takes its time."
 
     def adapt(self, backbone: Backbone) -> None:
-        """A LoRA, and a pause behind the first mlp."""
+        """Insert LoRA, and a pause after the first MLP."""
         super().adapt(backbone)
         seconds = dict(item.split(":") for item in os.environ.get("PETLIR_SLOW", "").split(",") if item)
         pause = Pause(float(seconds.get(str(self.rank), 0)), os.environ.get("PETLIR_SLOW_LOG"), self.rank)

@@ -1,4 +1,4 @@
-"""A plugin file for the engine's tests: a task on a few small images, and methods that go wrong."""
+"""A plugin file for tests of the engine: a task on a few small images, and methods that fail."""
 
 from __future__ import annotations
 
@@ -40,59 +40,59 @@ LEAKY = Task(
 
 
 class NotANumber(nn.Module):
-    """Leaves features alone in evaluation, and ruins them in training."""
+    """A module that returns its input in evaluation, and NaN in training."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in and out."""
+        """Return the features, or NaN in training."""
         return features * self.weight * (float("nan") if self.training else 1)
 
 
 @dataclass(frozen=True)
 class Diverging(Method):
-    """Its loss is never a number."""
+    """A method whose loss is NaN."""
 
     name = "diverging"
     idea = "Nothing comes of it."
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put the ruin behind the first mlp."""
+        """Insert the NaN module after the first MLP."""
         next(iter(backbone.blocks())).mlp.after(NotANumber())
 
 
 @dataclass(frozen=True)
 class Broken(Method):
-    """Its code has a bug."""
+    """A method with a bug."""
 
     name = "broken"
     idea = "It raises."
 
     def adapt(self, backbone: Backbone) -> None:
-        """Raise, in two lines."""
+        """Raise an error with two lines."""
         raise ValueError("no such width\nsecond line")
 
 
 @dataclass(frozen=True)
 class Elsewhere(Method):
-    """It fits no backbone."""
+    """A method that supports no backbone."""
 
     name = "elsewhere"
     idea = "It needs what no backbone has."
 
     def adapt(self, backbone: Backbone) -> None:
-        """Never called."""
+        """Raise an error; this is never called."""
         raise AssertionError
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Never."""
+        """Return a reason for every backbone."""
         return f"{backbone.name} has no tokens"
 
 
 class Weighed(nn.Module):
-    """Scales features by a trained number; its length of memory is a buffer."""
+    """A module that scales features by a trained number, with `seen` as a buffer."""
 
     def __init__(self, seen: Tensor) -> None:
         super().__init__()
@@ -100,13 +100,13 @@ class Weighed(nn.Module):
         self.seen = nn.Buffer(seen)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features in and out."""
+        """Return the scaled features."""
         return features * self.weight
 
 
 @dataclass(frozen=True)
 class Follower(Method):
-    """It requires a LoRA on a task, and remembers what that has trained."""
+    """A method that requires a LoRA on a task, and keeps a digest of its adapter."""
 
     name = "follower"
     idea = "It comes after another."
@@ -115,15 +115,15 @@ class Follower(Method):
     task: str = "tiny"
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """A LoRA of this rank."""
+        """Return a LoRA of this rank."""
         return [cell.of(LoRA(rank=self.rank), self.task)]
 
     def adapt(self, backbone: Backbone) -> None:
-        """As if nothing had been seen."""
+        """Insert the module with an empty digest."""
         self._follow(backbone, torch.zeros(3))
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Keep a digest of the required adapter and of a batch of its task."""
+        """Insert the module with a digest of the required adapter and of a batch of its task."""
         if prior.stored is not None:
             self.adapt(backbone)
             return
@@ -139,21 +139,21 @@ class Follower(Method):
 
 @dataclass(frozen=True)
 class Lost(Follower):
-    """It requires what always fails."""
+    """A method that requires a method that always fails."""
 
     name = "lost"
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """A method with a bug."""
+        """Return a method with a bug."""
         return [cell.of(Broken())]
 
 
 @dataclass(frozen=True)
 class Nowhere(Follower):
-    """It requires what fits no backbone."""
+    """A method that requires a method without a supported backbone."""
 
     name = "nowhere"
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """A method that is never applicable."""
+        """Return a method that is never applicable."""
         return [cell.of(Elsewhere())]
