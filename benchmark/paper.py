@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from petlir.benchmark.errors import unknown
+
+ENTRY = re.compile(r"^@\w+\{(?P<key>[^,\s]+),\n(?P<fields>(?:  .*\n)+)\}", re.MULTILINE)
+FIELD = re.compile(r"^  (?P<name>\w+) = \{(?P<text>.*)\},?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -22,3 +31,41 @@ class Paper:
     venue: str
     bibtex: str
     licence: str = ""
+
+    @classmethod
+    def from_bib(cls, module: str, key: str, licence: str = "") -> Paper:
+        """Return an entry of `papers.bib` in the folder of a module.
+
+        Args:
+            module: the module's `__file__`.
+            key: the entry's key.
+            licence: licence of the authors' code.
+
+        Raises:
+            PetlirError: the file has no such entry.
+        """
+        file = Path(module).with_name("papers.bib")
+        entries = read(file)
+        if key not in entries:
+            raise unknown(f"entry of {file.name}", key, entries)
+        fields = {found["name"]: found["text"] for found in FIELD.finditer(entries[key])}
+        outlet = fields.get("booktitle") or fields["journal"]
+        venue = "arXiv" if outlet.startswith("arXiv") else outlet
+        return cls(
+            _plain(fields["title"]), _short(fields["author"]), f"{venue} {fields['year']}", entries[key], licence
+        )
+
+
+@cache
+def read(file: Path) -> Mapping[str, str]:
+    """Return key → entry of a BibTeX file with one field a line, each as `  name = {text},`."""
+    return {found["key"]: found[0] for found in ENTRY.finditer(file.read_text(encoding="utf-8"))}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[{}]", "", text).replace("\\&", "&")
+
+
+def _short(authors: str) -> str:
+    families = [author.partition(",")[0] for author in authors.split(" and ")]
+    return f"{families[0]} et al." if len(families) > 2 or families[-1] == "others" else " and ".join(families)

@@ -41,14 +41,7 @@ class AdaIR(Method):
 
     name = "adair"
     idea = "A small bottleneck with a depthwise convolution runs beside every attention and every feed-forward."
-    paper = Paper(
-        "AdaIR: Exploiting Underlying Similarities of Image Restoration Tasks with Adapters",
-        "Chen et al.",
-        "arXiv 2024",
-        "@article{chen2024adair, title={{AdaIR}: Exploiting Underlying Similarities of Image Restoration Tasks with "
-        "Adapters}, author={Chen, Hao-Wei and Xu, Yu-Syuan and Chan, Kelvin C. K. and Kuo, Hsien-Kai and Lee, "
-        "Chun-Yi and Yang, Ming-Hsuan}, journal={arXiv preprint arXiv:2404.11475}, year={2024}}",
-    )
+    paper = Paper.from_bib(__file__, "chen2024adair")
     size = "rank"
 
     rank: int = 32

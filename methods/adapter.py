@@ -24,16 +24,7 @@ class Adapter(Method):
 
     name = "adapter"
     idea = "A small residual bottleneck follows every attention and every feed-forward."
-    paper = Paper(
-        "Parameter-Efficient Transfer Learning for NLP",
-        "Houlsby et al.",
-        "ICML 2019",
-        "@inproceedings{houlsby2019parameter, title={Parameter-Efficient Transfer Learning for {NLP}}, "
-        "author={Houlsby, Neil and Giurgiu, Andrei and Jastrzebski, Stanislaw and Morrone, Bruna and "
-        "de Laroussilhe, Quentin and Gesmundo, Andrea and Attariyan, Mona and Gelly, Sylvain}, "
-        "booktitle={ICML}, year={2019}}",
-        "Apache-2.0",
-    )
+    paper = Paper.from_bib(__file__, "houlsby2019parameter", licence="Apache-2.0")
     size = "rank"
 
     rank: int = 4

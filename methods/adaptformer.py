@@ -22,15 +22,7 @@ class AdaptFormer(BottleneckMethod):
 
     name = "adaptformer"
     idea = "A small scaled bottleneck runs beside every feed-forward."
-    paper = Paper(
-        "AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition",
-        "Chen et al.",
-        "NeurIPS 2022",
-        "@inproceedings{chen2022adaptformer, title={{AdaptFormer}: Adapting Vision Transformers for Scalable "
-        "Visual Recognition}, author={Chen, Shoufa and Ge, Chongjian and Tong, Zhan and Wang, Jiangliu and "
-        "Song, Yibing and Wang, Jue and Luo, Ping}, booktitle={NeurIPS}, year={2022}}",
-        "MIT",
-    )
+    paper = Paper.from_bib(__file__, "chen2022adaptformer", licence="MIT")
 
     scale: float = 0.1
 

@@ -168,14 +168,8 @@ class AdaptIR(Method):
 
     name = "adaptir"
     idea = "Local, frequency and channel representations run beside every feed-forward and gate each other."
-    paper = Paper(
-        "Parameter Efficient Adaptation for Image Restoration with Heterogeneous Mixture-of-Experts",
-        "Guo et al.",
-        "NeurIPS 2024",
-        "@inproceedings{guo2024parameter, title={Parameter Efficient Adaptation for Image Restoration with "
-        "Heterogeneous Mixture-of-Experts}, author={Guo, Hang and Dai, Tao and Bai, Yuanchao and Chen, Bin "
-        "and Ren, Xudong and Zhu, Zexuan and Xia, Shu-Tao}, booktitle={NeurIPS}, year={2024}}",
-        "Apache-2.0; a second licence file forbids commercial use",
+    paper = Paper.from_bib(
+        __file__, "guo2024parameter", licence="Apache-2.0; a second licence file forbids commercial use"
     )
     size = "hidden"
     sees_whole = True

@@ -24,15 +24,7 @@ class BitFit(Subset):
 
     name = "bitfit"
     idea = "The biases that the network has are trained, all else stays."
-    paper = Paper(
-        "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models",
-        "Ben Zaken et al.",
-        "ACL 2022",
-        "@inproceedings{benzaken2022bitfit, title={{BitFit}: Simple Parameter-efficient Fine-tuning for "
-        "Transformer-based Masked Language-models}, author={Ben Zaken, Elad and Goldberg, Yoav and Ravfogel, Shauli}, "
-        "booktitle={ACL}, year={2022}}",
-        "Apache-2.0",
-    )
+    paper = Paper.from_bib(__file__, "benzaken2022bitfit", licence="Apache-2.0")
     what = "biases"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:

@@ -52,14 +52,7 @@ class Convpass(BottleneckMethod):
 
     name = "convpass"
     idea = "A small convolutional bypass runs beside every attention and every feed-forward."
-    paper = Paper(
-        "Convolutional Bypasses Are Better Vision Transformer Adapters",
-        "Jie and Deng",
-        "arXiv 2022",
-        "@article{jie2022convolutional, title={Convolutional Bypasses Are Better Vision Transformer Adapters}, "
-        "author={Jie, Shibo and Deng, Zhi-Hong}, journal={arXiv preprint arXiv:2207.07039}, year={2022}}",
-        "MIT",
-    )
+    paper = Paper.from_bib(__file__, "jie2022convolutional", licence="MIT")
 
     def adapt(self, backbone: Backbone) -> None:
         """Insert a bypass parallel to each mixer and each mlp."""

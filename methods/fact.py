@@ -234,14 +234,7 @@ class FacT(Method):
 
     name = "fact"
     idea = "Low-rank updates of all projections share their outer factors across the whole network, and fold away."
-    paper = Paper(
-        "FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer",
-        "Jie and Deng",
-        "AAAI 2023",
-        "@inproceedings{jie2023fact, title={{FacT}: Factor-Tuning for Lightweight Adaptation on Vision Transformer}, "
-        "author={Jie, Shibo and Deng, Zhi-Hong}, booktitle={AAAI}, year={2023}}",
-        "MIT",
-    )
+    paper = Paper.from_bib(__file__, "jie2023fact", licence="MIT")
     shared = True
     size = "rank"
 

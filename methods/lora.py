@@ -66,15 +66,7 @@ class LoRA(Method):
 
     name = "lora"
     idea = "A low-rank matrix is added to the query and value projections, and folded into them afterwards."
-    paper = Paper(
-        "LoRA: Low-Rank Adaptation of Large Language Models",
-        "Hu et al.",
-        "ICLR 2022",
-        "@inproceedings{hu2022lora, title={{LoRA}: Low-Rank Adaptation of Large Language Models}, "
-        "author={Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi "
-        "and Wang, Shean and Wang, Lu and Chen, Weizhu}, booktitle={ICLR}, year={2022}}",
-        "MIT",
-    )
+    paper = Paper.from_bib(__file__, "hu2022lora", licence="MIT")
     size = "rank"
 
     rank: int = 4

@@ -24,14 +24,7 @@ class NormTuning(Subset):
 
     name = "norm-tune"
     idea = "The weights and biases of all norms are trained, all else stays."
-    paper = Paper(
-        "Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning",
-        "Zhao et al.",
-        "ICLR 2024",
-        "@inproceedings{zhao2024tuning, title={Tuning {LayerNorm} in Attention: Towards Efficient Multi-Modal {LLM} "
-        "Finetuning}, author={Zhao, Bingchen and Tu, Haoqin and Wei, Chen and Mei, Jieru and Xie, Cihang}, "
-        "booktitle={ICLR}, year={2024}}",
-    )
+    paper = Paper.from_bib(__file__, "zhao2024tuning")
     what = "norms"
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:

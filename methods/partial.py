@@ -29,14 +29,7 @@ class PartialFineTuning(Subset):
 
     name = "partial"
     idea = "All weights of the encoder's, the middle's or the decoder's blocks are trained."
-    paper = Paper(
-        "Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration",
-        "Park et al.",
-        "ECCV 2024",
-        "@inproceedings{park2024contribution, title={Contribution-based Low-Rank Adaptation with Pre-training Model "
-        "for Real Image Restoration}, author={Park, Dongwon and Kim, Hayeon and Chun, Se Young}, booktitle={ECCV}, "
-        "year={2024}}",
-    )
+    paper = Paper.from_bib(__file__, "park2024contribution")
     what = "blocks at this place"
     rates = WEIGHT_RATES
 

@@ -9,15 +9,12 @@ from petlir.benchmark.method import Paper
 from petlir.methods.peft_method import PeftMethod, Tuner
 
 
-def _paper(title: str, authors: str, venue: str) -> Paper:
-    key = f"{authors.split()[0].lower()}{venue[-4:]}"
-    return Paper(title, authors, venue, f"@misc{{{key}, title={{{title}}}, author={{{authors}}}, note={{{venue}}}}}")
+def _paper(key: str) -> Paper:
+    return Paper.from_bib(__file__, key)
 
 
-LORA = _paper("LoRA: Low-Rank Adaptation of Large Language Models", "Hu et al.", "ICLR 2022")
-LYCORIS = _paper(
-    "Navigating Text-To-Image Customization: From LyCORIS Fine-Tuning to Model Evaluation", "Yeh et al.", "ICLR 2024"
-)
+LORA = _paper("hu2022lora")
+LYCORIS = _paper("yeh2024navigating")
 RANK = {"rank": ("r", 4)}
 LOW_RANK = RANK | {"alpha": ("lora_alpha", None)}
 PRODUCTS = RANK | {"alpha": ("alpha", None)}
@@ -30,7 +27,7 @@ TUNERS: Mapping[str, Tuner] = {
     "rslora": Tuner(
         "LORA",
         "LoRA scaled by alpha over the root of the rank, so that large ranks learn as fast.",
-        _paper("A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", "Kalajdzievski", "arXiv 2023"),
+        _paper("kalajdzievski2023rank"),
         RANK | {"alpha": ("lora_alpha", 2.0)},
         {"use_rslora": True},
         size="rank",
@@ -38,7 +35,7 @@ TUNERS: Mapping[str, Tuner] = {
     "dora": Tuner(
         "LORA",
         "LoRA on a weight's direction, with a trained magnitude for each output channel.",
-        _paper("DoRA: Weight-Decomposed Low-Rank Adaptation", "Liu et al.", "ICML 2024"),
+        _paper("liu2024dora"),
         LOW_RANK,
         {"use_dora": True},
         size="rank",
@@ -46,7 +43,7 @@ TUNERS: Mapping[str, Tuner] = {
     "adalora": Tuner(
         "ADALORA",
         "A low-rank update in the form of a singular value decomposition; of AdaLoRA its form, at a fixed rank.",
-        _paper("Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", "Zhang et al.", "ICLR 2023"),
+        _paper("zhang2023adaptive"),
         {"rank": ("init_r", 4), "alpha": ("lora_alpha", None)},
         {"total_step": 1},
         size="rank",
@@ -56,23 +53,21 @@ TUNERS: Mapping[str, Tuner] = {
     "hira": Tuner(
         "HIRA",
         "A low-rank matrix multiplies the weight elementwise.",
-        _paper("HiRA: Parameter-Efficient Hadamard High-Rank Adaptation", "Huang et al.", "ICLR 2025"),
+        _paper("huang2025hira"),
         RANK,
         size="rank",
     ),
     "miss": Tuner(
         "MISS",
         "One small matrix, repeated over the inputs, is added to the weight.",
-        _paper(
-            "MiSS: Revisiting the Trade-off in LoRA with an Efficient Shard-Sharing Structure", "Kang", "arXiv 2024"
-        ),
+        _paper("kang2024miss"),
         RANK,
         size="rank",
     ),
     "vera": Tuner(
         "VERA",
         "Frozen random low-rank matrices that all layers share, scaled by trained vectors.",
-        _paper("VeRA: Vector-based Random Matrix Adaptation", "Kopiczko et al.", "ICLR 2024"),
+        _paper("kopiczko2024vera"),
         {"rank": ("r", 64)},
         REDRAWN,
         size="rank",
@@ -80,14 +75,14 @@ TUNERS: Mapping[str, Tuner] = {
     "randlora": Tuner(
         "RANDLORA",
         "A sum of frozen random low-rank matrices up to full rank, each scaled by trained vectors.",
-        _paper("RandLoRA: Full-Rank Parameter-Efficient Fine-Tuning of Large Models", "Albert et al.", "ICLR 2025"),
+        _paper("albert2025randlora"),
         {"rank": ("r", 8), "alpha": ("randlora_alpha", None)},
         REDRAWN,
     ),
     "fourierft": Tuner(
         "FOURIERFT",
         "A few trained frequencies of the weight's update.",
-        _paper("Parameter-Efficient Fine-Tuning with Discrete Fourier Transform", "Gao et al.", "ICML 2024"),
+        _paper("gao2024parameter"),
         {"frequencies": ("n_frequency", 200), "scale": ("scaling", 150.0)},
         {"init_weights": True},
         size="frequencies",
@@ -95,14 +90,14 @@ TUNERS: Mapping[str, Tuner] = {
     "waveft": Tuner(
         "WAVEFT",
         "A few trained wavelet coefficients of the weight's update.",
-        _paper("Exploring Sparsity for Parameter Efficient Fine Tuning Using Wavelets", "Bilican et al.", "arXiv 2025"),
+        _paper("bilican2025exploring"),
         {"coefficients": ("n_frequency", 200), "scale": ("scaling", 25.0)},
         size="coefficients",
     ),
     "shira": Tuner(
         "SHIRA",
         "A few entries of the weight, chosen at random, are trained.",
-        _paper("Sparse High Rank Adapters", "Bhardwaj et al.", "NeurIPS 2024"),
+        _paper("bhardwaj2024sparse"),
         RANK,
         {"random_seed": 0},
         size="rank",
@@ -110,36 +105,28 @@ TUNERS: Mapping[str, Tuner] = {
     "c3a": Tuner(
         "C3A",
         "A block-circulant matrix is added to the weight.",
-        _paper("Parameter-Efficient Fine-Tuning via Circular Convolution", "Chen et al.", "ACL 2025"),
+        _paper("chen2025parameter"),
         {"block": ("block_size", 4)},
         {"init_weights": True},
     ),
     "ia3": Tuner(
         "IA3",
         "Keys, values and the inner features of the feed-forward are scaled.",
-        _paper(
-            "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning",
-            "Liu et al.",
-            "NeurIPS 2022",
-        ),
+        _paper("liu2022few"),
         fixed={"feedforward_modules": r"down\d+"},
         sites="key+value+down",
     ),
     "road": Tuner(
         "ROAD",
         "Pairs of output channels are rotated and scaled.",
-        _paper(
-            "3-in-1: 2D Rotary Adaptation for Efficient Finetuning, Efficient Batching and Composability",
-            "Liao and Monz",
-            "NeurIPS 2024",
-        ),
+        _paper("liao2024rotary"),
         {"group": ("group_size", 4)},
         sites=ATTENTION,
     ),
     "oft": Tuner(
         "OFT",
         "The inputs of a projection are rotated, block by block.",
-        _paper("Controlling Text-to-Image Diffusion by Orthogonal Finetuning", "Qiu et al.", "NeurIPS 2023"),
+        _paper("qiu2023controlling"),
         {"block": ("oft_block_size", 4)},
         {"use_cayley_neumann": False},
         sites=ATTENTION,
@@ -147,18 +134,14 @@ TUNERS: Mapping[str, Tuner] = {
     "boft": Tuner(
         "BOFT",
         "The inputs of a projection are rotated and its outputs scaled; one butterfly factor, as peft has on a CPU.",
-        _paper("Parameter-Efficient Orthogonal Finetuning via Butterfly Factorization", "Liu et al.", "ICLR 2024"),
+        _paper("liu2024parameter"),
         {"block": ("boft_block_size", 4)},
         sites=ATTENTION,
     ),
     "hra": Tuner(
         "HRA",
         "The inputs of a projection are mirrored at a few trained planes, an even number of times.",
-        _paper(
-            "Bridging The Gap between Low-rank and Orthogonal Adaptation via Householder Reflection Adaptation",
-            "Yuan et al.",
-            "NeurIPS 2024",
-        ),
+        _paper("yuan2024bridging"),
         RANK,
     ),
 }

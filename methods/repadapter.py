@@ -112,14 +112,7 @@ class RepAdapter(BottleneckMethod):
 
     name = "repadapter"
     idea = "A small linear bottleneck stands before every attention and feed-forward, and folds into their weights."
-    paper = Paper(
-        "Towards Efficient Visual Adaption via Structural Re-parameterization",
-        "Luo et al.",
-        "arXiv 2023",
-        "@article{luo2023towards, title={Towards Efficient Visual Adaption via Structural Re-parameterization}, "
-        "author={Luo, Gen and Huang, Minglang and Zhou, Yiyi and Sun, Xiaoshuai and Jiang, Guannan and Wang, Zhiyu "
-        "and Ji, Rongrong}, journal={arXiv preprint arXiv:2302.08106}, year={2023}}",
-    )
+    paper = Paper.from_bib(__file__, "luo2023towards")
     shared = True
 
     rank: int = 4

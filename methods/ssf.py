@@ -71,15 +71,7 @@ class SSF(Method):
 
     name = "ssf"
     idea = "Every norm and every projection gets a scale and a shift a channel, folded into it afterwards."
-    paper = Paper(
-        "Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning",
-        "Lian et al.",
-        "NeurIPS 2022",
-        "@inproceedings{lian2022scaling, title={Scaling \\& Shifting Your Features: A New Baseline for "
-        "Efficient Model Tuning}, author={Lian, Dongze and Zhou, Daquan and Feng, Jiashi and Wang, Xinchao}, "
-        "booktitle={NeurIPS}, year={2022}}",
-        "MIT",
-    )
+    paper = Paper.from_bib(__file__, "lian2022scaling", licence="MIT")
     identity = False
 
     def adapt(self, backbone: Backbone) -> None:

@@ -22,14 +22,7 @@ class TailTuning(Subset):
 
     name = "tail-tune"
     idea = "The layers that turn the frozen body's features into an image are trained."
-    paper = Paper(
-        "How Transferable Are Features in Deep Neural Networks?",
-        "Yosinski et al.",
-        "NeurIPS 2014",
-        "@inproceedings{yosinski2014transferable, title={How Transferable Are Features in Deep Neural Networks?}, "
-        "author={Yosinski, Jason and Clune, Jeff and Bengio, Yoshua and Lipson, Hod}, booktitle={NeurIPS}, "
-        "year={2014}}",
-    )
+    paper = Paper.from_bib(__file__, "yosinski2014transferable")
     what = "tail of its own"
     rates = WEIGHT_RATES
 

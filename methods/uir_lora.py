@@ -58,14 +58,7 @@ class UIRLoRA(Method):
 
     name = "uir-lora"
     idea = "UIR-LoRA (restoration backbone): LoRAs of single degradations, one or none chosen for each image."
-    paper = Paper(
-        "UIR-LoRA: Achieving Universal Image Restoration through Multiple Low-Rank Adaptation",
-        "Zhang et al.",
-        "arXiv 2024",
-        "@article{zhang2024uirlora, title={{UIR-LoRA}: Achieving Universal Image Restoration through Multiple "
-        "Low-Rank Adaptation}, author={Zhang, Cheng and Gong, Dong and He, Jiumei and Zhu, Yu and Sun, Jinqiu and "
-        "Zhang, Yanning}, journal={arXiv preprint arXiv:2409.20197}, year={2024}}",
-    )
+    paper = Paper.from_bib(__file__, "zhang2024uirlora")
     identity = False
     trains = False
 

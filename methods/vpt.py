@@ -42,15 +42,7 @@ class VPT(Method):
 
     name = "vpt"
     idea = "Every self-attention also looks at a few learned tokens of its block."
-    paper = Paper(
-        "Visual Prompt Tuning",
-        "Jia et al.",
-        "ECCV 2022",
-        "@inproceedings{jia2022visual, title={Visual Prompt Tuning}, author={Jia, Menglin and Tang, Luming and "
-        "Chen, Bor-Chun and Cardie, Claire and Belongie, Serge and Hariharan, Bharath and Lim, Ser-Nam}, "
-        "booktitle={ECCV}, year={2022}}",
-        "CC BY-NC 4.0",
-    )
+    paper = Paper.from_bib(__file__, "jia2022visual", licence="CC BY-NC 4.0")
     identity = False
     size = "tokens"
 

@@ -166,15 +166,7 @@ class DAT(Backbone):
         scale: ratio of the output's size to the input's.
     """
 
-    paper = Paper(
-        "Dual Aggregation Transformer for Image Super-Resolution",
-        "Chen et al.",
-        "ICCV 2023",
-        "@inproceedings{chen2023dual, title={Dual Aggregation Transformer for Image Super-Resolution}, "
-        "author={Chen, Zheng and Zhang, Yulun and Gu, Jinjin and Kong, Linghe and Yang, Xiaokang and Yu, Fisher}, "
-        "booktitle={ICCV}, year={2023}}",
-        "Apache-2.0",
-    )
+    paper = Paper.from_bib(__file__, "chen2023dual", licence="Apache-2.0")
     derived: ClassVar[tuple[str, ...]] = DERIVED
     sees_whole: ClassVar[bool] = True
     mean: Tensor

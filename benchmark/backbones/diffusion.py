@@ -99,14 +99,7 @@ class LatentDiffusion(Backbone):
         PetlirError: diffusers is not installed.
     """
 
-    paper = Paper(
-        "Adversarial Diffusion Distillation",
-        "Sauer et al.",
-        "ECCV 2024",
-        "@inproceedings{sauer2024adversarial, title={Adversarial Diffusion Distillation}, author={Sauer, Axel and "
-        "Lorenz, Dominik and Blattmann, Andreas and Rombach, Robin}, booktitle={ECCV}, year={2024}}",
-        "Stability AI Community (weights)",
-    )
+    paper = Paper.from_bib(__file__, "sauer2024adversarial", licence="Stability AI Community (weights)")
     sees_whole = True
 
     def __init__(self, name: str, config: DiffusionConfig) -> None:

@@ -208,15 +208,7 @@ class EDT(Backbone):
         heads: head names with their scales.
     """
 
-    paper = Paper(
-        "On Efficient Transformer-Based Image Pre-training for Low-Level Vision",
-        "Li et al.",
-        "IJCAI 2023",
-        "@inproceedings{li2023edt, title={On Efficient Transformer-Based Image Pre-training for Low-Level Vision}, "
-        "author={Li, Wenbo and others}, "
-        "booktitle={IJCAI}, year={2023}}",
-        "",
-    )
+    paper = Paper.from_bib(__file__, "li2023edt")
     official_tiling: ClassVar[str] = "extra-window"
     task_heads: ClassVar[Mapping[str, str]] = {
         "denoise_30": "denoise_25",

@@ -245,15 +245,7 @@ class IPT(Backbone):
         heads: head names with their scales, in the order of the official scale list.
     """
 
-    paper = Paper(
-        "Pre-Trained Image Processing Transformer",
-        "Chen et al.",
-        "CVPR 2021",
-        "@inproceedings{chen2021ipt, title={Pre-Trained Image Processing Transformer}, "
-        "author={Chen, Hanting and others}, "
-        "booktitle={CVPR}, year={2021}}",
-        "Apache-2.0",
-    )
+    paper = Paper.from_bib(__file__, "chen2021ipt", licence="Apache-2.0")
     task_heads: ClassVar[Mapping[str, str]] = {
         "derain_light": "derain",
         "derain_heavy": "derain",

@@ -147,15 +147,7 @@ class NAFNet(SizePreserving):
         config: its size.
     """
 
-    paper = Paper(
-        "Simple Baselines for Image Restoration",
-        "Chen et al.",
-        "ECCV 2022",
-        "@inproceedings{chen2022nafnet, title={Simple Baselines for Image Restoration}, "
-        "author={Chen, Liangyu and others}, "
-        "booktitle={ECCV}, year={2022}}",
-        "MIT",
-    )
+    paper = Paper.from_bib(__file__, "chen2022nafnet", licence="MIT")
 
     def __init__(self, name: str, config: NAFNetConfig) -> None:
         super().__init__(name)

@@ -161,16 +161,7 @@ class Restormer(SizePreserving):
         config: its size.
     """
 
-    paper = Paper(
-        "Restormer: Efficient Transformer for High-Resolution Image Restoration",
-        "Zamir et al.",
-        "CVPR 2022",
-        "@inproceedings{zamir2022restormer, "
-        "title={Restormer: Efficient Transformer for High-Resolution Image Restoration}, "
-        "author={Zamir, Syed Waqas and others}, "
-        "booktitle={CVPR}, year={2022}}",
-        "academic, non-commercial",
-    )
+    paper = Paper.from_bib(__file__, "zamir2022restormer", licence="academic, non-commercial")
 
     def __init__(self, name: str, config: RestormerConfig) -> None:
         super().__init__(name)

@@ -1,7 +1,8 @@
 """Normalised source code: a text that depends only on what the code computes, on every Python from 3.11 to 3.14.
 
-Imports, docstrings, bare strings, comments and annotations are removed. The annotation of a class field is reduced to
-what `dataclass` reads from it: that it is a field, `ClassVar`, `InitVar` or `KW_ONLY`.
+Imports, docstrings, bare strings, comments, annotations and a class's `paper` (its citation) are removed. The
+annotation of a class field is reduced to what `dataclass` reads from it: that it is a field, `ClassVar`, `InitVar` or
+`KW_ONLY`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def _statements(body: list[ast.stmt], *, in_class: bool) -> Iterator[str]:
             case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(value=ast.Constant(value=str())):
                 continue
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                continue
+            case ast.Assign(targets=[ast.Name(id="paper")]) if in_class:
                 continue
             case ast.AnnAssign() if in_class:
                 yield f"(Field {_text(statement.target)} {_marker(statement.annotation)} {_text(statement.value)})"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from petlir import methods
+from petlir.benchmark import backbones
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.paper import Paper, read
 from petlir.benchmark.plugins import find
 from petlir.reports.bibliography import bibliography
 from tests.reports.stores import record
@@ -31,6 +35,33 @@ def test_every_backbone_names_its_work():
     with without_memory():
         missing = [name for name in plugins.backbones.keys() - extra if plugins.build(name).paper is None]
     assert missing == []
+
+
+@pytest.mark.parametrize("folder", [methods, backbones])
+def test_every_entry_of_a_bib_file_is_read(folder):
+    file = Path(folder.__file__).with_name("papers.bib")
+    assert list(read(file)) == re.findall(r"^@\w+\{([^,]+),", file.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("key", "title", "authors", "venue"),
+    [
+        ("lian2022scaling", "Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning",
+         "Lian et al.", "NeurIPS 2022"),
+        ("jie2022convolutional", "Convolutional Bypasses Are Better Vision Transformer Adapters", "Jie and Deng",
+         "arXiv 2022"),
+        ("benzaken2022bitfit", "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked "
+         "Language-models", "Ben Zaken et al.", "ACL 2022"),
+    ],
+)  # fmt: skip
+def test_a_paper_is_read_from_its_entry(key, title, authors, venue):
+    found = Paper.from_bib(methods.__file__, key, licence="MIT")
+    assert (found.title, found.authors, found.venue, found.licence) == (title, authors, venue, "MIT")
+
+
+def test_an_unknown_key_names_the_nearest():
+    with pytest.raises(PetlirError, match=r"entry of papers.bib 'hu2022lara'; did you mean 'hu2022lora'"):
+        Paper.from_bib(methods.__file__, "hu2022lara")
 
 
 def test_an_empty_store_is_refused(tmp_path):

@@ -48,6 +48,7 @@ SAME = {
     "a field's type": ("rank: int", "rank: float"),
     "an import": ("from dataclasses", "import os\nfrom dataclasses"),
     "another spelling": ("LIMIT: int = 3", "LIMIT: int = 0x3"),
+    "a citation": ("    rank: int", '    paper = Paper.from_bib(__file__, "hu2022lora")\n    rank: int'),
     "blank lines": ("    rank", "\n\n    rank"),
 }
 OTHER = {
