@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
 
 from petlir.benchmark.cell import Cell, key
 from petlir.benchmark.cells.context import Context
@@ -31,6 +32,8 @@ class Job:
         convergence: the doubling test of the cell's learning rate, as written to its record.
     """
 
+    __pydantic_config__ = ConfigDict(arbitrary_types_allowed=True)
+
     kind: str
     cell: Cell
     context: Context
@@ -53,7 +56,7 @@ class Job:
         """The cell's folder in the store."""
         return self.store.cell_folder(self.cell, self.key)
 
-    def packed(self) -> dict[str, Any]:
+    def packed(self) -> dict[str, object]:
         """Return the job as plain JSON values."""
         return {
             "kind": self.kind,
@@ -70,21 +73,9 @@ class Job:
         }
 
 
-def unpack(plain: Mapping[str, Any]) -> Job:
+JOB = TypeAdapter(Job)
+
+
+def unpack(plain: Mapping[str, object]) -> Job:
     """Return the job from these plain values."""
-    context: dict[str, Any] = {
-        name: tuple(v) if isinstance(v, list | tuple) else v for name, v in plain["context"].items()
-    }
-    return Job(
-        kind=plain["kind"],
-        cell=Cell(**plain["cell"]),
-        context=Context(**context),
-        store=store_at(plain["store"]),
-        needs=tuple(Path(need) for need in plain["needs"]),
-        parts=plain["parts"],
-        weights=plain["weights"],
-        protocols=tuple(plain["protocols"]),
-        metrics=tuple(plain["metrics"]),
-        before=plain["before"],
-        convergence=plain["convergence"],
-    )
+    return JOB.validate_python({**plain, "store": store_at(str(plain["store"]))})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -45,14 +46,16 @@ def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[py
     for backbone, trial in trials(target, backbones).items():
         for point in points(trial):
             name = f"{target}[{backbone}: {point}]"
-            yield ContractItem.from_parent(session, name=name, nodeid=name, point=point, trial=trial)
+            yield ContractItem.from_parent(session, name=name, point=point, trial=trial)
 
 
 class ContractItem(pytest.Item):
     """One point of a contract for one target on one network; skipped where a method does not support that."""
 
-    def __init__(self, *, point: str, trial: ToyTrial | BackboneTrial, **node: Any) -> None:
-        super().__init__(**node)
+    def __init__(
+        self, *, point: str, trial: ToyTrial | BackboneTrial, parent: pytest.Collector, name: str, nodeid: str
+    ) -> None:
+        super().__init__(name, parent, nodeid=nodeid)
         self.point, self.trial = point, trial
 
     def runtest(self) -> None:
@@ -65,6 +68,6 @@ class ContractItem(pytest.Item):
         if not finding.passed:
             pytest.fail(finding.detail, pytrace=False)
 
-    def reportinfo(self) -> tuple[Any, int | None, str]:
+    def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the test's location in a report."""
         return self.path, None, self.name

@@ -6,15 +6,40 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 from petlir.benchmark.errors import PetlirError
 
 Report = Callable[[float, str], None]
 """A job's progress callback: called with the fraction done in [0, 1] and a status text."""
 
+Result = Mapping[str, object]
+"""A work function's result as its executor returns it."""
+
+EventKind = Literal["started", "progress", "finished", "died", "skipped"]
+
 Work = Callable[[dict[str, object], str, Report], dict[str, object]]
 """A work function: (packed, device, report) → result, whose `state` says how the job ended and `reason` why."""
+
+
+class Answer(TypedDict, total=False):
+    """What a job on another machine has reported so far.
+
+    Attributes:
+        share: fraction done.
+        text: status text.
+        result: the work function's result.
+        died: the one-line reason why it failed.
+        lost: the node was shut down.
+        away: the name of a node that does not reach the store.
+    """
+
+    share: float
+    text: str
+    result: Mapping[str, object]
+    died: str
+    lost: object
+    away: str
 
 
 @dataclass(frozen=True)
@@ -50,12 +75,12 @@ class Event:
         result: return value of the work function; for a skipped job `lost`, the key of the job without a result.
     """
 
-    kind: Literal["started", "progress", "finished", "died", "skipped"]
+    kind: EventKind
     key: str
     device: str = ""
     fraction: float = 0.0
     text: str = ""
-    result: Mapping[str, object] = field(default_factory=dict)
+    result: Result = field(default_factory=dict)
 
     @property
     def done(self) -> bool:

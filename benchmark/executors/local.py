@@ -14,7 +14,6 @@ from math import inf
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
-from typing import Any
 
 from petlir.benchmark.devices import WorkerSpec
 from petlir.benchmark.errors import Interruption, PetlirError
@@ -105,7 +104,7 @@ class _Worker:
             self._process.start()
         theirs.close()
 
-    def handles(self) -> list[Any]:
+    def handles(self) -> list[Connection | int]:
         return [self._connection, self._process.sentinel]
 
     def give(self, job: QueuedJob) -> None:

@@ -13,11 +13,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError, Terminated
-from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
+from petlir.benchmark.executors import Answer, Event, EventKind, QueuedJob, Result, Schedule, resolve
 from petlir.benchmark.signals import terminated_as_exit
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
 
 TRIES = 3
 """Number of consecutive times that a job may lose its node without progress."""
@@ -60,7 +64,7 @@ class RayProgram:
     folder: Path | None
     setting: Mapping[str, str]
 
-    def __call__(self, key: str, packed: dict[str, object], mailbox: Any) -> dict[str, object]:
+    def __call__(self, key: str, packed: dict[str, object], mailbox: ActorHandle) -> Answer:
         """Run the job; return `result`, `lost` if the node was shut down, or `away` if it does not reach the store."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         for name, value in self.setting.items():
@@ -81,7 +85,7 @@ class RayProgram:
 class _Told:
     key: str
     node: str
-    mailbox: Any
+    mailbox: ActorHandle
 
     def __call__(self, share: float, text: str) -> None:
         self.mailbox.tell.remote(self.key, share, text, self.node)
@@ -96,8 +100,8 @@ class _Sent:
     share: float = 0.0
     tries: int = 0
 
-    def event(self, kind: Any, **more: Any) -> Event:
-        return Event(kind, self.job.key, f"ray {self.node}".strip(), **more)
+    def event(self, kind: EventKind, *, fraction: float = 0.0, text: str = "", result: Result | None = None) -> Event:
+        return Event(kind, self.job.key, f"ray {self.node}".strip(), fraction, text, result or {})
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class RayExecutor:
         import ray
 
         mailbox = ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1).remote()
-        schedule, sent, group = Schedule(jobs), dict[Any, _Sent](), ""
+        schedule, sent, group = Schedule(jobs), dict["ObjectRef", _Sent](), ""
         # Ray reports failures on stdout, which is reserved for results
         with terminated_as_exit(), redirect_stdout(sys.stderr):
             try:
@@ -140,14 +144,14 @@ class RayExecutor:
                     ray.wait(list(sent), num_returns=len(sent), timeout=5)
                 ray.kill(mailbox)
 
-    def _submit(self, job: QueuedJob, mailbox: Any) -> Any:
+    def _submit(self, job: QueuedJob, mailbox: ActorHandle) -> ObjectRef:
         import ray
 
         wanted = {"num_cpus": 1, **({"num_gpus": share_of(job.memory, self.memory)} if self.memory else {})}
         function = ray.remote(run_task).options(max_retries=0, name="petlir", **wanted)
         return function.remote(self.task, job.key, dict(job.packed), mailbox)
 
-    def _look(self, schedule: Schedule, sent: dict[Any, _Sent], mailbox: Any) -> Iterator[Event]:
+    def _look(self, schedule: Schedule, sent: dict[ObjectRef, _Sent], mailbox: ActorHandle) -> Iterator[Event]:
         """Yield the new events, and resubmit jobs that lost their node."""
         import ray
 
@@ -170,12 +174,12 @@ class RayExecutor:
             yield event
 
 
-def run_task(task: RayProgram, key: str, packed: dict[str, object], mailbox: Any) -> dict[str, object]:
+def run_task(task: RayProgram, key: str, packed: dict[str, object], mailbox: ActorHandle) -> Answer:
     """Run a task as a Ray remote function."""
     return task(key, packed, mailbox)
 
 
-def _progress(sent: Mapping[str, _Sent], mailbox: Any) -> Iterator[Event]:
+def _progress(sent: Mapping[str, _Sent], mailbox: ActorHandle) -> Iterator[Event]:
     import ray
 
     try:
@@ -193,19 +197,19 @@ def _progress(sent: Mapping[str, _Sent], mailbox: Any) -> Iterator[Event]:
         yield one.event("progress", fraction=share, text=text)
 
 
-def _ended(one: _Sent, answer: Mapping[str, object]) -> Event:
+def _ended(one: _Sent, answer: Answer) -> Event:
     if "result" in answer:
         return one.event("finished", fraction=1.0, result=answer["result"])
     text = f"its node was lost {one.tries + 1} times" if "lost" in answer else answer["died"]
     return one.event("died", text=text)
 
 
-def _answer(reference: Any) -> dict[str, object]:
+def _answer(reference: ObjectRef) -> Answer:
     """Return a task's result; `lost` if its node is gone, `died` with a one-line reason if it failed."""
     import ray
 
     try:
-        found: dict[str, object] = ray.get(reference)
+        found: Answer = ray.get(reference)
     except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError):
         return {"lost": True}
     except ray.exceptions.RayTaskError as error:

@@ -18,13 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError, unknown
-from petlir.benchmark.executors import Event, QueuedJob, Schedule, resolve
+from petlir.benchmark.executors import Answer, Event, EventKind, QueuedJob, Result, Schedule, resolve
 from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.signals import leave, terminated_as_exit
 from petlir.benchmark.writing import write_bytes
+
+if TYPE_CHECKING:
+    import submitit
 
 OPTIONS: Mapping[str, str] = {
     "time": "time", "partition": "partition", "account": "account", "qos": "qos", "constraint": "constraint",
@@ -83,7 +86,7 @@ class SlurmProgram:
     def _tell(self, share: float, text: str) -> None:
         self._answer(share=share, text=text)
 
-    def _answer(self, **content: Any) -> None:
+    def _answer(self, **content: object) -> None:
         write_bytes(Path(self.answer), json.dumps(content).encode())
 
 
@@ -99,8 +102,8 @@ class _Sent:
     tries: int = 0
     share: float = 0.0
 
-    def event(self, kind: Any, **more: Any) -> Event:
-        return Event(kind, self.job.key, f"slurm {self.number}", **more)
+    def event(self, kind: EventKind, *, fraction: float = 0.0, text: str = "", result: Result | None = None) -> Event:
+        return Event(kind, self.job.key, f"slurm {self.number}", fraction, text, result or {})
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,7 @@ class SlurmExecutor:
             raise PetlirError(f"SLURM does not take the jobs: {line.strip()}") from error
 
     @cached_property
-    def _queue(self) -> Any:
+    def _queue(self) -> submitit.SlurmExecutor:
         import submitit
 
         queue = submitit.SlurmExecutor(folder=self.folder / "logs")
@@ -180,9 +183,9 @@ class SlurmExecutor:
             if "result" in answer or "died" in answer:
                 yield self._end(one, answer, schedule, sent)
                 continue
-            if (share := float(str(answer.get("share", 0.0)))) > one.share:
+            if (share := answer.get("share", 0.0)) > one.share:
                 one.share, one.tries = share, 0
-                yield one.event("progress", fraction=one.share, text=str(answer["text"]))
+                yield one.event("progress", fraction=one.share, text=answer["text"])
             state = None if states is None else states.get(one.number, "")
             one.gone = one.gone + 1 if state == "" else 0
             if state == "R" and not one.running:
@@ -199,7 +202,7 @@ class SlurmExecutor:
         self._submit(again)
 
     @staticmethod
-    def _end(one: _Sent, answer: Mapping[str, object], schedule: Schedule, sent: list[_Sent]) -> Event:
+    def _end(one: _Sent, answer: Answer, schedule: Schedule, sent: list[_Sent]) -> Event:
         if "result" in answer:
             event = one.event("finished", fraction=1.0, result=answer["result"])
         else:
@@ -239,9 +242,9 @@ def _call(*command: str) -> subprocess.CompletedProcess[str] | None:
         return None
 
 
-def _read(answer: Path) -> dict[str, object]:
+def _read(answer: Path) -> Answer:
     try:
-        found: dict[str, object] = read_json(answer)
+        found: Answer = read_json(answer)
     except (OSError, ValueError):
         return {}
     return found

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import NotRequired, TypedDict, cast
 from urllib.parse import quote, unquote
 
 from petlir.benchmark.errors import unknown
@@ -62,12 +62,35 @@ def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
         origins = tables.pop("origins")
         for name, table in tables.items():
-            sets[name] = _described(name, {**origins[table["origin"]], **table})
+            sets[name] = _described(name, cast("_Described", {**origins[table["origin"]], **table}))
             aliases.update(dict.fromkeys(table.get("aliases", ()), name))
     return sets, aliases
 
 
-def _described(name: str, table: Mapping[str, Any]) -> ImageSet:
+class _Described(TypedDict):
+    """A table of `sets/*.toml`, with the defaults of its origin."""
+
+    title: str
+    licence: str
+    citation: str
+    bibtex: str
+    source: str
+    get: NotRequired[str]
+    mirrors: NotRequired[list[str]]
+    count: int | None
+    names: NotRequired[str]
+    units: NotRequired[list[str]]
+    rows: NotRequired[str]
+    digest: NotRequired[str]
+    digits: NotRequired[int]
+    called: NotRequired[str]
+    unit: NotRequired[str]
+    unit_called: NotRequired[str]
+    same: NotRequired[dict[str, str]]
+    layouts: list[str | dict[str, str]]
+
+
+def _described(name: str, table: _Described) -> ImageSet:
     layouts = [FolderLayout(where) if isinstance(where, str) else FolderLayout(**where) for where in table["layouts"]]
     listed = CataloguedIndex(
         name,
@@ -77,7 +100,11 @@ def _described(name: str, table: Mapping[str, Any]) -> ImageSet:
         names=expand(table["names"]) if "names" in table else None,
         units=frozenset(table["units"]) if "units" in table else None,
         rows=table.get("rows", "").split(),
-        **{key: table[key] for key in ("digits", "called", "unit", "unit_called", "same") if key in table},
+        digits=table.get("digits", 0),
+        called=table.get("called", "{}"),
+        unit=table.get("unit"),
+        unit_called=table.get("unit_called", "{}"),
+        same=table.get("same", {}),
     )
     return ImageSet(
         name=name,

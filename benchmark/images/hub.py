@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.hub import SCHEME, check_pinned, download, first_line, quiet
 from petlir.benchmark.images import tables
 from petlir.benchmark.images.reading import SUFFIXES
 from petlir.benchmark.images.tables import TableImage
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 FORM = "hub:OWNER/REPO@REVISION, perhaps with /SPLIT, /CONFIG/SPLIT or /ARCHIVE behind it"
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
@@ -77,7 +80,7 @@ def pictures(source: HubSet) -> list[TableImage]:
     return list(tables.pictures(str(source), rows))
 
 
-def _loaded(source: HubSet) -> Any:
+def _loaded(source: HubSet) -> Dataset:
     """Load the repository as a table of `datasets`."""
     from datasets import load_dataset
 
@@ -85,7 +88,7 @@ def _loaded(source: HubSet) -> Any:
     return load_dataset(source.repo, *configuration, revision=source.revision, split=split)
 
 
-def _archived(source: HubSet) -> Any:
+def _archived(source: HubSet) -> Dataset:
     """Return the table of the images of an archive, created once."""
     from datasets import Dataset, Features, Image, Value
 

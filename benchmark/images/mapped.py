@@ -17,12 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Generic, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from petlir.benchmark.degradation import Degraded
+from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder
 from petlir.benchmark.images.imageset import Reader, pixels_digest
@@ -32,12 +31,13 @@ VERSION = 1
 LENGTH = 8
 MAKERS = min(8, os.cpu_count() or 1)
 """Images that are produced in parallel; twice as many are held in memory."""
+Pixels = TypeVar("Pixels", bound=Degraded)
 Make = Callable[[], Degraded]
 """A function that decodes or draws one image, H×W×3."""
 
 
 @dataclass(frozen=True)
-class Mapped:
+class Mapped(Generic[Pixels]):
     """The images of one mapped file.
 
     Attributes:
@@ -45,11 +45,11 @@ class Mapped:
         digests: SHA-256 over the size and the pixels of each.
     """
 
-    images: Sequence[NDArray[Any]]
+    images: Sequence[Pixels]
     digests: Sequence[str]
 
 
-def mapped(name: str, key: str, makers: Sequence[Make]) -> Mapped:
+def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mapped[Pixels]:
     """Return the images of `makers`, which are called only if the cache has no file of this name and key.
 
     Args:
@@ -62,7 +62,7 @@ def mapped(name: str, key: str, makers: Sequence[Make]) -> Mapped:
     """
     path = cache_folder() / "images" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{key[:24]}.bin"
     with suppress(OSError, ValueError, LookupError, TypeError, RecursionError), path.open("rb") as kept:
-        return _open(kept)
+        return cast("Mapped[Pixels]", _open(kept))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
@@ -74,12 +74,12 @@ def mapped(name: str, key: str, makers: Sequence[Make]) -> Mapped:
         Path(file.name).chmod(0o644)
         Path(file.name).replace(path)
         with path.open("rb") as kept:
-            return _open(kept)
+            return cast("Mapped[Pixels]", _open(kept))
     except OSError:  # an unwritable cache only costs time
-        return _kept_nowhere(makers)
+        return cast("Mapped[Pixels]", _kept_nowhere(makers))
 
 
-def decoded(name: str, readers: Sequence[Reader]) -> Mapped:
+def decoded(name: str, readers: Sequence[Reader]) -> Mapped[Image]:
     """Return the images of `readers`, read only if one of them may have changed; `name` is for people.
 
     Raises:
@@ -93,7 +93,7 @@ def key_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _kept_nowhere(makers: Sequence[Make]) -> Mapped:
+def _kept_nowhere(makers: Sequence[Make]) -> Mapped[Degraded]:
     """Return the images in an unnamed file, which is deleted with this process."""
     try:
         with tempfile.TemporaryFile() as file:
@@ -128,7 +128,7 @@ def _one(make: Make) -> tuple[Degraded, str]:
     return image, pixels_digest(image)
 
 
-def _open(file: IO[bytes]) -> Mapped:
+def _open(file: IO[bytes]) -> Mapped[Degraded]:
     """Return the images of an open file, which may be closed afterwards; raise if it is not as it was written."""
     pixels = np.asarray(np.memmap(file, np.uint8, "r"))
     length = int.from_bytes(pixels[-LENGTH:].tobytes(), "little")

@@ -10,13 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
+
+if TYPE_CHECKING:
+    from h5py import File
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.error)
 """Exceptions that scipy and h5py raise for a truncated or different file."""
@@ -101,7 +104,7 @@ def _is_hdf5(path: Path) -> bool:
         return file.read(10).startswith((b"MATLAB 7.3", b"\x89HDF"))
 
 
-def _hdf5(path: Path) -> Any:
+def _hdf5(path: Path) -> File:
     try:
         import h5py
     except ImportError:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.imageset import ImageEntry
 from petlir.benchmark.images.mapped import Mapped, decoded
@@ -152,7 +153,7 @@ def set_name(folder: Path, part: Part) -> str:
     return f"{folder.name}-{part}"
 
 
-def sides_of(name: str, entries: Sequence[ImageEntry]) -> tuple[Mapped, Mapped]:
+def sides_of(name: str, entries: Sequence[ImageEntry]) -> tuple[Mapped[Image], Mapped[Image]]:
     """Return the clean and the degraded images of a set of pairs; `name` is for people."""
     degraded = [entry.degraded for entry in entries if entry.degraded]
     return decoded(name, [entry.clean for entry in entries]), decoded(f"{name}-shipped", degraded)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import PetlirError
@@ -15,6 +15,9 @@ from petlir.benchmark.images.layouts import Key, expression
 from petlir.benchmark.images.pairing import Side, partners, side
 from petlir.benchmark.images.pairs import PARTS
 from petlir.benchmark.images.reading import decode, read_image
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 K = TypeVar("K")
 
@@ -32,7 +35,7 @@ class TableImage:
 class RowReader:
     """An image in a row of a table, not read yet; see `petlir.benchmark.images.imageset.Reader`."""
 
-    rows: Any
+    rows: Dataset
     row: int
     column: str
     where: str
@@ -55,7 +58,7 @@ class RowReader:
         return read_image(Path(cell["path"]))
 
 
-def pictures(source: str, rows: Any) -> Iterator[TableImage]:
+def pictures(source: str, rows: Dataset) -> Iterator[TableImage]:
     """Yield the images of a table without decoding them; `source` identifies it in error messages.
 
     Raises:
@@ -75,7 +78,7 @@ def pictures(source: str, rows: Any) -> Iterator[TableImage]:
             yield TableImage(path, holds or _by_folder(path), reader)
 
 
-def _columns(source: str, rows: Any) -> dict[str, Side | None]:
+def _columns(source: str, rows: Dataset) -> dict[str, Side | None]:
     """Return the image columns and their sides; of two columns, a neutral one holds the opposite side of the other."""
     found = {name: side(name.split(".")[0]) for name, feature in rows.features.items() if _holds_images(feature)}
     if not found:
@@ -87,13 +90,13 @@ def _columns(source: str, rows: Any) -> dict[str, Side | None]:
     return found
 
 
-def _holds_images(feature: Any) -> bool:
+def _holds_images(feature: object) -> bool:
     from datasets import Image as Column
 
     return isinstance(feature, Column) or (isinstance(feature, dict) and {"bytes", "path"} <= feature.keys())
 
 
-def _places(rows: Any, column: str) -> list[PurePosixPath]:
+def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
     """Return the path of each image without suffix: a webdataset's key, else folder or label and name, or number."""
     import pyarrow.compute as arrow
 

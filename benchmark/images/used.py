@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from petlir.benchmark.degradation import Chain, Degradation, Degraded, Image, seed_of
 from petlir.benchmark.degradations.jpeg import encoder
@@ -19,7 +17,7 @@ from petlir.benchmark.degradations.resize import beyond_bicubic
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import ImageEntry, ImageSet
-from petlir.benchmark.images.mapped import Mapped, decoded, key_of, mapped
+from petlir.benchmark.images.mapped import Mapped, Pixels, decoded, key_of, mapped
 from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.task import Task
@@ -43,12 +41,12 @@ class Used:
     entries: Sequence[ImageEntry]
 
     @cached_property
-    def clean(self) -> Mapped:
+    def clean(self) -> Mapped[Image]:
         """The clean images as they are in the set."""
         return decoded(self.set.name, [entry.clean for entry in self.entries])
 
     @cached_property
-    def shipped(self) -> Mapped | None:
+    def shipped(self) -> Mapped[Image] | None:
         """The degraded, or only downscaled, images from the set; None if there are none.
 
         Raises:
@@ -88,7 +86,7 @@ class Used:
             return start
         return self._made("prepared", _prepared, seed if left.random else None).images
 
-    def degraded(self, middle: int | None = None) -> Mapped:
+    def degraded(self, middle: int | None = None) -> Mapped[Image] | Mapped[Degraded]:
         """Return the degraded images, or at most the central square of side `middle` of each."""
         if self.set.paired and middle is None and self.shipped is not None:
             return self.shipped
@@ -105,7 +103,9 @@ class Used:
             raise PetlirError(f"task {task} has no degradation, but {name} holds clean images only; expected pairs")
         return self.cropped, self.task.degradation
 
-    def _made(self, kind: str, make: Callable[[Degradation, Image, int], Degraded], seed: int | None = None) -> Mapped:
+    def _made(
+        self, kind: str, make: Callable[[Degradation, Image, int], Pixels], seed: int | None = None
+    ) -> Mapped[Pixels]:
         """Apply `make` to each available image, with the remaining degradation and a seed per image."""
         start, left = self._start
         more = () if seed is None else (f"seed {seed}",)
@@ -127,13 +127,13 @@ def use(task: Task, name: str, root: Path | None) -> Used:
     return Used(task, found, found.index(root, task.scale if shrinks else 1))
 
 
-def middle_of(image: NDArray[Any], side: int, scale: int = 1) -> NDArray[Any]:
+def middle_of(image: Pixels, side: int, scale: int = 1) -> Pixels:
     """Return the centre of an image, at most `side` pixels wide and high, or the same area at a larger `scale`."""
     top, left = (max(0, length // scale - side) // 2 * scale for length in image.shape[:2])
-    return image[top : top + side * scale, left : left + side * scale]
+    return image[top : top + side * scale, left : left + side * scale]  # type: ignore[return-value]  # of its kind
 
 
-def _prepared(degradation: Degradation, image: Image, seed: int) -> Degraded:
+def _prepared(degradation: Degradation, image: Image, seed: int) -> Image:
     return degradation.prepare(image, np.random.default_rng(seed))
 
 

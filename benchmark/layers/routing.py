@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from torch.nn import functional
 from petlir.benchmark.errors import PetlirError
 
 if TYPE_CHECKING:
+    from transformers import CLIPVisionModelWithProjection
+
     from petlir.benchmark.backbone import Backbone
 
 CLIP = "openai/clip-vit-base-patch32"
@@ -106,7 +108,7 @@ class ClipEmbedding:
         return embedded
 
     @cached_property
-    def _encoder(self) -> Any:
+    def _encoder(self) -> CLIPVisionModelWithProjection:
         try:
             from transformers import CLIPVisionModelWithProjection
         except ImportError as error:

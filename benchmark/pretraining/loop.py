@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -112,11 +112,18 @@ def _resume(network: Backbone, optimizer: torch.optim.Optimizer, recipe: Recipe,
     return int(state["step"])
 
 
-def _read(checkpoint: Path) -> dict[str, Any]:
+class _State(TypedDict):
+    network: dict[str, Tensor]
+    optimizer: dict[str, object]
+    step: int
+    recipe: dict[str, object]
+
+
+def _read(checkpoint: Path) -> _State:
     try:
         state = torch.load(checkpoint, weights_only=True)
     except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
         raise PetlirError(f"{checkpoint} is no checkpoint of a pre-training; delete it to start anew") from error
     if not isinstance(state, dict) or not {"network", "optimizer", "step", "recipe"} <= state.keys():
         raise PetlirError(f"{checkpoint} is no checkpoint of a pre-training; delete it to start anew")
-    return state
+    return cast("_State", state)

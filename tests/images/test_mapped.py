@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def value(image: Array) -> Array:
     return image
 
 
-def kept(images: list[Array], key: str = "key") -> Mapped:
+def kept(images: list[Array], key: str = "key") -> Mapped[Array]:
     return mapped("toy", key, [partial(value, image) for image in images])
 
 
@@ -91,8 +92,9 @@ def test_a_file_of_another_version_is_made_anew(cache, monkeypatch):
 
 
 def test_a_failure_leaves_nothing_behind(cache):
+    makers: list[Callable[[], Array]] = [partial(value, draw([0], 8, 8)), asked]
     with pytest.raises(AssertionError):
-        mapped("toy", "key", [partial(value, draw([0], 8, 8)), asked])
+        mapped("toy", "key", makers)
     assert list(cache.iterdir()) == []
 
 
