@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import nox
 
@@ -104,11 +103,10 @@ def revisions(session: nox.Session) -> None:
 
 @nox.session
 def perf(session: nox.Session) -> None:
-    """Measure the hot paths with pytest-benchmark."""
-    if not Path("tests/perf").is_dir():
-        session.skip("there is no tests/perf")
+    """Measure the hot paths against each other, and write the table of ratios in docs/performance.md again."""
     install(session, "test")
-    session.run("pytest", "tests/perf", "--benchmark-only", *session.posargs)
+    install_weights(session)
+    session.run("pytest", "tests/perf", "--benchmark-only", "--ratios", "docs/performance.md", *session.posargs)
 
 
 @nox.session

@@ -1,11 +1,56 @@
-"""Measurements run with `nox -s perf` only: they take time, and a busy machine spoils them."""
+"""Measurements run with `nox -s perf` only: they take time, and a busy machine spoils them.
+
+Their ratios form one table, which `--ratios FILE` writes between the markers of a document.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+START, END = "<!-- ratios -->\n", "<!-- end -->"
+HEAD = "| work | against | time | at most | FLOPs | bytes |\n| --- | --- | ---: | ---: | ---: | ---: |\n"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The time of some work over that of other work, both measured in one run.
+
+    Attributes:
+        work: what is measured.
+        against: what it is compared with.
+        time: ratio of times.
+        bar: the largest ratio that is accepted; None: it is only shown.
+        flops: ratio of FLOPs, the floor where both are bound by arithmetic; None if not counted.
+        memory: ratio of bytes, the floor where both are bound by memory; None if not counted.
+    """
+
+    work: str
+    against: str
+    time: float
+    bar: float | None = None
+    flops: float | None = None
+    memory: float | None = None
+
+    def row(self) -> str:
+        numbers = ("" if value is None else f"{value:.3g}" for value in (self.time, self.bar, self.flops, self.memory))
+        return f"| {self.work} | {self.against} | {' | '.join(numbers)} |\n"
+
+
+RATIOS = pytest.StashKey[list[Ratio]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--ratios", type=Path, help="a document whose table of ratios is written again")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[RATIOS] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,11 +72,36 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def tell(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Callable[[Ratio], None]:
+    """Add a ratio to the table, and fail where it is above its bar."""
+
+    def add(ratio: Ratio) -> None:
+        benchmark.extra_info[f"{ratio.work} against {ratio.against}"] = round(ratio.time, 3)
+        request.config.stash[RATIOS].append(ratio)
+        assert ratio.bar is None or ratio.time <= ratio.bar, ratio
+
+    return add
+
+
 @pytest.fixture(autouse=True)
-def _ratios_are_told(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The table of pytest-benchmark shows seconds; what counts here are ratios."""
+def _figures_are_told(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The table of pytest-benchmark shows seconds; print the other figures too."""
     told = request.getfixturevalue("benchmark").extra_info if "benchmark" in request.fixturenames else {}
     yield
     terminal = request.config.get_terminal_writer()
     for what, value in told.items():
         terminal.line(f"\n  {what}: {value}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(RATIOS, [])
+    if not found:
+        return
+    table = HEAD + "".join(ratio.row() for ratio in found)
+    terminalreporter.section("ratios")
+    terminalreporter.write(table)
+    document: Path | None = config.getoption("--ratios", None)
+    if document is not None:
+        text = document.read_text()
+        document.write_text(re.sub(f"{START}.*?{END}", lambda _: START + table + END, text, flags=re.DOTALL))

@@ -25,6 +25,7 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.benchmark.training.loop import loss_of
 from tests.helpers.engine import draw
 from tests.helpers.samples import finished_in
+from tests.perf.conftest import Ratio
 
 ROOT = Path(__file__).resolve().parents[2]
 METHODS = find().methods
@@ -80,13 +81,13 @@ def full_step() -> float:
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_training_step_against_full_fine_tuning(benchmark, name):
+def test_a_training_step_against_full_fine_tuning(benchmark, tell, name):
     step = step_of(name)
     benchmark.pedantic(step, rounds=7, warmup_rounds=1)
-    benchmark.extra_info["against full-ft"] = round(benchmark.stats["median"] / full_step(), 3)
+    tell(Ratio(f"ipt-nano with {name}: training step", "full-ft", benchmark.stats["median"] / full_step()))
 
 
-def test_psnr_and_ssim_against_scikit_image(benchmark):
+def test_psnr_and_ssim_against_scikit_image(benchmark, tell):
     """A 1×3×512×512 pair; scikit-image is given floats, as from 8-bit images it multiplies in 8 bit."""
     images = [draw([seed], 512, 512) for seed in (1, 2)]
     one, other = (torch.tensor(image).permute(2, 0, 1)[None] / 255 for image in images)
@@ -103,11 +104,11 @@ def test_psnr_and_ssim_against_scikit_image(benchmark):
     fast, exact = (
         against(theirs, partial(scores, one, other, rule, dtype)) for dtype in (torch.float32, torch.float64)
     )
-    benchmark.extra_info |= {"scikit-image against it": round(fast, 2), "against float64": round(exact, 2)}
-    assert fast >= 3
+    tell(Ratio("PSNR and SSIM in float32", "scikit-image", 1 / fast, 1 / 3))
+    tell(Ratio("PSNR and SSIM in float64", "scikit-image", 1 / exact))
 
 
-def test_tiles_cost_what_their_overlap_does(benchmark):
+def test_tiles_cost_what_their_overlap_does(benchmark, tell):
     """At 192×192, 25 windows of 48×48 hold 1.56 times the pixels."""
     network = adapted("lora").backbone.eval()
     images = torch.rand(1, 3, 192, 192)
@@ -115,12 +116,10 @@ def test_tiles_cost_what_their_overlap_does(benchmark):
     with torch.no_grad():
         windows = torch.rand(25, 3, 48, 48)
         bare = seconds(lambda: network(windows, HEAD), 5)
-    ratio = benchmark.stats["median"] / bare
-    benchmark.extra_info["against its windows alone"] = round(ratio, 3)
-    assert ratio < 1.3
+    tell(Ratio("ipt-nano: 192² in windows", "its windows alone", benchmark.stats["median"] / bare, 1.3, 1.0))
 
 
-def test_a_grid_costs_little_beside_its_cells(benchmark, lab, tmp_path):
+def test_a_grid_costs_little_beside_its_cells(benchmark, tell, lab, tmp_path):
     """Wall time over the cells' own training and evaluation; start-up and MLflow are left out."""
     chosen = {"methods": "full-ft,lora", "tasks": "tiny", "steps": 40}
     lab.run(tmp_path / "warm", methods="lora")
@@ -131,16 +130,15 @@ def test_a_grid_costs_little_beside_its_cells(benchmark, lab, tmp_path):
         for cost in costs
         for part in ("adaptation", "training", "validation", "evaluation")
     )
-    benchmark.extra_info["wall against cells"] = round(benchmark.stats["median"] / own, 3)
+    tell(Ratio("a grid of small cells: wall time", "its cells' own time", benchmark.stats["median"] / own))
 
 
-def test_help_starts_quickly(benchmark):
+def test_help_starts_quickly(benchmark, tell):
     """The command's start over that of Python itself."""
 
     def start(*arguments: str) -> None:
         subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
     benchmark.pedantic(lambda: start("-m", "petlir", "--help"), rounds=5, warmup_rounds=1)
-    benchmark.extra_info["against python -c pass"] = round(
-        benchmark.stats["median"] / seconds(lambda: start("-c", "pass"), 5), 1
-    )
+    ratio = benchmark.stats["median"] / seconds(lambda: start("-c", "pass"), 5)
+    tell(Ratio("petlir --help", "python -c pass", ratio))

@@ -7,43 +7,41 @@ import torch
 
 from petlir.benchmark.backbones import build
 from petlir.benchmark.restoration.restore import restore
+from tests.perf.conftest import Ratio
 from tests.perf.test_ratios import seconds
 
 
-def test_default_windows_against_the_official_ones(benchmark):
+def test_default_windows_against_the_official_ones(benchmark, tell):
     """At 128×128, 16 windows against 78."""
     network, images = build("ipt-nano").eval(), torch.rand(1, 3, 128, 128)
     benchmark.pedantic(lambda: restore(network, images, "denoise_30"), rounds=7, warmup_rounds=1)
     official = seconds(lambda: restore(network, images, "denoise_30", "official"), 3)
     ratio = benchmark.stats["median"] / official
-    benchmark.extra_info["against official"] = round(ratio, 3)
-    assert ratio < 0.3
+    tell(Ratio("ipt-nano: 128² in 16 windows", "official tiling, 78 windows", ratio, 0.3, 16 / 78))
 
 
-def test_edt_without_a_superfluous_window(benchmark):
+def test_edt_without_a_superfluous_window(benchmark, tell):
     """A 48×48 image stays 48×48; the official code makes it 72×72, 2.25 times the pixels."""
     network, images = build("edt-b").eval(), torch.rand(1, 3, 48, 48)
     benchmark.pedantic(lambda: restore(network, images), rounds=5, warmup_rounds=1)
     official = seconds(lambda: restore(network, images, tiling="official"), 5)
     ratio = benchmark.stats["median"] / official
-    benchmark.extra_info["against official"] = round(ratio, 3)
-    assert ratio <= 0.5
+    tell(Ratio("edt-b: 48² as it is", "official code, enlarged to 72²", ratio, 0.5, 48**2 / 72**2))
 
 
 @pytest.mark.parametrize(("name", "head"), [("nafnet-nano", "restore"), ("restormer-nano", "restore")])
-def test_tiles_cost_what_their_overlap_does(benchmark, name, head):
+def test_tiles_cost_what_their_overlap_does(benchmark, tell, name, head):
     """At 256×256, 9 tiles of 128×128 hold 2.25 times the pixels."""
     network, images = build(name).eval(), torch.rand(1, 3, 256, 256)
     benchmark.pedantic(lambda: restore(network, images, head, tile=128), rounds=3, warmup_rounds=1)
     whole = seconds(lambda: restore(network, images, head, "whole"), 3)
     ratio = benchmark.stats["median"] / whole
-    benchmark.extra_info["against the whole image"] = round(ratio, 3)
-    assert ratio < 1.2 * 2.25
+    tell(Ratio(f"{name}: 256² in tiles of 128²", "the whole image", ratio, 1.2 * 2.25, 2.25))
 
 
-def test_measuring_memory(benchmark):
+def test_measuring_memory(benchmark, tell):
     """At the size where it begins, with the quickest network: here its share of the time is largest."""
     network, images = build("nafnet-nano").eval(), torch.rand(1, 3, 256, 272)
     benchmark.pedantic(lambda: restore(network, images, "restore"), rounds=5, warmup_rounds=1)
     whole = seconds(lambda: restore(network, images, "restore", "whole"), 5)
-    benchmark.extra_info["against the whole image"] = round(benchmark.stats["median"] / whole, 3)
+    tell(Ratio("nafnet-nano: restoring with its memory measured", "without", benchmark.stats["median"] / whole))

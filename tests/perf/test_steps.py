@@ -23,6 +23,7 @@ from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.plugins import find
 from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.benchmark.training.loop import loss_of
+from tests.perf.conftest import Ratio
 
 METHODS = ("full-ft", "vpt", "adapter", "lora", "adaptformer", "ssf", "fact", "adaptir")
 FULL, FLOOR = METHODS[0], "floor"
@@ -87,7 +88,7 @@ def flops(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> int:
 
 
 @pytest.mark.parametrize("backbone", BARS)
-def test_a_training_step_at_published_size(benchmark, backbone):
+def test_a_training_step_at_published_size(benchmark, tell, backbone):
     networks = models(backbone)
     batch = torch.rand(1, 3, SIDE, SIDE), torch.rand(1, 3, SIDE * SCALE, SIDE * SCALE)
     for adapted in networks.values():
@@ -107,13 +108,8 @@ def test_a_training_step_at_published_size(benchmark, backbone):
 
     yardstick = FULL if backbone == "ipt" else FLOOR
     for name in networks:
-        benchmark.extra_info[name] = {
-            "time against full-ft": against(FULL, name),
-            "time against the floor": against(FLOOR, name),
-            "FLOPs against full-ft": round(work[name] / work[FULL], 3),
-            "MB": round(memory[name] / 1e6),
-        }
-        if name in BARS[backbone]:
-            benchmark.extra_info[name]["bar"] = f"{BARS[backbone][name]} of {yardstick}"
+        floors = work[name] / work[yardstick], memory[name] / memory[yardstick]
+        against_it = against(yardstick, name)
+        tell(Ratio(f"{backbone} with {name}: training step", yardstick, against_it, None, *floors))
     assert [name for name in METHODS if name not in SAVES_MORE and memory[name] > memory[FULL]] == []
     assert [name for name, bar in BARS[backbone].items() if work[name] > bar * work[yardstick]] == []
