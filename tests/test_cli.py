@@ -139,6 +139,8 @@ def test_the_contract_of_a_file(capsys):
     assert code == 1
     assert "FAIL" in out
     assert command(capsys, "contract", "lora", "-b", "ipt")[0] == 0
+    code, out, _ = command(capsys, "contract", "cascade", "-b", "dat")
+    assert code == 0 and out.startswith("n/a  dat: supported: dat-tiny has a single head")
 
 
 def test_new_writes_a_method_that_is_found(capsys, tmp_path):
