@@ -38,10 +38,15 @@ class Experts(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the output for a map N×C×H×W, in the same shape."""
+        return cast("Tensor", self.tail(sum(self.responses(features).values())))
+
+    def responses(self, features: Tensor) -> dict[str, Tensor]:
+        """Return each expert's output for a map N×C×H×W, as N×h×H×W."""
         inside = self.BN(self.head(features))
         experts = zip(self.weight_a, self.weight_b, self.bias, strict=True)
-        summed = sum(low_rank_convolution(inside, *expert) for expert in experts)
-        return cast("Tensor", self.tail(summed))
+        return {
+            f"expert {number}": low_rank_convolution(inside, *expert) for number, expert in enumerate(experts, start=1)
+        }
 
 
 @dataclass(frozen=True)

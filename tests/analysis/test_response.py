@@ -11,6 +11,7 @@ from petlir.benchmark.method import Branched
 from petlir.benchmark.training.adaptation import adapt
 from petlir.methods.adaptir import AdaptIR, AdaptIRModule
 from petlir.methods.lora import LoRA
+from petlir.methods.moe import Experts
 
 
 def wave(frequency: float) -> torch.Tensor:
@@ -42,6 +43,17 @@ def test_the_branches_make_up_what_the_module_puts_out(ensemble):
     gates = (found["channel gate"][..., None, None], found["place gate"]) if ensemble else (1, 1)
     mixed = gates[0] * found["local"] + gates[1] * found["frequency"]
     torch.testing.assert_close(module(features), module.tail(found["channel"][..., None, None] * mixed))
+
+
+@torch.no_grad()
+def test_the_experts_of_a_mixture_make_up_what_it_puts_out():
+    module = Experts(24, 8).eval()
+    for parameter in module.parameters():
+        parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(parameter.numel()))
+    features = torch.randn(2, 24, 10, 10, generator=torch.Generator().manual_seed(0))
+    found = module.responses(features)
+    assert list(found) == ["expert 1", "expert 2", "expert 3"]
+    torch.testing.assert_close(module(features), module.tail(torch.stack(list(found.values())).sum(0)))
 
 
 def test_every_module_with_branches_answers_once():
