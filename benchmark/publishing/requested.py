@@ -23,7 +23,8 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.publishing.adapters import check_options
 from petlir.benchmark.publishing.tampering import Tampered, check_same
 from petlir.benchmark.records.schema import Done
-from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.planned import Planned
 from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.store import Store

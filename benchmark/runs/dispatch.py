@@ -14,7 +14,7 @@ from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.records.schema import Record
-from petlir.benchmark.runs.planning import Planned, state, with_needs
+from petlir.benchmark.runs.planning.planned import Planned, state, with_needs
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 

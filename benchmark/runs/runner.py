@@ -21,7 +21,8 @@ from petlir.benchmark.executors.sharing import Sharing
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.runs import plugin_sources
 from petlir.benchmark.runs.dispatch import Dispatcher, measure_extra, open_cells
-from petlir.benchmark.runs.planning import Planned, Planner, with_needs
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.planned import Planned, with_needs
 from petlir.benchmark.runs.planning.prediction import Predictor
 from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.runs.planning.request import Request

@@ -22,7 +22,8 @@ from petlir.benchmark.executors.progress import Progress
 from petlir.benchmark.records.schema import Done
 from petlir.benchmark.restoration.restore import restore
 from petlir.benchmark.runs.dispatch import Dispatcher, Put
-from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.planned import Planned
 from petlir.benchmark.signals import TimeUp, time_limit
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.best import validation_psnr

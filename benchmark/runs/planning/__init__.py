@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 
 from torch.nn.modules.dropout import _DropoutNd
 
-from petlir.benchmark import cell as cells
 from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
@@ -23,11 +21,10 @@ from petlir.benchmark.images.prepare import data_digest
 from petlir.benchmark.method import Method
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning.image_sizes import check_images
+from petlir.benchmark.runs.planning.planned import Planned, predecessors
 from petlir.benchmark.runs.planning.request import GridSelection, Request
 from petlir.benchmark.scoring.fields_of_view import scored_as, views
-from petlir.benchmark.statistics.convergence import Convergence
-from petlir.benchmark.store import Store
-from petlir.benchmark.store.index import Head, Index
+from petlir.benchmark.store.index import Index
 from petlir.benchmark.task import Task
 from petlir.benchmark.track import track
 from petlir.benchmark.training.adaptation import adapt
@@ -35,46 +32,8 @@ from petlir.benchmark.weights import cards as weight_cards
 from petlir.benchmark.weights.cards import Card
 from petlir.benchmark.weights.sources import network_of
 
-SAME = ("track", "regime", "steps", "batch_size", "patch")
-"""Fields that two records in folders of the same name must share to belong to the same cell."""
 PAPER_RATE = 1e-4
 """AdamW's learning rate in the AdaptIR paper, for every method."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell with its key components and, if any, the reason why it cannot be processed.
-
-    Attributes:
-        cell: the cell.
-        parts: the components of its key.
-        obstacle: reason why the combination is not applicable.
-        fault: reason why it cannot be processed here: its weights cannot be fetched, or no learning rate could be
-            chosen.
-        needs: the cells that it requires.
-        convergence: the doubling test of its learning rate; None if the rate was not tuned.
-    """
-
-    cell: Cell
-    parts: dict[str, str]
-    obstacle: str | None
-    fault: str | None = None
-    needs: tuple[Planned, ...] = ()
-    convergence: Convergence | None = None
-
-    @cached_property
-    def key(self) -> str:
-        """The cell's content key."""
-        return cells.key(self.parts)
-
-    @property
-    def ids(self) -> list[str]:
-        """The ids of the protocols under which the cell is scored when it is processed."""
-        return self.parts["protocols"].split()
-
-    def folder(self, store: Store) -> Path:
-        """Return the cell's folder in `store`."""
-        return store.cell_folder(self.cell, self.key)
 
 
 class Planner:
@@ -326,28 +285,3 @@ def _combination(cell: Cell) -> tuple[object, ...]:
 
 def _kind(cell: Cell) -> tuple[str, str, str]:
     return cell.backbone, cell.label, cell.task
-
-
-def state(planned: Planned, index: Index) -> str:
-    """Return `done`, `failed`, `stale` or `missing`."""
-    head = index.find(planned.key)
-    if head is not None:
-        return "failed" if head.retried else "done"
-    return "stale" if any(True for _ in predecessors(planned, index)) else "missing"
-
-
-def with_needs(planned: Iterable[Planned]) -> list[Planned]:
-    """Return each cell once, preceded by the cells that it requires."""
-    found: dict[str, Planned] = {}
-    for one in planned:
-        for each in (*with_needs(one.needs), one):
-            found.setdefault(each.key, each)
-    return list(found.values())
-
-
-def predecessors(planned: Planned, index: Index) -> Iterator[Head]:
-    """Yield the records of the same cell with other key components."""
-    now = vars(planned.cell)
-    for head in index.beside(planned.folder(index.store)) if index.heads else ():
-        if head.key != planned.key and all(getattr(head.cell, name) == now[name] for name in SAME):
-            yield head

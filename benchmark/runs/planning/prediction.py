@@ -15,7 +15,8 @@ from petlir.benchmark.cells.train import PARTS
 from petlir.benchmark.devices import memory, pick
 from petlir.benchmark.records.schema import RecordedCosts
 from petlir.benchmark.revisions import table
-from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.planned import Planned
 from petlir.benchmark.runs.planning.sizes import Kept, Sizes, sizes_of
 from petlir.benchmark.runs.planning.speed import training_speed
 from petlir.benchmark.store.index import Index

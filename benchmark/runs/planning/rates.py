@@ -16,7 +16,8 @@ from petlir.benchmark.cells.selection import TRIALS, RateSelection
 from petlir.benchmark.errors import counted
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
-from petlir.benchmark.runs.planning import Planned, Planner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.planned import Planned
 from petlir.benchmark.store import Store
 from petlir.benchmark.terminal import echo
 

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from petlir.benchmark.errors import counted
-from petlir.benchmark.runs.planning import Planned, Planner, state
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.runs.planning.planned import Planned, state
 from petlir.benchmark.runs.planning.prediction import Prediction, Predictor, gib
 from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.runs.planning.request import Request
