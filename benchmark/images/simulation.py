@@ -1,0 +1,18 @@
+"""Which test images of a task only imitate a camera or the weather."""
+
+from __future__ import annotations
+
+from petlir.benchmark.images.catalogue import image_set
+from petlir.benchmark.task import Task
+
+
+def simulation(task: Task, on: str) -> str:
+    """Return the name of the simulation that makes the test images of a track, or "" if they are real or exact."""
+    if task.parts:
+        return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
+    return "" if replaced_by_pairs(task, on) or task.degradation is None else task.degradation.simulated
+
+
+def replaced_by_pairs(task: Task, on: str) -> bool:
+    """Return whether a track tests the task on pairs from elsewhere, not on its own degradation of clean images."""
+    return all(image_set(name).paired for name in task.on(on).tests)
