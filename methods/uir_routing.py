@@ -47,8 +47,8 @@ NONE: Mapping[str, Degradation] = {
 """Degradations for which no expert is taken, by the task that undoes them; an expert of that task replaces them."""
 SHARE = 4.0
 """The importance of "none" in training, relative to that of an expert."""
-IMAGES = 32
-"""The maximum number of training images of each degradation."""
+IMAGES, VERSIONS = 64, 2
+"""The maximum number of training images of each degradation, and the degraded versions of each for "none"."""
 SIDES = (48, 96, 192)
 """The sides of the crops described of each training image, since statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
@@ -135,7 +135,7 @@ class RouterStudy:
         assert self.prior.validation is not None
         device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
-            for draw in range(DRAWS if kind.random or not kind.whole else 1):
+            for draw in range(DRAWS if _drawn(kind) else 1):
                 image = kind.degrade(self._shrunk(to_image(clean)), seed_of("validation", name, place, draw))
                 degraded = to_batch(image, device)
                 probabilities = self.router.probabilities(self.backbone, degraded)
@@ -162,8 +162,14 @@ def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[flo
 
 
 def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator[Image]:
-    for place, image in enumerate(images):
-        yield to_image(to_batch(kind.degrade(image, seed_of("training", name, place))))
+    for version in range(VERSIONS if _drawn(kind) else 1):
+        for place, image in enumerate(images):
+            yield to_image(to_batch(kind.degrade(image, seed_of("training", name, version, place))))
+
+
+def _drawn(kind: Degradation) -> bool:
+    """Return whether the degradation draws random numbers, so that each version is another."""
+    return kind.random or not kind.whole
 
 
 def _crops(image: Image, place: int) -> Iterator[Image]:

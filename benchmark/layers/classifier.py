@@ -20,9 +20,9 @@ HIDDEN = 16
 """The width of the hidden layer."""
 LARGEST = 1000
 """The maximum number of parameters."""
-STEPS, RATE, DECAY = 600, 0.02, 0.01
+STEPS, RATE, DECAY = 1500, 0.02, 0.01
 """AdamW steps on all examples at once, its initial learning rate (cosine to 0) and weight decay."""
-JITTER = 0.15
+JITTER = 0.05
 """Standard deviation of the noise on standardised descriptions in training."""
 EXTREME = 4.0
 """The magnitude at which standardised descriptions are clipped."""
