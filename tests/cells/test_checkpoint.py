@@ -79,6 +79,6 @@ def test_a_cell_with_a_damaged_checkpoint_is_trained_from_the_start(lab, tmp_pat
     (checkpoint,) = store.glob(f"work/*/{CHECKPOINT}")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-50])
     assert lab.run(store, steps=3).states == {"done": 1}
-    lab.run(tmp_path / "undisturbed", steps=3)
+    lab.finished(tmp_path / "undisturbed", steps=3)
     assert results(store) == results(tmp_path / "undisturbed")
     assert [name.partition(".")[2] for name in Store(store).scratch()] == ["damaged"]

@@ -18,8 +18,7 @@ def unexpected(*_: object, **__: object) -> None:
 
 
 def test_a_failure_while_scoring_keeps_the_trained_adapter(lab, tmp_path, monkeypatch):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert lab.run(whole).states == {"done": 1}
+    whole, broken = lab.finished(tmp_path / "whole"), tmp_path / "broken"
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "evaluate", fail)
         outcome = lab.run(broken)

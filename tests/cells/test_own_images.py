@@ -30,8 +30,8 @@ def clean(tmp_path: Path) -> Path:
 @pytest.fixture
 def finished(lab, tmp_path: Path) -> Path:
     """The folder of a finished cell."""
-    lab.run(tmp_path / "store", methods="adaptir", tasks="tiny_x2")
-    (record,) = Store(tmp_path / "store").files()
+    store = lab.finished(tmp_path / "store", methods="adaptir", tasks="tiny_x2")
+    (record,) = Store(store).files()
     return record.parent
 
 

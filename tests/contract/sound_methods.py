@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from petlir.benchmark.backbone import Backbone, Block, OnMap
 from petlir.benchmark.layers.dropout import Dropout
 from petlir.benchmark.layers.pointwise import on_maps, pointwise
-from tests.contract.broken_methods import Beside, Sound
+from tests.contract.sound import Beside, Sound
 
 
 class LowRankUpdate(nn.Module):

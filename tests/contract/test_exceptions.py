@@ -12,7 +12,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.contract import POINTS, examine, findings
 from petlir.benchmark.contract.global_state import defined_by, functions, preserved, replaced
 from petlir.benchmark.contract.toy_model import ToyTrial, tiny
-from tests.contract.broken_methods import Sound, first
+from tests.contract.sound import Sound, first
 from tests.helpers.engine import command
 
 SOURCE = '''

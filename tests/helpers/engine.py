@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
+from petlir.benchmark.cell import digest
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.cells.worker import work
 from petlir.benchmark.cli import main
@@ -107,6 +110,17 @@ class Lab:
     def run(self, store: Path, **chosen: Any) -> Outcome:
         """Run the requested cells in this process."""
         return runner.run(self.request(**chosen), store, device="cpu", workers=1)
+
+    def finished(self, store: Path, **chosen: Any) -> Path:
+        """Copy a store of the requested cells to `store`; they are trained once for all test processes."""
+        source = self.data.with_name("stores") / digest(chosen)
+        source.parent.mkdir(exist_ok=True)
+        with FileLock(source.with_suffix(".lock")):
+            if not source.exists():
+                self.run(source.with_suffix(".part"), **chosen)
+                source.with_suffix(".part").rename(source)
+                self.executor.worked.clear()
+        return shutil.copytree(source, store, dirs_exist_ok=True)
 
     def context(self, **changes: Any) -> Context:
         """Return the context that a worker would have."""

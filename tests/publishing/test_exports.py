@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import huggingface_hub
@@ -38,6 +40,21 @@ def cells(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> dict[
     with laboratory(small_images) as lab:
         lab.run(store, backbones="nafnet-nano", methods=methods)
     return {record.cell.method: Store(store).cell_folder(record.cell, record.key) for record in Store(store).records()}
+
+
+@pytest.fixture(scope="module")
+def exported(cells: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """Exports the network of a method's cell in a format, once, for tiles of 32 pixels."""
+
+    @cache
+    def export(method: str, form: str) -> Path:
+        if form == "onnx":
+            pytest.importorskip("onnxruntime")
+        folder = tmp_path_factory.mktemp(form) / "net"
+        assert export_network(cells[method], folder, form, 32, [PLUGIN]) <= 1e-4
+        return folder
+
+    return export
 
 
 def test_an_exported_folder_describes_and_restores(cells, tmp_path):
@@ -161,15 +178,20 @@ def test_a_bad_target_is_refused(cells, capsys, target):
     assert code == 2 and "expected hub:OWNER/NAME" in err
 
 
-@pytest.mark.parametrize("form", ["onnx", "torch"])
-@pytest.mark.parametrize("method", ["lora", "adapter"])
-def test_an_exported_network_restores_as_petlir_does(cells, tmp_path, form, method):
+@pytest.mark.parametrize(
+    ("method", "form"),
+    [
+        ("lora", "onnx"),
+        ("lora", "torch"),
+        ("adapter", "onnx"),
+        pytest.param("adapter", "torch", marks=pytest.mark.long),  # ONNX is made of the same program
+    ],
+)
+def test_an_exported_network_restores_as_petlir_does(cells, exported, method, form):
     """Images smaller and larger than a tile, in tiles of the same size."""
-    if form == "onnx":
-        pytest.importorskip("onnxruntime")
-    assert export_network(cells[method], tmp_path / "net", form, 32, [PLUGIN]) <= 1e-4
-    about = json.loads((tmp_path / "net" / "network.json").read_text())
-    forward = tile_runner.load(tmp_path / "net" / about["file"])
+    folder = exported(method, form)
+    about = json.loads((folder / "network.json").read_text())
+    forward = tile_runner.load(folder / about["file"])
     model = restorer(cells[method], "cpu", [PLUGIN])
     for height, width in ((20, 90), (70, 33)):
         image = draw([height], height, width)
@@ -181,16 +203,15 @@ def test_an_exported_network_restores_as_petlir_does(cells, tmp_path, form, meth
         assert theirs.shape == ours.shape
 
 
-def test_the_runner_needs_nothing_of_petlir(cells, tmp_path):
-    pytest.importorskip("onnxruntime")
-    export_network(cells["lora"], tmp_path / "net", "onnx", 64, [PLUGIN])
+def test_the_runner_needs_nothing_of_petlir(cells, exported, tmp_path):
+    runner = exported("lora", "onnx") / "run.py"
     image = draw([5], 80, 96)
     save(tmp_path / "in" / "a.png", image)
-    asked = [sys.executable, "-I", "-S", "-c", RUN, *(str(tmp_path / name) for name in ("net/run.py", "in", "out"))]
+    asked = [sys.executable, "-I", "-S", "-c", RUN, *map(str, (runner, tmp_path / "in", tmp_path / "out"))]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     model = restorer(cells["lora"], "cpu", [PLUGIN])
-    expected = restore_image(model.network, image, model.heads, tile=64)
+    expected = restore_image(model.network, image, model.heads, tile=32)
     with PIL.Image.open(tmp_path / "out" / "a.png") as file:
         assert np.abs(np.asarray(file).astype(int) - expected).max() <= 1
 

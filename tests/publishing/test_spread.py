@@ -25,7 +25,7 @@ def test_ninety_five_percent_of_pairs_of_runs_lie_within_the_spread(cells, runs)
 
 @pytest.fixture
 def trained(lab, tmp_path):
-    lab.run(tmp_path, methods="lora", steps=4)
+    lab.finished(tmp_path, steps=4)
     (record,) = finished_in(tmp_path)
     return record, lab.request(methods="lora").context
 

@@ -9,17 +9,13 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.reports.browser import chromium
-from tests.reports.stores import ranked_records, smoke_records, write_store
+from tests.reports.stores import ranked_records, write_smoke_store, write_store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A smoke run with every state, and one torn record."""
-    root = write_store(tmp_path / "store", smoke_records())
-    torn = root / "cells" / "ipt-nano" / "sr_x4" / "torn-s0-00000000" / "record.json"
-    torn.parent.mkdir()
-    torn.write_text('{"schema": "petlir-rec')
-    return root
+    return write_smoke_store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -137,6 +137,15 @@ def write_store(root: Path, records: list[dict[str, Any]], images: bool = True) 
     return root
 
 
+def write_smoke_store(root: Path) -> Path:
+    """A smoke run with every state, and one torn record."""
+    write_store(root, smoke_records())
+    torn = root / "cells" / "ipt-nano" / "sr_x4" / "torn-s0-00000000" / "record.json"
+    torn.parent.mkdir()
+    torn.write_text('{"schema": "petlir-rec')
+    return root
+
+
 def write_png(path: Path, side: int, by: str = "") -> None:
     """A ramp, shifted by its name; what a method has made of it has rows of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)

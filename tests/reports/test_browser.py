@@ -200,10 +200,14 @@ def test_the_error_map_is_eight_times_the_difference(browser, site, tmp_path):
     assert np.abs(middle - 8 * shift).max() <= 4, "grey levels are rounded before they are enlarged"
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (360, "dark")])
-def test_axe_finds_nothing_serious(browser, site, ranked_site, width, scheme):
+@pytest.mark.parametrize(
+    ("width", "scheme", "kinds"),
+    [(1400, "light", True), (360, "dark", False), pytest.param(360, "dark", True, marks=pytest.mark.long)],
+)
+def test_axe_finds_nothing_serious(browser, site, ranked_site, width, scheme, kinds):
+    """By default all kinds of pages in one scheme, and the largest in the other, whose colours all pages share."""
     axe = Axe()
-    for path in (site / "index.html", site / "pictures.html", *one_of_each_kind(ranked_site)):
+    for path in (site / "index.html", site / "pictures.html", *(one_of_each_kind(ranked_site) if kinds else ())):
         with opened(browser, path, width=width) as page:
             page.emulate_media(color_scheme=scheme)
             found = axe.run(page)["violations"]
@@ -211,11 +215,12 @@ def test_axe_finds_nothing_serious(browser, site, ranked_site, width, scheme):
         assert not grave, (path.name, [(one["id"], one["nodes"][0]["html"][:200]) for one in grave])
 
 
-@pytest.mark.parametrize("width", [360, 1400])
-def test_no_page_is_wider_than_its_window(browser, ranked_site, width):
+def test_no_page_is_wider_than_its_window(browser, ranked_site):
     for path in one_of_each_kind(ranked_site):
-        with opened(browser, path, width=width) as page:
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        with opened(browser, path) as page:
+            for width in (1400, 360):
+                page.set_viewport_size({"width": width, "height": 900})
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
 def one_of_each_kind(folder):

@@ -16,7 +16,15 @@ from petlir.reports.links import slug
 from petlir.reports.site import write_report
 from petlir.reports.templating import templates
 from tests.helpers.samples import typed
-from tests.reports.stores import MALICIOUS, ranked_records, record, smoke_records, unfinished, write_store
+from tests.reports.stores import (
+    MALICIOUS,
+    ranked_records,
+    record,
+    smoke_records,
+    unfinished,
+    write_smoke_store,
+    write_store,
+)
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -47,12 +55,14 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-@pytest.fixture
-def page(store, tmp_path):
-    return write_report(store, tmp_path / "out")
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The first page of the report of a smoke run, only to be read."""
+    root = tmp_path_factory.mktemp("site")
+    return write_report(write_smoke_store(root / "store"), root / "out")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def texts(page):
     """Every page of the report by its path."""
     return {path: path.read_text() for path in sorted(page.parent.rglob("*.html"))}
@@ -170,13 +180,13 @@ def test_a_torn_record_is_one_line(page):
     assert re.search(r"<li>cells/ipt-nano/sr_x4/torn-s0-00000000/record.json is not a[^\n]*</li>", page.read_text())
 
 
-def test_pages_stay_small_and_bold_means_best(ranked, store, tmp_path):
-    one, other = write_report(ranked, tmp_path / "a"), write_report(store, tmp_path / "b")
+def test_pages_stay_small_and_bold_means_best(ranked, page, tmp_path):
+    one, other = write_report(ranked, tmp_path / "a"), page.read_text()
     assert one.stat().st_size < 2_000_000
     assert "tied with the best" in one.read_text()
     assert '<polyline class="frontier"' in one.read_text()
-    assert not re.search(r"<td[^>]*>\s*<b>", other.read_text())
-    assert '<polyline class="frontier"' not in other.read_text()
+    assert not re.search(r"<td[^>]*>\s*<b>", other)
+    assert '<polyline class="frontier"' not in other
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "out-of-memory", "not-applicable"])

@@ -88,7 +88,7 @@ def test_trials_look_at_cells_of_the_selection_seed_that_stand_in_no_report(lab,
 
 
 def test_a_finished_cell_is_loaded_without_what_it_required(lab, tmp_path):
-    lab.run(tmp_path, methods="follower")
+    lab.finished(tmp_path, methods="follower")
     model = restorer(folder(tmp_path, "follower"), "cpu", [PLUGIN])
     stored = load_file(folder(tmp_path, "follower") / ADAPTER)
     assert all(torch.equal(tensor, stored[name]) for name, tensor in model.adapted.state().items())

@@ -28,7 +28,7 @@ from petlir.benchmark.runs.planning.request import request_from_grid
 
 if __name__ == "__main__":
     data, plugin, store = map(Path, sys.argv[1:4])
-    chosen = {"methods": sys.argv[4], "tasks": "tiny", "steps": 8, "regime": "paper"}
+    chosen = {"methods": sys.argv[4], "tasks": "tiny", "steps": int(sys.argv[5]), "regime": "paper"}
     asked = request_from_grid("demo", [plugin], data, True, "float32", **chosen)
     context = replace(asked.context, checkpoint_seconds=0)
     runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
@@ -131,9 +131,11 @@ def test_exclusive_only_with_one_worker(lab, tmp_path):
     assert finished_in(tmp_path)[0].costs.exclusive
 
 
-def drive(lab: Lab, script: Path, store: Path, methods: str = "adaptformer,adaptir") -> subprocess.Popen[bytes]:
+def drive(
+    lab: Lab, script: Path, store: Path, methods: str = "adaptformer,adaptir", steps: int = 8
+) -> subprocess.Popen[bytes]:
     script.write_text(DRIVER)
-    command = [sys.executable, str(script), str(lab.data), str(PLUGIN), str(store), methods]
+    command = [sys.executable, str(script), str(lab.data), str(PLUGIN), str(store), methods, str(steps)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     out, silent = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(command, env=environment, stdout=out, stderr=silent, start_new_session=True)
@@ -163,11 +165,14 @@ def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
     """Both are asked for the same cells, one of which needs another."""
     methods = "frozen,lora,ssf,bitfit,follower,elsewhere"
     shared, alone = tmp_path / "shared", tmp_path / "alone"
-    with drive(lab, tmp_path / "a.py", shared, methods) as one, drive(lab, tmp_path / "b.py", shared, methods) as two:
+    with (
+        drive(lab, tmp_path / "a.py", shared, methods, 3) as one,
+        drive(lab, tmp_path / "b.py", shared, methods, 3) as two,
+    ):
         worked = [int(runner.communicate()[0].split()[-1]) for runner in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0)
     assert sum(worked) == 7 and min(worked) > 0, worked
-    lab.run(alone, methods=methods, steps=8)
+    lab.run(alone, methods=methods, steps=3)
     assert results(shared) == results(alone) and len(results(alone)) == 7
     assert files(shared) == files(alone)
     assert not list(shared.glob("work/*")) and not list(shared.glob("claims/*"))

@@ -67,7 +67,7 @@ def test_a_record_says_how_its_images_were_degraded(lab, tmp_path):
 
 
 def test_a_record_says_how_long_training_waited(lab, tmp_path):
-    lab.run(tmp_path, methods="frozen,lora", tasks="tiny")
+    lab.finished(tmp_path, methods="frozen,lora")
     waited = {record.cell.method: record.costs.waiting_share for record in finished_in(tmp_path)}
     assert waited["frozen"] is None
     assert 0 < (waited["lora"] or 0.0) < 1

@@ -24,7 +24,7 @@ def leave(store: Path, key: str, size: int) -> Path:
 
 
 def test_only_what_finished_cells_left_goes(lab, tmp_path, capsys):
-    lab.run(tmp_path)
+    lab.finished(tmp_path)
     before = tree(tmp_path)
     (record,) = Store(tmp_path).records()
     left, open_ = leave(tmp_path, record.key, 2**20), leave(tmp_path, "f" * 64, 2**21)

@@ -36,8 +36,7 @@ def listing(root: Path) -> Listing:
 
 def test_reading_writes_nothing(lab, tmp_path, monkeypatch, capsys):
     """With a fresh cache, a cell that is held on another machine and a file that is no record."""
-    store = tmp_path / "store"
-    lab.run(store, methods="frozen,lora")
+    store = lab.finished(tmp_path / "store", methods="frozen,lora")
     write_json(store / "cells" / "ipt-nano" / "tiny" / "torn-s0-00000000" / RECORD, {})
     held = LeaseInfo("f" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
     Folder(store / "leases").write(f"{held.key}.1", held.content)
@@ -98,7 +97,7 @@ def test_records_of_an_older_version_stay_readable(tmp_path, capsys):
 
 
 def test_an_adapter_without_its_plugin_says_which_method_is_missing(lab, tmp_path):
-    lab.run(tmp_path, methods="follower", tasks="tiny")
+    lab.finished(tmp_path, methods="follower")
     cell = next(path.parent for path in Store(tmp_path).files() if "follower" in path.parent.name)
     with pytest.raises(petlir.PetlirError, match=r"^unknown method 'follower'; "):
         petlir.load(cell, device="cpu")

@@ -43,7 +43,7 @@ def predictor(lab, store, **chosen):
 
 
 def test_another_seed_takes_what_the_first_took(lab, tmp_path):
-    lab.run(tmp_path, methods="lora")
+    lab.finished(tmp_path)
     costs = finished_in(tmp_path)[0].costs
     spent = ("adaptation_seconds", "training_seconds", "validation_seconds", "evaluation_seconds")
     _, (found,) = predictor(lab, tmp_path, methods="lora", seeds="1")
@@ -51,7 +51,7 @@ def test_another_seed_takes_what_the_first_took(lab, tmp_path):
 
 
 def test_another_method_takes_as_long_as_its_flops_tell(lab, tmp_path):
-    lab.run(tmp_path, methods="lora")
+    lab.finished(tmp_path)
     costs = finished_in(tmp_path)[0].costs
     looking = costs.adaptation_seconds + costs.validation_seconds + costs.evaluation_seconds
     _, (few,) = predictor(lab, tmp_path, methods="full-ft", steps=7)
@@ -61,7 +61,7 @@ def test_another_method_takes_as_long_as_its_flops_tell(lab, tmp_path):
 
 
 def test_memory_is_what_is_counted_and_what_finished_cells_needed_beyond(lab, tmp_path):
-    lab.run(tmp_path, methods="lora")
+    lab.finished(tmp_path)
     _, (found,) = predictor(lab, tmp_path, methods="lora")
     costs = finished_in(tmp_path)[0].costs
     memory = costs.memory

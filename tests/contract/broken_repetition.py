@@ -1,0 +1,185 @@
+"""Methods that depend on the process, its threads or its global state, or that change them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from petlir.benchmark.backbone import Backbone, Block
+from tests.contract.sound import Beside, Sound, first
+
+# repeats from a seed
+
+
+class OwnEntropy(Beside):
+    """Starts from numbers of the operating system."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.gain = nn.Parameter(torch.tensor(1.0 + os.urandom(1)[0]))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.gain
+
+
+@dataclass(frozen=True)
+class ChoosesByHash(Sound):
+    """Trains the bias only where the hash of the block's name is even."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        for block in backbone.blocks():
+            layer = block.mlp.hooks.get_submodule("beside.0.layer")
+            layer.get_parameter("bias").requires_grad_(hash(block.name) % 2 == 0)
+
+
+@dataclass(frozen=True)
+class DrawsInSetOrder(Sound):
+    """Draws initial weights for sites in the order of a set."""
+
+    identity = False
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        layer = first(backbone).layer
+        for name in {"weight", "bias"}:
+            nn.init.normal_(layer.get_parameter(name))
+
+
+class Numbered(Beside):
+    """Its scale counts the modules that the process has made."""
+
+    made = itertools.count(1)
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.scale = next(self.made)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) / self.scale
+
+
+class SeededByProcess(Beside):
+    """Draws its scale from a generator seeded by the number of the process."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.scale = random.Random(os.getpid()).random()
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * self.scale
+
+
+# any number of threads
+
+
+class ScalesByThreads(Beside):
+    """Multiplies by the number of threads."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) * torch.get_num_threads()
+
+
+class ScalesByThreadsInTraining(Beside):
+    """Divides by the number of threads in training, where it also drops features."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        output = functional.dropout(super().forward(features), 0.1, self.training)
+        return output / torch.get_num_threads() if self.training else output
+
+
+@dataclass(frozen=True)
+class WidensByThreads(Sound):
+    """Inserts a module for each thread."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        for _ in range(torch.get_num_threads()):
+            super().adapt(backbone)
+
+
+# leaves no trace
+
+
+class UsesNumpy(Beside):
+    """Draws numpy's global numbers as it is made."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        np.random.rand()
+
+
+class DropsByNumpy(Beside):
+    """Draws numpy's global numbers in training."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.training:
+            np.random.rand()
+        return super().forward(features)
+
+
+@dataclass(frozen=True)
+class PatchesFunction(Sound):
+    """Replaces a function of torch as it adapts."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        functional.__dict__["celu"] = lambda features, alpha=1.0, inplace=False: features
+
+
+class PatchesLayer(Beside):
+    """Replaces the forward pass of all linear layers as it computes."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        original = nn.Linear.forward
+        setattr(nn.Linear, "forward", lambda layer, inputs: original(layer, inputs))  # noqa: B010
+        return super().forward(features)
+
+
+@dataclass(frozen=True)
+class HooksEveryModule(Sound):
+    """Registers a hook for all modules of the process."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        nn.modules.module.register_module_forward_hook(lambda module, inputs, output: None)
+
+
+@dataclass(frozen=True)
+class SetsEnvironment(Sound):
+    """Sets an environment variable."""
+
+    def adapt(self, backbone: Backbone) -> None:
+        super().adapt(backbone)
+        os.environ["PETLIR_BROKEN"] = str(len(os.environ))
+
+
+@dataclass(frozen=True)
+class InsertsWhenAsked(Sound):
+    """Changes the network that it is asked about."""
+
+    def supports(self, backbone: Backbone) -> str | None:
+        next(backbone.blocks()).mlp.parallel(Beside(next(backbone.blocks())))
+        return None
+
+
+FAULTS: Mapping[str, list[type[Sound] | type[Beside]]] = {
+    "repeats from a seed": [OwnEntropy, ChoosesByHash, DrawsInSetOrder, Numbered, SeededByProcess],
+    "any number of threads": [ScalesByThreads, ScalesByThreadsInTraining, WidensByThreads],
+    "leaves no trace": [
+        UsesNumpy,
+        DropsByNumpy,
+        PatchesFunction,
+        PatchesLayer,
+        HooksEveryModule,
+        SetsEnvironment,
+        InsertsWhenAsked,
+    ],
+}

@@ -1,0 +1,100 @@
+"""The method that each fault is put into, and one that requires another cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from petlir.benchmark.backbone import Backbone, Block
+from petlir.benchmark.cell import Cell
+from petlir.benchmark.layers.pointwise import on_maps, pointwise
+from petlir.benchmark.method import Method, Paper, PriorResults
+
+PAPER = Paper("A title", "Someone", "2024", "@misc{someone}")
+
+
+class Beside(nn.Module):
+    """A layer over channels that starts at zero.
+
+    Each subclass has a method that inserts it, which other processes can import by its qualified name.
+    """
+
+    method: ClassVar[type[Sound]]
+
+    def __init_subclass__(cls) -> None:
+        body = {"module": cls, "__doc__": cls.__doc__, "__module__": cls.__module__, "__annotations__": {}}
+        body["__qualname__"] = f"{cls.__qualname__}.method"
+        cls.method = dataclass(frozen=True)(type("method", (Sound,), body))
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.layer = pointwise(block.width, block.width, maps=on_maps(block))
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.get_parameter("bias"))
+
+    def forward(self, features: Tensor) -> Tensor:
+        output: Tensor = self.layer(features)
+        return output
+
+
+@dataclass(frozen=True)
+class Sound(Method):
+    """Holds every point."""
+
+    name = "sound"
+    idea = "A sentence."
+    paper: ClassVar[Paper | None] = PAPER
+    module: ClassVar[type[Beside]] = Beside
+
+    def adapt(self, backbone: Backbone) -> None:
+        for block in backbone.blocks():
+            block.mlp.parallel(self.module(block))
+
+
+def first(backbone: Backbone) -> Beside:
+    """Return the module that was inserted first."""
+    module: Beside = next(backbone.blocks()).mlp.hooks.get_submodule("beside.0")  # type: ignore[assignment]
+    return module
+
+
+def method_of(kind: type[Sound] | type[Beside]) -> Method:
+    """Return the method, or the method that inserts the module."""
+    return kind.method() if issubclass(kind, Beside) else kind()
+
+
+class Beginning(Beside):
+    """Starts from a fixed matrix, which is stored."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block)
+        self.start = nn.Buffer(torch.zeros(block.width, block.width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) + features @ self.start
+
+
+@dataclass(frozen=True)
+class Follows(Sound):
+    """Requires a cell on another task, and starts from a share of what that has trained."""
+
+    identity = False
+    module: ClassVar[type[Beside]] = Beginning
+
+    share: float = 0.5
+
+    def requires(self, cell: Cell) -> list[Cell]:
+        return [cell.of(Sound(), "another")]
+
+    def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
+        self.adapt(backbone)
+        if prior.stored is None:
+            self.start(backbone, prior)
+
+    def start(self, backbone: Backbone, prior: PriorResults) -> None:
+        (trained,) = prior.adapters
+        weights = [tensor for name, tensor in trained.items() if name.endswith("weight")]
+        for block, tensor in zip(backbone.blocks(), weights, strict=True):
+            block.mlp.hooks.beside[0].get_buffer("start").copy_(self.share * tensor)
