@@ -8,12 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from petlir.benchmark.cells import learning_rate
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.contract.toy_model import ToyTrial, tiny
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.schema import Accumulation
 from petlir.benchmark.runs import runner
+from petlir.benchmark.runs.planning import Planner
+from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.benchmark.training.loop import Batch, loss_of, split
+from petlir.benchmark.weights.cards import digest
 from tests.helpers.engine import interrupt, results
 from tests.helpers.samples import finished_in
 
@@ -86,9 +91,12 @@ def test_what_does_not_fit_in_parts_has_run_out_of_memory(lab, tmp_path, memory)
     assert outcome.failed[0][1] == "CUDA out of memory. Tried to allocate 2.00 GiB"
 
 
-def test_tuning_works_in_parts_too(lab, tmp_path, memory):
-    memory(1)
-    assert lab.run(tmp_path, regime="tuned").states == {"done": 1}
+def test_a_trial_works_in_parts_too(lab, tmp_path, memory):
+    tried = memory(1)
+    (cell,) = Planner(lab.request()).cells
+    trial = Job("trial", cell, lab.context(), Store(tmp_path), weights=digest("ipt-nano"))
+    assert learning_rate.trial(trial, "cpu") == {"state": "done"}
+    assert tried == [4, *8 * [1]], "what does not fit, then two steps in four parts"
 
 
 def test_a_cell_in_parts_goes_on_in_parts(lab, tmp_path, memory, monkeypatch):

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import pytest
 
+from petlir.benchmark.cells import learning_rate
+from petlir.benchmark.cells.job import Job
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.patches import PatchSampler
 from petlir.benchmark.records.files import ADAPTER, RECORD
@@ -154,7 +156,11 @@ def test_what_was_removed_there_is_removed_here_and_done_again(lab, url, machine
     assert lab.run(url, methods="frozen").worked == 1
 
 
-def test_trials_are_shared(lab, url, machine):
+def test_trials_are_shared(lab, url, machine, monkeypatch):
+    def curve(job: Job, device: str, parts: int) -> list[dict[str, float | None]]:
+        return [{"step": job.cell.steps, "learning_rate": job.cell.rate, "loss": 0.1, "validation_psnr": 30.0}]
+
+    monkeypatch.setattr(learning_rate, "_curve", curve)
     assert lab.run(url, regime="tuned").states == {"done": 1}
     assert [name for name in Bucket(url).sizes("tuning") if name.endswith("0.001.json")]
     machine("two")
