@@ -21,7 +21,7 @@ from petlir.benchmark.training import loop
 from petlir.reports.export import table
 from petlir.reports.frame import load
 from petlir.reports.site import write_report
-from tests.helpers.engine import command
+from tests.helpers.engine import Lab, command
 from tests.helpers.samples import typed
 
 
@@ -41,7 +41,7 @@ def rows(record: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def store(lab, tmp_path: Path) -> Path:
+def store(lab: Lab, tmp_path: Path) -> Path:
     """A store of one trained cell, scored under `rgb@tiles-48`."""
     return lab.finished(tmp_path / "store", methods="lora[rank=2]")
 

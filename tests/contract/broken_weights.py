@@ -140,9 +140,9 @@ class SharesTensor(Sound):
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
-        first, *others = (block.mlp.hooks.beside[0] for block in backbone.blocks())
-        for module in others:
-            module.layer.weight = first.layer.weight
+        first, *others = (block.mlp.hooks.get_submodule("beside.0.layer") for block in backbone.blocks())
+        for layer in others:
+            layer.weight = first.weight
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class SharesMemory(SharesTensor):
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
         for block in backbone.blocks():
-            layer = block.mlp.hooks.beside[0].layer
+            layer = block.mlp.hooks.get_submodule("beside.0.layer")
             layer.weight = nn.Parameter(layer.get_parameter("weight").detach())
 
 

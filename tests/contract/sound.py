@@ -25,8 +25,13 @@ class Beside(nn.Module):
     method: ClassVar[type[Sound]]
 
     def __init_subclass__(cls) -> None:
-        body = {"module": cls, "__doc__": cls.__doc__, "__module__": cls.__module__, "__annotations__": {}}
-        body["__qualname__"] = f"{cls.__qualname__}.method"
+        body: dict[str, object] = {
+            "module": cls,
+            "__annotations__": {},
+            "__doc__": cls.__doc__,
+            "__module__": cls.__module__,
+            "__qualname__": f"{cls.__qualname__}.method",
+        }
         cls.method = dataclass(frozen=True)(type("method", (Sound,), body))
 
     def __init__(self, block: Block) -> None:
