@@ -44,7 +44,7 @@ class CappedOutput(io.TextIOBase):
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Contain code of plugins: it prints to standard error, up to a limit, and does not end the program.
+    """Contain plugin code: its output goes to standard error, up to a limit, and it cannot end the program.
 
     Signals that end the program, and ordinary exceptions, are passed on.
 

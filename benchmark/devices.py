@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +35,25 @@ def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
     chosen = names if device in ("auto", "cuda") else [name for name in names if name == device]
     if chosen:
         return [WorkerSpec(name, 1) for _ in range(workers or 1) for name in chosen]
-    raise PetlirError(f"device {device!r} is not here; valid: {', '.join(['auto', 'cpu', *names])}")
+    raise PetlirError(f"device {device!r} is not available; valid: {', '.join(['auto', 'cpu', *names])}")
 
 
 def pick(device: str) -> str:
     """Return a single device for one computation."""
     return workers_on(device, 1)[0].device
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one CPU thread inside the block, as workers do, so that times measured in it hold for them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")

@@ -108,7 +108,7 @@ def load_file(path: Path) -> ModuleType:
     name = f"{PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PetlirError(f"plugin file {path} is no Python file")
+        raise PetlirError(f"plugin file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up there
     with _told(f"plugin file {path}"):

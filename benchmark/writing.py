@@ -39,7 +39,7 @@ def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
     try:
         _replace(path, content, flush)
     except OSError as error:
-        raise Unwritable(f"cannot write {path}: {error.strerror}; what stood there is unchanged") from error
+        raise Unwritable(f"cannot write {path}: {error.strerror}; the previous file is unchanged") from error
 
 
 def _replace(path: Path, content: bytes, flush: bool) -> None:

@@ -58,7 +58,7 @@ def repeated_runs(
     """Return the runs that shipped records have the keys of, the largest difference first.
 
     Args:
-        records: of the runs.
+        records: the records of the runs.
         leaderboard: the folder of the shipped stores; the project's own if left out.
         warn: gets one line on each shipped file that is not a record.
     """

@@ -18,8 +18,8 @@ from petlir.reports.figures.strengths import Strengths, strengths
 from petlir.reports.formats import csv_text
 
 TITLES = {
-    "fourier": "Frequencies of what methods add",
-    "contribution": "What full fine-tuning moved, and ranks",
+    "fourier": "Frequencies that methods add",
+    "contribution": "Tensors changed by full fine-tuning, and ranks",
     "response": "Branches",
     "transfer": "Transfer",
 }
@@ -31,7 +31,7 @@ COLUMNS = {
 }
 """The columns that figures use; a column is empty where an analysis did not apply."""
 RESPONSES = {
-    "strength": "Strength: mean absolute value, of a gate its mean",
+    "strength": "Strength: mean absolute output; for a gate, its mean",
     "low_energy": "Share of a map's energy below 0.05 cycles per pixel, its mean included",
     "channel_variance": "Variance over channels",
 }
@@ -46,7 +46,7 @@ class Study:
         name: the name of the analysis, as on the command line.
         rows: its table; empty if it did not apply to any cell.
         sentences: its findings.
-        left_out: what it does not apply to, with the reasons.
+        left_out: cells to which it does not apply, with the reasons.
     """
 
     name: str
@@ -160,7 +160,7 @@ def _read(folder: Path, name: str) -> Study:
     except pd.errors.EmptyDataError:
         return Study(name, pd.DataFrame(), tuple(told["sentences"]), tuple(told["left_out"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PetlirError(f"analysis {folder / name} is damaged: {error}; `petlir analyse {name}` makes it") from error
+        raise PetlirError(f"analysis {folder / name} is damaged: {error}; run `petlir analyse {name}` again") from error
 
 
 def panels(rows: pd.DataFrame) -> list[Panel]:

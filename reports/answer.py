@@ -78,7 +78,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
 
 
 def gains(tables: Sequence[Table]) -> list[str]:
-    """Name the largest change to the frozen network on each task that it has not seen; a smoke run ranks nothing."""
+    """Name the largest change to the frozen network on each task that it has not seen; smoke runs are not ranked."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -174,12 +174,12 @@ def ranks(tables: Sequence[Table]) -> list[str]:
     counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
     best = [f"{label} in {number}" for label, number in counts.most_common(MOST_METHODS)]
     further = [plural(len(counts) - MOST_METHODS, "further method")] if len(counts) > MOST_METHODS else []
-    told = f"Best, or not told apart from it, of {plural(len(ranked), 'column')}: {joined([*best, *further])}"
+    told = f"Best or tied with the best in {plural(len(ranked), 'column')}: {joined([*best, *further])}"
     provisional = any(table.columns[index].provisional for table, index in ranked)
     demo = any(table.group.track == "demo" for table in tables)
     return [
         f"{told}{' (provisional: fewer than five seeds)' if provisional else ''}."
-        + (" The demo track is a demonstration; its order is no finding." if demo else "")
+        + (" The demo track is a demonstration; its order is not a finding." if demo else "")
     ]
 
 

@@ -21,11 +21,11 @@ from petlir.reports.titles import built_in_tasks, title
 
 @dataclass
 class ReportContext:
-    """The records of a store, and what several pages need of them.
+    """The records of a store, with values that several pages share.
 
     Attributes:
         store: the folder that holds the records.
-        records: what it holds, at least one.
+        records: its records, at least one.
         problems: one line on each file that could not be read.
         reference: the same of the store that is shown beside it; None where none is.
     """

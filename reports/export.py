@@ -182,7 +182,7 @@ def notes(one: Table) -> list[str]:
     """Return the meaning of a table's marks, and why columns have none."""
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = [f"Nothing is marked in a column where: {'; '.join(why)}."] if why else []
-    marks = "bold: best PETL method, or not told apart from it; *: not converged."
+    marks = "bold: best PETL method, or tied with it; *: not converged."
     return [marks, *unranked, *(f"{line}." for line in one.below())]
 
 

@@ -25,7 +25,7 @@ MOST_IMAGES = 12
 
 
 class Picture(TypedDict):
-    """One version of a photograph: `src` from the top of the site, its score in words, and its PSNR where finite."""
+    """One version of a photograph: `src` from the top of the site, its formatted score, and its PSNR if finite."""
 
     label: str
     src: str
@@ -120,7 +120,7 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
 
 
 def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str, float | None]]:
-    """Label, place in the store, score in words and PSNR of each version."""
+    """Label, path in the store, formatted score and PSNR of each version."""
     set_, name = score.set, score.image
     shared = _shared(records, store) / set_
     given = (_words(score.input_psnr, score.input_ssim), _finite(score.input_psnr))

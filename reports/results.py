@@ -25,7 +25,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Column:
-    """What the values below it have in common.
+    """The common properties of the values in a column.
 
     Attributes:
         task: the task's name.
@@ -35,7 +35,7 @@ class Column:
         protocol: how the images were scored.
         budget: steps × batch size × patch side of what was trained; empty where nothing was.
         transfer: `seen`, `related` or `unseen`: whether the backbone was pre-trained on such a task.
-        simulated: what is simulated, in words.
+        simulated: a description of the simulated degradation.
         data_label: how training and test data differ in kind.
         smoke: whether the budget is too small to rank by.
         images: how many images.
@@ -133,7 +133,7 @@ class ResultValue:
 
     @property
     def collapse(self) -> str:
-        """How many seeds collapsed, and which: `1 of 5 seeds collapsed (3)`; empty where none did."""
+        """Return the number of collapsed seeds, and which: `1 of 5 seeds collapsed (3)`; empty if there are none."""
         lost = ", ".join(map(str, self.collapsed))
         return f"{len(self.collapsed)} of {plural(len(self.seeds), 'seed')} collapsed ({lost})" if lost else ""
 
@@ -220,7 +220,7 @@ class Table:
         return [max(places, key=weight) for places in self.headlines.values()]
 
     def done(self, place: int) -> int:
-        """How many methods have a result in a column."""
+        """Return the number of methods with a result in a column."""
         return sum(row.values[place].state == "done" for row in self.rows)
 
     @property

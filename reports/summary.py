@@ -1,4 +1,4 @@
-"""What the records say of each task: the best method and those tied with it; and what was not expected."""
+"""Summaries of tasks: the best method, those tied with it, and unexpected results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class TaskSummary:
     """The best PETL method of a task, those tied with it, and the references beside them.
 
     Attributes:
-        place: of the task's leading column in the table.
+        place: index of the task's leading column in the table.
         best: the PETL method with the highest mean; None where nothing is ranked.
-        tied: the methods that cannot be told apart from it.
+        tied: the methods tied with it.
     """
 
     table: Table
@@ -40,7 +40,7 @@ class TaskSummary:
 
     @property
     def value(self) -> ResultValue | None:
-        """What the best method reaches there."""
+        """The value that the best method reaches."""
         return self.best.values[self.place] if self.best else None
 
     def psnr(self, label: str) -> float | None:

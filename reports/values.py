@@ -120,7 +120,8 @@ def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
         return ResultValue(
-            "not-applicable", "a second evaluation window is for what has operators over the whole image"
+            "not-applicable",
+            "a second evaluation window is only for networks and methods with operators over the whole image",
         )
     if len(done) < len(mine):
         newest = max((one for one in mine if one not in done), key=lambda record: str(record.finished))

@@ -149,7 +149,7 @@ def test_what_cannot_be_loaded_is_named(cell, tmp_path):
     (tmp_path / "cell" / "adapter.safetensors").unlink()
     with pytest.raises(petlir.PetlirError, match=r"^adapter .*adapter.safetensors is missing or damaged: "):
         load(tmp_path / "cell")
-    with pytest.raises(petlir.PetlirError, match=r"^device 'cuda:9' is not here; valid: auto, cpu"):
+    with pytest.raises(petlir.PetlirError, match=r"^device 'cuda:9' is not available; valid: auto, cpu"):
         petlir.load("ipt-nano", device="cuda:9")
 
 

@@ -40,5 +40,5 @@ def test_every_gpu_works(gpus):
 @pytest.mark.parametrize(("number", "device"), [(0, "cuda"), (0, "cuda:0"), (1, "cuda:1"), (1, "tpu")])
 def test_what_is_not_there_is_named(gpus, number, device):
     gpus(number)
-    with pytest.raises(PetlirError, match=rf"^device '{device}' is not here; valid: auto, cpu"):
+    with pytest.raises(PetlirError, match=rf"^device '{device}' is not available; valid: auto, cpu"):
         workers_on(device, None)

@@ -235,7 +235,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_that_is_no_python_is_named(tmp_path):
     path = tmp_path / "bad.txt"
     path.write_text("hello")
-    with pytest.raises(PetlirError, match=r"^plugin file .*bad.txt is no Python file$"):
+    with pytest.raises(PetlirError, match=r"^plugin file .*bad.txt is not a Python file$"):
         find([path])
 
 

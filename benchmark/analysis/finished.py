@@ -41,7 +41,7 @@ class Analysis:
     Attributes:
         rows: a flat table with a row for each number.
         sentences: findings, with their numbers.
-        left_out: what the analysis does not apply to, each with the reason.
+        left_out: cells to which the analysis does not apply, with the reasons.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -105,7 +105,7 @@ def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: Tr
             if known is None or record.cell.seed < known.record.cell.seed:
                 found[place] = one
     if not found:
-        raise PetlirError(f"store {store.root} holds no finished cell of what was asked for; `petlir run` makes them")
+        raise PetlirError(f"store {store.root} holds no finished cell of this selection; run `petlir run` first")
     return list(found.values())
 
 
@@ -200,7 +200,7 @@ def _middles(cell: Finished, side: int, context: Context, device: str, most: int
     pairs = context.tests(cell.task, cell.record.cell.track)
     large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
     if not large:
-        raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are looked at")
+        raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are analysed")
     places = np.linspace(0, len(large) - 1, min(most or len(large), len(large))).round().astype(int)
     found = [_middle(large[place], side) for place in places]
     degraded, clean = ([to_batch(image, device) for image in images] for images in zip(*found, strict=True))

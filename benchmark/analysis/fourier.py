@@ -47,7 +47,7 @@ def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysi
 
 
 def _branches(network: Backbone, images: Tensor, head: str) -> dict[str, Curves]:
-    """Return the curves of what each branch puts out, over all modules; gates and numbers per channel have none."""
+    """Return the curves of each branch's output, over all modules; gates and per-channel factors have none."""
     maps: dict[str, list[Tensor]] = {}
     for answer in answered(network, images, head):
         for branch, values in answer.items():

@@ -197,7 +197,7 @@ class Stage(nn.Module):
 
     @property
     def blocks(self) -> nn.Module:
-        """The list of its blocks."""
+        """The blocks."""
         return self.residual_group["blocks"]
 
     def forward(self, features: Tensor) -> Tensor:

@@ -11,9 +11,13 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbones import Builder
 from petlir.benchmark.degradation import Image, rounded
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.pairs import PairFolder
 from petlir.benchmark.images.prepare import ImagePair, test_pairs, training_pairs, validation_pairs
 from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
+
+PAIRS = "pairs"
+"""The family of tasks on the user's own folders."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,12 @@ class Context:
         labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
 
+    @property
+    def notes(self) -> list[str]:
+        """Lines on parts of the user's own image files that are not used."""
+        opened = (text.partition(":") for text in self.opened)
+        return [note for family, _, folder in opened if family == PAIRS for note in PairFolder(Path(folder)).notes]
+
     def opening(self, tasks: str) -> tuple[str, Context]:
         """Return the selection with canonical names of its family tasks, and the context that includes them.
 
@@ -82,7 +92,7 @@ class Context:
             name, colon, argument = grid.unquoted(item).partition(":")
             if (family := self.plugins.families.get(name)) is not None:
                 if not colon or not argument:
-                    raise PetlirError(f"task {item!r} lacks what it stands for; expected {name}:{family.argument}")
+                    raise PetlirError(f"task {item!r} is incomplete; expected {name}:{family.argument}")
                 canonical_argument = family.canonical(argument)
                 opened.append(f"{name}:{canonical_argument}")
                 items.append(family.open(canonical_argument).name)

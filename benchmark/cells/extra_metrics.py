@@ -38,7 +38,7 @@ from petlir.benchmark.writing import write_json
 
 @dataclass(frozen=True)
 class ExtraMetrics:
-    """What is to be measured beyond a task's own protocols.
+    """Metrics and protocols beyond those of a task.
 
     Attributes:
         protocols: ids; those that name no view are meant under each view of a cell.
@@ -50,7 +50,7 @@ class ExtraMetrics:
 
     @classmethod
     def of(cls, names: str, metrics: str, plugins: Plugins) -> ExtraMetrics:
-        """What lists with commas name.
+        """Return the metrics and protocols named in comma-separated lists.
 
         Raises:
             PetlirError: a name is unknown, or names a metric of pyiqa, which is not installed.
@@ -58,10 +58,10 @@ class ExtraMetrics:
         return cls(tuple(rule.id for rule in protocols(names)), choose(metrics, plugins.registered_metrics()))
 
     def missing(self, record: Record, own: Sequence[str], plugins: Plugins) -> ExtraMetrics:
-        """What a record lacks of it; a metric that could not be had is tried again.
+        """Return the part that a record lacks; an unavailable metric is tried again.
 
         Args:
-            record: of a cell that is done.
+            record: the record of a finished cell.
             own: the protocol ids that the cell was planned with.
             plugins: where metrics come from; values of another version of a registered one are missing.
         """
@@ -140,7 +140,7 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
     """Return the rows of protocols that need the network; images restored in new ways are added to the cell's."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record.digests.data:
-        raise PetlirError(f"{job.cell} was scored on other test images than those at hand; expected the same")
+        raise PetlirError(f"{job.cell} was scored on other test images than those available here; expected the same")
     model = finished(folder, job.context, device)
     work, first = job.store.begin(record.key), ways(record, job.store)[0].way
     shared, names = job.store.shared(record.cell, record.digests.data), [rule.id for rule in rules]

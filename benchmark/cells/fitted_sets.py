@@ -50,7 +50,7 @@ class FittedSetComparison:
 
     @property
     def leaks(self) -> bool:
-        """Whether held-out images are known to be in the other set."""
+        """Return whether held-out images are known to be in the other set."""
         return any(overlap.shared == "images" for overlap in self.comparison.overlaps)
 
     def to_dict(self) -> dict[str, object]:

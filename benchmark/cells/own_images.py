@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from petlir.benchmark.degradation import rounded, seed_of
 from petlir.benchmark.degradations.enlarging import enlarge_in_bands
@@ -20,7 +19,6 @@ from petlir.benchmark.images.decoding import Header, Picture, Pixels
 from petlir.benchmark.images.outputs import OutputFile, Warn, outputs, silent, write_each
 from petlir.benchmark.images.reading import header_of, opaque
 from petlir.benchmark.records.files import ADAPTER, RECORD, read_record
-from petlir.benchmark.restoration.restore import MEMORY_BYTES, check, restore_batch
 from petlir.benchmark.task import Task
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ def degrade_folder(
     if found.degradation.kept == "float":
         raise PetlirError(f"task {found.label!r} keeps its noise as floats, which an image file cannot hold")
     if not clean.is_dir():
-        raise PetlirError(f"{clean} is not a folder; a folder of images is expected")
+        raise PetlirError(f"{clean} is not a folder; expected a folder of images")
     made = outputs(clean, out, skip_existing=skip_existing)
     for file in made.files:
         head = header_of(file.source)
@@ -127,13 +125,15 @@ def restore_folder(
     if (adapter is None) == (bicubic is None):
         raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")
     if bicubic is not None and tiling != "default":
-        raise PetlirError("--tiling says how a network restores; it does not go with --bicubic")
+        raise PetlirError("--tiling applies to networks and cannot be combined with --bicubic")
     made = outputs(source, out, skip_existing=skip_existing)
     headers = [(str(file.source), header_of(file.source)) for file in made.files]
     if bicubic is not None:
         for name, head in headers:
             _check_memory(name, head, bicubic, DECODED_BYTES, 0)
         return write_each(made, partial(_enlarged, bicubic), "restoring", warn)
+    from petlir.benchmark.restoration.restore import MEMORY_BYTES, check  # here: enlarging bicubically needs no torch
+
     assert adapter is not None
     model = restorer(adapter, device, plugins, weights)
     for name, head in headers:
@@ -153,6 +153,10 @@ def _enlarged(scale: int, file: OutputFile, picture: Picture) -> tuple[Pixels, P
 
 
 def _restored(model: AdaptedModel, tiling: str, file: OutputFile, picture: Picture) -> tuple[Pixels, Pixels | None]:
+    import torch
+
+    from petlir.benchmark.restoration.restore import restore_batch
+
     peak = picture.peak
     device = next(model.network.parameters()).device
     batch = torch.from_numpy(picture.pixels.astype(np.float32)).to(device).permute(2, 0, 1)[None] / peak

@@ -198,7 +198,7 @@ def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
 
 
 def requested(cell: Cell) -> dict[str, object]:
-    """Return a cell as a record holds it before it is worked on."""
+    """Return a cell in the form of a record, before it is trained."""
     plain = cell.to_dict()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from petlir.benchmark.cells.context import context_of
+from petlir.benchmark.cells.context import PAIRS, context_of
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.adapter_folder import check_replaceable, export_adapter
 from petlir.benchmark.records.schema import Done
@@ -15,8 +15,6 @@ from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.store.best import best
 from petlir.benchmark.store.remote import store_at
-
-FAMILY = "pairs"
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Asked:
-    """What to search for: the folder of pairs, and the selection of networks and methods.
+    """The settings of a search: the folder of pairs, the networks and the methods.
 
     Attributes:
         folder: the folder of pairs.
@@ -67,10 +65,10 @@ class Asked:
     def request(self) -> Request:
         """Return the request for the cells, on the task that the folder holds."""
         context = context_of(self.plugins, weights=self.weights)
-        family = context.plugins.families[FAMILY]
+        family = context.plugins.families[PAIRS]
         canonical = family.canonical(str(self.folder))
         task = family.open(canonical)
-        context = replace(context, opened=(f"{FAMILY}:{canonical}",), allow_overlap=self.allow_overlap)
+        context = replace(context, opened=(f"{PAIRS}:{canonical}",), allow_overlap=self.allow_overlap)
         return Request(
             self.backbones or search.networks(task.scale), self.methods or search.METHODS, task.name, "demo",
             steps=self.steps, regime="tuned", context=context, device=self.device,
@@ -95,7 +93,13 @@ def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str
     out = out or store.root / "adapters" / planner.request.tasks.replace(":", "-")
     check_replaceable(out)
     planner.check()
+    if all(cell.regime == "none" for cell in planner.cells):
+        raise PetlirError(
+            f"nothing to train in -m {planner.request.methods}; expected a method such as lora or adaptir"
+        )
     planner.refuse_overlap()
+    for line in planner.request.context.notes:
+        say(line)
     executor, workers = runner.local_executor(store.create(), asked.device, asked.workers)
     interrupted = False
     with runner.mirrored(store) as mirror:

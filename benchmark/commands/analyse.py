@@ -1,4 +1,4 @@
-"""What the papers explain, on any finished cells."""
+"""Command that explains finished cells: analyse."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ app = typer.Typer()
 @app.command()
 def analyse(
     name: Annotated[str, typer.Argument(help="fourier, contribution, response or transfer")],
-    method: Annotated[str | None, typer.Option("-m", "--method", help="labels with commas; all if left out")] = None,
-    task: Annotated[str | None, typer.Option("-t", "--task", help="names with commas; all if left out")] = None,
-    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="where there are several")] = None,
-    track: Annotated[str | None, typer.Option("--track", help="where there are several")] = None,
+    method: Annotated[
+        str | None, typer.Option("-m", "--method", help="labels, separated by commas; default: all")
+    ] = None,
+    task: Annotated[str | None, typer.Option("-t", "--task", help="names, separated by commas; default: all")] = None,
+    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="required if there are several")] = None,
+    track: Annotated[str | None, typer.Option("--track", help="required if there are several")] = None,
     store: Store = STORE,
     out: Out = None,
     data: Data = None,
@@ -31,7 +33,7 @@ def analyse(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Explain finished cells: frequencies, contributions, branches, transfer; rows as CSV, and what they show."""
+    """Explain finished cells by frequencies, contributions, branches or transfer; write CSV and print the findings."""
     from petlir.benchmark.analysis.finished import cells, comparable
     from petlir.benchmark.analysis.studies import STUDIES, keep
     from petlir.benchmark.cells.context import context_of

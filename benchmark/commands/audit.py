@@ -1,4 +1,4 @@
-"""What `petlir audit` does: compare, and say what leaks."""
+"""The audit of image sets for overlaps, and its lines."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def unknown_pretraining(found: Mapping[str, Card]) -> Iterator[str]:
 
 
 def described(lines: Sequence[FittedSetComparison]) -> Iterator[str]:
-    """The audit in words."""
+    """Return the lines of the audit."""
     for line in lines:
         beside = f"{line.comparison.test} beside {line.use}"
         for overlap in line.comparison.overlaps:

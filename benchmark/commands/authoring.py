@@ -17,8 +17,10 @@ app = typer.Typer()
 @app.command()
 def pretrain(
     recipe: Annotated[str | None, typer.Argument(help="multitask, prod or self-supervised")] = None,
-    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="the recipe's own if left out")] = None,
-    images: Annotated[Path | None, typer.Option("--images", help="photographs; dead leaves if left out")] = None,
+    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="default: the recipe's")] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="folder of photographs; default: procedural images")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="folder for the weights and their card")] = Path("petlir-weights"),
     without: Annotated[
         str, typer.Option("--without", help="kinds of degradation to leave out, e.g. 'jpeg,motion blur'")
@@ -31,7 +33,7 @@ def pretrain(
     plugin: Plugin = None,
     device: Device = "auto",
 ) -> None:
-    """Pre-train a backbone on clean images that are degraded on the way; continues where it was stopped."""
+    """Pre-train a backbone on clean images, degraded on the fly; a stopped run continues."""
     from petlir.benchmark.plugins import find
     from petlir.benchmark.pretraining.command import pretrain_backbone
 
@@ -53,7 +55,7 @@ def contract(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> int:
-    """Check a method, on a small network of each family, or a backbone, in small, against its contract.
+    """Check a method (on a small network of each family) or a backbone (at a small size) against its contract.
 
     A method may give a reason why it does not apply to the named families, but it must apply to one of all.
     """
@@ -82,7 +84,7 @@ def new(
     name: str,
     folder: Annotated[Path, typer.Option("--folder", help="where to write it")] = Path(),
 ) -> None:
-    """Write the start of a method, a backbone or a task, and say what to run next."""
+    """Write a working template of a method, a backbone or a task."""
     from petlir.benchmark.commands import scaffold
 
     path = scaffold.new(kind, name, folder)

@@ -1,4 +1,4 @@
-"""A check of the installation: what is there, and what is wrong."""
+"""A check of the installation."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _data(root: Path | None) -> str:
             faults.append(str(error))
     if faults:
         raise PetlirError("; ".join(faults))
-    where = root or "no folder of image sets, --data or PETLIR_DATA; bundled ones only"
+    where = root or "only the bundled ones: neither --data nor PETLIR_DATA is given"
     return f"{there} of {len(catalogue.names())} image sets; {where}; `petlir images` checks them"
 
 
@@ -123,7 +123,8 @@ def _weights() -> str:
     from petlir.benchmark.weights.sources import FOLDER, in_folder
 
     own, folder = in_folder(), os.environ.get(FOLDER)
-    return f"{len(list(cards.shipped()))} shipped or fetched, {len(own)} found in {FOLDER}={folder or ''}"
+    where = f"{len(own)} in {FOLDER}={folder}" if folder else f"{FOLDER} is not set"
+    return f"{len(list(cards.shipped()))} shipped or fetched; {where}"
 
 
 def _cache() -> str:

@@ -21,7 +21,7 @@ def export_adapter(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Write an adapter with its card, options and digests to a folder; as a peft adapter too, if it is low-rank."""
+    """Export an adapter with its card, options and digests to a folder; low-rank ones for Hugging Face peft too."""
     from petlir.benchmark.publishing import adapter_folder
 
     for path in adapter_folder.export_adapter(cell, out, plugin or [], weights or []):
@@ -35,7 +35,7 @@ def push(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Push an adapter to the Hugging Face hub, as `export-adapter` writes it."""
+    """Export an adapter and push it to the Hugging Face hub."""
     from tempfile import TemporaryDirectory
 
     from petlir.benchmark import hub
@@ -59,7 +59,7 @@ def export_network(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Write the network of a cell as it is evaluated, with a small program that restores images of any size."""
+    """Export an adapted network to ONNX or torch.export, with a small program that restores images of any size."""
     from petlir.benchmark.publishing import network_export
 
     difference = network_export.export_network(cell, out, form, tile, plugin or [], weights or [])

@@ -1,4 +1,4 @@
-"""Grids: run, tune, plan, and what came out."""
+"""Commands on grids: run, tune, plan, status, why, report, export."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(
     grid: Grid = None,
     config: Config = None,
     save: Annotated[Path | None, typer.Option("--save", help="write the grid to a TOML file, for --config")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="every method on every task; as --grid all")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="every method on every task, like --grid all")] = False,
     store: Address = STORE,
     data: Data = None,
     plugin: Plugin = None,
@@ -73,27 +73,25 @@ def run(
     executor: Annotated[str, typer.Option("--executor", help="local, ray or slurm")] = "local",
     slurm: Annotated[str, typer.Option("--slurm", help="e.g. time=60,partition=gpu,gpus=1; time in minutes")] = "",
     ray_address: Annotated[
-        str, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster; else this machine's")
+        str, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster; default: this machine's")
     ] = "",
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
     deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
-    locked: Annotated[
-        bool, typer.Option("--locked", help="refuse an environment that is not requirements.lock")
-    ] = False,
+    locked: Annotated[bool, typer.Option("--locked", help="require the versions in requirements.lock")] = False,
     mlflow_uri: Annotated[
         str | None, typer.Option("--mlflow-uri", help="where to mirror records; none: nowhere")
     ] = None,
     allow_overlap: Overlap = False,
-    protocols: Annotated[str | None, typer.Option("--protocols", help="beyond the tasks' own, e.g. y,rgb+x8")] = None,
+    protocols: Annotated[str | None, typer.Option("--protocols", help="further protocols, e.g. y,rgb+x8")] = None,
     metrics: Metrics = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="write no page at the end")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="write no report at the end")] = False,
     reference: Reference = None,
     until_separable: Annotated[
         float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
     ] = None,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="the most seeds with --until-separable")] = 10,
 ) -> int:
-    """Run a grid: train and score what is missing, mirror it to MLflow, write the report."""
+    """Run a grid: train and score missing cells, mirror them to MLflow and write the report."""
     from petlir.benchmark.records import lock
     from petlir.benchmark.runs import runner
     from petlir.benchmark.runs.planning.request import request_from_grid
@@ -146,7 +144,7 @@ def _outcomes(
 
     store = store_at(address)
     if isinstance(store, RemoteStore):
-        raise PetlirError(f"--until-separable states its looks in the store; expected a folder, not {address}")
+        raise PetlirError(f"--until-separable needs a store in a folder, not {address}")
     return group_sequential.run(request, store, work, echo, confidence=confidence, most=most)
 
 
@@ -168,7 +166,7 @@ def tune(
     cell_timeout: CellTimeout = None,
     export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
     allow_overlap: Overlap = False,
-    again: Annotated[bool, typer.Option("--again", help="also where the project ships a choice")] = False,
+    again: Annotated[bool, typer.Option("--again", help="tune again even if petlir ships a learning rate")] = False,
 ) -> None:
     """Choose each method's learning rate on validation images."""
     from petlir.benchmark.runs import runner
@@ -202,7 +200,7 @@ def plan(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Say which cells of a grid are done, stale, missing or to be tuned, and what they will take; runs nothing."""
+    """List the cells of a grid by state, with the time and memory of those to run; run nothing."""
     from petlir.benchmark.runs.planning.request import request_from_grid
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
@@ -218,7 +216,7 @@ def plan(
 
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
-    """Count the records of a store by state, name what failed, and tell what runs from what died."""
+    """Count the cells of a store by state, and name those that failed, are running or were abandoned."""
     from petlir.benchmark.commands.lists import states, working
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
@@ -249,7 +247,7 @@ def why(
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
-    """Say what has changed since a cell was finished, so that it would be worked on again."""
+    """Explain why a finished cell is stale: what has changed since."""
     from dataclasses import asdict
 
     from petlir.benchmark.cells.context import context_of
@@ -259,17 +257,22 @@ def why(
     show_rows([asdict(one) for one in found] if as_json else found or ["nothing has changed"], as_json, str)
 
 
+def _require_records(store: Path) -> None:
+    from petlir.benchmark.store import Store as Records
+
+    if not Records(store).files():
+        raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
+
+
 @app.command()
 def report(
     store: Cells = STORE, out: Out = None, extra_protocols: ExtraProtocols = None, reference: Reference = None
 ) -> None:
     """Write the HTML report of a store."""
     from petlir.benchmark.protocol import protocols
-    from petlir.benchmark.store import Store as Records
     from petlir.reports.site import write_report
 
-    if not Records(store).files():
-        raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
+    _require_records(store)
     beside = reference_beside(store, reference)
     echo(write_report(store, out or store / "report", protocols(extra_protocols or ""), reference=beside))
 
@@ -278,12 +281,14 @@ def report(
 def export(
     store: Store = STORE,
     style: Annotated[str, typer.Option("--format", help="csv, markdown, latex or parquet")] = "csv",
-    out: Annotated[Path | None, typer.Option("--out", help="the file to write; printed if left out")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="the file to write; default: standard output")] = None,
     extra_protocols: ExtraProtocols = None,
 ) -> None:
-    """Print the table of a store, or write it into a file."""
+    """Print the results of a store as a table, or write them to a file."""
     from petlir.benchmark.protocol import protocols
     from petlir.reports.export import table, write
+
+    _require_records(store)
 
     def warn(line: str) -> None:
         echo(f"petlir: {line}", err=True)

@@ -1,4 +1,4 @@
-"""What there is: plugins, image sets, parameter counts."""
+"""Commands on what is available: list, images, audit, params."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def list_(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="print a page of Markdown")] = False,
 ) -> None:
-    """List what a grid can name."""
+    """List methods, tasks, backbones, tracks, protocols, images, weights or convergence tests."""
     from petlir.benchmark.commands.lists import LIGHT, as_markdown
 
     lists = LIGHT
@@ -39,7 +39,7 @@ def list_(
 
 @app.command()
 def images(data: Data = None, as_json: Json = False) -> None:
-    """Show which image sets are there, with digests checked, which are half there or missing, and how to get them."""
+    """Check the image sets: complete, incomplete or missing, and where to get them."""
     from petlir.benchmark.commands.listing import presence
 
     show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<11} {row['about']}")
@@ -54,7 +54,7 @@ def audit(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> int:
-    """Look for test images in what is trained, validated and was pre-trained on; exit code 1 where there are any."""
+    """Search training, validation and pre-training images for test images; exit with 1 if any is found."""
     from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.commands import audit as command
 

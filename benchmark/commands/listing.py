@@ -1,4 +1,4 @@
-"""What there is: plugins, image sets, parameter counts."""
+"""Lists of plugins, image sets and parameter counts."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ app = typer.Typer()
 @app.command()
 def clean(
     store: Address = STORE,
-    abandoned: Annotated[bool, typer.Option("--abandoned", help="also checkpoints that nobody works on")] = False,
+    abandoned: Annotated[bool, typer.Option("--abandoned", help="also remove checkpoints of abandoned cells")] = False,
     cache: Annotated[
         str | None,
         typer.Option("--cache", help="only cap the user's cache at this size, e.g. 10G", metavar="SIZE"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would be removed")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what cells left behind while they were worked on; never records, adapters or images."""
+    """Remove leftovers of unfinished work; never records, adapters or images."""
     from petlir.benchmark.store.cleaning import clean as cleaned
     from petlir.benchmark.store.remote import store_at
 
@@ -56,7 +56,7 @@ def _cap(size: str, dry_run: bool, as_json: bool) -> None:
 
 @app.command()
 def doctor(data: Data = None, as_json: Json = False) -> int:
-    """Check the installation: torch, device, data, weights, plugins and cache; exit code 1 if something is wrong."""
+    """Check the installation: torch, device, data, weights, plugins and cache; exit with 1 if a check fails."""
     from petlir.benchmark.commands.doctor import examine
 
     found = list(examine(data))

@@ -14,7 +14,7 @@ from petlir.benchmark.terminal import echo
 
 Overlap = Annotated[
     bool,
-    typer.Option("--allow-overlap", help="go on where test images are trained on; record and table say so"),
+    typer.Option("--allow-overlap", help="continue if training and test images overlap; records and tables say so"),
 ]
 
 
@@ -45,11 +45,13 @@ Cells = Annotated[Path, typer.Option("--store", parser=_cells, help="folder or U
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="a plugin file; may be repeated")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Track = Annotated[str | None, typer.Option("--track", help="demo, open or paper")]
-Backbones = Annotated[str | None, typer.Option("-b", "--backbone", "--backbones", help="names with commas, * for all")]
+Backbones = Annotated[
+    str | None, typer.Option("-b", "--backbone", "--backbones", help="names, separated by commas; * for all")
+]
 Methods = Annotated[str | None, typer.Option("-m", "--method", "--methods", help="e.g. 'lora[rank=4,8],adapter@20k'")]
-Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="names with commas, * for all")]
+Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="names, separated by commas; * for all")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; the track's own if left out")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; default: the track's")]
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
 Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that fills in what is not given: demo")]
 Config = Annotated[
@@ -68,7 +70,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="worker processes on the CPU, or on each GPU")]
 CellTimeout = Annotated[
     float | None,
-    typer.Option("--cell-timeout", min=1, help="seconds after which a cell or trial is ended, and named as failed"),
+    typer.Option("--cell-timeout", min=1, help="seconds after which a cell or trial is stopped and counts as failed"),
 ]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
 Metrics = Annotated[str | None, typer.Option("--metrics", help="a plugin's or pyiqa's, e.g. lpips,dists,fsim")]

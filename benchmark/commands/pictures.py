@@ -30,7 +30,7 @@ from petlir.benchmark.terminal import echo
 
 app = typer.Typer()
 
-SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="leave images that are in OUT already")]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="skip images that already exist in OUT")]
 
 
 def _warn(line: str) -> None:
@@ -42,14 +42,14 @@ def score(
     restored: Path,
     reference: Path,
     protocol: Protocol = "rgb",
-    every: Annotated[bool, typer.Option("--all-protocols", help="under all that papers use, side by side")] = False,
+    every: Annotated[bool, typer.Option("--all-protocols", help="score under every protocol that papers use")] = False,
     metrics: Metrics = None,
     bicubic: Annotated[bool, typer.Option("--bicubic", help="enlarge smaller images bicubically first")] = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
-    """Score a folder of restored images against the clean ones, paired by file name."""
+    """Score restored images against clean ones, paired by file name."""
     from petlir.benchmark.devices import pick
     from petlir.benchmark.plugins import find
     from petlir.benchmark.protocol import protocol as named
@@ -92,7 +92,7 @@ def degrade(
     task: str,
     clean: Path,
     out: Path,
-    seed: Annotated[int, typer.Option(help="of noise, rain and whatever is drawn", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="seed of noise, rain and other random effects", min=0)] = 0,
     skip_existing: SkipExisting = False,
     plugin: Plugin = None,
 ) -> None:
@@ -105,13 +105,17 @@ def degrade(
 
 @app.command()
 def adapt(
-    folder: Annotated[Path, typer.Argument(help="folder of pairs: noisy/ and clean/, or these in train/ and test/")],
+    folder: Annotated[
+        Path, typer.Argument(help="folder of image pairs: noisy/ and clean/, or both in each of train/ and test/")
+    ],
     minutes: Annotated[float, typer.Option("--minutes", help="the time limit")] = 10.0,
     backbone: Backbones = None,
     method: Methods = None,
     steps: Steps = None,
     store: Address = STORE,
-    out: Annotated[Path | None, typer.Option("--out", help="folder for the best adapter; else in the store")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder for the best adapter; default: inside the store")
+    ] = None,
     device: Device = "auto",
     workers: Workers = None,
     plugin: Plugin = None,
@@ -130,8 +134,8 @@ def adapt(
     )  # fmt: skip
     found = adapting.adapt(asked, store, out, lambda line: echo(line, err=as_json))
     if found.best is None:
-        after = "stopped" if found.interrupted else f"after {minutes:g} min"
-        echo(f"petlir: {after}: no adapter is finished; the same command continues from here", err=True)
+        when = "before you stopped it" if found.interrupted else f"within {minutes:g} min"
+        echo(f"petlir: no adapter was finished {when}; the same command continues from here", err=True)
         return 1
     sentences = list(terminal.answer(found.best, found.records))
     if as_json:
@@ -150,19 +154,23 @@ def restore(
     source: Path,
     out: Path,
     adapter: Annotated[
-        str | None, typer.Option(help="a cell's or an exported folder, a file in it, or hub:OWNER/NAME")
+        str | None, typer.Option(help="folder of a cell or of an exported adapter, or hub:OWNER/NAME")
     ] = None,
-    best: Annotated[bool, typer.Option("--best", help="with the best trained cell of --store")] = False,
+    best: Annotated[bool, typer.Option("--best", help="use the best adapter in --store")] = False,
     store: Store = STORE,
-    task: Annotated[str | None, typer.Option("-t", "--task", help="with --best, where the store has several")] = None,
-    bicubic: Annotated[int | None, typer.Option(help="enlarge bicubically by this factor instead", min=2)] = None,
+    task: Annotated[
+        str | None, typer.Option("-t", "--task", help="the task for --best, if the store has several")
+    ] = None,
+    bicubic: Annotated[
+        int | None, typer.Option(help="enlarge bicubically by this factor, without a network", min=2)
+    ] = None,
     device: Device = "auto",
     plugin: Plugin = None,
     weights: Weights = None,
     tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
     skip_existing: SkipExisting = False,
 ) -> None:
-    """Restore an image or a folder of images with a finished cell."""
+    """Restore an image or a folder of images with a trained adapter."""
     from petlir.benchmark.cells.own_images import restore_folder
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.store.best import best_folder
@@ -170,7 +178,7 @@ def restore(
     if best and adapter is not None:
         raise PetlirError("restore takes either --adapter or --best")
     if task is not None and not best:
-        raise PetlirError(f"--task {task} goes with --best")
+        raise PetlirError(f"--task {task} requires --best")
     chosen = str(best_folder(Records(store), task)) if best else adapter
     if best:
         echo(f"with {chosen}")

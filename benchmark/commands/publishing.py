@@ -32,14 +32,14 @@ def submit(
     by: Annotated[str, typer.Option("--by", help="who submits")],
     store: Cells = STORE,
     tuning: Annotated[
-        str | None, typer.Option("--tuning", help="how rates and options were chosen; what the records say if left out")
+        str | None, typer.Option("--tuning", help="how learning rates and options were chosen; default: as recorded")
     ] = None,
     used_test_data: Annotated[
-        bool, typer.Option("--used-test-data/--no-test-data", help="whether a choice looked at test data")
+        bool, typer.Option("--used-test-data/--no-test-data", help="declare whether test data influenced a choice")
     ] = False,
     plugin: Plugin = None,
 ) -> None:
-    """Pack the finished cells of a store, with adapters, restored images, trials and plugins' sources."""
+    """Pack the finished cells of a store into an archive, with adapters, restored images and plugin sources."""
     from petlir.benchmark.plugins import find
     from petlir.benchmark.publishing import submit as packing
 
@@ -50,17 +50,19 @@ def submit(
 @app.command()
 def verify(
     source: Annotated[Path, typer.Argument(help="an archive made by `petlir submit`, or a store")],
-    images: Annotated[int, typer.Option("--images", min=1, help="restored again, of each cell")] = 3,
-    retrain: Annotated[int, typer.Option("--retrain", min=0, help="how many cells are trained again")] = 0,
-    into: Annotated[Path | None, typer.Option("--into", help="the store that takes the verified cells over")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="of what is drawn; random if left out")] = None,
+    images: Annotated[int, typer.Option("--images", min=1, help="number of images of each cell to restore again")] = 3,
+    retrain: Annotated[int, typer.Option("--retrain", min=0, help="number of cells to train again")] = 0,
+    into: Annotated[Path | None, typer.Option("--into", help="store to copy the verified cells to")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="seed that chooses images and cells; default: random")
+    ] = None,
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> int:
-    """Say how far results can be believed: claimed, re-scored, re-inferred or re-trained."""
+    """Verify the results of an archive or a store by scoring, restoring and training again."""
     import random
     from dataclasses import asdict
 
@@ -87,12 +89,13 @@ def verify(
 @app.command()
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="stores to read")],
-    into: Annotated[Path, typer.Option("--into", help="the store that takes their cells over")],
+    into: Annotated[Path, typer.Option("--into", help="store to merge into")],
     without_images: Annotated[
-        bool, typer.Option("--without-images", help="nor adapters of references, as in a leaderboard")
+        bool,
+        typer.Option("--without-images", help="leave out images and the references' adapters, as a leaderboard does"),
     ] = False,
 ) -> None:
-    """Put the cells of several stores into one, for one report; what is there already stays."""
+    """Merge the cells of several stores into one; existing cells are kept."""
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
@@ -109,7 +112,7 @@ def spread(
     weights: Weights = None,
     device: Device = "auto",
 ) -> None:
-    """Measure how far scores differ if training is repeated with images perturbed by 1e-6."""
+    """Measure how much scores vary when training is repeated with images perturbed by 1e-6."""
     from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.devices import pick
     from petlir.benchmark.publishing import spread as spreads
@@ -124,7 +127,7 @@ def spread(
 
 @app.command()
 def compare(first: Path, second: Path, as_json: Json = False) -> None:
-    """Say what moved between two stores, whether that is more than chance, and what had changed."""
+    """Compare two stores: which scores moved, whether significantly, and why."""
     from dataclasses import asdict
 
     from petlir.reports.compare import compare as moves
@@ -142,14 +145,14 @@ def _moved(row: dict[str, Any]) -> str:
 
 @app.command()
 def claims(
-    paper: Annotated[str | None, typer.Argument(help="its short name, e.g. AdaptIR; all papers if left out")] = None,
+    paper: Annotated[str | None, typer.Argument(help="short name, e.g. AdaptIR; default: all papers")] = None,
     store: AnyStore = None,
     published: Annotated[
-        Path | None, typer.Option("--published", help="folder of CSV files with claims; the project's if left out")
+        Path | None, typer.Option("--published", help="folder of CSV files with papers' numbers; default: petlir's")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what papers claim; with a store, beside what came out there, and whether it was reproduced."""
+    """List the numbers that papers report; with a store, whether each was reproduced."""
     from petlir.benchmark import published as publishing
     from petlir.reports.claims import rows
     from petlir.reports.frame import load
@@ -173,7 +176,7 @@ def _claimed(row: dict[str, Any]) -> str:
 
 @app.command()
 def cite(store: Store = STORE, plugin: Plugin = None) -> None:
-    """Print BibTeX of the methods, image sets and backbones that a store used."""
+    """Print BibTeX for the methods, image sets and backbones in a store."""
     from petlir.benchmark.plugins import find
     from petlir.reports.bibliography import bibliography
 
@@ -185,14 +188,14 @@ def sync(
     store: Cells = STORE,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
 ) -> int:
-    """Mirror to MLflow what a lost server has missed; exit code 1 where a record is not taken or damaged."""
+    """Mirror missing records to MLflow; exit with 1 if one is damaged or refused."""
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.tracking.tracker import NotTaken, Tracker, default_uri
 
     missed: list[str] = []
     records = list(Records(store).records(missed.append))
     if not records and not missed:
-        raise PetlirError(f"store {store} holds no records; nothing to mirror")
+        raise PetlirError(f"store {store} holds no records; there is nothing to mirror")
     tracker = Tracker(mlflow_uri or default_uri(store), store)
     for record in records:
         try:

@@ -17,8 +17,8 @@ def ending(outcome: Outcome, address: str | None, reference: bool | None, *, aga
     """Yield where the report of the store is, and how many runs agree with the shipped records of the same keys.
 
     Args:
-        outcome: of the run.
-        address: of the store; None to write no report.
+        outcome: the outcome of the run.
+        address: the store's address; None to write no report.
         reference: whether to show the reference leaderboard beside it; None: where it is shipped.
         again: whether to write the report even if nothing is newer than it.
     """

@@ -36,9 +36,9 @@ class CheckResult:
     """The outcome of one check.
 
     Attributes:
-        name: of the check.
+        name: name of the check.
         passed: whether the method or backbone holds it.
-        detail: what is wrong, or why it is not checked, in one line; empty where it holds.
+        detail: the fault, or the reason that it is not checked, in one line; empty if it holds.
         applicable: whether the check is made; where not, the detail is the reason, e.g. that the method does not
             support the network.
     """
@@ -50,7 +50,7 @@ class CheckResult:
 
 
 def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[[], Backbone]:
-    """Return the method or the small backbone that `FILE.py:Class`, a grid item or the name of a family stands for.
+    """Return the method or the small backbone that `FILE.py:Class`, a grid item or the name of a family denotes.
 
     Raises:
         PetlirError: there is no such file, class, method or family, or the item names several methods.

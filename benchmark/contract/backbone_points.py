@@ -1,4 +1,4 @@
-"""What every backbone must hold, checked on its small network: keys, sizes, places for modules, heads, merging."""
+"""The points of the contract of backbones, checked on small networks: keys, sizes, sites, heads, merging."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def keys(trial: BackboneTrial) -> str | None:
     third.load_state_dict(network.state_dict())
     distance = max(apart(trial.outputs(loaded), expected) for loaded in (other, third))
     if distance > 0:
-        return f"the output differs by {distance:.1e} after loading its weights; something is no parameter or buffer"
+        return (
+            f"the output differs by {distance:.1e} after loading its weights; some state is not a parameter or a buffer"
+        )
     try:
         trial.network(2).load_official({name: state[name] for name in list(state)[1:]})
     except PetlirError:

@@ -42,7 +42,7 @@ def repeats(trial: ToyTrial) -> str | None:
         return "two trainings of the same seed end apart"
     steady = trial.evaluation.repeats
     if steady and not trial.output(again.backbone).equal(trial.output(trial.trained[0].backbone)):
-        return "two networks with the same weights have other outputs; something is no parameter or buffer"
+        return "two networks with the same weights differ in output; some state is not a parameter or a buffer"
     here = fingerprint(trial)
     for other in fingerprints(trial):
         if isinstance(other, str):

@@ -130,7 +130,7 @@ def restored(network: Backbone) -> Iterator[dict[str, Tensor]]:
 
 @torch.no_grad()
 def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
-    """Restore two images in turns in evaluation mode, and return the traces; tensors are put back."""
+    """Restore two images in turns in evaluation mode, and return the traces; tensors are then restored."""
     network = adapted.backbone.eval()
     with restored(network) as before:
         first, second, again = (network(images[[index]], head) for index in (0, 1, 0))

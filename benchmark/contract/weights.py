@@ -137,7 +137,7 @@ def stored(trial: ToyTrial) -> str | None:
     distance = apart(trial.output(fresh.backbone), trial.output(adapted.backbone))
     if distance == 0:
         return None
-    return f"the output differs by {distance:.1e} after saving and loading; something is no parameter or buffer"
+    return f"the output differs by {distance:.1e} after saving and loading; some state is not a parameter or a buffer"
 
 
 def stores_its_own(trial: ToyTrial) -> str | None:

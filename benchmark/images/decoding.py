@@ -77,11 +77,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Header:
-    """Contents of an image file's header: the upright size in pixels, and bits a channel."""
+    """Contents of an image file's header: the upright size in pixels, bits per channel, and whether it has alpha."""
 
     width: int
     height: int
     bits: int
+    alpha: bool
 
 
 def header(file: BinaryIO, name: str) -> Header:
@@ -97,7 +98,7 @@ def header(file: BinaryIO, name: str) -> Header:
             turns = image.format != "TIFF" and (image.format != "PNG" or _png_tells_orientation(file))
             if turns and _orientation(image) >= SIDEWAYS:  # the size of a TIFF is upright already
                 width, height = height, width
-            return Header(width, height, bits)
+            return Header(width, height, bits, image.has_transparency_data)
     except BROKEN as error:
         raise _unreadable(name, error) from error
 
@@ -183,7 +184,7 @@ def _check(image: PIL.Image.Image, name: str) -> None:
             raise PetlirError(f"{name} marks a transparent colour at 16 bits; expected an alpha channel")
         return
     if image.mode.startswith(("I", "F")) or _maximum(image) > 255:
-        raise PetlirError(f"{name} is of more than 8 bits a channel, in a form that is not read; {EXPECTED}")
+        raise PetlirError(f"{name} has more than 8 bits per channel in an unsupported form; {EXPECTED}")
     if image.mode not in READABLE:
         raise PetlirError(f"{name} is of colour mode {image.mode}; {EXPECTED}")
 
@@ -267,6 +268,6 @@ def _split(values: Pixels, notes: tuple[str, ...]) -> Picture:
 
 def _unreadable(name: str, error: BaseException) -> PetlirError:
     if isinstance(error, PIL.UnidentifiedImageError):
-        return PetlirError(f"{name} is no readable image: its content is of no known format")
+        return PetlirError(f"{name} is not a readable image: its format is unknown")
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return PetlirError(f"{name} is no readable image: {reason}")
+    return PetlirError(f"{name} is not a readable image: {reason}")

@@ -65,7 +65,7 @@ def _paths(root: Path, pattern: str) -> Iterator[tuple[Key, Path]]:
             continue
         key = match.groups()
         if key in seen:
-            raise PetlirError(f"{path} and {seen[key].name} have one name; expected one image a name")
+            raise PetlirError(f"{path} and {seen[key].name} have the same name; expected one image per name")
         seen[key] = path
         yield key, path
 

@@ -76,7 +76,7 @@ def _shape(path: Path) -> tuple[tuple[int, ...], str]:
         try:
             found = {name: (tuple(shape), kind) for name, shape, kind in whosmat(path)}
         except FAULTS as error:
-            raise PetlirError(f"{path} is no readable .mat file: {error}") from error
+            raise PetlirError(f"{path} is not a readable .mat file: {error}") from error
     if path.stem not in found:
         raise PetlirError(f"{path} holds {', '.join(found) or 'nothing'}; expected the array {path.stem}")
     return found[path.stem]
@@ -94,7 +94,7 @@ def _blocks(path: Path, changed: int) -> NDArray[np.uint8]:
 
             array = loadmat(path, variable_names=[path.stem])[path.stem]
     except FAULTS as error:
-        raise PetlirError(f"{path} is no readable .mat file: {error}") from error
+        raise PetlirError(f"{path} is not a readable .mat file: {error}") from error
     whole: NDArray[np.uint8] = np.ascontiguousarray(array)
     return whole
 
@@ -112,4 +112,4 @@ def _hdf5(path: Path) -> File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise PetlirError(f"{path} is no readable .mat file: {error}") from error
+        raise PetlirError(f"{path} is not a readable .mat file: {error}") from error

@@ -40,7 +40,7 @@ class Outputs:
 
     Attributes:
         files: the images to be made, in the order of names.
-        existing: number of images that are there already and are left as they are.
+        existing: number of outputs that already exist and are kept.
         skipped: a line on what is not read, or "".
     """
 
@@ -115,7 +115,7 @@ def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
     if made.skipped:
         warn(made.skipped)
     if made.existing:
-        warn(f"{made.existing} images are there already and were left as they are")
+        warn(f"{made.existing} images already exist and were skipped")
     console, failures = Console(stderr=True), []
     bar = track(made.files, doing, console=console, transient=True, disable=not console.is_terminal)
     for file in bar:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from petlir.benchmark.degradation import Image
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.images.imageset import ImageEntry
 from petlir.benchmark.images.mapped import Mapped, decoded
 from petlir.benchmark.images.pairing import CLEAN, DEGRADED, partners, side, token
@@ -43,7 +43,8 @@ class PairFolder:
 
     def __post_init__(self) -> None:
         if not self.path.is_dir():
-            raise PetlirError(f"{self.path} is missing; expected a folder of pairs, {LAYOUT}")
+            state = "is not a folder" if self.path.exists() else "is missing"
+            raise PetlirError(f"{self.path} {state}; expected a folder of pairs, {LAYOUT}")
 
     def index(self, part: Part, scale: int) -> list[ImageEntry]:
         """Return the pairs of one part in the order of names; `scale` is that of the folder.
@@ -95,6 +96,12 @@ class PairFolder:
     def bits(self) -> int:
         """The largest number of bits a channel of all images."""
         return max(header_of(path).bits for files in self._all() for path in files)
+
+    @property
+    def notes(self) -> list[str]:
+        """A line if images have an alpha channel, which is dropped; one that is not opaque is refused as it is read."""
+        count = sum(header_of(path).alpha for files in self._all() for path in files)
+        return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 
     def digest(self, scale: int) -> str:
         """Return the SHA-256 over names and pixels of all pairs, part by part; decoded images are cached.

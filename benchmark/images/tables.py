@@ -159,5 +159,5 @@ def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str
 
 def _add(found: dict[K, RowReader], key: K, reader: RowReader) -> None:
     if key in found:
-        raise PetlirError(f"{reader.where} and {found[key].where} have one name; expected one image a name")
+        raise PetlirError(f"{reader.where} and {found[key].where} have the same name; expected one image per name")
     found[key] = reader

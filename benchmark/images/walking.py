@@ -20,7 +20,7 @@ class ImageFolder:
 
     Attributes:
         images: image files by path below the folder, with `/` and without suffix, in the order of these names.
-        skipped: what is not read, by path below the folder; sub-folders end with `/`.
+        skipped: files that are not read, by path below the folder; sub-folders end with `/`.
     """
 
     images: dict[str, Path]
@@ -44,7 +44,7 @@ def walk(folder: Path, without: Path | None = None) -> ImageFolder:
         PetlirError: the folder is missing or has no images, or two images have the same name.
     """
     if not folder.is_dir():
-        raise PetlirError(f"{folder} is not a folder; a folder of images is expected")
+        raise PetlirError(f"{folder} is not a folder; expected a folder of images")
     images: dict[str, Path] = {}
     skipped: list[str] = []
     for path in sorted(_files(folder, without, skipped), key=lambda path: path.relative_to(folder).parts):
@@ -53,7 +53,7 @@ def walk(folder: Path, without: Path | None = None) -> ImageFolder:
         if not _is_image(path):
             skipped.append(_printable(inside.as_posix()))
         elif name in images:
-            raise PetlirError(f"{path} and {images[name].name} have one name; expected one image a name")
+            raise PetlirError(f"{path} and {images[name].name} have the same name; expected one image per name")
         else:
             images[name] = path
     if not images:

@@ -105,7 +105,7 @@ def _resume(network: Backbone, optimizer: torch.optim.Optimizer, recipe: Recipe,
     for option, value in asdict(recipe).items():
         if (found := state["recipe"].get(option)) != value:
             raise PetlirError(
-                f"{checkpoint} is of a run with {option} {found}, expected {value}; delete it to start anew"
+                f"{checkpoint} belongs to a run with {option} {found}, expected {value}; delete it to start again"
             )
     load_strictly(network, state["network"], f"{checkpoint} holds another network than {network.name}")
     optimizer.load_state_dict(state["optimizer"])
@@ -123,7 +123,7 @@ def _read(checkpoint: Path) -> _State:
     try:
         state = torch.load(checkpoint, weights_only=True)
     except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
-        raise PetlirError(f"{checkpoint} is no checkpoint of a pre-training; delete it to start anew") from error
+        raise PetlirError(f"{checkpoint} is not a checkpoint of pre-training; delete it to start again") from error
     if not isinstance(state, dict) or not {"network", "optimizer", "step", "recipe"} <= state.keys():
-        raise PetlirError(f"{checkpoint} is no checkpoint of a pre-training; delete it to start anew")
+        raise PetlirError(f"{checkpoint} is not a checkpoint of pre-training; delete it to start again")
     return cast("_State", state)

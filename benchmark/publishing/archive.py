@@ -77,7 +77,7 @@ def unpack(path: Path, folder: Path) -> None:
     """Unpack an archive into an empty folder.
 
     Raises:
-        PetlirError: it is no archive or a damaged one, a name in it leaves the folder or is not expected, or it is
+        PetlirError: it is not an archive or is damaged, a name in it leaves the folder or is not expected, or it is
             larger than what it says or than any archive of results; what was unpacked is removed.
     """
     try:
@@ -86,7 +86,7 @@ def unpack(path: Path, folder: Path) -> None:
             for entry in archive.infolist():
                 _extract(archive, entry, folder / entry.filename, path)
     except DAMAGED as error:
-        raise PetlirError(f"{path} is no archive of results: {error}") from error
+        raise PetlirError(f"{path} is not an archive of results: {error}") from error
     except RuntimeError as error:  # what zipfile raises for a password
         raise PetlirError(f"{path} cannot be unpacked: {error}") from error
     except OSError as error:
@@ -113,13 +113,13 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def check_name(name: str, path: Path) -> None:
-    """Require that a name is one of an archive's; raises PetlirError."""
+    """Raise PetlirError unless the name may occur in an archive."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
         raise PetlirError(f"{path}: {name!r} is not a name that an archive of results holds; that is refused")
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path) -> None:
-    """One file, of no more bytes than the archive says that it has."""
+    """Return a file, limited to the number of bytes that the archive declares."""
     target.parent.mkdir(parents=True, exist_ok=True)
     left = entry.file_size
     with archive.open(entry) as source, target.open("xb") as file:

@@ -30,7 +30,7 @@ def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
     """
     submission = manifest.read(folder)
     if submission is None:
-        raise PetlirError(f"{folder} has no {MANIFEST}; only what `petlir submit` has packed is taken over")
+        raise PetlirError(f"{folder} has no {MANIFEST}; expected an archive made by `petlir submit`")
     into, new = Store(store).create(), 0
     for verdict in verdicts:
         record = read_record(folder / verdict.folder / RECORD)

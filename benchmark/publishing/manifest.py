@@ -1,4 +1,4 @@
-"""What a submission says of itself: who, how it was tuned, whether test data was used, and a digest of every file."""
+"""The manifest of a submission: author, tuning, use of test data, and the digest of every file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read(folder: Path) -> Submission | None:
     """The manifest of an unpacked archive; None for a plain store.
 
     Raises:
-        PetlirError: it is no manifest of this version; names the first offence.
+        PetlirError: it is not a manifest of this version; names the first violation.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -56,9 +56,9 @@ def read(folder: Path) -> Submission | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise PetlirError(f"{path.name} is no petlir-submission/1: {where}: {first['msg']}") from error
+        raise PetlirError(f"{path.name} is not a petlir-submission/1: {where}: {first['msg']}") from error
     except ValueError as error:
-        raise PetlirError(f"{path.name} is no petlir-submission/1: {error}") from error
+        raise PetlirError(f"{path.name} is not a petlir-submission/1: {error}") from error
 
 
 def check_files(submission: Submission, folder: Path) -> None:

@@ -33,7 +33,7 @@ def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
         PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.
     """
     if (source / MANIFEST).exists():
-        raise PetlirError(f"{source} is a submission; take it over with `petlir verify {source} --into {into}`")
+        raise PetlirError(f"{source} is a submission; add it with `petlir verify {source} --into {into}`")
     found = {(record := read_record(path)).key: (path.parent, record) for path in Store(source).files()}
     if not found:
         raise PetlirError(f"store {source} holds no records; expected cells/BACKBONE/TASK/CELL/record.json")
@@ -57,7 +57,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
         PetlirError: another cell has its place, since their keys begin alike.
     """
     if (target := into.cell_folder(record.cell, record.key)).exists():
-        raise PetlirError(f"{target} holds another cell, whose key begins like {record.key}; it stays as it is")
+        raise PetlirError(f"{target} holds another cell whose key begins with {record.key}; it stays as it is")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
     left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if without_images else ()

@@ -18,7 +18,7 @@ def measured(label: str, method: str, task: str, otherwise: float, table: Path =
     """Return the measured tolerance of a method on a task in dB, or `otherwise` where none was measured.
 
     Args:
-        label: of the method's row; its own line comes before that of `method`.
+        label: the label of the method's row; its own line comes before that of `method`.
         method: the method's name.
         task: the task's label.
         otherwise: the tolerance without a measurement.

@@ -1,4 +1,4 @@
-"""How far results can be believed, from evidence: claimed, re-scored, re-inferred, re-trained.
+"""Verification of results: claimed, re-scored, re-inferred or re-trained.
 
 Each level includes the one before it:
 
@@ -48,13 +48,13 @@ INFERENCE_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class VerifiedCell:
-    """How far one cell got.
+    """The level that a cell reached.
 
     Attributes:
-        key: of the cell.
+        key: the cell's key.
         cell: its name.
         level: one of `LEVELS`; empty where it contradicts itself.
-        why: what kept it from the next level.
+        why: the reason that it did not reach the next level.
         folder: its folder, relative to the store or the unpacked archive.
         convergence: whether its doubling test is one that the project ships.
     """
@@ -69,7 +69,7 @@ class VerifiedCell:
 
 @dataclass(frozen=True)
 class Check:
-    """What verifying may use.
+    """The settings of a verification.
 
     Attributes:
         context: plugins, images and weights.
@@ -133,7 +133,7 @@ class _Verifier:
     Args:
         folder: a store or an unpacked archive.
         records: the finished cells by folder.
-        check: what verifying may use.
+        check: the settings.
         complete: whether every image and adapter must be there, as in an archive.
     """
 

@@ -45,7 +45,7 @@ def refuse_drift() -> None:
     if found := drifted():
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         way = "pip install -e . -c requirements.lock"
-        raise PetlirError(f"the environment is not as locked: {'; '.join(found[:SHOWN])}{more}; `{way}` mends it")
+        raise PetlirError(f"the environment differs from the lock: {'; '.join(found[:SHOWN])}{more}; `{way}` mends it")
 
 
 @cache
@@ -61,7 +61,7 @@ def _locked(lock: Path) -> dict[str, str]:
     from packaging.requirements import InvalidRequirement, Requirement
 
     if not lock.is_file():
-        raise PetlirError(f"there is no lock file {lock}; it lies in a checkout of the project")
+        raise PetlirError(f"there is no lock file {lock}; expected a checkout of the project")
     found = {}
     for number, line in enumerate(lock.read_text().splitlines(), 1):
         if not line.strip() or line.startswith("#"):

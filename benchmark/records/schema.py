@@ -205,8 +205,8 @@ class RecordedCosts(_Part):
     """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
 
     `adaptation_seconds` covers inserting the method, with its prior analyses (CoLoRA's attribution, a router's
-    prototypes); `required_seconds` is the training of the cells that it requires; `waiting_share` is the share of the
-    training seconds in which the device waits for a batch, null where nothing is trained.
+    prototypes); `required_seconds` is the training time of the cells that it requires; `waiting_share` is the share of
+    the training seconds in which the device waits for a batch, null where nothing is trained.
     """
 
     trainable: Count

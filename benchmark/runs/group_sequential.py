@@ -30,7 +30,7 @@ def plans(asked: Request, confidence: float, most: int) -> list[SpendingPlan]:
         raise PetlirError(f"--until-separable {confidence:g}: expected a confidence from 0.5 to below 1, e.g. 0.95")
     first = max(FEWEST_SEEDS, len(grid.seeds(asked.seeds)))
     if most < first:
-        raise PetlirError(f"--max-seeds {most}: the first look has {first} seeds; expected at least as many")
+        raise PetlirError(f"--max-seeds {most}: the first analysis has {first} seeds; expected at least as many")
     cells = [cell for cell in Planner(asked).cells if cell.regime != "none"]
     where = dict.fromkeys((cell.backbone, cell.task, cell.track, cell.steps) for cell in cells)
     return [SpendingPlan(*place, planned(first, most), round(1 - confidence, 12)) for place in where]
@@ -79,7 +79,7 @@ def _told(found: Comparison, most: int) -> str:
     apart = sum(pair.apart for pair in found.pairs)
     if not printable(found.units, most):
         return f"{found.units} scenes are too few to tell methods apart"
-    return f"{apart} of {len(found.pairs)} pairs told apart, {found.analyses} looks"
+    return f"{apart} of {len(found.pairs)} pairs separated at analysis {found.analyses}"
 
 
 def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[str]:

@@ -104,7 +104,7 @@ def run(
     extra_metrics = ExtraMetrics.of(asked.protocols, asked.metrics, asked.context.plugins)
     planner.check()
     planner.refuse_overlap()
-    for line in planner.missed:
+    for line in (*planner.missed, *asked.context.notes):
         _warn(line)
     specs = workers_on(device, workers) if engine == "local" else []
     context = replace(asked.context, exclusive=len(specs) == 1)
@@ -215,7 +215,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
     failed, inapplicable = [], {}
     for one in planned:
         head = index.find(one.key)
-        found, reason = (head.state, head.reason) if head else ("missing", "was not worked on")
+        found, reason = (head.state, head.reason) if head else ("missing", "was not run")
         states[found] += 1
         if found == "not-applicable":
             inapplicable[f"{one.cell.backbone} · {one.cell.label} · {one.cell.task}"] = str(reason)

@@ -16,6 +16,7 @@ import torch
 from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import learning_rate
 from petlir.benchmark.cells.job import Job
+from petlir.benchmark.devices import one_thread, pick
 from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.executors import Event, Executor, QueuedJob
 from petlir.benchmark.executors.progress import Progress
@@ -34,22 +35,33 @@ PLACES = (2, 3, 1)
 """Places in a method's grid of learning rates, in the order in which they are tried."""
 TRIALS, SCORING = 0.4, 0.1
 """Shares of the time: for all trials, and for the test images of one cell."""
-FIRST_CELLS = 4
-"""Steps of the first cells, as a multiple of the trials'."""
+FIRST_CELLS, TRAINING = (4, 2, 1), 0.6
+"""Steps of the first cells, as multiples of the trials': the largest that takes this share of the time left."""
 GAIN = 0.05
 """Gain on validation images, in dB, below which longer training is not worth its time."""
 WORTHWHILE = 1.3
 """The least factor by which the last cells are longer than those before."""
 SHORTEST = 0.001
 """Seconds of a time limit that is over before the search begins."""
-SIDE = 64
-"""Side in pixels of the image with which networks are timed."""
+SIDE, ROUNDS = 64, 3
+"""Side in pixels of the image with which networks are timed, and how often; the shortest time counts."""
 
 
 def networks(scale: int) -> str:
     """Return the networks that are tried on images with this scale, with commas; DAT-light has one for each scale."""
     own = f"-x{scale}" if scale in (2, 3) else ""
     return ",".join(f"{name}{own}" if name == "dat-light" else name for name in NETWORKS)
+
+
+def first_cells(count: int, trials: float) -> tuple[int, int]:
+    """Return how many cells to train first, and how many times longer than a trial.
+
+    Args:
+        count: the number of cells that are wanted; where time is too short for all, it is one.
+        trials: the number of trials that fit into the available time.
+    """
+    factors = [factor for factor in FIRST_CELLS if factor * count <= trials]
+    return (count, factors[0]) if factors else (1, FIRST_CELLS[-1])
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class Search:
         say: called with a line on each decision.
         workers: number of jobs that run at once.
         cells: the cells that were started, by their key.
+        pace: seconds in which the workers finish a trial; None before the first.
     """
 
     planner: Planner
@@ -93,6 +106,7 @@ class Search:
     say: Callable[[str], None]
     workers: int = 1
     cells: dict[str, Planned] = field(default_factory=dict)
+    pace: float | None = None
 
     def run(self) -> None:
         """Search until the time is up, or longer training does not help."""
@@ -112,7 +126,9 @@ class Search:
             raise PetlirError(f"no method can be trained on {network}: {'; '.join(sorted(reasons))}")
         self.say(f"best of {counted(len(ranked), 'method')} after {ranked[0].steps} steps: {ranked[0].label}")
         frozen = [cell for cell in self.planner.cells if cell.regime == "none" and cell.backbone == network]
-        self._lengthen(ranked[: max(2, self.workers)], frozen)
+        trials = inf if self.pace is None else TRAINING * self.limit.left / self.pace
+        count, factor = first_cells(min(len(ranked), max(2, self.workers)), trials)
+        self._lengthen(ranked[:count], frozen, factor * ranked[0].steps)
 
     @property
     def records(self) -> list[Done]:
@@ -159,22 +175,27 @@ class Search:
         for name in seconds:
             seconds[name] = self._scoring_seconds(name)
         fast = [name for name, needed in seconds.items() if needed <= SCORING * self.limit.seconds]
-        for name in seconds.keys() - set(fast):
-            self.say(f"{name} is left out: it needs about {seconds[name]:.0f} s for the test images")
-        return fast or [min(seconds, key=lambda name: seconds[name])]
+        chosen = fast or [min(seconds, key=lambda name: seconds[name])]
+        for name in seconds:
+            if name not in chosen:
+                self.say(f"{name} is left out: it needs about {seconds[name]:.0f} s for the test images")
+        if not fast:
+            self.say(f"{chosen[0]} is the fastest network: about {seconds[chosen[0]]:.0f} s for the test images")
+        return chosen
 
     def _scoring_seconds(self, backbone: str) -> float:
         """Return the predicted seconds to restore all test images."""
         cell, context = self._trained[0], self.planner.request.context
         task = self.planner.plugins.task(cell.task)
         pixels: int = sum(pair.clean.shape[0] * pair.clean.shape[1] for pair in context.tests(cell.task, cell.track))
-        network = self.planner.plugins.build(backbone).eval()
-        image = torch.full((1, 3, SIDE, SIDE), 0.5)
+        device = pick(self.planner.request.device)
+        network = self.planner.plugins.build(backbone).eval().to(device)
+        image = torch.full((1, 3, SIDE, SIDE), 0.5, device=device)
         times: list[float] = []
-        with torch.no_grad():
-            for _ in range(2):
+        with torch.no_grad(), one_thread():
+            for _ in range(ROUNDS):
                 started = perf_counter()
-                restored = restore(network, image, head=network.head_for(task))
+                restored = restore(network, image, head=network.head_for(task)).cpu()  # waits for a GPU
                 times.append(perf_counter() - started)
         return min(times) * pixels / restored[0, 0].numel()
 
@@ -182,20 +203,16 @@ class Search:
         """Return each method's cell at its best rate; the rates are tried in turn while there is time."""
         possible = [cell for cell in cells if self.planner.obstacle(cell) is None]
         for number, place in enumerate(PLACES):
-            if number and self.limit.spent > TRIALS * self.limit.seconds:
-                self.say(f"{number} of {len(PLACES)} learning rates were tried")
+            if self.limit.spent > TRIALS * self.limit.seconds and any(map(self._validated, possible)):
+                self.say(f"{number} of {len(PLACES)} learning rates were tried for every method")
                 break
             self._try([self._at(cell, place) for cell in possible])
-        best = []
-        for cell in possible:
-            tried = {rate: psnr for rate, psnr in self._trials(cell).items() if psnr is not None}
-            if tried:
-                best.append(cell.at(max(tried, key=lambda rate: tried[rate])))
-        return best
+        tried = ((cell, self._validated(cell)) for cell in possible)
+        return [cell.at(max(scores, key=lambda rate: scores[rate])) for cell, scores in tried if scores]
 
-    def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell]) -> None:
-        """Train the best methods for more and more steps, until this does not help or the time is up."""
-        steps, wall, left = FIRST_CELLS * ranked[0].steps, 0.0, list(ranked)
+    def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell], steps: int) -> None:
+        """Train these cells, from `steps` on for more and more, until this does not help or the time is up."""
+        wall, left = 0.0, list(ranked)
         before: dict[str, float] = {}
         while left:
             factor = 2.0 if wall else 1.0
@@ -232,6 +249,10 @@ class Search:
     def _trials(self, cell: Cell) -> dict[float, float | None]:
         return dict(learning_rate.kept(self.store, cell, self.planner.selection_context(cell)).trials)
 
+    def _validated(self, cell: Cell) -> dict[float, float]:
+        """Return the validation PSNR by learning rate, of the trials that did not diverge."""
+        return {rate: psnr for rate, psnr in self._trials(cell).items() if psnr is not None}
+
     def _try(self, trials: Sequence[Cell]) -> None:
         """Run trials that are not in the store; those that fail are named and left out."""
         open_trials = [cell for cell in trials if cell.rate not in self._trials(cell)]
@@ -239,12 +260,14 @@ class Search:
 
         queued = [QueuedJob(key, self._job(cell).packed(), group=cell.task) for key, cell in jobs.items()]
         if queued:
+            started = monotonic()
             with Progress(len(queued)) as progress:
 
                 def on_event(event: Event) -> None:
                     progress.update(event, f"{jobs[event.key]} at {jobs[event.key].rate:g}")
 
                 self.executor.run(queued, on_event)
+            self.pace = (monotonic() - started) / len(queued)
 
     def _job(self, cell: Cell) -> Job:
         parts = {"selection_context": self.planner.selection_context(cell)}

@@ -155,7 +155,7 @@ def measure_folders(
     Args:
         restored: as in `score_folders`.
         reference: the same.
-        names: of metrics, see `petlir.benchmark.scoring.metrics.choose`.
+        names: names of metrics, see `petlir.benchmark.scoring.metrics.choose`.
         device: where to compute.
         registered: the metrics that are not pyiqa's.
         bicubic: as in `score_folders`.

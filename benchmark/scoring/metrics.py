@@ -19,7 +19,7 @@ class Registered:
     """A metric with an implementation here or in a plugin.
 
     Attributes:
-        make: makes it with its defaults; PSNR and SSIM are then under the protocol `rgb`.
+        make: builds it with its defaults; PSNR and SSIM are then under the protocol `rgb`.
         library: the revisions of its code.
     """
 

@@ -1,6 +1,6 @@
 """Every metric of pyiqa by name, with its direction.
 
-pyiqa fetches weights from the net as a metric is made. What cannot be had is *not available*, with the reason.
+pyiqa downloads the weights of a metric when it is built. If this fails, the metric is *not available*, with the reason.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def _pyiqa() -> ModuleType:
         import pyiqa
         import pyiqa.api_helpers
     except ImportError as error:
-        raise PetlirError(f"--metrics needs pyiqa ({described(error)}); pip install 'petlir[iqa]' gets it") from error
+        raise PetlirError(
+            f"--metrics needs pyiqa ({described(error)}); install it with pip install 'petlir[iqa]'"
+        ) from error
     module: ModuleType = pyiqa
     return module

@@ -26,7 +26,7 @@ FIRM_SEEDS = 5
 PROVISIONAL_GAP = 0.1
 """Smallest gap of a provisional separation, in dB."""
 FIRM_GAP = 0.02
-"""Smallest gap of any separation, in dB: what no one sees is not told apart, however certain it is."""
+"""Smallest gap of any separation, in dB: smaller gaps are invisible and count as ties, however certain they are."""
 AT_ONCE = 4_000_000
 """Number of score differences computed at once."""
 Flags = NDArray[np.bool_]

@@ -58,7 +58,7 @@ class PlannedAnalysis(Protocol):
 
 @dataclass(frozen=True)
 class SpendingPlan:
-    """The looks that were stated for the cells of one backbone and task.
+    """The interim analyses planned for the cells of one backbone and task.
 
     Attributes:
         seeds: how many seeds each look has.
@@ -74,7 +74,7 @@ class SpendingPlan:
 
     @property
     def analyses(self) -> tuple[InterimAnalysis, ...]:
-        """The looks with what they spend."""
+        """The interim analyses, with the alpha that each spends."""
         return spend(self.seeds, self.alpha)
 
     def covers(self, cell: PlannedAnalysis) -> bool:

@@ -50,7 +50,7 @@ class Store:
 
     def __post_init__(self) -> None:
         if self.root.exists() and not self.root.is_dir():
-            raise PetlirError(f"the store {self.root} is a file; a folder was expected")
+            raise PetlirError(f"the store {self.root} is a file; expected a folder")
 
     @property
     def address(self) -> str:

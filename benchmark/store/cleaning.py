@@ -47,7 +47,7 @@ def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[
         with store.leases.hold(key.partition(".")[0], f"cleaning {key[:8]}") as lease:
             if lease is None:  # another process works on it
                 continue
-            found.append(Scratch(key, size, "its cell is finished" if done else "nobody works on it"))
+            found.append(Scratch(key, size, "its cell is finished" if done else "no process works on it"))
             if not keep:
                 store.discard(key)
             lease.done = not keep

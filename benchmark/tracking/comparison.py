@@ -1,4 +1,4 @@
-"""What makes runs comparable in MLflow: scores under short names, gains over the frozen network, means over seeds."""
+"""Values that compare runs in MLflow: scores under short names, gains over the frozen network, means over seeds."""
 
 from __future__ import annotations
 

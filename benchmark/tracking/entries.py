@@ -1,4 +1,4 @@
-"""What MLflow is told of a record: tags to find it by, parameters, metrics. The record itself is the truth."""
+"""Entries of a record in MLflow: tags, parameters and metrics. Records remain the primary data."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Mirror:
     that the server does not take is warned of, and the others are mirrored.
 
     Args:
-        uri: of the server or the database, or `none` to mirror nothing.
+        uri: URI of the server or the database, or `none` to mirror nothing.
         warn: gets each warning.
         store: the folder of the records.
     """
@@ -37,7 +37,7 @@ class Mirror:
         self._records.put(record)
 
     def close(self, timeout: float = 60.0) -> None:
-        """Wait until all is mirrored, at most `timeout` seconds."""
+        """Wait until everything is mirrored, for at most `timeout` seconds."""
         self._records.put(None)
         self._thread.join(timeout)
         if self._thread.is_alive():

@@ -1,4 +1,4 @@
-"""The MLflow mirror of a store. The records are the truth and are never read from here."""
+"""The MLflow mirror of a store. Records are the primary data and are never read from it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Tracker:
     A record that is already there is not repeated.
 
     Args:
-        uri: of the server or the database.
+        uri: URI of the server or the database.
         store: the folder whose adapters and images are logged with the records.
 
     Raises:

@@ -119,7 +119,9 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
         lists = {"pretrained_on": tasks, "sets": None if sets is None else tuple(sets)}
         return Card(**{**values, **lists})
     except (ValueError, KeyError, TypeError) as error:
-        raise PetlirError(f"{path} is no card of weights: {error!r}; expected what `petlir pretrain` writes") from error
+        raise PetlirError(
+            f"{path} is not a card of weights: {error!r}; expected one written by `petlir pretrain`"
+        ) from error
 
 
 def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:

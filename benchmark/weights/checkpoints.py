@@ -151,9 +151,9 @@ def _read_torch(path: Path) -> object:
         code = re.search(r"GLOBAL:? (\S+)", str(error))
         if code:
             raise PetlirError(
-                f"checkpoint {path} holds {code[1]}, which is no weights and was not run; save its state dict alone"
+                f"checkpoint {path} holds {code[1]}, which is not a tensor and was not run; save the state dict alone"
             ) from error
-        raise PetlirError(f"checkpoint {path} is cut off, damaged or no checkpoint; {EXPECTED}") from error
+        raise PetlirError(f"checkpoint {path} is cut off, damaged or not a checkpoint; {EXPECTED}") from error
 
 
 def _unwrapped(content: object, path: Path) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ def _parse(text: str, backbones: Collection[str]) -> tuple[str, str]:
     if network_of(name) not in backbones:
         raise unknown("backbone in --weights", name, backbones)
     if untrained(name):
-        raise PetlirError(f"weights {text!r}: {name} stands for random ones; expected another label, NAME:LABEL=FILE")
+        raise PetlirError(f"weights {text!r}: {name} denotes random weights; expected another label, NAME:LABEL=FILE")
     for scheme, parse in ((hub.SCHEME, hub.parse), (pypi.SCHEME, pypi.parse)):
         if source.startswith(scheme):
             parse(source)
@@ -111,7 +111,7 @@ def in_folder() -> dict[str, str]:
         return {}
     folder = Path(named).expanduser().resolve()
     if not folder.is_dir():
-        raise PetlirError(f"{FOLDER}={named} is no folder; expected one with files such as ipt.pth in it")
+        raise PetlirError(f"{FOLDER}={named} is not a folder; expected one with files such as ipt.pth")
     found: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix in SUFFIXES:

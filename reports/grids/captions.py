@@ -14,7 +14,7 @@ from petlir.reports.formats import count, decibel, joined, plural, signed
 from petlir.reports.grids.curves import along
 from petlir.reports.grids.points import PARAMETERS, GridPoint
 
-SMOKE = "Smoke runs, too short to rank anything by."
+SMOKE = "Smoke runs, too short to rank methods."
 
 
 def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
@@ -51,8 +51,8 @@ def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
             high, low = (choose(trained, key=lambda point: point.mean) for choose in (max, min))
             named = f"{backbone}: " if len({point.backbone for point in found}) > 1 else ""
             yield (
-                f"{named}{high.label} has the highest mean of what was trained, {decibel(high.mean)} dB, {low.label} "
-                f"the lowest, {decibel(low.mean)} dB."
+                f"{named}{high.label} has the highest mean of the trained methods, {decibel(high.mean)} dB, "
+                f"{low.label} the lowest, {decibel(low.mean)} dB."
             )
     yield from _over_random(found)
     yield from _spread([point for point in found if point.trained])
@@ -75,7 +75,7 @@ def _over_random(found: Sequence[GridPoint]) -> Iterator[str]:
 def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
     several = [point for point in trained if len(point.seeds) > 1]
     if not several:
-        yield "One seed each: nothing tells differences from chance."
+        yield "One seed each: differences may be due to chance."
         return
     widest = max(max(point.seeds) - min(point.seeds) for point in several)
     yield f"Seeds of one cell lie up to {decibel(widest)} dB apart."
@@ -88,16 +88,14 @@ def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
         return SMOKE
     ranked = {point.label for point in trained if point.ranked}
     unconverged = sorted({point.label for point in trained if not point.converged})
-    behind = f" Left out, as they had not converged: {joined(unconverged)}." if unconverged else ""
+    behind = f" Left out because they had not converged: {joined(unconverged)}." if unconverged else ""
     if len({point.backbone for point in trained}) > 1:
         return behind.strip()
     scores = tables(rows[rows.label.isin(ranked)], statistics.FEWEST_SEEDS)
     if len(scores) < 2 or len(next(iter(scores.values()))) < 2:
-        return (
-            f"No two rows have {plural(statistics.FEWEST_SEEDS, 'seed')} and converged: nothing is told apart.{behind}"
-        )
+        return f"No two rows have {plural(statistics.FEWEST_SEEDS, 'seed')} and converged: none is compared.{behind}"
     first, *tied = statistics.compare(scores).tied()
-    others = f"not told apart from it: {joined(tied)}" if tied else "told apart from every other"
+    others = f"tied with it: {joined(tied)}" if tied else "significantly above every other"
     return f"Highest of the converged: {first}; {others}.{behind}"
 
 

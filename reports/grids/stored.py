@@ -91,7 +91,7 @@ class Stored:
         first = sorted({int(plan.fixed // (whole.each - plan.each)) + 1 for plan in pieces if plan.each < whole.each})
         said = [f"from {' to '.join(str(n) for n in dict.fromkeys((first[0], first[-1])))} tasks on"] if first else []
         said += [f"never: {joined(never)}"] if never else []
-        return f" Pieces need less than whole networks {', '.join(said)}."
+        return f" Adapters save storage {', '.join(said)}."
 
 
 def stored(records: Iterable[Record]) -> list[Stored]:

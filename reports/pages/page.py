@@ -14,7 +14,7 @@ class Page:
     Attributes:
         path: from the top of the site.
         template: its name in `reports/templates`.
-        values: what the template is given.
+        values: values for the template.
         title: its entry in the navigation; without one, another page links to it.
         source: a file that is copied as it is, in place of what a template makes.
     """

@@ -101,7 +101,7 @@ def test_an_unreadable_image_is_named(small_images, tmp_path, capsys):
     (root / "small-train" / "torn.png").write_bytes((root / "small-train" / "0.png").read_bytes()[:200])
     code, _, err = command(capsys, "audit", *asked(root, "--track", "demo"))
     assert code == 2
-    assert "torn.png is no readable image" in err
+    assert "torn.png is not a readable image" in err
 
 
 def test_a_leaking_run_is_refused_unless_allowed(lab, leaking, tmp_path, capsys):

@@ -7,17 +7,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from petlir.benchmark.cells.own_images import degrade_folder, restore_folder, restorer
+from petlir.benchmark.cells.own_images import (
+    DECODED_BYTES,
+    PASSES_SHARE,
+    RESTORED_BYTES,
+    degrade_folder,
+    restore_folder,
+    restorer,
+)
 from petlir.benchmark.degradation import seed_of
 from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD
-from petlir.benchmark.restoration.restore import restore_image
+from petlir.benchmark.restoration.peak_memory import LiveBytes
+from petlir.benchmark.restoration.restore import MEMORY_BYTES, restore_batch, restore_image
 from petlir.benchmark.store import Store
 from tests.helpers.engine import PLUGIN, draw, save
+from tests.helpers.networks import Pointwise
 
 
 @pytest.fixture
@@ -57,7 +67,7 @@ def test_the_seed_decides_what_is_drawn(clean, tmp_path):
 
 def test_an_unreadable_image_leaves_nothing(clean, tmp_path):
     (clean / "2.png").write_bytes(b"no image")
-    with pytest.raises(PetlirError, match=r"2.png is no readable image"):
+    with pytest.raises(PetlirError, match=r"2.png is not a readable image"):
         degrade_folder("denoise_30", clean, tmp_path / "out", 0, [])
     assert not (tmp_path / "out").exists()
 
@@ -110,7 +120,7 @@ def test_a_tiling_that_does_not_take_an_image_leaves_nothing(finished, tmp_path)
         save(tmp_path / "in" / f"{name}.png", draw([height], height, 60))
     with pytest.raises(PetlirError, match=r"^the official tiling of ipt-nano takes 48×48 at least, got 60×47$"):
         restore_folder(tmp_path / "in", tmp_path / "out", finished, None, "cpu", [PLUGIN], tiling="official")
-    with pytest.raises(PetlirError, match=r"^--tiling says how a network restores; it does not go with --bicubic$"):
+    with pytest.raises(PetlirError, match=r"^--tiling applies to networks and cannot be combined with --bicubic$"):
         restore_folder(tmp_path / "in", tmp_path / "out", None, 2, "cpu", [], tiling="official")
     assert not (tmp_path / "out").exists()
 
@@ -150,3 +160,19 @@ def test_an_adapter_of_other_options_is_refused(finished):
     path.write_text(json.dumps(record))
     with pytest.raises(PetlirError, match=r"^adapter does not fit ipt-nano: .* expected "):
         restorer(finished, "cpu", [PLUGIN])
+
+
+def test_memory_for_an_image_grows_by_no_more_than_is_checked_for():
+    """Two sizes, in tiles that are as large in both; in proportion, 8K takes what its header is checked for."""
+    network = Pointwise(16)
+
+    def peak(height: int, width: int) -> int:
+        images = torch.rand(1, 3, height, width)
+        with LiveBytes() as live, torch.no_grad():
+            restore_batch(network, images, ["same"])[0].clamp_(0, 1).mul_(255).round_()
+        return live.peak
+
+    grown = (peak(384, 512) - peak(192, 256)) / (384 * 512 - 192 * 256)
+    pixels, input_and_output = 7680 * 4320, 12 + 3  # beside the tensors, the input as float32 and the result
+    assert grown >= 12 and grown + input_and_output <= RESTORED_BYTES
+    assert pixels * (DECODED_BYTES + RESTORED_BYTES) + PASSES_SHARE * MEMORY_BYTES < 6 * 2**30

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+import torch
 
+from petlir.benchmark.devices import one_thread
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.runs import search
@@ -78,6 +81,15 @@ def test_it_continues_where_it_stopped_and_prints_json(adapt, lab):
     assert Path(found["adapter"]).is_dir() and found["answer"]
 
 
+def test_a_dropped_alpha_channel_is_named_once(adapt, pairs):
+    for folder in ("noisy", "clean"):
+        image = read_image(pairs / folder / "3.png")
+        opaque = np.full((*image.shape[:2], 1), 255, np.uint8)
+        PIL.Image.fromarray(np.concatenate([image, opaque], axis=2)).save(pairs / folder / "3.png")
+    code, out, _ = adapt()
+    assert code == 0 and out.count(f"{pairs}: the opaque alpha channel of 2 images is dropped\n") == 1
+
+
 def test_ctrl_c_keeps_the_best_so_far(adapt, monkeypatch, tmp_path):
     interrupt(monkeypatch, 8)  # a step that only the second cells reach
     code, out, _ = adapt()
@@ -91,8 +103,26 @@ def test_ctrl_c_before_anything_is_finished(adapt, monkeypatch):
     code, _, err = adapt()
     assert (code, err.splitlines()[-1]) == (
         1,
-        "petlir: stopped: no adapter is finished; the same command continues from here",
+        "petlir: no adapter was finished before you stopped it; the same command continues from here",
     )
+
+
+@pytest.mark.parametrize(
+    ("trials", "first"), [(float("inf"), (2, 4)), (8.0, (2, 4)), (7.9, (2, 2)), (2.0, (2, 1)), (1.9, (1, 1))]
+)
+def test_the_first_cells_fit_into_the_time_left(trials, first):
+    assert search.first_cells(2, trials) == first
+
+
+def test_speed_is_measured_with_one_thread_as_workers_have():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_time_limit_ends_it(adapt, monkeypatch):
@@ -104,7 +134,7 @@ def test_the_time_limit_ends_it(adapt, monkeypatch):
     monkeypatch.setattr(search, "TimeLimit", Now)
     code, out, err = adapt("--minutes", "3")
     assert "the time is up" in out
-    assert code == 1 and err.splitlines()[-1].startswith("petlir: after 3 min: no adapter is finished")
+    assert code == 1 and err.splitlines()[-1].startswith("petlir: no adapter was finished within 3 min")
 
 
 @pytest.mark.parametrize(
@@ -112,6 +142,7 @@ def test_the_time_limit_ends_it(adapt, monkeypatch):
     [
         (["--minutes", "0"], "petlir: --minutes 0: expected a number of minutes above 0"),
         (["--minutes", "nan"], "petlir: --minutes nan: expected"),
+        (["-m", "frozen"], "petlir: nothing to train in -m frozen; expected a method such as lora"),
         (["-b", "nafnet-nan"], "petlir: unknown backbone 'nafnet-nan'; did you mean 'nafnet-nano'?"),
         (["--out", PLUGIN], f"petlir: {PLUGIN} is a file; expected a folder to export to"),
         (["--out", PLUGIN.parent], f"petlir: {PLUGIN.parent} holds other files; expected a new or empty folder"),

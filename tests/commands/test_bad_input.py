@@ -57,8 +57,8 @@ def refused(lab: Lab, store: Path, capsys: pytest.CaptureFixture[str]):
         (["--grid", "dem"], "petlir: unknown grid 'dem'; did you mean 'demo'?"),
         (["--seeds", "one"], "petlir: --seeds 'one': expected whole numbers with commas, e.g. 0,1,2"),
         (["--precision", "float8"], "petlir: unknown precision 'float8'; did you mean 'float32'?"),
-        (["--device", "tpu"], "petlir: device 'tpu' is not here; valid: auto, cpu"),
-        (["-t", "pairs"], "petlir: task 'pairs' lacks what it stands for; expected pairs:DIR"),
+        (["--device", "tpu"], "petlir: device 'tpu' is not available; valid: auto, cpu"),
+        (["-t", "pairs"], "petlir: task 'pairs' is incomplete; expected pairs:DIR"),
         (["-t", "pairs:/nowhere"], "petlir: /nowhere is missing; expected a folder of pairs, {train,validation,test}/"),
         (["-t", "pars:/nowhere"], "petlir: unknown task 'pars:/nowhere'; "),
         (["--plugin", "none.py"], "petlir: plugin file "),
@@ -157,8 +157,8 @@ def with_alpha(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [
-        (lambda path: path.write_bytes(b"not an image"), "is no readable image"),
-        (lambda path: path.write_bytes(path.read_bytes()[:60]), "is no readable image"),
+        (lambda path: path.write_bytes(b"not an image"), "is not a readable image"),
+        (lambda path: path.write_bytes(path.read_bytes()[:60]), "is not a readable image"),
         (deep, "has more than 8 bits a channel; expected 8-bit RGB or greyscale"),
         (with_alpha, "has an alpha channel that is not opaque; expected RGB or greyscale"),
     ],
@@ -238,7 +238,7 @@ def test_a_full_disk(lab, store, capsys, monkeypatch, after):
         code, _, err = command(capsys, "run", *asked)
     (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
     assert code == 2
-    assert re.fullmatch(r"petlir: cannot write .*: No space left on device; what stood there is unchanged", line)
+    assert re.fullmatch(r"petlir: cannot write .*: No space left on device; the previous file is unchanged", line)
     assert "Traceback" not in err
     assert all(record.state == "done" for record in Store(store).records())
     assert [path for path in store.glob("**/*") if path.suffix == ".part" or path.name.startswith(".")] == []
@@ -270,7 +270,7 @@ def test_a_store_that_is_a_file(refused, lab, store, capsys):
     store.write_text("mine")
     asked = ["-t", "tiny", "-m", "frozen", "--plugin", PLUGIN, "--data", lab.data, "--store", store]
     code, _, err = command(capsys, "run", *asked, "--no-report")
-    assert (code, err) == (2, f"petlir: the store {store} is a file; a folder was expected\n")
+    assert (code, err) == (2, f"petlir: the store {store} is a file; expected a folder\n")
     assert store.read_text() == "mine"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from petlir.benchmark.writing import write_json
+from tests.helpers.engine import draw, save
 from tests.helpers.samples import folder_of, record
 
 PROGRAM = """
@@ -60,6 +61,13 @@ def test_a_light_command_imports_neither_torch_nor_pandas_nor_scipy(arguments, s
 @pytest.mark.parametrize("arguments", ["export --store STORE", "claims --store STORE", "claims"])
 def test_tables_of_records_need_no_torch(arguments, store, tmp_path):
     assert not imported(tmp_path, arguments, store) & {"torch", "mlflow", "datasets", "huggingface_hub"}
+
+
+def test_bicubic_enlargement_needs_no_torch(store, tmp_path):
+    save(tmp_path / "in" / "0.png", draw([1], 8, 9))
+    line = f"restore {tmp_path}/in {tmp_path}/out --bicubic 2"
+    assert not imported(tmp_path, line, store) & {"torch", "pandas", "mlflow"}
+    assert (tmp_path / "out" / "0.png").exists()
 
 
 def test_the_package_imports_nothing_heavy():

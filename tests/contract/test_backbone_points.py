@@ -158,7 +158,10 @@ class Reseeds(Sound):
 NOISE, SEEDS = torch.Generator().manual_seed(0), count()
 FAULTS: dict[str, list[tuple[type[Sound], str]]] = {
     "described": [(Nameless, "name is missing, or not lower-case words")],
-    "saves and loads": [(Hidden, "something is no parameter or buffer"), (Forgiving, "takes a state dict without ")],
+    "saves and loads": [
+        (Hidden, "some state is not a parameter or a buffer"),
+        (Forgiving, "takes a state dict without "),
+    ],
     "sizes": [(Even, "1×1 pixels through restore give (1, 3, 1, 1), expected (2, 3, 1, 1)")],
     "heads": [(AnyHead, "an unknown head is not refused"), (Withheld, "leaves out last.weight, on which")],
     "blocks": [(NoBlocks, "yields nothing"), (Misplaced, "site value of body.0 holds no module")],

@@ -85,6 +85,6 @@ def score_of(protocol: str = "rgb@tiles-48", **fields: Any) -> Edit:
 
 
 def verdicts(folder: Path, lab: Lab) -> list[VerifiedCell]:
-    """How far a submission is believed whose digests are sealed again; one image of each cell is restored."""
+    """Return the levels of a submission whose digests are sealed again; one image of each cell is restored."""
     seal(folder)
     return verify(folder, Check(lab.context(), "cpu", 1, 0, random.Random(0)))

@@ -130,7 +130,7 @@ REFUSED = {
     "colour mode CMYK": [file(ONE.convert("CMYK"), kind) for kind in ("JPEG", "TIFF")],
     "colour mode LAB": [file(ONE.convert("LAB"), "TIFF")],
     "a file of ICO": [file(ONE, "ICO")],
-    "more than 8 bits a channel, in a form that is not read": [
+    "more than 8 bits per channel in an unsupported form": [
         file(PIL.Image.fromarray(DEEP[..., 0].astype(kind)), "TIFF") for kind in ("float32", "int32")
     ] + [b"P6 1 1 4095\n" + bytes(6), b"P3 1 1 999\n1 2 3"],
     "no known format": [b"", b"hello", bytes(100)],
@@ -147,7 +147,7 @@ def test_planes_of_sixteen_bits_that_are_stored_apart_are_refused():
     buffer = io.BytesIO()
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(buffer, DEEP[..., :3].transpose(2, 0, 1).copy(), photometric="rgb", planarconfig="separate")
-    assert "in a form that is not read" in refused(buffer.getvalue())
+    assert "in an unsupported form" in refused(buffer.getvalue())
 
 
 def test_further_pictures_of_a_camera_are_named():

@@ -192,7 +192,7 @@ def test_a_half_present_set_names_what_is_missing(stand_in, tmp_path):
     tar(stand_in / "b.tar", {"x/gt/a.png": IMAGES[0], "x/gt/b.png": IMAGES[0], "x/lq/a.png": DARK[0]})
     assert "x/gt/b (image) has no partner" in refusal(tmp_path, PAIRS, "/b.tar")
     tar(stand_in / "c.tar", {"x/a.png": IMAGES[0], "y/a.png": IMAGES[0]})
-    assert "have one name" in refusal(tmp_path, CLEAN, "/c.tar")
+    assert "have the same name" in refusal(tmp_path, CLEAN, "/c.tar")
     tar(stand_in / "d.tar", {"x/a.png": IMAGES[0]})
     assert "has 1 images, expected 5" in refusal(tmp_path, CLEAN, "/d.tar", count=5)
 

@@ -61,7 +61,7 @@ def test_empty_folder_says_where_to_get_the_set(tmp_path):
 def test_two_files_of_one_name_are_refused(tmp_path):
     save(tmp_path / "set", "a")
     save(tmp_path / "set", "a", suffix=".bmp")
-    with pytest.raises(PetlirError, match="have one name"):
+    with pytest.raises(PetlirError, match="have the same name"):
         listed()(tmp_path)
 
 

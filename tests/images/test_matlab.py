@@ -88,7 +88,7 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, write, kept):
         write(tmp_path / f"{name}.mat", name, blocks(seed))
     path = tmp_path / f"{NOISY}.mat"
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    assert refusal(tmp_path).startswith(f"{path} is no readable .mat file: ")
+    assert refusal(tmp_path).startswith(f"{path} is not a readable .mat file: ")
 
 
 def test_fewer_blocks_are_not_the_set(tmp_path):

@@ -11,7 +11,8 @@ from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
-from tests.helpers.engine import Lab, command, draw, save
+from tests.helpers.deep_images import deep_files
+from tests.helpers.engine import PLUGIN, Lab, command, draw, save
 
 
 def photos(root: Path, scale: int = 1, shift: int = 0) -> Path:
@@ -62,3 +63,33 @@ def test_rates_and_keys_are_those_of_the_images_and_not_of_the_folders_name(lab,
     assert one.selection_context(own) == same.selection_context(own) != two.selection_context(two.cells[0])
     assert one.plan(own).key == same.plan(own).key != two.plan(two.cells[0]).key
     assert one.selection_context(tiny) == two.selection_context(tiny) != one.selection_context(own)
+
+
+def psnr(image: np.ndarray, clean: np.ndarray) -> float:
+    """PSNR in dB of values up to 65535, from its definition."""
+    return float(10 * np.log10(65535**2 / np.mean((image.astype(float) - clean) ** 2)))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif"])
+def test_pairs_of_16_bits_are_planned_run_and_scored_against_their_own_peak(lab, tmp_path, capsys, kind):
+    folder, tests = tmp_path / "deep", []
+    for part, count in (("train", 3), ("test", 2)):
+        for number in range(count):
+            clean = draw([5, len(part), number], 64, 72).astype(np.uint16) * 257 + np.uint16(number)
+            noisy = clean // 2 + np.uint16(6000)
+            tests += [(noisy, clean)] if part == "test" else []
+            for side, pixels in (("clean", clean), ("noisy", noisy)):
+                (folder / part / side).mkdir(parents=True, exist_ok=True)
+                (folder / part / side / f"{number}.{kind}").write_bytes(deep_files(pixels)[kind])
+    chosen = ("-t", f"pairs:{folder}", "-m", "frozen", "-b", "ipt-nano", "--plugin", PLUGIN, "--data", lab.data)
+    code, out, err = command(capsys, "plan", *chosen, "--store", tmp_path / "plan", "--device", "cpu")
+    assert code == 0 and "missing" in out, err
+    assert lab.run(tmp_path / "store", tasks=f"pairs:{folder}", methods="frozen").states == {"done": 1}
+    (path,) = Store(tmp_path / "store").files()
+    record = read_record(path)
+    assert record.cell.data_label == "own pairs, 16 bits a channel: PSNR against the peak 65535"
+    in_8_bits = [psnr(np.rint(noisy / 257) * 257, clean) for noisy, clean in tests]  # as the protocol rounds inputs
+    assert [float(score.input_psnr) for score in record.scores] == pytest.approx(in_8_bits, abs=1e-3)
+    code, out, _ = command(capsys, "score", folder / "test" / "noisy", folder / "test" / "clean")
+    own = np.mean([psnr(noisy, clean) for noisy, clean in tests])
+    assert code == 0 and f"{own:.2f} dB" in out and "peak 65535 (16 bit)" in out

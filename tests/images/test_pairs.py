@@ -197,7 +197,7 @@ def test_sizes_that_do_not_match_are_named(tmp_path):
     ):
         PAIRS.open(str(folder))
     (folder / "train/LR/3x2.png").write_bytes(b"no image")
-    with pytest.raises(PetlirError, match=r"3x2.png is no readable image"):
+    with pytest.raises(PetlirError, match=r"3x2.png is not a readable image"):
         PAIRS.open(str(folder))
 
 

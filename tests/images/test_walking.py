@@ -47,5 +47,5 @@ def test_two_images_of_one_name_are_refused_unless_in_two_folders(tmp_path):
     fill(tmp_path, "a.jpg", "sub/a.png")
     assert list(images_in(tmp_path)) == ["a", "sub/a"]
     fill(tmp_path, "sub/a.JPEG")
-    with pytest.raises(PetlirError, match=r"sub/a.png and a.JPEG have one name"):
+    with pytest.raises(PetlirError, match=r"sub/a.png and a.JPEG have the same name"):
         images_in(tmp_path)

@@ -127,7 +127,7 @@ def test_clean_images_and_the_shrunk_ones_beside_them(tmp_path, name, folder, di
 def test_a_truncated_file_among_hundreds_is_named(tmp_path):
     write(tmp_path, (f"DIV2K/DIV2K_train_HR/{number:04d}.png" for number in range(1, 801)), BRIGHT)
     (tmp_path / "DIV2K/DIV2K_train_HR/0417.png").write_bytes(BRIGHT[:50])
-    with pytest.raises(PetlirError, match=r"DIV2K_train_HR/0417.png is no readable image: .*") as caught:
+    with pytest.raises(PetlirError, match=r"DIV2K_train_HR/0417.png is not a readable image: .*") as caught:
         digest_of(image_set("DIV2K"), tmp_path)
     assert "\n" not in str(caught.value)
 

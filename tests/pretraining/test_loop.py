@@ -71,7 +71,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, option, value):
     list(train(network(), batch, RECIPE, tmp_path / "c"))
     other, before = network(), network()
     recipe = Recipe(**{"steps": 4, "warm_up": 1, option: value})
-    with pytest.raises(PetlirError, match=rf"c is of a run with {option} .*, expected {value}; delete it"):
+    with pytest.raises(PetlirError, match=rf"c belongs to a run with {option} .*, expected {value}; delete it"):
         next(train(other, batch, recipe, tmp_path / "c"))
     assert same(other, before)
 

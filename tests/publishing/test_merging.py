@@ -52,7 +52,7 @@ def test_what_was_verified_goes_along(tmp_path):
 def test_a_submission_is_not_merged_as_if_it_had_been_run_here(tmp_path):
     source = write_store(tmp_path / "source", [record("lora", "sr_x4")])
     (source / MANIFEST).write_text("{}")
-    with pytest.raises(PetlirError, match=r"is a submission; take it over with `petlir verify"):
+    with pytest.raises(PetlirError, match=r"is a submission; add it with `petlir verify"):
         merge(source, tmp_path / "into")
     assert not (tmp_path / "into").exists()
 

@@ -52,7 +52,7 @@ def test_the_sentence_says_from_where_pieces_need_less():
     assert one.sentence.startswith(
         "For 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"
     )
-    assert one.sentence.endswith("Pieces need less than whole networks from 2 tasks on.")
+    assert one.sentence.endswith("Adapters save storage from 2 tasks on.")
     greedy = [*RECORDS, cell("huge", 5000)]
     assert stored(typed_all(greedy))[0].sentence.endswith("tasks on, never: huge.")
 

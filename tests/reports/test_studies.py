@@ -96,7 +96,7 @@ def test_rows_are_means_over_images_and_seeds_beside_the_papers():
         "Of 6 pairs of trained rows that AdaptIR has too, 5 stand in its order here, by their means."
         in figure.sentences
     )
-    assert "Highest of the converged: adaptir[hidden=19]; told apart from every other." in figure.sentences
+    assert "Highest of the converged: adaptir[hidden=19]; significantly above every other." in figure.sentences
 
 
 def test_what_contradicts_the_paper_is_said_as_it_is():
@@ -110,16 +110,16 @@ def test_what_contradicts_the_paper_is_said_as_it_is():
 
 def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
     alone = photographs(of("adaptir-placement", placed((24.0, 23.5, 23.0, 22.0), seeds=1)))
-    assert "One seed each: nothing tells differences from chance." in alone.sentences
+    assert "One seed each: differences may be due to chance." in alone.sentences
     brief = placed((24.0, 23.5, 23.0, 22.0))
     for one in brief:
         one["smoke"] = True
-    assert "Smoke runs, too short to rank anything by." in photographs(of("adaptir-placement", brief)).sentences
+    assert "Smoke runs, too short to rank methods." in photographs(of("adaptir-placement", brief)).sentences
     rising = placed((24.0, 23.5, 23.0, 22.0))
     rising[1]["convergence"] = doubling(0.3)
     said = " ".join(photographs(of("adaptir-placement", rising)).sentences)
     assert "Highest of the converged: adaptir[hidden=19; position=parallel-attention]" in said
-    assert "Left out, as they had not converged: adaptir[hidden=19]." in said
+    assert "Left out because they had not converged: adaptir[hidden=19]." in said
 
 
 def test_curves_stand_where_their_seeds_are():
@@ -168,7 +168,9 @@ def test_random_weights_are_compared_within_their_network():
     page = of("pretraining", records)
     said = photographs(page).sentences
     assert "ipt-nano over the same network with random weights: full-ft +2.00 dB, colora[budget=50] +2.00 dB." in said
-    assert any(line.startswith("nafnet-nano: full-ft has the highest mean of what was trained, 15.02") for line in said)
+    assert any(
+        line.startswith("nafnet-nano: full-ft has the highest mean of the trained methods, 15.02") for line in said
+    )
     assert (len(page.missing), page.places) == (4, 12)
     assert "restormer-nano · full-ft · low_light: no record" in page.missing
 

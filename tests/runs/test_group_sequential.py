@@ -76,7 +76,7 @@ def test_only_tied_methods_get_further_seeds(asked, tmp_path):
     assert everything == ([*LEVELS], 3)
     assert [seeds for _, seeds in further] == [5, 8]
     assert further[-1][0] == ["adapter", "lora"]
-    assert pretend.said[-1] == "ipt-nano · tiny · small-test, rgb@whole: 14 of 15 pairs told apart, 3 looks"
+    assert pretend.said[-1] == "ipt-nano · tiny · small-test, rgb@whole: 14 of 15 pairs separated at analysis 3"
 
 
 def test_the_report_knows_how_often_was_looked(asked, tmp_path):
@@ -136,4 +136,4 @@ def test_damaged_looks_are_one_line(tmp_path):
 def test_on_the_command_line(lab, capsys, tmp_path):
     code, _, err = command(capsys, "run", "--store", tmp_path, "--until-separable", "0.95", "--max-seeds", "1")
     assert code == 2
-    assert "--max-seeds 1: the first look has 3 seeds" in err
+    assert "--max-seeds 1: the first analysis has 3 seeds" in err

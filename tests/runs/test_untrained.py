@@ -56,7 +56,7 @@ def test_weights_under_a_label_are_other_cells_of_the_same_network(lab):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{NAME}:none=a.pth", "stands for random ones; expected another label"),
+        (f"{NAME}:none=a.pth", "denotes random weights; expected another label"),
         ("restormer-nan:x=a.pth", "unknown backbone in --weights 'restormer-nan:x'; did you mean 'restormer-nano'"),
     ],
 )

@@ -139,7 +139,7 @@ def test_the_first_name_without_a_partner_is_named(tmp_path):
     refused("b.png has no partner: an image named 'b' is expected in", folder, fewer)
     refused("b.png has no partner: an image named 'b' is expected in", fewer, folder)
     imsave(folder / "a.bmp", image(0), check_contrast=False)
-    refused("a.png and a.bmp have one name", folder, fewer)
+    refused("a.png and a.bmp have the same name", folder, fewer)
 
 
 def test_sizes_that_differ_are_named(tmp_path):

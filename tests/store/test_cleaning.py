@@ -34,7 +34,7 @@ def test_only_what_finished_cells_left_goes(lab, tmp_path, capsys):
     assert out == f"     1.0 MiB  work/{record.key[:12]}  its cell is finished\n1.0 MiB of 1 cell removed\n"
     assert not left.parent.exists() and open_.exists()
     code, out, _ = command(capsys, "clean", "--store", tmp_path, "--abandoned", "--json")
-    assert json.loads(out) == [{"key": "f" * 64, "bytes": 2**21, "about": "nobody works on it"}]
+    assert json.loads(out) == [{"key": "f" * 64, "bytes": 2**21, "about": "no process works on it"}]
     assert tree(tmp_path) == before
     assert command(capsys, "clean", "--store", tmp_path)[1] == "0.0 MiB of 0 cells removed\n"
 

@@ -89,7 +89,7 @@ def test_a_missing_card_is_named(tmp_path):
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"sha256": "a", "pretrained_on": [], "more": 1}'])
 def test_a_damaged_card_is_named(tmp_path, text):
     (tmp_path / f"{NAME}.json").write_text(text)
-    with pytest.raises(PetlirError, match=r"ipt-tiny.json is no card of weights: "):
+    with pytest.raises(PetlirError, match=r"ipt-tiny.json is not a card of weights: "):
         card(NAME, tmp_path)
 
 
@@ -186,7 +186,7 @@ def test_sources_are_given_or_lie_in_a_folder(tmp_path, monkeypatch):
     with pytest.raises(PetlirError, match=r"PETLIR_WEIGHTS has ipt-nano.pth and ipt-nano.pt; expected one of them"):
         sources([], NAMES)
     monkeypatch.setenv("PETLIR_WEIGHTS", str(tmp_path / "none"))
-    with pytest.raises(PetlirError, match=r"none is no folder; expected one with files such as ipt.pth"):
+    with pytest.raises(PetlirError, match=r"none is not a folder; expected one with files such as ipt.pth"):
         sources([], NAMES)
 
 

@@ -151,7 +151,7 @@ def test_a_torch_file_without_weights(tmp_path, content, found):
 )
 def test_a_file_that_is_no_checkpoint(tmp_path, content):
     (tmp_path / "a.pth").write_bytes(content)
-    assert "cut off, damaged or no checkpoint; expected tensors by name" in refusal(tmp_path / "a.pth")
+    assert "cut off, damaged or not a checkpoint; expected tensors by name" in refusal(tmp_path / "a.pth")
 
 
 def test_a_missing_file_and_a_folder(tmp_path):

@@ -66,7 +66,7 @@ def add(file: str, name: str = "") -> str:
 
     Args:
         file: relative to the package.
-        name: of the entry that it belongs to; empty for one of its own.
+        name: the entry that it belongs to; empty for a new one.
     """
     known = dict(read())
     if file in known:

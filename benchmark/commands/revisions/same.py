@@ -80,7 +80,7 @@ def grid_of(file: str) -> Grid:
 
 
 def commit_of(file: str) -> str:
-    """Return the newest commit in which the file is the code of its revision.
+    """Return the newest commit in which the file matches the code of its revision.
 
     Raises:
         PetlirError: there is none.

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from petlir.benchmark.degradation import rounded
 from petlir.benchmark.images.cache import cache_folder, store_bytes, store_text
 from petlir.benchmark.images.imageset import ImageEntry, Reader
 from petlir.benchmark.images.overlaps.blobs import Blobs
@@ -52,7 +53,7 @@ def _fingerprint(reader: Reader) -> Fingerprint:
     path = cache_folder() / "fingerprints" / f"{_key(reader.stamp)}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return _loaded(path)
-    made = fingerprint(reader())
+    made = fingerprint(rounded(reader()))  # images of 16 bits a channel are float
     content = io.BytesIO()
     np.savez(
         content, digest=made.digest, size=(made.width, made.height), thumbnail=made.thumbnail, **asdict(made.blobs)

@@ -46,8 +46,8 @@ class Prediction:
         """Return why the cell does not fit the device as it is, or "" if it does."""
         if self.bytes is None or self.bytes <= capacity:
             return ""
-        parts = f"its batches will be worked on in {PARTS} parts"
-        too_large = "it will not fit in parts either"
+        parts = f"its batches will be split into {PARTS} parts"
+        too_large = "it will not fit even if split"
         fits = self.parted is not None and self.parted <= capacity
         return f"needs about {gib(self.bytes)}, {device} has {gib(capacity)}: {parts if fits else too_large}"
 

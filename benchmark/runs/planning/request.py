@@ -34,7 +34,7 @@ class GridSelection:
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for: a selection, perhaps others beside it, and how all of them are run.
+    """A user's request: one selection or several, and how to run them.
 
     Attributes:
         backbones: as in `GridSelection`.
@@ -47,7 +47,7 @@ class Request:
         protocols: ids with commas, beyond the tasks' own.
         metrics: names of metrics with commas.
         context: plugins and images.
-        device: where cells will be worked on; decides only where a method draws random numbers on it.
+        device: the device of the cells; matters only for methods that draw random numbers on it.
         also: the selections beside the first.
     """
 

@@ -66,7 +66,7 @@ def survey(
     planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()
     rates, index = Rates(planner, store), Index.from_store(store)
-    for line in planner.missed:
+    for line in (*planner.missed, *asked.context.notes):
         warn(line)
     planned = [rates.planned(cell) for cell in planner.cells]
     predictor = Predictor(planner, index, device)

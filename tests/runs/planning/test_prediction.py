@@ -81,9 +81,9 @@ def test_what_does_not_fit_is_named():
     whole = Prediction(1.0, 30 * 2**30, 10 * 2**30)
     assert whole.obstacle(40 * 2**30, "cpu") == ""
     assert whole.obstacle(24 * 2**30, "A card") == (
-        "needs about 30.0 GiB, A card has 24.0 GiB: its batches will be worked on in 4 parts"
+        "needs about 30.0 GiB, A card has 24.0 GiB: its batches will be split into 4 parts"
     )
-    assert whole.obstacle(8 * 2**30, "cpu") == "needs about 30.0 GiB, cpu has 8.0 GiB: it will not fit in parts either"
+    assert whole.obstacle(8 * 2**30, "cpu") == "needs about 30.0 GiB, cpu has 8.0 GiB: it will not fit even if split"
     assert Prediction(1.0).obstacle(1, "cpu") == ""
 
 
