@@ -170,7 +170,8 @@ def test_memory_for_an_image_grows_by_no_more_than_is_checked_for():
         images = torch.rand(1, 3, height, width)
         with LiveBytes() as live, torch.no_grad():
             restore_batch(network, images, ["same"])[0].clamp_(0, 1).mul_(255).round_()
-        return live.peak
+        most: int = live.peak
+        return most
 
     grown = (peak(384, 512) - peak(192, 256)) / (384 * 512 - 192 * 256)
     pixels, input_and_output = 7680 * 4320, 12 + 3  # beside the tensors, the input as float32 and the result
