@@ -195,7 +195,7 @@ def test_what_is_chosen_is_all_that_is_seen():
         (["prod", "--only", "nosie"], "petlir: unknown degradation of the recipe prod 'nosie'; did you mean 'noise'?"),
         (["prod", "--only", "noise", "--without", "jpeg"], "petlir: --without and --only are both given"),
         (["prod", "--steps", "0"], "petlir: Invalid value for '--steps'"),
-        (["prod", "--device", "tpu"], "petlir: device 'tpu' is not here"),
+        (["prod", "--device", "tpu"], "petlir: device 'tpu' is not available"),
     ],
 )
 def test_a_wrong_argument_is_one_line(arguments, line, capsys, tmp_path):

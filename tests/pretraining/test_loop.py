@@ -85,7 +85,7 @@ def test_the_checkpoint_of_another_network_is_refused(tmp_path):
 @pytest.mark.parametrize("harm", [b"", b"no checkpoint"])
 def test_a_damaged_checkpoint_is_named(tmp_path, harm):
     (tmp_path / "c").write_bytes(harm)
-    with pytest.raises(PetlirError, match="c is no checkpoint of a pre-training"):
+    with pytest.raises(PetlirError, match="c is not a checkpoint of pre-training"):
         next(train(network(), batch, RECIPE, tmp_path / "c"))
 
 
