@@ -133,7 +133,7 @@ REFUSED = {
     "more than 8 bits per channel in an unsupported form": [
         file(PIL.Image.fromarray(DEEP[..., 0].astype(kind)), "TIFF") for kind in ("float32", "int32")
     ] + [b"P6 1 1 4095\n" + bytes(6), b"P3 1 1 999\n1 2 3"],
-    "no known format": [b"", b"hello", bytes(100)],
+    "its format is unknown": [b"", b"hello", bytes(100)],
 }  # fmt: skip
 
 

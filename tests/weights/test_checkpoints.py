@@ -120,14 +120,14 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path, bare_pickle):
     line = refusal(path)
     assert not witness.exists()
     if not bare_pickle:
-        assert "holds posix.system, which is no weights and was not run" in line
+        assert "holds posix.system, which is not a tensor and was not run" in line
     torch.load(path, weights_only=False) if not bare_pickle else pickle.loads(path.read_bytes())
     assert witness.exists()  # what another loader would have done
 
 
 def test_arguments_saved_along_are_named(tmp_path):
     torch.save({"state_dict": other(), "hyper_parameters": Namespace(lr=1)}, tmp_path / "a.ckpt")
-    assert "holds argparse.Namespace, which is no weights" in refusal(tmp_path / "a.ckpt")
+    assert "holds argparse.Namespace, which is not a tensor" in refusal(tmp_path / "a.ckpt")
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_an_unknown_member(fake, monkeypatch, where):
 def test_code_in_a_member_does_not_run(fake, tmp_path):
     harmful = replace(fake, content=serialised({"params": trained(), "code": Code(tmp_path / "it-ran")}))
     harmful.install()
-    assert "which is no weights and was not run" in refusal(harmful)
+    assert "which is not a tensor and was not run" in refusal(harmful)
     assert not (tmp_path / "it-ran").exists()
 
 
