@@ -1,4 +1,4 @@
-"""How far the same cell comes out the same: to the bit on one machine, within 1e-3 dB on one type of device."""
+"""Reproducibility: to the bit on one machine, within 1e-3 dB on one type of device."""
 
 from __future__ import annotations
 
