@@ -109,7 +109,7 @@ def test_without_analyses_there_are_none_and_a_damaged_one_is_named(store, tmp_p
     lines: list[str] = []
     assert "fourier" not in [study.name for study in studies(store, lines.append)]
     (line,) = lines
-    assert re.search(r"analyses/fourier is damaged: .*`petlir analyse fourier` makes it", line)
+    assert re.search(r"analyses/fourier is damaged: .*`petlir analyse fourier` again", line)
 
 
 def test_an_analysis_that_applies_to_nothing_has_its_reasons(tmp_path):
