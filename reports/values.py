@@ -13,6 +13,7 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.statistics.columns import collapsed_seeds, never_rankable, rankable, tables
 from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.reports.formats import plural
@@ -137,24 +138,25 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
     """Return the values of all methods with scores, and of the degraded image."""
     if rows.empty:
         return {}
-    every = _by_image(rows, "psnr")
+    every = _by_image(rows, LEADING)
     rows = differing(rows)
-    psnr, ssim = _by_image(rows, "psnr"), _by_image(rows, "ssim")
+    psnr = _by_image(rows, LEADING)
     finite = psnr.replace(np.inf, np.nan)
     infinite, means = np.isinf(every).sum(), finite.mean().fillna(np.inf)
     full, frozen, input_ = (_gaps(finite, other) for other in (FULL, FROZEN, INPUT))
     by_seed = rows.assign(psnr=rows.psnr.replace(np.inf, np.nan)).groupby(["label", "seed"]).psnr.mean()
     seeds = by_seed.fillna(np.inf).groupby("label").agg(tuple)
     verdicts = _verdicts(rows[rows.regime != ANY])
-    ssims = ssim.where(finite.notna()).mean().fillna(ssim.mean())
+    others = {
+        name: _mean(_by_image(rows, name), finite) for name in METRICS if name != LEADING and rows[name].notna().any()
+    }
     levels, sources = _origins(rows)
     lost = collapsed_seeds(rows[rows.regime != ANY])
     return {
         label: ResultValue(
             "done",
             "",
-            float(means[label]),
-            float(ssims[label]),
+            {LEADING: float(means[label]), **{name: float(values[label]) for name, values in others.items()}},
             full.get(label),
             frozen.get(label),
             input_.get(label),
@@ -167,6 +169,11 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
         )
         for label in map(str, psnr.columns)
     }
+
+
+def _mean(values: pd.DataFrame, finite: pd.DataFrame) -> pd.Series:
+    """Return the mean of each label over the images with finite PSNR, or over all images if there are none."""
+    return values.where(finite.notna()).mean().fillna(values.mean())
 
 
 def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]:
