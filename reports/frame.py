@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +62,8 @@ def load(
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
     plans = stated(Store(store))
-    found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
+    with _without_collection():
+        found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
         record.annotate(record.origin, next((plan for plan in reversed(plans) if plan.covers(record.cell)), None))
     if not extra_protocols:
@@ -68,6 +71,18 @@ def load(
     from petlir.benchmark.cells.rescoring import through
 
     return through(extra_protocols, found, Store(store), warn)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the search for cycles, of which records have none; it would pass over all records again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:

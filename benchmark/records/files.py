@@ -94,11 +94,11 @@ def parse_record(text: str, path: Path) -> Record:
     """
     from pydantic import ValidationError
 
+    from petlir.benchmark.records import version_1
     from petlir.benchmark.records.schema import RECORDS
-    from petlir.benchmark.records.version_1 import upgraded
 
     try:
-        return RECORDS.validate_json(upgraded(text, SCHEMA), strict=True)
+        return version_1.parse(text) or RECORDS.validate_json(text, strict=True)
     except ValidationError as error:
         if newer := _newer(text):
             raise PetlirError(
@@ -107,8 +107,6 @@ def parse_record(text: str, path: Path) -> Record:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise PetlirError(f"{path} is not a {SCHEMA} record: {where}: {first['msg']}") from error
-    except ValueError as error:
-        raise PetlirError(f"{path} is not a {SCHEMA} record: {error}") from error
 
 
 def _newer(text: str) -> str:

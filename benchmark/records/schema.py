@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypedDict, get_args
 
-from pydantic import AfterValidator, Field, PrivateAttr, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
 
 from petlir.benchmark.records.groups import Group
 from petlir.benchmark.records.recorded_cell import Accumulation as Accumulation
@@ -56,8 +57,11 @@ class RecordedMetric(RecordPart):
     unavailable: Name | None
 
 
-class CurvePoint(RecordPart):
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
     """A point of the training curve: the mean loss since the last point; validation follows only the last step."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million points
 
     step: Count
     learning_rate: Number
@@ -162,8 +166,9 @@ class RecordedDigests(RecordPart):
     weights: Hash
 
 
-class _Common(RecordPart):
-    schema_: Schema = Field(alias="schema")
+class RecordFields(RecordPart):
+    """The fields that all versions and states of a record share."""
+
     key: Hash
     cell: RecordedCell
     key_components: dict[str, str]
@@ -171,10 +176,33 @@ class _Common(RecordPart):
     convergence: RecordedConvergence | None = None
     converged: Annotated[bool | None, Field(deprecated="ignored: older than the doubling test")] = None
     smoke: bool
-    scores: list[ScoreTable]
     overlap: list[RecordedOverlap] | None = None
     started: Moment
     finished: Moment
+    curve: list[CurvePoint]
+
+
+class DoneFields(RecordFields):
+    """Those of a finished cell."""
+
+    state: Literal["done"]
+    reason: None
+    costs: RecordedCosts
+    digests: RecordedDigests
+
+
+class UnfinishedFields(RecordFields):
+    """Those of a cell without a result, and the reason in one line."""
+
+    state: Literal["failed", "out-of-memory", "not-applicable"]
+    reason: Name
+    costs: RecordedCosts | Nothing
+    digests: RecordedDigests | Nothing
+
+
+class _Scored(RecordFields):
+    schema_: Schema = Field(alias="schema")
+    scores: list[ScoreTable]
     _origin: Origin | None = PrivateAttr(default=None)
     _plan: SpendingPlan | None = PrivateAttr(default=None)
 
@@ -249,27 +277,17 @@ def _under_a_protocol(scores: list[ScoreTable]) -> list[ScoreTable]:
     return scores
 
 
-class Done(_Common):
+class Done(_Scored, DoneFields):
     """A finished cell."""
 
-    state: Literal["done"]
-    reason: None
     scores: Annotated[list[ScoreTable], Field(min_length=1), AfterValidator(_under_a_protocol)]
     metrics: list[RecordedMetric] = Field(default_factory=list)
-    curve: list[CurvePoint]
-    costs: RecordedCosts
-    digests: RecordedDigests
 
 
-class Unfinished(_Common):
-    """A cell without a result, and the reason in one line."""
+class Unfinished(_Scored, UnfinishedFields):
+    """A cell without a result."""
 
-    state: Literal["failed", "out-of-memory", "not-applicable"]
-    reason: Name
     scores: Annotated[list[ScoreTable], Field(max_length=0)]
-    curve: list[CurvePoint]
-    costs: RecordedCosts | Nothing
-    digests: RecordedDigests | Nothing
 
     @property
     def metrics(self) -> list[RecordedMetric]:

@@ -5,21 +5,20 @@ Each held PSNR and SSIM under names of their own; the values of further metrics 
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from petlir.benchmark.records.json_files import parsed
-from petlir.benchmark.records.schema import RecordedMetric
-from petlir.benchmark.records.scores import tabulated
+from petlir.benchmark.records import schema
+from petlir.benchmark.records.schema import DoneFields, Record, RecordedMetric, UnfinishedFields
+from petlir.benchmark.records.scores import ScoreTable, tabulated
 from petlir.benchmark.records.types import Name, Number, PathName, RecordPart, Value
 from petlir.benchmark.scoring.registry import Score
 
-SCHEMA = "petlir-record/1"
+Schema = Literal["petlir-record/1"]
 MENTIONED = re.compile(r'"petlir-record\\?/1"')
 
 
@@ -37,12 +36,6 @@ class _ImageScores:
     input_psnr: Value
     input_ssim: Number
 
-    def rows(self) -> Iterator[Score]:
-        values = {"psnr": (self.psnr, self.input_psnr), "ssim": (self.ssim, self.input_ssim)}
-        for metric, (value, given) in values.items():
-            named = (self.set, self.domain, self.image, self.unit, self.protocol)
-            yield Score(*named, metric, float(value), float(given))
-
 
 class _ImageValue(RecordPart):
     set: PathName
@@ -54,36 +47,61 @@ class _FurtherMetric(RecordedMetric):
     values: list[_ImageValue]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    scores: list[_ImageScores]
-    metrics: list[_FurtherMetric] = []
-
-    def rows(self) -> Iterator[Score]:
-        for score in self.scores:
-            yield from score.rows()
-        images = {(score.set, score.image): (score.domain, score.unit) for score in self.scores}
-        for metric in self.metrics:
-            for one in metric.values:
-                domain, unit = images.get((one.set, one.image), ("photographs", one.image))
-                yield Score(one.set, domain, one.image, unit, None, metric.metric, one.value, None)
+class _Done(DoneFields):
+    schema_: Schema = Field(alias="schema")
+    scores: Annotated[list[_ImageScores], Field(min_length=1)]
+    metrics: list[_FurtherMetric] = Field(default_factory=list)
 
 
-def upgraded(text: str, schema: str) -> str:
-    """Return the JSON of a record of the first version in the form of `schema`; any other text unchanged.
+class _Unfinished(UnfinishedFields):
+    schema_: Schema = Field(alias="schema")
+    scores: Annotated[list[_ImageScores], Field(max_length=0)]
+
+
+RECORDS: TypeAdapter[_Done | _Unfinished] = TypeAdapter(Annotated[_Done | _Unfinished, Field(discriminator="state")])
+
+
+def parse(text: str) -> Record | None:
+    """Return a record of the first version in the present form; None if the text is not of that version.
 
     Raises:
-        pydantic.ValidationError: its scores or metrics are not of the first version.
-        ValueError: the text is not JSON.
+        pydantic.ValidationError: it is of that version, but not a record.
     """
     if not MENTIONED.search(text):
-        return text
-    plain = parsed(text)
-    if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
-        return text
-    record = _Record.model_validate_json(text, strict=True)
-    changes: dict[str, object] = {"schema": schema, "scores": tabulated(record.rows())}
-    if record.metrics:
-        changes["metrics"] = [metric.model_dump(exclude={"values"}) for metric in record.metrics]
-    return json.dumps(plain | changes)
+        return None
+    try:
+        old = RECORDS.validate_json(text, strict=True)
+    except ValidationError as error:
+        if any(one["loc"][-1:] == ("schema",) for one in error.errors(include_url=False)):
+            return None
+        raise
+    fields = {**old.__dict__, "schema_": get_args(schema.Schema)[0], "scores": []}
+    if isinstance(old, _Unfinished):
+        return schema.Unfinished.model_construct(old.model_fields_set, **fields)
+    fields["scores"] = [*_tables(old.scores), *map(ScoreTable.model_validate, tabulated(_further(old)))]
+    fields["metrics"] = [RecordedMetric(**metric.model_dump(exclude={"values"})) for metric in old.metrics]
+    return schema.Done.model_construct(old.model_fields_set, **fields)
+
+
+def _tables(scores: Sequence[_ImageScores]) -> Iterator[ScoreTable]:
+    found: dict[tuple[str, str, str], list[_ImageScores]] = {}
+    for score in scores:
+        found.setdefault((score.set, score.domain, score.protocol), []).append(score)
+    for (set_, domain, protocol), rows in found.items():
+        yield ScoreTable.model_construct(  # of parts that were validated
+            set=set_,
+            domain=domain,
+            protocol=protocol,
+            images=[row.image for row in rows],
+            units=[row.unit for row in rows],
+            values={"psnr": [row.psnr for row in rows], "ssim": [row.ssim for row in rows]},
+            inputs={"psnr": [row.input_psnr for row in rows], "ssim": [row.input_ssim for row in rows]},
+        )
+
+
+def _further(old: _Done) -> Iterator[Score]:
+    images = {(score.set, score.image): (score.domain, score.unit) for score in old.scores}
+    for metric in old.metrics:
+        for one in metric.values:
+            domain, unit = images.get((one.set, one.image), ("photographs", one.image))
+            yield Score(one.set, domain, one.image, unit, None, metric.metric, one.value, None)

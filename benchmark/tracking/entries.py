@@ -6,6 +6,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 from petlir.benchmark.records.schema import Record
 
@@ -54,7 +55,8 @@ def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
     for name, value in _flat("costs", record.costs.model_dump(exclude_unset=True)):
         yield name, value, 0
     for point in record.curve:
-        for name, value in _flat("curve", point.model_dump(exclude={"step"})):
+        values = {name: value for name, value in asdict(point).items() if name != "step"}
+        for name, value in _flat("curve", values):
             yield name, value, point.step
 
 
