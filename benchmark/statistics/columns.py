@@ -41,11 +41,11 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
     )
     shape = (len(units), len(images), len(labels), len(seeds))
     by_image = means(finite.psnr.to_numpy(), (unit, image, label, seed), shape)
-    ran = np.isfinite(by_image).any(axis=(0, 1))
+    ran = np.asarray(np.isfinite(by_image).any(axis=(0, 1)))
     counts = ran.sum(axis=1)
     kept = [place for place in np.argsort(-counts, kind="stable") if counts[place] >= fewest]
     wanted = by_image[:, :, kept]
-    whole = (np.isfinite(wanted) | ~ran[kept]).all(axis=(2, 3)) & np.isfinite(by_image).any(axis=(2, 3))
+    whole = np.asarray((np.isfinite(wanted) | ~ran[kept]).all(axis=(2, 3)) & np.isfinite(by_image).any(axis=(2, 3)))
     if not kept or not whole.any():
         return {}
     by_unit = np.ascontiguousarray(_over_images(wanted, whole)[:, :, ran[kept].any(axis=0)])
