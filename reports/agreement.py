@@ -140,10 +140,10 @@ def _repeated(record: Record, published: Done, tolerance: float) -> RepeatedRun:
 
 def _differences(record: Record, published: Done) -> Iterator[tuple[str, float]]:
     """Yield each test set and protocol with the difference of the means over images that neither restores exactly."""
-    ours = {(score.set, score.protocol, score.image): float(score.psnr) for score in record.scores}
+    ours = {(score.set, score.protocol, score.image): score.value for score in record.rows()}
     gaps: dict[str, list[float]] = {}
-    for score in published.scores:
-        here, there = ours.get((score.set, score.protocol, score.image), math.inf), float(score.psnr)
+    for score in published.rows():
+        here, there = ours.get((score.set, score.protocol, score.image), math.inf), score.value
         exact = math.inf in (here, there)
         gaps.setdefault(f"{score.set}, {score.protocol}", []).extend([] if exact else [here - there])
     if record.scores:

@@ -186,7 +186,7 @@ def ranks(tables: Sequence[Table]) -> list[str]:
 def extent(records: Sequence[Record]) -> str:
     """Count tasks, methods, seeds and images, and name the devices and the day."""
     done = [record for record in records if record.state == "done"]
-    scored = {(s.domain, s.set, s.image) for record in done for s in record.scores}
+    scored = {(s.domain, s.set, s.image) for record in done for s in record.images}
     photographs = sum(domain == "photographs" for domain, _, _ in scored)
     counts = [
         plural(len({record.cell.task for record in records}), "task"),

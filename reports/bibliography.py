@@ -39,7 +39,7 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
         with without_memory(), suppress(PetlirError):  # a network whose extra is not installed is left out
             if (paper := plugins.build(name).paper) is not None:
                 yield paper.bibtex
-    for name in {score.set.rpartition("/")[2] for record in records for score in record.scores} & set(names()):
+    for name in {table.set.rpartition("/")[2] for record in records for table in record.scores} & set(names()):
         yield image_set(name).bibtex or _misc(name, image_set(name).citation)
 
 

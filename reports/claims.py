@@ -12,6 +12,7 @@ import numpy as np
 from petlir.benchmark.published import UNSTATED, Claim
 from petlir.benchmark.records.files import SHIPPED_FILES
 from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.scoring.registry import LEADING
 from petlir.benchmark.weights.official import known
 
 MARGIN = 0.1
@@ -148,8 +149,7 @@ def _differences(claim: Claim, record: Done) -> Iterator[str]:
     cell = record.cell
     if claim.protocol == UNSTATED:
         yield "protocol: the paper states none"
-    elif all(_base(score.protocol) != claim.protocol for score in record.scores):
-        ours = sorted({_base(score.protocol) for score in record.scores})
+    elif claim.protocol not in (ours := sorted({_base(name) for name in record.protocols})):
         yield f"protocol: {', '.join(ours)} here, {claim.protocol} there"
     if cell.backbone != claim.backbone:
         yield f"backbone weights: {cell.backbone} here, {claim.backbone} there"
@@ -161,7 +161,7 @@ def _differences(claim: Claim, record: Done) -> Iterator[str]:
         yield "training: the learning rate was tuned here"
     if other := cell.simulated or _other_data(cell.data_label):
         yield f"data: {other}"
-    if all(score.set != claim.set for score in record.scores):
+    if all(table.set != claim.set for table in record.scores):
         yield f"data: {claim.set} is not among our sets"
     size, trainable = _size(claim.params), record.costs.trainable
     if size is not None and trainable and abs(trainable - size) > 0.01 * size:
@@ -192,16 +192,17 @@ def _size(printed: str) -> float | None:
 def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
     """Return the mean PSNR of each seed over the images of the claim's set that are finite with all seeds."""
     found: dict[str, list[float]] = defaultdict(list)
-    for score in (score for cell in cells for score in cell.scores if score.set == claim.set):
-        if _base(score.protocol) == claim.protocol and score.protocol == _first(cells[0], claim.protocol):
-            found[score.image].append(float(score.psnr))
+    for scores in (table for cell in cells for table in cell.tables if table.set == claim.set):
+        if scores.protocol == _first(cells[0], claim.protocol):
+            for score in scores.rows(LEADING):
+                found[score.image].append(score.value)
     table = [values for values in found.values() if len(values) == len(cells) and np.isfinite(values).all()]
     return np.array(table).mean(axis=0) if table else np.array([])
 
 
-def _first(record: Done, protocol: str) -> str:
+def _first(record: Done, protocol: str) -> str | None:
     """Return the first protocol id of a record for this protocol, which is the headline one if there are several."""
-    return next(str(score.protocol) for score in record.scores if _base(score.protocol) == protocol)
+    return next((name for name in record.protocols if _base(name) == protocol), None)
 
 
 def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:

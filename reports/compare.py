@@ -76,10 +76,19 @@ def _columns(records: Iterable[Record]) -> Mapping[Key, ComparedColumn]:
     for record in records:
         cell = record.cell
         budget = "" if cell.regime == "none" else cell.budget
-        for score in record.scores:
-            key = (cell.backbone, cell.label, cell.task, cell.track, cell.regime, budget, score.set, score.protocol)
+        for score in record.rows():
+            key = (
+                cell.backbone,
+                cell.label,
+                cell.task,
+                cell.track,
+                cell.regime,
+                budget,
+                score.set,
+                score.protocol or "",
+            )
             column = found.setdefault(key, ComparedColumn())
-            column.psnr[score.unit, score.image, cell.seed] = float(score.psnr)
+            column.psnr[score.unit, score.image, cell.seed] = score.value
             column.cells[record.key] = record
     return found
 

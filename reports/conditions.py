@@ -13,7 +13,7 @@ from petlir.benchmark.records.schema import Record
 
 def described_protocols(records: Sequence[Record]) -> list[tuple[str, str]]:
     """Return the protocols used in scores, with descriptions."""
-    names = {score.protocol for record in records for score in record.scores}
+    names = {name for record in records for name in record.protocols}
     return [(name, _description(name)) for name in sorted(names)]
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.images.outputs import Warn, silent
 from petlir.benchmark.protocol import Protocol
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.writing import write_bytes
 from petlir.reports import markdown
 from petlir.reports.formats import count, csv_text, decibel, percent, signed
@@ -24,6 +25,8 @@ SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
 """Short forms of states in table cells without a number; other states keep their names."""
 PARQUET = b"PAR1"
 """The beginning of a Parquet file."""
+EARLY = ("psnr", "ssim")
+"""Metrics whose columns precede those of differences and costs; scripts may address columns by position."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 
@@ -124,8 +127,7 @@ def _as_dict(one: Table, row: ResultRow, column: Column, value: ResultValue) -> 
         "kind": row.kind,
         "state": value.state,
         "reason": value.reason,
-        "psnr": value.psnr,
-        "ssim": value.ssim,
+        **{name: value.scores.get(name) for name in EARLY},
         "delta_full_ft": value.full,
         "delta_frozen": value.frozen,
         "delta_input": value.input,
@@ -154,13 +156,15 @@ def _as_dict(one: Table, row: ResultRow, column: Column, value: ResultValue) -> 
         "recovered_high": value.share.high if value.share else None,
         "change": value.change,
         "collapsed_seeds": len(value.collapsed),
+        **{name: value.scores.get(name) for name in METRICS if name not in EARLY},
     }
 
 
 def _cell(value: ResultValue, bold: str) -> str:
     if value.state != "done":
         return SHORT.get(value.state, value.state)
-    text = f"{decibel(value.psnr)} / {value.ssim:.4f}"
+    others = [METRICS[name].text(number) for name, number in value.scores.items() if name != LEADING]
+    text = " / ".join([decibel(value.psnr), *others])
     text += "" if value.frozen is None else f" ({signed(value.frozen)})"
     text += " *" if value.converged is False else ""
     return bold % text if value.mark else text
@@ -174,7 +178,8 @@ def head(column: Column) -> list[str]:
 
 
 def _note(one: Table) -> str:
-    what = f"{one.title}; {one.domain}. PSNR in dB / SSIM (difference to frozen in dB); "
+    scores = " / ".join(metric.title + f" in {metric.unit}" * bool(metric.unit) for metric in METRICS.values())
+    what = f"{one.title}; {one.domain}. {scores} (difference to frozen in dB); "
     return what + " ".join(notes(one))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import gc
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,8 @@ from petlir.benchmark.records.files import headlines, newest
 from petlir.benchmark.records.origins import LEVELS
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.interim_analyses import stated
+from petlir.benchmark.scoring.registry import METRICS
+from petlir.benchmark.statistics import Scores
 from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
 
@@ -21,10 +26,12 @@ if TYPE_CHECKING:
 
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
-SCORE = ("set", "domain", "image", "unit", "protocol", "psnr", "ssim", "input_psnr", "input_ssim")
+PLACE = ("set", "domain", "image", "unit", "protocol")
+INPUTS = {f"input_{name}": name for name in METRICS}
+"""Columns of the scores of degraded images, by metric."""
 COLUMNS = (
-    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *SCORE,
-    "headline", "overlap",
+    "key", *CELL, *CELL_TEXT, "budget", "device", "smoke", "converged", "change", "level", "source", *PLACE,
+    *METRICS, *INPUTS, "headline", "overlap",
 )  # fmt: skip
 HERE = "run here"
 """The level of records that were not submitted but run in this store."""
@@ -55,7 +62,8 @@ def load(
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
     plans = stated(Store(store))
-    found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
+    with _without_collection():
+        found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
         record.annotate(record.origin, next((plan for plan in reversed(plans) if plan.covers(record.cell)), None))
     if not extra_protocols:
@@ -63,6 +71,18 @@ def load(
     from petlir.benchmark.cells.rescoring import through
 
     return through(extra_protocols, found, Store(store), warn)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pause the search for cycles, of which records have none; it would pass over all records again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -75,15 +95,35 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     import pandas as pd  # here: `petlir compare` reads records without it
 
     records = list(records)
-    cells = pd.DataFrame([_cell(record) for record in records], columns=[*COLUMNS])
-    frame = cells.loc[[place for place, record in enumerate(records) for _ in record.scores]].reset_index(drop=True)
-    for name in SCORE:
-        frame[name] = [getattr(score, name) for record in records for score in record.scores]
-    frame["headline"] = [own for record in records for own in _quoted(record)]
-    frame["overlap"] = [text for record in records for text in _overlaps(record)]
-    return frame.astype(
-        {**dict.fromkeys(("psnr", "input_psnr", "ssim", "input_ssim", "change"), float), "headline": bool}
+    tables = [(record, headlines(record), table) for record in records for table in record.tables]
+    sizes = [len(table.images) for _, _, table in tables]
+    cells = {record.key: _cell(record) for record in records}
+    of_tables = pd.DataFrame(
+        [
+            {
+                **cells[record.key],
+                "set": table.set,
+                "domain": table.domain,
+                "protocol": table.protocol,
+                "headline": table.protocol == quoted[table.set],
+                "overlap": overlap(record, table.set),
+            }
+            for record, quoted, table in tables
+        ],
+        columns=[*COLUMNS],
     )
+    frame = of_tables.loc[np.repeat(np.arange(len(tables)), sizes)].reset_index(drop=True)
+    frame["image"] = [image for _, _, table in tables for image in table.images]
+    frame["unit"] = [unit for _, _, table in tables for unit in table.units]
+    for metric in METRICS:
+        frame[metric] = _column(table.value(metric) or [math.nan] * len(table.images) for _, _, table in tables)
+    for name, metric in INPUTS.items():
+        frame[name] = _column(table.input(metric) or [math.nan] * len(table.images) for _, _, table in tables)
+    return frame.astype({"change": float, "headline": bool})
+
+
+def _column(parts: Iterable[Sequence[float]]) -> Scores:
+    return np.array([value for part in parts for value in part], dtype=float)
 
 
 def differing(rows: pd.DataFrame) -> pd.DataFrame:
@@ -95,19 +135,6 @@ def differing(rows: pd.DataFrame) -> pd.DataFrame:
     identical = np.isinf(rows.psnr) | np.isinf(rows.input_psnr)
     kept = rows[~rows.image.isin(rows.image[identical])]
     return rows if kept.empty else kept
-
-
-def _quoted(record: Record) -> list[bool]:
-    """Return whether each score is under the headline protocol of its set."""
-    quoted = headlines(record)
-    return [score.protocol == quoted[score.set] for score in record.scores]
-
-
-def _overlaps(record: Record) -> list[str]:
-    """Return the overlap of the set of each score."""
-    sets = [score.set for score in record.scores]
-    known = {name: overlap(record, name) for name in set(sets)}
-    return [known[name] for name in sets]
 
 
 def _cell(record: Record) -> dict[str, object]:

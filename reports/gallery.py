@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from petlir.benchmark.records.files import headlines
+from petlir.benchmark.records.files import headline_tables
 from petlir.benchmark.records.groups import groups
-from petlir.benchmark.records.schema import Done, Record, Score
+from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.scoring.registry import LEADING, METRICS, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
 from petlir.reports.crops import Contrast, CropBox, Pixels, contrast, crops
@@ -87,9 +89,8 @@ def _photographs(records: Sequence[Record]) -> list[Score]:
     """Return the photographs of a task under its headline protocol, at most `MOST_IMAGES` of each set."""
     by_set: dict[str, dict[str, Score]] = {}
     for record in records:
-        quoted = headlines(record)
-        for score in record.scores:
-            if score.domain == "photographs" and score.protocol == quoted[score.set]:
+        for table in headline_tables(record):
+            for score in table.rows(LEADING) if table.domain == "photographs" else ():
                 by_set.setdefault(score.set, {}).setdefault(score.image, score)
     return [score for images in by_set.values() for score in [*images.values()][:MOST_IMAGES]]
 
@@ -110,7 +111,7 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
     return Photograph(
         set=score.set,
         name=score.image,
-        protocol=score.protocol,
+        protocol=score.protocol or "",
         width=width,
         height=height,
         pictures=[one for one, _ in pictures],
@@ -123,13 +124,13 @@ def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple
     """Label, path in the store, formatted score and PSNR of each version."""
     set_, name = score.set, score.image
     shared = _shared(records, store) / set_
-    given = (_words(score.input_psnr, score.input_ssim), _finite(score.input_psnr))
-    sources = [("degraded", shared / "degraded" / f"{name}.png", *given)]
-    for record in records:
-        if own := _score(record, set_, name, score.protocol):
-            folder = Store(store).cell_folder(record.cell, record.key).relative_to(store)
-            reached = (_words(own.psnr, own.ssim), _finite(own.psnr))
-            sources.append((record.cell.label, folder / "restored" / set_ / f"{name}.png", *reached))
+    found = [(record, own) for record in records if (own := _scores(record, score))]
+    given = {metric: one.input for metric, one in found[0][1].items() if one.input is not None}
+    sources = [("degraded", shared / "degraded" / f"{name}.png", *_shown(given))]
+    for record, own in found:
+        folder = Store(store).cell_folder(record.cell, record.key).relative_to(store)
+        reached = _shown({metric: one.value for metric, one in own.items()})
+        sources.append((record.cell.label, folder / "restored" / set_ / f"{name}.png", *reached))
     return [*sources, ("clean", shared / "clean" / f"{name}.png", "", None)]
 
 
@@ -139,17 +140,23 @@ def _shared(records: Sequence[Record], store: Path) -> Path:
     return Store(store).shared_by(done).relative_to(store)
 
 
-def _score(record: Record, set_: str, name: str, protocol: str) -> Score | None:
-    wanted = (set_, name, protocol)
-    return next((s for s in record.scores if (s.set, s.image, s.protocol) == wanted), None)
+def _scores(record: Record, wanted: Score) -> dict[str, Score]:
+    """Return the scores of an image by metric."""
+    tables = [table for table in record.tables if (table.set, table.protocol) == (wanted.set, wanted.protocol)]
+    return {
+        score.metric: score
+        for table in tables
+        for metric in METRICS
+        for score in table.rows(metric)
+        if score.image == wanted.image
+    }
 
 
-def _words(psnr: float | str, ssim: float) -> str:
-    return f"{decibel(float(psnr))} dB, SSIM {ssim:.3f}"
-
-
-def _finite(psnr: float | str) -> float | None:
-    return float(psnr) if psnr != "inf" else None
+def _shown(values: Mapping[str, float]) -> tuple[str, float | None]:
+    """Return scores in words, and the PSNR if it is finite."""
+    psnr = values[LEADING]
+    others = [f"{METRICS[name].title} {value:.3f}" for name, value in values.items() if name != LEADING]
+    return ", ".join([f"{decibel(psnr)} dB", *others]), psnr if math.isfinite(psnr) else None
 
 
 def _copy(store: Path, source: Path, images: Path) -> str:

@@ -62,7 +62,7 @@ def _rows(records: Iterable[Record]) -> Iterator[dict[str, object]]:
                 "label": cell.label, "task": cell.task, "metric": metric.metric,
                 "better": metric.better, "unavailable": metric.unavailable or "",
             }  # fmt: skip
-            for one in metric.values:
-                yield {**named, "set": one.set, "image": one.image, "value": one.value}
-            if not metric.values:
+            if metric.unavailable:
                 yield {**named, "set": "", "image": "", "value": None}
+            for one in record.measured(metric.metric):
+                yield {**named, "set": one.set, "image": one.image, "value": one.value}

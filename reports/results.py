@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import Group
+from petlir.benchmark.scoring.registry import LEADING
 from petlir.benchmark.statistics import Comparison, Interval, Scores
 from petlir.benchmark.statistics.convergence import CONVERGED, NOT_CONVERGED, NOT_TESTED
 from petlir.reports.costs import MedianCosts
@@ -93,8 +94,8 @@ class ResultValue:
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
         reason: why there is no number.
-        psnr: mean over images of the mean over seeds, identical images left out of this mean, of SSIM's and of every
-            difference; infinite where all are.
+        scores: metric → mean over images of the mean over seeds, identical images left out of all of them and of
+            every difference; PSNR is infinite where all are.
         seeds: the mean PSNR of each seed.
         infinite: how many images are identical to the clean one.
         converged: whether all its cells have; None where nothing is trained, or one was not tested.
@@ -110,8 +111,7 @@ class ResultValue:
 
     state: str
     reason: str = ""
-    psnr: float | None = None
-    ssim: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     full: float | None = None
     frozen: float | None = None
     input: float | None = None
@@ -125,6 +125,11 @@ class ResultValue:
     collapsed: tuple[int, ...] = ()
     level: str = ""
     source: str = ""
+
+    @property
+    def psnr(self) -> float | None:
+        """The PSNR in dB."""
+        return self.scores.get(LEADING)
 
     @property
     def verdict(self) -> str:

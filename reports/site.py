@@ -10,6 +10,7 @@ from pathlib import Path
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.protocol import Protocol
+from petlir.benchmark.scoring.registry import METRICS
 from petlir.reports.context import ReportContext
 from petlir.reports.export import csv
 from petlir.reports.frame import load
@@ -73,6 +74,8 @@ def _ours(page: Path) -> bool:
 def _build(context: ReportContext, folder: Path) -> None:
     """Write the whole report into a folder."""
     shutil.copytree(HERE / STATIC, folder / STATIC)
+    with (folder / STATIC / "style.css").open("a", encoding="utf-8") as file:
+        file.writelines(f"[data-metric={name}] .v.{name} {{ display: inline }}\n" for name in METRICS)
     for name in ("images", *FOLDERS):
         (folder / name).mkdir()
     made = templates()

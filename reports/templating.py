@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.statistics import collapse
 from petlir.benchmark.statistics.convergence import RULE
 from petlir.reports import formats
@@ -44,5 +45,7 @@ def templates() -> Environment:
         "memory_parts": PARTS,
         "convergence_rule": RULE,
         "collapse_rule": collapse.RULE,
+        "metrics": tuple(METRICS.values()),
+        "other_metrics": tuple(metric for name, metric in METRICS.items() if name != LEADING),
     }
     return made

@@ -11,13 +11,16 @@ from rich.table import Table as Grid
 from rich.text import Text
 from scipy import stats
 
-from petlir.benchmark.records.files import differing, headlines
-from petlir.benchmark.records.schema import Done, Record, Score
+from petlir.benchmark.records.files import headline_tables
+from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.records.scores import ScoreTable
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.statistics.crossed import Scores, difference
 from petlir.benchmark.statistics.gain import Interval
 from petlir.reports import formats
 
 INPUT, FROZEN = BASELINES = ("input", "frozen")
+OTHERS = [metric for name, metric in METRICS.items() if name != LEADING]
 LEVEL = 0.95
 COLUMNS = 5
 """Test sets side by side in a table."""
@@ -39,18 +42,27 @@ class ColumnKey:
 
 @dataclass
 class MethodScores:
-    """The scores of a method with a number of steps on a test set: image → seed → PSNR in dB."""
+    """The scores of a method with a number of steps on a test set.
+
+    Attributes:
+        scores: image → seed → PSNR in dB.
+        values: metric → the values of all images and seeds.
+    """
 
     label: str
     steps: int
     trained: int
     scores: dict[str, dict[int, float]] = field(default_factory=dict)
-    ssim: list[float] = field(default_factory=list)
+    values: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def psnr(self) -> float:
         """The mean over images and seeds."""
         return float(np.mean([np.mean(list(seeds.values())) for seeds in self.scores.values()]))
+
+    def others(self) -> dict[str, float]:
+        """Return the means of the metrics beside PSNR."""
+        return {name: float(np.mean(values)) for name, values in self.values.items() if values and name != LEADING}
 
     def over(self, other: MethodScores) -> Interval:
         """Return the gain in dB over another method, over the images that both restored, with its 95 % interval.
@@ -94,23 +106,26 @@ def columns(records: Iterable[Record]) -> Columns:
     found: dict[ColumnKey, dict[tuple[str, int], MethodScores]] = {}
     for record in records:
         if isinstance(record, Done):
-            quoted = headlines(record)
-            for score in differing(record.scores):
-                if score.protocol == quoted[score.set]:
-                    _add(found, record, score)
+            for table in headline_tables(record):
+                _add(found, record, table.differing())
     return found
 
 
-def _add(found: dict[ColumnKey, dict[tuple[str, int], MethodScores]], record: Done, score: Score) -> None:
+def _add(found: dict[ColumnKey, dict[tuple[str, int], MethodScores]], record: Done, table: ScoreTable) -> None:
     cell = record.cell
-    column = found.setdefault(ColumnKey(cell.backbone, cell.task, score.set, score.protocol), {})
+    if not table.images:
+        return
+    column = found.setdefault(ColumnKey(cell.backbone, cell.task, table.set, table.protocol or ""), {})
     given = column.setdefault((INPUT, 0), MethodScores(INPUT, 0, 0))
-    if score.image not in given.scores:
-        given.scores[score.image] = {0: float(score.input_psnr)}
-        given.ssim.append(score.input_ssim)
     own = column.setdefault((cell.label, cell.steps), MethodScores(cell.label, cell.steps, record.costs.trainable))
-    own.scores.setdefault(score.image, {})[cell.seed] = float(score.psnr)
-    own.ssim.append(score.ssim)
+    for metric in METRICS:
+        own.values.setdefault(metric, []).extend(table.value(metric))
+        before = zip(table.images, table.input(metric), strict=False)
+        given.values.setdefault(metric, []).extend(value for image, value in before if image not in given.scores)
+    for score in table.rows(LEADING):
+        if score.input is not None:
+            given.scores.setdefault(score.image, {0: score.input})
+        own.scores.setdefault(score.image, {})[cell.seed] = score.value
 
 
 def show(table: RenderableType) -> None:
@@ -129,16 +144,17 @@ def _detailed(key: ColumnKey, column: Mapping[tuple[str, int], MethodScores]) ->
         f"{key.set} on {key.backbone}, {len(given.scores)} test images, {key.protocol}; 95 % intervals over the images"
     )
     grid = Grid(title=title, title_justify="left", title_style="")
-    for name in ("method", "steps", "trained", "PSNR (dB)", "SSIM", "over the input (dB)", "over frozen (dB)"):
+    headings = [metric.heading for metric in (METRICS[LEADING], *OTHERS)]
+    for name in ("method", "steps", "trained", *headings, "over the input (dB)", "over frozen (dB)"):
         grid.add_column(name, justify="left" if name == "method" else "right")
     frozen = column.get((FROZEN, 0))
     for row in sorted(column.values(), key=lambda one: one.psnr):
         over_input = "" if row.label == INPUT else signed(row.over(given))
         over_frozen = "" if frozen is None or row.label in (INPUT, FROZEN) else signed(row.over(frozen))
         steps, trained = (f"{row.steps}", f"{row.trained:,}") if row.steps else ("", "")
-        grid.add_row(
-            Text(row.label), steps, trained, f"{row.psnr:.2f}", f"{np.mean(row.ssim):.4f}", over_input, over_frozen
-        )
+        means = row.others()
+        others = [metric.text(means[metric.name]) if metric.name in means else "" for metric in OTHERS]
+        grid.add_row(Text(row.label), steps, trained, f"{row.psnr:.2f}", *others, over_input, over_frozen)
     return grid
 
 
@@ -150,7 +166,7 @@ def rows(records: Iterable[Record]) -> list[dict[str, object]]:
         for row in column.values():
             others = {"input": given} | ({"frozen": frozen} if frozen else {})
             gains = {f"over_{name}": _finite(row.over(other)) for name, other in others.items()}
-            own = {"method": row.label, "steps": row.steps, "psnr": row.psnr, "ssim": float(np.mean(row.ssim))}
+            own = {"method": row.label, "steps": row.steps, "psnr": row.psnr, **row.others()}
             found.append({**vars(key), **own, "trained": row.trained, "images": len(row.scores), **gains})
     return found
 

@@ -13,7 +13,9 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.statistics.columns import collapsed_seeds, never_rankable, rankable, tables
+from petlir.benchmark.statistics.grouped import means, numbered
 from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.reports.formats import plural
 from petlir.reports.frame import BELIEVED, differing
@@ -138,24 +140,24 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
     """Return the values of all methods with scores, and of the degraded image."""
     if rows.empty:
         return {}
-    every = _by_image(rows, "psnr")
+    every = _by_image(rows, LEADING)
     rows = differing(rows)
-    psnr, ssim = _by_image(rows, "psnr"), _by_image(rows, "ssim")
+    psnr = _by_image(rows, LEADING)
     finite = psnr.replace(np.inf, np.nan)
-    infinite, means = np.isinf(every).sum(), finite.mean().fillna(np.inf)
+    infinite, average = np.isinf(every).sum(), finite.mean().fillna(np.inf)
     full, frozen, input_ = (_gaps(finite, other) for other in (FULL, FROZEN, INPUT))
-    by_seed = rows.assign(psnr=rows.psnr.replace(np.inf, np.nan)).groupby(["label", "seed"]).psnr.mean()
-    seeds = by_seed.fillna(np.inf).groupby("label").agg(tuple)
+    seeds = _by_seed(rows)
     verdicts = _verdicts(rows[rows.regime != ANY])
-    ssims = ssim.where(finite.notna()).mean().fillna(ssim.mean())
+    others = {
+        name: _mean(_by_image(rows, name), finite) for name in METRICS if name != LEADING and rows[name].notna().any()
+    }
     levels, sources = _origins(rows)
     lost = collapsed_seeds(rows[rows.regime != ANY])
     return {
         label: ResultValue(
             "done",
             "",
-            float(means[label]),
-            float(ssims[label]),
+            {LEADING: float(average[label]), **{name: float(values[label]) for name, values in others.items()}},
             full.get(label),
             frozen.get(label),
             input_.get(label),
@@ -170,6 +172,11 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
     }
 
 
+def _mean(values: pd.DataFrame, finite: pd.DataFrame) -> pd.Series:
+    """Return the mean of each label over the images with finite PSNR, or over all images if there are none."""
+    return values.where(finite.notna()).mean().fillna(values.mean())
+
+
 def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]:
     """Return, by label, whether all its cells converged (None if one was not tested), and the largest change in dB."""
     found: dict[str, tuple[bool | None, float | None]] = {}
@@ -182,9 +189,21 @@ def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]
 
 def _by_image(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return a metric by image and label, averaged over seeds; that of the degraded image is under `INPUT`."""
-    table = rows.pivot_table(index="image", columns="label", values=metric)
-    table[INPUT] = rows.groupby("image")[f"input_{metric}"].mean()
-    return table
+    (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
+    shown = means(rows[metric].to_numpy(), (image, label), (len(images), len(labels)))
+    given = means(rows[f"input_{metric}"].to_numpy(), (image,), (len(images),))
+    return pd.DataFrame(shown, index=images, columns=labels, copy=False).assign(**{INPUT: given})
+
+
+def _by_seed(rows: pd.DataFrame) -> dict[str, tuple[float, ...]]:
+    """Return the mean PSNR of each seed by label; infinite where no image has a finite one."""
+    (label, labels), (seed, seeds) = numbered(rows.label), numbered(rows.seed)
+    shape = len(labels), len(seeds)
+    finite = means(rows.psnr.replace(np.inf, np.nan).to_numpy(), (label, seed), shape)
+    ran = np.zeros(shape, bool)
+    ran[label, seed] = True
+    found = np.where(np.isnan(finite), np.inf, finite)
+    return {str(name): tuple(map(float, found[place, ran[place]])) for place, name in enumerate(labels)}
 
 
 def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:

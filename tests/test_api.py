@@ -274,8 +274,8 @@ def test_a_run_has_a_table(lab, tmp_path):
     table = run.table().set_index("method")
     assert set(table.task) == {"tiny"}  # the other one is in the store, and was not asked for
     records = [r for r in finished_in(tmp_path) if r.cell.label == "lora"]
-    assert table.psnr["lora"] == pytest.approx(fmean(float(s.psnr) for r in records for s in r.scores))
-    assert table.ssim["lora"] == pytest.approx(fmean(s.ssim for r in records for s in r.scores))
+    assert table.psnr["lora"] == pytest.approx(fmean(s.value for r in records for s in r.rows()))
+    assert table.ssim["lora"] == pytest.approx(fmean(s.value for r in records for s in r.rows("ssim")))
     assert table.trainable["lora"] == records[0].costs.trainable
     assert table.training_seconds["lora"] > 0 and table.seeds["lora"] == 2
     assert table.state["broken"] == "failed" and "no such width" in table.reason["broken"]

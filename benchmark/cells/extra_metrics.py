@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -25,13 +26,14 @@ from petlir.benchmark.images.reading import read_deep, read_image
 from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.protocol import Protocol, protocol, protocols
 from petlir.benchmark.records.files import RECORD, read_record
-from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.records.scores import tabulated
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.scoring.measurement import Look, Measurement
 from petlir.benchmark.scoring.metrics import choose
 from petlir.benchmark.scoring.metrics import measured as measured_by
+from petlir.benchmark.scoring.registry import Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
@@ -66,10 +68,9 @@ class ExtraMetrics:
             plugins: where metrics come from; values of another version of a registered one are missing.
         """
         seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
-        there = {score.protocol for score in record.scores}
         known = _measured(record, plugins)
         return ExtraMetrics(
-            tuple(name for name in scored_as(self.protocols, seen) if name not in there),
+            tuple(name for name in scored_as(self.protocols, seen) if name not in record.protocols),
             tuple(name for name in self.metrics if name not in known),
         )
 
@@ -84,8 +85,9 @@ def measured(job: Job) -> bool:
     if not path.exists():
         return False
     record = read_record(path)
-    scored = {score.protocol for score in record.scores}
-    return scored.issuperset(job.protocols) and _measured(record, job.context.plugins).issuperset(job.metrics)
+    return set(record.protocols).issuperset(job.protocols) and _measured(record, job.context.plugins).issuperset(
+        job.metrics
+    )
 
 
 def _measured(record: Record, plugins: Plugins) -> set[str]:
@@ -122,13 +124,15 @@ def measure(job: Job, device: str) -> Record:
         check_stored_images(record, job.store)
     images = _images(record, job.store, folder) if job.metrics else {}
     found = measured_by(job.metrics, images, device, job.context.plugins.registered_metrics())
-    plain = read_json(folder / RECORD)
-    known = [metric for metric in plain.get("metrics", ()) if metric["metric"] not in job.metrics]
+    plain = record.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    known = [metric for metric in record.metrics if metric.metric not in job.metrics]
     names = dict.fromkeys([*record.cell.protocols, *job.protocols])
+    measured = [row for metric in found for row in _rows(metric, record)]
+    kept = [row for metric in known for row in record.measured(metric.metric)]
     plain |= {
         "cell": plain["cell"] | {"protocols": list(names)},
-        "scores": plain["scores"] + rows,
-        "metrics": known + [_as_dict(metric, record) for metric in found],
+        "scores": tabulated(chain(record.every_row(), rows, kept, measured)),
+        "metrics": [metric.model_dump() for metric in known] + [_as_dict(metric) for metric in found],
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_json(folder / RECORD, plain)
@@ -136,7 +140,7 @@ def measure(job: Job, device: str) -> Record:
     return read_record(folder / RECORD)
 
 
-def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protocol], device: str) -> list[evaluate.Row]:
+def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protocol], device: str) -> list[Score]:
     """Return the rows of protocols that need the network; images restored in new ways are added to the cell's."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record.digests.data:
@@ -156,11 +160,11 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
 
 def _images(record: Done, store: Store, folder: Path) -> dict[str, Look]:
     """Return, by name, the function that reads each restored image of a record's first way with its clean image."""
-    names = dict.fromkeys((score.set, f"{score.image}.png") for score in record.scores)
     shared = store.shared_by(record)
+    files = [(score.set, f"{score.image}.png") for score in record.images]
     return {
         f"{set_}/{file}": partial(_read, folder / "restored" / set_ / file, shared / set_ / "clean" / file)
-        for set_, file in names
+        for set_, file in files
     }
 
 
@@ -168,12 +172,16 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
     return read_image(restored), cast("Image", read_deep(clean))
 
 
-def _as_dict(metric: Measurement, record: Record) -> dict[str, object]:
-    """Return a metric as stored in a record."""
-    images = dict.fromkeys((score.set, score.image) for score in record.scores)
-    values = [
-        {"set": set_, "image": image, "value": value}
-        for (set_, image), value in zip(images if metric.values else (), metric.values, strict=True)
-    ]
+def _as_dict(metric: Measurement) -> dict[str, object]:
+    """Return what a record says of a metric."""
     named = ("better", "colour", "library", "unavailable")
-    return {"metric": metric.name, **{name: getattr(metric, name) for name in named}, "values": values}
+    return {"metric": metric.name, **{name: getattr(metric, name) for name in named}}
+
+
+def _rows(metric: Measurement, record: Record) -> list[Score]:
+    """Return the values of a metric as scores without a protocol."""
+    images = record.images if metric.values else ()
+    return [
+        Score(one.set, one.domain, one.image, one.unit, None, metric.name, value, None)
+        for one, value in zip(images, metric.values, strict=True)
+    ]

@@ -11,8 +11,10 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.images.reading import read_deep, read_image
 from petlir.benchmark.protocol import Protocol, check_stored, protocol
-from petlir.benchmark.records.schema import SCORES, Done, Record, Score
-from petlir.benchmark.scoring.evaluate import Row, kept_in, score_row
+from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.records.scores import ScoreTable, tabulated
+from petlir.benchmark.scoring.evaluate import image_scores, kept_in
+from petlir.benchmark.scoring.registry import METRICS, Score, compared
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-6
@@ -25,7 +27,7 @@ def ways(record: Record, store: Store) -> list[Protocol]:
     Raises:
         PetlirError: the record names a protocol that is unknown in this version.
     """
-    rules = {rule.way: rule for rule in (protocol(score.protocol) for score in record.scores)}
+    rules = {rule.way: rule for rule in (protocol(name) for name in record.protocols)}
     folder, first = store.cell_folder(record.cell, record.key), next(iter(rules))
     return [rule for way, rule in rules.items() if way == first or (folder / kept_in(way, first)).is_dir()]
 
@@ -36,7 +38,7 @@ def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
     return [one for one in found if one == rule or not rule.seen]
 
 
-def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Row]:
+def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
     """Return the rows of a finished record under protocols whose way is one of `ways`, in its order of images.
 
     Raises:
@@ -45,10 +47,11 @@ def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Ro
     """
     check_stored(rules)
     wanted = list(dict.fromkeys(rule.way for rule in rules))
-    rows: list[Row] = []
+    rows: list[Score] = []
     for pair, restored in _checked(record, store, wanted) if rules else ():
         for way in wanted:
-            rows += [score_row(pair, restored[way], rule) for rule in rules if rule.way == way]
+            for rule in rules:
+                rows += image_scores(pair, restored[way], rule) if rule.way == way else []
     return rows
 
 
@@ -61,37 +64,48 @@ def check_stored_images(record: Done, store: Store) -> None:
 def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tuple[ImagePair, dict[str, Image]]]:
     """Yield the test images of a record with its restored images in these ways, both checked against its scores."""
     folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
+    recorded = _first_scores(record, wanted)
     for pair in stored_pairs(record, store):
         restored = {}
         for way in wanted:
             path = folder / kept_in(way, first) / pair.set / f"{pair.name}.png"
             restored[way] = read_image(path)
-            _check(path, pair, restored[way], [score for score in record.scores if _rates(score, pair, way)])
+            if scores := recorded.get((pair.set, pair.name, way)):
+                _check(path, pair, restored[way], scores)
         yield pair, restored
 
 
-def _rates(score: Score, pair: ImagePair, way: str) -> bool:
-    rule = protocol(score.protocol)
-    return (score.set, score.image, rule.way) == (pair.set, pair.name, way) and rule.rounded
+def _first_scores(record: Done, wanted: Sequence[str]) -> dict[tuple[str, str, str], list[Score]]:
+    """Return the scores of each image and way under the first of its protocols that scores stored images."""
+    found: dict[tuple[str, str, str], list[Score]] = {}
+    for metric in METRICS:
+        for score in record.rows(metric):
+            rule = protocol(score.protocol or "")
+            if rule.rounded and rule.way in wanted:
+                scores = found.setdefault((score.set, score.image, rule.way), [])
+                if not scores or scores[0].protocol == score.protocol:
+                    scores.append(score)
+    return found
 
 
-def _check(path: Path, pair: ImagePair, image: Image, scores: Sequence[Score]) -> None:
-    """Raise PetlirError if the images do not give the first of the scores that the record has of them."""
-    for score in scores[:1]:
-        for name, value in score_row(pair, image, protocol(score.protocol)).items():
-            expected = getattr(score, name)
-            if value != expected and abs(float(value) - float(expected)) > TOLERANCE:
+def _check(path: Path, pair: ImagePair, image: Image, recorded: Sequence[Score]) -> None:
+    """Raise PetlirError if the images do not give the scores that the record has of them."""
+    derived = {score.metric: score for score in image_scores(pair, image, protocol(recorded[0].protocol or ""))}
+    for score in recorded:
+        for name, value, expected in compared(derived[score.metric], score):
+            if value != expected and not abs(value - expected) <= TOLERANCE:
                 line = f"{path}, its degraded or its clean image changed since it was scored"
                 raise PetlirError(f"{line}: {name} under {score.protocol} is {value}, recorded {expected}")
 
 
 def stored_pairs(record: Done, store: Store) -> Iterator[ImagePair]:
     """Yield the test images of a record, degraded and clean, from its store."""
-    named = {(score.set, score.image): score for score in record.scores}
     shared = store.shared_by(record)
-    for (set_, image), score in named.items():
-        degraded, clean = (read_deep(shared / set_ / side / f"{image}.png") for side in ("degraded", "clean"))
-        yield ImagePair(image, score.unit, set_, score.domain, degraded, cast("Image", clean))
+    for score in record.images:
+        degraded, clean = (
+            read_deep(shared / score.set / side / f"{score.image}.png") for side in ("degraded", "clean")
+        )
+        yield ImagePair(score.image, score.unit, score.set, score.domain, degraded, cast("Image", clean))
 
 
 def through(
@@ -111,14 +125,13 @@ def through(
     check_stored(extra_protocols)
     found = []
     for record in records:
-        there = {score.protocol for score in record.scores}
-        rows: list[Score] = []
+        tables: list[ScoreTable] = []
         try:
             if isinstance(record, Done):
                 wanted = dict.fromkeys(one for rule in extra_protocols for one in meant(rule, record, store))
-                new = [one for one in wanted if one.id not in there]
-                rows = SCORES.validate_python(rescored(record, store, new))
+                new = [one for one in wanted if one.id not in record.protocols]
+                tables = [ScoreTable.model_validate(table) for table in tabulated(rescored(record, store, new))]
         except PetlirError as error:
             warn(f"cannot be scored again: {error}")
-        found.append(record.model_copy(update={"scores": [*record.scores, *rows]}))
+        found.append(record.model_copy(update={"scores": [*record.scores, *tables]}))
     return found

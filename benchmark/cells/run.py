@@ -26,6 +26,7 @@ from petlir.benchmark.images.simulation import simulation
 from petlir.benchmark.records import files as record_files
 from petlir.benchmark.records.environment import environment
 from petlir.benchmark.records.schema import Done, Record
+from petlir.benchmark.records.scores import tabulated
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
 from petlir.benchmark.store import CHECKPOINT, Store
@@ -149,7 +150,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
     spent["required_seconds"] = required
     adapter = _store_adapter(model.adapted, work) if model.adapted.state() else None
     return {
-        "scores": scored.rows,
+        "scores": tabulated(scored.rows),
         "curve": fitted.curve if fitted else [],
         "costs": spent,
         "digests": {

@@ -40,7 +40,7 @@ class ImagePair:
     degraded: Degraded
     clean: Image
     protocols: tuple[str, ...] = ()
-    input_scores: dict[str, dict[str, float | str]] = field(default_factory=dict, repr=False, compare=False)
+    input_scores: dict[str, dict[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
 
 def training_pairs(

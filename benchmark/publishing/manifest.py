@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.publishing.archive import MANIFEST, check_name
 from petlir.benchmark.records.json_files import read_bytes
-from petlir.benchmark.records.schema import CurvePoint, Decibel, Number
+from petlir.benchmark.records.schema import CurvePoint
+from petlir.benchmark.records.types import Number, Value
 from petlir.benchmark.weights.sources import sha256
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -38,7 +39,7 @@ class Trial(BaseModel):
 
     cell: dict[str, object]
     rate: Number
-    validation_psnr: Decibel | None
+    validation_psnr: Value | None
     curve: list[CurvePoint]
 
 

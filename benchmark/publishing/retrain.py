@@ -65,6 +65,6 @@ def _gaps(record: Done, again: Done) -> list[tuple[float, str]]:
 def _means(record: Done) -> dict[str, float]:
     """Mean PSNR by set and protocol; identical images count as 100 dB."""
     values: dict[str, list[float]] = defaultdict(list)
-    for row in record.scores:
-        values[f"{row.set} {row.protocol}"].append(min(float(row.psnr), 100.0))
+    for row in record.rows():
+        values[f"{row.set} {row.protocol}"].append(min(row.value, 100.0))
     return {name: fmean(found) for name, found in values.items()}

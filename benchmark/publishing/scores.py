@@ -18,14 +18,15 @@ from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.images.reading import read_image, size_of
 from petlir.benchmark.protocol import Protocol, protocol
 from petlir.benchmark.publishing.tampering import Tampered, check_near, check_same
-from petlir.benchmark.records.schema import Done, RecordedMetric, Score
-from petlir.benchmark.scoring.evaluate import kept_in, score_row
+from petlir.benchmark.records.schema import Done
+from petlir.benchmark.scoring.evaluate import image_scores, kept_in
+from petlir.benchmark.scoring.measurement import Measurement
 from petlir.benchmark.scoring.metrics import choose, measured
+from petlir.benchmark.scoring.registry import METRICS, Score, compared
 
 METRIC_TOLERANCE = 1e-3
 """Share of a metric's value by which another device may compute it otherwise."""
 DESCRIBED = ("domain", "unit")
-FIGURES = ("psnr", "ssim", "input_psnr", "input_ssim")
 
 Restore = Callable[[ImagePair, Protocol], Image | Tensor]
 """Returns a test image restored in the way of a protocol: H×W×3 uint8, or 1×3×H×W in [0, 1] where it is exact."""
@@ -39,13 +40,13 @@ class ScoredImages:
         record: the record.
         pairs: the test images.
         own: the protocols that the cell was planned with; the others were added to its record.
-        rows: the scores by set, image and protocol.
+        rows: the scores by set, image, protocol and metric.
     """
 
     record: Done
     pairs: Sequence[ImagePair]
     own: tuple[str, ...]
-    rows: Mapping[tuple[str, str, str], Score]
+    rows: Mapping[tuple[str, str, str, str], Score]
 
     def rules(self, pair: ImagePair, *, own: bool = False) -> dict[str, list[Protocol]]:
         """Return the protocols of an image by way of restoring; `own`: without those that were added."""
@@ -83,19 +84,24 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
     Raises:
         Tampered: a score is missing, is there twice, or is of another image or protocol.
     """
-    found = ScoredImages(record, pairs, tuple(own), {(row.set, row.image, row.protocol): row for row in record.scores})
-    said = Counter((row.set, row.image, row.protocol) for row in record.scores)
+    rows = [((row.set, row.image, row.protocol or "", row.metric), row) for row in record.every_row()]
+    said = Counter(place for place, _ in rows)
+    found = ScoredImages(record, pairs, tuple(own), dict(rows))
     expected = Counter(
-        (pair.set, pair.name, rule.id) for pair in pairs for rules in found.rules(pair).values() for rule in rules
+        (pair.set, pair.name, rule.id, metric)
+        for pair in pairs
+        for rules in found.rules(pair).values()
+        for rule in rules
+        for metric in METRICS
     )
     if said != expected:
         place = min((said - expected) or (expected - said))
         raise Tampered(
-            f"the record scores other images than the test sets hold: {place[0]}/{place[1]} under {place[2]} "
-            f"{said[place]} times, expected {expected[place]}"
+            f"the record scores other images than the test sets hold: {place[3]} of {place[0]}/{place[1]} under "
+            f"{place[2]} {said[place]} times, expected {expected[place]}"
         )
-    if protocol(record.scores[0].protocol).way != protocol(own[0]).way:
-        raise Tampered(f"the scores begin with {record.scores[0].protocol}; expected the way of {own[0]}")
+    if protocol(record.protocols[0]).way != protocol(own[0]).way:
+        raise Tampered(f"the scores begin with {record.protocols[0]}; expected the way of {own[0]}")
     return found
 
 
@@ -143,15 +149,18 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
     for rule in scores.rules(pair)[way]:
         if rule.rounded == isinstance(image, Tensor):
             continue
-        said = scores.rows[pair.set, pair.name, rule.id]
-        derived = score_row(pair, image, rule)
         where = f"{pair.set}/{pair.name} under {rule.id}: "
-        check_same(
-            {name: getattr(said, name) for name in DESCRIBED}, {name: derived[name] for name in DESCRIBED}, where
-        )
-        for name in FIGURES:
-            tolerance = 1e-6 if name.startswith("input") else decibel
-            check_near(name, getattr(said, name), derived[name], tolerance, where)
+        for derived in image_scores(pair, image, rule):
+            said = scores.rows[pair.set, pair.name, rule.id, derived.metric]
+            check_same(
+                {name: getattr(said, name) for name in DESCRIBED},
+                {name: getattr(derived, name) for name in DESCRIBED},
+                where,
+            )
+            if said.input is None:
+                raise Tampered(f"{where}input_{said.metric} is missing")
+            for name, ours, theirs in compared(said, derived):
+                check_near(name, ours, theirs, 1e-6 if name.startswith("input") else decibel, where)
 
 
 def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str:
@@ -186,10 +195,16 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
         PetlirError: a metric cannot be computed here, or by another version of its library only.
     """
     metrics = scores.record.metrics
+    names = [metric.metric for metric in metrics]
+    if unnamed := {name for table in scores.record.scores if table.protocol is None for name in table.values} - {
+        *names
+    }:
+        raise Tampered(f"metrics: {min(unnamed)} has values but is not described")
     if not metrics:
         return
-    names = [metric.metric for metric in metrics]
-    if len(set(names)) < len(names) or any(metric.unavailable and metric.values for metric in metrics):
+    if len(set(names)) < len(names) or any(
+        metric.unavailable and any(scores.record.measured(metric.metric)) for metric in metrics
+    ):
         raise Tampered(f"metrics: expected each once, and values or a reason: {', '.join(names)}")
     first, read = protocol(scores.own[0]), stored(folder, scores)
     images = {f"{pair.set}/{pair.name}": partial(_both, read, pair, first) for pair in scores.pairs}
@@ -201,7 +216,7 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
             why = derived.unavailable or f"here is {derived.library}, the record has {said.library}"
             raise PetlirError(f"metric {said.metric} cannot be computed again: {why}")
         check_same({"better": said.better, "colour": said.colour}, {"better": derived.better, "colour": derived.colour})
-        _check_values(said, scores.pairs, derived.values)
+        _check_values(list(scores.record.measured(said.metric)), scores.pairs, derived)
 
 
 def _both(read: Restore, pair: ImagePair, rule: Protocol) -> tuple[Image, Image]:
@@ -210,10 +225,10 @@ def _both(read: Restore, pair: ImagePair, rule: Protocol) -> tuple[Image, Image]
     return image, pair.clean
 
 
-def _check_values(said: RecordedMetric, pairs: Sequence[ImagePair], derived: Sequence[float]) -> None:
-    values = {(value.set, value.image): value.value for value in said.values}
-    if len(values) < len(said.values) or values.keys() != {(pair.set, pair.name) for pair in pairs}:
-        raise Tampered(f"metric {said.metric}: expected one value for each test image")
-    for pair, value in zip(pairs, derived, strict=True):
+def _check_values(said: Sequence[Score], pairs: Sequence[ImagePair], derived: Measurement) -> None:
+    values = {(score.set, score.image): score.value for score in said}
+    if len(values) < len(said) or values.keys() != {(pair.set, pair.name) for pair in pairs}:
+        raise Tampered(f"metric {derived.name}: expected one value for each test image")
+    for pair, value in zip(pairs, derived.values, strict=True):
         tolerance, where = max(1e-6, METRIC_TOLERANCE * abs(value)), f"{pair.set}/{pair.name}: "
-        check_near(said.metric, values[pair.set, pair.name], value, tolerance, where)
+        check_near(derived.name, values[pair.set, pair.name], value, tolerance, where)

@@ -28,6 +28,7 @@ from petlir.benchmark.publishing import tolerance
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring import evaluate
 from petlir.benchmark.scoring.fields_of_view import scored_as
+from petlir.benchmark.scoring.registry import LEADING, Score
 from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_bytes
 
@@ -73,7 +74,7 @@ def rerun(record: Done, context: Context, device: str, seed: int) -> Means:
         names = scored_as(model.task.protocols, model.views)
         pairs = context.tests(cell.task, cell.track)
         rows = evaluate.evaluate(model.network, model.heads, pairs, names, folder / "cell", folder / "shared").rows
-    return _means((f"{row['set']} {row['protocol']}", row["psnr"]) for row in rows)
+    return _means(row for row in rows if row.metric == LEADING)
 
 
 def measure(records: Iterable[Done], context: Context, device: str, again: int) -> Iterator[dict[str, object]]:
@@ -118,16 +119,16 @@ def write(rows: Iterable[dict[str, object]], path: Path) -> int:
 
 
 def _runs(record: Done, context: Context, device: str, again: int) -> list[Means]:
-    first = _means((f"{row.set} {row.protocol}", row.psnr) for row in record.scores)
+    first = _means(record.rows())
     others = [rerun(record, context, device, seed) for seed in range(again)]
     return [{name: first[name] for name in others[0]}, *others]
 
 
-def _means(rows: Iterable[tuple[str, object]]) -> Means:
-    """Return the mean of each name; identical images count as 100 dB."""
+def _means(rows: Iterable[Score]) -> Means:
+    """Return the mean PSNR by set and protocol; identical images count as 100 dB."""
     values: dict[str, list[float]] = defaultdict(list)
-    for name, psnr in rows:
-        values[name].append(min(float(str(psnr)), 100.0))
+    for row in rows:
+        values[f"{row.set} {row.protocol}"].append(min(row.value, 100.0))
     return {name: fmean(found) for name, found in values.items()}
 
 

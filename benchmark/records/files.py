@@ -16,9 +16,10 @@ from petlir.benchmark.records.json_files import parsed, read_bytes
 from petlir.benchmark.records.origins import LEVELS
 
 if TYPE_CHECKING:
-    from petlir.benchmark.records.schema import Record, Score
+    from petlir.benchmark.records.schema import Record
+    from petlir.benchmark.records.scores import ScoreTable
 
-SCHEMA = "petlir-record/1"
+SCHEMA = "petlir-record/2"
 RECORD = "record.json"
 ADAPTER = "adapter.safetensors"
 SHIPPED_FILES = "low-resolution files of"
@@ -33,16 +34,18 @@ def headlines(record: Record) -> dict[str, str]:
     """
     named = {name: place for place, name in enumerate(record.cell.protocols)}
     found: dict[str, str] = {}
-    for score in record.scores:
-        best = found.setdefault(score.set, score.protocol)
-        if named.get(score.protocol, len(named)) < named.get(best, len(named)):
-            found[score.set] = score.protocol
+    for table in record.tables:
+        assert table.protocol is not None
+        best = found.setdefault(table.set, table.protocol)
+        if named.get(table.protocol, len(named)) < named.get(best, len(named)):
+            found[table.set] = table.protocol
     return found
 
 
-def differing(scores: Iterable[Score]) -> list[Score]:
-    """Return the scores that enter means: neither the restored nor the degraded image equals the clean one."""
-    return [score for score in scores if "inf" not in (score.psnr, score.input_psnr)]
+def headline_tables(record: Record) -> list[ScoreTable]:
+    """Return the scores under the headline protocols."""
+    quoted = headlines(record)
+    return [table for table in record.tables if table.protocol == quoted[table.set]]
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
@@ -72,10 +75,6 @@ def read_record(path: Path) -> Record:
     Raises:
         PetlirError: the file cannot be read, is truncated or is not a record; names the file and the first error.
     """
-    from pydantic import ValidationError
-
-    from petlir.benchmark.records.schema import RECORDS
-
     try:
         text = read_bytes(path).decode()
     except OSError as error:
@@ -84,8 +83,22 @@ def read_record(path: Path) -> Record:
         raise PetlirError(f"{path} is not a record: it is not UTF-8 text") from error
     except ValueError as error:
         raise PetlirError(f"{path} is not a record: {error}") from error
+    return parse_record(text, path)
+
+
+def parse_record(text: str, path: Path) -> Record:
+    """Validate the JSON text of a record of this or an earlier version; `path` is for the message of an error.
+
+    Raises:
+        PetlirError: the text is not a record; names the first error.
+    """
+    from pydantic import ValidationError
+
+    from petlir.benchmark.records import version_1
+    from petlir.benchmark.records.schema import RECORDS
+
     try:
-        return RECORDS.validate_json(text, strict=True)
+        return version_1.parse(text) or RECORDS.validate_json(text, strict=True)
     except ValidationError as error:
         if newer := _newer(text):
             raise PetlirError(

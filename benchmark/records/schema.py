@@ -6,44 +6,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, TypedDict, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, TypeAdapter
 
-from petlir.benchmark import cell as requested
 from petlir.benchmark.records.groups import Group
+from petlir.benchmark.records.recorded_cell import Accumulation as Accumulation
+from petlir.benchmark.records.recorded_cell import RecordedCell as RecordedCell
+from petlir.benchmark.records.scores import ScoreTable
+from petlir.benchmark.records.types import Count, Hash, Moment, Name, Number, RecordPart, Seconds, Share, Value
+from petlir.benchmark.scoring.registry import LEADING, Score
 
 if TYPE_CHECKING:
     from petlir.benchmark.statistics.spending import SpendingPlan
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 
-Schema = Literal["petlir-record/1"]
-Count = Annotated[int, Field(ge=0)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Decibel = Number | Literal["inf"]
-Name = Annotated[str, Field(min_length=1)]
-SEGMENT = r"[^/\\\x00-\x1f]*[^/\\\x00-\x1f.][^/\\\x00-\x1f]*"
-PathName = Annotated[str, Field(pattern=f"^{SEGMENT}(/{SEGMENT})*$")]
-"""A name that becomes part of a path: relative, without `..`, backslashes and control characters."""
-Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Schema = Literal["petlir-record/2"]
 RETRIED = ("failed", "out-of-memory")
 """States of a record that a repeated command retries."""
-
-
-def _moment(text: str) -> str:
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a time without its zone; expected one such as 2026-11-21T09:00:00+00:00")
-    return text
-
-
-Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time with its zone, as written in the file."""
 
 
 class Origin(TypedDict):
@@ -56,135 +40,36 @@ class Origin(TypedDict):
     convergence: NotRequired[bool]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Nothing(_Part):
+class Nothing(RecordPart):
     """An empty object: a cell that did not finish has no costs and no digests."""
 
 
-class Accumulation(_Part):
-    """Gradient accumulation: each batch was processed in parts, after memory ran out.
+class RecordedMetric(RecordPart):
+    """A metric beyond those of every protocol, on the stored images; its values are scores without a protocol.
 
-    `batch_statistics`: the method uses statistics of the batch, which then cover fewer crops; it is not ranked.
+    If `unavailable`, it gives the reason, and there are no values.
     """
-
-    parts: Count
-    batch_statistics: bool
-
-
-class RecordedCell(_Part):
-    """The requested cell. `label` names its row; `regime` none: nothing is trained.
-
-    `degradation` is the degradation of clean images, with all its parameters; empty where every set consists of pairs.
-    `reference`: the method is a reference, which is never ranked.
-    """
-
-    backbone: Name
-    method: Name
-    options: dict[str, object]
-    label: Name
-    task: PathName
-    track: PathName
-    seed: Count
-    heads: list[str]
-    regime: Literal["tuned", "paper", "none"]
-    learning_rate: Number | None
-    steps: Count
-    batch_size: Count
-    patch: Count
-    protocols: list[Name]
-    simulated: str
-    data_label: str
-    degradation: str = ""
-    transfer: Literal["seen", "related", "unseen"]
-    accumulation: Accumulation | None = None
-    reference: bool = False
-
-    @property
-    def title(self) -> str:
-        """Backbone, label, task and seed, for display."""
-        return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
-
-    @property
-    def budget(self) -> str:
-        """Steps, batch size and crop side; cells of different budgets do not share a column.
-
-        A method with batch statistics whose batches were split after memory ran out has a budget of its own.
-        """
-        whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
-        parts = self.accumulation
-        return f"{whole}, batch statistics in {parts.parts} parts" if parts and parts.batch_statistics else whole
-
-    def reference_or(self, otherwise: bool) -> bool:
-        """Return whether the method is a reference; `otherwise` for records older than `reference`."""
-        return self.reference if "reference" in self.model_fields_set else otherwise
-
-    def request(self) -> requested.Cell:
-        """Return the cell as it was requested."""
-        return requested.Cell(
-            backbone=self.backbone,
-            method=self.method,
-            options=self.options,
-            label=self.label,
-            task=self.task,
-            track=self.track,
-            seed=self.seed,
-            regime=self.regime,
-            rate=self.learning_rate,
-            steps=self.steps,
-            batch_size=self.batch_size,
-            patch=self.patch,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Scores of one image under one protocol; `input` is the degraded image, enlarged bicubically where smaller."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million rows
-
-    set: PathName
-    domain: Literal["photographs", "procedural"]
-    image: PathName
-    unit: Name
-    protocol: Name
-    psnr: Decibel
-    ssim: Number
-    input_psnr: Decibel
-    input_ssim: Number
-
-
-class RecordedValue(_Part):
-    """The value of a metric on one image."""
-
-    set: PathName
-    image: PathName
-    value: Number
-
-
-class RecordedMetric(_Part):
-    """A metric beyond PSNR and SSIM, on the stored images; if `unavailable`, it gives the reason instead of values."""
 
     metric: Name
     better: Literal["higher", "lower"]
     colour: Name
     library: Name
     unavailable: Name | None
-    values: list[RecordedValue]
 
 
-class CurvePoint(_Part):
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
     """A point of the training curve: the mean loss since the last point; validation follows only the last step."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million points
 
     step: Count
     learning_rate: Number
     loss: Number
-    validation_psnr: Decibel | None
+    validation_psnr: Value | None
 
 
-class RecordedMemory(_Part):
+class RecordedMemory(RecordPart):
     """Memory of training in bytes; `peak` is measured by the device, null where it cannot."""
 
     weights: Count
@@ -194,14 +79,14 @@ class RecordedMemory(_Part):
     peak: Count | None
 
 
-class RecordedStepSeconds(_Part):
+class RecordedStepSeconds(RecordPart):
     """Seconds of one training step."""
 
     median: Seconds
     p95: Seconds
 
 
-class RecordedCosts(_Part):
+class RecordedCosts(RecordPart):
     """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
 
     `adaptation_seconds` covers inserting the method, with its prior analyses (CoLoRA's attribution, a router's
@@ -230,7 +115,7 @@ class RecordedCosts(_Part):
     exclusive: bool
 
 
-class Environment(_Part):
+class Environment(RecordPart):
     """The environment of the cell; the revision is null outside a git checkout.
 
     `lock` is the digest of the checkout's `requirements.lock`, null if the installed libraries deviate from it.
@@ -250,7 +135,7 @@ class Environment(_Part):
     lock: Hash | None = None
 
 
-class RecordedOverlap(_Part):
+class RecordedOverlap(RecordPart):
     """Overlap of a test set with a set used to fit the cell; `images` counts its shared images, null where unknown."""
 
     set: Name
@@ -260,7 +145,7 @@ class RecordedOverlap(_Part):
     images: Count | None
 
 
-class RecordedConvergence(_Part):
+class RecordedConvergence(RecordPart):
     """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
 
     `psnr` is reached after the cell's number of steps, `half_psnr` after half of them with a full schedule of its own,
@@ -272,7 +157,7 @@ class RecordedConvergence(_Part):
     change: Number | None
 
 
-class RecordedDigests(_Part):
+class RecordedDigests(RecordPart):
     """SHA-256 digests of the cell's data and results; the adapter is null where nothing was trained."""
 
     adapter: Hash | None
@@ -281,8 +166,9 @@ class RecordedDigests(_Part):
     weights: Hash
 
 
-class _Common(_Part):
-    schema_: Schema = Field(alias="schema")
+class RecordFields(RecordPart):
+    """The fields that all versions and states of a record share."""
+
     key: Hash
     cell: RecordedCell
     key_components: dict[str, str]
@@ -293,8 +179,67 @@ class _Common(_Part):
     overlap: list[RecordedOverlap] | None = None
     started: Moment
     finished: Moment
+    curve: list[CurvePoint]
+
+
+class DoneFields(RecordFields):
+    """Those of a finished cell."""
+
+    state: Literal["done"]
+    reason: None
+    costs: RecordedCosts
+    digests: RecordedDigests
+
+
+class UnfinishedFields(RecordFields):
+    """Those of a cell without a result, and the reason in one line."""
+
+    state: Literal["failed", "out-of-memory", "not-applicable"]
+    reason: Name
+    costs: RecordedCosts | Nothing
+    digests: RecordedDigests | Nothing
+
+
+class _Scored(RecordFields):
+    schema_: Schema = Field(alias="schema")
+    scores: list[ScoreTable]
     _origin: Origin | None = PrivateAttr(default=None)
     _plan: SpendingPlan | None = PrivateAttr(default=None)
+
+    @property
+    def tables(self) -> list[ScoreTable]:
+        """The scores that have a protocol."""
+        return [table for table in self.scores if table.protocol is not None]
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols of the scores, each once."""
+        return list(dict.fromkeys(table.protocol for table in self.tables if table.protocol is not None))
+
+    @property
+    def images(self) -> list[Score]:
+        """The leading score of each image under the first protocol that it has one under."""
+        found: dict[tuple[str, str], Score] = {}
+        for score in self.rows():
+            found.setdefault((score.set, score.image), score)
+        return list(found.values())
+
+    def rows(self, metric: str = LEADING) -> Iterator[Score]:
+        """Yield the scores of a metric that have a protocol."""
+        for table in self.tables:
+            yield from table.rows(metric)
+
+    def every_row(self) -> Iterator[Score]:
+        """Yield the scores of all metrics that have a protocol."""
+        for table in self.tables:
+            for metric in table.values:
+                yield from table.rows(metric)
+
+    def measured(self, metric: str) -> Iterator[Score]:
+        """Yield the values of a metric beyond those of every protocol."""
+        for table in self.scores:
+            if table.protocol is None:
+                yield from table.rows(metric)
 
     @property
     def device(self) -> str:
@@ -326,27 +271,23 @@ class _Common(_Part):
         self._origin, self._plan = origin, plan
 
 
-class Done(_Common):
+def _under_a_protocol(scores: list[ScoreTable]) -> list[ScoreTable]:
+    if all(table.protocol is None for table in scores):
+        raise ValueError("a finished cell without a score under a protocol")
+    return scores
+
+
+class Done(_Scored, DoneFields):
     """A finished cell."""
 
-    state: Literal["done"]
-    reason: None
-    scores: Annotated[list[Score], Field(min_length=1)]
-    metrics: list[RecordedMetric] = []
-    curve: list[CurvePoint]
-    costs: RecordedCosts
-    digests: RecordedDigests
+    scores: Annotated[list[ScoreTable], Field(min_length=1), AfterValidator(_under_a_protocol)]
+    metrics: list[RecordedMetric] = Field(default_factory=list)
 
 
-class Unfinished(_Common):
-    """A cell without a result, and the reason in one line."""
+class Unfinished(_Scored, UnfinishedFields):
+    """A cell without a result."""
 
-    state: Literal["failed", "out-of-memory", "not-applicable"]
-    reason: Name
-    scores: Annotated[list[Score], Field(max_length=0)]
-    curve: list[CurvePoint]
-    costs: RecordedCosts | Nothing
-    digests: RecordedDigests | Nothing
+    scores: Annotated[list[ScoreTable], Field(max_length=0)]
 
     @property
     def metrics(self) -> list[RecordedMetric]:
@@ -356,7 +297,6 @@ class Unfinished(_Common):
 
 Record = Done | Unfinished
 RECORDS: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="state", title=get_args(Schema)[0])])
-SCORES = TypeAdapter(list[Score])
 
 
 def schema() -> dict[str, object]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import headlines, newest
+from petlir.benchmark.records.files import headline_tables, newest
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.runs.interim_analyses import state
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.runs.runner import Outcome
+from petlir.benchmark.scoring.registry import LEADING
 from petlir.benchmark.statistics import FEWEST_SEEDS, Comparison, compare, planned, printable
 from petlir.benchmark.statistics.columns import rankable
 from petlir.benchmark.statistics.convergence import converged
@@ -107,12 +108,11 @@ def _rows(records: Iterable[Record]) -> Iterator[dict[str, object]]:
     for record in records:
         cell = record.cell
         if record.state == "done" and cell.regime != "none" and not record.smoke:
-            quoted = headlines(record)
-            for score in record.scores:
-                if score.protocol == quoted[score.set]:
-                    named = {"label": cell.label, "method": cell.method, "seed": cell.seed}
-                    tested = converged(record.convergence)
-                    yield {**named, **asdict(score), "psnr": float(score.psnr), "converged": tested}
+            named = {"label": cell.label, "method": cell.method, "seed": cell.seed}
+            tested = converged(record.convergence)
+            for table in headline_tables(record):
+                for score in table.rows(LEADING):
+                    yield {**named, **score._asdict(), LEADING: score.value, "converged": tested}
 
 
 def _listed(seeds: Iterable[int]) -> str:

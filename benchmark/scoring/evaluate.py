@@ -19,11 +19,11 @@ from petlir.benchmark.degradations.resize import enlarge
 from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.protocol import Protocol, protocol
 from petlir.benchmark.restoration.restore import restore as restore
-from petlir.benchmark.restoration.restore import restore_each, to_batch
+from petlir.benchmark.restoration.restore import restore_each
 from petlir.benchmark.restoration.restore import restore_image as restore_image
 from petlir.benchmark.restoration.restore import to_image as to_image
 from petlir.benchmark.scoring.fields_of_view import tiling_of
-from petlir.benchmark.scoring.psnr_ssim import psnr, recorded, scores, ssim
+from petlir.benchmark.scoring.registry import METRICS, Score
 from petlir.benchmark.training.adaptation import folded
 from petlir.benchmark.writing import write_bytes
 
@@ -31,22 +31,16 @@ PNG_LEVEL = 1
 """Compression level of zlib, 1 to 9; compared with Pillow's default, 10 % more bytes in 40 % of the time."""
 
 
-Values = dict[str, float | str]
-"""What is measured of one image, by name."""
-Row = dict[str, float | str]
-"""One image's scores under one protocol, as a record holds them."""
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """The results on the test images.
 
     Attributes:
-        rows: one score for each image and protocol, as stored in a record.
+        rows: one score for each image, protocol and metric.
         digest: SHA-256 over the restored images, in order.
     """
 
-    rows: list[Row]
+    rows: list[Score]
     digest: str
 
 
@@ -76,7 +70,7 @@ def evaluate(
     for rule in map(protocol, names):
         ways.setdefault(rule.way, []).append(rule)
     first = next(iter(ways)) if first is None else first
-    rows: list[Row] = []
+    rows: list[Score] = []
     digest = hashlib.sha256()
     with folded(network):
         restored_in = {
@@ -92,7 +86,8 @@ def evaluate(
                 image = to_image(exact)
                 digest.update(image.tobytes())
                 write_png(folder / kept_in(way, first) / pair.set / f"{pair.name}.png", image)
-                rows += [score_row(pair, image if rule.rounded else exact, rule) for rule in asked]
+                for rule in asked:
+                    rows += image_scores(pair, image if rule.rounded else exact, rule)
     for pair in pairs:
         for side, shown in (("degraded", pair.degraded), ("clean", pair.clean)):
             path = shared / pair.set / side / f"{pair.name}.png"
@@ -118,28 +113,20 @@ def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str]
     return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 
 
-def scored(image: Image | Tensor, clean: Image, rule: Protocol) -> Values:
-    """Return PSNR and SSIM for a record, of an 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
-    if isinstance(image, Tensor):
-        found = [value.item() for value in scores(image.cpu(), to_batch(clean), rule, torch.float64)]
-    else:
-        found = [psnr(image, clean, rule), ssim(image, clean, rule)]
-    return {"psnr": recorded(found[0]), "ssim": found[1]}
-
-
-def score_row(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> Row:
-    """Return one image's scores, as a record holds them."""
+def image_scores(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> list[Score]:
+    """Return a row for each metric of a restored 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
     if rule.id not in pair.input_scores:
-        pair.input_scores[rule.id] = scored(_input(pair), pair.clean, rule)
-    return {
-        "set": pair.set,
-        "domain": pair.domain,
-        "image": pair.name,
-        "unit": pair.unit,
-        "protocol": rule.id,
-        **scored(image, pair.clean, rule),
-        **{f"input_{name}": value for name, value in pair.input_scores[rule.id].items()},
-    }
+        pair.input_scores[rule.id] = _values(_input(pair), pair.clean, rule)
+    given = pair.input_scores[rule.id]
+    return [
+        Score(pair.set, pair.domain, pair.name, pair.unit, rule.id, name, value, given[name])
+        for name, value in _values(image, pair.clean, rule).items()
+    ]
+
+
+def _values(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, float]:
+    """Return the value of each metric by name."""
+    return {name: metric.compute(image, clean, rule) for name, metric in METRICS.items()}
 
 
 def _input(pair: ImagePair) -> Image:

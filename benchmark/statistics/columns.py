@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from petlir.benchmark.statistics import Scores
 from petlir.benchmark.statistics.collapse import collapsed, uncollapsed
 from petlir.benchmark.statistics.conditions import FEWEST_UNITS
 from petlir.benchmark.statistics.convergence import FEWEST_METHODS
+from petlir.benchmark.statistics.grouped import means, numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,31 +33,51 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
         Method → table; all tables have the same units and seeds, with ascending seeds and a column of NaN for a seed
         without a run of the method.
     """
-    import pandas as pd
-
     finite = rows[np.isfinite(rows.psnr)]
     if finite.empty:
         return {}
-    by_image = finite.pivot_table(index=["unit", "image"], columns=["label", "seed"], values="psnr")
-    counts = by_image.columns.get_level_values("label").value_counts()
-    whole = [str(label) for label, count in counts.items() if count >= fewest]
-    by_unit = by_image[whole].dropna().groupby(level="unit").mean()
-    if by_unit.empty:
+    (label, labels), (seed, seeds), (unit, units), (image, images) = (
+        numbered(finite[name]) for name in ("label", "seed", "unit", "image")
+    )
+    shape = (len(units), len(images), len(labels), len(seeds))
+    by_image = means(finite.psnr.to_numpy(), (unit, image, label, seed), shape)
+    ran = np.asarray(np.isfinite(by_image).any(axis=(0, 1)))
+    counts = ran.sum(axis=1)
+    kept = [place for place in np.argsort(-counts, kind="stable") if counts[place] >= fewest]
+    wanted = by_image[:, :, kept]
+    whole = np.asarray((np.isfinite(wanted) | ~ran[kept]).all(axis=(2, 3)) & np.isfinite(by_image).any(axis=(2, 3)))
+    if not kept or not whole.any():
         return {}
-    seeds = sorted(by_unit.columns.get_level_values("seed").unique())
-    by_label = by_unit.reindex(columns=pd.MultiIndex.from_product([whole, seeds]))
-    scores = by_label.to_numpy().reshape(len(by_unit), len(whole), len(seeds))
-    return uncollapsed({label: scores[:, place] for place, label in enumerate(whole)})
+    by_unit = np.ascontiguousarray(_over_images(wanted, whole)[:, :, ran[kept].any(axis=0)])
+    return uncollapsed({str(labels[label]): by_unit[:, place] for place, label in enumerate(kept)})
+
+
+def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
+    """Return the means over those images (units × images × ...) that are `whole`, for the units that have any."""
+    import pandas as pd
+
+    unit, _ = np.nonzero(whole)
+    units, place = np.unique(unit, return_inverse=True)
+    columns = by_image[whole].reshape(len(place), -1)
+    if len(units) < len(place):
+        columns = pd.DataFrame(columns).groupby(place).mean().to_numpy()
+    return columns.reshape(len(units), *by_image.shape[2:])
 
 
 def collapsed_seeds(rows: pd.DataFrame) -> dict[str, tuple[int, ...]]:
     """Return the collapsed seeds of each method that has some; `rows` as for `tables`."""
     finite = rows[np.isfinite(rows.psnr)]
+    if finite.empty:
+        return {}
+    (label, labels), (seed, seeds), (unit, units) = (numbered(finite[name]) for name in ("label", "seed", "unit"))
+    by_unit = means(finite.psnr.to_numpy(), (label, unit, seed), (len(labels), len(units), len(seeds)))
     found = {}
-    for label, own in finite.groupby("label"):
-        means = own.groupby(["unit", "seed"]).psnr.mean().unstack().dropna()
-        if lost := tuple(int(seed) for seed in means.columns[collapsed(means.to_numpy())]):
-            found[str(label)] = lost
+    for name, scores in zip(labels, by_unit, strict=True):
+        ran = np.isfinite(scores).any(axis=0)
+        whole = scores[:, ran][np.isfinite(scores[:, ran]).all(axis=1)]
+        lost = np.flatnonzero(ran)[collapsed(whole)] if len(whole) else ()
+        if len(lost):
+            found[str(name)] = tuple(int(str(seeds[place])) for place in lost)
     return found
 
 
@@ -85,8 +107,10 @@ def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple
 def pretraining_gain(rows: pd.DataFrame) -> float | None:
     """Return the mean PSNR of full fine-tuning minus that of training from scratch in dB, or None without both."""
     finite = rows[np.isfinite(rows.psnr)]
-    means = finite.groupby(["method", "seed", "unit"]).psnr.mean().groupby("method").mean()
-    return float(means["full-ft"] - means["scratch"]) if {"full-ft", "scratch"} <= set(means.index) else None
+    if not {"full-ft", "scratch"} <= set(finite.method):
+        return None
+    found = finite.groupby(["method", "seed", "unit"]).psnr.mean().groupby("method").mean()
+    return float(found["full-ft"] - found["scratch"])
 
 
 def never_rankable(rows: pd.DataFrame) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.records.files import RECORD, differing, headlines, read_record
+from petlir.benchmark.records.files import RECORD, headline_tables, read_record
 from petlir.benchmark.records.schema import Record, RecordedCell
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 
 FROZEN = "frozen"
 SAME = ("backbone", "label", "task", "track", "regime", "steps", "batch_size", "patch")
@@ -24,33 +25,36 @@ class HeadlineScores:
     Attributes:
         key: the record's key.
         cell: its cell.
-        psnr: (set, image) → PSNR in dB, without images that equal their target.
-        ssim: likewise.
-        before: likewise, the PSNR of the degraded image.
+        values: metric → (set, image) → value, without images that equal their target.
+        before: (set, image) → PSNR of the degraded image in dB.
     """
 
     key: str
     cell: RecordedCell
-    psnr: Mapping[tuple[str, str], float]
-    ssim: Mapping[tuple[str, str], float]
+    values: Mapping[str, Mapping[tuple[str, str], float]]
     before: Mapping[tuple[str, str], float]
 
     @classmethod
     def from_record(cls, record: Record) -> HeadlineScores:
         """Return the scores of a record; none if it is not done."""
-        quoted = headlines(record)
-        rows = {(row.set, row.image): row for row in differing(record.scores) if row.protocol == quoted[row.set]}
+        tables = [table.differing() for table in headline_tables(record)]
+        values = {
+            metric: {(row.set, row.image): row.value for table in tables for row in table.rows(metric)}
+            for metric in METRICS
+        }
+        before = {(row.set, row.image): row.input for table in tables for row in table.rows(LEADING)}
         return cls(
-            record.key,
-            record.cell,
-            {image: float(row.psnr) for image, row in rows.items()},
-            {image: row.ssim for image, row in rows.items()},
-            {image: float(row.input_psnr) for image, row in rows.items()},
+            record.key, record.cell, values, {image: value for image, value in before.items() if value is not None}
         )
 
+    @property
+    def psnr(self) -> Mapping[tuple[str, str], float]:
+        """(set, image) → PSNR in dB."""
+        return self.values[LEADING]
+
     def metrics(self, frozen: HeadlineScores | None) -> dict[str, float]:
-        """Return `psnr`, `ssim`, `gain_over_input` and, if known, `gain_over_frozen`: means of the sets' means."""
-        found = {"psnr": self.psnr, "ssim": self.ssim, "gain_over_input": _minus(self.psnr, self.before)}
+        """Return each metric, `gain_over_input` and, if known, `gain_over_frozen`: means of the sets' means."""
+        found = {**self.values, "gain_over_input": _minus(self.psnr, self.before)}
         if frozen is not None and frozen.key != self.key:
             found["gain_over_frozen"] = _minus(self.psnr, frozen.psnr)
         return {name: _mean(values) for name, values in found.items() if values}

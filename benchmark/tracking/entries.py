@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from statistics import fmean
+from dataclasses import asdict
 
-from petlir.benchmark.records.files import differing
 from petlir.benchmark.records.schema import Record
 
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
@@ -50,16 +48,15 @@ def params(record: Record) -> dict[str, str]:
 
 def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
     """(name, value, step): mean scores per set and protocol, identical images left out, costs, the curve."""
-    named: dict[str, list[float]] = defaultdict(list)
-    for score in differing(record.scores):
-        for metric in ("psnr", "ssim"):
-            named[f"{escaped(score.set)}/{escaped(score.protocol)}/{metric}"].append(float(getattr(score, metric)))
-    for name, values in named.items():
-        yield name, fmean(values), 0
+    for table in record.tables:
+        for metric in table.values:
+            if (mean := table.differing().mean(metric)) is not None:
+                yield f"{escaped(table.set)}/{escaped(table.protocol or '')}/{metric}", mean, 0
     for name, value in _flat("costs", record.costs.model_dump(exclude_unset=True)):
         yield name, value, 0
     for point in record.curve:
-        for name, value in _flat("curve", point.model_dump(exclude={"step"})):
+        values = {name: value for name, value in asdict(point).items() if name != "step"}
+        for name, value in _flat("curve", values):
             yield name, value, point.step
 
 

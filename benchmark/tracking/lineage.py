@@ -34,7 +34,7 @@ def log_data(client: MlflowClient, run: str, record: Done) -> None:
     """Log the test sets of a record as inputs of its run, with the digest of their images."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    images = Counter(name for name, _ in {(score.set, score.image) for score in record.scores})
+    images = Counter(score.set for score in record.images)
     inputs = [
         DatasetInput(
             Dataset(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from statistics import fmean
+from collections.abc import Iterable, Iterator
 
-from petlir.benchmark.records.files import differing
-from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts, Score
+from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts
+from petlir.benchmark.records.scores import ScoreTable
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.weights import cards
 
 
@@ -29,9 +28,7 @@ def _lines(record: Record) -> Iterator[str]:
     if record.smoke:
         yield "A smoke run: too short to rank anything by."
     yield ""
-    yield "| set | protocol | images | PSNR (dB) | SSIM | input PSNR (dB) |"
-    yield "|---|---|---:|---:|---:|---:|"
-    yield from _scores(record.scores)
+    yield from _scores(record.tables)
     yield ""
     yield f"Made for the weights of {cell.backbone} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
     yield ""
@@ -48,19 +45,22 @@ def _training(cell: RecordedCell, costs: RecordedCosts) -> str:
     )
 
 
-def _scores(rows: list[Score]) -> Iterator[str]:
+def _scores(tables: Iterable[ScoreTable]) -> Iterator[str]:
     """A line for each set and protocol; images identical to the clean ones are left out of every mean."""
-    found: dict[tuple[str, str], list[Score]] = defaultdict(list)
-    for row in rows:
-        found[row.set, row.protocol].append(row)
-    for (name, protocol), group in found.items():
-        kept = differing(group)
-        images = f"{len(group)}, {len(group) - len(kept)} identical" if len(kept) < len(group) else len(group)
-        psnr, ssim, before = (
-            f"{fmean(float(getattr(row, part)) for row in kept):.{digits}f}" if kept else "identical"
-            for part, digits in (("psnr", 2), ("ssim", 4), ("input_psnr", 2))
-        )
-        yield f"| {name} | {protocol} | {images} | {psnr} | {ssim} | {before} |"
+    leading = METRICS[LEADING]
+    headings = [*(metric.heading for metric in METRICS.values()), f"input {leading.heading}"]
+    yield f"| set | protocol | images | {' | '.join(headings)} |"
+    yield f"|---|---|---:|{'---:|' * len(headings)}"
+    for table in tables:
+        kept, count = table.differing(), len(table.images)
+        left_out = count - len(kept.images)
+        images = f"{count}, {left_out} identical" if left_out else f"{count}"
+        means = [
+            *((metric, kept.mean(name)) for name, metric in METRICS.items()),
+            (leading, kept.mean(LEADING, "inputs")),
+        ]
+        shown = ["identical" if mean is None else metric.text(mean) for metric, mean in means]
+        yield f"| {table.set} | {table.protocol} | {images} | {' | '.join(shown)} |"
 
 
 def _provenance(record: Done) -> str:

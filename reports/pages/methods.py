@@ -10,9 +10,10 @@ from statistics import fmean
 
 from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
-from petlir.benchmark.records.files import differing, headlines
+from petlir.benchmark.records.files import headlines
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts
+from petlir.benchmark.scoring.registry import LEADING
 from petlir.reports import links
 from petlir.reports.claims import by_reason, verdicts
 from petlir.reports.context import ReportContext
@@ -103,13 +104,13 @@ def _line(found: Sequence[Record]) -> MethodResult:
 
 def _psnr(done: Sequence[Done]) -> tuple[str, float | None]:
     """Return the set and headline protocol of the first photographs, or of other images, with the mean PSNR."""
-    scores = [score for record in done for score in record.scores]
+    scores = [table for record in done for table in record.tables]
     if not scores:
         return "", None
-    first = min(scores, key=lambda score: score.domain != "photographs").set
+    first = min(scores, key=lambda table: table.domain != "photographs").set
     quoted = headlines(done[0])[first]
-    own = [score for score in scores if (score.set, score.protocol) == (first, quoted)]
-    values = [float(score.psnr) for score in differing(own)]
+    own = [table for table in scores if (table.set, table.protocol) == (first, quoted)]
+    values = [value for table in own for value in table.differing().value(LEADING)]
     return f"{first}, {quoted}", fmean(values) if values else None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from petlir.benchmark.records.files import RECORD, differing, headlines
+from petlir.benchmark.records.files import RECORD, headlines
 from petlir.benchmark.records.groups import Group, groups
-from petlir.benchmark.records.schema import Record, Score
+from petlir.benchmark.records.schema import Record
+from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.store import Store
 from petlir.reports import links
 from petlir.reports.context import ReportContext
@@ -23,7 +23,7 @@ Place = tuple[Group, str, str]
 
 @dataclass(frozen=True)
 class ScoreMeans:
-    """The means of a run over the images of one set under one protocol; PSNR in dB, None where all are exact."""
+    """The means of a run over the images of one set under one protocol, by metric; PSNR is None where all are exact."""
 
     seed: int
     budget: str
@@ -31,9 +31,13 @@ class ScoreMeans:
     protocol: str
     headline: bool
     images: int
-    psnr: float | None
-    ssim: float
+    values: Mapping[str, float | None]
     input_psnr: float | None
+
+    @property
+    def psnr(self) -> float | None:
+        """The mean PSNR in dB."""
+        return self.values[LEADING]
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,16 @@ def _labels(photograph: Photograph) -> set[str]:
 def _means(record: Record) -> Iterator[ScoreMeans]:
     """The means of a run, its headline protocols first."""
     quoted = headlines(record)
-    by_place: dict[tuple[str, str], list[Score]] = {}
-    for score in record.scores:
-        by_place.setdefault((score.set, score.protocol), []).append(score)
-    for (set_, protocol), scores in sorted(by_place.items(), key=lambda pair: pair[0][1] != quoted[pair[0][0]]):
-        kept = differing(scores)
+    for table in sorted(record.tables, key=lambda table: table.protocol != quoted[table.set]):
+        kept = table.differing()
+        means = {name: kept.mean(name) or (None if name == LEADING else table.mean(name)) for name in METRICS}
         yield ScoreMeans(
             record.cell.seed,
             record.cell.budget if record.cell.regime != "none" else "",
-            set_,
-            protocol,
-            quoted[set_] == protocol,
-            len(kept),
-            fmean(float(score.psnr) for score in kept) if kept else None,
-            fmean(score.ssim for score in kept or scores),
-            fmean(float(score.input_psnr) for score in kept) if kept else None,
+            table.set,
+            table.protocol or "",
+            quoted[table.set] == table.protocol,
+            len(kept.images),
+            means,
+            kept.mean(LEADING, "inputs"),
         )

@@ -16,6 +16,7 @@ from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.protocol import protocol, protocols
 from petlir.benchmark.records.files import ADAPTER, RECORD
 from petlir.benchmark.records.schema import Done
+from petlir.benchmark.records.scores import tabulated
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.reports.export import table
@@ -23,12 +24,12 @@ from petlir.reports.frame import load
 from petlir.reports.site import write_report
 from tests.helpers.engine import Lab, command
 from tests.helpers.samples import typed
+from tests.helpers.version_1 import flat, version_1
 
 
 def record_of(store: Path) -> dict[str, Any]:
     (path,) = Store(store).files()
-    record: dict[str, Any] = json.loads(path.read_text())
-    return record
+    return version_1(json.loads(path.read_text()))
 
 
 def folder_of(store: Path) -> Path:
@@ -61,7 +62,8 @@ def test_rescoring_under_its_own_protocol_gives_the_record(store):
     done = typed(record)
     assert isinstance(done, Done)
     assert [way.way for way in ways(done, Store(store))] == ["@tiles-48"]
-    assert rescored(done, Store(store), [protocol("rgb@tiles-48")]) == record["scores"]
+    rows = rescored(done, Store(store), [protocol("rgb@tiles-48")])
+    assert flat(tabulated(rows)) == record["scores"]
 
 
 def test_stored_images_that_changed_are_not_scored(store):
@@ -89,7 +91,7 @@ def test_protocols_are_added_to_a_finished_cell(lab, store):
     assert {name: after[name] for name in ("key", "curve", "costs", "digests", "key_components")} == {
         name: before[name] for name in ("key", "curve", "costs", "digests", "key_components")
     }
-    assert after["scores"][: len(before["scores"])] == before["scores"]
+    assert rows(after, "rgb@tiles-48") == before["scores"]
     assert (folder_of(store) / ADAPTER).read_bytes() == adapter
     assert not list((store / "work").iterdir())
     for plain, floating, eight in zip(
@@ -152,7 +154,7 @@ def test_metrics_stand_in_the_record_with_their_direction(lab, store):
 def test_a_lens_adds_columns_and_changes_no_record(store):
     before = (folder_of(store) / RECORD).read_bytes()
     (seen,) = load(store, extra_protocols=protocols("y-crop4,rgb"))
-    assert {row.protocol for row in seen.scores} == {"rgb@tiles-48", "y-crop4@tiles-48"}
+    assert set(seen.protocols) == {"rgb@tiles-48", "y-crop4@tiles-48"}
     assert "y-crop4@tiles-48" in table(store, "csv", protocols("y-crop4"))
     page = write_report(store, store / "report", protocols("y-crop4")).read_text()
     assert "<code>y-crop4@tiles-48</code>" in page

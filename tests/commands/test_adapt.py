@@ -55,9 +55,7 @@ def test_the_best_adapter_of_several_is_exported_and_restores(adapt, monkeypatch
     assert {record.cell.steps for record in records.values()} == {0, 8, 16} and winner
     exported = read_record(tmp_path / "mine" / "record.json")
     assert exported.key == winner.key
-    gain = np.mean(
-        [float(score.psnr) - float(score.input_psnr) for score in winner.scores if score.protocol == "rgb@whole"]
-    )
+    gain = np.mean([score.value - (score.input or 0.0) for score in winner.rows() if score.protocol == "rgb@whole"])
     line = f"{winner.cell.label} after {winner.cell.steps} steps is {abs(gain):.2f} dB"
     assert line in out and "than the frozen network on photos, my-test." in out
     for chosen in (["--best", "--store", store.root], ["--adapter", tmp_path / "mine"]):

@@ -121,7 +121,9 @@ def test_the_example_metric_is_added_to_finished_cells_and_shown_in_the_report(l
         asked = replace(lab.request(methods="frozen", metrics=metrics), context=context)
         outcome = runner.run(asked, store, device="cpu", workers=1)
         (record,) = Store(store).records()
-        return outcome.worked, {metric.metric: [value.value for value in metric.values] for metric in record.metrics}
+        return outcome.worked, {
+            metric.metric: [score.value for score in record.measured(metric.metric)] for metric in record.metrics
+        }
 
     context = lab.context(plugin_files=(str(PLUGIN), str(file)))
     assert values("") == (1, {})
@@ -213,7 +215,7 @@ def test_the_example_task_runs_as_the_guide_says(lab, fog, tmp_path):
     assert {record.cell.task for record in records} == {"fog", "fog[fog=dense]"}
     assert {record.cell.simulated for record in records} == {"simulated fog"}
     slight, dense = (
-        fmean(float(score.input_psnr) for score in record.scores)
+        fmean(score.input or 0.0 for score in record.rows())
         for record in sorted(records, key=lambda record: len(record.cell.task))
     )
     assert slight > dense + 2

@@ -17,6 +17,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.weights.sources import sha256
 from tests.helpers.engine import Lab
 from tests.helpers.samples import typed
+from tests.helpers.version_1 import version_1
 
 Edit = Callable[[dict[str, Any]], None]
 
@@ -27,8 +28,9 @@ def cell_in(folder: Path, name: str = "lora") -> Path:
 
 
 def edit(cell: Path, change: Edit) -> None:
-    """Change a record in place."""
+    """Change a record in place, in the first version of the schema, whose scores are edited one by one."""
     record = json.loads((cell / RECORD).read_text())
+    record = version_1(record) if record["schema"] == "petlir-record/2" else record
     change(record)
     (cell / RECORD).write_text(json.dumps(record))
 

@@ -37,7 +37,7 @@ def test_a_folder_of_pairs_becomes_an_adapter_that_restores(lab, tmp_path, capsy
     assert re.fullmatch(pattern, record.cell.task)
     assert record.key_components["task"] == record.cell.task
     assert record.cell.data_label == "own pairs"
-    assert [score.image for score in record.scores] == ["0_gt", "1_gt"]
+    assert [score.image for score in record.images] == ["0_gt", "1_gt"]
     assert str(tmp_path) not in path.read_text()
     code, out, _ = command(
         capsys, "restore", folder / "test/LQ", tmp_path / "out", "--adapter", path.parent, "--device", "cpu"

@@ -217,7 +217,7 @@ def test_no_name_becomes_a_path_out_of_the_store(lab, forged, change, line):
 @pytest.mark.parametrize("content", ["[" * 100_000, '{"schema": ' * 100_000, '{"a":' * 300 + "1" + "}" * 300])
 def test_deep_json_is_one_line(lab, forged, content):
     (forging.cell_in(forged) / RECORD).write_text(content)
-    with pytest.raises(PetlirError, match="is not a petlir-record/1 record"):
+    with pytest.raises(PetlirError, match="is not a petlir-record/2 record"):
         verdicts(forged, lab)
 
 

@@ -41,7 +41,7 @@ def test_noise_moves_a_rerun_a_little_and_differently_for_each_seed(trained, mon
     record, context = trained
     monkeypatch.setattr(spreads, "PERTURBATION", 0.1)
     one, other = (rerun(record, context, "cpu", seed) for seed in (0, 1))
-    assert one.keys() == other.keys() == {f"{score.set} {score.protocol}" for score in record.scores}
+    assert one.keys() == other.keys() == {f"{score.set} {score.protocol}" for score in record.rows()}
     assert one != other
     for name in one:
         assert one[name] == pytest.approx(other[name], abs=0.5)

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.records.schema import SCHEMA_FILE, schema
+from petlir.benchmark.scoring.registry import Score
 from petlir.benchmark.writing import write_json
-from tests.helpers.samples import failed, record, score
+from tests.helpers.samples import failed, record, score, typed
+from tests.helpers.version_1 import version_1, version_2
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,7 +101,43 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path):
 def test_a_record_is_read_as_it_was_written(tmp_path, good):
     write_json(tmp_path / RECORD, good)
     read = read_record(tmp_path / RECORD)
-    assert json.loads(read.model_dump_json(by_alias=True, exclude_unset=True)) == good
+    assert version_1(json.loads(read.model_dump_json(by_alias=True, exclude_unset=True))) == good
+
+
+@pytest.mark.parametrize("first", [record(), record(scores=[score("same", "inf", 1.0)]), failed()])
+def test_both_versions_are_the_same_record(first):
+    second = version_2(first)
+    assert typed(first) == typed(second)
+    assert json.loads(typed(second).model_dump_json(by_alias=True, exclude_unset=True)) == second
+
+
+def test_further_metrics_of_the_first_version_become_scores_without_a_protocol():
+    metric = {"metric": "gmsd", "better": "lower", "colour": "luma", "library": "pyiqa 0.1.14", "unavailable": None}
+    value = {"set": "photographs", "image": "coffee", "value": 0.25}
+    missing = metric | {"metric": "ms_ssim", "unavailable": "too small", "values": []}
+    read = typed(record(metrics=[metric | {"values": [value]}, missing]))
+    assert list(read.measured("gmsd")) == [
+        Score("photographs", "photographs", "coffee", "coffee", None, "gmsd", 0.25, None)
+    ]
+    assert [one.metric for one in read.metrics] == ["gmsd", "ms_ssim"] and list(read.measured("ms_ssim")) == []
+    assert list(read.rows("gmsd")) == [] and [row.value for row in read.rows()] == [27.0, 29.0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"units": ["one"]}, "units has 1 entries; expected one for each of 2 images"),
+        ({"values": {"psnr": [27.0], "ssim": [0.8, 0.9]}}, "values.psnr has 1 entries"),
+        ({"values": {"psnr": [27.0, "nan"]}}, "psnr"),
+        ({"images": ["../x", "coffee"]}, "images"),
+        ({"protocol": None}, "without a score under a protocol"),
+        ({"colour": "y"}, "colour"),
+    ],
+)
+def test_a_table_of_scores_is_checked(change, said):
+    plain = version_2(record())
+    with pytest.raises(PetlirError, match=said):
+        typed({**plain, "scores": [plain["scores"][0] | change]})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.reports.stores import record, write_store
 
 def newer(root: Path) -> Path:
     """The file of a record that a later version has written."""
-    later = record("ssf", "sr_x4") | {"schema": "petlir-record/2", "novelty": 1}
+    later = record("ssf", "sr_x4") | {"schema": "petlir-record/3", "novelty": 1}
     write_store(root, [later], images=False)
     return next(root.glob("cells/*/*/ssf-*/record.json"))
 
@@ -28,11 +28,11 @@ def test_a_record_of_a_newer_schema_is_left_out_with_one_line(tmp_path):
     lines: list[str] = []
     assert [one.cell.label for one in load(store, lines.append)] == ["lora"]
     assert lines == [
-        f"{path} is a petlir-record/2 record; this version reads petlir-record/1: install a newer one to read it"
+        f"{path} is a petlir-record/3 record; this version reads petlir-record/2: install a newer one to read it"
     ]
-    with pytest.raises(PetlirError, match="petlir-record/2"):
+    with pytest.raises(PetlirError, match="petlir-record/3"):
         read_record(path)
-    assert "petlir-record/2 record; this version reads" in write_report(store, tmp_path / "out").read_text()
+    assert "petlir-record/3 record; this version reads" in write_report(store, tmp_path / "out").read_text()
 
 
 def test_costs_of_different_devices_never_share_a_column():

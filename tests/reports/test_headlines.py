@@ -217,10 +217,10 @@ def test_an_identical_image_is_left_out_of_every_mean_of_its_column(of_input):
     for made in records:
         found = values[made["cell"]["label"]]
         assert found.psnr == pytest.approx(fmean(score["psnr"] for score in made["scores"][1:]))
-        assert found.ssim == pytest.approx(0.9)
+        assert found.scores["ssim"] == pytest.approx(0.9)
         assert found.input == pytest.approx(found.psnr - values[INPUT].psnr)
     assert values[INPUT].psnr == pytest.approx(INPUT_PSNR)
-    assert values[INPUT].ssim == pytest.approx(0.5)
+    assert values[INPUT].scores["ssim"] == pytest.approx(0.5)
     assert values["lora"].frozen == pytest.approx(values["lora"].psnr - values[FROZEN].psnr)
 
 
@@ -236,4 +236,4 @@ def test_a_column_of_identical_images_is_infinite():
     for score in made["scores"]:
         score |= {"psnr": "inf", "ssim": 1.0}
     found = photographs([made]).row("lora").values[0]
-    assert (found.psnr, found.ssim, found.infinite) == (float("inf"), 1.0, 2)
+    assert (found.psnr, found.scores["ssim"], found.infinite) == (float("inf"), 1.0, 2)

@@ -33,7 +33,7 @@ def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
 
 def psnr(store: Path) -> dict[str, list[float]]:
     """The PSNR of each image, by method."""
-    return {r.cell.label: [float(score.psnr) for score in r.scores] for r in finished_in(store)}
+    return {r.cell.label: [score.value for score in r.rows()] for r in finished_in(store)}
 
 
 def digests(store: Path) -> dict[tuple[str, int], Any]:
@@ -74,7 +74,7 @@ def test_a_gpu_repeats_itself_and_lies_within_the_seeds(first, small_images, tmp
     cpu = run(tmp_path / "cpu", small_images, *seeds)
     for label in psnr(first):
         by_seed = {
-            place: [np.mean([float(s.psnr) for s in r.scores]) for r in finished_in(place) if r.cell.label == label]
+            place: [np.mean([s.value for s in r.rows()]) for r in finished_in(place) if r.cell.label == label]
             for place in (one, cpu)
         }
         spread = 4.303 * np.std(by_seed[cpu], ddof=1)  # t of two degrees of freedom, 95 %: one more seed lies within

@@ -121,7 +121,7 @@ def test_a_record_says_what_was_restored(lab, tmp_path):
         "0.png",
         "1.png",
     ]
-    assert [row.image for row in record.scores] == ["0", "1"]
+    assert [row.image for row in record.images] == ["0", "1"]
     assert record.smoke
     assert not (tmp_path / "work" / record.key).exists()
 

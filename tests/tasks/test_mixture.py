@@ -13,6 +13,7 @@ from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.tasks.mixture import MIXTURE
 from tests.helpers.engine import results
+from tests.helpers.version_1 import flat
 
 
 @pytest.mark.parametrize("pairs", [pairs_of, validation_pairs])
@@ -59,9 +60,9 @@ def test_a_crop_is_one_of_a_part(lab):
 def test_a_network_scores_on_it_as_on_its_parts(lab, tmp_path):
     lab.run(tmp_path, methods="frozen,lora", tasks="tiny,tiny_y,tiny_mix")
     found = results(tmp_path)
-    mixed = found["frozen tiny_mix"]["scores"]
+    mixed = flat(found["frozen tiny_mix"]["scores"])
     for part, protocol in (("tiny", "rgb"), ("tiny_y", "y")):
-        theirs = [row | {"set": f"{part}/{row['set']}"} for row in found[f"frozen {part}"]["scores"]]
+        theirs = [row | {"set": f"{part}/{row['set']}"} for row in flat(found[f"frozen {part}"]["scores"])]
         assert [row for row in mixed if row["set"].startswith(f"{part}/")] == theirs
         assert {row["protocol"].partition("@")[0] for row in theirs} == {protocol}
     assert found["lora tiny_mix"]["state"] == "done"

@@ -176,8 +176,8 @@ def test_a_cell_of_the_paper_track_has_a_record(lab: Lab, root: Path, tmp_path: 
     hybrid, dark = sorted(Store(tmp_path / "store").records(), key=lambda record: str(record.cell.task))
     for record, sets in ((dark, ["LOLv1-test"]), (hybrid, ["Set5", "Set14", "BSD100", "Urban100", "Manga109"])):
         assert (record.state, record.reason, record.smoke) == ("done", None, False)
-        assert [score.set for score in record.scores] == sets
-        assert all(np.isfinite(score.psnr) for score in record.scores)
+        assert [score.set for score in record.rows()] == sets
+        assert all(np.isfinite(score.value) for score in record.rows())
     assert dark.cell.data_label == ""
     assert hybrid.cell.data_label == "low-resolution files of DIV2K"
     assert "on='crops', swapped=True" in hybrid.cell.degradation

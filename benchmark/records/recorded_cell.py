@@ -1,0 +1,83 @@
+"""The cell of a record."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from petlir.benchmark import cell as requested
+from petlir.benchmark.records.types import Count, Name, Number, PathName, RecordPart
+
+
+class Accumulation(RecordPart):
+    """Gradient accumulation: each batch was processed in parts, after memory ran out.
+
+    `batch_statistics`: the method uses statistics of the batch, which then cover fewer crops; it is not ranked.
+    """
+
+    parts: Count
+    batch_statistics: bool
+
+
+class RecordedCell(RecordPart):
+    """The requested cell. `label` names its row; `regime` none: nothing is trained.
+
+    `degradation` is the degradation of clean images, with all its parameters; empty where every set consists of pairs.
+    `reference`: the method is a reference, which is never ranked.
+    """
+
+    backbone: Name
+    method: Name
+    options: dict[str, object]
+    label: Name
+    task: PathName
+    track: PathName
+    seed: Count
+    heads: list[str]
+    regime: Literal["tuned", "paper", "none"]
+    learning_rate: Number | None
+    steps: Count
+    batch_size: Count
+    patch: Count
+    protocols: list[Name]
+    simulated: str
+    data_label: str
+    degradation: str = ""
+    transfer: Literal["seen", "related", "unseen"]
+    accumulation: Accumulation | None = None
+    reference: bool = False
+
+    @property
+    def title(self) -> str:
+        """Backbone, label, task and seed, for display."""
+        return f"{self.backbone} · {self.label} · {self.task} · seed {self.seed}"
+
+    @property
+    def budget(self) -> str:
+        """Steps, batch size and crop side; cells of different budgets do not share a column.
+
+        A method with batch statistics whose batches were split after memory ran out has a budget of its own.
+        """
+        whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
+        parts = self.accumulation
+        return f"{whole}, batch statistics in {parts.parts} parts" if parts and parts.batch_statistics else whole
+
+    def reference_or(self, otherwise: bool) -> bool:
+        """Return whether the method is a reference; `otherwise` for records older than `reference`."""
+        return self.reference if "reference" in self.model_fields_set else otherwise
+
+    def request(self) -> requested.Cell:
+        """Return the cell as it was requested."""
+        return requested.Cell(
+            backbone=self.backbone,
+            method=self.method,
+            options=self.options,
+            label=self.label,
+            task=self.task,
+            track=self.track,
+            seed=self.seed,
+            regime=self.regime,
+            rate=self.learning_rate,
+            steps=self.steps,
+            batch_size=self.batch_size,
+            patch=self.patch,
+        )
