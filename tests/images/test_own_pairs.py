@@ -89,7 +89,7 @@ def test_pairs_of_16_bits_are_planned_run_and_scored_against_their_own_peak(lab,
     record = read_record(path)
     assert record.cell.data_label == "own pairs, 16 bits a channel: PSNR against the peak 65535"
     in_8_bits = [psnr(np.rint(noisy / 257) * 257, clean) for noisy, clean in tests]  # as the protocol rounds inputs
-    assert [float(score.input_psnr) for score in record.scores] == pytest.approx(in_8_bits, abs=1e-3)
+    assert [score.input for score in record.rows("psnr")] == pytest.approx(in_8_bits, abs=1e-3)
     code, out, _ = command(capsys, "score", folder / "test" / "noisy", folder / "test" / "clean")
     own = np.mean([psnr(noisy, clean) for noisy, clean in tests])
     assert code == 0 and f"{own:.2f} dB" in out and "peak 65535 (16 bit)" in out
