@@ -167,4 +167,4 @@ def test_h_is_help_for_every_command_and_headings_group_them(capsys):
     assert all(heading in whole for heading in PANELS)
     _, short, _ = command(capsys, "status", "-h")
     _, long, _ = command(capsys, "status", "--help")
-    assert short == long and "Count the records" in short
+    assert short == long and "Count the cells" in short

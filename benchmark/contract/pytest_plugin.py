@@ -52,10 +52,8 @@ def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[py
 class ContractItem(pytest.Item):
     """One point of a contract for one target on one network; skipped where a method does not support that."""
 
-    def __init__(
-        self, *, point: str, trial: ToyTrial | BackboneTrial, parent: pytest.Collector, name: str, nodeid: str
-    ) -> None:
-        super().__init__(name, parent, nodeid=nodeid)
+    def __init__(self, name: str, parent: pytest.Session, *, point: str, trial: ToyTrial | BackboneTrial) -> None:
+        super().__init__(name, parent, nodeid=name)
         self.point, self.trial = point, trial
 
     def runtest(self) -> None:

@@ -11,11 +11,11 @@ LIMIT = 0.1
 FEWEST_METHODS = 6
 """Fewest converged PETL methods of a ranked column."""
 RULE = (
-    "Convergence is a doubling test: at the learning rate chosen for T steps, the selection seed is trained to T and, "
-    "with its own full schedule, to T/2; a method is converged where its PSNR on validation images changes by less "
-    "than 0.1 dB. A column is ranked among its converged PETL methods where these are at least six; the others stand "
-    "below it, not converged, with the change. References (frozen, input, cascade, scratch and full-ft) are never "
-    "ranked and block nothing. A smoke run is never ranked."
+    "Convergence is a doubling test. At the learning rate chosen for T steps, the selection seed is trained for T "
+    "steps and, with a full schedule of its own, for T/2; a method has converged if its PSNR on validation images "
+    "changes by less than 0.1 dB. A column is ranked if at least six PETL methods have converged; the others are "
+    "listed below the ranking with their change. References (frozen, input, cascade, scratch and full-ft) are never "
+    "ranked and never prevent a ranking. Smoke runs are not ranked."
 )
 """The rule as stated in the documentation, the pages and the last lines of a run."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"

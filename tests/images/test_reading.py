@@ -68,7 +68,7 @@ def test_corrupt_files_are_refused(tmp_path, keep):
     noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
     PIL.Image.fromarray(noise).save(tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:keep])
-    assert "no readable image" in refused(tmp_path / "a.png")
+    assert "not a readable image" in refused(tmp_path / "a.png")
 
 
 def test_a_missing_file_is_named(tmp_path):

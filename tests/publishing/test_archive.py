@@ -95,7 +95,7 @@ def test_a_file_that_is_larger_than_the_archive_says_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"no zip at all", "no archive of results"), (b"", "no archive of results")],
+    [(b"no zip at all", "not an archive of results"), (b"", "not an archive of results")],
 )
 def test_what_is_no_archive_is_named(tmp_path, content, match):
     (tmp_path / "a.zip").write_bytes(content)

@@ -22,7 +22,12 @@ from tests.reports.stores import record, unfinished, write_store
 def shifted(plain: dict[str, Any], by: float, set_: str = "photographs") -> dict[str, Any]:
     made = copy.deepcopy(plain)
     for score in made["scores"]:
-        score["psnr"] += by if score["set"] == set_ else 0.0
+        if score["set"] != set_:
+            continue
+        if "values" in score:
+            score["values"]["psnr"] = [value + by for value in score["values"]["psnr"]]
+        else:
+            score["psnr"] += by
     return made
 
 

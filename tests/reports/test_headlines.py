@@ -155,7 +155,7 @@ def test_regret_counts_a_task_once(unequal):
 
 def test_the_answer_counts_headline_columns(unequal):
     (said,) = ranks([unequal])
-    assert "of 2 columns: " in said
+    assert "in 2 columns: " in said
     assert {"first in 1", "second in 1"} <= set(said.partition(": ")[2].partition(".")[0].split(" and "))
 
 
