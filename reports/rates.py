@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, TypeVar
 
 from petlir.benchmark.cells.learning_rate import COMMITTED
 from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Record
+from petlir.benchmark.records.stored_forms import StoredSelection, TunedCell
 from petlir.benchmark.statistics.convergence import Convergence, convergence
 
 FOR = ("backbone", "label", "task", "track", "steps", "batch_size", "patch")
 Chosen = tuple[object, ...]
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,31 @@ def _rate(record: Record, rate: float, tried: Mapping[Chosen, tuple[float, ...]]
     return Rate(cell.backbone, cell.task, cell.label, cell.regime, rate, trials, convergence(record.convergence))
 
 
-def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[dict[str, Any], set[float]]]:
+class _TrialFile(TypedDict):
+    cell: TunedCell
+    rate: float
+
+
+class _CommittedFile(TypedDict):
+    selections: list[StoredSelection]
+
+
+def _trials(store: Path, warn: Callable[[str], None]) -> dict[str, tuple[TunedCell, set[float]]]:
     """Return the cell and the rates tried of each selection, by key, from the store and the committed trials."""
-    found: dict[str, tuple[dict[str, Any], set[float]]] = {}
+    found: dict[str, tuple[TunedCell, set[float]]] = {}
     for folder in sorted((store / "tuning").glob("*/")):
-        for plain in _read(sorted(folder.glob("*.json")), warn):
-            found.setdefault(folder.name, (plain["cell"], set()))[1].add(plain["rate"])
-    for plain in _read(sorted(COMMITTED.glob("*/*.json")), warn):
-        for selection in plain["selections"]:
+        trials: Iterator[_TrialFile] = _read(sorted(folder.glob("*.json")), warn)
+        for trial in trials:
+            found.setdefault(folder.name, (trial["cell"], set()))[1].add(trial["rate"])
+    committed: Iterator[_CommittedFile] = _read(sorted(COMMITTED.glob("*/*.json")), warn)
+    for file in committed:
+        for selection in file["selections"]:
             rates = {trial["rate"] for trial in selection["trials"]}
             found.setdefault(selection["key"], (selection["cell"], set()))[1].update(rates)
     return found
 
 
-def _read(files: Sequence[Path], warn: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def _read(files: Sequence[Path], warn: Callable[[str], None]) -> Iterator[Stored]:
     for path in files:
         try:
             yield read_json(path)
