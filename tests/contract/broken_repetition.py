@@ -32,26 +32,29 @@ class OwnEntropy(Beside):
 
 @dataclass(frozen=True)
 class ChoosesByHash(Sound):
-    """Trains the bias only where the hash of the block's name is even."""
+    """Chooses the seed of initial weights by the hash of the block's name."""
+
+    identity = False
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
         for block in backbone.blocks():
             layer = block.mlp.hooks.get_submodule("beside.0.layer")
-            layer.get_parameter("bias").requires_grad_(hash(block.name) % 2 == 0)
+            drawn = torch.Generator().manual_seed(hash(block.name) % 2**32)
+            nn.init.normal_(layer.get_parameter("weight"), generator=drawn)
 
 
 @dataclass(frozen=True)
 class DrawsInSetOrder(Sound):
-    """Draws initial weights for sites in the order of a set."""
+    """Draws initial weights of outputs in the order of a set."""
 
     identity = False
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
         layer = first(backbone).layer
-        for name in {"weight", "bias"}:
-            nn.init.normal_(layer.get_parameter(name))
+        for output in {f"output {number}" for number in range(len(layer.weight))}:
+            nn.init.normal_(layer.weight[int(output.split()[1])])
 
 
 class Numbered(Beside):
