@@ -165,12 +165,12 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """State how often each method is marked as best, or why no method is marked."""
+    """State how often each method is marked as best, or why no method is marked and what was gained."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
         reasons = {table.columns[index].unranked for table, index in columns} - {"smoke"}
-        return [f"Nothing is ranked: {'; '.join(sorted(reasons))}."] if reasons else []
+        return [f"Nothing is ranked: {'; '.join(sorted(reasons))}.", *gains(tables)] if reasons else []
     counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
     best = [f"{label} in {number}" for label, number in counts.most_common(MOST_METHODS)]
     further = [plural(len(counts) - MOST_METHODS, "further method")] if len(counts) > MOST_METHODS else []

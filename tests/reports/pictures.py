@@ -16,9 +16,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 PICTURES = (
     ("report-light-1400", "index.html", "", "light", 1400, 1500),
     ("report-dark-390", "index.html", "", "dark", 390, 1500),
-    ("inspector-light-1400", "pictures.html", "#task=hybrid_lr4_noise30&right=full-ft", "light", 1400, 1150),
-    ("inspector-dark-390", "pictures.html", "#task=low_light&right=full-ft", "dark", 390, 1150),
-    ("task-light-1400", "tasks/hybrid_lr4_noise30.html", "", "light", 1400, 1500),
+    ("inspector-light-1400", "pictures.html", "#task=sidd&right=full-ft", "light", 1400, 1150),
+    ("inspector-dark-390", "pictures.html", "#task=sidd&right=full-ft", "dark", 390, 1150),
+    ("task-light-1400", "tasks/sidd.html", "", "light", 1400, 1500),
     ("explained", "explained/index.html", "", "light", 1400, 1500),
 )
 """Name, page, address, colour scheme, width and height in pixels."""
