@@ -10,6 +10,7 @@ from statistics import fmean
 
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.records.schema import Record
+from petlir.benchmark.scoring.registry import LEADING
 from petlir.reports.frame import load
 
 Key = tuple[str, ...]
@@ -76,20 +77,12 @@ def _columns(records: Iterable[Record]) -> Mapping[Key, ComparedColumn]:
     for record in records:
         cell = record.cell
         budget = "" if cell.regime == "none" else cell.budget
-        for score in record.rows():
-            key = (
-                cell.backbone,
-                cell.label,
-                cell.task,
-                cell.track,
-                cell.regime,
-                budget,
-                score.set,
-                score.protocol or "",
-            )
-            column = found.setdefault(key, ComparedColumn())
-            column.psnr[score.unit, score.image, cell.seed] = score.value
+        for table in record.tables:
+            place = (cell.backbone, cell.label, cell.task, cell.track, cell.regime, budget)
+            column = found.setdefault((*place, table.set, table.protocol or ""), ComparedColumn())
             column.cells[record.key] = record
+            for score in table.rows(LEADING):
+                column.psnr[score.unit, score.image, cell.seed] = score.value
     return found
 
 

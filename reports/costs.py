@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from petlir.benchmark.records import schema
+from petlir.benchmark.records.recorded_costs import RecordedCosts
 from petlir.benchmark.records.schema import Record
 
 PARTS = ("weights", "gradients", "optimizer", "activations")
@@ -83,7 +83,7 @@ def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | N
     )
 
 
-def _own(cost: schema.RecordedCosts) -> float:
+def _own(cost: RecordedCosts) -> float:
     """Return the seconds of training, including adaptation."""
     return cost.training_seconds + cost.adaptation_seconds
 

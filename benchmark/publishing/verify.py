@@ -198,7 +198,7 @@ class _Verifier:
             adapters.check_file(place, record)
         self._requests.check(place)
         if not kept and record.digests.adapter is not None:
-            raise PetlirError(f"no adapter of {record.cell.label} is kept here")
+            raise PetlirError(f"the adapter of {record.cell.label} is not stored here")
         planner, needs = self._requests.planner(record), self._requests.needs(place)
         shape = adapters.without_values(place, record, method, planner)
         check_description(record, shape, [self._records[need] for need in needs], context)

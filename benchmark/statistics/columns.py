@@ -21,7 +21,7 @@ WORTH_ADAPTING = 0.5
 
 
 def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
-    """Return each method's scores, units × seeds, on the images that all methods have.
+    """Return each method's scores (units × seeds) on the images common to all methods.
 
     A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
 

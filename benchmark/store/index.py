@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.records.files import read_record
-from petlir.benchmark.records.schema import RETRIED, Nothing, RecordedCell, RecordedCosts
+from petlir.benchmark.records.recorded_costs import RecordedCosts
+from petlir.benchmark.records.schema import RETRIED, Nothing, RecordedCell
 from petlir.benchmark.store import Store
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts
+from petlir.benchmark.records.recorded_costs import RecordedCosts
+from petlir.benchmark.records.schema import Done, Record, RecordedCell
 from petlir.benchmark.records.scores import ScoreTable
 from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.weights import cards

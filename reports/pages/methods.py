@@ -12,7 +12,8 @@ from petlir.benchmark.method import Method, spelled
 from petlir.benchmark.published import claims
 from petlir.benchmark.records.files import headlines
 from petlir.benchmark.records.groups import ANY
-from petlir.benchmark.records.schema import Done, Record, RecordedCell, RecordedCosts
+from petlir.benchmark.records.recorded_costs import RecordedCosts
+from petlir.benchmark.records.schema import Done, Record, RecordedCell
 from petlir.benchmark.scoring.registry import LEADING
 from petlir.reports import links
 from petlir.reports.claims import by_reason, verdicts

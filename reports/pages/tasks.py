@@ -19,6 +19,13 @@ from petlir.reports.results import Table
 from petlir.reports.summary import untrained_beside_methods
 from petlir.reports.titles import named
 
+TRANSFERS = {
+    "seen": "seen by {} in pre-training",
+    "related": "similar to a pre-training task of {}",
+    "unseen": "unseen by {}",
+}
+"""What pre-training says of a task, with the name of the backbone."""
+
 
 def pages(context: ReportContext, gallery: Sequence[Shown], runs: RunPages) -> Iterator[Page]:
     """Yield a page for each task, and the list of tasks."""
@@ -87,7 +94,7 @@ def _photograph(gallery: Sequence[Shown], group: Group, name: str) -> Photograph
 
 
 def _transfer(records: Sequence[Record]) -> str:
-    """What each backbone has seen of the task by its newest result; a cell that never ran knows nothing of it."""
+    """Return what each backbone has seen of the task, according to its newest result; only finished cells tell."""
     done = sorted((record for record in records if record.state == "done"), key=lambda record: str(record.finished))
     known = {record.cell.backbone: record.cell.transfer for record in done}
-    return ", ".join(f"{transfer} by {backbone}" for backbone, transfer in sorted(known.items()) if transfer)
+    return ", ".join(TRANSFERS[transfer].format(backbone) for backbone, transfer in sorted(known.items()))

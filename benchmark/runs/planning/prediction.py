@@ -13,7 +13,7 @@ import torch
 from petlir.benchmark.cell import Cell, digest
 from petlir.benchmark.cells.train import PARTS
 from petlir.benchmark.devices import memory, pick
-from petlir.benchmark.records.schema import RecordedCosts
+from petlir.benchmark.records.recorded_costs import RecordedCosts
 from petlir.benchmark.revisions import table
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.runs.planning.planned import Planned

@@ -1,0 +1,51 @@
+"""The costs of a recorded cell."""
+
+from __future__ import annotations
+
+from petlir.benchmark.records.types import Count, RecordPart, Seconds, Share
+
+
+class RecordedMemory(RecordPart):
+    """Memory of training in bytes; `peak` is measured by the device, null where it cannot."""
+
+    weights: Count
+    gradients: Count
+    optimizer: Count
+    activations: Count
+    peak: Count | None
+
+
+class RecordedStepSeconds(RecordPart):
+    """Seconds of one training step."""
+
+    median: Seconds
+    p95: Seconds
+
+
+class RecordedCosts(RecordPart):
+    """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
+
+    `adaptation_seconds` covers inserting the method, with its prior analyses (CoLoRA's attribution, a router's
+    prototypes); `required_seconds` is the training time of the cells that it requires; `waiting_share` is the share of
+    the training seconds in which the device waits for a batch, null where nothing is trained.
+    """
+
+    trainable: Count
+    stored_bytes: Count
+    total: Count
+    saved_for_backward_bytes: Count
+    flops_per_step: Count
+    memory: RecordedMemory
+    step_seconds: RecordedStepSeconds | None
+    adaptation_seconds: Seconds = 0.0
+    training_seconds: Seconds
+    required_seconds: Seconds = 0.0
+    waiting_share: Share | None = None
+    validation_seconds: Seconds
+    evaluation_seconds: Seconds
+    inference_seconds_per_megapixel: Seconds
+    merged_inference_seconds_per_megapixel: Seconds | None
+    merged: bool
+    energy_joules: Seconds | None
+    threads: Count
+    exclusive: bool
