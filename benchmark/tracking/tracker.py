@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,7 +97,10 @@ class Tracker:
         self._tasks: dict[tuple[str, str], TaskScores] = {}
         try:
             _check_database(uri)
-            with self._alone():  # of two processes that create one database, the second would fail
+            # of two processes that create one database the second would fail, and take runs in progress for cut off
+            file = database(uri)
+            self._alone = nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCKED)
+            with self._alone:
                 self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
                 self._client.search_experiments(max_results=1)
         except FAULTS as error:
@@ -122,30 +125,28 @@ class Tracker:
             raise NotTaken(f"MLflow at {self.uri} does not take the record of {name}: {_first_line(error)}") from error
 
     def _mirror(self, record: Record) -> None:
-        track = self._experiment(tracks.track(record.cell.track).name)
-        run, finished = track.runs.get(record.key, (None, None))
-        if finished == record.finished:
-            return
-        if run:
-            self._client.delete_run(run)
-        self._scores(record).add(record)
-        track.runs[record.key] = (self._log(record, track), record.finished)
-        self._compare(record, track)
-
-    def _alone(self) -> AbstractContextManager[object]:
-        """Hold the lock beside a sqlite file while its tables or experiments are created."""
-        file = database(self.uri)
-        return nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCKED)
+        with self._alone:
+            track = self._experiment(tracks.track(record.cell.track).name)
+            if record.key not in track.runs:
+                track.update(self._client, f"tags.`{KEY}` = '{record.key}'")
+            run, finished = track.runs.get(record.key, (None, None))
+            if finished == record.finished:
+                return
+            if run:
+                self._client.delete_run(run)
+            self._scores(record).add(record)
+            track.runs[record.key] = (self._log(record, track), record.finished)
+            self._compare(record, track)
 
     def _experiment(self, track: str) -> _Experiment:
         if track not in self._tracks:
             name = f"petlir {track}"
             # a server keeps artefacts where it likes; beside a database they lie in the store
             place = (self._store.resolve() / "mlflow-artifacts" / track).as_uri() if database(self.uri) else None
-            with self._alone():
-                found = self._client.get_experiment_by_name(name)
-                number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
-            self._tracks[track] = _Experiment(number, *_mirrored(self._client, number))
+            found = self._client.get_experiment_by_name(name)
+            number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
+            self._tracks[track] = _Experiment(number)
+            self._tracks[track].update(self._client)
         return self._tracks[track]
 
     def _log(self, record: Record, track: _Experiment) -> str:
@@ -205,6 +206,10 @@ class Tracker:
         """The run that holds the seeds of this cell."""
         shared, name = family(record), family_name(record.cell)
         if name not in track.families:
+            # `_` stands for any character, also for a quote, which a filter cannot hold
+            pattern = name.replace("'", "_")
+            track.update(self._client, f"tags.`{FAMILY_NAME}` LIKE '{pattern}'")
+        if name not in track.families:
             started = _milliseconds(record.started)
             marked = shared | {FAMILY_NAME: name}
             parent = self._client.create_run(track.number, start_time=started, run_name=name, tags=marked)
@@ -241,8 +246,22 @@ class _Experiment:
     """What an experiment holds: runs by the key of their cell, and the runs that hold the seeds of one."""
 
     number: str
-    runs: dict[str, tuple[str, str | None]]
-    families: dict[str, str]
+    runs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    families: dict[str, str] = field(default_factory=dict)
+
+    def update(self, client: MlflowClient, query: str = "") -> None:
+        """Read the runs that this filter of MLflow selects: another process may have logged them."""
+        token: str | None = None
+        while True:
+            page = client.search_runs([self.number], query, max_results=BATCH, page_token=token)
+            for run in page:
+                if FAMILY_NAME in run.data.tags:
+                    self.families[run.data.tags[FAMILY_NAME]] = run.info.run_id
+                else:
+                    self.runs[run.data.tags.get(KEY, "")] = (run.info.run_id, run.data.tags.get(FINISHED))
+            token = page.token
+            if not token:
+                return
 
 
 def database(uri: str) -> Path | None:
@@ -257,19 +276,3 @@ def _check_database(uri: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):
             pass
-
-
-def _mirrored(client: MlflowClient, number: str) -> tuple[dict[str, tuple[str, str | None]], dict[str, str]]:
-    runs: dict[str, tuple[str, str | None]] = {}
-    families: dict[str, str] = {}
-    token: str | None = None
-    while True:
-        page = client.search_runs([number], max_results=BATCH, page_token=token)
-        for run in page:
-            if FAMILY_NAME in run.data.tags:
-                families[run.data.tags[FAMILY_NAME]] = run.info.run_id
-            else:
-                runs[run.data.tags.get(KEY, "")] = (run.info.run_id, run.data.tags.get(FINISHED))
-        token = page.token
-        if not token:
-            return runs, families

@@ -214,11 +214,17 @@ def test_the_database_is_in_the_store_whatever_its_name_and_two_runners_create_i
     store = tmp_path / "a%20b #1? 100%"
     uri = default_uri(store)
     assert database(uri) == store / "mlflow.db"
+    records = [record(key=f"{seed:064x}", cell=record()["cell"] | {"seed": seed, "label": "it's"}) for seed in range(3)]
+
+    def run_all(tracker: Tracker) -> None:
+        for each in records:
+            tracker.mirror(typed(each))
+
     with ThreadPoolExecutor(2) as pool:
-        trackers = list(pool.map(lambda _: Tracker(uri, store), range(2)))
-        list(pool.map(lambda each: each.mirror(typed(record())), trackers))
+        list(pool.map(run_all, pool.map(lambda _: Tracker(uri, store), range(2))))
     assert [path.name for path in tmp_path.iterdir()] == [store.name]
-    assert {run.data.tags["petlir.key"] for run in runs(uri)[1]} == {KEY}
+    assert sorted(run.data.tags["petlir.key"] for run in runs(uri)[1]) == [each["key"] for each in records]
+    assert len({run.data.tags["mlflow.parentRunId"] for run in runs(uri)[1]}) == 1
 
 
 def test_no_mirror(tmp_path):
