@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import math
+import operator
 import os
 import pickle
 import random
@@ -26,6 +27,8 @@ TOOLCHAIN = {"CC", "CXX", "TORCHINDUCTOR_CACHE_DIR"}
 Function = Callable[..., object]
 Place = tuple[ModuleType | type, str]
 """A module or class, and the name of a function in it."""
+Attributes = Mapping[ModuleType | type, Mapping[str, object]]
+"""What modules and classes hold, by name."""
 
 
 def global_state() -> dict[str, object]:
@@ -50,32 +53,42 @@ def _hooks() -> list[dict[int, object]]:
     return [getattr(module_hooks, name) for name in ("_global_forward_hooks", "_global_forward_pre_hooks")]
 
 
-def functions() -> dict[Place, object]:
+def functions() -> Attributes:
     """Return the functions of torch, numpy, petlir and Python's own modules, with the methods of their classes."""
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("petlir.benchmark.")]
     kinds = {torch.Tensor, *_classes(torch.nn, "torch."), *(kind for one in ours for kind in _classes(one, "petlir."))}
     owners: list[ModuleType | type] = [*LIBRARIES, *STANDARD, *ours, *kinds]
-    found: dict[Place, object] = {}
-    for owner in owners:
-        found |= {(owner, name): value for name, value in list(vars(owner).items()) if callable(value)}
-    return found
+    return {owner: dict(vars(owner)) for owner in owners}
 
 
 def _classes(module: ModuleType, root: str) -> list[type]:
     return [kind for kind in vars(module).values() if isinstance(kind, type) and kind.__module__.startswith(root)]
 
 
-def replaced(before: Mapping[Place, object]) -> dict[Place, object]:
+def replaced(before: Attributes) -> dict[Place, object]:
     """Return the functions of `before` that are not the same any more, with what they were."""
-    return {(owner, name): value for (owner, name), value in before.items() if vars(owner).get(name) is not value}
+    changed = [owner for owner, known in before.items() if not _same(known, vars(owner))]
+    return {
+        (owner, name): value
+        for owner in changed
+        for name, value in before[owner].items()
+        if callable(value) and vars(owner).get(name) is not value
+    }
+
+
+def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
+    """Compare by identity without a loop in Python: most of some 600 modules and classes never change."""
+    return len(known) == len(now) and all(map(operator.is_, known.values(), now.values()))
 
 
 def defined_by(plugin: str) -> list[str]:
     """Return the names of functions of libraries that were replaced by functions of a plugin's module."""
     return [
         spelled((owner, name))
-        for (owner, name), value in functions().items()
-        if not owner.__name__.startswith("petlir.") and _origin(value) == plugin
+        for owner, attributes in functions().items()
+        if not owner.__name__.startswith("petlir.")
+        for name, value in attributes.items()
+        if callable(value) and _origin(value) == plugin
     ]
 
 

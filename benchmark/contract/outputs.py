@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from petlir.benchmark.contract.global_state import Place, defined_by, functions, global_state, replaced, spelled
+from petlir.benchmark.contract.global_state import Attributes, defined_by, functions, global_state, replaced, spelled
 from petlir.benchmark.contract.other_processes import Fingerprint, fingerprint, fingerprints
 from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outermost, restored
 
@@ -80,7 +80,7 @@ def leaves_no_trace(trial: ToyTrial) -> str | None:
     return f"it changes {', '.join(changed[:4])}" if changed else None
 
 
-def _changed(before: dict[str, object], known: dict[Place, object]) -> list[str]:
+def _changed(before: dict[str, object], known: Attributes) -> list[str]:
     """Return the settings and functions that are not what they were."""
     settings = [name for name, now in global_state().items() if now != before[name]]
     return settings + [spelled(place) for place in replaced(known)]
