@@ -181,7 +181,7 @@ def _memory(
     scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # otherwise only cached counts
     predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
     todo = open_cells(planned, index)
-    needed = {one.key: predictor.of(one) for one in todo}
+    needed = {one.key: predictor.memory(one) for one in todo}
     predictor.close()
     for one in todo if here else ():
         if unfit := needed[one.key].obstacle(predictor.capacity, predictor.device):

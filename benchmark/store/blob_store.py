@@ -47,10 +47,15 @@ class Folder:
         with self._told():
             self.path.mkdir(parents=True, exist_ok=True)
             try:
-                with (self.path / name).open("xb") as file:
-                    file.write(content)
+                file = (self.path / name).open("xb")
             except FileExistsError:
                 return False
+            try:
+                with file:
+                    file.write(content)
+            except OSError:  # on a full disk it is empty, and would look like another machine's lease
+                self.remove(name)
+                raise
         return True
 
     def write(self, name: str, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from statistics import median
 
@@ -85,11 +85,17 @@ class Predictor:
 
     def of(self, planned: Planned) -> Prediction:
         """Return the prediction for a cell, which is the same for all cells of its kind."""
-        cell = planned.cell
-        kind = _kind(cell)
+        kind = _kind(planned.cell)
         if kind not in self._found:
-            self._found[kind] = self._predicted(planned)
+            self._found[kind] = replace(self.memory(planned), seconds=self._seconds(planned))
         return self._found[kind]
+
+    def memory(self, planned: Planned) -> Prediction:
+        """Return the prediction for a cell without its time, for which a step may have to be timed."""
+        if (sizes := self._sizes(planned)) is None:
+            return Prediction()
+        parts = min(PARTS, planned.cell.batch_size)
+        return Prediction(None, self._peak(sizes.bytes()), self._peak(sizes.bytes(1 / parts)))
 
     def close(self) -> None:
         """Save the counts in the cache."""
@@ -97,19 +103,8 @@ class Predictor:
 
     def lacking(self, planned: Iterable[Planned]) -> int:
         """Return the number of kinds of cells that are not counted yet."""
-        kinds = {_kind(one.cell): one for one in planned if one.obstacle is None and one.parts["heads"]}
+        kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
-
-    def _predicted(self, planned: Planned) -> Prediction:
-        cell = planned.cell
-        if planned.obstacle is not None or not planned.parts["heads"]:  # a fault of its method left it without heads
-            return Prediction()
-        sizes = self._sizes(planned)
-        seconds = self._seconds(cell, sizes)
-        if sizes is None:
-            return Prediction(seconds)
-        parts = min(PARTS, cell.batch_size)
-        return Prediction(seconds, self._peak(sizes.bytes()), self._peak(sizes.bytes(1 / parts)))
 
     def _peak(self, known: int) -> int:
         return BASE + int(known * self._overhead)
@@ -139,8 +134,11 @@ class Predictor:
             found[_kind(cell)].append(costs)
         return found
 
-    def _seconds(self, cell: Cell, sizes: Sizes | None) -> float | None:
+    def _seconds(self, planned: Planned) -> float | None:
         """Return the time of finished cells of the same kind, else a prediction from FLOPs and measured speeds."""
+        cell, sizes = planned.cell, self._sizes(planned)
+        if not _trained(planned):
+            return None
         if same := self._of_kind.get(_kind(cell)):
             return median(costs.training_seconds for costs in same) + median(_untrained(costs) for costs in same)
         if sizes is None:
@@ -163,6 +161,8 @@ class Predictor:
         return self._speeds[cell.backbone]
 
     def _sizes(self, planned: Planned) -> Sizes | None:
+        if not _trained(planned):
+            return None
         cell, key = planned.cell, self._key(planned)
         if key not in self._kept:
             if not self._counting:
@@ -181,6 +181,11 @@ class Predictor:
         cell = planned.cell
         source, head = self._source(cell.backbone, cell.method), planned.parts["heads"].split()[-1]
         return digest([source, cell.backbone, dict(cell.options), head, cell.batch_size, cell.patch])
+
+
+def _trained(planned: Planned) -> bool:
+    """Return whether a cell can be worked on; a fault of its method leaves it without heads."""
+    return planned.obstacle is None and bool(planned.parts["heads"])
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
