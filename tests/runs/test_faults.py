@@ -50,6 +50,7 @@ def test_a_disk_that_is_full(lab, small_disk, tmp_path, capsys):
     code, _, err = command(capsys, *asked, "--store", store)
     assert code == 2 and "No space left on device" in one_line(err), err
     assert results(store) == before and len(before) == 1
+    assert not list((store / "leases").iterdir()), "else the next run waits for a holder that is none"
     assert command(capsys, "status", "--store", store)[0] == 0
     filler.unlink()
     assert command(capsys, *asked, "--store", store)[0] == 0
