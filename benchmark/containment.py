@@ -6,7 +6,7 @@ import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from petlir.benchmark.errors import Interruption, PetlirError, told
 
@@ -42,6 +42,24 @@ class CappedOutput(io.TextIOBase):
         return self._target.fileno()
 
 
+def _refuse(code: int = 0) -> NoReturn:
+    raise SystemExit(f"os._exit({code})")
+
+
+@contextmanager
+def without_exit() -> Iterator[None]:
+    """Let `os._exit`, which ends a process without a word, raise SystemExit inside the block."""
+    modules = [module for name in ("os", "posix", "nt") if (module := sys.modules.get(name)) is not None]
+    before = [module._exit for module in modules]
+    for module in modules:
+        module._exit = _refuse  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module, function in zip(modules, before, strict=True):
+            module._exit = function  # type: ignore[attr-defined]
+
+
 @contextmanager
 def contained() -> Iterator[None]:
     """Contain plugin code: its output goes to standard error, up to a limit, and it cannot end the program.
@@ -53,7 +71,7 @@ def contained() -> Iterator[None]:
     """
     output = CappedOutput(sys.stderr)
     try:
-        with redirect_stdout(output), redirect_stderr(output):
+        with redirect_stdout(output), redirect_stderr(output), without_exit():
             yield
     except (Exception, KeyboardInterrupt, GeneratorExit, Interruption):
         raise

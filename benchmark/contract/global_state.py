@@ -20,6 +20,8 @@ import torch
 from torch.nn import functional, init
 from torch.nn.modules import module as module_hooks
 
+from petlir.benchmark.containment import without_exit
+
 LIBRARIES = (torch, torch.nn, functional, init, torch.fft, torch.linalg, torch.optim, np, np.random)
 STANDARD = (builtins, math, os, random)
 TOOLCHAIN = {"CC", "CXX", "TORCHINDUCTOR_CACHE_DIR"}
@@ -107,11 +109,11 @@ def spelled(place: Place) -> str:
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Put random states, the most common settings and replaced functions back after the block."""
+    """Put random states, the most common settings and replaced functions back after the block, which cannot exit."""
     before, numbers, generator = functions(), np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]
-    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
+    with without_exit(), torch.random.fork_rng(devices=[]), torch.set_grad_enabled(torch.is_grad_enabled()):
         try:
             yield
         finally:

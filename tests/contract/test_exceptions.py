@@ -45,6 +45,9 @@ EXIT = "raise SystemExit(0)"
         (1, {"inside": "def supports(self, backbone): return ''"}, "FAIL ipt: supported: supports() returns ''"),
         (2, {"inside": f"def __post_init__(self): {EXIT}"}, "cannot be built: SystemExit: 0"),
         (2, {"before": EXIT}, "raised SystemExit: 0"),
+        (1, {"adapt": "import os; os._exit(0)"}, "FAIL ipt: trains what it says: SystemExit: os._exit(0)"),
+        (1, {"before": "from posix import _exit", "adapt": "_exit(0)"}, "trains what it says: SystemExit: os._exit(0)"),
+        (2, {"before": "import os; os._exit(0)"}, "raised SystemExit: os._exit(0)"),
         (1, {"before": "class Odd(Exception): ...", "adapt": "raise Odd('so')"}, "trains what it says: Odd: so"),
     ],
 )
@@ -102,7 +105,7 @@ def test_functions_are_put_back_after_each_point():
     with preserved():
         torch.nn.functional.__dict__["celu"] = lambda *_: None
         setattr(torch.nn.Linear, "forward", lambda *_: None)  # noqa: B010
-        assert {name for _, name in replaced(before)} == {"celu", "forward"}
+        assert {name for _, name in replaced(before)} == {"celu", "forward", "_exit"}, "the last by `preserved` itself"
     assert replaced(before) == {}
 
 
