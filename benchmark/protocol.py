@@ -120,7 +120,7 @@ class Protocol:
         """The suffix of the id for how the image was restored, e.g. `@whole`, `@tiles-48+x8`."""
         return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
 
-    def of(self, way: Protocol) -> Protocol:
+    def restored_as(self, way: Protocol) -> Protocol:
         """Return this scoring applied to images restored as those of `way`."""
         return replace(self, seen=way.seen, ensemble=way.ensemble)
 

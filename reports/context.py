@@ -73,6 +73,6 @@ class ReportContext:
         """Return the distinct values of a field of the cells: `task`, `method` or `backbone`."""
         return sorted({str(getattr(record.cell, part)) for record in self.records})
 
-    def of(self, part: str, name: str) -> list[Record]:
+    def records_of(self, part: str, name: str) -> list[Record]:
         """Return the records with this value in this field of their cell."""
         return [record for record in self.records if getattr(record.cell, part) == name]

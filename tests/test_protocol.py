@@ -38,8 +38,8 @@ def test_two_ids_are_two_protocols(one, other):
 
 @given(PROTOCOLS, PROTOCOLS)
 def test_an_id_is_how_it_scores_and_how_the_image_was_restored(one, other):
-    assert one.of(other).way == other.way
-    assert one.id == one.of(protocol("y")).id + one.way
+    assert one.restored_as(other).way == other.way
+    assert one.id == one.restored_as(protocol("y")).id + one.way
 
 
 @given(st.sampled_from(["y", "rgb"]), st.integers(1, 999))

@@ -51,7 +51,7 @@ class ExtraMetrics:
     metrics: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, names: str, metrics: str, plugins: Plugins) -> ExtraMetrics:
+    def from_names(cls, names: str, metrics: str, plugins: Plugins) -> ExtraMetrics:
         """Return the metrics and protocols named in comma-separated lists.
 
         Raises:

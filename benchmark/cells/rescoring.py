@@ -34,7 +34,7 @@ def ways(record: Record, store: Store) -> list[Protocol]:
 
 def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
     """Return the protocols that `rule` denotes: itself, or one per way of restoring if it has no field of view."""
-    found = [rule.of(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
+    found = [rule.restored_as(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
     return [one for one in found if one == rule or not rule.seen]
 
 

@@ -101,7 +101,7 @@ def run(
         PetlirError: a name, an option or a folder is invalid; nothing was run.
     """
     planner = Planner(replace(asked, device=device))
-    extra_metrics = ExtraMetrics.of(asked.protocols, asked.metrics, asked.context.plugins)
+    extra_metrics = ExtraMetrics.from_names(asked.protocols, asked.metrics, asked.context.plugins)
     planner.check()
     planner.refuse_overlap()
     for line in (*planner.missed, *asked.context.notes):

@@ -22,7 +22,7 @@ def pages(context: ReportContext) -> Iterator[Page]:
 
 
 def _values(context: ReportContext, name: str) -> dict[str, object]:
-    records = context.of("backbone", name)
+    records = context.records_of("backbone", name)
     done = [record for record in records if record.state == "done"]
     used = sorted({record.digests.weights for record in done})
     untouched = {record.costs.total for record in done if record.costs.trainable == 0}

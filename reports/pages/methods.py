@@ -49,12 +49,12 @@ def pages(context: ReportContext) -> Iterator[Page]:
     names = context.names("method")
     for name in names:
         yield Page(links.page("methods", name), "method.html.j2", _values(context, name))
-    rows = [(name, context.plugins.methods.get(name), len(context.of("method", name))) for name in names]
+    rows = [(name, context.plugins.methods.get(name), len(context.records_of("method", name))) for name in names]
     yield Page("methods/index.html", "methods.html.j2", {"rows": rows}, "Methods")
 
 
 def _values(context: ReportContext, name: str) -> dict[str, object]:
-    records, method = context.of("method", name), context.plugins.methods.get(name)
+    records, method = context.records_of("method", name), context.plugins.methods.get(name)
     claimed = [one for one in claims() if one.method.partition("[")[0] == name]
     return {
         "name": name,

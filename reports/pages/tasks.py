@@ -29,7 +29,7 @@ TRANSFERS = {
 
 def pages(context: ReportContext, gallery: Sequence[Shown], runs: RunPages) -> Iterator[Page]:
     """Yield a page for each task, and the list of tasks."""
-    found = [(name, context.of("task", name)) for name in context.names("task")]
+    found = [(name, context.records_of("task", name)) for name in context.names("task")]
     for name, records in found:
         yield Page(links.page("tasks", name), "task.html.j2", _values(context, name, records, gallery, runs))
     rows = [

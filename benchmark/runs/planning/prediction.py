@@ -83,7 +83,7 @@ class Predictor:
         self._found: dict[tuple[object, ...], Prediction] = {}
         self._speeds: dict[str, float] = {}
 
-    def of(self, planned: Planned) -> Prediction:
+    def predict(self, planned: Planned) -> Prediction:
         """Return the prediction for a cell, which is the same for all cells of its kind."""
         kind = _kind(planned.cell)
         if kind not in self._found:

@@ -87,7 +87,7 @@ def survey(
 def _predicted(todo: list[Planned], predictor: Predictor, rates: Rates) -> Iterator[Taken]:
     tuned: set[str] = set()
     for one in todo:
-        found: Prediction = predictor.of(one)
+        found: Prediction = predictor.predict(one)
         seconds = found.seconds
         if seconds is not None and one.cell.regime == "tuned" and one.fault is not None:
             selection = one.cell.selection

@@ -39,7 +39,7 @@ def test_sizes_are_those_that_finished_cells_count(lab, tmp_path):
 def predictor(lab, store, **chosen):
     planner = Planner(lab.request(**chosen))
     found = Predictor(planner, Index.from_store(Store(store)), "cpu")
-    return found, [found.of(one) for one in map(Rates(planner, Store(store)).planned, planner.cells)]
+    return found, [found.predict(one) for one in map(Rates(planner, Store(store)).planned, planner.cells)]
 
 
 def test_another_seed_takes_what_the_first_took(lab, tmp_path):
@@ -73,7 +73,7 @@ def test_memory_is_what_is_counted_and_what_finished_cells_needed_beyond(lab, tm
     heads = tuple(head.model_copy(update={"costs": measured}) for head in index.heads)
     planner = Planner(lab.request(methods="lora"))
     one = Rates(planner, Store(tmp_path)).planned(planner.cells[0])
-    found = Predictor(planner, Index(Store(tmp_path), heads, ()), "cpu").of(one)
+    found = Predictor(planner, Index(Store(tmp_path), heads, ()), "cpu").predict(one)
     assert found.bytes == prediction.BASE + 3 * known
 
 
