@@ -1,4 +1,4 @@
-"""The Python API beside the contracts: build networks, score images and run grids."""
+"""The Python API for building networks, scoring images and running grids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build(name: str, **options: object) -> Backbone:
         options: options of the backbone, e.g. `heads=("sr_x4",)`.
 
     Raises:
-        PetlirError: unknown backbone or option; the message suggests the nearest.
+        PetlirError: the backbone or option is unknown; the message suggests the nearest valid name.
     """
     return find().build(name, **options)
 
@@ -41,14 +41,14 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
 
     Args:
         restored: an image (H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]), or a folder of images.
-        clean: as `restored`; images in folders are paired by name.
-        protocol: how two images are compared; `petlir list protocols` names those of the literature.
+        clean: the reference, of the same form as `restored`; images in folders are paired by file name.
+        protocol: scoring protocol; `petlir list protocols` lists those used in the literature.
 
     Returns:
-        `psnr` in dB, infinite for identical images, and `ssim`; averaged over several images.
+        `psnr` in dB (infinite for identical images) and `ssim`, each averaged over the images.
 
     Raises:
-        PetlirError: unsupported image type, shape or size, or unknown protocol.
+        PetlirError: the type, shape or size of an image is not supported, or the protocol is unknown.
     """
     rule = protocol_of(protocol)
     if isinstance(restored, str | Path) and isinstance(clean, str | Path):
@@ -68,9 +68,9 @@ class Run(Outcome):
     def table(self) -> pd.DataFrame:
         """Return the results: a row for each method, task, image set and protocol.
 
-        Each row holds the scores (PSNR in dB, and SSIM), the differences to the frozen network, to full fine-tuning
-        and to the input, confidence intervals where there are enough seeds, and the costs of the method. A row without
-        a score has a `state` and a `reason`.
+        Each row holds the scores (PSNR in dB, and SSIM), their differences from the frozen network, full fine-tuning
+        and the input, confidence intervals if there are enough seeds, and the costs of the method. A row without a
+        score has a `state` and a `reason`.
         """
         from petlir.reports.export import rows
         from petlir.reports.frame import load
@@ -100,29 +100,29 @@ def run(
     workers: int | None = None,
     allow_overlap: bool = False,
 ) -> Run:
-    """Run a grid, as `petlir run` does: train and score what the store does not hold yet.
+    """Run a grid like `petlir run`: train and score all cells that are not in the store yet.
 
     Args:
-        store: folder of the records, or a URL.
-        grid: the named grid that fills in what is not chosen.
-        backbones: names, as a list or with commas; `*` for all.
+        store: folder or URL of the store.
+        grid: name of the grid that supplies the omitted arguments.
+        backbones: names, as a list or separated by commas; `*` for all.
         methods: e.g. `"lora[rank=4,8],adapter@20k"`.
-        tasks: names; `petlir list tasks` names them.
+        tasks: names; see `petlir list tasks`.
         track: `demo`, `open` or `paper`.
         seeds: e.g. `[0, 1, 2]`, or `"0,1,2"`.
-        steps: optimiser steps; the track's own if left out.
-        regime: `tuned`, or `paper`: AdamW at 1e-4 for all.
+        steps: optimiser steps; None for the track's default.
+        regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW at 1e-4 for every method).
         data: folder of image sets.
         plugins: plugin files.
         weights: pre-trained weights, each `NAME=FILE` or `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX`.
-        protocols: further protocols that images are scored under.
-        metrics: further metrics, a plugin's or pyiqa's.
+        protocols: additional scoring protocols.
+        metrics: additional metrics, from plugins or pyiqa.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        workers: worker processes on the CPU, or on each GPU.
-        allow_overlap: go on where test images are trained on; the records say so.
+        workers: number of worker processes on the CPU or on each GPU.
+        allow_overlap: continue even if test images occur among the training images; the records note the overlap.
 
     Raises:
-        PetlirError: a name, an option or a folder is wrong; nothing was run.
+        PetlirError: a name, an option or a folder is invalid; nothing was run.
     """
     request = request_from_grid(
         grid, [Path(file) for file in plugins], Path(data) if data is not None else None, True, "float32", weights,
@@ -135,7 +135,7 @@ def run(
 
 
 def _listed(values: str | int | Iterable[str] | Iterable[int] | None) -> str | None:
-    """Return a selection as the command line spells it, separated by commas."""
+    """Return a selection as the comma-separated text that the command line takes."""
     if values is None or isinstance(values, str):
         return values
     return str(values) if isinstance(values, int) else ",".join(map(str, values))

@@ -43,7 +43,7 @@ class Site:
 
 
 class AdapterHooks(nn.Module):
-    """Insertion points beside and after a branch. They have no weights of their own, so official keys are unchanged."""
+    """Insertion points beside and after a branch, without weights, so that official state-dict keys stay unchanged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,14 +65,14 @@ class AdapterHooks(nn.Module):
 
 
 class PromptHooks(AdapterHooks):
-    """Hooks of an attention over tokens, with prompts that extend its keys and values."""
+    """Hooks of a branch that attends over tokens, with prompts that extend its keys and values."""
 
     def __init__(self) -> None:
         super().__init__()
         self.prompts = nn.ModuleList()
 
     def context(self, norm: nn.Module) -> Tensor | None:
-        """Return the prompts 1×K×C, normalised by the branch's `norm` as its tokens are, or None without prompts."""
+        """Return the prompts 1×K×C, normalised by `norm` like the branch's tokens; None if there are no prompts."""
         if not self.prompts:
             return None
         context: Tensor = norm(torch.cat([module() for module in self.prompts])[None])
@@ -85,8 +85,8 @@ class Branch:
 
     Attributes:
         kind: `mixer`, `cross` (a decoder's attention to the encoder) or `mlp`.
-        norm: the norm before it.
-        sites: its projections, in the order of computation.
+        norm: the norm that precedes the branch.
+        sites: its projections, in order of computation.
     """
 
     kind: str
@@ -101,11 +101,16 @@ class Branch:
         return cls(kind, hooks, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
     def projections(self, *names: str) -> list[Site]:
-        """Return the projections with these names, or all if none is named."""
+        """Return the projections with these names, or all projections if no name is given."""
         return [site for site in self.sites if not names or site.name in names]
 
     def parallel(self, module: nn.Module, *, reads: str = "normed") -> None:
-        """Add the output of `module` to the branch's; `reads` is `normed` (after the norm) or `input` (before it)."""
+        """Add the output of `module` to the branch's output.
+
+        Args:
+            module: the module to insert.
+            reads: input of the module: `normed`, the features after the branch's norm, or `input`, those before it.
+        """
         (self.hooks.beside if reads == "normed" else self.hooks.beside_input).append(module)
 
     def after(self, module: nn.Module) -> None:
@@ -113,10 +118,10 @@ class Branch:
         self.hooks.behind.append(module)
 
     def prompt(self, module: nn.Module) -> None:
-        """Let the branch's tokens also attend to those that `module()` returns, K×C in the scale of its input.
+        """Let the branch also attend to the tokens K×C that `module()` returns, scaled like its input before the norm.
 
         Raises:
-            PetlirError: the branch is not an attention over tokens; see `takes_prompts`.
+            PetlirError: the branch does not attend over tokens; see `takes_prompts`.
         """
         if not isinstance(self.hooks, PromptHooks):
             raise PetlirError(f"branch {self.kind} takes no prompts: it is no attention over tokens")
@@ -124,7 +129,7 @@ class Branch:
 
     @property
     def takes_prompts(self) -> bool:
-        """True if the branch is an attention over tokens, so that `prompt` applies."""
+        """True if the branch attends over tokens, so that `prompt` applies."""
         return isinstance(self.hooks, PromptHooks)
 
 
@@ -132,10 +137,10 @@ class Layout(Protocol):
     """The conversion between a block's features and feature maps."""
 
     def to_map(self, features: Tensor) -> Tensor:
-        """Return the features as a map N×C×H×W."""
+        """Convert features to a map N×C×H×W."""
 
     def from_map(self, image: Tensor) -> Tensor:
-        """Return a map N×C×H×W in the block's own layout."""
+        """Convert a map N×C×H×W to the block's own layout."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +148,12 @@ class Block:
     """A residual pair of a backbone.
 
     Attributes:
-        name: its position, e.g. `encoder.3`.
-        width: channels of its features.
+        name: its position in the network, e.g. `encoder.3`.
+        width: number of channels of its features.
         branches: mixer first, then mlp; a decoder block has `cross` between them.
         layout: conversion of its features to maps and back.
         site: the whole block, for methods that wrap it.
-        patch: side of the image patch that one position of its features represents.
+        patch: side length in pixels of the image patch that one position of its features represents.
     """
 
     name: str
@@ -181,12 +186,12 @@ class Block:
         return [branch.norm for branch in self.branches]
 
     def projections(self, *names: str) -> list[Site]:
-        """Return the projections of all branches with these names, or all if none is named."""
+        """Return the projections with these names in all branches, or all projections if no name is given."""
         return [site for branch in self.branches for site in branch.projections(*names)]
 
 
 class OnMap(nn.Module):
-    """A module for maps N×C×H×W, applied to a block's own features."""
+    """A wrapper that applies a module for maps N×C×H×W to features in a block's own layout."""
 
     def __init__(self, module: nn.Module, layout: Layout) -> None:
         super().__init__()
@@ -202,19 +207,19 @@ class Backbone(nn.Module, ABC):
     """A restoration network that maps images N×3×H×W in [0, 1] to restored images.
 
     Attributes:
-        name: its name in the grid.
-        heads: each head and its scale, in the network's own order.
-        window: the only input size that the network accepts, or None for any.
-        pretrained_on: the tasks seen in pre-training, and those related to them.
+        name: the backbone's name in the grid.
+        heads: upscaling factor of each head by name, in the network's own order.
+        window: the only input side length that the network accepts; None if it accepts any.
+        pretrained_on: the tasks used in pre-training, and tasks related to them.
     """
 
     name: str
     heads: Mapping[str, int]
     window: int | None
     paper: ClassVar[Paper | None] = None
-    """The work to cite."""
+    """The paper to cite."""
     task_heads: ClassVar[Mapping[str, str]] = {}
-    """Heads for tasks that do not have a head of their own name."""
+    """Heads by task name, for tasks without a head of the same name."""
     sees_whole: ClassVar[bool] = False
     """True if the network has global operators (global pooling, attention between channels)."""
     official_tiling: ClassVar[str] = "whole"
@@ -228,7 +233,7 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     def small(cls) -> Backbone:
-        """Return a network of this family that takes milliseconds, on which contracts are checked."""
+        """Return a tiny network of this family that runs in milliseconds, for contract checks."""
         return cls()
 
     @abstractmethod
@@ -237,14 +242,14 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """Yield the blocks in the order of computation."""
+        """Yield the blocks in order of computation."""
 
     @abstractmethod
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         """Yield the parameters that affect the output of `head`; None stands for all heads."""
 
     def companions(self) -> Iterator[Site]:
-        """Yield layers, linear and zero at first, that are trained along with every adapter and stored with it."""
+        """Yield zero-initialised linear layers that are trained and stored with every adapter."""
         yield from ()
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
@@ -252,7 +257,7 @@ class Backbone(nn.Module, ABC):
         yield from ()
 
     def outer_norms(self) -> Iterator[Site]:
-        """Yield the norms before and after the blocks, in the order of computation."""
+        """Yield the norms before and after the blocks, in order of computation."""
         yield from ()
 
     def inner_norms(self) -> Iterator[nn.Module]:
@@ -260,7 +265,7 @@ class Backbone(nn.Module, ABC):
         yield from ()
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Load a state dict with the official keys; missing or unexpected keys are reported and nothing is loaded."""
+        """Load a state dict with the official keys; if keys are missing or unexpected, report them and load nothing."""
         load_strictly(self, state, f"weights for {self.name}")
 
     def official_state_dict(self) -> dict[str, Tensor]:
@@ -268,37 +273,37 @@ class Backbone(nn.Module, ABC):
         return self.state_dict()
 
     def multiple(self, head: str | None) -> int:
-        """Return the multiple that the network pads the sides of its input to; 1 if it does not pad."""
+        """Return m if the network pads input height and width to multiples of m; 1 if it does not pad."""
         return 1
 
     def input_note(self, head: str) -> str:
-        """Return a note on the preprocessing of images for `head`, shown with the column; empty if there is none."""
+        """Return a note on the preprocessing of images for `head`, shown in column headers; empty if there is none."""
         return ""
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side of a degraded training crop: the window if fixed, or `least` rounded up to the multiple."""
+        """Return the side length of degraded training crops: the window, or `least` rounded up to the multiple."""
         multiple = self.multiple(head)
         return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
-        """Return the head that serves `task`: the one of its name, the tabulated one, else one of its scale.
+        """Return the head for `task`: the one with its name, else the one in `task_heads`, else one of the same scale.
 
         Raises:
-            PetlirError: no head serves it.
+            PetlirError: no head fits the task.
         """
         for name in self._serving(task):
             return name
         raise PetlirError(str(self.applies(task)))
 
     def applies(self, task: Task) -> str | None:
-        """Return the reason why no head serves `task`, or None if a head does."""
+        """Return the reason why no head fits `task`, or None if one does."""
         if self._serving(task):
             return None
         scales = ", ".join(f"×{scale}" for scale in sorted(set(self.heads.values())))
         return f"{self.name} has no head for task {task.name!r} (scale {task.scale}); it restores at {scales}"
 
     def _serving(self, task: Task) -> list[str]:
-        """Return the heads that serve `task`, the best one first."""
+        """Return the heads that fit `task`, best first."""
         named = (task.name, self.task_heads.get(task.name, ""), f"sr_x{task.scale}")
         fitting = [name for name, scale in self.heads.items() if scale == task.scale]
         return [name for name in named if name in self.heads] + fitting[::-1]
@@ -314,7 +319,7 @@ class Backbone(nn.Module, ABC):
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
-    """Load a state dict; one line reports all missing, unexpected and misshapen keys."""
+    """Load a state dict strictly; a one-line error reports missing and unexpected keys and wrong shapes."""
     own = module.state_dict()
     faults = [f"missing {key}" for key in own if key not in state]
     faults += [f"unexpected {key}" for key in state if key not in own]

@@ -1,4 +1,4 @@
-"""A cell: one (backbone, method, task, track, seed), the unit of work, of resume and of distribution."""
+"""A cell: one backbone, method, task, track and seed; the unit of work, of resumption and of distribution."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cell:
         backbone: name of the backbone.
         method: name of the method.
         options: all options of the method.
-        label: name of its row.
+        label: name of the method's row in tables.
         task: name of the task.
         track: name of the track.
         seed: seed of data order and initial weights.
@@ -39,7 +39,7 @@ class Cell:
         rate: AdamW's initial learning rate; None if nothing is trained, or it has not been tuned yet.
         steps: optimiser steps.
         batch_size: crops per step.
-        patch: side of a crop on the degraded side.
+        patch: side length of a degraded crop in pixels.
     """
 
     backbone: str
@@ -56,7 +56,7 @@ class Cell:
     patch: int
 
     def at(self, rate: float) -> Cell:
-        """Return this cell with a learning rate."""
+        """Return this cell with the given learning rate."""
         return replace(self, rate=rate)
 
     def on(self, task: str) -> Cell:
@@ -78,13 +78,13 @@ class Cell:
 
     @cached_property
     def selection(self) -> str:
-        """The digest of everything that a learning rate is selected for: all fields but seed and rate."""
+        """The digest of all fields except seed and rate; cells with equal digests share one learning-rate selection."""
         plain = {k: v for k, v in self.to_dict().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
 
     @property
     def budget(self) -> str:
-        """Steps × crops per step × side of a crop."""
+        """Steps × crops per step × side length of a crop."""
         return f"{self.steps} × {self.batch_size} × {self.patch}"
 
 
@@ -95,12 +95,12 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True)
 class Common:
-    """Everything but the cell itself that determines its result, shared by all seeds and rates.
+    """Everything that determines a cell's result besides the cell itself, shared by all seeds and rates.
 
     Attributes:
         options: the method's options that differ from their defaults.
         weights: digest of the backbone's pre-trained weights.
-        data: digest of all its images.
+        data: digest of all images of the task.
         plugin: revisions of the files that backbone, method and task depend on.
         engine: revisions of the engine's modules.
         heads: the heads that an image passes through.
@@ -143,7 +143,7 @@ class Common:
         }
 
     def selection(self, cell: Cell, needs: tuple[str, ...] = ()) -> str:
-        """Return the digest of the key components that a learning rate is selected for: all but seed and rate.
+        """Return the digest of all key components except seed and rate, which identifies a learning-rate selection.
 
         Args:
             cell: the cell.

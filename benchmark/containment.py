@@ -1,4 +1,4 @@
-"""Containment of plugins' code, which may raise anything, and print without end."""
+"""Containment of plugin code, which may raise any exception and print without limit."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import NoReturn, TextIO
 from petlir.benchmark.errors import Interruption, PetlirError, told
 
 LIMIT = 64 * 1024
-"""Characters that contained code may print."""
+"""The maximum number of characters that contained code may print."""
 
 
 class PluginExit(PetlirError):
-    """An exception of a plugin that would have ended the program, such as SystemExit."""
+    """An exception raised by a plugin that would otherwise end the program, such as SystemExit."""
 
 
 class CappedOutput(io.TextIOBase):
-    """A text stream that passes on the first `LIMIT` characters, and says that it drops the others."""
+    """A text stream that forwards the first `LIMIT` characters, then reports that further output is discarded."""
 
     def __init__(self, target: TextIO) -> None:
         self._target, self._left = target, LIMIT
 
     def write(self, text: str) -> int:
-        """Pass on as much of the text as the limit allows."""
+        """Forward as much of the text as the limit allows."""
         if self._left > 0:
             self._target.write(text[: self._left])
             self._left -= len(text)
             if self._left <= 0:
-                self._target.write(f"\npetlir: more than {LIMIT} characters were printed; the rest is left out\n")
+                self._target.write(f"\npetlir: more than {LIMIT} characters were printed; the rest is discarded\n")
         return len(text)
 
     def flush(self) -> None:
@@ -48,7 +48,7 @@ def _refuse(code: int = 0) -> NoReturn:
 
 @contextmanager
 def without_exit() -> Iterator[None]:
-    """Let `os._exit`, which ends a process without a word, raise SystemExit inside the block."""
+    """Make `os._exit`, which ends a process immediately, raise SystemExit inside the block."""
     modules = [module for name in ("os", "posix", "nt") if (module := sys.modules.get(name)) is not None]
     before = [module._exit for module in modules]
     for module in modules:
@@ -64,7 +64,7 @@ def without_exit() -> Iterator[None]:
 def contained() -> Iterator[None]:
     """Contain plugin code: its output goes to standard error, up to a limit, and it cannot end the program.
 
-    Signals that end the program, and ordinary exceptions, are passed on.
+    Ordinary exceptions and signals that end the program are passed on.
 
     Raises:
         PluginExit: the code raised SystemExit or another exception that is not an `Exception`.

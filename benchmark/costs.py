@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @dataclass(frozen=True)
 class Size:
-    """Parameters of a network and their bytes in memory; each shared tensor counts once."""
+    """Number of parameters of a network and their size in bytes; each shared tensor counts once."""
 
     trainable: int
     total: int
@@ -30,13 +30,13 @@ class Size:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of memory that training needs, by purpose.
+    """Memory needed for training, in bytes by purpose.
 
     Attributes:
         weights: parameters and buffers of the network.
         gradients: one for each trainable parameter.
-        optimizer: AdamW's two moments of each trainable parameter.
-        activations: tensors saved for backward in a step.
+        optimizer: AdamW's two moments for each trainable parameter.
+        activations: tensors saved for the backward pass of a step.
         peak: measured peak of allocated memory; None if the device does not report it.
     """
 
@@ -56,14 +56,14 @@ class StepSeconds:
 
 
 def count(network: nn.Module) -> Size:
-    """Count all parameters of the network and the trainable ones."""
+    """Count the parameters of the network, in total and trainable."""
     parameters = list(network.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     return Size(_numel(trainable), _numel(parameters), _nbytes(trainable), _nbytes(parameters))
 
 
 def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
-    """Return the memory of training `network` with AdamW; `activations` and `peak` are measured bytes."""
+    """Return the memory needed to train `network` with AdamW; `activations` and `peak` are measured in bytes."""
     size = count(network)
     return Memory(
         weights=size.total_bytes + _nbytes(network.buffers()),
@@ -101,7 +101,7 @@ def flops_of_step(forward: Callable[[], Tensor]) -> int:
     """Return the FLOPs of the forward and the backward pass of a loss; a multiply-add counts as 2.
 
     Matrix products, convolutions and attention are counted by the formulas of `torch.utils.flop_counter`, gradients of
-    convolutions by ours; element-wise operations and Fourier transforms are not counted. Gradients remain in the
+    convolutions by our own; element-wise operations and Fourier transforms are not counted. Gradients remain in the
     network; see `undisturbed`.
     """
     with _Flops() as counted:
@@ -110,7 +110,7 @@ def flops_of_step(forward: Callable[[], Tensor]) -> int:
 
 
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A dispatch mode that sums the FLOPs of every operation with a formula.
+    """A dispatch mode that sums the FLOPs of all operations that have a formula.
 
     `FlopCounterMode` also tracks modules, which imports the compiler and takes seconds.
     """
@@ -140,8 +140,8 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _convolution_backward(args: tuple[object, ...]) -> int:
     """Return the FLOPs of a convolution's gradients, each of which costs as much as the convolution itself.
 
-    torch's own formula counts the gradient of a grouped weight as if it were dense: 16 times too much for a depthwise
-    convolution of 16 channels.
+    PyTorch's own formula counts the gradient of a grouped weight as if it were dense: 16 times too many FLOPs for a
+    depthwise convolution with 16 channels.
     """
     gradient, images, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
     assert isinstance(gradient, Tensor)
@@ -172,11 +172,11 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
 
 @dataclass
 class StepTimer:
-    """A timer of `with timer:` blocks; on a GPU it waits until the work is done.
+    """A timer for `with timer:` blocks, which waits for queued GPU work to finish.
 
     Attributes:
         seconds: duration of each step, including warm-up.
-        warm_up: initial steps that the summary excludes, since they load kernels and fill caches.
+        warm_up: number of initial steps, which load kernels and fill caches, that the summary excludes.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -194,7 +194,7 @@ class StepTimer:
             self.seconds.append(time.perf_counter() - self._started)
 
     def summary(self) -> StepSeconds | None:
-        """Return the median and 95th percentile after the warm-up; None if no steps follow it."""
+        """Return the median and 95th percentile after the warm-up; None if there are no later steps."""
         steps = self.seconds[self.warm_up :]
         return StepSeconds(*np.quantile(steps, [0.5, 0.95]).tolist()) if steps else None
 
@@ -203,7 +203,7 @@ class Peak:
     """Peak memory allocated on `device` inside `with Peak(device) as peak:`.
 
     Attributes:
-        bytes: set after the block on a CUDA device; None on others, which do not report it reliably.
+        bytes: set after the block on a CUDA device; None on other devices, which do not report it reliably.
     """
 
     bytes: int | None = None
@@ -244,7 +244,7 @@ class Energy:
 
 
 def _millijoules(device: torch.device) -> int | None:
-    """Return the energy used since the driver was loaded; looked up by UUID, as CUDA renumbers visible devices."""
+    """Return the energy used since the driver was loaded; the GPU is identified by UUID, as CUDA renumbers GPUs."""
     if device.type != "cuda":
         return None
     try:

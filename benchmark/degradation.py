@@ -20,7 +20,7 @@ Image = NDArray[np.uint8]
 Degraded = NDArray[np.uint8] | NDArray[np.float32]
 """One degraded image, H×W×3, RGB, on the scale 0..255: 8 bit, or float32 if noise is stored unrounded."""
 KEPT = ("rounded", "truncated", "float")
-"""Storage formats of noisy images: clipped and rounded or truncated to 8 bit, or unchanged as float, beyond 0..255."""
+"""Storage formats of noisy images: 8 bit, clipped and rounded or truncated; or unclipped float on the scale 0..255."""
 
 
 class Degradation:
@@ -28,7 +28,7 @@ class Degradation:
 
     `prepare` acts on a whole 8-bit image (resizing, compression, rain), where the surroundings of a pixel matter.
     `perturb` acts on a batch of crops (noise). A subclass is a frozen dataclass whose fields are the parameters of the
-    degradation. It overrides one of the two methods, or both and `whole`, which is True if `prepare` acts.
+    degradation. It overrides one of the two methods; if it overrides both, it also overrides `whole`.
     """
 
     source: ClassVar[str] = ""
@@ -45,7 +45,7 @@ class Degradation:
 
     @property
     def whole(self) -> bool:
-        """True if `prepare` acts and needs the whole image."""
+        """True if `prepare` does anything, and therefore needs the whole image."""
         return type(self).prepare is not Degradation.prepare
 
     @property
@@ -83,12 +83,12 @@ class Degradation:
                 return noisy.clamp(0, 1)
 
     def degrade(self, image: Image, seed: int) -> Degraded:
-        """Degrade one 8-bit image: prepare, perturb, and store it as `kept` states."""
+        """Degrade one 8-bit image: prepare, perturb, and convert it to the storage format `kept`."""
         return self.perturbed(self.prepare(image, np.random.default_rng(seed)), seed)
 
     def perturbed(self, prepared: Image, seed: int) -> Degraded:
-        """Perturb one prepared image and store it as `kept` states."""
-        import torch  # here: tasks are listed without it
+        """Perturb one prepared image and convert it to the storage format `kept`."""
+        import torch  # deferred, so that tasks can be listed without it
 
         batch = torch.from_numpy(np.array(prepared)).permute(2, 0, 1)[None].float() / 255
         noisy = self.perturb(batch, torch.Generator().manual_seed(seed))[0].permute(1, 2, 0) * 255
@@ -143,7 +143,7 @@ class Chain(Degradation):
 
     @property
     def crops_kept(self) -> str:
-        """The storage format of training crops of the last step."""
+        """The last step's storage format of training crops."""
         return self.steps[-1].crops_kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
@@ -160,7 +160,7 @@ class Chain(Degradation):
 
 
 def truncated(values: Tensor) -> Tensor:
-    """Clip values to 0..255 and truncate them; the result is on average 0.5 darker than rounded."""
+    """Clip values to 0..255 and truncate them; the result is on average 0.5 darker than with rounding."""
     return values.clamp(0, 255).floor()
 
 

@@ -20,13 +20,13 @@ class WorkerSpec:
 
 
 def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
-    """Return one worker per GPU, or one per CPU core; each has one thread, so results do not depend on their number.
+    """Return one worker per GPU or CPU core, each with one thread, so that results do not depend on their number.
 
     Args:
         device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
-        workers: workers on the CPU, or sharing each GPU; None for one per core or GPU.
+        workers: number of workers on the CPU or on each GPU; None for one per core or GPU.
     """
-    import torch  # here: a worker sets its number of threads before
+    import torch  # deferred, because a worker sets its number of threads first
 
     found = torch.cuda.device_count()
     names = [f"cuda:{n}" for n in range(found)]
@@ -45,7 +45,7 @@ def pick(device: str) -> str:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute with one CPU thread inside the block, as workers do, so that times measured in it hold for them."""
+    """Use one CPU thread inside the block, as workers do, so that times measured there apply to workers."""
     import torch
 
     before = torch.get_num_threads()
@@ -57,11 +57,11 @@ def one_thread() -> Iterator[None]:
 
 
 CGROUP = Path("/sys/fs/cgroup/memory.max")
-"""The memory limit of a container, in bytes, or `max`."""
+"""The file that states the memory limit of a container in bytes, or `max` if there is none."""
 
 
 def memory() -> int:
-    """Return the bytes of memory of this machine, or of the container that the process is in."""
+    """Return the memory in bytes of this machine, or of the container in which the process runs."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):
         return min(machine, int(CGROUP.read_text()))
@@ -69,7 +69,7 @@ def memory() -> int:
 
 
 def check_memory(name: str, needed: int) -> None:
-    """Raise PetlirError if an image needs more bytes than there are; `name` identifies it."""
+    """Raise PetlirError if an image, identified by `name`, needs more bytes of memory than there are in total."""
     if needed > (there := memory()):
         gib = f"about {needed / 2**30:.1f} GiB of memory, and this machine has {there / 2**30:.1f}"
         raise PetlirError(f"{name} needs {gib}; expected a smaller image")

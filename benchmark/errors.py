@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FAULTS = (Exception,)
-"""Exceptions that third-party code, such as a plugin or a metric, may raise; only its cell or column fails."""
+"""Exceptions that third-party code, such as a plugin or a metric, may raise; only the affected cell or column fails."""
 
 
 class PetlirError(Exception):
@@ -22,7 +22,7 @@ class Unwritable(PetlirError):
 
 
 class Interruption(BaseException):
-    """The end of a piece of work from outside, which is not an error of any code."""
+    """An interruption of work from outside, as opposed to an error in the code that runs."""
 
 
 class Terminated(Interruption, SystemExit):
@@ -30,7 +30,7 @@ class Terminated(Interruption, SystemExit):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
-    """Return the error for an unknown name; it suggests the nearest valid name, or lists all."""
+    """Return the error for an unknown name; it suggests the nearest valid name, or lists all valid names."""
     names = sorted(valid)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"valid: {', '.join(names) or 'none'}"
@@ -50,14 +50,14 @@ MAPS = re.compile(
     r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
     r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""What PyTorch and Python say where a module for maps reads something else."""
+"""Error messages of PyTorch and Python when a module for maps receives other input."""
 
 
 def told(error: BaseException) -> str:
-    """Return the kind and first line of an error, and a hint where a convolution reads tokens instead of a map."""
+    """Return the type and first line of an error, with a hint if a convolution received tokens instead of a map."""
     lines = str(error).strip().splitlines()
     line = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-    hint = "; a convolution reads maps N×C×H×W: where features are tokens, wrap it as OnMap(module, block.layout)"
+    hint = "; a convolution needs maps N×C×H×W: if features are tokens, wrap it as OnMap(module, block.layout)"
     return line + hint if MAPS.search(line) else line
 
 

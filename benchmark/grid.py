@@ -1,4 +1,4 @@
-"""Parse grids: `'lora[rank=4,8]'` × tasks × backbones × seeds."""
+"""Parsing of grids: `'lora[rank=4,8]'` × tasks × backbones × seeds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ITEMS = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^,])+')
 UNITS = {"k": 1e3, "K": 1e3, "m": 1e6, "M": 1e6, "": 1.0}
 
 NEAR = 0.05
-"""Tolerance on the requested size of a method, as a fraction of it."""
+"""Tolerance on the requested size of a method, as a fraction of that size."""
 
 V = TypeVar("V")
 
@@ -48,7 +48,8 @@ def unquoted(item: str) -> str:
 def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
     """Return the names in a comma-separated list; the error for an unknown name suggests the nearest.
 
-    `*` and `?` match any characters but the colon of a family: `*` matches all but families, `peft:*` all of it.
+    The wildcards `*` and `?` do not match the colon in the names of a family: `*` selects everything except families,
+    `peft:*` the whole family.
     """
     names: list[str] = []
     for pattern in split(text):
@@ -78,7 +79,7 @@ def methods(
     """Parse a selection of methods.
 
     Args:
-        text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`: commas list, semicolons separate options.
+        text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`; commas separate methods and values, semicolons options.
         valid: the methods by name.
         resize: scales a method to the size after `@`, e.g. `250k` or `0.6%`.
     """
@@ -122,7 +123,7 @@ def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
 
 
 def task(label: str, valid: Mapping[str, Task]) -> Task:
-    """Return the task of a label such as `derain_light[train=Rain13K]`."""
+    """Return the task with a label such as `derain_light[train=Rain13K]`."""
     match = ITEM.fullmatch(label)
     name = match["name"] if match else label
     if name not in valid:
@@ -189,7 +190,7 @@ def _listing(choices: Sequence[type]) -> str:
 
 
 def target(size: str, total: int) -> int:
-    """Return the number of parameters that `250k`, `1.5M` or `0.6%` (of `total`) stands for."""
+    """Return the number of parameters denoted by `250k`, `1.5M` or `0.6%` (of `total`)."""
     if size.endswith("%"):
         return round(float(size[:-1]) / 100 * total)
     number, unit = (size[:-1], size[-1]) if size[-1] in UNITS else (size, "")
@@ -252,7 +253,7 @@ def restored(method: type[Method], options: Mapping[str, object]) -> Method:
 
 
 def _is_of(value: object, kind: object) -> bool:
-    """Return whether an option may have this value; types beyond those of a grid are not checked."""
+    """Return whether an option may have this value; types that a grid cannot express are not checked."""
     if kind in (bool, str, NoneType):
         return type(value) is kind
     if kind is int:

@@ -66,7 +66,7 @@ def repository(source: str) -> tuple[str, str | None]:
     """Return the repository of `hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION`, and the revision if it is given.
 
     Raises:
-        PetlirError: the source has another form.
+        PetlirError: the source does not have this form.
     """
     found = REPOSITORY.fullmatch(source)
     if found is None:
@@ -75,10 +75,10 @@ def repository(source: str) -> tuple[str, str | None]:
 
 
 def download_files(source: str, files: Sequence[str]) -> Path:
-    """Return a folder in the hub's cache with these files of `hub:OWNER/NAME[@REVISION]`, all of one commit.
+    """Return a folder in the hub's cache with these files of `hub:OWNER/NAME[@REVISION]`, all from one commit.
 
     Raises:
-        PetlirError: the source has another form, a file does not exist, or the hub cannot be reached.
+        PetlirError: the source does not have this form, a file does not exist, or the hub cannot be reached.
     """
     repo, revision = repository(source)
     first, *others = files
@@ -89,10 +89,10 @@ def download_files(source: str, files: Sequence[str]) -> Path:
 
 
 def upload_folder(folder: Path, source: str, message: str) -> str:
-    """Upload the files of a folder to `hub:OWNER/NAME`, which is created if needed; return the commit.
+    """Upload the files of a folder to the repository `hub:OWNER/NAME`, creating it if needed; return the commit.
 
     Raises:
-        PetlirError: the source has another form, or the hub refuses the files or cannot be reached.
+        PetlirError: the source does not have this form, or the hub rejects the files or cannot be reached.
     """
     from huggingface_hub import HfApi
 
@@ -110,7 +110,7 @@ def upload_folder(folder: Path, source: str, message: str) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress the hub's log lines on every attempt to reach it."""
+    """Suppress the log lines that the hub client writes for every attempt to reach the hub."""
     logger = logging.getLogger("huggingface_hub")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -132,12 +132,12 @@ def parse(source: str) -> HubFile:
     file = HubFile(found["repo"], found["revision"] or "", found["file"], found["sha256"] or "")
     check_pinned(file.repo, file.revision)
     if not re.fullmatch("[0-9a-f]{64}", file.sha256):
-        raise PetlirError(f"source {source!r} has no whole sha256; expected {FORM}, 64 hex digits at its end")
+        raise PetlirError(f"source {source!r} has no complete SHA-256; expected {FORM} with 64 hex digits at the end")
     return file
 
 
 def check_pinned(repo: str, revision: str) -> None:
-    """Reject branches, tags and abbreviations: only a full commit hash is immutable."""
+    """Reject branches, tags and abbreviated commits: only a full commit hash is immutable."""
     if not re.fullmatch("[0-9a-f]{40}", revision):
         raise PetlirError(f"revision {revision!r} of {repo} is not pinned; expected a commit of 40 hex digits")
 

@@ -1,4 +1,4 @@
-"""The contract of a method: it gives a frozen backbone a few trainable parameters."""
+"""The contract of a method, which adds a few trainable parameters to a frozen backbone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.task import Task
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-"""The initial learning rates of tuning, one trial each; every method has the same number."""
+"""The initial learning rates tried in tuning, one trial each; every method has the same number of rates."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Published:
         method: the method with the paper's options.
         parameters: the paper's count, as printed, e.g. `995K`.
         note: derivations and open questions.
-        ours: our count if the paper's cannot be derived; None if they agree.
+        ours: our count if the paper's cannot be derived; None if the two agree.
     """
 
     method: Method
@@ -43,7 +43,7 @@ class Mergeable(Protocol):
     """An inserted module that can be merged into an ordinary one for inference."""
 
     def merged(self) -> nn.Module:
-        """Return a module without extra cost that computes the same, up to rounding."""
+        """Return an ordinary module that computes the same function up to rounding, without extra cost."""
 
 
 @runtime_checkable
@@ -62,9 +62,9 @@ class ImageRouter(Protocol):
     """A child module of the backbone that decides for each whole image, before tiling, how it is restored."""
 
     def passes(self, backbone: Backbone, image: Tensor, head: str | None) -> Generator[str | None]:
-        """Yield the head of each pass of the network over an image 1×3×H×W that is to leave through `head`.
+        """Yield the head of each pass that the network makes over an image 1×3×H×W whose output head is `head`.
 
-        Each pass reads the clipped result of the one before, and takes place before the next head is requested.
+        Each pass takes the clipped output of the previous pass as input, and runs before the next head is requested.
         """
 
 
@@ -73,13 +73,13 @@ class PriorResults:
     """Prior results available to a method that requires other cells.
 
     Attributes:
-        adapters: trained tensors of each required cell, by parameter name, in the order of `Method.requires`.
+        adapters: trained tensors of each required cell by parameter name, in the order of `Method.requires`.
         batch: (task, index) → a training batch, degraded N×3×h×w and clean N×3×H×W in [0, 1].
         task: the task of the cell.
         head: the head that will be trained.
         stored: stored tensors of this cell if it is reloaded; their shapes then replace the analysis of prior results.
         validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
-        images: a task's whole training images, degraded as test images are, as 1×3×h×w and clean 1×3×sh×sw in [0, 1].
+        images: task → its whole training images, degraded like test images 1×3×h×w, and clean 1×3×sh×sw in [0, 1].
         heads: the head of each required cell.
     """
 
@@ -102,22 +102,22 @@ class Method(ABC):
     """
 
     name: ClassVar[str]
-    """Its name in the grid."""
+    """The method's name in the grid."""
     idea: ClassVar[str]
-    """One sentence for its documentation card."""
+    """The one-sentence description on the method's documentation card."""
     paper: ClassVar[Paper | None] = None
     identity: ClassVar[bool] = True
-    """True if, before training, the adapted network computes the same as the frozen one."""
+    """True if, before training, the adapted network computes the same function as the frozen one."""
     sees_whole: ClassVar[bool] = False
     """True if the inserted modules have global operators (Fourier transforms, spatial softmax)."""
     trains: ClassVar[bool] = True
-    """True if it has trainable parameters; a method without is a baseline."""
+    """True if the method has trainable parameters; a method without any is a baseline."""
     reference: ClassVar[bool] = False
-    """True if PETL methods are compared against it; a reference is never ranked and does not block a ranking."""
+    """True if PETL methods are compared with this method; references are never ranked and never block a ranking."""
     tunes_backbone: ClassVar[bool] = False
-    """True if it trains the backbone's own weights as a whole and is therefore not a PETL method."""
+    """True if the method trains all of the backbone's own weights and is therefore not a PETL method."""
     unfreezes: ClassVar[bool] = False
-    """True if it trains part of the backbone's own tensors (biases, norms, a tail)."""
+    """True if the method trains some of the backbone's own tensors (biases, norms, a tail)."""
     shared: ClassVar[bool] = False
     """True if the network uses trainable tensors in several places."""
     size: ClassVar[str | None] = None
@@ -125,16 +125,18 @@ class Method(ABC):
     rates: ClassVar[tuple[float, ...]] = RATES
 
     def __post_init__(self) -> None:
-        """Reject an invalid size, and a wrong number of learning rates."""
+        """Reject an invalid size or a wrong number of learning rates."""
         if len(set(self.rates)) != len(RATES):
-            raise PetlirError(f"{self.name}: {len(set(self.rates))} learning rates, expected {len(RATES)} as for all")
+            raise PetlirError(
+                f"{self.name}: {len(set(self.rates))} learning rates, expected {len(RATES)} as for every method"
+            )
         value = getattr(self, self.size) if self.size else None
         if value is not None and value < 1:
             raise PetlirError(f"{self.name}: {self.size} is {value}, expected a whole number from 1 on")
 
     @abstractmethod
     def adapt(self, backbone: Backbone) -> None:
-        """Insert trainable modules into the frozen `backbone`, or unfreeze parameters of it, in place."""
+        """Insert trainable modules into the frozen `backbone`, or unfreeze some of its parameters, in place."""
 
     def requires(self, cell: Cell) -> list[Cell]:
         """Return the cells that must finish before `cell`, each created with `cell.of(method, task)`."""
@@ -157,12 +159,12 @@ class Method(ABC):
         return (backbone.head_for(task),)
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return suffixes of the names of parameters that by construction have zero gradient."""
+        """Return name suffixes of the parameters whose gradient is zero by construction."""
         return ()
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the papers' configurations on this backbone."""
+        """Return the configurations that papers report for this backbone."""
         return []
 
     def options(self) -> dict[str, object]:

@@ -20,7 +20,7 @@ class Paper:
 
     Attributes:
         title: as published.
-        authors: first author et al., or all.
+        authors: first author et al., or all authors.
         venue: conference or journal with its year.
         bibtex: BibTeX entry.
         licence: licence of the authors' code; empty if no code or licence exists.
@@ -34,7 +34,7 @@ class Paper:
 
     @classmethod
     def from_bib(cls, module: str, key: str, licence: str = "") -> Paper:
-        """Return an entry of `papers.bib` in the folder of a module.
+        """Return an entry of the file `papers.bib` in a module's folder.
 
         Args:
             module: the module's `__file__`.
@@ -58,7 +58,7 @@ class Paper:
 
 @cache
 def read(file: Path) -> Mapping[str, str]:
-    """Return key → entry of a BibTeX file with one field a line, each as `  name = {text},`."""
+    """Return the entries of a BibTeX file by key; each field must be on a line of its own, as `  name = {text},`."""
     return {found["key"]: found[0] for found in ENTRY.finditer(file.read_text(encoding="utf-8"))}
 
 

@@ -1,4 +1,4 @@
-"""Imports the modules that plugins come from: built-in folders, entry points of installed packages, and files."""
+"""Import of the modules that define plugins: built-in folders, entry points of installed packages, and files."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
 
 GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
-"""The groups of entry points; a module that is declared in one may offer plugins of every kind."""
+"""The entry-point groups; a module declared in any of them may define plugins of every kind."""
 MOVED = ("benchmark", "methods", "tasks", "reports")
-"""What were packages of their own before petlir 0.2, and are parts of the package `petlir` since."""
+"""The top-level packages of petlir 0.1 that became subpackages of `petlir` in 0.2."""
 PREFIX = "petlir_plugin_"
-"""How the module of a plugin file is called, before the file's own name."""
+"""The prefix of a plugin file's module name, which ends with the file's own name."""
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A module that plugins may come from.
+    """A module that may define plugins.
 
     Attributes:
         module: the imported module.
         file: its source file.
-        described: how errors name it, e.g. `plugin file fog.py`.
+        described: its description in error messages, e.g. `plugin file fog.py`.
     """
 
     module: ModuleType
@@ -44,7 +44,7 @@ class Loaded:
 
 def built_in() -> Iterator[Loaded]:
     """Import the project's own plugins."""
-    from petlir.benchmark import backbones  # here: tasks are listed without torch
+    from petlir.benchmark import backbones  # deferred, so that tasks can be listed without torch
     from petlir.benchmark.scoring import psnr_ssim
 
     for package in ("petlir.methods", "petlir.tasks"):
@@ -65,7 +65,7 @@ def any_installed() -> bool:
 
 
 def installed(broken: list[str]) -> Iterator[Loaded]:
-    """Import what installed packages declare as entry points; a line on each that cannot be goes to `broken`."""
+    """Import the entry points of installed packages; append a line to `broken` for each that cannot be imported."""
     for group in GROUPS:
         for entry in entry_points(group=group):
             described = f"plugin {entry.value}" + (f" of {entry.dist.name} {entry.dist.version}" if entry.dist else "")
@@ -85,7 +85,7 @@ def from_file(path: Path) -> Loaded:
 
 @cache
 def warn(line: str) -> None:
-    """Log a line on a broken plugin, once a process."""
+    """Log a line about a broken plugin, once per process."""
     logging.getLogger("petlir").warning(line)
 
 
@@ -96,7 +96,7 @@ def _loaded(module: ModuleType, described: str = "") -> Loaded:
 
 
 def _module_of(entry: EntryPoint) -> ModuleType:
-    """Import the module of an entry point; one that names a class stands for the module that defines it."""
+    """Import the module of an entry point; if it names a class, return the module that defines the class."""
     value = entry.load()
     return importlib.import_module(value.__module__ if isinstance(value, type) else entry.module)
 
@@ -110,7 +110,7 @@ def load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PetlirError(f"plugin file {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up there
+    sys.modules[name] = module  # dataclasses look up their module there
     with _told(f"plugin file {path}"):
         _refuse_old_imports(path)
         spec.loader.exec_module(module)
@@ -119,7 +119,7 @@ def load_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Turn what importing a plugin raises into one line that names it."""
+    """Convert any exception raised while importing a plugin into a one-line error that names it."""
     try:
         with contained():
             yield
@@ -130,9 +130,10 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _refuse_old_imports(path: Path) -> None:
-    """Refuse a file that was written for petlir 0.1, whose packages stood beside each other.
+    """Reject a plugin file that imports the top-level packages of petlir 0.1.
 
-    A package of the user's own may have such a name; only what is missing, or is ours by another name, is refused.
+    A user's own package may have one of these names; an import is rejected only if the package does not exist or is
+    part of petlir itself.
     """
     ours = Path(__file__).resolve().parents[1]
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -146,7 +147,7 @@ def _refuse_old_imports(path: Path) -> None:
 
 
 def _origin(package: str) -> Path | None:
-    """Return the folder of a top-level package, or of a module of that name its file; None where there is neither."""
+    """Return the folder of a top-level package, or the file of a top-level module; None if neither exists."""
     spec = importlib.util.find_spec(package)
     if spec is None:
         return None

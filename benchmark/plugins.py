@@ -1,6 +1,6 @@
-"""Finds plugins: the built-in ones, those of installed packages' entry points, and of files named with `--plugin`.
+"""Discovery of plugins: built-in, from entry points of installed packages, and from files given with `--plugin`.
 
-Nothing is registered by being imported: a module is searched for what it defines.
+Importing a module registers nothing; modules are searched for the plugins that they define.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from petlir.benchmark.weights.sources import network_of, untrained
 T = TypeVar("T")
 NOTHING = "no method, task, backbone or metric"
 CLASSES: Mapping[str, type] = {"method": Method, "metric": Metric}
-"""The kinds of plugins that are classes, and their contract."""
+"""The kinds of plugins that are classes, and the contract of each kind."""
 KINDS: tuple[str, ...] = (*CLASSES, "task", "family", "backbone", "backbone family")
 TABLES = {"METHODS": "method", "BACKBONES": "backbone"}
-"""Dictionaries in which a module offers several plugins, name → plugin, and their kind."""
+"""Names of module-level dictionaries, name → plugin, that define several plugins, and the kind of each."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Plugins:
     backbone_families: Mapping[str, type[Backbone]] = field(default_factory=dict)
     """The classes of backbones that declare a small size, see `Backbone.small`."""
     broken: Sequence[str] = ()
-    """One line on each installed plugin that could not be imported."""
+    """One line for each installed plugin that could not be imported."""
 
     def method(self, name: str) -> type[Method]:
-        """Return the method of this name; the error for an unknown one suggests the nearest."""
+        """Return the method with this name; the error for an unknown name suggests the nearest."""
         return self._named("method", name, self.methods)
 
     def task(self, name: str) -> Task:
@@ -75,7 +75,7 @@ class Plugins:
         return network
 
     def registered_metrics(self) -> dict[str, Registered]:
-        """Return every metric by name but those of pyiqa: what makes it, and the revisions of its code."""
+        """Return all metrics except pyiqa's by name, each with its class and the revisions of its code."""
         return {
             name: Registered(metric, ", ".join(self.revisions(f"metric:{name}")))
             for name, metric in self.metrics.items()
@@ -101,8 +101,8 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
         opened: tasks of families, each `FAMILY:ARGUMENT`.
 
     Raises:
-        PetlirError: a plugin file is missing, cannot be imported, defines nothing; any plugin has a name that is
-            taken; or a family finds no task.
+        PetlirError: a plugin file is missing, cannot be imported or defines no plugin; a plugin's name is taken; or a
+            family rejects its argument.
     """
     found: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
     sources: dict[str, Path] = {}
@@ -136,20 +136,20 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
 
 
 def _take(loaded: Loaded, found: dict[str, dict[str, object]], sources: dict[str, Path]) -> bool:
-    """Add what a module offers; returns whether it offers anything."""
+    """Add the plugins that a module defines; return whether it defines any."""
     offered = list(_offered(loaded))
     for kind, name, value in offered:
         if found[kind].get(name) is value:
-            continue  # imported from where it is defined
+            continue  # imported from the module that defines it
         if before := sources.get(f"{kind}:{name}"):
-            where = "twice" if before == loaded.file else f"which {before} defines too"
+            where = "twice" if before == loaded.file else f"which {before} also defines"
             raise PetlirError(f"{loaded.described} defines {kind} {name!r} {where}; rename one of them")
         found[kind][name], sources[f"{kind}:{name}"] = value, loaded.file
     return bool(offered)
 
 
 def _offered(loaded: Loaded) -> Iterator[tuple[str, str, object]]:
-    """Yield what a module offers: kind, name, and the plugin itself."""
+    """Yield the plugins that a module defines, each with its kind and name."""
     for name, value in vars(loaded.module).items():
         if isinstance(value, Task | Family):
             yield "task" if isinstance(value, Task) else "family", value.name, value
@@ -160,7 +160,7 @@ def _offered(loaded: Loaded) -> Iterator[tuple[str, str, object]]:
 
 
 def _of_class(plugin: type, loaded: Loaded) -> Iterator[tuple[str, str, object]]:
-    """Yield what a concrete class of a module offers."""
+    """Yield the plugins that a concrete class defines, each with its kind and name."""
     name = getattr(plugin, "name", None)
     for kind, contract in CLASSES.items():
         if issubclass(plugin, contract):

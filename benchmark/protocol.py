@@ -67,7 +67,7 @@ KNOWN: Mapping[str, str] = {
     "rgb@official": "IPT, AdaptIR, EDT: images go through the network as its own code does it",
     "rgb+x8": "rows with a + in EDSR, SwinIR and IPT: the mean over eight flips and rotations",
 }
-"""Ids used in the literature, and by whom; every other combination of components is equally valid."""
+"""Protocols used in the literature, by id, and the works that use them; all other combinations are equally valid."""
 
 PATTERN = re.compile(
     rf"(?P<channel>{'|'.join(CHANNELS)})(?:-crop(?P<border>[1-9][0-9]*))?(?P<ssim>-ssim3d)?(?P<gtmean>-gtmean)?"
@@ -77,21 +77,22 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """A comparison of two images, and the way the restored one was produced. Different ids are never comparable.
+    """A comparison of two images, and the way in which the restored one was produced.
 
-    PSNR of the same two images differs by 5 dB between protocols, so the id appears in every record and column head.
+    Scores with different ids are not comparable: PSNR of the same two images differs by up to 5 dB between protocols.
+    Every record and column header therefore shows the id.
 
     Attributes:
         channel: a name of `CHANNELS`.
         border: pixels cropped at each side.
-        ssim: `2d`, a window in each channel, then the mean; `3d`, one that spans the channels (NAFNet).
+        ssim: `2d`: a window within each channel, then the mean over channels; `3d`: a window across channels (NAFNet).
         uses_reference: whether the restored image is first scaled to the mean brightness of the clean one (GT-mean,
             LOL), which makes the score less informative about the method.
-        rounded: whether the restored image is rounded to 8 bit, as it is stored; else it is scored while restoring.
+        rounded: whether the restored image is rounded to 8 bit, as in a file; if not, it is scored before it is stored.
         seen: field of view of the network, `whole`, `tiles-48` or `official`; empty if unknown.
         ensemble: number of flips and rotations that the restored image is averaged over, 1 or 8.
-        peak: largest value, for PSNR and SSIM.
-        window: side of SSIM's Gaussian window in pixels.
+        peak: largest possible value, for PSNR and SSIM.
+        window: side length of SSIM's Gaussian window in pixels.
         sigma: standard deviation of that window in pixels.
         average: unit over which the mean of a set is taken.
     """
@@ -121,7 +122,7 @@ class Protocol:
         return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
 
     def restored_as(self, way: Protocol) -> Protocol:
-        """Return this scoring applied to images restored as those of `way`."""
+        """Return this protocol for images restored in the same way as for `way`."""
         return replace(self, seen=way.seen, ensemble=way.ensemble)
 
     def describe(self) -> str:
@@ -184,7 +185,7 @@ def protocols(names: str) -> tuple[Protocol, ...]:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Yield ids that may have been meant by `name`: every combination of components, with the numbers in it."""
+    """Yield ids that `name` may stand for: every combination of components, with the numbers in `name`."""
     numbers = {int(number) for number in re.findall("[0-9]+", name)} - {0}
     borders = ["", *(f"-crop{number}" for number in sorted({2, 3, 4} | numbers))]
     seen = ["", "@whole", "@official", *(f"@tiles-{number}" for number in sorted({48} | numbers))]

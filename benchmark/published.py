@@ -17,7 +17,7 @@ from petlir.benchmark.protocol import protocol
 FOLDER = Path(__file__).parents[1] / "results" / "published"
 ORDERINGS = "orderings.csv"
 UNSTATED = "unstated"
-"""The protocol of a number whose paper does not state one; it is not comparable with any other."""
+"""The protocol of a number whose paper does not state one; such a number is not comparable with any other."""
 RELATIONS = (">", "~")
 MEASURES = ("psnr", "contribution")
 
@@ -55,14 +55,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Ordering:
-    """A published statement on which methods are better.
+    """A published statement about which methods are better.
 
     Attributes:
         statement: the statement as a sentence.
-        paper: short name of the paper, and table.
-        left: methods that are each better than every one on the right (`>`), or about as good (`~`).
+        paper: short name of the paper, and the table.
+        left: methods, each better than every method in `right` (`>`), or about as good (`~`).
         relation: `>` or `~`.
-        right: the methods on the other side.
+        right: the methods that those in `left` are compared with.
         tasks: tasks for which it is stated; `*` for all.
         measure: `psnr`, or `contribution`, which scores cannot measure.
         remark: the parts that are our interpretation.
@@ -79,10 +79,10 @@ class Ordering:
 
 
 def claims(folder: Path = FOLDER) -> list[Claim]:
-    """Return all published numbers of a folder's CSV files.
+    """Return all published numbers in the CSV files of a folder.
 
     Raises:
-        PetlirError: a file lacks a column, or a claim its protocol or another field; names file and line.
+        PetlirError: a file lacks a column, or a claim lacks its protocol or another field; the message names the line.
     """
     return [
         _claim(row, where)
@@ -105,10 +105,10 @@ def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
 
 
 def orderings(path: Path = FOLDER / ORDERINGS) -> list[Ordering]:
-    """Return all published orderings of a file.
+    """Return all published orderings in a file.
 
     Raises:
-        PetlirError: the file lacks a column, or a row a field; names file and line.
+        PetlirError: the file lacks a column, or a row lacks a field; the message names the line.
     """
     return [_ordering(row, where) for where, row in _rows(path, Ordering)]
 
@@ -134,13 +134,13 @@ def _rows(path: Path, kind: type[Claim | Ordering]) -> Iterator[tuple[str, dict[
 def _claim(row: dict[str, str], where: str) -> Claim:
     for name in ("paper", "table", "backbone", "method", "task", "set", "protocol"):
         if not row[name]:
-            raise PetlirError(f"{where}: a claim without {name}; without it the number cannot be compared")
+            raise PetlirError(f"{where}: the claim has no {name}, without which its number cannot be compared")
     if row["protocol"] != UNSTATED:
         protocol(row["protocol"])
     try:
         psnr, ssim = float(row["psnr"]), float(row["ssim"]) if row["ssim"] else None
     except ValueError as error:
-        raise PetlirError(f"{where}: {error}; expected PSNR in dB, and SSIM or nothing") from error
+        raise PetlirError(f"{where}: {error}; expected PSNR in dB, and SSIM or an empty field") from error
     parts = {name: row[name] for name in row if name not in ("psnr", "ssim")}
     return Claim(**parts, psnr=psnr, ssim=ssim)
 

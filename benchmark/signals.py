@@ -1,4 +1,4 @@
-"""Handling of SIGTERM from a user, a parent process or a scheduler, deferred until nothing is lost; time limits."""
+"""Handling of SIGTERM, which is deferred until no work would be lost, and time limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from petlir.benchmark.errors import Interruption, Terminated
 
 
 def leave(number: int, frame: FrameType | None = None) -> None:
-    """Unwind the stack, so that leases are released and workers stopped; a signal handler."""
+    """Handle a signal by unwinding the stack, so that leases are released and workers are stopped."""
     raise Terminated(128 + number)
 
 
@@ -35,7 +35,7 @@ class Deferred:
 
 @contextmanager
 def deferred() -> Iterator[Deferred]:
-    """Record SIGTERM instead of exiting; a signal that was not heeded inside the block is heeded at its end.
+    """Record SIGTERM instead of exiting; a signal that is not heeded inside the block takes effect at its end.
 
     Signals are delivered only to the main thread; in another thread this has no effect.
     """
@@ -52,12 +52,12 @@ def deferred() -> Iterator[Deferred]:
 
 
 class TimeUp(Interruption):
-    """The end of a time limit, raised in the middle of whatever runs then."""
+    """The expiry of a time limit, raised inside whatever code is running at that moment."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise `TimeUp` in this block after so many seconds; only effective in the main thread."""
+    """Raise `TimeUp` inside the block after `seconds`; only effective in the main thread."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise TimeUp

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 IMAGES = "images"
-"""An option of every task: the number of training images to use."""
+"""The name of an option that every task has: the number of training images to use."""
 FIRST = "first:"
 """`first:16:NAME` denotes 16 images of the set NAME; see `ImageSet.first`."""
 
@@ -25,10 +25,10 @@ class Data:
 
     Attributes:
         train: an image set, or several joined by `+`, whose images are sampled with equal probability.
-        validation: an image set that shares no scene with the others.
+        validation: an image set that shares no scene with the training and test sets.
         tests: image sets.
         label: a note for the column if training and test data differ in kind, e.g. `synthetic streaks → Rain100L`.
-        steps: optimiser steps; None for the track's.
+        steps: optimiser steps; None for the track's default.
     """
 
     train: str
@@ -57,11 +57,11 @@ class Task:
     Attributes:
         name: its name in the grid, e.g. `hybrid_lr4_noise30`.
         title: its display name in reports.
-        degradation: clean to degraded; None if all its image sets are paired.
-        protocols: scoring protocols; the first is the headline.
+        degradation: map from clean to degraded images; None if all image sets of the task are paired.
+        protocols: scoring protocols; the first gives the headline score.
         data: its images by track.
         undo: the single tasks that, in sequence, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
-        scale: upscaling factor of the clean image.
+        scale: upscaling factor from the degraded to the clean image.
         parts: for a mixture, the tasks whose images it trains on jointly and is tested on separately.
         test_only: whether it only serves to test methods that train on other tasks.
         variants: points on which papers differ, as options: each option maps its values to changed attributes of the
@@ -89,7 +89,7 @@ class Task:
     @property
     def reserved(self) -> str | None:
         """The reason why training on it is not allowed, or None if it is."""
-        return f"{self.name} is there to test what was trained on other tasks" if self.test_only else None
+        return f"{self.name} is only for testing methods trained on other tasks" if self.test_only else None
 
     def varied(self, options: Mapping[str, str]) -> Task:
         """Return the task with these option values; every task has the option `images`.
@@ -150,7 +150,7 @@ def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
 
 
 def _united(several: Sequence[Data]) -> Data:
-    """Return the union of several image sets; the numbers of steps are added."""
+    """Return the union of the data of several tasks; their numbers of steps are added."""
     steps = [data.steps for data in several if data.steps is not None]
     return Data(
         "+".join(dict.fromkeys(name for data in several for name in data.training_sets)),
@@ -177,7 +177,7 @@ class Family(ABC):
     """Placeholder of the argument in a list, e.g. `DIR`."""
 
     def canonical(self, argument: str) -> str:
-        """Return the argument in a form that is valid for another process in another folder."""
+        """Return the argument in a form that is also valid in another process and working directory."""
         return argument
 
     @abstractmethod
@@ -185,9 +185,9 @@ class Family(ABC):
         """Return the task of a canonical argument.
 
         Raises:
-            PetlirError: the argument does not hold a task.
+            PetlirError: the argument does not specify a task.
         """
 
     @abstractmethod
     def recall(self, name: str) -> Task:
-        """Return the task of a record, by its own name without `NAME:`; its images are not available."""
+        """Return the task of a record by its name without `NAME:`; the images of the task are not available."""

@@ -7,11 +7,11 @@ import re
 import sys
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Characters that a terminal obeys instead of showing, but for tab and line feed; among them, changes of direction."""
+"""Control characters, including changes of text direction, except tab and line feed; terminals do not show them."""
 
 
 def printable(text: str) -> str:
-    r"""Return the text with its control characters escaped as in JSON, e.g. `\u001b`; tabs and line feeds stay."""
+    r"""Return the text with its control characters escaped as in JSON, e.g. `\u001b`; tabs and line feeds are kept."""
     return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -34,7 +34,7 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 
 def degrade_characters() -> None:
-    """Let standard output and error escape what their encoding lacks, instead of raising UnicodeEncodeError."""
+    """Make standard output and error escape unencodable characters instead of raising UnicodeEncodeError."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

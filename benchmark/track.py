@@ -1,4 +1,4 @@
-"""The tracks: the source of the data and the budget."""
+"""The tracks, each with a data source and a training budget."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Track:
 
     Attributes:
         name: `demo`, `open` or `paper`.
-        title: its purpose, in a phrase.
+        title: a phrase that states its purpose.
         needs: what must be available.
         steps: optimiser steps of a cell.
         batch_size: crops per step.
-        patch: side of a crop on the degraded side.
-        regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW 1e-4 for all).
+        patch: side length of a degraded crop in pixels.
+        regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW at 1e-4 for every method).
         smoke: whether its own budget is too small to rank methods.
     """
 
@@ -35,14 +35,14 @@ class Track:
     smoke: bool
 
     def too_brief(self, steps: int) -> bool:
-        """Return whether so many steps are too few to rank methods; 0 steps, of a method without training, also are."""
+        """Return whether `steps` are too few to rank methods, as are the 0 steps of methods without training."""
         return self.smoke and steps < LONGER * self.steps
 
 
 DEMO = Track(
     name="demo",
-    title="first run, CI, the whole thing in CPU minutes",
-    needs="nothing but the install",
+    title="a first run or CI, in minutes on a CPU",
+    needs="only the installed package",
     steps=40,
     batch_size=4,
     patch=48,
@@ -52,13 +52,13 @@ DEMO = Track(
 OPEN = replace(
     DEMO,
     name="open",
-    title="public test sets, one small GPU or a patient CPU",
+    title="public test sets, on one small GPU or slowly on a CPU",
     needs="images under PETLIR_DATA",
     steps=60,
 )
 PAPER = Track(
     name="paper",
-    title="the papers' own set-up",
+    title="the set-up of the papers",
     needs="images and official checkpoints",
     steps=26_500,
     batch_size=64,
@@ -70,7 +70,7 @@ TRACKS = {track.name: track for track in (DEMO, OPEN, PAPER)}
 
 
 def track(name: str) -> Track:
-    """Return the track of this name; the error for an unknown name suggests the nearest."""
+    """Return the track with this name; the error for an unknown name suggests the nearest."""
     if name not in TRACKS:
         raise unknown("track", name, TRACKS)
     return TRACKS[name]

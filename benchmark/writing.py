@@ -15,7 +15,7 @@ def write_json(path: Path, data: object) -> None:
     """Write `data` as JSON atomically, and flush it to disk.
 
     Raises:
-        PetlirError: `data` holds a number that is not finite.
+        PetlirError: `data` contains a number that is not finite.
         Unwritable: the file cannot be written.
     """
     try:

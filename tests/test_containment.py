@@ -33,7 +33,7 @@ def test_output_goes_to_standard_error_up_to_a_limit(capsys):
         for _ in range(100):
             sys.stdout.write("x" * LIMIT)
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("first\n") and len(err) < LIMIT + 200 and "left out" in err
+    assert out == "" and err.startswith("first\n") and len(err) < LIMIT + 200 and "discarded" in err
 
 
 @pytest.mark.parametrize(

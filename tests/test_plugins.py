@@ -39,12 +39,14 @@ def test_a_file_that_shadows_a_built_in_name_is_refused(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN.read_text().replace('name = "broken"', 'name = "lora"'))
     where = re.escape(str(find().sources["method:lora"]))
-    line = rf"^plugin file {path} defines method 'lora' which {where} defines too; rename one of them$"
+    line = rf"^plugin file {path} defines method 'lora' which {where} also defines; rename one of them$"
     with pytest.raises(PetlirError, match=line):
         find([path])
     assert where.endswith("methods/lora\\.py")
     path.write_text(OTHER.replace("'other'", "'sr_x4'"))
-    with pytest.raises(PetlirError, match=rf"^plugin file {path} defines task 'sr_x4' which .*/sr_x4.py defines too; "):
+    with pytest.raises(
+        PetlirError, match=rf"^plugin file {path} defines task 'sr_x4' which .*/sr_x4.py also defines; "
+    ):
         find([path])
 
 
@@ -151,7 +153,7 @@ def test_an_installed_package_offers_plugins_of_every_kind_in_any_group(install)
 
 def test_an_installed_plugin_with_a_name_of_ours_is_refused(install):
     install(METRIC.replace("'bright'", "'psnr'"), "[petlir.metrics]\na = petlir_extra\n")
-    line = r"^plugin petlir_extra of extra 1.0 defines metric 'psnr' which .*/psnr_ssim.py defines too; rename one of"
+    line = r"^plugin petlir_extra of extra 1.0 defines metric 'psnr' which .*/psnr_ssim.py also defines; rename one of"
     with pytest.raises(PetlirError, match=line):
         find()
 
@@ -212,7 +214,7 @@ def test_two_of_one_name_are_refused(tmp_path):
     with pytest.raises(PetlirError, match=rf"plugin file {two} defines task 'other' twice"):
         find([two])
     two.write_text(OTHER)
-    with pytest.raises(PetlirError, match=rf"plugin file {two} defines task 'other' which {one} defines too"):
+    with pytest.raises(PetlirError, match=rf"plugin file {two} defines task 'other' which {one} also defines"):
         find([one, two])
 
 

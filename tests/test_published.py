@@ -84,7 +84,7 @@ def test_a_good_row_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (HEADER + GOOD + GOOD.replace("y-crop4", ""), r"paper\.csv, line 3: a claim without protocol"),
+        (HEADER + GOOD + GOOD.replace("y-crop4", ""), r"paper\.csv, line 3: the claim has no protocol"),
         (HEADER + GOOD.replace("y-crop4", "y-corp4"), "y-corp4"),
         (HEADER + GOOD.replace("32.70", "32,70"), r"line 2: expected 11 fields"),
         (HEADER + GOOD.replace("32.70", "high"), r"line 2: could not convert.*expected PSNR in dB"),

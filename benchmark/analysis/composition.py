@@ -1,4 +1,4 @@
-"""Methods composed of adapters trained by other cells: router confusion matrices, and PSNR against each single expert.
+"""Methods composed of adapters from other cells: router confusion matrices, and PSNR compared with single experts.
 
 The best single expert is chosen in hindsight, on the same images. A composition that exceeds it therefore exceeds any
 single expert that a validation set would choose.
@@ -24,17 +24,17 @@ from petlir.benchmark.restoration.restore import restore, to_batch, to_image
 from petlir.benchmark.scoring.psnr_ssim import psnr
 
 TOGETHER = "composed"
-"""The label of the rows of the whole composition, beside those of its single experts."""
+"""The label of rows for the whole composition, as opposed to one of its experts."""
 NONE = "none"
-"""The column of images that no expert gets."""
+"""The column for images that are assigned to no expert."""
 EFFECT = 0.3
-"""The gain over the frozen network in dB on validation images from which an expert counts as one."""
+"""The minimum gain over the frozen network, in dB on validation images, of an expert that has an effect."""
 
 Weigher = Router | ExpertClassifier
 
 
 def composed(model: AdaptedModel) -> bool:
-    """Return whether the model trains nothing but is composed of other cells."""
+    """Return whether the model is composed of other cells and trains nothing itself."""
     return not model.method.trains and bool(model.method.requires(model.cell))
 
 
@@ -46,18 +46,20 @@ def of_composition(
     before: Mapping[str, float],
     context: Context,
 ) -> None:
-    """Rows and sentences on the cells of one label.
+    """Add rows and sentences about the cells of one label to an analysis.
+
+    Rows hold the PSNR of each expert alone and of the composition. For each task and expert they also hold the mean
+    weight that the router gives the expert (`weight`), the fraction of images on which this weight is the largest
+    (`most`), and the same fraction if every image must be assigned to an expert (`most_forced`). For each expert they
+    hold its gain over the frozen network on validation images (`effect`).
 
     Args:
-        analysis: gets them: of each expert alone and of all together as of a matrix, and of the router for each task
-            the mean weight of each expert (`weight`), the share of images that give it the most (`most`), and the same
-            share if no image may stay without an expert (`most_forced`); of each expert its gain over the frozen
-            network on validation images (`effect`).
-        cells: of the label.
-        networks: these cells' networks, by task.
-        seen: the images.
+        analysis: the analysis.
+        cells: the cells of the label.
+        networks: the networks of these cells, by task.
+        seen: the test images.
         before: the PSNR of the frozen network on each task.
-        context: validation images.
+        context: source of the validation images.
     """
     rows = [row for cell in cells for row in _rows(cell, networks[cell.task], seen, before[cell.task])]
     label = cells[0].label
@@ -67,7 +69,7 @@ def of_composition(
     if any("expert" in row for row in rows):
         analysis.sentences.extend(_said(label, rows))
     else:
-        analysis.left_out.append(f"{label}: no router weighs what it composes, so it has no confusion matrix")
+        analysis.left_out.append(f"{label}: it has no router between its experts, hence no confusion matrix")
 
 
 def _rows(cell: Finished, model: AdaptedModel, seen: Scene, before: float) -> Iterator[Row]:
@@ -99,7 +101,7 @@ def _router(model: AdaptedModel) -> Weigher | None:
 
 
 def _with_none(weights: Tensor) -> Tensor:
-    """Append what the experts' weights N×K leave to the frozen network."""
+    """Append the weight of the frozen network, 1 minus the sum of the experts' weights N×K."""
     return torch.cat([weights, 1 - weights.sum(1, keepdim=True)], 1)
 
 
@@ -128,7 +130,7 @@ def _effects(model: AdaptedModel, context: Context) -> dict[str, float]:
 
 @contextmanager
 def alone(router: Weigher, place: int | None) -> Iterator[None]:
-    """Within, one expert gets all the weight; None leaves the network frozen."""
+    """Give one expert all the weight inside the block; None gives the frozen network all of it."""
 
     def hook(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:
         only = torch.zeros_like(output)

@@ -1,11 +1,11 @@
-"""Contributions of single parameters to a task: filter attribution between two networks, and two cheaper proxies.
+"""Contributions of individual parameters to a task: filter attribution between two networks, and two cheaper proxies.
 
 FAIG (Xie et al., Finding Discriminative Filters for Specific Degradations in Blind Super-Resolution, NeurIPS 2021)
 integrates along the straight line from a target's weights to a baseline's, and attributes the change of the squared
 error to the parameters. The proxies use a single network.
 
-All functions return a tensor for each parameter, of its shape: the contribution to the squared error, summed over an
-image in [0, 1] and averaged over images. Networks run in evaluation mode and are left unchanged.
+All measures return, for each parameter, a tensor of the same shape: its contribution to the squared error, summed
+over an image in [0, 1] and averaged over images. Networks run in evaluation mode and are left unchanged.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ def faig(
     *,
     signed: bool = False,
 ) -> dict[str, Tensor]:
-    """Return the contribution of each parameter to the change of the error from `target` to `baseline`.
+    """Return the contribution of each parameter to the change in error from `target` to `baseline`.
 
     The integral uses the midpoint rule instead of the official code's left rule: ten midpoint steps are closer to the
     integral than a hundred left ones, and forty reproduce the change within 0.1 % over the whole path of full
     fine-tuning.
 
     Args:
-        network: the network of the weights; parameters that `target` does not name keep their values.
-        baseline: the weights at the end of the path, e.g. pre-trained ones; at least those of `target`.
-        target: the weights at its start, e.g. fine-tuned ones.
+        network: the network that the weights belong to; parameters that are not in `target` keep their values.
+        baseline: the weights at the end of the path, e.g. pre-trained; must include every parameter in `target`.
+        target: the weights at the start of the path, e.g. fine-tuned.
         batches: the images.
         head: the head to restore them through.
         steps: number of steps along the path.
@@ -94,7 +94,7 @@ def saliency(network: nn.Module, weights: Weights, batches: Batches, head: str) 
 
 
 def per_layer(contributions: Weights) -> dict[str, float]:
-    """Return the mean over the parameters of each tensor."""
+    """Return the mean contribution within each tensor, by parameter name."""
     return per_group(contributions, {name: name for name in contributions})
 
 
@@ -115,7 +115,7 @@ def per_group(contributions: Weights, groups: Mapping[str, str]) -> dict[str, fl
 
 
 def kinds_of(backbone: Backbone) -> dict[str, str]:
-    """Return the kind of each parameter: `norm`, `bias`, `factor` (another value per channel or head) or `weight`."""
+    """Return the kind of each parameter: `norm`, `bias`, `factor` (any other value per channel or head) or `weight`."""
     inner = (norm for block in backbone.blocks() for norm in block.norms)
     modules = (*(norm.module for norm in (*inner, *backbone.outer_norms())), *backbone.inner_norms())
     norms = {parameter for module in modules for parameter in module.parameters()}
@@ -129,12 +129,12 @@ def _kind(name: str, parameter: Tensor) -> str:
 
 
 def is_vector(parameter: Tensor) -> bool:
-    """Return whether a parameter has one value per channel or head: a bias, a norm's gain, or NAFNet's β of 1×C×1×1."""
+    """Return whether a parameter has one value per channel or head: a bias, a norm's gain, or NAFNet's β (1×C×1×1)."""
     return parameter.squeeze().ndim <= 1
 
 
 def places_of(backbone: Backbone) -> dict[str, str]:
-    """Return the place of each parameter: that of its block (see `places`), or `outside` of all blocks."""
+    """Return the place of each parameter: the place of its block (see `places`), or `outside` if it is in no block."""
     held = {
         parameter: place
         for place, blocks in places(backbone).items()

@@ -16,7 +16,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cells.adapted_model import AdaptedModel, finished
 from petlir.benchmark.cells.context import Context
 from petlir.benchmark.degradation import Degraded, Image
-from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.errors import PetlirError, counted
 from petlir.benchmark.images.prepare import ImagePair
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.records.schema import Done, RecordedCell
@@ -25,11 +25,11 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import load
 
 FEWEST = 4
-"""The minimum number of images of a task, however large the store."""
+"""The minimum number of images per task, however large the store."""
 PASSED = 4_000
 """The approximate total number of images for analyses that pass each image through an adapted network once."""
 SIDE = 64
-"""Side of the image region in pixels, for networks that accept any size."""
+"""Side length in pixels of the analysed image region, for networks that accept any size."""
 
 Row = dict[str, Any]
 
@@ -39,8 +39,8 @@ class Analysis:
     """The result of an analysis.
 
     Attributes:
-        rows: a flat table with a row for each number.
-        sentences: findings, with their numbers.
+        rows: a flat table with a row for each value.
+        sentences: findings, with their values.
         left_out: cells to which the analysis does not apply, with the reasons.
     """
 
@@ -58,7 +58,7 @@ class Finished:
 
     @property
     def label(self) -> str:
-        """The label of its row."""
+        """The label of the method's row in tables."""
         return self.record.cell.label
 
     @property
@@ -87,14 +87,14 @@ class Finished:
 
 
 def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: True) -> list[Finished]:
-    """Return the finished cells of a store: the lowest seed of each backbone, track, label and task.
+    """Return one finished cell for each backbone, track, label and task in a store: the one with the lowest seed.
 
     Args:
         store: the store to read.
         wanted: selects cells by their recorded settings.
 
     Raises:
-        PetlirError: no finished cell is selected.
+        PetlirError: the selection contains no finished cell.
     """
     found: dict[tuple[str, ...], Finished] = {}
     for path in store.files():
@@ -105,17 +105,17 @@ def cells(store: Store, wanted: Callable[[RecordedCell], bool] = lambda cell: Tr
             if known is None or record.cell.seed < known.record.cell.seed:
                 found[place] = one
     if not found:
-        raise PetlirError(f"store {store.root} holds no finished cell of this selection; run `petlir run` first")
+        raise PetlirError(f"store {store.root} holds no finished cell of the selection; run `petlir run` first")
     return list(found.values())
 
 
 def comparable(found: Sequence[Finished]) -> tuple[list[Finished], list[str]]:
-    """Return the cells of the most frequent backbone and track, and a line on each group that is left out."""
+    """Return the cells of the most frequent backbone and track, and a line about each group that is left out."""
     sizes = Counter(one.group for one in found)
     (kept, _), *others = sizes.most_common()
     lines = [
-        f"{count} cells of {backbone} on track {track}: an analysis compares cells of one backbone and track, here "
-        f"{' on '.join(kept)}; -b {backbone} --track {track} looks at them"
+        f"{counted(count, 'cell')} of {backbone} on track {track}: the analysis covers one backbone and track, here "
+        f"{' on '.join(kept)}; use -b {backbone} --track {track} to analyse this group"
         for (backbone, track), count in others
     ]
     return [one for one in found if one.group == kept], lines
@@ -138,7 +138,7 @@ class Scene:
 
     Attributes:
         network: the frozen backbone.
-        images: the centre of test images of each task, as large as the network's window.
+        images: the centres of each task's test images, cropped to the network's window.
         cells: the cells whose task has images.
     """
 
@@ -151,11 +151,11 @@ class Scene:
         """A sentence on the number of images."""
         counts = sorted({len(degraded) for degraded, _ in self.images.values()})
         shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
-        return f"Looked at: the middle of {shown} test images of each task; of large stores fewer, to bound the time."
+        return f"Analysed: the centres of {shown} test images per task, fewer in large stores to limit the time."
 
 
 def images_each(total: int, networks: int) -> int:
-    """Return the images per task so that `networks` passes use about `total` images; at least `FEWEST`."""
+    """Return the number of images per task for which `networks` passes use about `total` images; at least `FEWEST`."""
     return max(FEWEST, total // max(1, networks))
 
 
@@ -169,9 +169,9 @@ def scene(
     Args:
         found: the cells, at least one.
         context: plugins and images.
-        device: the device of network and images.
+        device: the device for the network and images.
         analysis: receives what is left out.
-        most: maximum number of images of each task, spread evenly over all of them; None for all.
+        most: maximum number of images per task, spread evenly over the task's images; None for all.
     """
     network = frozen(context, found[0].record.cell.backbone, device)
     images: Looked = {}
@@ -200,7 +200,7 @@ def _middles(cell: Finished, side: int, context: Context, device: str, most: int
     pairs = context.tests(cell.task, cell.record.cell.track)
     large = [pair for pair in pairs if min(pair.degraded.shape[:2]) >= side]
     if not large:
-        raise PetlirError(f"no test image of {cell.task} is as large as the {side}×{side} pixels that are analysed")
+        raise PetlirError(f"no test image of {cell.task} is at least {side}×{side} pixels, the size that is analysed")
     places = np.linspace(0, len(large) - 1, min(most or len(large), len(large))).round().astype(int)
     found = [_middle(large[place], side) for place in places]
     degraded, clean = ([to_batch(image, device) for image in images] for images in zip(*found, strict=True))

@@ -1,4 +1,4 @@
-"""`petlir analyse fourier`: which frequencies each method, and each of its branches, adds for each task."""
+"""`petlir analyse fourier`: the frequencies that each method, and each of its branches, adds for each task."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.cells.context import Context
 
 GATE = " gate"
-"""How the names of gates end, see `petlir.benchmark.method.Branched`."""
+"""The suffix of gate names; see `petlir.benchmark.method.Branched`."""
 BACKBONE = "backbone"
-"""The label of the rows of the frozen network's own features."""
+"""The label of rows for the frozen network's own features."""
 
 
 def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute the curves of every label and task, and for each label with several tasks their mean distance in nats."""
+    """Compute the curves of each label and task, and for labels with several tasks their mean distance in nats."""
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}
@@ -47,7 +47,7 @@ def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysi
 
 
 def _branches(network: Backbone, images: Tensor, head: str) -> dict[str, Curves]:
-    """Return the curves of each branch's output, over all modules; gates and per-channel factors have none."""
+    """Return the curves of each branch's output, over all modules; gates and per-channel factors have no curves."""
     maps: dict[str, list[Tensor]] = {}
     for answer in answered(network, images, head):
         for branch, values in answer.items():
@@ -70,8 +70,8 @@ def _tell(analysis: Analysis, label: str, curves: dict[str, Curves]) -> None:
     apart = spectrum.heterogeneity(curves)
     row: Row = {"label": label, "tasks": len(curves), "heterogeneity": apart, "low": low, "high": high}
     analysis.rows.append(row)
-    what = "features of the frozen network" if label == BACKBONE else f"what {label} adds"
+    what = "features of the frozen network" if label == BACKBONE else f"features added by {label}"
     analysis.sentences.append(
-        f"{what[0].upper()}{what[1:]}: curves of {len(curves)} tasks lie {apart:.3f} apart on average "
+        f"{what[0].upper()}{what[1:]}: the curves of {len(curves)} tasks differ by {apart:.3f} on average "
         f"(95 % over images: {low:.3f} to {high:.3f})."
     )

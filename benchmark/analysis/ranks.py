@@ -15,11 +15,11 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.records.files import ADAPTER
 
 Ranks = Mapping[str, int]
-"""Ranks by projection name, in the order of computation; 0 for projections without an update."""
+"""Ranks by projection name, in order of computation; 0 for projections without an update."""
 
 
 def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -> set[str]:
-    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels it reports on.
+    """Add the ranks of all cells with low-rank updates to `analysis`, and return the labels of these cells.
 
     Args:
         analysis: receives rows of level `rank`, and sentences.
@@ -40,7 +40,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
 
 
 def placed(network: Backbone) -> dict[str, str]:
-    """Return the place of each dense projection of the blocks, by parameter path, in the order of computation."""
+    """Return the place of each dense projection in the blocks, by parameter path, in order of computation."""
     names, where = {module: name for name, module in network.named_modules()}, places_of(network)
     modules = [site.module for block in network.blocks() for site in block.projections()]
     dense = [names[module] for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]
@@ -71,7 +71,7 @@ def _rows(cell: Finished, ranks: Ranks, where: Mapping[str, str]) -> Iterator[Ro
 def _said(label: str, known: Sequence[tuple[Finished, Ranks]], where: Mapping[str, str]) -> Iterator[str]:
     given = {rank for _, ranks in known for rank in ranks.values() if rank}
     if len(given) == 1 and all(ranks == known[0][1] for _, ranks in known):
-        yield f"{label}: the same rank, {given.pop()}, wherever it updates a projection, on every task."
+        yield f"{label}: rank {given.pop()} in every updated projection, on every task."
         return
     for cell, ranks in known:
         highest = max(ranks, key=lambda name: ranks[name])

@@ -1,4 +1,4 @@
-"""`petlir analyse response`: response of each branch of a method to each task (AdaptIR, Figures 5 and 11)."""
+"""`petlir analyse response`: the response of each branch of a method to each task (AdaptIR, Figures 5 and 11)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def response(found: Sequence[Finished], context: Context, device: str) -> Analys
     """Measure, for each label and task, the outputs of its branches and the features that it adds after blocks.
 
     Values are means over modules and images. `strength` is the mean absolute value of a branch's output. `low_energy`
-    is the share of a map's energy below 0.05 cycles per pixel, including its mean. `channel_variance` is the variance
-    over channels of their mean values. The strength of a gate is its mean value. The branch `added` is everything that
-    a method adds to the features of its blocks.
+    is the fraction of a map's energy below 0.05 cycles per pixel, including its mean. `channel_variance` is the
+    variance over channels of their mean values. The strength of a gate is its mean value. The branch `added` stands for
+    everything that a method adds to the features of its blocks.
     """
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
@@ -48,7 +48,7 @@ def response(found: Sequence[Finished], context: Context, device: str) -> Analys
         if rows:
             analysis.sentences.append(_sentence(label, rows))
         if not any(row["branch"] != ADDED for row in rows):
-            analysis.left_out.append(f"{label}: no module of it has branches")
+            analysis.left_out.append(f"{label}: none of its modules has branches")
     analysis.sentences.append(seen.extent)
     return analysis
 
@@ -68,7 +68,7 @@ def _rows(cell: Finished, network: Backbone, seen: Scene) -> Iterator[Row]:
 
 @torch.no_grad()
 def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, Tensor]]:
-    """Return the branch outputs of each module for images N×3×h×w, in the order of computation."""
+    """Return the branch outputs of each module for images N×3×h×w, in order of computation."""
     found: list[Mapping[str, Tensor]] = []
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -85,7 +85,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Return strength, low energy and channel variance of maps N×C×H×W; without the energy for channel values N×C."""
+    """Return strength, low energy and channel variance of maps N×C×H×W; channel values N×C have no low energy."""
     found = {"strength": float(values.abs().mean())}
     if values.ndim == 4:
         found["low_energy"] = low_energy(values)
@@ -94,9 +94,9 @@ def measured(values: Tensor) -> dict[str, float]:
 
 
 def low_energy(maps: Tensor) -> float:
-    """Return the share of the energy of maps N×C×H×W below `LOW` cycles per pixel, in [0, 1].
+    """Return the fraction, in [0, 1], of the energy of maps N×C×H×W below `LOW` cycles per pixel.
 
-    The mean of a map counts as low; on maps smaller than 20 pixels a side it is the only such frequency.
+    The mean of a map counts as low; on maps with sides below 20 pixels it is the only low frequency.
     """
     energy = torch.fft.fft2(maps.double()).abs().square().sum((0, 1))
     rows, columns = (torch.fft.fftfreq(length, device=maps.device) for length in maps.shape[-2:])

@@ -1,4 +1,4 @@
-"""`petlir analyse contribution`: contributions in full fine-tuning by tensor, kind, place; ranks (CoLoRA, Figure 3)."""
+"""`petlir analyse contribution`: contributions in full fine-tuning by tensor, kind and place, and CoLoRA's ranks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ GROUPS = {"conv": "weight"}
 """Names of parameter kinds in published orderings, where they differ from the names used here."""
 STEPS = 10
 IMAGES = 8
-"""The maximum number of images per task: each takes a forward and a backward pass for each step of the attribution."""
+"""The maximum number of images per task; each image needs a forward and a backward pass per attribution step."""
 ATTRIBUTED = 200
 """The approximate total number of images."""
 
 
 def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute the mean contribution of each tensor, kind and place for each fully fine-tuned cell, and stored ranks.
+    """Compute mean contributions by tensor, kind and place for each fully fine-tuned cell, and collect stored ranks.
 
     Contributions are means per parameter, from `petlir.benchmark.analysis.contribution.faig` along the path from the
-    fine-tuned to the pre-trained weights. Cells with low-rank updates report their ranks; see
-    `petlir.benchmark.analysis.ranks`.
+    fine-tuned to the pre-trained weights; compare CoLoRA, Figure 3. The ranks are those of cells with low-rank updates;
+    see `petlir.benchmark.analysis.ranks`.
     """
     analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, context)]
     if tuned:
@@ -67,7 +67,7 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
             lost = [task for task, m in there.items() if min(m[a] for a in left) <= max(m[b] for b in right)]
             but = f"; not on {', '.join(lost)}" if lost else ""
             yield (
-                f"{ordering.statement} ({ordering.paper}): so for {FULL} on {len(there) - len(lost)} of "
+                f"{ordering.statement} ({ordering.paper}): holds for {FULL} on {len(there) - len(lost)} of "
                 f"{len(there)} tasks, one seed each{but}."
             )
 
@@ -97,7 +97,7 @@ def _add(analysis: Analysis, cell: Finished, level: str, group: str, mean: float
 
 
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
-    """Return contributions by parameter name, in the order of computation, on the centres of test images."""
+    """Return contributions on the centres of test images by parameter name, in order of computation."""
     stored = load_file(cell.folder / ADAPTER)
     own = {name: parameter.detach() for name, parameter in in_order(network)}
     target = {name: stored[name].to(device) for name in own if name in stored}
@@ -105,7 +105,7 @@ def contributions(cell: Finished, network: Backbone, images: Looked, device: str
 
 
 def in_order(backbone: Backbone) -> list[tuple[str, nn.Parameter]]:
-    """Return all parameters by name: those of blocks in the order of computation, then those outside blocks."""
+    """Return all parameters by name: first those in blocks, in order of computation, then those outside blocks."""
     blocks = list(backbone.blocks())
     turns = {parameter: turn for turn, block in enumerate(blocks) for parameter in block.site.module.parameters()}
     return sorted(backbone.named_parameters(), key=lambda named: turns.get(named[1], len(blocks)))

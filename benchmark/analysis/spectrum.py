@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from petlir.benchmark.backbone import Backbone, Layout
 
 POINTS = 12
-"""Frequencies of a curve, in equal steps from 0 to just below the Nyquist frequency."""
+"""The number of frequencies of a curve, in equal steps from 0 to just below the Nyquist frequency."""
 DRAWS = 1000
 Curves = NDArray[np.float64]
-"""Images × POINTS; NaN for images without a curve."""
+"""Curves of images, N×POINTS; NaN for images without a curve."""
 
 
 def relative_log_amplitude(maps: Tensor) -> Tensor:
     """Return log |F| along the diagonal minus its value at frequency 0: N×⌊m/2⌋ for maps N×C×H×W, m the shorter side.
 
     F is the two-dimensional Fourier transform of the central m×m region. Logarithms are averaged over channels.
-    Column k is the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
+    Column k belongs to the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
     """
     side = min(maps.shape[-2:])
     top, left = ((length - side) // 2 for length in maps.shape[-2:])
@@ -40,7 +40,7 @@ def relative_log_amplitude(maps: Tensor) -> Tensor:
 
 
 def resampled(curves: Tensor, points: int = POINTS) -> Curves:
-    """Interpolate curves N×L of maps of any size linearly at `points` frequencies."""
+    """Interpolate curves N×L, of any length L, linearly at `points` frequencies."""
     own, wanted = np.linspace(0, 1, curves.shape[1], endpoint=False), np.linspace(0, 1, points, endpoint=False)
     return np.stack([np.interp(wanted, own, curve) for curve in curves.cpu().numpy()])
 
@@ -49,8 +49,8 @@ def resampled(curves: Tensor, points: int = POINTS) -> Curves:
 def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> list[Tensor]:
     """Return the features N×C×H×W that a method adds after each block, for images N×3×h×w.
 
-    These are a block's output minus the frozen block's output for the same input, wherever in the block the method
-    acts.
+    These features are the block's output minus the frozen block's output for the same input, wherever in the block
+    the method acts.
     """
     found: list[Tensor] = []
 
@@ -84,19 +84,19 @@ def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
 
 
 def curves_of(maps: Sequence[Tensor]) -> Curves:
-    """Return a curve for each image: the mean over the maps in which it is defined."""
+    """Return a curve for each image: the mean over the maps for which the curve is defined."""
     stacked = np.ma.masked_invalid(np.stack([resampled(relative_log_amplitude(one)) for one in maps]))
     return np.ma.filled(stacked.mean(0), np.nan)
 
 
 def heterogeneity(curves: Mapping[str, Curves]) -> float:
-    """Return the mean absolute difference between the mean curves of tasks, averaged over pairs; 0 if all are alike."""
+    """Return the mean absolute difference between the tasks' mean curves, averaged over pairs; 0 for equal curves."""
     means = [np.nanmean(one, 0) for one in curves.values()]
     return float(np.mean([np.abs(a - b).mean() for a, b in combinations(means, 2)]))
 
 
 def interval(curves: Mapping[str, Curves], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval over images; tasks with the same images share their resamples."""
+    """Return the 95 % percentile bootstrap interval over images; tasks with the same images share resamples."""
     numbers = np.random.default_rng(seed)
     counts = sorted({len(one) for one in curves.values()})
     found = []

@@ -12,14 +12,14 @@ from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 
 RESTORED = 10_000
-"""The approximate total number of restored images: each adapter of a label restores all tasks of the label."""
+"""The approximate total number of restored images; each adapter of a label restores images of all its tasks."""
 
 
 def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute the matrix trained × tested of each label: PSNR in dB on the centres of test images.
+    """Compute the matrix of trained × tested tasks of each label: PSNR in dB on the centres of test images.
 
-    An adapter is tested through the head of the other task, with the body that it was trained with. Labels composed of
-    the adapters of other cells have rows for each adapter alone and for the composition; see `composition`.
+    An adapter is tested with the head of the other task and the body that it was trained with. Labels composed of the
+    adapters of other cells have rows for each adapter alone and for the composition; see `composition`.
     """
     analysis = Analysis()
     pairs = sum(len(cells) ** 2 for _, cells in by_label(found))
@@ -45,11 +45,11 @@ def _tasks(seen: Scene) -> dict[str, Finished]:
 
 
 def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel]) -> bool:
-    """Return whether a label has a matrix; otherwise report the reason."""
+    """Return whether a label has a matrix; if not, report the reason."""
     if networks and not any(one.adapted.state() for one in networks.values()):
-        analysis.left_out.append(f"{label}: nothing of it was trained")
+        analysis.left_out.append(f"{label}: it has no trained weights")
     elif len(networks) < 2:
-        analysis.left_out.append(f"{label}: it has cells of {len(networks)} tasks, and a matrix needs two")
+        analysis.left_out.append(f"{label}: a matrix needs cells of two tasks, and it has {len(networks)}")
     else:
         return True
     return False
@@ -68,11 +68,11 @@ def _sentence(analysis: Analysis, label: str) -> str:
     harmed = sum(gain < 0 for gain in others)
     return (
         f"{label}: on its own task {own:+.2f} dB over the frozen network on average, "
-        f"on another {fmean(others):+.2f} dB; {harmed} of {len(others)} such pairs do harm."
+        f"on other tasks {fmean(others):+.2f} dB; {harmed} of {len(others)} such pairs lose PSNR."
     )
 
 
 def _name_gaps(analysis: Analysis, label: str, seen: Scene, networks: Mapping[str, AdaptedModel]) -> None:
     gaps = [task for task in _tasks(seen) if task not in networks]
     if gaps:
-        analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell; its matrix is without them")
+        analysis.left_out.append(f"{label} on {', '.join(gaps)}: no finished cell, so the matrix omits them")

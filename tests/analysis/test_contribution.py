@@ -176,6 +176,6 @@ def test_published_orderings_are_counted_over_tasks():
     others = [{**row, "label": "partial", "mean": 9.0} for row in rows if row["group"] == "weight"]
     (said,) = stated([*rows, *others], orderings())
     assert said.startswith(
-        "Biases and norms contribute more than convolutions (CoLoRA (Fig. 3)): so for full-ft on 1 of 2"
+        "Biases and norms contribute more than convolutions (CoLoRA (Fig. 3)): holds for full-ft on 1 of 2"
     )
     assert said.endswith("not on noise.")

@@ -44,7 +44,7 @@ def test_frequencies_of_every_method_that_adds_something(analysed):
     branches = {"adaptir, local", "adaptir, frequency"}
     assert set(curves.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]", "backbone"} | branches
     assert (curves[curves.frequency == 0].relative_log_amplitude == 0).all()
-    assert any(line.startswith("What lora adds: curves of 2 tasks lie ") for line in lines)
+    assert any(line.startswith("Features added by lora: the curves of 2 tasks differ by ") for line in lines)
     assert any("frozen · tiny · seed 0: it adds nothing" in line for line in lines)
 
 
@@ -75,7 +75,7 @@ def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store
             assert updates + unfrozen == record.costs.trainable
     lora = ranks[ranks.label == "lora"]
     assert set(lora["rank"]) == {0, 4} and lora[lora["rank"] > 0].group.str.contains("query|value").all()
-    assert "lora: the same rank, 4, wherever it updates a projection, on every task." in lines
+    assert "lora: rank 4 in every updated projection, on every task." in lines
     varied = ranks[(ranks.label == "colora[budget=12]") & (ranks.task == "tiny")]["rank"]
     told = f"ipt-nano · colora[budget=12] · tiny · seed 0: ranks {varied.min()} to {varied.max()} over {len(varied)} "
     assert varied.nunique() > 1 and any(line.startswith(told) for line in lines), lines
@@ -87,8 +87,8 @@ def test_branches_of_adaptir_and_what_every_method_adds(analysed):
     assert set(table[table.label == "lora"].branch) == {"added"}
     own = {"local", "frequency", "channel", "channel gate", "place gate"}
     assert set(table[table.label == "adaptir"].branch) == own | {"added"}
-    assert "not applicable: lora: no module of it has branches" in lines
-    assert "not applicable: frozen: no module of it has branches" in lines
+    assert "not applicable: lora: none of its modules has branches" in lines
+    assert "not applicable: frozen: none of its modules has branches" in lines
 
 
 def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, store):
@@ -106,7 +106,7 @@ def test_the_diagonal_of_a_transfer_matrix_is_the_cell_itself(analysed, lab, sto
     own = table[(table.trained == "tiny") & (table.tested == "tiny")]
     near = 1e-3  # of a batch and of an image alone a value in ten thousand is rounded to another grey level
     assert own.psnr.item() == pytest.approx(sum(values) / len(values), abs=near)
-    assert "not applicable: frozen: nothing of it was trained" in lines
+    assert "not applicable: frozen: it has no trained weights" in lines
 
 
 def test_a_damaged_adapter_is_named_once(analysed, store, tmp_path):

@@ -208,7 +208,7 @@ def test_a_method_declares_as_many_rates_as_all():
     class Greedy(LoRA):
         rates = (*RATES, 0.1)
 
-    with pytest.raises(PetlirError, match=r"^lora: 7 learning rates, expected 6 as for all$"):
+    with pytest.raises(PetlirError, match=r"^lora: 7 learning rates, expected 6 as for every method$"):
         Greedy()
 
 

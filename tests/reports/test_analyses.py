@@ -113,6 +113,6 @@ def test_without_analyses_there_are_none_and_a_damaged_one_is_named(store, tmp_p
 
 
 def test_an_analysis_that_applies_to_nothing_has_its_reasons(tmp_path):
-    keep(Analysis([], [], ["lora: no module of it has branches"]), tmp_path / "analyses" / "response.csv")
+    keep(Analysis([], [], ["lora: none of its modules has branches"]), tmp_path / "analyses" / "response.csv")
     (study,) = studies(tmp_path, refuse)
-    assert (study.tables, study.left_out) == ([], ("lora: no module of it has branches",))
+    assert (study.tables, study.left_out) == ([], ("lora: none of its modules has branches",))

@@ -54,7 +54,7 @@ def test_a_claim_without_protocol_is_refused_in_one_line(capsys, tmp_path):
     code, out, err = command(capsys, "claims", "--published", tmp_path)
     assert (code, out) == (2, "")
     where = f"petlir: {tmp_path / 'paper.csv'}, line 2: "
-    assert err == f"{where}a claim without protocol; without it the number cannot be compared\n"
+    assert err == f"{where}the claim has no protocol, without which its number cannot be compared\n"
 
 
 def test_the_verdicts_of_a_paper_stand_together():

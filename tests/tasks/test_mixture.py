@@ -75,5 +75,5 @@ def test_what_is_there_for_testing_is_not_trained_on(lab, tmp_path):
     found = results(tmp_path)
     assert found["frozen aside"]["state"] == "done"
     assert (found["lora aside"]["state"], found["lora aside"]["reason"]) == (
-        "not-applicable", "aside is there to test what was trained on other tasks",
+        "not-applicable", "aside is only for testing methods trained on other tasks",
     )  # fmt: skip

@@ -200,8 +200,8 @@ def test_sources_are_given_or_lie_in_a_folder(tmp_path, monkeypatch):
         ("ipt-nano=hub:me/nets/a.pth#sha256=" + "0" * 64, "revision '' of me/nets is not pinned; expected a commit"),
         ("ipt-nano=hub:me/nets@main/a.pth#sha256=" + "0" * 64, "revision 'main' of me/nets is not pinned"),
         (f"ipt-nano=hub:me/nets@{COMMIT[:12]}/a.pth", "is not pinned; expected a commit of 40 hex digits"),
-        (f"ipt-nano=hub:me/nets@{COMMIT}/a.pth", "has no whole sha256; expected hub:"),
-        (f"ipt-nano=hub:me/nets@{COMMIT}/a.pth#sha256=12ab", "has no whole sha256"),
+        (f"ipt-nano=hub:me/nets@{COMMIT}/a.pth", "has no complete SHA-256; expected hub:"),
+        (f"ipt-nano=hub:me/nets@{COMMIT}/a.pth#sha256=12ab", "has no complete SHA-256"),
     ],
 )
 def test_a_source_that_is_not_pinned_or_not_understood(text, said):
