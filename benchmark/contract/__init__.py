@@ -1,4 +1,4 @@
-"""The contracts of methods and backbones, checked on small networks: `petlir contract FILE.py:Class`."""
+"""Checks of the contracts of methods and backbones on small networks: `petlir contract FILE.py:Class`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins, find, load_file
 
 RAISED = (Exception, SystemExit)
-"""What a faulty plugin may raise: anything; it becomes a finding."""
+"""The exceptions that a faulty plugin may raise, namely all; each is reported as a failed check."""
 COMPARING = {
     "identity at the start",
     "saves and loads",
@@ -28,7 +28,7 @@ COMPARING = {
     "training and evaluation agree",
     "any number of threads",
 }
-"""Points that compare outputs; they say nothing of a method whose evaluation does not repeat."""
+"""Points that compare outputs; they are not checked for a method whose evaluation is not repeatable."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class CheckResult:
 
     Attributes:
         name: name of the check.
-        passed: whether the method or backbone holds it.
-        detail: the fault, or the reason that it is not checked, in one line; empty if it holds.
-        applicable: whether the check is made; where not, the detail is the reason, e.g. that the method does not
-            support the network.
+        passed: whether the method or backbone passes the check.
+        detail: the fault, or the reason why the check was skipped, in one line; empty if the check is passed.
+        applicable: whether the check was made; if not, `detail` is the reason, e.g. that the method does not support
+            the network.
     """
 
     name: str
@@ -50,10 +50,10 @@ class CheckResult:
 
 
 def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[[], Backbone]:
-    """Return the method or the small backbone that `FILE.py:Class`, a grid item or the name of a family denotes.
+    """Return the method, or the builder of a small backbone, given as `FILE.py:Class`, a grid item or a family's name.
 
     Raises:
-        PetlirError: there is no such file, class, method or family, or the item names several methods.
+        PetlirError: the file, class, method or family does not exist, or the item names several methods.
     """
     plugins = plugins or find()
     file, _, name = target.rpartition(":")
@@ -77,14 +77,14 @@ def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[
 
 
 def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Callable[[], Backbone]]:
-    """Return how to build a network for each name: the small one of a family, or a backbone at its full size.
+    """Return a builder for each named network: the small network of a family, or a backbone at its full size.
 
     Args:
-        names: with commas; `*` for all families that declare a small size.
-        plugins: where backbones come from.
+        names: comma-separated names; `*` for all families that declare a small size.
+        plugins: the available plugins; None for those that are installed.
 
     Raises:
-        PetlirError: a name is neither.
+        PetlirError: a name is neither a family nor a backbone.
     """
     plugins = plugins or find()
     small = {name: partial(alive, family.small) for name, family in plugins.backbone_families.items()} | dict(SMALL)
@@ -95,12 +95,12 @@ def networks(names: str = "*", plugins: Plugins | None = None) -> dict[str, Call
 
 
 def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dict[str, ToyTrial | BackboneTrial]:
-    """Return a trial for each network on which the contract of a target is checked; of a backbone its own alone.
+    """Return a trial for each network on which a target's contract is checked; a backbone has a single trial.
 
     Args:
         target: see `target_of`.
-        names: see `networks`; for a backbone they are not read.
-        plugins: where methods and backbones come from.
+        names: see `networks`; ignored if the target is a backbone.
+        plugins: the available plugins; None for those that are installed.
     """
     found = target_of(target, plugins)
     if isinstance(found, Method):
@@ -112,7 +112,7 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
 
 @contextmanager
 def _named(target: str) -> Iterator[None]:
-    """Turn what building a plugin raises into one line that names it."""
+    """Convert any exception raised while building a plugin into a one-line error that names it."""
     try:
         yield
     except RAISED as error:
@@ -130,13 +130,13 @@ def check(method: Method, build: Callable[[], Backbone] = tiny) -> list[CheckRes
 
 
 def findings(trial: ToyTrial | BackboneTrial) -> list[CheckResult]:
-    """Check every point; a method that does not support the network is one finding that does not apply."""
+    """Check every point; if a method does not support the network, return a single result that says so."""
     refused = unsupported(trial)
     return [refused] if refused else [examine(point, trial) for point in points(trial)]
 
 
 def unsupported(trial: ToyTrial | BackboneTrial) -> CheckResult | None:
-    """Return the finding that the method does not support the network, or fails to say so, or None."""
+    """Return a result if the method does not support the network or if `supports` fails, else None."""
     try:
         with preserved():
             reason = trial.obstacle
@@ -150,18 +150,18 @@ def unsupported(trial: ToyTrial | BackboneTrial) -> CheckResult | None:
 
 
 def points(trial: ToyTrial | BackboneTrial) -> list[str]:
-    """Return the points of the contract that a trial is for."""
+    """Return the names of the contract points that a trial checks."""
     return list(POINTS if isinstance(trial, ToyTrial) else BACKBONE_POINTS)
 
 
 def examine(point: str, trial: ToyTrial | BackboneTrial) -> CheckResult:
-    """Check one point of the contract, by name; whatever it raises is a failure of this point."""
+    """Check one point of the contract by name; any exception counts as a failure of this point."""
     try:
         with preserved():
             if isinstance(trial, BackboneTrial):
                 fault = BACKBONE_POINTS[point](trial)
             elif point in COMPARING and not trial.evaluation.repeats:
-                return CheckResult(point, True, "not checked: evaluation does not repeat", applicable=False)
+                return CheckResult(point, True, "not checked: evaluation is not repeatable", applicable=False)
             else:
                 fault = POINTS[point](trial)
     except RAISED as error:

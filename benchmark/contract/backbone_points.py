@@ -19,16 +19,16 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.training.adaptation import merge
 
 SIZES = ((1, 1), (1, 7), (5, 3), (17, 16))
-"""Heights and widths that a network of any input size is tried on."""
+"""Image heights and widths on which a network that accepts any size is tested."""
 MERGED = 1e-4
-"""A LoRA that is folded into the weights changes the output by at most this share of its largest magnitude."""
+"""The maximum change in output after folding a LoRA into the weights, as a fraction of the largest magnitude."""
 
 
 class BackboneTrial:
-    """A backbone, built again and again.
+    """A backbone that is built anew for each check.
 
     Args:
-        build: the small network, with weights drawn at random.
+        build: builder of the small network, with randomly drawn weights.
     """
 
     obstacle: str | None = None
@@ -39,22 +39,22 @@ class BackboneTrial:
         self.heads = dict(self.example.heads)
 
     def network(self, seed: int = 1) -> Backbone:
-        """Return a fresh network, in evaluation mode; a seed decides its weights."""
+        """Return a new network in evaluation mode, with weights drawn from `seed`."""
         return alive(self.build, seed).eval()
 
     def images(self, head: str, size: tuple[int, int] | None = None) -> Tensor:
-        """Return two images 2×3×h×w that `head` reads, by default of its own window, or 16×16."""
+        """Return two images 2×3×h×w for `head`, by default of the size of the network's window, or 16×16."""
         side = self.example.window or self.example.patch(head, 16)
         return torch.rand(2, 3, *(size or (side, side)), generator=torch.Generator().manual_seed(1))
 
     @torch.no_grad()
     def outputs(self, network: Backbone) -> Tensor:
-        """Return what the network makes of the images, through all heads, as one row of numbers."""
+        """Return the network's outputs for the images through all heads, as one flat vector."""
         return torch.cat([network(self.images(head), head).flatten() for head in self.heads])
 
 
 def described(trial: BackboneTrial) -> str | None:
-    """A name, a docstring, and heads with their scales."""
+    """Check that the backbone has a name, a docstring, and heads with their scales."""
     network = trial.example
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", getattr(network, "name", "")):
         return "name is missing, or not lower-case words joined by - or _"
@@ -67,7 +67,7 @@ def described(trial: BackboneTrial) -> str | None:
 
 
 def keys(trial: BackboneTrial) -> str | None:
-    """Weights that are saved and loaded, strictly, make the same network again."""
+    """Check that strictly loading the saved weights into another network gives the same outputs."""
     expected = trial.outputs(network := trial.network())
     state = network.official_state_dict()
     other, third = trial.network(2), trial.network(2)
@@ -76,19 +76,19 @@ def keys(trial: BackboneTrial) -> str | None:
     distance = max(apart(trial.outputs(loaded), expected) for loaded in (other, third))
     if distance > 0:
         return (
-            f"the output differs by {distance:.1e} after loading its weights; some state is not a parameter or a buffer"
+            f"the output differs by {distance:.1e} after loading saved weights; some state is not a parameter or buffer"
         )
     try:
         trial.network(2).load_official({name: state[name] for name in list(state)[1:]})
     except PetlirError:
         return None
-    return f"load_official takes a state dict without {next(iter(state))}; expected a PetlirError that names it"
+    return f"load_official accepts a state dict without {next(iter(state))}; expected a PetlirError that names it"
 
 
 def sizes(trial: BackboneTrial) -> str | None:
-    """An image H×W gives one of scale·H × scale·W; a network with a window reads that alone.
+    """Check that an image H×W gives an output scale·H × scale·W; a network with a window is given only that size.
 
-    A side of a single pixel may be refused with a `PetlirError`.
+    The network may reject images with a side of a single pixel with a `PetlirError`.
     """
     window = trial.example.window
     for head, scale in trial.heads.items():
@@ -110,11 +110,11 @@ def sizes(trial: BackboneTrial) -> str | None:
 
 
 def heads(trial: BackboneTrial) -> str | None:
-    """An unknown head is refused; `tunable` names the parameters that decide the output of a head."""
+    """Check that an unknown head is rejected, and that `tunable` yields the parameters that affect a head's output."""
     first = next(iter(trial.heads))
     try:
         trial.example(trial.images(first), "no such head")
-        return "an unknown head is not refused; expected a PetlirError, as `head_index` raises it"
+        return "an unknown head is not rejected; expected a PetlirError such as `head_index` raises"
     except PetlirError:
         pass
     for head in trial.heads:
@@ -130,28 +130,28 @@ def heads(trial: BackboneTrial) -> str | None:
 
 
 def blocks(trial: BackboneTrial) -> str | None:
-    """There are blocks of different names, a mixer first and an mlp last, and each site they name holds a module."""
+    """Check that blocks have different names, begin with a mixer and end with an mlp, and that sites hold modules."""
     network = trial.network()
     found = list(network.blocks())
     if not found:
-        return "blocks() yields nothing; methods have nowhere to work"
+        return "blocks() yields nothing, so methods cannot insert modules"
     names = [block.name for block in found]
     if len(set(names)) < len(names):
         return f"two blocks are called {next(name for name in names if names.count(name) > 1)}"
     for block in found:
         kinds = [branch.kind for branch in block.branches]
         if kinds not in (["mixer", "mlp"], ["mixer", "cross", "mlp"]):
-            return f"{block.name} has the branches {', '.join(kinds)}; expected mixer, mlp, with cross between them"
+            return f"{block.name} has the branches {', '.join(kinds)}; expected mixer and mlp, or cross between them"
     for where, site in _sites(network):
         try:
-            site.module  # noqa: B018 - reading it looks the module up
+            site.module  # noqa: B018 - reading the property looks up the module
         except AttributeError as error:
             return f"site {site.name} of {where} holds no module: {error}"
     return None
 
 
 def _sites(network: Backbone) -> Iterator[tuple[str, Site]]:
-    """Yield all sites, and where they are."""
+    """Yield all sites, each with the name of its block."""
     for block in network.blocks():
         for site in (*block.norms, *block.projections()):
             yield block.name, site
@@ -161,7 +161,7 @@ def _sites(network: Backbone) -> Iterator[tuple[str, Site]]:
 
 
 class Called(nn.Module):
-    """Counts calls of a module; without one, passes features on."""
+    """A wrapper that records the calls of a module, or of the identity, and scales its output by a factor."""
 
     def __init__(self, module: nn.Module | None = None, factor: float = 1.0) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class Called(nn.Module):
 
 
 def sites(trial: BackboneTrial) -> str | None:
-    """The module that replaces one at a site is called in its place."""
+    """Check that a module that replaces another at a site is called in its place."""
     network = trial.network()
     placed = [(where, site, Called(site.module)) for where, site in list(_sites(network))]
     for _, site, module in placed:
@@ -184,12 +184,12 @@ def sites(trial: BackboneTrial) -> str | None:
     distance = apart(trial.outputs(network), trial.outputs(trial.example))
     for where, site, module in placed:
         if not module.seen:
-            return f"what replaces site {site.name} of {where} is never called"
-    return f"the output differs by {distance:.1e} though every site computes as before" if distance else None
+            return f"the module that replaces site {site.name} of {where} is never called"
+    return f"the output differs by {distance:.1e} although every site computes the same" if distance else None
 
 
 def hooks(trial: BackboneTrial) -> str | None:
-    """Hooks change nothing until something is inserted, and then it acts; a layout goes to maps and back."""
+    """Check that hooks have no effect until a module is inserted, and that layouts convert to maps and back."""
     network = trial.network()
     expected = trial.outputs(network)
     for block in network.blocks():
@@ -198,20 +198,20 @@ def hooks(trial: BackboneTrial) -> str | None:
             beside = Called(factor=0.0)
             branch.parallel(beside)
             if not trial.outputs(network).equal(expected):
-                return f"a module of zeros beside {where} changes the output"
+                return f"a module that returns zeros, parallel to {where}, changes the output"
             if not beside.seen:
-                return f"a module beside {where} is never called; call `self.{branch.kind}(branch, norm, features)`"
+                return f"a module parallel to {where} is not called; call `self.{branch.kind}(branch, norm, features)`"
             if fault := _layout(block, beside.seen[0]):
                 return fault
             branch.after(Called(factor=1.5))
             if trial.outputs(network).equal(expected):
-                return f"a module behind {where} does not act on the output"
+                return f"a module after {where} has no effect on the output"
             del branch.hooks.beside[0], branch.hooks.behind[0]
     return None
 
 
 def _layout(block: Block, features: Tensor) -> str | None:
-    """Return what is wrong with how a block's features are seen as a map."""
+    """Return the fault in the conversion of a block's features to maps and back, or None."""
     image = block.layout.to_map(features)
     if image.dim() != 4 or image.shape[1] != block.width:
         return f"the layout of {block.name} gives {tuple(image.shape)}, expected N×{block.width}×H×W"
@@ -220,7 +220,7 @@ def _layout(block: Block, features: Tensor) -> str | None:
 
 
 def merging(trial: BackboneTrial) -> str | None:
-    """A LoRA on all projections folds into the weights."""
+    """Check that a LoRA on all projections can be folded into the weights."""
     (lora,) = methods("lora[sites=all; rank=2]", find().methods)
     trained = ToyTrial(lora, partial(alive, trial.build))
     if trained.obstacle is not None:
@@ -234,7 +234,7 @@ def merging(trial: BackboneTrial) -> str | None:
 
 
 def repeats(trial: BackboneTrial) -> str | None:
-    """In evaluation the same image gives the same output, whatever else is in its batch."""
+    """Check that, in evaluation, an image gives the same output regardless of the other images in its batch."""
     network = trial.network()
     if not trial.outputs(network).equal(trial.outputs(network)):
         return "two passes over the same images differ in evaluation mode"
@@ -243,18 +243,18 @@ def repeats(trial: BackboneTrial) -> str | None:
         with torch.no_grad():
             distance = apart(torch.cat([network(image[None], head) for image in images]), network(images, head))
         if distance > CLOSE:
-            return f"an image alone differs by {distance:.1e} from the same in a batch, through {head}"
+            return f"the output of {head} for an image alone differs by {distance:.1e} from that in a batch"
     return None
 
 
 def leaves_no_trace(trial: BackboneTrial) -> str | None:
-    """Global settings stay, two networks share nothing, and one is built without memory for its weights."""
+    """Check that global settings stay unchanged, networks share nothing, and building works on the meta device."""
     before = global_state()
     network = trial.network()
     expected = trial.outputs(network)
     changed = [name for name, now in global_state().items() if now != before[name]]
     if changed:
-        return f"building or using it changes {', '.join(changed)}"
+        return f"building or using the network changes {', '.join(changed)}"
     with torch.no_grad():
         for tensor in trial.network(2).state_dict().values():
             tensor.zero_()

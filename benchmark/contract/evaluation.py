@@ -12,30 +12,30 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.training.adaptation import Adapted
 
 SIZES = ((17, 13), (24, 40))
-"""Heights and widths that are tried besides the size in training."""
+"""Image heights and widths that are tested in addition to the training size."""
 CONSTANTS = (0.0, 0.5, 1.0)
-"""Values of images without any structure."""
+"""Pixel values of constant images."""
 LEVEL = 0.5
-"""Value of features without any structure."""
+"""The value of constant features."""
 THREADS = (2, 3)
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that an image gives the same output again, after other images too, and that no tensor moves."""
+    """Check that an image gives the same output again, even after other images, and that no tensor changes."""
     found = trial.evaluation
     if found.frozen:
         return None  # the fault of another point
     if found.other:
         return f"evaluation changes {', '.join(found.other[:4])}"
     if found.drift:
-        return f"the same image differs by {found.drift:.1e} when it is restored again after another one"
+        return f"the output for an image differs by {found.drift:.1e} when it is restored again after another image"
     adapted = trial.retrained()
     if any(not tensor.equal(trial.trained[0].state()[name]) for name, tensor in adapted.state().items()):
         return None  # the fault of another point
     with torch.no_grad():
         later, sooner = (adapted.backbone(trial.images[[index]], trial.head) for index in (1, 0))
     distance = apart(torch.cat([sooner, later]), found.outputs)
-    return f"an image differs by {distance:.1e} when it comes before another instead of after it" if distance else None
+    return f"the output for an image differs by {distance:.1e} in another order" if distance else None
 
 
 @torch.no_grad()
@@ -44,14 +44,14 @@ def images_apart(trial: ToyTrial) -> str | None:
     network = trial.trained[0].backbone.eval()
     alone = torch.cat([network(image[None], trial.head) for image in trial.images])
     distance = apart(alone, trial.output(network))
-    return None if distance <= CLOSE else f"an image alone differs by {distance:.1e} from the same in a batch"
+    return None if distance <= CLOSE else f"the output of one image differs by {distance:.1e} from that in a batch"
 
 
 @torch.no_grad()
 def image_sizes(trial: ToyTrial) -> str | None:
-    """Check that images of every size that the network takes give outputs of its size and type, through each head."""
+    """Check that outputs have the frozen network's size and dtype for each head and every size that it accepts."""
     reference = trial.network()
-    prepared = type(trial.method).adapt_from is not Method.adapt_from  # from results of one head
+    prepared = type(trial.method).adapt_from is not Method.adapt_from  # from the results of a single head
     for head in [trial.head] if prepared else reference.heads:
         network = trial.put_on(trial.network(), head=head).backbone.eval()
         for size in [(trial.side, trial.side), *(SIZES if reference.window is None else ())]:
@@ -71,7 +71,7 @@ def image_sizes(trial: ToyTrial) -> str | None:
 
 
 def _taken(network: Backbone, images: Tensor, head: str) -> Tensor | None:
-    """Return the frozen network's output, or None if it refuses images of this size."""
+    """Return the frozen network's output, or None if the network rejects images of this size."""
     try:
         output: Tensor = network(images, head)
     except PetlirError:
@@ -80,7 +80,7 @@ def _taken(network: Backbone, images: Tensor, head: str) -> Tensor | None:
 
 
 def constant_images(trial: ToyTrial) -> str | None:
-    """Check that images, and features, without any structure have finite outputs and gradients."""
+    """Check that constant images and constant features give finite outputs and gradients."""
     adapted = trial.trained[0]
     for value in CONSTANTS:
         with restored(adapted.backbone):
@@ -97,7 +97,7 @@ def constant_images(trial: ToyTrial) -> str | None:
 
 
 def _levelled(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
-    """Return the inputs of a module with one number, whose mean is exact, in place of each tensor's values."""
+    """Return a module's inputs with all values of each tensor replaced by one number, whose mean is exact."""
     return tuple(
         one - one.detach() + LEVEL if isinstance(one, Tensor) and one.is_floating_point() else one for one in inputs
     )
@@ -132,11 +132,11 @@ def threads(trial: ToyTrial) -> str | None:
         for number in {*THREADS, before}:
             start, found = _on_threads(trial, number)
             if start != known:
-                return f"with {number} threads it has other parameters than with one"
+                return f"the method has different parameters with {number} threads and with one"
             for mode in outputs:
                 distance = apart(found[mode], outputs[mode])
                 if not distance <= ROUNDING:
-                    return f"in {mode}, the output with {number} threads differs by {distance:.1e} from one thread"
+                    return f"in {mode}, the output with {number} threads differs by {distance:.1e} from that with one"
     finally:
         torch.set_num_threads(before)
     return None
@@ -153,14 +153,14 @@ def _on_threads(trial: ToyTrial, number: int) -> tuple[dict[str, tuple[int, ...]
 
 
 def modes_agree(trial: ToyTrial) -> str | None:
-    """Check that training acts in evaluation, and that both modes compute the same.
+    """Check that training has an effect in evaluation, and that both modes give the same output.
 
-    A method that draws random numbers in training or moves statistics is exempt from the second.
+    The second check does not apply to methods that draw random numbers or update statistics in training.
     """
     adapted = trial.trained[0]
     evaluated = trial.output(adapted.backbone)
     if adapted.trainable() and evaluated.equal(trial.output(trial.adapted().backbone)):
-        return "what is trained does not act in evaluation: the output is the same as before training"
+        return "training has no effect in evaluation: the output is the same as before training"
     output, drawn = _in_training(trial, adapted)
     if drawn or adapted.batch_statistics:
         return None
@@ -170,7 +170,7 @@ def modes_agree(trial: ToyTrial) -> str | None:
 
 @torch.no_grad()
 def _in_training(trial: ToyTrial, adapted: Adapted) -> tuple[Tensor, bool]:
-    """Return the output in training mode, and whether it draws random numbers or moves a buffer."""
+    """Return the output in training mode, and whether the pass draws random numbers or changes a buffer."""
     with restored(adapted.backbone) as tensors, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         before = torch.get_rng_state()

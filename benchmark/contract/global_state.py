@@ -1,4 +1,4 @@
-"""Random states, settings and functions of this process, which a plugin has to leave as they are."""
+"""Random states, settings and functions of this process, which a plugin must leave unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Function = Callable[..., object]
 Place = tuple[ModuleType | type, str]
 """A module or class, and the name of a function in it."""
 Attributes = Mapping[ModuleType | type, Mapping[str, object]]
-"""What modules and classes hold, by name."""
+"""The attributes of modules and classes, by name."""
 
 
 def global_state() -> dict[str, object]:
@@ -39,7 +39,7 @@ def global_state() -> dict[str, object]:
         "numpy's global random numbers": pickle.dumps(np.random.get_state()),
         "Python's global random numbers": random.getstate(),
         "torch's global random numbers": torch.get_rng_state().numpy().tobytes(),
-        "torch's default type": torch.get_default_dtype(),
+        "torch's default dtype": torch.get_default_dtype(),
         "torch's default device": str(torch.get_default_device()),
         "torch's gradient mode": torch.is_grad_enabled(),
         "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
@@ -68,7 +68,7 @@ def _classes(module: ModuleType, root: str) -> list[type]:
 
 
 def replaced(before: Attributes) -> dict[Place, object]:
-    """Return the functions of `before` that are not the same any more, with what they were."""
+    """Return the functions in `before` that have been replaced since, with their original values."""
     changed = [owner for owner, known in before.items() if not _same(known, vars(owner))]
     return {
         (owner, name): value
@@ -79,12 +79,12 @@ def replaced(before: Attributes) -> dict[Place, object]:
 
 
 def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
-    """Compare by identity without a loop in Python: most of some 600 modules and classes never change."""
+    """Compare by identity without a loop in Python, because most of about 600 modules and classes never change."""
     return len(known) == len(now) and all(map(operator.is_, known.values(), now.values()))
 
 
 def defined_by(plugin: str) -> list[str]:
-    """Return the names of functions of libraries that were replaced by functions of a plugin's module."""
+    """Return the names of library functions that have been replaced by functions of a plugin's module."""
     return [
         spelled((owner, name))
         for owner, attributes in functions().items()
@@ -95,7 +95,7 @@ def defined_by(plugin: str) -> list[str]:
 
 
 def _origin(value: object) -> str:
-    """Return the module that a function, or the class of a callable object, was defined in."""
+    """Return the name of the module that defines a function, or the class of a callable object."""
     inner = value.func if isinstance(value, functools.partial) else value
     return str(getattr(inner, "__module__", None) or type(inner).__module__)
 
@@ -109,7 +109,7 @@ def spelled(place: Place) -> str:
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Put random states, the most common settings and replaced functions back after the block, which cannot exit."""
+    """Restore random states, common settings and replaced functions after the block, and keep it from exiting."""
     before, numbers, generator = functions(), np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]

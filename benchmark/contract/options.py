@@ -1,4 +1,4 @@
-"""Contract points on a method's declaration: its description, and options that are named in grids and take effect."""
+"""Contract points on a method's declaration: its description, and options that work in grids and take effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from petlir.benchmark.training.adaptation import Adapted
 Outcome = tuple[int, Tensor]
 """The number of stored values, and the network's output after training."""
 ROOMS = (8, 32)
-"""Larger sizes for trying options, because at the smallest sizes different shares round to the same number."""
+"""Larger sizes for testing options, because at the smallest sizes different fractions round to the same number."""
 
 
 def described(trial: ToyTrial) -> str | None:
@@ -29,7 +29,7 @@ def described(trial: ToyTrial) -> str | None:
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
         return "name is missing, or not lower-case words joined by - or _"
     if not getattr(method, "idea", ""):
-        return "idea is missing: one sentence for its card"
+        return "idea is missing: expected one sentence for its card"
     if not method.__doc__ or method.__doc__.startswith(f"{method.__name__}("):
         return "the class has no docstring"
     if method.trains and not method.tunes_backbone and not isinstance(method.paper, Paper):
@@ -38,25 +38,25 @@ def described(trial: ToyTrial) -> str | None:
 
 
 def frozen_dataclass(trial: ToyTrial) -> str | None:
-    """Check that the options are immutable, fit into a record, and restore the same method."""
+    """Check that the options are immutable, can be stored in a record, and restore the same method from it."""
     kind = type(trial.method)
     if "__dataclass_params__" not in vars(kind):
         return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
     written = json.dumps(trial.method.options())
     restored = kind(**json.loads(written))
     if restored != trial.method or hash(restored) != hash(trial.method):
-        return "its options do not survive being written as JSON"
+        return "its options change when written as JSON and read again"
     trial.adapted()
     return None if json.dumps(trial.method.options()) == written else "adapting a network changes its options"
 
 
 def in_a_grid(trial: ToyTrial) -> str | None:
-    """Check that the method, written with all its options as in a grid, is read as the same method."""
+    """Check that a grid item with all options of the method is parsed as the same method."""
     method = trial.method
     options = "; ".join(f"{name}={spelled(value)}" for name, value in method.options().items())
     for text in (f"{method.name}[{options}]", method.label):
         if grid.methods(text, {method.name: type(method)}) != [method]:
-            return f"a grid reads {text!r} as something else"
+            return f"a grid parses {text!r} as a different method"
     return None
 
 
@@ -72,7 +72,7 @@ def sizes(trial: ToyTrial) -> str | None:
         replace(trial.method, **{option: 0})
     except PetlirError:
         return None
-    return f"{option} = 0 is not refused with a PetlirError"
+    return f"{option} = 0 is not rejected with a PetlirError"
 
 
 def _count(adapted: Adapted) -> int:
@@ -80,18 +80,18 @@ def _count(adapted: Adapted) -> int:
 
 
 def options_act(trial: ToyTrial) -> str | None:
-    """Check that every number and switch changes the number of stored values or the result of a few training steps."""
+    """Check that every numeric option and switch changes the stored size or the result of a few training steps."""
     idle = [name for name in _numbers(trial.method) if name != trial.method.size]
     for method in _roomy(trial.method):
         if idle and method.supports(trial.network()) is None:
             with suppress(PetlirError):
                 before = _outcome(trial, method)
                 idle = [name for name in idle if _idle(trial, method, name, before)]
-    return f"another value of {', '.join(idle)} changes neither size nor function" if idle else None
+    return f"other values of {', '.join(idle)} change neither the size nor the output" if idle else None
 
 
 def _roomy(method: Method) -> Iterator[Method]:
-    """Yield the method as it is, then larger versions."""
+    """Yield the unchanged method, then larger versions."""
     yield method
     if method.size:
         yield from (replace(method, **{method.size: room}) for room in ROOMS)

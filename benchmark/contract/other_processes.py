@@ -1,4 +1,4 @@
-"""The same method in other processes, where Python hashes text otherwise and sets are in another order."""
+"""The same method in other processes, in which string hashes and therefore the order of sets differ."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from petlir.benchmark.errors import told
 from petlir.benchmark.plugin_modules import PREFIX, load_file
 
 HASH_SEEDS = (3, 8, 18)
-"""Values of PYTHONHASHSEED under which the usual names of sites and blocks differ in order and parity."""
+"""Values of PYTHONHASHSEED for which the hashes of common site and block names differ in order and parity."""
 Pickled = tuple[list[Path], list[str], int, bytes]
-"""Plugin files, module search path, number of threads, and a method with builder, weights and required cells."""
+"""Plugin files, module search path, thread count, and a method with its builder, weights and required cells."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Signs by which a method is the same.
+    """Values that are equal in every process for the same method.
 
     Attributes:
-        start: digest of its initial weights.
-        outputs: of the network with given changes of them, in evaluation and in training.
+        start: digest of the method's initial weights.
+        outputs: outputs of the network after fixed changes to these weights, in evaluation and in training mode.
     """
 
     start: str
@@ -43,7 +43,7 @@ class Fingerprint:
 
 @torch.no_grad()
 def fingerprint(trial: ToyTrial) -> Fingerprint:
-    """Return the fingerprint of a trial's method; nothing is trained, since steps enlarge rounding errors."""
+    """Return the fingerprint of a trial's method; nothing is trained, since training amplifies rounding errors."""
     adapted = trial.adapted()
     start = _digest(adapted.state())
     for name, parameter in adapted.trainable().items():
@@ -65,7 +65,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process with another hash seed that waits for methods and ends with its parent."""
+    """A process with a different hash seed, which waits for methods and ends with its parent."""
 
     def __init__(self, hash_seed: int) -> None:
         self._process = subprocess.Popen(
@@ -84,7 +84,7 @@ class OtherProcess:
         self._process.stdin.flush()
 
     def answer(self) -> Fingerprint | str | None:
-        """Return the fingerprint of the method sent last, the error it raised, or None if it cannot be imported."""
+        """Return the fingerprint of the last method sent, the error it raised, or None if it cannot be imported."""
         assert self._process.stdout is not None
         found: Fingerprint | str | None = pickle.load(self._process.stdout)
         return found
@@ -99,14 +99,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @cache
 def _others() -> Sequence[OtherProcess]:
-    """Start the other processes, once: each imports torch for some seconds."""
+    """Start the other processes once, because each takes several seconds to import torch."""
     return [OtherProcess(seed) for seed in HASH_SEEDS]
 
 
 def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
-    """Return the fingerprint of the trial's method, or the error that it raises, in each of the other processes.
+    """Return the fingerprint of the trial's method, or the error that it raises, from each of the other processes.
 
-    A method or network that another process cannot import, such as a class defined in a function, has none.
+    There are none for a method or network that another process cannot import, such as a class defined in a function.
     """
     try:
         pickled = pickle.dumps((trial.method, trial.build, trial.weights, trial.finished))
@@ -132,7 +132,7 @@ def _answer(request: Pickled) -> Fingerprint | str | None:
         for file in files:
             load_file(file)
         method, build, weights, finished = pickle.loads(pickled)
-    except (Exception, SystemExit):  # noqa: BLE001 - it may be importable from the first process alone
+    except (Exception, SystemExit):  # noqa: BLE001 - it may be importable only in the first process
         return None
     try:
         return fingerprint(ToyTrial(method, build, weights, finished))
@@ -151,13 +151,13 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Answer requests on the standard input until it ends; what plugins print goes to the standard error."""
+    """Answer requests from standard input until it ends; redirect the output of plugins to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _serve(sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":
-    from petlir.benchmark.contract import other_processes  # one class of fingerprints in both processes
+    from petlir.benchmark.contract import other_processes  # so that both processes use the same class of fingerprints
 
     other_processes.main()

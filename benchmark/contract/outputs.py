@@ -13,7 +13,7 @@ from petlir.benchmark.contract.toy_model import ROUNDING, ToyTrial, apart, outer
 
 
 def identity(trial: ToyTrial) -> str | None:
-    """Check that the initial function equals the frozen network's if the method declares this."""
+    """Check that the initial outputs equal the frozen network's, if the method declares this."""
     if not trial.method.identity:
         return None
     distance = apart(trial.output(trial.adapted().backbone), trial.output(trial.network()))
@@ -33,13 +33,13 @@ def mixed_precision(trial: ToyTrial) -> str | None:
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that equal seeds give equal weights and outputs, in this process and in others with other hashes."""
+    """Check that equal seeds give equal weights and outputs, in this process and in others with different hashes."""
     again = trial.adapted()
     if not _equal(again.state(), trial.adapted().state()):
-        return "two networks of the same seed start apart"
+        return "two networks with the same seed start with different weights"
     trial.train(again)
     if not _equal(again.state(), trial.trained[0].state()):
-        return "two trainings of the same seed end apart"
+        return "two runs with the same seed end with different weights"
     steady = trial.evaluation.repeats
     if steady and not trial.output(again.backbone).equal(trial.output(trial.trained[0].backbone)):
         return "two networks with the same weights differ in output; some state is not a parameter or a buffer"
@@ -48,13 +48,13 @@ def repeats(trial: ToyTrial) -> str | None:
         if isinstance(other, str):
             return f"in another process: {other}"
         if fault := _differs(here, other, steady=steady):
-            return f"{fault} in another process, where sets have another order and hash() other values"
+            return f"{fault} in another process, where the order of sets and the values of hash() differ"
     return None
 
 
 def _differs(here: Fingerprint, other: Fingerprint, *, steady: bool) -> str | None:
     if here.start != other.start:
-        return "it starts apart"
+        return "it starts with different weights"
     distance = apart(other.outputs, here.outputs) if steady else 0.0
     return None if distance <= ROUNDING else f"the output differs by {distance:.1e}"
 
@@ -64,14 +64,14 @@ def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def leaves_no_trace(trial: ToyTrial) -> str | None:
-    """Check that adapting, training and evaluation leave global random states, settings and functions as they are."""
+    """Check that adapting, training and evaluation leave global random states, settings and functions unchanged."""
     if patched := defined_by(type(trial.method).__module__):
         return f"it replaces {', '.join(patched[:4])}"
     network = trial.network()
     before, known, modules = global_state(), functions(), list(network.modules())
     trial.method.supports(network)
     if list(network.modules()) != modules:
-        return "supports() changes the network; it has to leave it as it is"
+        return "supports() changes the network, which it must leave unchanged"
     adapted = trial.put_on(network)
     trial.output(network)
     changed = _changed(before, known)
@@ -81,7 +81,7 @@ def leaves_no_trace(trial: ToyTrial) -> str | None:
 
 
 def _changed(before: dict[str, object], known: Attributes) -> list[str]:
-    """Return the settings and functions that are not what they were."""
+    """Return the names of the settings and functions that have changed."""
     settings = [name for name, now in global_state().items() if now != before[name]]
     return settings + [spelled(place) for place in replaced(known)]
 

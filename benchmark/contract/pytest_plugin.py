@@ -1,4 +1,4 @@
-"""The contracts as tests, for plugins of any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
+"""The contracts as tests, for plugins in any repository: `pytest --petlir-contract my_method.py:MyMethod`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TARGET",
         action="append",
         default=[],
-        help="FILE.py:Class, a method of a grid, or a family of backbones: a test for each point; may be repeated",
+        help="FILE.py:Class, a method as in a grid, or a backbone family; adds a test per point; may be repeated",
     )
     group.addoption(
-        "--petlir-backbone", metavar="NAMES", default="*", help="families in small or backbones; * for all families"
+        "--petlir-backbone", metavar="NAMES", default="*", help="backbone families or backbones; * for all families"
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before others deselect by name or mark
+@pytest.hookimpl(tryfirst=True)  # before other plugins deselect by name or mark
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add a test for each target, backbone and point."""
     from petlir.benchmark.errors import PetlirError
@@ -50,7 +50,7 @@ def _points(session: pytest.Session, target: str, backbones: str) -> Iterator[py
 
 
 class ContractItem(pytest.Item):
-    """One point of a contract for one target on one network; skipped where a method does not support that."""
+    """One point of a contract for one target on one network; skipped if a method does not support the network."""
 
     def __init__(self, name: str, parent: pytest.Session, *, point: str, trial: ToyTrial | BackboneTrial) -> None:
         super().__init__(name, parent, nodeid=name)

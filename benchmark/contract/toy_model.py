@@ -1,4 +1,4 @@
-"""A small network for trying a method repeatedly from the same weights."""
+"""A small network for testing a method repeatedly from the same weights."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from petlir.benchmark.method import Method, PriorResults
 from petlir.benchmark.training.adaptation import Adapted, adapt
 
 TASK = "trial"
-"""The task on which a method is tried."""
+"""The task on which a method is tested."""
 STEPS = 3
 """Optimiser steps; a parameter after two zero-initialised layers gets its first gradient in the third step."""
 RATE = 1e-2
-"""The length of a step."""
+"""The approximate change of each weight in a step."""
 ROUNDING = 1e-4
-"""Tolerance for sums in another order, as a share of the largest output."""
+"""Tolerance for sums in a different order, as a fraction of the largest output."""
 CLOSE = 1e-5
-"""Tolerance for equal outputs, as a share of their largest magnitude."""
+"""Tolerance for equal outputs, as a fraction of their largest magnitude."""
 
 
 def apart(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference, as a share of the largest magnitude."""
+    """Return the largest difference, as a fraction of the largest magnitude."""
     if one.equal(other):
         return 0.0
     return float((one - other).abs().max() / other.abs().max())
@@ -49,7 +49,7 @@ def tiny() -> IPT:
 
 
 def alive(builder: Callable[[], Backbone], seed: int = 0) -> Backbone:
-    """Return the seeded network with small random values for zero-initialised weights, which would hide effects."""
+    """Return the seeded network with small random values instead of zero-initialised weights, which hide effects."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         network = builder()
@@ -66,14 +66,14 @@ SMALL: Mapping[str, Callable[[], Backbone]] = {
 """The small network of each built-in family."""
 
 Stored = Mapping[str, Tensor]
-"""A method's stored tensors, by name."""
+"""The stored tensors of a method, by name."""
 Finished = tuple[Method, str, int]
 """Method, task and seed of a required cell."""
 
 
 @dataclass(frozen=True)
 class Asked(Cell):
-    """A cell that holds the method itself, which may not be registered by name."""
+    """A cell that holds the method itself, because the method may not be registered by name."""
 
     chosen: Method | None = None
 
@@ -85,13 +85,13 @@ class Asked(Cell):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The traces that passes in evaluation mode leave.
+    """The effects of forward passes in evaluation mode.
 
     Attributes:
         outputs: the outputs of two images, each restored alone.
-        frozen: names of frozen parameters and of the network's buffers that are moved.
-        other: names of other tensors that are moved.
-        drift: by how much the output for an image changes after other images.
+        frozen: names of the frozen parameters and the network's buffers that changed.
+        other: names of the other tensors that changed.
+        drift: change in the output for an image after other images.
     """
 
     outputs: Tensor
@@ -101,12 +101,12 @@ class Evaluation:
 
     @property
     def repeats(self) -> bool:
-        """Whether another pass over the same image is the same again."""
+        """Whether another pass over the same image gives the same output."""
         return not self.frozen and not self.other and self.drift == 0
 
 
 def outermost(adapted: Adapted) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the inserted modules that are inside no other, by name."""
+    """Yield the inserted modules that are not inside another inserted module, by name."""
     for name, module in adapted.backbone.named_modules():
         owner = adapted.backbone.get_submodule(name.rpartition(".")[0])
         if module in adapted.inserted and owner not in adapted.inserted:
@@ -115,7 +115,7 @@ def outermost(adapted: Adapted) -> Iterator[tuple[str, nn.Module]]:
 
 @contextmanager
 def restored(network: Backbone) -> Iterator[dict[str, Tensor]]:
-    """Put all tensors of `network` back after the block, and evaluation mode; yield what they were, by name."""
+    """Restore all tensors and evaluation mode of `network` after the block; yield the tensors' values by name."""
     tensors = {name: tensor for each in (network.named_parameters(), network.named_buffers()) for name, tensor in each}
     before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
     try:
@@ -130,7 +130,7 @@ def restored(network: Backbone) -> Iterator[dict[str, Tensor]]:
 
 @torch.no_grad()
 def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
-    """Restore two images in turns in evaluation mode, and return the traces; tensors are then restored."""
+    """Restore two images alternately in evaluation mode, reset all tensors, and return the effects of the passes."""
     network = adapted.backbone.eval()
     with restored(network) as before:
         first, second, again = (network(images[[index]], head) for index in (0, 1, 0))
@@ -143,15 +143,15 @@ def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
 
 
 class ToyTrial:
-    """A method with new networks of equal weights.
+    """A method under test, and new networks with equal weights to apply it to.
 
     Required cells are trained for a few steps on synthetic images of each task.
 
     Args:
         method: the method to check.
         build: builder of a small network.
-        weights: the network's weights, by default those that it is built with.
-        finished: stored tensors of required cells by method, task and seed; those that are missing are trained.
+        weights: the network's weights; by default the weights with which it is built.
+        finished: stored tensors of required cells by method, task and seed; missing cells are trained.
     """
 
     def __init__(
@@ -244,7 +244,7 @@ class ToyTrial:
         return output
 
     def retrained(self) -> Adapted:
-        """Return a new network, trained as the first one was."""
+        """Return a new network that is trained in the same way as the first one."""
         adapted = self.adapted()
         self.train(adapted)
         adapted.eval()
@@ -252,7 +252,7 @@ class ToyTrial:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The traces of a few passes of the trained method in evaluation mode."""
+        """The effects of a few passes of the trained method in evaluation mode."""
         return evaluate(self.trained[0], self.images, self.head)
 
     @cached_property
@@ -263,7 +263,7 @@ class ToyTrial:
 
     @torch.enable_grad()
     def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
-        """Train a few steps, optionally in mixed precision, and return the names of parameters that got a gradient."""
+        """Train a few steps, optionally in mixed precision, and return the names of parameters with a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:
@@ -284,7 +284,7 @@ class ToyTrial:
 
 @torch.no_grad()
 def _step(parameters: Iterable[nn.Parameter]) -> None:
-    """Move each weight against its gradient by about `RATE`, as the first step of Adam does."""
+    """Move each weight against its gradient by about `RATE`, like the first step of Adam."""
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.sub_(RATE * parameter.grad / (parameter.grad.abs() + 1e-8))

@@ -1,4 +1,4 @@
-"""Contract points on weights: which are trained, moved, shared, stored and merged."""
+"""Contract points on weights: training, freezing, sharing, storing and merging."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from petlir.benchmark.method import Mergeable
 from petlir.benchmark.training.adaptation import merge
 
 SPARE = 0.05
-"""Limit of stored bytes besides the trainable parameters, as a share of their bytes."""
+"""The maximum size of what is stored besides trainable parameters, as a fraction of their bytes."""
 
 
 def trains(trial: ToyTrial) -> str | None:
-    """Check that parameters are trainable exactly if the method declares this, from the start to the end."""
+    """Check that the method has trainable parameters if and only if it declares this, before and after training."""
     names = set(trial.adapted().trainable())
     if trial.method.trains != bool(names):
         if names:
-            return f"it declares that it does not train, and {len(names)} tensors are trainable"
-        return "it declares that it trains, and nothing is trainable"
+            return f"it declares that it does not train, but {len(names)} tensors are trainable"
+        return "it declares that it trains, but nothing is trainable"
     trained = trial.trained[0]
     trial.output(trained.backbone)
     changed = sorted(names ^ set(trained.trainable()))
-    return f"becomes trainable or frozen on the way: {', '.join(changed[:4])}" if changed else None
+    return f"becomes trainable or frozen during training: {', '.join(changed[:4])}" if changed else None
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TensorCopy:
     value: Tensor
 
     def stays(self, network: nn.Module) -> bool:
-        """Return whether the tensor, wherever it is in `network`, or what replaced it, has the same value."""
+        """Return whether the tensor, wherever it is now in `network`, or its replacement has the same value."""
         kept = any(tensor is self.tensor for tensor in network.parameters())
         now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
         return torch.equal(now, self.value)
@@ -64,7 +64,7 @@ def frozen_stays(trial: ToyTrial) -> str | None:
     for when, make in passes.items():
         make()
         if moved := [one.name for one in frozen if not one.stays(network)]:
-            return f"not trainable, and changed by {when}: {', '.join(moved[:4])}"
+            return f"not trainable, but changed by {when}: {', '.join(moved[:4])}"
     return None
 
 
@@ -75,17 +75,17 @@ def _hold(network: nn.Module, kind: str) -> Iterator[TensorCopy]:
 
 
 def unfreezes(trial: ToyTrial) -> str | None:
-    """Check that the method trains tensors of the backbone exactly if it declares this."""
+    """Check that the method trains tensors of the backbone if and only if it declares this."""
     says, tuned = trial.method.unfreezes or trial.method.tunes_backbone, trial.adapted().backbone.tuned
     if says and not tuned:
-        return "it declares that it unfreezes, and none of the backbone's tensors is trainable"
+        return "it declares that it unfreezes, but none of the backbone's tensors is trainable"
     if tuned and not says:
-        return f"tensors of the backbone are trainable, and unfreezes is not declared: {', '.join(sorted(tuned)[:4])}"
+        return f"tensors of the backbone are trainable, but unfreezes is not declared: {', '.join(sorted(tuned)[:4])}"
     return None
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that a trainable tensor occurs at a single place, unless the method declares sharing, as one parameter."""
+    """Check that a trainable tensor is used in one place or, if the method declares sharing, as one parameter."""
     network = trial.adapted().backbone
     places = defaultdict(list)
     for name, parameter in network.named_parameters(remove_duplicate=False):
@@ -93,9 +93,9 @@ def shares(trial: ToyTrial) -> str | None:
             places[id(parameter)].append(name)
     several = [names for names in places.values() if len(names) > 1]
     if several and not trial.method.shared:
-        return f"one tensor at several places, and shared is not declared: {', '.join(several[0][:4])}"
+        return f"one tensor is used in several places, but shared is not declared: {', '.join(several[0][:4])}"
     both = _overlapping(network)
-    return f"two tensors on the same memory: {', '.join(both)}; share one parameter instead" if both else None
+    return f"two tensors use the same memory: {', '.join(both)}; share one parameter instead" if both else None
 
 
 def _overlapping(network: nn.Module) -> tuple[str, str] | None:
@@ -111,7 +111,7 @@ def _overlapping(network: nn.Module) -> tuple[str, str] | None:
 
 
 def _elements(tensor: Tensor) -> set[int]:
-    """Return the places of a tensor's elements in its storage, in bytes."""
+    """Return the offsets of a tensor's elements in its storage, in bytes."""
     places = torch.tensor([tensor.storage_offset()])
     for size, stride in zip(tensor.shape, tensor.stride(), strict=True):
         places = (places[:, None] + stride * torch.arange(size)).flatten()
@@ -130,7 +130,7 @@ def gradients(trial: ToyTrial) -> str | None:
 
 
 def stored(trial: ToyTrial) -> str | None:
-    """Check that the stored tensors restore the trained network from a new network with another seed."""
+    """Check that loading the stored tensors into a new network with another seed restores the trained network."""
     adapted, _ = trial.trained
     fresh = trial.adapted(seed=2, stored=adapted.state())
     fresh.load(adapted.state())
@@ -141,14 +141,14 @@ def stored(trial: ToyTrial) -> str | None:
 
 
 def stores_its_own(trial: ToyTrial) -> str | None:
-    """Check that the method stores little but parameters and buffers set by training, the seed or required cells."""
+    """Check that the method stores little besides values that training, the seed or required cells determine."""
     adapted, fresh = trial.trained[0], trial.adapted(seed=2).state()
     state, trainable = adapted.state(), adapted.trainable()
     idle = [name for name in state if name not in trainable and name in fresh and state[name].equal(fresh[name])]
     own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
     if spare <= SPARE * own:
         return None
-    return f"{spare:,} bytes that any fresh network has, beside {own:,} of parameters: {', '.join(idle[:4])}"
+    return f"stores {spare:,} bytes that any new network has, and {own:,} of parameters: {', '.join(idle[:4])}"
 
 
 def merges(trial: ToyTrial) -> str | None:
@@ -160,7 +160,7 @@ def merges(trial: ToyTrial) -> str | None:
         if isinstance(module, Mergeable) and callable(module.merged):
             module.merged()
     if not trial.output(adapted.backbone).equal(before):
-        return "merged() changes the module that it folds; it has to return another"
+        return "merged() changes the module that it is called on; it must return another"
     merge(adapted.backbone)
     distance = apart(trial.output(adapted.backbone), before)
     return None if distance <= CLOSE else f"the output differs by {distance:.1e} after merging"

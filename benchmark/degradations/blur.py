@@ -71,10 +71,10 @@ class MotionBlur(Degradation):
 
 @dataclass(frozen=True)
 class RandomMotionBlur(Degradation):
-    """Motion blur of random length and direction for each image, as from camera shake.
+    """Motion blur with a random length and direction for each image, like that of camera shake.
 
     Attributes:
-        longest: maximum length in pixels; lengths are uniform from `shortest` to it, directions over all angles.
+        longest: maximum length in pixels; lengths are uniform from `shortest` to `longest`, directions over all angles.
         shortest: minimum length in pixels.
     """
 
@@ -95,7 +95,7 @@ class RandomMotionBlur(Degradation):
 
 @dataclass(frozen=True)
 class Resized(Degradation):
-    """Downscaling followed by upscaling with MATLAB's bicubic, 8 bit in between: the loss of detail of upscaled images.
+    """Bicubic downscaling and upscaling as in MATLAB, 8 bit in between, for the loss of detail of upscaled images.
 
     Attributes:
         ratio: downscaling factor, not necessarily an integer; 1 leaves the image unchanged.
@@ -109,14 +109,14 @@ class Resized(Degradation):
             raise PetlirError(f"the ratio of a resizing is 1 or more, not {self.ratio}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, at its own size with the detail of the small one; `rng` is not used."""
+        """Return the whole image, H×W×3 uint8, with the detail of the downscaled image; `rng` is not used."""
         height, width = image.shape[:2]
         enlarged = imresize(imresize(image, 1 / self.ratio), self.ratio)
         return np.ascontiguousarray(enlarged[:height, :width])
 
 
 def line(length: float, angle: float) -> Array:
-    """Return a line through the centre of an odd square, summing to 1; each point is spread over four pixels."""
+    """Return a line through the centre of an odd square as a kernel with sum 1; points are spread over four pixels."""
     reach = int(np.ceil(length / 2))
     count = 8 * reach + 1
     pixels = np.arange(-reach, reach + 1)[:, None]

@@ -19,7 +19,7 @@ OTHER = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
 
 @dataclass(frozen=True)
 class CameraNoise(Degradation):
-    """Signal-dependent and spatially correlated noise, as it remains after demosaicing.
+    """Signal-dependent and spatially correlated noise like that in demosaicked images.
 
     The image is converted to linear light and the sensor's white balance. Noise of variance shot·signal + read is
     sampled on an RGGB mosaic, interpolated bilinearly and added, and the image is converted back. The signal itself is
@@ -36,7 +36,7 @@ class CameraNoise(Degradation):
     simulated: ClassVar[str] = "simulated camera noise"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, with noise at a level of its own; all drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, with noise; its level and values are drawn from `rng`."""
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)])
         shot = np.exp(rng.uniform(*np.log(self.shot)))
         read = np.exp(2.18 * np.log(shot) + 1.2 + rng.normal(0, 0.26))

@@ -12,16 +12,16 @@ from scipy.sparse import csr_array
 from petlir.benchmark.degradations.resize import axis_weights
 
 THREADS = min(4, os.cpu_count() or 1)
-"""Bands that are computed at the same time; NumPy and SciPy let threads run meanwhile."""
+"""The number of bands that are computed concurrently; NumPy and SciPy release the GIL."""
 BAND = 2**20
-"""Values of the result that are computed at once."""
+"""The approximate number of values in a band."""
 Pixels = NDArray[np.uint8 | np.uint16]
 
 
 def enlarge_in_bands(image: Pixels, scale: int) -> Pixels:
     """Return the image, H×W×C uint8 or uint16, upscaled by `scale`.
 
-    8-bit RGB becomes exactly what `petlir.benchmark.degradations.resize.enlarge` returns.
+    For 8-bit RGB the result equals that of `petlir.benchmark.degradations.resize.enlarge`.
     """
     height, width, channels = image.shape
     rows, columns = (axis_weights(side, side * scale, scale) for side in (height, width))
@@ -37,7 +37,7 @@ def enlarge_in_bands(image: Pixels, scale: int) -> Pixels:
         across = columns @ down.transpose(1, 0, 2).reshape(width, -1)
         across += 0.5
         band = across.clip(0.5, peak + 0.5, out=across).reshape(width * scale, -1, channels).transpose(1, 0, 2)
-        enlarged[start : start + step] = band  # positive values are truncated, as by floor
+        enlarged[start : start + step] = band  # truncation of positive values equals floor
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fill, range(0, height * scale, step)))

@@ -22,7 +22,7 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
 def encoder() -> str:
-    """Return the encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`, since others round differently."""
+    """Return name and version of the encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`; others round differently."""
     library, kind = PIL.features.version("libjpeg_turbo"), "libjpeg-turbo"
     if library is None:
         library, kind = PIL.features.version("jpg"), "libjpeg"
@@ -31,16 +31,17 @@ def encoder() -> str:
 
 @dataclass(frozen=True)
 class Jpeg(Degradation):
-    """Compression to a baseline JPEG file: libjpeg's tables, not progressive.
+    """Baseline (not progressive) JPEG compression with libjpeg's tables.
 
-    Source: ITU-T T.81; quality is libjpeg's. The code of AdaptIR compresses training crops, whose 8×8 grid starts at
-    the crop, but whole test images. It also passes RGB to a BGR encoder, so its images differ by about 7 grey levels.
+    Source: ITU-T T.81; quality is libjpeg's. The code of AdaptIR compresses test images whole, but training
+    crops separately, so that the 8×8 grid starts at the crop. It also passes RGB to a BGR encoder, so that its images
+    differ by about 7 grey levels.
 
     Attributes:
         quality: libjpeg's quality, 1..100.
         on: `images`, compressed whole before crops are taken; or `crops`, each training crop separately.
-        swapped: whether the encoder takes red for blue.
-        subsampling: chroma subsampling; `4:2:0` halves its resolution along both axes.
+        swapped: whether red and blue are swapped for the encoder.
+        subsampling: chroma subsampling; `4:2:0` halves the chroma resolution along both axes.
     """
 
     quality: int
@@ -59,7 +60,7 @@ class Jpeg(Degradation):
 
     @property
     def whole(self) -> bool:
-        """True if it acts on the whole image."""
+        """True if whole images are compressed."""
         return self.on == "images"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:

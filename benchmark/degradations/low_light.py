@@ -1,4 +1,4 @@
-"""Simulated low light: darkening, as in a short exposure, with the noise of few photons."""
+"""Simulated low light: darkening, as in a short exposure, with photon and read noise."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from petlir.benchmark.degradation import Degradation, Image
 
 @dataclass(frozen=True)
 class LowLight(Degradation):
-    """Darkening β·(α·x)^γ followed by Poisson-Gaussian noise; each image draws its own exposure.
+    """Darkening β·(α·x)^γ followed by Poisson-Gaussian noise; the exposure is drawn for each image.
 
-    Source: the darkening Lv et al., MBLLEN, BMVC 2018 (α in 0.9..1, β in 0.5..1, γ in 1.5..5); the two kinds
-    of noise after Wei et al., A physics-based noise formation model for extreme low-light raw denoising, CVPR
-    2020. β and γ are drawn lower, so that the mean is a few per cent of white as in LOL's dark images
-    (Wei et al., BMVC 2018) and no photograph becomes black.
+    Source: Lv et al., MBLLEN, BMVC 2018, for the darkening (α in 0.9..1, β in 0.5..1, γ in 1.5..5); Wei et al., A
+    physics-based noise formation model for extreme low-light raw denoising, CVPR 2020, for the two kinds of noise. β
+    and γ are drawn from lower ranges, so that the mean is a few per cent of white, as in LOL's dark images (Wei et
+    al., BMVC 2018), and no image becomes black.
 
     Attributes:
         gamma: lowest and highest γ.

@@ -1,4 +1,4 @@
-"""Additive white Gaussian noise, the denoising task of the literature."""
+"""Additive white Gaussian noise, as in the denoising literature."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class GaussianNoise(Degradation):
     """Independent Gaussian noise on each channel of each pixel.
 
     Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. Papers differ in the storage of noisy images: as
-    8-bit files (PromptIR), as floats (Restormer; AdaptIR's tests of denoising), or truncated (AdaptIR's training, and
-    its tests of ×4 with noise).
+    8-bit files (PromptIR), as floats (Restormer; AdaptIR's denoising tests), or truncated (AdaptIR's training, and its
+    tests of ×4 with noise).
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
         kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: storage format of training crops; None for the same.
+        trained_on: storage format of training crops; None for the same format.
     """
 
     sigma: float

@@ -16,13 +16,13 @@ Array: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Streaks:
-    """Parameter ranges for rain of one strength; each image draws from them.
+    """Parameter ranges for rain of one strength, from which values are drawn for each image.
 
     Attributes:
         layers: number of superimposed layers of streaks.
-        coverage: share of the image that the drops of a layer would cover side by side.
+        coverage: fraction of the image that the drops of a layer would cover without overlap.
         brightness: maximum value that a layer adds, 0..255.
-        tilt: standard deviation of a layer's direction around the image's, in degrees.
+        tilt: standard deviation, in degrees, of a layer's direction around the common direction of the image.
     """
 
     layers: tuple[int, int]
@@ -84,7 +84,7 @@ def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, covera
 
 
 def _streak(length: float, width: float, angle: float) -> Array:
-    """Return the streak of a drop, an odd square of peak 1: `length` pixels long, Gaussian of `width` pixels across."""
+    """Return a drop's streak with peak 1 in an odd square: `length` pixels long, across it a Gaussian of σ `width`."""
     reach = int(np.ceil(length / 2 + 2))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
     along = y * np.cos(angle) + x * np.sin(angle)

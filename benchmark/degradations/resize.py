@@ -20,7 +20,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bicubic(Degradation):
-    """Antialiased downscaling by an integer factor, 8 bit.
+    """Antialiased bicubic downscaling by an integer factor, rounded to 8 bit.
 
     Source: MATLAB `imresize(..., "bicubic")`, as in Lim et al., EDSR, CVPRW 2017.
 
@@ -46,7 +46,7 @@ class Bicubic(Degradation):
 
 
 def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
-    """Return the remaining degradation after bicubic downscaling; None if it does not start with that."""
+    """Return the part of a degradation after bicubic downscaling; None if bicubic downscaling does not come first."""
     if isinstance(degradation, Bicubic):
         return Degradation()
     if isinstance(degradation, Chain) and isinstance(degradation.steps[0], Bicubic):
@@ -76,7 +76,7 @@ def enlarge(image: Image, scale: int) -> Image:
 
 @lru_cache(maxsize=64)
 def axis_weights(size: int, target: int, scale: float) -> csr_array:
-    """Return the resizing of one axis as a sparse matrix, target×size, with rows that sum to 1."""
+    """Return the resizing of one axis as a sparse target×size matrix whose rows sum to 1."""
     from scipy.sparse import csr_array
 
     stretch = min(scale, 1.0)
