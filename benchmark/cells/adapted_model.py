@@ -31,10 +31,10 @@ from petlir.benchmark.weights.cards import Card, load
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """The objects that a cell names, on a device.
+    """The objects that a cell refers to, on a device.
 
     Attributes:
-        adaptation_seconds: time to apply the method, including the prior results that it reads.
+        adaptation_seconds: time in seconds to apply the method, including reading prior results.
     """
 
     cell: Cell
@@ -60,9 +60,9 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
     """Load the pre-trained backbone and apply the cell's method.
 
     Args:
-        job: names the cell and the folders of the cells that it requires.
+        job: contains the cell and the folders of the cells that it requires.
         device: device of the model.
-        stored: the cell's trained parameters, if it is loaded again.
+        stored: the cell's trained parameters, if the cell is reloaded.
 
     Raises:
         PetlirError: a required cell has no result, or the weights differ from those in the cell's key.
@@ -149,7 +149,7 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
 
 
 def whole_images(cell: Cell, context: Context, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a cell's training images, degraded as test images are and clean."""
+    """Yield a cell's whole training images: degraded like test images, and clean."""
     noise = fresh_noise(context.plugins.task(cell.task), cell.track)
     for place, (prepared, clean) in enumerate(context.training(cell.task, cell.track, cell.seed)):
         degraded = noise.perturbed(prepared, seed_of(cell.task, place, cell.seed)) if noise else prepared

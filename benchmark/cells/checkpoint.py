@@ -1,4 +1,4 @@
-"""Damaged checkpoints: they are set aside, and training starts again."""
+"""Handling of damaged checkpoints: they are set aside, and training starts again."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from petlir.benchmark.errors import FAULTS, Unwritable, told
 from petlir.benchmark.training.loop import Fit
 
 ASIDE = ".damaged"
-"""Appended to the name of a work folder; the folder's checkpoint is kept there."""
+"""The suffix that turns the name of a work folder into that of the folder for its damaged checkpoint."""
 CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "times": list}
 """The entries of a checkpoint, and their types."""
 
 
 def set_aside_damaged(checkpoint: Path) -> None:
-    """Move a damaged checkpoint into a folder beside its work folder, and log a line.
+    """Move a damaged checkpoint into a folder next to its work folder, and log a line.
 
     `petlir clean` removes that folder once the cell is finished.
 
@@ -40,13 +40,13 @@ def set_aside_damaged(checkpoint: Path) -> None:
 
 
 def _damage(checkpoint: Path) -> str:
-    """Return what is wrong with a checkpoint, or "" if it can be continued from."""
+    """Return a description of the damage to a checkpoint, or "" if training can continue from it."""
     try:
         with zipfile.ZipFile(checkpoint) as archive:  # torch does not compare checksums
             if changed := archive.testzip():
                 return f"{changed} in it was changed"
         content = torch.load(checkpoint, weights_only=True, mmap=True)
-    except FAULTS as error:  # a damaged archive or pickle raises anything
+    except FAULTS as error:  # a damaged archive or pickle may raise any exception
         return told(error)
     if not isinstance(content, dict):
         return f"it holds a {type(content).__name__}"

@@ -17,7 +17,7 @@ from petlir.benchmark.plugins import Plugins, find
 from petlir.benchmark.weights.sources import UNTRAINED, network_of, sources
 
 PAIRS = "pairs"
-"""The family of tasks on the user's own folders."""
+"""The family of tasks that are defined by the user's own folders."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Context:
 
     @property
     def notes(self) -> list[str]:
-        """Lines on parts of the user's own image files that are not used."""
+        """Lines about the parts of the user's own image files that are not used."""
         opened = (text.partition(":") for text in self.opened)
         return [note for family, _, folder in opened if family == PAIRS for note in PairFolder(Path(folder)).notes]
 
@@ -85,7 +85,7 @@ class Context:
         """Return the selection with canonical names of its family tasks, and the context that includes them.
 
         Raises:
-            PetlirError: a family does not find a task.
+            PetlirError: a family rejects its argument.
         """
         items, opened = [], list(self.opened)
         for item in grid.split(tasks):

@@ -1,8 +1,8 @@
-"""Measures finished cells further: protocols beyond the task's own, further metrics. Nothing is trained again.
+"""Additional scores of finished cells: protocols beyond the task's own, and further metrics, without training.
 
-They do not decide a cell's result, so they are not in its key: they are added to its record. What its stored images
-tell is computed from them; for the rest (unrounded floats, another way of restoring) the test images go through the
-network again, with the adapter that the cell has stored.
+They do not affect a cell's result, so they are added to its record and are not part of its key. Where possible, scores
+are computed from the stored images. Otherwise (unrounded floats, another way of restoring) the network restores the
+test images again, with the cell's stored adapter.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ExtraMetrics:
     """Metrics and protocols beyond those of a task.
 
     Attributes:
-        protocols: ids; those that name no view are meant under each view of a cell.
+        protocols: ids; an id without a field of view applies to each field of view of a cell.
         metrics: names, see `petlir.benchmark.scoring.metrics`.
     """
 
@@ -60,12 +60,12 @@ class ExtraMetrics:
         return cls(tuple(rule.id for rule in protocols(names)), choose(metrics, plugins.registered_metrics()))
 
     def missing(self, record: Record, own: Sequence[str], plugins: Plugins) -> ExtraMetrics:
-        """Return the part that a record lacks; an unavailable metric is tried again.
+        """Return the protocols and metrics that a record lacks; metrics that were unavailable are tried again.
 
         Args:
             record: the record of a finished cell.
             own: the protocol ids that the cell was planned with.
-            plugins: where metrics come from; values of another version of a registered one are missing.
+            plugins: the source of registered metrics; values from another version of a metric count as missing.
         """
         seen = tuple(dict.fromkeys(protocol(name).seen for name in own))
         known = _measured(record, plugins)
@@ -91,7 +91,7 @@ def measured(job: Job) -> bool:
 
 
 def _measured(record: Record, plugins: Plugins) -> set[str]:
-    """Return the metrics that a record has values of, of a registered one by its present code."""
+    """Return the metrics for which a record has values; for registered metrics, values of the current code."""
     registered = plugins.registered_metrics()
     return {
         metric.metric
@@ -141,7 +141,7 @@ def measure(job: Job, device: str) -> Record:
 
 
 def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protocol], device: str) -> list[Score]:
-    """Return the rows of protocols that need the network; images restored in new ways are added to the cell's."""
+    """Return the scores that need the network; images that are restored in new ways are added to the cell's images."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record.digests.data:
         raise PetlirError(f"{job.cell} was scored on other test images than those available here; expected the same")
@@ -159,7 +159,7 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
 
 
 def _images(record: Done, store: Store, folder: Path) -> dict[str, Look]:
-    """Return, by name, the function that reads each restored image of a record's first way with its clean image."""
+    """Return functions by image name that read a restored image, of the record's first way, and its clean image."""
     shared = store.shared_by(record)
     files = [(score.set, f"{score.image}.png") for score in record.images]
     return {
@@ -173,7 +173,7 @@ def _read(restored: Path, clean: Path) -> tuple[Image, Image]:
 
 
 def _as_dict(metric: Measurement) -> dict[str, object]:
-    """Return what a record says of a metric."""
+    """Return the description of a metric for a record."""
     named = ("better", "colour", "library", "unavailable")
     return {"metric": metric.name, **{name: getattr(metric, name) for name in named}}
 

@@ -1,4 +1,4 @@
-"""The overlap audit of tasks: their test images in the sets on which a result depends."""
+"""The overlap audit of tasks, which searches for their test images in the sets on which results depend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 
 SELECTION = "selection"
-"""The role of a training set for a validation set: selection on training images is biased."""
+"""The role of a training set in comparisons with a validation set, as selection on training images is biased."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class FittedSetComparison:
         return any(overlap.shared == "images" for overlap in self.comparison.overlaps)
 
     def to_dict(self) -> dict[str, object]:
-        """Return the line as a JSON object."""
+        """Return the comparison as a JSON object."""
         return {"tasks": list(self.tasks), **asdict(self.use), **asdict(self.comparison)}
 
 
 def audit(
     tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Path | None
 ) -> Iterator[FittedSetComparison]:
-    """Yield a line for each held-out set and each set on which its results depend.
+    """Yield a comparison for each held-out set and each set on which its results depend.
 
     Args:
         tasks: the tasks to audit.

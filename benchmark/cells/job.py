@@ -77,5 +77,5 @@ JOB = TypeAdapter(Job)
 
 
 def unpack(plain: Mapping[str, object]) -> Job:
-    """Return the job from these plain values."""
+    """Return the job that these plain JSON values describe."""
     return JOB.validate_python({**plain, "store": store_at(str(plain["store"]))})

@@ -1,4 +1,4 @@
-"""Trained parameters of a cell that is not scored yet, so that a failure while scoring costs no training."""
+"""Storage of trained parameters until a cell is scored, so that training survives a failure of scoring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAMAGED = (*FAULTS, OSError, EOFError, PetlirError)
 
 
 def keep_training(one: Trained, job: Job, work: Path) -> None:
-    """Write the trained parameters, the curve and the costs into the work folder, unless they are there.
+    """Write the trained parameters, the curve and the costs to the work folder, unless it already contains them.
 
     Raises:
         Unwritable: the file cannot be written.
@@ -38,7 +38,7 @@ def keep_training(one: Trained, job: Job, work: Path) -> None:
 
 
 def load_training(job: Job, device: str, work: Path) -> Trained | None:
-    """Return the trained model that an earlier attempt has kept, or None if there is none, or only a damaged one."""
+    """Return the trained model that an earlier attempt has stored, or None if it is missing or damaged."""
     path = job.store.fetch(work / TRAINED)
     if not path.exists():
         return None

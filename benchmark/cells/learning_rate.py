@@ -1,9 +1,9 @@
 """Selection of learning rates: one grid for each (backbone, method, task), one seed, validation images only.
 
 The learning rate affects a short run more than the method does, so every method is tuned in the same way: eight trials
-with equal steps, the weights of the last step, the highest validation PSNR. The first six rates are the method's grid,
-the other two are neighbours of the best so far. The chosen rate is then trained once more for half of the steps: the
-doubling test.
+with equal steps, of which the one with the highest validation PSNR after the last step is chosen. The first six rates
+are the method's grid, the other two are neighbours of the best rate so far. For the doubling test, the network is then
+trained at the chosen rate for half of the steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEED = 1000
 """The selection seed, which differs from all reported seeds."""
 COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
 WHOLE = "whole"
-"""Name of the component of a half trial's job that holds the steps of its selection."""
+"""The key component of a half trial's job that contains the full number of steps of its selection."""
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:
@@ -41,14 +41,14 @@ def selection_key(cell: Cell, selection_context: str) -> str:
 
 
 def trial_cell(cell: Cell, rate: float, *, half: bool = False) -> Cell:
-    """Return the cell of a trial: at a rate, with the selection seed, for all or half of the steps."""
+    """Return the cell of a trial with this rate and the selection seed, for all or half of the steps."""
     return replace(cell, seed=SEED, rate=rate, steps=half_of(cell.steps) if half else cell.steps)
 
 
 def trial(job: Job, device: str) -> dict[str, object]:
     """Train once at `cell.rate`, and write the curve to the store.
 
-    A rate at which training diverges counts as tried. If the method fails otherwise, only the reason is returned.
+    A rate at which training diverges counts as tried. If the method fails for another reason, return only the reason.
     """
     cell = job.cell
     run.choose_kernels(job.context)
@@ -91,7 +91,7 @@ def _file(job: Job) -> Path:
 
 
 def kept(store: Store, cell: Cell, selection_context: str) -> RateSelection:
-    """Return the trials for a cell's learning rate that are in the store."""
+    """Return the stored trials for the selection of a cell's learning rate."""
     key, shorter = selection_key(cell, selection_context), replace(cell, steps=half_of(cell.steps))
     described = {name: value for name, value in cell.to_dict().items() if name not in ("rate", "seed", "regime")}
     trials = _rows(_folder(store) / key)
@@ -103,7 +103,7 @@ def kept(store: Store, cell: Cell, selection_context: str) -> RateSelection:
 
 
 def _rows(folder: Path) -> list[StoredTrial]:
-    """Read the trials in a folder, by file name.
+    """Read the trials in a folder, in the order of file names.
 
     Raises:
         PetlirError: a file is damaged.
@@ -124,7 +124,7 @@ def _folder(store: Store) -> Path:
 
 
 def _half_folder(whole: int | str) -> str:
-    """Return the folder of a selection's half trials, separate from trials of selections with as few steps."""
+    """Return the folder of a selection's half trials, which differs from that of full trials with as many steps."""
     return f"half-of-{whole}"
 
 
@@ -134,7 +134,7 @@ def committed(cell: Cell, selection_context: str, folder: Path = COMMITTED) -> R
 
 
 def shipped_at(backbone: str, track: str, folder: Path = COMMITTED) -> Path:
-    """Return the file of the selections that the project ships for a backbone on a track."""
+    """Return the path of the selections that the project ships for a backbone on a track."""
     return folder / track / f"{backbone.replace(':', '-')}.json"
 
 
@@ -153,7 +153,7 @@ def shipped(path: Path) -> dict[str, RateSelection]:
 
 
 def export(selections: Sequence[RateSelection], path: Path) -> None:
-    """Write selections to the file that later runs read; selections for other cells in it are kept."""
+    """Write selections to the file that later runs read, and keep its selections for other cells."""
     ours = {selection.key: selection.to_dict() for selection in selections}
     theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))

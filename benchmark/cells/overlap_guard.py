@@ -1,4 +1,4 @@
-"""The guard against runs with leaking test images unless the user allows them."""
+"""The guard against runs with leaking test images, unless the user allows overlaps."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def _tasks(cell: Cell, plugins: Plugins) -> list[str]:
 
 
 def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], root: Path | None) -> None:
-    """Raise an error for cells whose test images are in the sets to which they are fitted.
+    """Raise an error if test images of a cell occur in the sets to which the cell is fitted.
 
     Raises:
-        PetlirError: names the first such test image, its place, and how to continue.
+        PetlirError: a test image leaks; the message names the first one, its place in the set, and how to continue.
     """
     for cell in cells:
         for use, overlap in overlaps_of(cell, plugins, cards[cell.backbone], root):

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from petlir.benchmark.cells.adapted_model import AdaptedModel
 
 DECODED_BYTES = 12
-"""Memory for a pixel of an image that is decoded or encoded."""
+"""Bytes of memory per pixel of an image that is decoded or encoded."""
 DEGRADED_BYTES = 100
-"""Memory for a pixel of an image that is degraded in float32."""
+"""Bytes of memory per pixel of an image that is degraded in float32."""
 RESTORED_BYTES = 60
-"""Memory for an output pixel of a network, beside that of its forward passes."""
+"""Bytes of memory per output pixel of a network, in addition to those of its forward passes."""
 SMALL = 2**20
-"""Output pixels up to which forward passes need less than `MEMORY_BYTES`."""
+"""The number of output pixels up to which forward passes need less than `MEMORY_BYTES`."""
 PASSES_SHARE = 1.7
-"""How much more memory forward passes take than their tensors; see `restoration.restore`."""
+"""The ratio of the memory of forward passes to that of their tensors; see `restoration.restore`."""
 
 
 def degrade_folder(
@@ -46,13 +46,13 @@ def degrade_folder(
     skip_existing: bool = False,
     warn: Warn = silent,
 ) -> int:
-    """Degrade every image of `clean` and its sub-folders into a PNG of the same name in `out`; return their number.
+    """Degrade every image in `clean` and its sub-folders to a PNG of the same name in `out`; return their number.
 
-    Images of 16 bits a channel are rounded to 8 bit, for which degradations are defined.
+    Images with 16 bits per channel are rounded to 8 bit, for which degradations are defined.
 
     Raises:
-        PetlirError: the task has no degradation to apply, a header is not that of a supported image, or a file would
-            be overwritten, and nothing was written; or an image could not be decoded, and the others were written.
+        PetlirError: nothing was written, because the task has no degradation to apply, a file is not a supported image
+            or a file would be overwritten; or an image could not be decoded, and the others were written.
     """
     from petlir.benchmark.plugins import find
 
@@ -99,28 +99,28 @@ def restore_folder(
 ) -> int:
     """Restore an image, or every image of a folder and its sub-folders, into PNGs of the same names in `out`.
 
-    A PNG has the bits a channel of its input. A real alpha channel is carried along, enlarged bicubically if the
-    image is.
+    A PNG has the bit depth of its input. A real alpha channel is kept, and enlarged bicubically if the image is
+    enlarged.
 
     Args:
         source: an image or a folder of images.
         out: output folder.
-        adapter: a cell's or an exported folder, a file in it, or `hub:OWNER/NAME`.
+        adapter: the folder of a cell or of an exported adapter, a file in it, or `hub:OWNER/NAME`.
         bicubic: enlarge by this factor instead of using a network.
         device: the compute device.
         plugins: plugin files.
         weights: the user's own pre-trained weights, see `petlir.benchmark.weights.sources`.
         tiling: tiling of large images, see `petlir.benchmark.restoration.restore.restore`.
-        skip_existing: leave out images whose PNG exists.
-        warn: gets a line for whatever is left out of an image, or of the folder.
+        skip_existing: skip images whose PNG exists.
+        warn: called with a line for each file, or part of an image, that is left out.
 
     Returns:
         The number of images written.
 
     Raises:
-        PetlirError: not exactly one of `adapter` and `bicubic` is given, a header is not that of a supported image, a
-            file would be overwritten, or the tiling or the memory does not suffice for an image, and nothing was
-            written; or an image could not be decoded, and the others were written.
+        PetlirError: nothing was written, because `adapter` and `bicubic` are both given or both missing, a file is not
+            a supported image, a file would be overwritten, or an image is too large for the tiling or the memory; or
+            an image could not be decoded, and the others were written.
     """
     if (adapter is None) == (bicubic is None):
         raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")
@@ -132,7 +132,7 @@ def restore_folder(
         for name, head in headers:
             _check_memory(name, head, bicubic, DECODED_BYTES, 0)
         return write_each(made, partial(_enlarged, bicubic), "restoring", warn)
-    from petlir.benchmark.restoration.restore import MEMORY_BYTES, check  # here: enlarging bicubically needs no torch
+    from petlir.benchmark.restoration.restore import MEMORY_BYTES, check  # deferred: bicubic needs no torch
 
     assert adapter is not None
     model = restorer(adapter, device, plugins, weights)
@@ -179,7 +179,7 @@ def restorer(
     Raises:
         PetlirError: there is no record, the cell did not finish, or the adapter does not fit.
     """
-    from petlir.benchmark.cells.adapted_model import finished  # here: enlarging bicubically needs none of it
+    from petlir.benchmark.cells.adapted_model import finished  # deferred: bicubic enlargement does not need it
     from petlir.benchmark.cells.context import context_of
 
     folder = cell_folder(adapter)
@@ -190,7 +190,7 @@ def cell_folder(where: Path | str) -> Path:
     """Return the folder of a cell, given the folder, a file in it, or `hub:OWNER/NAME` with an optional `@REVISION`.
 
     Raises:
-        PetlirError: the folder does not exist or does not contain a record, or the hub does not have it.
+        PetlirError: the folder does not exist or does not contain a record, or the repository is not on the hub.
     """
     if str(where).startswith(SCHEME):
         return _downloaded(str(where))

@@ -18,11 +18,11 @@ from petlir.benchmark.scoring.registry import METRICS, Score, compared
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-6
-"""In dB and SSIM, of scores that are computed again from the same images."""
+"""Tolerance, in dB and SSIM, of scores that are computed again from the same images."""
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
-    """Return a protocol for each way of restoring whose images are stored, the headline's first.
+    """Return a protocol for each way of restoring whose images are stored, first that of the headline score.
 
     Raises:
         PetlirError: the record names a protocol that is unknown in this version.
@@ -39,11 +39,11 @@ def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
 
 
 def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
-    """Return the rows of a finished record under protocols whose way is one of `ways`, in its order of images.
+    """Return the scores of a finished record under protocols whose way is one of `ways`, in the record's image order.
 
     Raises:
-        PetlirError: an image is no longer there, cannot be read, or is not the one that was scored; a protocol scores
-            what is not rounded.
+        PetlirError: an image is missing, unreadable or not the one that was scored, or a protocol needs unrounded
+            images.
     """
     check_stored(rules)
     wanted = list(dict.fromkeys(rule.way for rule in rules))
@@ -56,13 +56,13 @@ def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Sc
 
 
 def check_stored_images(record: Done, store: Store) -> None:
-    """Raise PetlirError if the stored images of the headline's way do not give the scores of the record."""
+    """Raise PetlirError if the images stored for the headline score do not reproduce the recorded scores."""
     for _ in _checked(record, store, [ways(record, store)[0].way]):
         pass
 
 
 def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tuple[ImagePair, dict[str, Image]]]:
-    """Yield the test images of a record with its restored images in these ways, both checked against its scores."""
+    """Yield a record's test images with the images restored in these ways, both checked against recorded scores."""
     folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
     recorded = _first_scores(record, wanted)
     for pair in stored_pairs(record, store):
@@ -89,7 +89,7 @@ def _first_scores(record: Done, wanted: Sequence[str]) -> dict[tuple[str, str, s
 
 
 def _check(path: Path, pair: ImagePair, image: Image, recorded: Sequence[Score]) -> None:
-    """Raise PetlirError if the images do not give the scores that the record has of them."""
+    """Raise PetlirError if the images do not reproduce their recorded scores."""
     derived = {score.metric: score for score in image_scores(pair, image, protocol(recorded[0].protocol or ""))}
     for score in recorded:
         for name, value, expected in compared(derived[score.metric], score):
@@ -114,7 +114,7 @@ def through(
     """Return the records with added rows for further protocols; existing rows are kept.
 
     Args:
-        extra_protocols: protocols; one without a field of view applies to each way in which images were restored.
+        extra_protocols: further protocols; one without a field of view applies to each way of restoring.
         records: as read from the store; they are not modified.
         store: the store of the records.
         warn: called with a line for each record that cannot be rescored.

@@ -1,4 +1,4 @@
-"""Networks that restore a user's images: from a finished cell, an exported adapter, or a backbone alone."""
+"""Networks that restore a user's images: from a finished cell, an exported adapter, or a plain backbone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Restorer:
     Attributes:
         module: the network in evaluation mode, with its adapter if one was loaded.
         heads: the heads that an image passes through in sequence, if the adapter was trained on them; empty for a
-            backbone alone.
+            plain backbone.
     """
 
     module: Backbone

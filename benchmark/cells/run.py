@@ -59,7 +59,7 @@ def run(job: Job, device: str, report: Report) -> Record:
     except FAULTS as error:
         record |= {"state": "failed", "reason": reason(error)}
     report(1.0, f"{monotonic() - started:.0f} s")
-    if record["state"] != "done" and (work / TRAINED).exists():  # the work folder stays, for the next attempt
+    if record["state"] != "done" and (work / TRAINED).exists():  # the work folder is kept for the next attempt
         return _commit(record, job.store.begin(f"{job.key}.failed"), job)
     return _commit(record, work, job)
 
@@ -77,16 +77,16 @@ def _work(
     record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, one.model.card, job.context.root))
     required = _required(job)
     record |= _measured(one, job.context, work, job.store, sum(need.costs.training_seconds for need in required))
-    if not job.cell.steps and required:  # what is composed is as brief as its parts
+    if not job.cell.steps and required:  # a composition is as brief as its parts
         record["smoke"] = any(need.smoke for need in required)
 
 
 def finished_result(job: Job) -> Record | None:
-    """Return the record that another runner has left of this cell since the job was made, if any."""
+    """Return the record that another runner has written for this cell since the job was created, or None."""
     path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
     try:
         record = record_files.read_record(path)
-    except PetlirError:  # there is none, or it is damaged and will give way
+    except PetlirError:  # it is missing, or it is damaged and will be replaced
         return None
     return record if record.key == job.key and record.finished != job.before else None
 
@@ -121,22 +121,22 @@ def _commit(record: dict[str, object], work: Path, job: Job) -> Record:
 
 def choose_kernels(context: Context) -> None:
     """Select deterministic kernels, or let the device choose."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only with it
-    # as `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for determinism of cuBLAS
+    # equivalent to `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
     torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
     torch.backends.cudnn.benchmark = not context.deterministic
-    torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+    torch.backends.cudnn.allow_tf32 = False  # full float32 precision
 
 
 def _measured(one: Trained, context: Context, work: Path, store: Store, required: float) -> dict[str, object]:
-    """Return what a record has from working on its cell: scores, curve, costs and digests.
+    """Return the measured fields of a record: scores, curve, costs and digests.
 
     Args:
         one: the trained network.
         context: plugins and images.
         work: the work folder.
         store: holds the images that all cells of a task share.
-        required: seconds of training of the cells that this one requires.
+        required: training time, in seconds, of the cells that this one requires.
     """
     model, fitted, cell = one.model, one.fitted, one.model.cell
     started = monotonic()
@@ -163,7 +163,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
 
 
 def _inference(model: AdaptedModel) -> dict[str, object]:
-    """Return seconds per megapixel of output, as trained and, where everything folds, folded."""
+    """Return seconds per output megapixel, as trained and, if every inserted module can be merged, after merging."""
     network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:
@@ -207,7 +207,7 @@ def requested(cell: Cell) -> dict[str, object]:
 
 
 def blank(job: Job, device: str, cell: dict[str, object]) -> dict[str, object]:
-    """Return a record of which nothing is known yet but the cell."""
+    """Return a record that describes the cell and has no results yet."""
     context, now = job.context, _now()
     return {
         "schema": record_files.SCHEMA,

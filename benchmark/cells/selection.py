@@ -12,13 +12,13 @@ from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 TRIALS = 8
 """Number of trials for every method: its grid, then neighbours of the best rate so far."""
 FLAT = 0.01
-"""Tolerance in dB: among neighbouring rates within it of the best PSNR, the largest is chosen."""
+"""Tolerance in dB: of the neighbouring rates whose PSNR is this close to the best, the largest is chosen."""
 STEP = 10**0.5
 
 
 @dataclass(frozen=True)
 class Half:
-    """The training of a chosen rate for half of the steps.
+    """Training at the chosen rate for half of the steps.
 
     Attributes:
         steps: number of steps, with a complete schedule.
@@ -51,7 +51,7 @@ class RateSelection:
 
     @property
     def rate(self) -> float | None:
-        """The rate with the highest validation PSNR, the largest of a flat region; None if all trials diverged."""
+        """The rate with the highest validation PSNR, or the largest in a flat region; None if all trials diverged."""
         tried = sorted(self.trials)
         best = max(map(self._psnr, tried), default=-math.inf)
         if best == -math.inf:
@@ -86,7 +86,7 @@ class RateSelection:
         return missing or ([self._following()] if len(self.trials) < TRIALS else [])
 
     def _following(self) -> float:
-        """Return the next rate: outwards from a best rate at an edge, else between it and its better neighbour.
+        """Return the next rate: beyond the best rate if it is at an edge, else between it and its better neighbour.
 
         If all trials diverged, the next rate is lower.
         """
@@ -103,7 +103,7 @@ class RateSelection:
     def counted(self, rates: Sequence[float]) -> RateSelection:
         """Return the selection restricted to the trials that a method's grid requests, in sequence.
 
-        Trials from another rule do not count, so that every method has the same number of trials.
+        Trials made under another rule do not count, so that every method has the same number of trials.
         """
         counted = replace(self, trials={rate: self.trials[rate] for rate in rates if rate in self.trials})
         while (more := counted.open_rates(rates)) and more[0] in self.trials:
@@ -146,7 +146,7 @@ class RateSelection:
 
 
 def nice(rate: float) -> float:
-    """Round a rate to 1 or 3 of a decade, as in the grid."""
+    """Round a rate to 1 or 3 times a power of ten, as in the grid."""
     return float(f"{10 ** (round(2 * math.log10(rate)) / 2):.0e}")
 
 

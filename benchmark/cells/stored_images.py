@@ -12,9 +12,9 @@ from petlir.benchmark.images.prepare import ImagePair
 
 
 def store_deep(pairs: Sequence[ImagePair], shared: Path) -> None:
-    """Write the pairs whose clean image has 16 bits a channel as PNGs of that depth, if they are not there yet.
+    """Write the pairs whose clean image has 16 bits per channel as 16-bit PNGs, unless these exist.
 
-    8-bit pairs are stored as they are scored, by `petlir.benchmark.scoring.evaluate.evaluate`.
+    8-bit pairs are stored during scoring, by `petlir.benchmark.scoring.evaluate.evaluate`.
 
     Args:
         pairs: the test images; 16-bit ones are float32 on the scale 0..255.

@@ -28,11 +28,11 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import folded
 
 Report = Callable[[float, str], None]
-"""Called with the share of a cell that is done, in [0, 1], and a status text."""
+"""A function that is called with the fraction of a cell that is done, in [0, 1], and a status text."""
 T = TypeVar("T")
 
 PARTS = 4
-"""Number of parts of a batch that does not fit into memory."""
+"""The number of parts into which a batch that does not fit into memory is divided."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Trained:
 
     @property
     def accumulation(self) -> dict[str, object] | None:
-        """The record's entry on batches in parts; None if batches were whole."""
+        """The record's entry on batches in parts; None if batches were not divided."""
         if self.parts == 1:
             return None
         return {"parts": self.parts, "batch_statistics": self.model.adapted.batch_statistics}
@@ -83,7 +83,7 @@ def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = Non
     except torch.cuda.OutOfMemoryError:
         if parts > 1 or job.cell.batch_size == 1 or not job.cell.steps:
             raise
-    # after the `except`, because its traceback holds on to the memory
+    # after the `except`, because its traceback keeps the memory in use
     torch.cuda.empty_cache()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)

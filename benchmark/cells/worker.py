@@ -1,4 +1,4 @@
-"""A worker process's handling of a job."""
+"""The handling of a job by a worker process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def name(job: Job) -> str:
 
 
 def finished_elsewhere(job: Job) -> dict[str, object] | None:
-    """Return the result of a job that another runner has finished since it was made, or None."""
+    """Return the result of a job that another runner has finished since the job was created, or None."""
     if job.kind in ("trial", "measure"):
         done = learning_rate.tried(job) if job.kind == "trial" else extra_metrics.measured(job)
         return {"state": "done", "reason": None, "worked": False} if done else None

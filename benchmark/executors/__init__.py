@@ -1,4 +1,4 @@
-"""The interface of executors, which run jobs, and the schedule in which jobs are handed out."""
+"""The interface of executors, which run jobs, and the schedule that hands out jobs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Report = Callable[[float, str], None]
 """A job's progress callback: called with the fraction done in [0, 1] and a status text."""
 
 Result = Mapping[str, object]
-"""A work function's result as its executor returns it."""
+"""The result of a work function, as returned by the executor."""
 
 EventKind = Literal["started", "progress", "finished", "died", "skipped"]
 
 Work = Callable[[dict[str, object], str, Report], dict[str, object]]
-"""A work function: (packed, device, report) → result, whose `state` says how the job ended and `reason` why."""
+"""A work function: (packed, device, report) → result, with the final `state` of the job and the `reason` for it."""
 
 
 class Answer(TypedDict, total=False):
@@ -31,7 +31,7 @@ class Answer(TypedDict, total=False):
         result: the work function's result.
         died: the one-line reason why it failed.
         lost: the node was shut down.
-        away: the name of a node that does not reach the store.
+        away: the name of a node that cannot access the store.
     """
 
     share: float
@@ -44,13 +44,13 @@ class Answer(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class QueuedJob:
-    """A unit of work that a worker receives as a whole.
+    """An indivisible unit of work for a worker.
 
     Attributes:
         key: unique name of the job.
         packed: the work function's input, as plain JSON values.
-        needs: keys of the jobs that must finish first; a key of no job counts as finished.
-        group: jobs of a group share data, so a worker that has loaded it gets the next of them.
+        needs: keys of the jobs that must finish first; a key that belongs to no job counts as finished.
+        group: jobs of a group share data; a worker that has loaded the data gets the group's next job.
         memory: predicted device memory in bytes; 0 if unknown.
     """
 
@@ -63,7 +63,7 @@ class QueuedJob:
 
 @dataclass(frozen=True)
 class Event:
-    """An event in the life of a job.
+    """A change in the state of a job.
 
     Attributes:
         kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised, or its worker was
@@ -96,7 +96,7 @@ class Executor(Protocol):
 
 
 class Schedule:
-    """The jobs that remain to be handed out, in the given order as far as their needs allow.
+    """The jobs that remain to be handed out, in the given order as far as dependencies allow.
 
     Raises:
         PetlirError: the needs of jobs form a cycle.
@@ -119,7 +119,7 @@ class Schedule:
         return self._sorter.is_active()
 
     def take(self, held: str | None, elsewhere: Collection[str]) -> QueuedJob | None:
-        """Return the next job for a worker that has loaded the data of group `held`, or None if all wait for others.
+        """Return the next job for a worker that has loaded the data of group `held`, or None if all are waiting.
 
         A group that no other worker has loaded (`elsewhere`) precedes groups in progress.
         """

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from os import _exit  # contained code may find it replaced in the module
+from os import _exit  # taken here, because containment replaces it in the module
 from types import ModuleType
 
 from petlir.benchmark.devices import WorkerSpec
@@ -35,7 +35,7 @@ class LocalExecutor:
     Attributes:
         work: the work function as `module:function`, so that only the workers import it.
         workers: specifications of the workers; at most as many start as there are jobs.
-        timeout: seconds after which a job's worker is ended, whether it answers or not; None for no limit.
+        timeout: seconds after which a job's worker is terminated, whether or not it responds; None for no limit.
     """
 
     work: str
@@ -117,7 +117,7 @@ class _Worker:
 
     @property
     def left(self) -> float:
-        """The seconds that are left for the job."""
+        """The remaining seconds for the job."""
         return inf if self._timeout is None else self._since + self._timeout - time.monotonic()
 
     def events(self) -> Iterator[Event]:
@@ -222,7 +222,7 @@ def _do(function: Work, packed: dict[str, object], told: _Told) -> dict[str, obj
     except Interruption:
         raise
     except BaseException as error:
-        # A bug, or a plugin that ends the program: this worker ends with its traceback, the parent receives one line.
+        # A bug, or a plugin that ends the program: the worker exits with a traceback, the parent receives one line.
         cause = " ".join(str(error).split())
         told.connection.send(Event("died", told.key, told.device, text=f"{type(error).__name__}: {cause}"))
         raise

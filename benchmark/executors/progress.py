@@ -25,7 +25,7 @@ class _Running:
 
 
 class Progress:
-    """A display of an executor's events: a live table on a terminal, else a plain line for each job that ends.
+    """A display of an executor's events: a live table on a terminal, otherwise a plain line for each job that ends.
 
     Args:
         total: number of jobs.

@@ -50,13 +50,13 @@ class Mailbox:
 
 @dataclass(frozen=True)
 class RayProgram:
-    """A job's program on its node.
+    """The program that runs a job on a node.
 
     Attributes:
         work: the work function as `module:function`.
         device: `cpu`, or `cuda` for the single GPU that Ray makes visible.
-        folder: the store's folder, which the node must reach; None for a store behind a URL.
-        setting: environment variables; existing ones on the node take precedence.
+        folder: the store's folder, which the node must be able to access; None for a store behind a URL.
+        setting: environment variables; variables that exist on the node take precedence.
     """
 
     work: str
@@ -65,7 +65,7 @@ class RayProgram:
     setting: Mapping[str, str]
 
     def __call__(self, key: str, packed: dict[str, object], mailbox: ActorHandle) -> Answer:
-        """Run the job; return `result`, `lost` if the node was shut down, or `away` if it does not reach the store."""
+        """Run the job; return `result`, `lost` if the node was shut down, or `away` if it cannot access the store."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         for name, value in self.setting.items():
             os.environ.setdefault(name, value)
@@ -93,7 +93,7 @@ class _Told:
 
 @dataclass
 class _Sent:
-    """A submitted job with its last node, its progress, and how often its node was lost since."""
+    """A submitted job with its last node, its progress, and the number of lost nodes since that progress."""
 
     job: QueuedJob
     node: str = ""
@@ -109,8 +109,8 @@ class RayExecutor:
     """An executor that runs jobs on the Ray cluster to which this process is connected.
 
     Attributes:
-        task: a job's program on its node.
-        memory: bytes of the smallest GPU; 0 without GPUs.
+        task: the program that runs a job on a node.
+        memory: memory of the smallest GPU in bytes; 0 without GPUs.
     """
 
     task: RayProgram
@@ -120,7 +120,7 @@ class RayExecutor:
         """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
-            PetlirError: a node does not reach the store.
+            PetlirError: a node cannot access the store.
         """
         import ray
 
@@ -222,7 +222,7 @@ def _answer(reference: ObjectRef) -> Answer:
 
 
 def share_of(needed: int, total: int) -> float:
-    """Return the share of a GPU of `total` bytes for a job that needs `needed` bytes; all of it if unknown."""
+    """Return the fraction of a GPU of `total` bytes for a job that needs `needed` bytes; 1 if that is unknown."""
     return next((share for share in SHARES if 0 < needed <= share * total), 1.0)
 
 
@@ -232,7 +232,7 @@ def executor(work: str, store: Path | None, address: str, device: str) -> RayExe
     Args:
         work: the work function as `module:function`.
         store: the store's folder; None for a store behind a URL.
-        address: address of the cluster; empty for the cluster of this machine.
+        address: address of the cluster; empty for the cluster on this machine.
         device: `auto`, `cpu` or `cuda`; `auto` uses GPUs if the cluster has any.
 
     Raises:
@@ -269,7 +269,7 @@ def _connect(address: str) -> None:
 
 
 def _gpu_memory() -> int:
-    """Return the bytes of the smallest GPU of the cluster, or 0 without GPUs."""
+    """Return the memory in bytes of the smallest GPU in the cluster, or 0 without GPUs."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 

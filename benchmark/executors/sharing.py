@@ -46,7 +46,7 @@ class Sharing:
             left = self._wait([job for job in left if job.key in elsewhere], on_event)
 
     def _wait(self, jobs: list[QueuedJob], on_event: Callable[[Event], None]) -> list[QueuedJob]:
-        """Wait until one of the jobs can be run here, and return the jobs that others have not finished."""
+        """Wait until one of the jobs can be run here, and return the jobs that other runners have not finished."""
         while jobs:
             names = {job.key for job in jobs}
             for job in [job for job in jobs if names.isdisjoint(job.needs) and self.free(job)]:

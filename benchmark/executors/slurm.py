@@ -1,8 +1,8 @@
 """The SLURM executor: jobs are submitted to a cluster's queue as arrays, through submitit.
 
 A job that ends without a result, because it was cancelled, preempted or timed out, is resubmitted and continues from
-its checkpoint in the store. The state of jobs is read from `squeue` and from small JSON files beside the logs, because
-there may be no accounting database, and so that nothing written by a job is unpickled here.
+its checkpoint in the store. The state of jobs is read from `squeue` and from small JSON files next to the logs, because
+there may be no accounting database and files written by a job must not be unpickled here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def options(text: str) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class SlurmProgram:
-    """A job's program on its node, which writes the outcome to the file `answer` as JSON."""
+    """The program that runs a job on a node and writes the outcome to the file `answer` as JSON."""
 
     work: str
     packed: Mapping[str, object]
@@ -68,7 +68,7 @@ class SlurmProgram:
     answer: str
 
     def __call__(self) -> None:
-        """Run the job; on SIGTERM, exit with the state saved and without an answer."""
+        """Run the job; on SIGTERM, save the state and exit without an answer."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
         # overrides submitit's handlers: its warning comes up to a minute before the time limit, SIGTERM at the limit
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
@@ -112,7 +112,7 @@ class SlurmExecutor:
 
     Attributes:
         work: the work function as `module:function`.
-        folder: folder of logs and answers, which all nodes must reach.
+        folder: folder of logs and answers, which all nodes must be able to access.
         asked: options of the jobs, from `options`.
     """
 

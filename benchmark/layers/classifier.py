@@ -1,4 +1,4 @@
-"""A classifier of degradations that takes one of several experts for an image, or none of them."""
+"""A classifier of degradations that selects one of several experts, or none, for an image."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ HIDDEN = 16
 LARGEST = 1000
 """The maximum number of parameters."""
 STEPS, RATE, DECAY = 1500, 0.02, 0.01
-"""AdamW steps on all examples at once, its initial learning rate (cosine to 0) and weight decay."""
+"""Number of full-batch AdamW steps, initial learning rate (cosine decay to 0) and weight decay."""
 JITTER = 0.05
-"""Standard deviation of the noise on standardised descriptions in training."""
+"""Standard deviation of the noise that is added to standardised descriptions in training."""
 EXTREME = 4.0
 """The magnitude at which standardised descriptions are clipped."""
 SURE = 0.5
-"""The minimum probability of an expert that is taken."""
+"""The default minimum probability at which an expert is selected."""
 
 
 class ExpertClassifier(nn.Module):
-    """A hard decision for each image among K experts and "none", by two linear layers over its description.
+    """A hard decision between K experts and "none" for each image, from two linear layers on its description.
 
-    An expert is taken if it is the most probable class, and its probability is at least its `threshold`.
+    An expert is selected if it is the most probable class and its probability is at least its `threshold`.
 
     Args:
         describe: the description of images.
         width: D, the length of the description.
-        eligible: the experts among which it chooses; the others get no weight.
+        eligible: whether each of the K experts can be selected; experts that cannot always have weight 0.
 
     Raises:
-        PetlirError: it would have more than 1,000 parameters.
+        PetlirError: the classifier would have more than 1,000 parameters.
     """
 
     def __init__(self, describe: Describe, width: int, eligible: Sequence[bool]) -> None:
@@ -73,21 +73,21 @@ class ExpertClassifier(nn.Module):
 
     @property
     def threshold(self) -> Tensor:
-        """The minimum probability of each eligible expert at which it is taken."""
+        """The minimum probability at which each eligible expert is selected."""
         return self._parts[6]
 
     @property
     def _parts(self) -> tuple[Tensor, ...]:
-        """The stored numbers as tensors that share their memory."""
+        """The stored values as separate tensors, which are views of the same memory."""
         parts = torch.split(self.numbers, [prod(shape) for shape in self._shapes])
         return tuple(part.view(shape) for part, shape in zip(parts, self._shapes, strict=True))
 
     def fit(self, described: Tensor, labels: Tensor, importance: Tensor) -> None:
-        """Train on the CPU with the cross-entropy; random numbers are torch's own.
+        """Train on the CPU with the cross-entropy loss and PyTorch's global random generator.
 
         Args:
             described: M×D, the descriptions.
-            labels: M indices of classes: eligible experts in order, then "none".
+            labels: M class indices: eligible experts in order, then "none".
             importance: M non-negative weights of the examples.
         """
         mean, deviation = described.mean(0), described.std(0).clamp(min=1e-3)
@@ -132,7 +132,7 @@ class ExpertClassifier(nn.Module):
         return self._scattered(functional.one_hot(experts.argmax(1), experts.shape[1]))
 
     def _scattered(self, taken: Tensor) -> Tensor:
-        """Return weights N×K of the eligible experts as weights of all."""
+        """Expand the weights of the eligible experts to weights N×K of all experts."""
         weights = self.numbers.new_zeros(len(taken), len(self.eligible))
         weights[:, [place for place, able in enumerate(self.eligible) if able]] = taken.to(weights)
         return weights

@@ -17,15 +17,15 @@ LUMA = (0.299, 0.587, 0.114)
 """The weights of luma (ITU-R BT.601)."""
 QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
 SCALES = 3
-"""The number of resolutions, each half of the one before."""
+"""The number of resolutions, each half the previous one."""
 LEAST = 32
-"""The minimum side in pixels; smaller images are continued by their last row and column."""
+"""The minimum side length in pixels; smaller images are padded by repeating the last row and column."""
 BLOCK = 8
-"""The side of a JPEG block in pixels."""
+"""The side length of a JPEG block in pixels."""
 FAINT = 1e-4
 """Added to amplitudes in [0, 1] before logarithms and divisions; 1/40 of a grey level."""
 MOST = 2**17
-"""The maximum number of pixels from which quantiles are computed; of larger images every k-th is used."""
+"""The maximum number of pixels for quantiles; in larger images only every k-th pixel is used."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class DegradationStatistics:
 
 
 def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
-    """Yield quantiles, contrast and mean of the luma, and the shares of black and white samples."""
+    """Yield quantiles, contrast and mean of the luma, and the fractions of black and white samples."""
     flat = luma.flatten(1)
     sampled = flat[:, :: -(-flat.shape[1] // MOST)]
     yield from torch.quantile(sampled, images.new_tensor(QUANTILES), dim=1)
@@ -70,7 +70,7 @@ def _colour(images: Tensor) -> Iterator[Tensor]:
 
 
 def _scales(luma: Tensor) -> Iterator[Tensor]:
-    """Yield at each resolution noise level, tail, direction, skewness and kurtosis."""
+    """Yield the noise level, tail, direction, skewness and kurtosis at each resolution."""
     for _ in range(SCALES):
         high = high_pass(luma)
         level = _log(noise_level(high))[:, 0]
@@ -98,7 +98,7 @@ def _texture(luma: Tensor) -> Iterator[Tensor]:
 
 
 def _blocks(luma: Tensor) -> Iterator[Tensor]:
-    """Yield by how much steps between 8×8 blocks exceed those within, along rows and columns."""
+    """Yield the excess of intensity steps between 8×8 blocks over those within blocks, along rows and columns."""
     for axis, others in ((-1, (1, 2)), (-2, (1, 3))):
         steps = luma.diff(dim=axis).abs().mean(others)
         blocks = steps[:, : steps.shape[1] // BLOCK * BLOCK].reshape(len(steps), -1, BLOCK)
@@ -106,13 +106,13 @@ def _blocks(luma: Tensor) -> Iterator[Tensor]:
 
 
 def high_pass(images: Tensor) -> Tensor:
-    """Return N×C×(H-2)×(W-2), filtered by [1 -2 1]ᵀ[1 -2 1] / 6, which leaves white noise at its level."""
+    """Filter N×C×H×W with [1 -2 1]ᵀ[1 -2 1] / 6, which keeps the level of white noise; return N×C×(H-2)×(W-2)."""
     rows = images[..., 2:, :] - 2 * images[..., 1:-1, :] + images[..., :-2, :]
     return (rows[..., 2:] - 2 * rows[..., 1:-1] + rows[..., :-2]) / 6
 
 
 def noise_level(high: Tensor) -> Tensor:
-    """Return the standard deviation N×C of Gaussian noise with the median absolute deviation of N×C×H×W."""
+    """Estimate the standard deviation N×C of Gaussian noise N×C×H×W from the median absolute deviation."""
     flat = high.flatten(2)
     return _median((flat - _median(flat)[..., None]).abs()) / 0.6745
 
@@ -123,7 +123,7 @@ def _median(values: Tensor) -> Tensor:
 
 
 def _neighbours(luma: Tensor, axis: int) -> Tensor:
-    """Return the mean of both neighbours along an axis, without the border."""
+    """Return the mean of the two neighbours of each pixel along an axis, without the border."""
     length = luma.shape[axis] - 2
     return (luma.narrow(axis, 0, length) + luma.narrow(axis, 2, length)) / 2
 

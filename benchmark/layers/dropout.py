@@ -10,7 +10,7 @@ class Dropout(nn.Module):
     """Dropout equal to `torch.nn.Dropout` on a CPU, bit for bit; other devices drop the same values as a CPU.
 
     Args:
-        share: share of the values dropped in training, in [0, 1).
+        share: fraction of the values dropped in training, in [0, 1).
     """
 
     def __init__(self, share: float) -> None:
@@ -18,12 +18,12 @@ class Dropout(nn.Module):
         self.share = share
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the features; in training a share of the values is dropped and the others are scaled up."""
+        """Return the features; in training a fraction of the values is dropped and the rest is scaled up."""
         if not self.training or not self.share:
             return features
         kept = torch.empty_like(features, device="cpu").bernoulli_(1 - self.share).div_(1 - self.share)
         return features * kept.to(features.device)
 
     def extra_repr(self) -> str:
-        """Return the share."""
+        """Return the dropout rate as text."""
         return str(self.share)

@@ -13,7 +13,7 @@ from petlir.benchmark.layers.dropout import Dropout
 
 
 def on_maps(block: Block) -> bool:
-    """Return whether the block works on maps N×C×H×W, with 1×1 convolutions; otherwise its channels come last."""
+    """Return whether the block works on maps N×C×H×W, with 1×1 convolutions; if not, its channels come last."""
     return isinstance(block.mlp.sites[0].module, nn.Conv2d)
 
 
@@ -66,7 +66,7 @@ class Bottleneck(nn.Sequential):
         block: the block whose features it reads; determines width and layout.
         rank: channels of the bottleneck.
         activation: the non-linearity.
-        dropout: share of the bottleneck channels dropped in training.
+        dropout: fraction of the bottleneck channels dropped in training.
     """
 
     def __init__(self, block: Block, rank: int, activation: nn.Module, dropout: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""Routing: weights of several experts for an image, by the similarity of its degradation to theirs."""
+"""Routing: weights of several experts for an image, from the similarity of its degradation to theirs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from petlir.benchmark.backbone import Backbone
 
 CLIP = "openai/clip-vit-base-patch32"
-"""The image encoder, by its name in Hugging Face's cache."""
+"""The name of the image encoder in Hugging Face's cache."""
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SIDE, CLIP_WIDTH = 224, 512
 LARGEST_SIDE = 512
-"""The side of the centre by which a network of any input size describes a larger image."""
+"""The side length of the central crop that describes larger images, for networks that accept any size."""
 
 
 class Describe(Protocol):
@@ -68,7 +68,7 @@ class BlockStatistics:
 
 
 def _windows(images: Tensor, side: int) -> Tensor:
-    """Cut images into windows that cover them, those of an image adjacent; small images are continued at the border."""
+    """Cut images into windows that cover them, ordered by image; images smaller than a window are padded."""
     down, right = (max(0, side - length) for length in images.shape[-2:])
     padded = functional.pad(images, (0, right, 0, down), mode="replicate")
     rows, columns = (
@@ -88,8 +88,8 @@ def _centre(images: Tensor) -> Tensor:
 class ClipEmbedding:
     """CLIP embeddings of images (Radford et al., ICML 2021), each resized to 224×224.
 
-    The encoder is loaded on first use. It is the same for every task, so it counts neither as part of the backbone nor
-    as stored.
+    The encoder is loaded on first use. It is the same for every task, so it is counted neither as part of the backbone
+    nor as stored.
     """
 
     def width(self, backbone: Backbone) -> int:
@@ -124,8 +124,8 @@ class ClipEmbedding:
 class Router(nn.Module):
     """Weights of K experts for each image: a softmax over those whose prototypes are most similar to its description.
 
-    Similarity is the cosine after centring both sides on the mean of the prototypes. Each image of a batch is routed
-    separately.
+    Similarity is the cosine after subtracting the mean of the prototypes from both vectors. Each image of a batch is
+    routed separately.
 
     Args:
         describe: the description that is compared.
@@ -141,13 +141,13 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def study(self, backbone: Backbone, known: Iterable[Iterable[Tensor]]) -> None:
-        """Compute the prototypes from batches N×3×H×W of each degradation, last of clean images, all frozen."""
+        """Compute the prototypes from batches N×3×H×W of each degradation and, last, of clean images."""
         for prototype, batches in zip(self.prototypes, known, strict=True):
             prototype.copy_(torch.cat([self.describe(backbone, batch) for batch in batches]).mean(0))
 
     @torch.no_grad()
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return non-negative weights N×K of images N×3×H×W; the rest of each row to 1 is the frozen network's."""
+        """Return non-negative weights N×K for images N×3×H×W; the frozen network has the remainder of each row to 1."""
         centre = self.prototypes.mean(0)
         described = self.describe(backbone, images) - centre
         similarities = functional.cosine_similarity(described[:, None], self.prototypes - centre, dim=-1)

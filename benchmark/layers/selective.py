@@ -18,7 +18,7 @@ WEIGHT_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 
 @dataclass(frozen=True)
 class Subset(Method):
-    """A method without inserted modules, so that nothing needs merging."""
+    """A method that inserts no modules, so that nothing needs merging."""
 
     unfreezes = True
 
@@ -35,5 +35,5 @@ class Subset(Method):
             parameter.requires_grad_(True)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if the backbone has no parameters to train, else None."""
+        """Return the reason if the backbone has no parameters to train, else None."""
         return f"{backbone.name} has no {self.what}" if next(self.chosen(backbone), None) is None else None

@@ -160,14 +160,17 @@ FAULTS: dict[str, list[tuple[type[Sound], str]]] = {
     "described": [(Nameless, "name is missing, or not lower-case words")],
     "saves and loads": [
         (Hidden, "some state is not a parameter or a buffer"),
-        (Forgiving, "takes a state dict without "),
+        (Forgiving, "accepts a state dict without "),
     ],
     "sizes": [(Even, "1×1 pixels through restore give (1, 3, 1, 1), expected (2, 3, 1, 1)")],
     "heads": [(AnyHead, "an unknown head is not rejected"), (Withheld, "leaves out last.weight, on which")],
     "blocks": [(NoBlocks, "yields nothing"), (Misplaced, "site value of body.0 holds no module")],
     "sites": [(Copied, "the module that replaces site value of body.0 is never called")],
     "hooks": [(Deaf, "a module parallel to mixer of body.0 is not called")],
-    "repeats": [(Noisy, "two passes over the same images differ"), (Mixing, " for an image alone differs by ")],
+    "repeats": [
+        (Noisy, "two passes over the same images differ"),
+        (Mixing, "of restore for an image alone differs by "),
+    ],
     "leaves no trace": [(Shared, "they share weights"), (Reseeds, "changes torch's global random numbers")],
 }
 
