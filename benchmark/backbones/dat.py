@@ -27,7 +27,7 @@ from petlir.benchmark.paper import Paper
 
 SCALES = (2, 3, 4)
 DERIVED = ("attn_mask_0", "attn_mask_1", "rpe_biases", "relative_position_index")
-"""Entries of official files besides the weights: masks and tables that follow from the sizes."""
+"""Entries of official files besides the weights: masks and tables that are derived from the sizes."""
 AVERAGED = "averaged"
 """The head of tasks that preserve the size."""
 
@@ -37,12 +37,12 @@ class DATConfig:
     """The size of a DAT; the defaults are those of DAT-light.
 
     Attributes:
-        width: channels of the features.
-        groups: residual groups.
-        depth: blocks per group; every second block attends between channels.
-        attention_heads: heads of both attentions.
-        expansion: ratio of the feed-forward's width to the features'.
-        window: sides of a flat window; half of the heads use upright windows.
+        width: number of channels of the features.
+        groups: number of residual groups.
+        depth: number of blocks per group; every second block attends between channels.
+        attention_heads: number of heads of both attentions.
+        expansion: ratio of the feed-forward's width to that of the features.
+        window: height and width of a flat window; half of the heads use upright windows.
         light: whether a group ends in a bottleneck of three convolutions and a single convolution outputs the pixels.
     """
 
@@ -65,7 +65,7 @@ class DATConfig:
 
 
 class SpatialGate(nn.Module):
-    """The gate of a feed-forward: half of the channels multiply the other half after a norm and a convolution."""
+    """The gate of a feed-forward: half of the channels, times the other half after a norm and a convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -95,8 +95,8 @@ class DATBlock(nn.Module):
 
     Args:
         config: size of the network.
-        group: number of its group, from 0.
-        index: its number in the group; odd blocks attend between channels.
+        group: index of the block's group.
+        index: index of the block in its group; odd blocks attend between channels.
     """
 
     def __init__(self, config: DATConfig, group: int, index: int) -> None:
@@ -158,12 +158,12 @@ class DAT(Backbone):
     """The Dual Aggregation Transformer for a single scale and images of any size.
 
     Its head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges the image. Its head `averaged`, for tasks that preserve the size,
-    outputs the same image averaged over squares of 4×4 pixels and has no weights of its own.
+    outputs the same image averaged over squares of 4×4 pixels and does not have weights of its own.
 
     Args:
         name: its name in grids.
         config: its size.
-        scale: ratio of the output's size to the input's.
+        scale: ratio of the output size to the input size.
     """
 
     paper = Paper.from_bib(__file__, "chen2023dual", licence="Apache-2.0")
@@ -192,7 +192,7 @@ class DAT(Backbone):
 
     @classmethod
     def small(cls) -> DAT:
-        """Return the network on which contracts are checked."""
+        """Return the small network for contract checks."""
         return cls("dat-tiny", DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4)), 2)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
@@ -236,7 +236,7 @@ class DAT(Backbone):
         return max(self.config.window)
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side of a training crop: the most whole windows that fit, at least one, to avoid padding."""
+        """Return the side length of a training crop: as many whole windows as fit, at least one, to avoid padding."""
         multiple = self.multiple(head)
         return max(1, least // multiple) * multiple
 
@@ -293,7 +293,7 @@ class DAT(Backbone):
 
 
 def scale_of(state: Mapping[str, Tensor]) -> int | None:
-    """Return the scale of the upsampler in a state dict, or None without an upsampler."""
+    """Return the scale of the upsampler in a state dict, or None if there is no upsampler."""
     steps = [len(tensor) for key, tensor in state.items() if re.fullmatch(r"upsample\.\d\.weight", key)]
     outputs = 64 if "conv_last.weight" in state else 3
     return math.prod(math.isqrt(channels // outputs) for channels in steps) if steps else None

@@ -1,7 +1,7 @@
 """One-step latent diffusion: an autoencoder and a U-Net at one fixed time step, built with diffusers.
 
-An image is encoded, the U-Net predicts the noise in its code once, and the code without it is decoded. The U-Net reads
-a fixed embedding of the empty prompt.
+An image is encoded, the U-Net predicts the noise in its code once, and the code without this noise is decoded. The
+prompt of the U-Net is a fixed embedding of the empty text.
 
 Source: Sauer et al., Adversarial diffusion distillation, ECCV 2024, for sd-turbo; Wu et al., One-step effective
 diffusion network for real-world image super-resolution (OSEDiff), NeurIPS 2024, for restoration in one step; Parmar et
@@ -35,19 +35,19 @@ class DiffusionConfig:
     """The size of a latent diffusion network; the defaults are Stable Diffusion 2.1's, and so sd-turbo's.
 
     Attributes:
-        channels: channels of the U-Net's levels, from the resolution of the code down; the last has no attention.
+        channels: channels of the U-Net's levels, from the resolution of the code down; the last level has no attention.
         attention_heads: heads of the attention of each level.
         layers: residual blocks per level, of the U-Net and of the autoencoder.
         prompt: tokens and channels of the prompt's embedding.
         latent: channels of the code.
-        autoencoder: channels of the autoencoder's levels, each at half of the resolution before.
+        autoencoder: channels of the autoencoder's levels, each at half the resolution of the previous level.
         middle_attention: whether the autoencoder has an attention at its lowest resolution.
-        groups: groups of the norms.
-        scaling: factor from the autoencoder's code to the U-Net's.
-        linear: whether a linear code is added to the autoencoder's.
-        window: side of the input.
+        groups: number of groups of the norms.
+        scaling: factor from the autoencoder's code to the U-Net's code.
+        linear: whether a linear code is added to the autoencoder's code.
+        window: side length of the input in pixels.
         time_step: the time step at which the U-Net reads a code.
-        output: `direct`, or `residual`: the image plus the change of the decoded code, which keeps its fine detail.
+        output: `direct`, or `residual`: the image plus the change of the decoded code, which preserves fine detail.
     """
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -75,12 +75,12 @@ class DiffusionConfig:
 
     @property
     def factor(self) -> int:
-        """The ratio of the image's side to the code's."""
+        """The ratio of the side length of the image to that of the code."""
         return 1 << (len(self.autoencoder) - 1)
 
     @property
     def signal(self) -> float:
-        """The share of the variance of a code at the time step that is not noise."""
+        """The fraction of the variance of a code at the time step that is not noise."""
         variances = np.linspace(FIRST**0.5, LAST**0.5, STEPS) ** 2
         return float(np.cumprod(1 - variances)[self.time_step])
 
@@ -269,11 +269,11 @@ NANO = DiffusionConfig(
     linear=True,
     window=64,
 )
-"""The size for training and benchmarking within CPU minutes; one image is 16 numbers for each 4×4 pixels."""
+"""The size for training and benchmarking within minutes on a CPU; the code has 16 values for each 4×4 pixels."""
 SMALL = replace(
     NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
 )
-"""The size on which contracts are checked."""
+"""The size for contract checks."""
 
 
 def build(

@@ -20,10 +20,10 @@ EXTRA = "petlir[diffusion]"
 
 
 def library() -> ModuleType:
-    """Return the module diffusers.
+    """Return the module `diffusers`.
 
     Raises:
-        PetlirError: it is not installed.
+        PetlirError: diffusers is not installed.
     """
     try:
         import diffusers
@@ -37,7 +37,7 @@ class SquareTokens:
     """The layout of tokens N×side²×C in raster order.
 
     Attributes:
-        side: side of the map.
+        side: side length of the map.
     """
 
     side: int
@@ -73,7 +73,7 @@ class TransformerLayer(nn.Module):
 
 
 class LinearCode(nn.Module):
-    """A linear code of patches f×f with L numbers each; fitted, it is their principal components.
+    """A linear code with L values for each f×f patch; when fitted, the principal components of the patches.
 
     Args:
         latent: L.
@@ -95,7 +95,7 @@ class LinearCode(nn.Module):
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Set the principal components of the patches of images N×3×H×W; codes are scaled to a mean variance of 1."""
+        """Fit the code to patches of images N×3×H×W, and scale it to a mean variance of 1."""
         patches = functional.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2).double()
         mean, latent = patches.mean(0), self.encoder.out_channels
         variances, components = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))

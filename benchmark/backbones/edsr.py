@@ -1,4 +1,4 @@
-"""Components of EDSR (Lim et al., CVPR Workshops 2017) in later networks: mean colour and sub-pixel convolutions."""
+"""Components of EDSR (Lim et al., CVPRW 2017) that later networks use: mean colour and sub-pixel convolutions."""
 
 from __future__ import annotations
 

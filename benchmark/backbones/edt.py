@@ -30,7 +30,7 @@ OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g5
 }
 """Official names of heads that differ from the names here."""
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4} | dict.fromkeys(OFFICIAL, 1)
-"""Each head and its scale."""
+"""The scale of each head."""
 PACKED = {f".qkv.{kind}": apart(f".{kind}") for kind in ("weight", "bias")}
 MASKS = ("attn_mask_h", "attn_mask_v")
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
@@ -43,13 +43,13 @@ class EDTConfig:
     """The size of an EDT; the defaults are EDT-B's.
 
     Attributes:
-        features: channels of the first convolution; the head's blocks double them twice.
-        width: channels of the body.
+        features: channels of the first convolution; the blocks of the head double the number twice.
+        width: number of channels of the body.
         stages: groups of blocks, each with a skip connection.
         depth: blocks per stage; every second block has shifted windows.
         attention_heads: heads of each half of the channels.
-        window: sides of a horizontal window; vertical windows are transposed.
-        expansion: ratio of the feed-forward's width to the body's.
+        window: height and width of a horizontal window; vertical windows are transposed.
+        expansion: ratio of the feed-forward's width to that of the body.
         upsampler: `pixelshuffle`, or `pixelshuffledirect` with a single convolution to the pixels.
         drop_path: stochastic depth of the last block, decreasing to 0 at the first (officially 0.1). It is active only
             in training mode; petlir keeps a frozen network in evaluation mode.
@@ -143,7 +143,7 @@ class Head(nn.ModuleList):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the body's features for images N×3×H×W, and the skips for the tail, the last first."""
+        """Return the body's features for images N×3×H×W, and the skips for the tail in reverse order."""
         first, *blocks, last = self
         features: Tensor = first(images)
         skips: list[Tensor] = []
@@ -154,7 +154,7 @@ class Head(nn.ModuleList):
 
 
 class SkipBlock(nn.Module):
-    """A reduction of channels, with `up` at twice the sides, and a block that also reads the head's features."""
+    """A reduction of channels, with upsampling ×2 if `up`, and a block that also takes the head's features."""
 
     def __init__(self, inputs: int, outputs: int, *, up: bool) -> None:
         super().__init__()
@@ -165,13 +165,13 @@ class SkipBlock(nn.Module):
         self.block = ResBlock(2 * outputs, outputs, outputs)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Return the output for features N×C×H×W and a skip with the output's channels and sides."""
+        """Return the output for features N×C×H×W and a skip with the shape of the output."""
         narrow = next(self.children())
         return cast("Tensor", self.block(torch.cat([narrow(features), skip], dim=1)))
 
 
 class Tail(nn.ModuleList):
-    """The decoder of a task: two blocks with the head's skips, then the layers to the pixels."""
+    """The decoder of a task: two blocks with the head's skips, then the layers that output pixels."""
 
     def __init__(self, config: EDTConfig, scale: int) -> None:
         features, up = config.features, scale == 1
@@ -234,14 +234,14 @@ class EDT(Backbone):
 
     @classmethod
     def small(cls) -> EDT:
-        """Return the network on which contracts are checked."""
+        """Return the small network for contract checks."""
         config = EDTConfig(features=4, width=24, stages=1, depth=3, attention_heads=2, window=(2, 4))
         return cls("edt-tiny", config, {"sr_x2": 2, "denoise_25": 1})
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         """Restore images N×3×H×W in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping.
 
-        Images are extended by their reflection to `multiple(head)`, and the output is cropped.
+        Images are padded by reflection to multiples of `multiple(head)`, and the output is cropped.
         """
         (height, width), scale = images.shape[-2:], self._scale(head)
         encode, decode = self._ends(head)
@@ -287,7 +287,7 @@ class EDT(Backbone):
         yield Site("norm", self.body, "norm")
 
     def multiple(self, head: str | None) -> int:
-        """Return the multiple for whole windows of both directions: 24, or 96 if the body works at quarter size."""
+        """Return the multiple for whole windows in both directions: 24, or 96 if the body works at quarter size."""
         return math.lcm(*self.config.window) * (SHRINK if self._scale(head) == 1 else 1)
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
@@ -307,9 +307,9 @@ SIZES = {
 }
 """The published sizes."""
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
-"""The size for training and benchmarking within CPU minutes; crops of 48×48 are whole windows for every head."""
+"""The size for training and benchmarking within minutes on a CPU; 48×48 crops are whole windows for every head."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
-"""Heads without `derain_light`, whose tail stays at zero under the L1 loss: the median of so little rain is zero."""
+"""Heads except `derain_light`, whose tail stays zero with an L1 loss, as the median of light rain is zero."""
 
 
 def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsampler: str | None = None) -> EDT:
@@ -319,8 +319,8 @@ def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsam
         name: its name in grids.
         config: its size.
         heads: names of the heads, in the order of the official configuration.
-        upsampler: `pixelshuffle` or `pixelshuffledirect`; by default the size's own for a single head, and
-            `pixelshuffle` for several, as in the official configurations.
+        upsampler: `pixelshuffle` or `pixelshuffledirect`; by default that of `config` for a single head, and
+            `pixelshuffle` for several heads, as in the official configurations.
 
     Raises:
         PetlirError: a head or the upsampler is unknown.

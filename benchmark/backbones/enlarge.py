@@ -1,4 +1,4 @@
-"""Networks that preserve the size of their input, with bicubic enlargement before them for tasks with a scale."""
+"""Networks that preserve the size of their input, which is first enlarged bicubically for tasks with a scale."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SizePreserving(Backbone):
         yield from self.parameters()
 
     def missing(self, images: Tensor) -> tuple[int, int]:
-        """Return the numbers of rows and columns missing to the next multiples."""
+        """Return the numbers of rows and columns to add up to the next multiples."""
         step = self.multiple(None)
         return -images.shape[-2] % step, -images.shape[-1] % step
 
@@ -77,6 +77,6 @@ def enlarge(images: Tensor, scale: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _matrix(side: int, scale: int) -> NDArray[np.float64]:
-    """Return the enlargement of an axis as a matrix, scale·side × side."""
+    """Return the enlargement of an axis as a matrix (scale·side)×side."""
     matrix: NDArray[np.float64] = axis_weights(side, side * scale, scale).toarray()
     return matrix

@@ -32,12 +32,12 @@ class IPTConfig:
     """The size of an IPT; the defaults are the published size.
 
     Attributes:
-        features: channels of heads and tails.
-        layers: encoder layers, and as many decoder layers.
-        attention_heads: attention heads per layer.
+        features: number of channels of heads and tails.
+        layers: number of encoder layers, and of decoder layers.
+        attention_heads: number of attention heads per layer.
         expansion: ratio of the feed-forward's width to the token width.
-        patch: side of a patch, which becomes a token.
-        window: side of the fixed input size.
+        patch: side length of a patch, which becomes a token.
+        window: side length of the input, which is fixed.
     """
 
     features: int = 64
@@ -49,12 +49,12 @@ class IPTConfig:
 
     @property
     def width(self) -> int:
-        """Channels of a token."""
+        """The number of channels of a token."""
         return self.features * self.patch**2
 
     @property
     def tokens(self) -> int:
-        """Tokens of a window."""
+        """The number of tokens of a window."""
         return (self.window // self.patch) ** 2
 
 
@@ -147,7 +147,7 @@ class DecoderLayer(FeedForward):
 
 
 class Stack(nn.Module):
-    """A sequence of layers, called by the body because they differ in their inputs."""
+    """A sequence of layers that the body calls one by one, because their inputs differ."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
@@ -276,7 +276,7 @@ class IPT(Backbone):
 
     @classmethod
     def small(cls) -> IPT:
-        """Return the network on which contracts are checked: 30,000 weights, 12×12 windows, two heads."""
+        """Return the small network for contract checks: 30,000 weights, 12×12 windows, two heads."""
         config = IPTConfig(features=4, layers=1, attention_heads=2, expansion=2, patch=3, window=12)
         return cls("ipt-tiny", config, {"sr_x2": 2, "denoise_30": 1})
 
@@ -343,7 +343,7 @@ DECODER_BRANCHES: tuple[BranchPlan, ...] = (
 
 
 NANO = IPTConfig(features=12, layers=2, attention_heads=6, expansion=2)
-"""The size for training and benchmarking within CPU minutes."""
+"""The size for training and benchmarking within minutes on a CPU."""
 
 
 def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> IPT:

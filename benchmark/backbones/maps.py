@@ -1,4 +1,4 @@
-"""Components of networks on maps N×C×H×W: their layout, norms over channels, and the halves that a gate multiplies."""
+"""Components of networks on maps N×C×H×W: the layout, norms over channels, and the halves that a gate multiplies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class MapLayout:
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of maps N×C×H×W; with channels last in memory it is a single fused pass."""
+    """Layer norm over the channels of maps N×C×H×W; a single fused pass if memory is channels-last."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the normed maps N×C×H×W in their own memory format."""
@@ -33,7 +33,7 @@ class ChannelNorm(nn.LayerNorm):
 class BiasFreeNorm(nn.Module):
     """Maps divided by their standard deviation across channels, times a weight (Zamir et al., Restormer, CVPR 2022).
 
-    The mean is subtracted only inside the variance, so this is neither layer norm nor RMS norm.
+    The mean is subtracted only to compute the variance, so this is neither layer norm nor RMS norm.
     """
 
     def __init__(self, width: int, eps: float) -> None:

@@ -27,7 +27,7 @@ from petlir.benchmark.paper import Paper
 
 POOLINGS = ("global", "windowed")
 POOLING_WINDOW = 384
-"""Side of the pooling window in pixels of the input: 1.5 times the 256 pixels of the training crops."""
+"""Side length of the pooling window in input pixels: 1.5 times the 256 pixels of the training crops."""
 EPSILON = 1e-6
 
 
@@ -36,10 +36,10 @@ class NAFNetConfig:
     """The size of a NAFNet; the defaults are the published SIDD layout at width 32.
 
     Attributes:
-        width: channels at full resolution; each level down doubles them.
+        width: number of channels at full resolution; each level down doubles it.
         encoders: blocks per level, from full resolution down.
         middle: blocks at the lowest resolution.
-        decoders: blocks per level, from the lowest up.
+        decoders: blocks per level, from the lowest resolution up.
         pooling: region of the mean in channel attention: `global`, or `windowed` (Chu et al., Improving Image
             Restoration by Revisiting Global Information Aggregation, ECCV 2022), as in the published GoPro scores.
     """
@@ -65,7 +65,7 @@ class WindowedMean(nn.Module):
     images.
 
     Args:
-        side: side of the window, in positions.
+        side: side length of the window, in positions.
     """
 
     def __init__(self, side: int) -> None:
@@ -165,7 +165,7 @@ class NAFNet(SizePreserving):
 
     @classmethod
     def small(cls) -> NAFNet:
-        """Return the network on which contracts are checked."""
+        """Return the small network for contract checks."""
         return cls("nafnet", NAFNetConfig(width=8, encoders=(1, 1), middle=1, decoders=(1, 1)))
 
     def _stage(self, level: int, count: int) -> nn.Sequential:
@@ -225,7 +225,7 @@ def _up(width: int) -> nn.Sequential:
 
 GOPRO = NAFNetConfig(32, (1, 1, 1, 28), 1, (1, 1, 1, 1))
 NANO = NAFNetConfig(16, (1, 1, 2), 4, (1, 1, 1))
-"""The size for training and benchmarking within CPU minutes."""
+"""The size for training and benchmarking within minutes on a CPU."""
 
 
 def build(name: str, config: NAFNetConfig, pooling: str = NAFNetConfig.pooling) -> NAFNet:

@@ -11,16 +11,16 @@ PROJECTIONS = ("query", "key", "value")
 """The projections in packing order."""
 
 Packed = Mapping[str, tuple[str, ...]]
-"""The ending of an official key → the endings of the three keys here."""
+"""The ending of an official key → the endings of the project's three keys."""
 
 
 def apart(ending: str) -> tuple[str, ...]:
-    """Return the endings of the three keys here, e.g. `.query.weight` for `.weight`."""
+    """Return the endings of the project's three keys, e.g. `.query.weight` for `.weight`."""
     return tuple(f".{name}{ending}" for name in PROJECTIONS)
 
 
 def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Convert official keys to those here: packed tensors are split, `constants` (endings of keys) dropped."""
+    """Convert official keys to the project's: split packed tensors, and drop `constants` (endings of keys)."""
     ours: dict[str, Tensor] = {}
     for key, tensor in state.items():
         ending = next((ending for ending in packed if key.endswith(ending)), None)
@@ -33,7 +33,7 @@ def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str]
 
 
 def pack(state: Mapping[str, Tensor], packed: Packed) -> dict[str, Tensor]:
-    """Convert the keys here to the official ones."""
+    """Convert the project's keys to the official keys."""
     official = dict(state)
     for ending, parts in packed.items():
         for stem in [key.removesuffix(parts[0]) for key in state if key.endswith(parts[0])]:

@@ -34,11 +34,11 @@ class RestormerConfig:
     """The size of a Restormer; the defaults are the published size.
 
     Attributes:
-        dim: channels at full resolution; each of three levels down doubles them.
-        blocks: blocks of each level, the lowest last; decoders have as many as their encoders.
-        refinement: blocks after the last decoder; like it, they have twice `dim` channels.
+        dim: number of channels at full resolution; each of three levels down doubles it.
+        blocks: blocks of each level, the lowest last; a decoder has as many blocks as its encoder.
+        refinement: blocks after the last decoder; like that decoder, they have twice `dim` channels.
         attention_heads: attention heads per block of each level.
-        expansion: ratio of the gated feed-forward's channels to the features'.
+        expansion: ratio of the gated feed-forward's channels to those of the features.
         norm: `withbias` (rain, blur) or `biasfree` (denoising), as in the official weights.
     """
 
@@ -191,7 +191,7 @@ class Restormer(SizePreserving):
 
     @classmethod
     def small(cls) -> Restormer:
-        """Return the network on which contracts are checked."""
+        """Return the small network for contract checks."""
         return cls("restormer", RestormerConfig(dim=8, blocks=(1, 1, 1, 2), refinement=1))
 
     def restore(self, images: Tensor) -> Tensor:
@@ -259,7 +259,7 @@ def _mirrored(length: int, target: int) -> Tensor:
 
 
 NANO = RestormerConfig(12, (1, 1, 1, 2), 1)
-"""The size for training and benchmarking within CPU minutes."""
+"""The size for training and benchmarking within minutes on a CPU."""
 
 
 def sized(

@@ -20,10 +20,10 @@ Sides = tuple[int, int]
 """Height and width."""
 
 Prompts = tuple[Tensor, Tensor]
-"""Keys and values 1×K×C that join those of every window."""
+"""Keys and values 1×K×C that extend those of every window."""
 
 APART = -100.0
-"""Value added to the logit of two tokens that only a shift has made neighbours."""
+"""The value added to the logit of two tokens that are in one window only because of a shift."""
 
 
 class WindowAttention(nn.Module):
@@ -44,7 +44,7 @@ class WindowAttention(nn.Module):
         self.lepe = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Prompts | None = None) -> Tensor:
-        """Return features N×H×W×C gathered from `value`; H and W are multiples of the window's sides."""
+        """Return attended features N×H×W×C; H and W are multiples of the window's height and width."""
         count, height, width, _ = value.shape
         shift, mask = (self.window[0] // 2, self.window[1] // 2), None
         if self.shifted:
@@ -103,7 +103,7 @@ def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.d
 
 
 def mirrored(images: Tensor, multiple: int) -> Tensor:
-    """Extend images to sides that are multiples by reflection at the right and the bottom, repeatedly if necessary."""
+    """Pad images by reflection at the right and bottom, repeatedly if necessary, to multiples of `multiple`."""
     for dimension in (-2, -1):
         side = images.shape[dimension]
         if side % multiple:
@@ -129,15 +129,15 @@ class Mlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Attention in horizontal and vertical windows, on half of the channels each, then feed-forward; both after a norm.
+    """Attention in horizontal and vertical windows, on half of the channels each, and feed-forward, each after a norm.
 
     Args:
         width: channels of the features.
         heads: attention heads of each half.
-        window: sides of a horizontal window; vertical windows are transposed.
+        window: height and width of a horizontal window; vertical windows are transposed.
         hidden: channels inside the feed-forward.
         shifted: whether the windows are shifted by half their sides.
-        drop_path: share of the images whose branches are dropped in training.
+        drop_path: fraction of the images whose branches are dropped in training.
     """
 
     def __init__(
@@ -168,13 +168,13 @@ class SwinBlock(nn.Module):
         return cast("Tensor", self.proj(torch.cat(gathered, dim=-1)))
 
     def kept(self, added: Tensor) -> Tensor:
-        """Drop a branch's output for a share of the images in training (stochastic depth, Huang et al., ECCV 2016)."""
+        """Drop a branch's output for a fraction of images in training (stochastic depth, Huang et al., ECCV 2016)."""
         if not self.training or self.drop_path == 0:
             return added
         return added * functional.dropout(added.new_ones(len(added), 1, 1, 1), self.drop_path)
 
     def branches(self) -> tuple[Branch, Branch]:
-        """Return the branches for methods."""
+        """Return the branches to which methods apply."""
         mixer = (*((name, name) for name in PROJECTIONS), ("out", "proj"))
         mlp = (("up", "mlp.fc1"), ("down", "mlp.fc2"))
         return (

@@ -76,7 +76,7 @@ def keys(trial: BackboneTrial) -> str | None:
     distance = max(apart(trial.outputs(loaded), expected) for loaded in (other, third))
     if distance > 0:
         return (
-            f"the output differs by {distance:.1e} after loading saved weights; some state is not a parameter or buffer"
+            f"the output differs by {distance:.1e} after loading its weights; some state is not a parameter or a buffer"
         )
     try:
         trial.network(2).load_official({name: state[name] for name in list(state)[1:]})

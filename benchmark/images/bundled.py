@@ -1,4 +1,4 @@
-"""The image sets included in the installation: dead-leaves images, and photographs from scikit-image."""
+"""The image sets included in the installation: dead-leaves images, and images from scikit-image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Drawn:
 
     Attributes:
         seed: seed of the image.
-        size: side of its centre crop in pixels; leaf sizes are relative to the uncropped image.
+        size: side length of its centre crop in pixels; leaf sizes are relative to the uncropped image.
     """
 
     seed: int
@@ -58,7 +58,7 @@ class Leaves:
     Attributes:
         start: seed of the first image; the following images use the following seeds.
         count: number of images.
-        size: side of an image in pixels.
+        size: side length of an image in pixels.
     """
 
     start: int
@@ -78,7 +78,7 @@ class Leaves:
 
 
 SEEDS = 1000
-"""The distance between the first seeds of two parts, so that their images never coincide."""
+"""The difference between the first seeds of two parts, large enough that they never share images."""
 LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 48)}
 
 

@@ -1,4 +1,4 @@
-"""The user's cache of files that can be drawn, downloaded or computed again."""
+"""The user's cache of files that can be recreated or downloaded again."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.cache import cache_folder
 
 KEPT = "stores"
-"""The folder of working copies of remote stores, which may hold results that are nowhere else."""
+"""The folder of working copies of remote stores, which may contain results that exist nowhere else."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A file of the cache, with its size in bytes and the time of its last use in seconds."""
+    """A file in the cache, with its size in bytes and the time of its last use in seconds."""
 
     path: Path
     bytes: int
@@ -26,7 +26,7 @@ class CachedFile:
 
 
 def cached_files() -> Iterator[CachedFile]:
-    """Yield the files of the cache that can be made or fetched again."""
+    """Yield the files in the cache that can be recreated or downloaded again."""
     folder = cache_folder()
     for path in folder.rglob("*"):
         if path.relative_to(folder).parts[0] != KEPT and path.is_file() and not path.is_symlink():
@@ -35,7 +35,7 @@ def cached_files() -> Iterator[CachedFile]:
 
 
 def sizes() -> Counter[str]:
-    """Return the bytes in each folder of the cache, and in its single files."""
+    """Return the size in bytes of each folder in the cache, and of the files outside folders."""
     folder, found = cache_folder(), Counter[str]()
     for file in cached_files():
         found[file.path.relative_to(folder).parts[0]] += file.bytes
@@ -45,7 +45,7 @@ def sizes() -> Counter[str]:
 def cap(limit: int, *, keep: bool = False) -> list[CachedFile]:
     """Remove the least recently used files until the cache is no larger than `limit`; return them.
 
-    A process that has mapped a removed file keeps it until it ends.
+    A process that has mapped a removed file can use it until the process ends.
 
     Args:
         limit: bytes.

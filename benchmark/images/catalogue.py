@@ -28,7 +28,7 @@ FOLDER, PAIRS = "folder:", "pairs:"
 
 
 def image_set(name: str) -> ImageSet:
-    """Return the image set of this name or alias; `folder:PATH` is a folder below the data folder.
+    """Return the image set with this name or alias; `folder:PATH` is a folder below the data folder.
 
     `first:16:NAME` has 16 images of the set NAME.
 
@@ -155,7 +155,7 @@ def _folder(path: str) -> ImageSet:
 
 
 def own_pairs(folder: Path, part: Part, scale: int) -> str:
-    """Return the name under which `image_set` finds a part of a user's folder of pairs."""
+    """Return the name by which `image_set` finds a part of a user's folder of pairs."""
     return f"{PAIRS}{part}:{scale}:{quote(str(folder))}"
 
 

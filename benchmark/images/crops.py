@@ -14,7 +14,7 @@ from torch import Tensor
 from petlir.benchmark.degradation import Image
 
 SHARE = 0.25
-"""The share of free GPU memory that the images of a training run may use."""
+"""The maximum fraction of free GPU memory for the images of a training run."""
 
 T = TypeVar("T", bound=np.generic)
 
@@ -34,7 +34,7 @@ class Crop(NamedTuple):
 
 
 Cut = Callable[[Sequence[Crop], int], Tensor]
-"""(N crops, their side S) → N×3×S×S uint8, on the device."""
+"""A function: (N crops, their side length S) → N×3×S×S uint8, on the device."""
 
 
 def cut_from(images: Sequence[Image], device: torch.device) -> Cut:

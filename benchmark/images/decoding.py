@@ -1,4 +1,4 @@
-"""Decode image files: upright, at their own depth, with a real alpha channel apart, or refused by name."""
+"""Decode image files: upright, at their own bit depth, with a separate alpha channel; or reject them by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from petlir.benchmark.degradation import Degraded, Image
 from petlir.benchmark.errors import PetlirError
 
 FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""The formats of Pillow that are read, whatever a file's suffix says."""
+"""The Pillow formats that are supported, regardless of a file's suffix."""
 READABLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"})
 GREY16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 COLOUR16 = ("RGB;16", "RGBA;16", "RGBX;16")
@@ -46,7 +46,7 @@ SIDEWAYS = 5
 """The first EXIF orientation that exchanges width and height."""
 
 Pixels = NDArray[np.uint8 | np.uint16]
-"""H×W×3 or H×W, 8 or 16 bits a channel."""
+"""H×W×3 or H×W, 8 or 16 bits per channel."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Picture:
         return int(np.iinfo(self.pixels.dtype).max)
 
     def on_byte_scale(self) -> Degraded:
-        """Return the pixels on the scale 0..255: uint8, or float32 of a 16-bit image."""
+        """Return the pixels on the scale 0..255: uint8, or float32 for a 16-bit image."""
         if self.pixels.dtype == np.uint8:
             return cast("Image", self.pixels.copy())
         return (self.pixels / 257).astype(np.float32)
@@ -89,7 +89,7 @@ def header(file: BinaryIO, name: str) -> Header:
     """Read the header of an open image file without decoding its pixels.
 
     Raises:
-        PetlirError: as `decode`.
+        PetlirError: the file is not supported; see `decode`.
     """
     try:
         with PIL.Image.open(file) as image:
@@ -107,7 +107,7 @@ def decode(file: BinaryIO, name: str) -> Picture:
     """Decode an open image file; `name` identifies it in error messages.
 
     Raises:
-        PetlirError: it is damaged, animated, of several pages, of another colour space, or of more than 16 bits.
+        PetlirError: the file is damaged or animated, or has several pages, another colour space or more than 16 bits.
     """
     content = file.read()
     try:
@@ -172,7 +172,7 @@ def _png_tells_orientation(file: BinaryIO) -> bool:
 
 
 def _check(image: PIL.Image.Image, name: str) -> None:
-    """Reject what would be read wrongly or in part."""
+    """Reject files that would be read incorrectly or only in part."""
     if image.format not in FORMATS:
         raise PetlirError(f"{name} is a file of {image.format}; expected {', '.join(FORMATS)}")
     frames = getattr(image, "n_frames", 1)
@@ -190,7 +190,7 @@ def _check(image: PIL.Image.Image, name: str) -> None:
 
 
 def _is_deep(image: PIL.Image.Image) -> bool:
-    """Return True for 16 bits a channel; Pillow decodes deep RGB to 8 bit, and only its tiles reveal it."""
+    """Return True for 16 bits per channel; Pillow decodes deep RGB to 8 bit, and only its tiles show the true depth."""
     if image.mode in GREY16:
         return image.mode != "I" or image.format in ("PNG", "PPM")
     return _raw_mode(image).startswith((*COLOUR16, "LA;16"))
@@ -224,7 +224,7 @@ def _further_pictures(image: PIL.Image.Image) -> tuple[str, ...]:
 
 
 def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
-    """Decode an image of 16 bits a channel."""
+    """Decode an image with 16 bits per channel."""
     if image.mode in GREY16:
         grey = np.asarray(upright(image)).astype(np.uint16)
         return Picture(np.repeat(grey[..., None], 3, 2))
@@ -243,7 +243,7 @@ def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
 
 
 def _unpacked(content: bytes, mode: str, raw: str) -> NDArray[np.uint8]:
-    """Decode a file with another raw mode than its own, upright, H×W×C."""
+    """Decode a file with a raw mode different from its own, upright, H×W×C."""
     with PIL.Image.open(io.BytesIO(content)) as image:
         assert isinstance(image, PIL.ImageFile.ImageFile)
         image.tile = [_with_raw_mode(tile, raw) for tile in image.tile]
@@ -252,14 +252,14 @@ def _unpacked(content: bytes, mode: str, raw: str) -> NDArray[np.uint8]:
 
 
 def _with_raw_mode(tile: PIL.ImageFile._Tile, raw: str) -> PIL.ImageFile._Tile:
-    """Return how to decode a part of a file, with another raw mode."""
+    """Return the arguments for decoding a part of a file with another raw mode."""
     if tile.codec_name == "ppm":
         return tile._replace(codec_name="raw", args=(raw, 0, 1))
     return tile._replace(args=raw if isinstance(tile.args, str) else (raw, *(tile.args or ())[1:]))
 
 
 def _split(values: Pixels, notes: tuple[str, ...]) -> Picture:
-    """Separate the alpha channel of H×W×4 pixels; an opaque one is dropped."""
+    """Separate the alpha channel from pixels H×W×4; an opaque alpha channel is dropped."""
     alpha = np.ascontiguousarray(values[..., 3])
     opaque = bool((alpha == np.iinfo(values.dtype).max).all())
     kept = ("its alpha channel is opaque and was dropped",) if opaque else ()

@@ -15,7 +15,7 @@ from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixels_digest
 
 CROP = 12
-"""Versions of an image cropped to multiples of 2, 3, 4, 6 or 12 agree after cropping to multiples of 12."""
+"""The common multiple: versions of an image cropped to multiples of 2, 3, 4, 6 or 12 agree at multiples of 12."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def digest_of(images: ImageSet, root: Path | None) -> str:
     """Return the SHA-256 over names and pixels of a set's images.
 
     Raises:
-        PetlirError: the set is missing or incomplete, an image or a pair is not as expected, or the images differ from
-            those of the catalogue.
+        PetlirError: the set is missing or incomplete, an image or a pair is invalid, or the images differ from those of
+            the catalogue.
     """
     found = digests(images.name, images.index(root))
     if images.known not in (None, found.content):
@@ -59,7 +59,7 @@ def digests(name: str, entries: Sequence[ImageEntry]) -> Digests:
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Digests(**json.loads(path.read_text(encoding="utf-8")))
     found = _computed(entry.read() for entry in entries)
-    with contextlib.suppress(OSError):  # an unwritable cache only costs time
+    with contextlib.suppress(OSError):  # if the cache is not writable, this only takes longer
         store_text(path, json.dumps(asdict(found)))
     return found
 

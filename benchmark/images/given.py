@@ -44,7 +44,7 @@ def given(image: object, what: str = "the image") -> Given:
         what: name of the image in error messages.
 
     Raises:
-        PetlirError: unsupported type or shape, or values outside [0, 1].
+        PetlirError: the type or shape is not supported, or values are outside [0, 1].
     """
     match image:
         case PIL.Image.Image():

@@ -54,7 +54,7 @@ def parse(pointer: Path) -> HubSet:
     """Parse a file `SET.hub`.
 
     Raises:
-        PetlirError: invalid form, or incomplete revision.
+        PetlirError: the text does not have the expected form, or the revision is incomplete.
     """
     text = pointer.read_text(encoding="utf-8").strip()
     found = SOURCE.fullmatch(text)

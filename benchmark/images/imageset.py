@@ -24,11 +24,11 @@ class Reader(Protocol):
 
     @property
     def where(self) -> str:
-        """Its location for error messages: a path, or a position in a file."""
+        """The location of the image for error messages: a path, or a position in a file."""
 
     @property
     def stamp(self) -> str:
-        """A text that changes when the image may have changed, obtained without decoding it."""
+        """A text that changes whenever the image may have changed, available without decoding the image."""
 
     def __call__(self) -> Image:
         """Return the pixels, H×W×3 uint8."""
@@ -53,7 +53,7 @@ class HeldImage:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image of a set, read.
+    """One decoded image of a set.
 
     Attributes:
         name: its name in the set, the same in every layout; usually the clean image's file name without suffix.
@@ -70,7 +70,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """One image of a set, not read yet.
+    """One image of a set that has not been read yet.
 
     Attributes:
         name: as in `Sample`.
@@ -99,7 +99,7 @@ class ImageEntry:
         return Sample(self.name, self.unit, clean, degraded)
 
     def check(self, clean: tuple[int, ...], degraded: tuple[int, ...]) -> None:
-        """Reject a degraded image whose shape is not the clean one's divided by the scale."""
+        """Reject a degraded image whose shape is not that of the clean image divided by the scale."""
         if degraded != (clean[0] // self.scale, clean[1] // self.scale, *clean[2:]):
             assert self.degraded
             shown = [f"{shape[1]}×{shape[0]}" for shape in (degraded, clean)]
@@ -125,7 +125,7 @@ class DrawnIndex(Protocol):
     """An index of images that are drawn on demand."""
 
     def first(self, count: int) -> ImageIndex:
-        """Return an index of `count` images; raise PetlirError if so many cannot be drawn."""
+        """Return an index of `count` images; raise PetlirError if that many cannot be drawn."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,10 @@ class Fewer:
     count: int
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
-        """Return the chosen images in the order of names; see `ImageIndex`.
+        """Return the chosen images in order of name; see `ImageIndex`.
 
         Raises:
-            PetlirError: the set is missing, or has fewer images.
+            PetlirError: the set is missing, or has fewer than `count` images.
         """
         entries = self.find(root, scale)
         if len(entries) < self.count:
@@ -165,8 +165,8 @@ class ImageSet:
         title: its display name in reports.
         domain: `procedural` or `photographs`; the two are never averaged.
         licence: the licence, or a note that none is stated.
-        citation: the work to cite.
-        source: its web page.
+        citation: the publication to cite.
+        source: the web page of the set.
         paired: whether it includes degraded images.
         find: index of its images.
         bibtex: the citation as BibTeX.
@@ -191,7 +191,7 @@ class ImageSet:
     known: str | None = None
 
     def first(self, count: int) -> ImageSet:
-        """Return this set with `count` of its images; see `Fewer`. Drawn sets can have more images than this one."""
+        """Return this set with `count` images; see `Fewer`. Drawn sets can also be enlarged."""
         some = self.find.first(count) if isinstance(self.find, DrawnIndex) else Fewer(self.find, self.name, count)
         return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 
@@ -199,7 +199,7 @@ class ImageSet:
         """Return all images, not read yet, in the order of names; see `ImageIndex`.
 
         Raises:
-            PetlirError: the set is missing or incomplete; names what is missing.
+            PetlirError: the set is missing or incomplete; the message names the missing files.
         """
         return self.find(root, scale)
 
@@ -207,7 +207,7 @@ class ImageSet:
         """Read all images in the order of names; `root` is the folder that PETLIR_DATA names.
 
         Raises:
-            PetlirError: the set is missing or incomplete, or an image or a pair is not as expected.
+            PetlirError: the set is missing or incomplete, or an image or a pair is invalid.
         """
         return [entry.read() for entry in self.index(root)]
 

@@ -21,7 +21,7 @@ Key = tuple[str, ...]
 """The texts that the stars of a pattern match."""
 Found = Mapping[Key, Reader]
 BLOCKS = ".mat"
-"""The suffix of a file of blocks."""
+"""The suffix of a file that contains blocks."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FolderLayout:
     shrunk: str | None = None
 
     def lower(self, scale: int) -> str | None:
-        """Return the pattern of the images on the degraded side."""
+        """Return the pattern of the degraded images."""
         if scale > 1 and self.shrunk:
             return self.shrunk.format(scale=scale)
         return self.degraded

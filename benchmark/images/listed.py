@@ -16,12 +16,12 @@ from petlir.benchmark.images.reading import SUFFIXES
 SHOWN = 3
 """The maximum number of missing files in an error message."""
 BASE = FolderLayout("clean/*", "degraded/*")
-"""The layout used in error messages for hub images that are in no known layout."""
+"""The layout in error messages about hub images that do not match a known layout."""
 
 
 @dataclass(frozen=True)
 class Lying:
-    """A set as found on disk: root, layout, clean and degraded images, including those without a partner."""
+    """A set found on disk: root, layout, clean and degraded images, including images without a partner."""
 
     root: PurePath
     layout: FolderLayout
@@ -31,21 +31,21 @@ class Lying:
 
 @dataclass(frozen=True)
 class CataloguedIndex:
-    """The index of a catalogued set: on the hub if `SET.hub` exists, else in the first layout with both sides or any.
+    """The index of a catalogued set: on the hub if `SET.hub` exists, else in the first layout with both sides or one.
 
     Attributes:
         name: name of the set.
         source: where to get it, for error messages.
         layouts: possible layouts.
-        count: number of images; None for any number.
-        names: star texts of all its images; other files are ignored. None if all files belong to it.
+        count: number of images; None if any number is allowed.
+        names: star texts of all images in the set; other files are ignored. None if all files belong to the set.
         digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
         called: name of an image, as a format of its star texts.
         unit: regular expression whose first group in the name is the source scene; None if the name is the scene.
         unit_called: name of the unit, as a format of that group.
         units: units that belong to the set; None for all.
-        same: scenes that equal another scene of this set or another, by the text that its unit would be named after.
-        rows: names along the first axis of a file of blocks.
+        same: scenes that are identical to another scene, of this or another set, by the text that names their unit.
+        rows: names along the first axis of a file that contains blocks.
     """
 
     name: str
@@ -66,8 +66,8 @@ class CataloguedIndex:
 
         Raises:
             Missing: the set does not exist.
-            HalfThere: files are missing; names them.
-            PetlirError: it cannot be read, or cannot be obtained from the hub.
+            HalfThere: files are missing; the message names them.
+            PetlirError: the set cannot be read, or cannot be obtained from the hub.
         """
         if root is None:
             first = self.layouts[0].clean
@@ -177,7 +177,7 @@ class CataloguedIndex:
             raise HalfThere(f"{self.name} is half there or another set: {has}; get it: {self.source}")
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
-        """Return the missing files: listed names of the clean side, and partners of existing files."""
+        """Return the missing files: listed clean images, and partners of existing files."""
         upper = partial(self._file, found.root, found.layout.clean, found.clean)
         have = {"-".join(key) for key in keys}
         lacking = [upper((name,)) for name in self.names or () if name not in have]
@@ -188,7 +188,7 @@ class CataloguedIndex:
         return list(dict.fromkeys(lacking))
 
     def _file(self, root: PurePath, pattern: str, beside: Found, key: Key) -> str:
-        """Return the path of a missing image, with its number written as those of its neighbours."""
+        """Return the path of a missing image, with its number formatted like those of existing files."""
         as_kept = (file_of(root, pattern, other, beside) == reader.where for other, reader in beside.items())
         if self.digits and not all(as_kept):
             key = tuple(str(int(part)) if part.isdigit() else part for part in key)

@@ -1,7 +1,7 @@
-"""A cache of decoded images: one memory-mapped file holds many images.
+"""A cache of decoded images, many of them in one memory-mapped file.
 
 The file is the pixels of all images, then a JSON index, then the length of that index in 8 bytes. It is renamed once
-complete, so processes may race. A truncated or changed file, or one of another version, is rebuilt.
+complete, so concurrent processes are safe. A truncated or modified file, or one of another version, is rebuilt.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ VERSION = 1
 """The version of the file format."""
 LENGTH = 8
 MAKERS = min(8, os.cpu_count() or 1)
-"""Images that are produced in parallel; twice as many are held in memory."""
+"""The number of images that are produced in parallel; up to twice as many are in memory."""
 Pixels = TypeVar("Pixels", bound=Degraded)
 Make = Callable[[], Degraded]
 """A function that decodes or draws one image, H×W×3."""
@@ -42,7 +42,7 @@ class Mapped(Generic[Pixels]):
 
     Attributes:
         images: read-only views of the file, uint8 or float32; pages are loaded only on access.
-        digests: SHA-256 over the size and the pixels of each.
+        digests: SHA-256 over the size and the pixels of each image.
     """
 
     images: Sequence[Pixels]
@@ -58,7 +58,7 @@ def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mappe
         makers: one for each image.
 
     Raises:
-        PetlirError: an image cannot be produced, or the images cannot be stored anywhere.
+        PetlirError: an image cannot be produced, or neither the cache nor the temporary folder can store the images.
     """
     path = cache_folder() / "images" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{key[:24]}.bin"
     with suppress(OSError, ValueError, LookupError, TypeError, RecursionError), path.open("rb") as kept:
@@ -80,7 +80,7 @@ def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mappe
 
 
 def decoded(name: str, readers: Sequence[Reader]) -> Mapped[Image]:
-    """Return the images of `readers`, read only if one of them may have changed; `name` is for people.
+    """Return the images of `readers`, read only if one of them may have changed; `name` is human-readable.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -89,12 +89,12 @@ def decoded(name: str, readers: Sequence[Reader]) -> Mapped[Image]:
 
 
 def key_of(*parts: object) -> str:
-    """Return a digest of these components, which are plain values."""
+    """Return a digest of these components, which are plain JSON values."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _kept_nowhere(makers: Sequence[Make]) -> Mapped[Degraded]:
-    """Return the images in an unnamed file, which is deleted with this process."""
+    """Return the images in an unnamed file, which is deleted when this process ends."""
     try:
         with tempfile.TemporaryFile() as file:
             _write(file, makers)
@@ -129,7 +129,7 @@ def _one(make: Make) -> tuple[Degraded, str]:
 
 
 def _open(file: IO[bytes]) -> Mapped[Degraded]:
-    """Return the images of an open file, which may be closed afterwards; raise if it is not as it was written."""
+    """Return the images of an open file, which may be closed afterwards; raise if the file is damaged."""
     pixels = np.asarray(np.memmap(file, np.uint8, "r"))
     length = int.from_bytes(pixels[-LENGTH:].tobytes(), "little")
     content = json.loads(pixels[-LENGTH - length : -LENGTH].tobytes())

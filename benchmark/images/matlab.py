@@ -27,7 +27,7 @@ FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.e
 
 @dataclass(frozen=True)
 class BlockReader:
-    """One block of a file, not read yet; see `petlir.benchmark.images.imageset.Reader`."""
+    """One block of a file that has not been read yet; see `petlir.benchmark.images.imageset.Reader`."""
 
     path: Path
     row: int
@@ -45,16 +45,16 @@ class BlockReader:
         return f"{self.where} {status.st_size} {status.st_mtime_ns}"
 
     def __call__(self) -> Image:
-        """Return the pixels; the file is read as a whole, once for all its blocks."""
+        """Return the pixels; the whole file is read once, for all its blocks."""
         image: Image = _blocks(self.path, self.path.stat().st_mtime_ns)[self.row, self.block]
         return image
 
 
 def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], BlockReader]]:
-    """Yield the blocks of a file by image name and number from 01 on; the array is named after the file.
+    """Yield the blocks of a file by image name and number, counted from 01; the array is named after the file.
 
     Raises:
-        PetlirError: it cannot be read, has no array of this name, or its array has another shape or type.
+        PetlirError: the file cannot be read, lacks the array, or its array has another shape or dtype.
     """
     shape, kind = _shape(path)
     if len(shape) != 5 or shape[0] != len(rows) or shape[-1] != 3 or kind != "uint8":
@@ -66,7 +66,7 @@ def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], B
 
 
 def _shape(path: Path) -> tuple[tuple[int, ...], str]:
-    """Return the shape, in MATLAB's axis order, and the type of the array named after the file, without decoding."""
+    """Return the shape, in MATLAB's axis order, and the dtype of the array named after the file, without decoding."""
     if _is_hdf5(path):
         with _hdf5(path) as file:
             found = {name: (tuple(reversed(array.shape)), str(array.dtype)) for name, array in file.items()}
@@ -84,7 +84,7 @@ def _shape(path: Path) -> tuple[tuple[int, ...], str]:
 
 @lru_cache(maxsize=2)
 def _blocks(path: Path, changed: int) -> NDArray[np.uint8]:
-    """Read the whole array; the clean and the noisy one are kept in memory."""
+    """Read the whole array; the last two arrays, e.g. clean and noisy, are kept in memory."""
     try:
         if _is_hdf5(path):
             with _hdf5(path) as file:

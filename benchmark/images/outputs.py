@@ -1,4 +1,4 @@
-"""Write restored and degraded images: never over an input, nor over a file that petlir did not write."""
+"""Write restored and degraded images, but never over an input or a file that petlir did not write."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from petlir.benchmark.images.reading import read_picture
 from petlir.benchmark.images.walking import walk
 
 Warn = Callable[[str], None]
-"""Called with a line for the user."""
+"""A function that is called with a line for the user."""
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """An image to be made of another.
+    """An output image to be made from an input image.
 
     Attributes:
         name: name of the image, below the folder of the inputs and without suffix.
@@ -36,12 +36,12 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The images to be made of a folder or a file.
+    """The output images to be made from a folder or a file.
 
     Attributes:
         files: the images to be made, in the order of names.
         existing: number of outputs that already exist and are kept.
-        skipped: a line on what is not read, or "".
+        skipped: a line about files that are not read, or "".
     """
 
     files: Sequence[OutputFile]
@@ -54,12 +54,12 @@ def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
 
     Args:
         source: an image file or a folder.
-        out: the folder to write into; it is left out where it is below `source`.
-        skip_existing: leave out images whose PNG exists.
+        out: the output folder; ignored as an input if it is below `source`.
+        skip_existing: skip images whose PNG exists.
 
     Raises:
-        PetlirError: the source is missing or has no images, or a file would be written over that is an input or was
-            not written by petlir.
+        PetlirError: the source is missing or has no images, or an input, or a file that petlir did not write, would be
+            overwritten.
     """
     if out.exists() and not out.is_dir():
         raise PetlirError(f"{out} is a file; expected a folder to write into")
@@ -92,7 +92,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 Convert = Callable[[OutputFile, Picture], tuple[Pixels, Pixels | None]]
-"""Makes pixels and alpha channel of an output from a decoded input."""
+"""A function that makes pixels and alpha channel of an output from a decoded input."""
 
 
 def silent(line: str) -> None:
@@ -104,9 +104,9 @@ def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
 
     Args:
         made: the images to be made.
-        work: makes an output of a decoded input.
+        work: makes an output from a decoded input.
         doing: description of the progress bar, which is shown on a terminal.
-        warn: gets a line for whatever is left out of the folder or an image, and for each image that fails.
+        warn: called with a line for each file, or part of an image, that is left out, and for each image that fails.
 
     Raises:
         PetlirError: some images could not be decoded or converted; the others were written.

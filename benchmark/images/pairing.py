@@ -15,20 +15,20 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""Case-insensitive names of a folder, a column or a file suffix; the first of each is ours."""
+"""Case-insensitive names of a folder, a column or a file suffix; the first name of each side is the project's."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
     re.compile(rf"[-_. ]+(?:{WORDS})$", re.IGNORECASE),
     re.compile(r"[-_. ]*(?<![a-z])x[1-9]$|(?<=\d)x[1-9]$", re.IGNORECASE),
 )
-"""Differences between names of partners: `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
+"""Differences between partners' names, e.g. `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
 RULE = "partners have one name, but for rain-/norain-, _noisy/_clean, x4 and the like"
 SHOWN = 3
 
 
 def side(word: str) -> Side | None:
-    """Return the side that a folder or a column of this name holds; None if the name is neutral.
+    """Return the side, clean or degraded, that the name of a folder or column indicates; None if it indicates neither.
 
     >>> side("GT"), side("LR_bicubic"), side("photos")
     ('clean', 'degraded', None)
@@ -43,7 +43,7 @@ def side(word: str) -> Side | None:
 
 
 def token(name: str) -> str:
-    """Return the part of a name that it shares with its partner's.
+    """Return the part of a name that partners have in common.
 
     >>> token("norain-001"), token("0801x4"), token("street_noisy")
     ('001', '0801', 'street')
@@ -58,7 +58,7 @@ def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tup
     """Return degraded and clean by the clean image's name, see `joined`: by equal names, otherwise by their tokens.
 
     Raises:
-        PetlirError: an image has no partner, or an ambiguous one; names the first and the total number.
+        PetlirError: images have no or several partners; the message names the first images and the number.
     """
     found = joined(clean, degraded, (composed, token))
     alone = [str(clean[name]) for name in clean if name not in found]
@@ -69,12 +69,12 @@ def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tup
 
 
 def joined(names: Collection[str], others: Collection[str], forms: Sequence[Callable[[str], str]]) -> dict[str, str]:
-    """Return the partner of each name: the equal name, otherwise the only one of the same form.
+    """Return the partner of each name: the equal name, otherwise the only name with the same form.
 
     Args:
         names: names to join.
         others: names of the possible partners.
-        forms: each is tried, in order, on the names that are still without a partner.
+        forms: functions name → form, applied in order to the names that do not have a partner yet.
     """
     found = {name: name for name in names if name in others}
     for form in forms:
@@ -89,7 +89,7 @@ def composed(name: str) -> str:
 
 
 def _by_form(names: Collection[str], form: Callable[[str], str]) -> dict[str, str]:
-    """Return form → name for the forms that only one name has."""
+    """Return form → name for each form that exactly one name has."""
     forms = Counter(map(form, names))
     return {form(name): name for name in names if forms[form(name)] == 1}
 

@@ -1,4 +1,4 @@
-"""A user's own folder of pairs: parts with a folder of degraded and one of clean images each, under common names."""
+"""A user's own folder of pairs, each part with a folder of degraded and a folder of clean images."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ Files = tuple[Path, Path]
 class PairFolder:
     """A folder of pairs that are matched by name.
 
-    It holds `train/`, `test/` and perhaps `validation/`, or the two folders of images alone. Test pairs that have no
-    folder are held out of the training pairs, and then validation pairs likewise: every fifth scene in the order of
-    names, starting with the first. Names that differ by a number at their end are of one scene; if they make up fewer
-    than five scenes, every image counts as one.
+    It contains `train/`, `test/` and optionally `validation/`, or only the two folders of images. Without a folder of
+    test pairs, every fifth scene in order of name, starting with the first, is held out of the training pairs; then
+    validation pairs likewise. Names that differ only by a number at the end belong to one scene; if there are fewer
+    than five scenes, every image counts as a scene.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class PairFolder:
         """Return the pairs of one part in the order of names; `scale` is that of the folder.
 
         Raises:
-            PetlirError: a folder is missing or empty, or names do not match; names the first.
+            PetlirError: a folder is missing or empty, or names do not match; the message names the first.
         """
         return [
             ImageEntry(name, name, DeepReader(clean), DeepReader(degraded), scale)
@@ -80,7 +80,7 @@ class PairFolder:
         """The upscaling factor of the clean images, derived from the sizes of all pairs.
 
         Raises:
-            PetlirError: as `index`, or the sizes do not match; names the first pair.
+            PetlirError: as `index`, or the sizes do not match; the message names the first pair.
         """
         scale = 0
         for degraded, clean in self._all():
@@ -94,12 +94,12 @@ class PairFolder:
 
     @property
     def bits(self) -> int:
-        """The largest number of bits a channel of all images."""
+        """The largest number of bits per channel in any image."""
         return max(header_of(path).bits for files in self._all() for path in files)
 
     @property
     def notes(self) -> list[str]:
-        """A line if images have an alpha channel, which is dropped; one that is not opaque is refused as it is read."""
+        """A line if images have an opaque alpha channel, which is dropped; others are rejected when they are read."""
         count = sum(header_of(path).alpha for files in self._all() for path in files)
         return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 
@@ -156,12 +156,12 @@ class PairFolder:
 
 
 def set_name(folder: Path, part: Part) -> str:
-    """Return the name of the image set that a part of a folder of pairs is."""
+    """Return the name of the image set for one part of a folder of pairs."""
     return f"{folder.name}-{part}"
 
 
 def sides_of(name: str, entries: Sequence[ImageEntry]) -> tuple[Mapped[Image], Mapped[Image]]:
-    """Return the clean and the degraded images of a set of pairs; `name` is for people."""
+    """Return the clean and the degraded images of a set of pairs; `name` is human-readable."""
     degraded = [entry.degraded for entry in entries if entry.degraded]
     return decoded(name, [entry.clean for entry in entries]), decoded(f"{name}-shipped", degraded)
 

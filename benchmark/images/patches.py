@@ -14,7 +14,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.crops import Crop, cut_from
 
 Pair = tuple[Image, Image]
-"""A degraded image and its clean one, `scale` times larger."""
+"""A degraded image, and its clean image, which is `scale` times larger."""
 
 
 class Sampler(Protocol):
@@ -30,7 +30,7 @@ class PatchSampler:
     Args:
         pairs: degraded (prepared, without noise) and clean images.
         scale: upscaling factor of the clean images.
-        patch: side of a crop on the degraded side, in pixels.
+        patch: side length of a degraded crop in pixels.
         batch_size: crops per batch.
         perturb: adds fresh noise to the degraded crops; None adds none.
         seed: seed of crops, flips, rotations and noise.
@@ -65,7 +65,7 @@ class PatchSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
 
-        Clean crops are in [0, 1]; degraded ones too, unless the task stores its noise as floats.
+        Clean crops are in [0, 1]; degraded crops too, unless the task stores noise as floats.
         """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]
@@ -74,7 +74,7 @@ class PatchSampler:
         if self._degraded is not self._clean:
             degraded = _as_floats(self._degraded(crops, self._patch))
         if self._perturb is not None:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # on the CPU: one key, one noise
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # on the CPU for equal noise
             degraded = self._perturb.perturb_crops(degraded, generator)
         return degraded, clean
 

@@ -1,4 +1,4 @@
-"""PNG files of restored and degraded images: 8 or 16 bits a channel, with or without an alpha channel."""
+"""PNG files of restored and degraded images: 8 or 16 bits per channel, with or without an alpha channel."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from petlir.benchmark.images.decoding import Pixels
 from petlir.benchmark.writing import write_bytes
 
 SOFTWARE = "petlir"
-"""The `Software` of the files, by which they are told from a user's own."""
+"""The `Software` entry that distinguishes these files from a user's own."""
 LEVEL, STRATEGY = 1, zlib.Z_RLE
-"""Compression by zlib; on filtered photographs run lengths are faster and smaller than the default strategy."""
+"""Settings of zlib; on filtered photographs, run-length encoding is faster and smaller than the default."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT = b"Software\0" + SOFTWARE.encode()
 COLOUR_TYPES = {3: 2, 4: 6}
-"""Channels → colour type: RGB, RGB with alpha."""
+"""Number of channels → PNG colour type: RGB, RGB with alpha."""
 BAND = 2**22
-"""Bytes that are filtered at once."""
+"""The number of bytes that are filtered at once."""
 
 
 def write(path: Path, pixels: Pixels, alpha: Pixels | None = None) -> None:
@@ -62,7 +62,7 @@ def _eight_bit(channels: Pixels) -> bytes:
 
 
 def _deep(channels: Pixels) -> bytes:
-    """Encode H×W×C uint16, which Pillow cannot; each row is stored as its difference to the one above."""
+    """Encode H×W×C uint16, which Pillow cannot; each row is stored as its difference from the row above."""
     height, width, count = channels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[count], 0, 0, 0)
     packer = zlib.compressobj(LEVEL, strategy=STRATEGY)
@@ -80,7 +80,7 @@ def _deep(channels: Pixels) -> bytes:
 
 
 UP = 2
-"""The filter type of PNG for differences to the row above."""
+"""PNG's filter type for differences from the row above."""
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -15,7 +15,7 @@ from petlir.benchmark.images.used import Used, middle_of, use
 from petlir.benchmark.task import Task
 
 VALIDATION_SIDE = 96
-"""The side of validation images in clean pixels; a multiple of every scale."""
+"""The side length of clean validation images in pixels, a multiple of every scale."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ImagePair:
         domain: `procedural` or `photographs`.
         degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
         clean: sh×sw×3 uint8, s the task's scale.
-        protocols: ids that it is scored under, if they differ within the task; empty for all of the task's.
+        protocols: ids of its scoring protocols, if they differ within the task; empty for all protocols of the task.
         input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
     """
 
@@ -65,7 +65,7 @@ def training_pairs(
 
 
 def validation_pairs(task: Task, track: str, root: Path | None, allow_overlap: bool = False) -> list[ImagePair]:
-    """Return validation pairs, degraded as test pairs are; large images are cropped to the centre to limit the cost.
+    """Return validation pairs, degraded like test pairs; large images are cropped to the centre to limit the cost.
 
     Raises:
         PetlirError: an image set cannot be read, or a validation image is a test image of this task, unless allowed.

@@ -22,7 +22,7 @@ AXES = np.array([[1, 1, 1], [1, 0.1, -1.1], [-0.5, 0.8, -0.3]], np.float32)
 
 def leaves(seed: int, size: int) -> Image:
     """Draw a dead-leaves image, size×size×3 uint8: opaque textured shapes whose sizes follow a power law r⁻³."""
-    from scipy.ndimage import gaussian_filter  # here: tasks are listed without it
+    from scipy.ndimage import gaussian_filter  # deferred, so that tasks can be listed without it
 
     rng = np.random.default_rng(seed)
     side = size * OVERSAMPLING

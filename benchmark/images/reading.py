@@ -1,4 +1,4 @@
-"""Read image files of a user or of an image set, see `petlir.benchmark.images.decoding` for what is accepted."""
+"""Read image files of a user or of an image set; `petlir.benchmark.images.decoding` lists the accepted formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 """The suffixes of image files, in lower case."""
 DECODING = 2
-"""The version of how files are decoded, so that caches of an earlier one are not used."""
+"""The version of the decoding code, so that caches from earlier versions are not used."""
 T = TypeVar("T")
 
 
@@ -36,7 +36,7 @@ class FileReader:
 
     @property
     def stamp(self) -> str:
-        """Path, size and modification time, and the version of how files are decoded."""
+        """Path, size and modification time of the file, and the version of the decoding code."""
         status = self.path.stat()
         return f"{self.path} {status.st_size} {status.st_mtime_ns} decoding {DECODING}"
 
@@ -47,16 +47,16 @@ class FileReader:
 
 @dataclass(frozen=True)
 class DeepReader(FileReader):
-    """A user's image file, which may have 16 bits a channel."""
+    """A user's image file, which may have 16 bits per channel."""
 
     def __call__(self) -> Image:
-        """Return the image on the scale 0..255, float32 if it has 16 bits a channel."""
-        # the rest of the way from file to score takes float32 where it takes 8 bits
+        """Return the image on the scale 0..255, float32 if it has 16 bits per channel."""
+        # all later steps up to the score accept float32 as well as 8 bits
         return cast("Image", read_deep(self.path))
 
 
 def read_picture(path: Path) -> Picture:
-    """Read an image file at its own depth, with its alpha channel.
+    """Read an image file at its own bit depth, with its alpha channel.
 
     Raises:
         PetlirError: the file cannot be read, or see `petlir.benchmark.images.decoding.decode`.
@@ -74,7 +74,7 @@ def read_image(path: Path) -> Image:
 
 
 def read_deep(path: Path) -> Degraded:
-    """Read an opaque image file as H×W×3 on the scale 0..255: uint8, or float32 of 16 bits a channel.
+    """Read an opaque image file as H×W×3 on the scale 0..255: uint8, or float32 for 16 bits per channel.
 
     Raises:
         PetlirError: the file cannot be read, or is not opaque.
@@ -86,7 +86,7 @@ def header_of(path: Path) -> Header:
     """Return the upright size and the depth of an image file without decoding it.
 
     Raises:
-        PetlirError: it is not an image, or not one that is accepted.
+        PetlirError: the file is not an image, or its format is not supported.
     """
     return _opened(path, decoding.header)
 
@@ -110,7 +110,7 @@ def rgb(image: PIL.Image.Image, name: str) -> Image:
     """Convert a Pillow image to H×W×3 uint8; `name` identifies it in error messages.
 
     Raises:
-        PetlirError: it is not opaque 8-bit RGB or greyscale.
+        PetlirError: the image is not opaque 8-bit RGB or greyscale.
     """
     return _eight_bit(decoding.picture(image, name), name)
 

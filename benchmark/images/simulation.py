@@ -1,4 +1,4 @@
-"""Which test images of a task only imitate a camera or the weather."""
+"""Identification of tasks whose test images only simulate a camera or the weather."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from petlir.benchmark.task import Task
 
 
 def simulation(task: Task, on: str) -> str:
-    """Return the name of the simulation that makes the test images of a track, or "" if they are real or exact."""
+    """Return the name of the simulation behind a track's test images, or "" if the images are real or exact."""
     if task.parts:
         return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
     return "" if replaced_by_pairs(task, on) or task.degradation is None else task.degradation.simulated
 
 
 def replaced_by_pairs(task: Task, on: str) -> bool:
-    """Return whether a track tests the task on pairs from elsewhere, not on its own degradation of clean images."""
+    """Return whether a track tests the task on given pairs instead of the task's degradation of clean images."""
     return all(image_set(name).paired for name in task.on(on).tests)

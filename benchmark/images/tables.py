@@ -33,7 +33,7 @@ class TableImage:
 
 @dataclass(frozen=True, eq=False)
 class RowReader:
-    """An image in a row of a table, not read yet; see `petlir.benchmark.images.imageset.Reader`."""
+    """An image in a row of a table that has not been read yet; see `petlir.benchmark.images.imageset.Reader`."""
 
     rows: Dataset
     row: int
@@ -79,7 +79,7 @@ def pictures(source: str, rows: Dataset) -> Iterator[TableImage]:
 
 
 def _columns(source: str, rows: Dataset) -> dict[str, Side | None]:
-    """Return the image columns and their sides; of two columns, a neutral one holds the opposite side of the other."""
+    """Return the image columns and their sides; of two columns, a neutral one gets the opposite side of the other."""
     found = {name: side(name.split(".")[0]) for name, feature in rows.features.items() if _holds_images(feature)}
     if not found:
         raise PetlirError(f"{source} has the columns {', '.join(rows.column_names)}; expected one of images")
@@ -97,7 +97,7 @@ def _holds_images(feature: object) -> bool:
 
 
 def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
-    """Return the path of each image without suffix: a webdataset's key, else folder or label and name, or number."""
+    """Return the path of each image without suffix: a webdataset key, else folder or label with name or number."""
     import pyarrow.compute as arrow
 
     if "__key__" in rows.column_names:
@@ -141,7 +141,7 @@ def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str
     Args:
         pictures: the images.
         paired: whether the set consists of pairs.
-        name: name of the set; for a part of a set, only images in folders of that name are used, if there are any.
+        name: name of the set; if it ends in the name of a part and folders of that part exist, only their images count.
 
     Raises:
         PetlirError: two images have the same name, or one has no partner.

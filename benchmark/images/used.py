@@ -47,7 +47,7 @@ class Used:
 
     @cached_property
     def shipped(self) -> Mapped[Image] | None:
-        """The degraded, or only downscaled, images from the set; None if there are none.
+        """The degraded, or only downscaled, images that the set contains; None if there are none.
 
         Raises:
             PetlirError: an image is missing, or its size does not match the clean one.
@@ -78,8 +78,8 @@ class Used:
     def prepared(self, seed: int) -> Sequence[Image]:
         """Return the images that training crops are taken from, degraded except for the noise drawn for each crop.
 
-        Without anything to prepare, these are the clean images themselves. Rain, exposure and the like are drawn with
-        `seed`, that of the cell, so that its variance over seeds includes that of the training images.
+        Without anything to prepare, these are the clean images themselves. Random degradations, such as rain and
+        exposure, use `seed`, the seed of the cell, so that the variance over seeds includes that of training images.
         """
         start, left = self._start
         if not left.whole:
@@ -117,7 +117,7 @@ class Used:
 
 
 def use(task: Task, name: str, root: Path | None) -> Used:
-    """Return the image set of this name as used by `task`, without decoding it.
+    """Return the image set with this name as used by `task`, without decoding the images.
 
     Raises:
         PetlirError: the set is unknown, missing or incomplete.

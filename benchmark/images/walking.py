@@ -38,7 +38,7 @@ def walk(folder: Path, without: Path | None = None) -> ImageFolder:
 
     Args:
         folder: the folder.
-        without: a folder that is left out if it is below `folder`.
+        without: a folder to ignore if it is below `folder`.
 
     Raises:
         PetlirError: the folder is missing or has no images, or two images have the same name.

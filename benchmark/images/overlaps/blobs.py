@@ -1,9 +1,8 @@
 """Keypoints that are robust to rotation, cropping, resizing and degradation, with a 64-bit hash of their surroundings.
 
 Source: keypoints are extrema of the difference of Gaussians (Lowe, Distinctive image features from scale-invariant
-keypoints, IJCV 2004). A bit of the hash is the sign of that difference at one of 8×8 points around the keypoint, whose
-spacing is proportional to the scale. A rotated image has the same keypoints, and its hashes have the same bits in
-another order.
+keypoints, IJCV 2004). A bit of the hash is the sign of that difference at one of 8×8 points around the keypoint, spaced
+in proportion to the scale. A rotated image has the same keypoints, with the bits of the hashes in another order.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ SCALE = 1.6
 """σ of the finest level, in pixels."""
 LEVELS, OCTAVES = 3, 4
 GRID, SPACING = 8, 1.5
-"""Points of the hash per side, and their spacing in σ."""
+"""The number of the hash's points per side, and their spacing in σ."""
 KEPT = 200
 CONTRAST = 0.02
 """The minimum difference, in standard deviations of the image."""
 EDGE = 10
-"""The maximum ratio of the principal curvatures; a keypoint on an edge would be unstable along it."""
+"""The maximum ratio of the principal curvatures; a keypoint on an edge would be unstable along the edge."""
 
 Codes = NDArray[np.uint64]
 Places = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]

@@ -39,7 +39,7 @@ def matches(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> list[
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         return [Match(**{**row, "turn": Turn(**row["turn"])}) for row in json.loads(path.read_text(encoding="utf-8"))]
     found = search(_fingerprints(images), _fingerprints(others))
-    with contextlib.suppress(OSError):  # an unwritable cache only costs time
+    with contextlib.suppress(OSError):  # if the cache is not writable, this only takes longer
         store_text(path, json.dumps([asdict(match) for match in found]))
     return found
 
@@ -53,7 +53,7 @@ def _fingerprint(reader: Reader) -> Fingerprint:
     path = cache_folder() / "fingerprints" / f"{_key(reader.stamp)}.npz"
     with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return _loaded(path)
-    made = fingerprint(rounded(reader()))  # images of 16 bits a channel are float
+    made = fingerprint(rounded(reader()))  # images with 16 bits per channel are float
     content = io.BytesIO()
     np.savez(
         content, digest=made.digest, size=(made.width, made.height), thumbnail=made.thumbnail, **asdict(made.blobs)

@@ -15,7 +15,7 @@ from petlir.benchmark.images.overlaps.search import Match
 from petlir.benchmark.images.overlaps.traps import Shared, traps
 
 NEARLY = 0.97
-"""The share of an area that counts as all of it: papers crop images to multiples of the scale."""
+"""The fraction of an area that counts as the whole area, because papers crop images to multiples of the scale."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Overlap:
         holder: name of the other set.
         shared: `images`, `scenes`, or `maybe`.
         images: number of test images; None if unknown.
-        statement: a sentence on what is known.
+        statement: a sentence that describes the overlap.
         source: source of the statement; empty if the images were compared.
         found: the shared images, if they were compared.
     """
@@ -65,8 +65,8 @@ class SetComparison:
     Attributes:
         test: name of the test set.
         holder: name of the other set.
-        overlaps: what they share; empty if nothing is known or found.
-        unsearched: reason why the images were not compared; empty if they were.
+        overlaps: the known overlaps; empty if there are none.
+        unsearched: reason why the images were not compared; empty if they were compared.
     """
 
     test: str
@@ -105,7 +105,7 @@ def _published(test: str, holder: str) -> tuple[Overlap, ...]:
 def _searched(
     test: ImageSet, holder: ImageSet, images: Sequence[ImageEntry], others: Sequence[ImageEntry]
 ) -> tuple[Overlap, ...]:
-    """Search for shared images; photographs of the same scene that only look alike count as scenes."""
+    """Search for shared images; photographs that only show the same scene count as scenes."""
     scenes = _scenes(images, others) if test.citation == holder.citation else set()
     found, several = [], frozenset(scenes)
     for match in matches(images, others):

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from petlir.benchmark.images.overlaps.turns import Points
 
 SUPPORT = 4
-"""The minimum number of keypoints that must agree; their agreement is verified afterwards."""
+"""The minimum number of keypoints that must agree; the placement is verified afterwards."""
 MOST = 400
-"""The maximum number of pairs considered; more indicate a repetitive pattern, such as a brick wall."""
+"""The maximum number of pairs considered; more pairs indicate a repetitive pattern, such as a brick wall."""
 NEARBY, LEEWAY = 0.6, 0.3
 """Tolerance on the position of a keypoint, in σ, and on its scale, as a logarithm."""
 
@@ -57,7 +57,7 @@ def place(points: Points, scales: Points, there: Points, scales_there: Points) -
 
 
 def _most(points: Points, there: Points, scales_there: Points, factors: Points) -> NDArray[np.bool_]:
-    """Return the largest set of pairs that agree with a single pair; a coarse test, as one pair's scale is coarse."""
+    """Return the largest set of pairs that agree with one pair; the test is coarse, as is the scale of one pair."""
     apart = points[None] - points[:, None]
     apart_there = there[None] - there[:, None]
     off = np.linalg.norm(apart_there - factors[:, None, None] * apart, axis=2)

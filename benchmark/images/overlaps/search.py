@@ -25,9 +25,9 @@ class Match:
         image: index of the image.
         found_in: index of the other image.
         turn: transform that aligns the image with the other.
-        scale: pixels of the other per pixel of the image.
-        share: share of the image's area that the other shows.
-        share_of_other: share of the other's area that the image shows.
+        scale: pixels of the other image per pixel of the image.
+        share: fraction of the image's area that the other image contains.
+        share_of_other: fraction of the other image's area that the image contains.
         likeness: correlation over the common area.
     """
 
@@ -46,7 +46,7 @@ class Match:
 
 
 def search(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> list[Match]:
-    """Return all images contained in one of the others, at most one match per pair, in the order of both."""
+    """Return all images that another image contains, at most one match per pair, in the order of both lists."""
     best: dict[tuple[int, int], Match] = {}
     for match in (*_equal(images, others), *_whole(images, others), *_parts(images, others)):
         pair = match.image, match.found_in
@@ -103,7 +103,7 @@ class _Gathered:
 
 
 def _by_pair(near: Pairs, mine: _Gathered, theirs: _Gathered) -> Iterator[tuple[tuple[int, int], Pairs]]:
-    """Yield the near hashes of each pair of images with enough of them."""
+    """Yield the similar hashes of each pair of images that has enough of them."""
     sought, found = near
     pairs = mine.owners[sought] * (theirs.owners.max(initial=0) + 1) + theirs.owners[found]
     order = np.argsort(pairs, kind="stable")

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 FILE = Path(__file__).with_name("traps.csv")
 Shared = Literal["images", "scenes", "maybe"]
-"""The same photographs; other photographs of the same scenes; or unknown from what is published."""
+"""The same photographs, other photographs of the same scenes, or an overlap of unknown kind."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Trap:
         held: the test set that they belong to.
         images: number of shared images of the test set; None if unknown.
         shared: kind of overlap.
-        statement: a sentence on what is known.
+        statement: a sentence that describes the overlap.
         source: source of the statement.
     """
 
