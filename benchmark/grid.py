@@ -233,8 +233,8 @@ def missed(method: Method, wanted: int, found: int) -> str:
     """Return a message for a trained method whose size differs from the request by over 5 %; empty otherwise."""
     if not method.trains or abs(found - wanted) <= NEAR * wanted:
         return ""
-    apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} asked for"
-    nearest = f"no {method.size} is nearer" if method.size else "it has no size option"
+    apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} requested"
+    nearest = f"no {method.size} comes nearer" if method.size else "it has no size option"
     return f"{method.label} trains {found:,} parameters, {apart}: {nearest}"
 
 

@@ -98,7 +98,7 @@ def test_an_adapter_knows_its_head(cell):
     (own,) = restorer.heads
     assert np.array_equal(restorer.restore(image, own), restorer.restore(image))
     with pytest.raises(
-        petlir.PetlirError, match=rf"^this adapter was trained for head {own}; head 'denoise_30' is not "
+        petlir.PetlirError, match=rf"^this adapter was trained for head {own} and cannot restore through head 'denoise_30'"
     ):
         restorer.restore(image, "denoise_30")
 

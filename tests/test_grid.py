@@ -241,8 +241,8 @@ def test_a_star_stands_for_a_family_only_where_it_is_named():
     [
         (1050, ""),
         (950, ""),
-        (1051, "knobs[alpha=3] trains 1,051 parameters, 5.1% above the 1,000 asked for: no rank is nearer"),
-        (900, "knobs[alpha=3] trains 900 parameters, 10.0% below the 1,000 asked for: no rank is nearer"),
+        (1051, "knobs[alpha=3] trains 1,051 parameters, 5.1% above the 1,000 requested: no rank comes nearer"),
+        (900, "knobs[alpha=3] trains 900 parameters, 10.0% below the 1,000 requested: no rank comes nearer"),
     ],
 )
 def test_a_size_that_is_missed_is_said(found, line):

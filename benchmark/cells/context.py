@@ -131,7 +131,7 @@ def _plugins(files: tuple[str, ...], opened: tuple[str, ...]) -> Plugins:
 @lru_cache(maxsize=1)
 def _training(context: Context, task: str, on: str, seed: int) -> list[tuple[Image, Image]]:
     pairs = training_pairs(context.plugins.task(task), on, context.root, context.allow_overlap, seed=seed)
-    return [(rounded(degraded), rounded(clean)) for degraded, clean in pairs]  # crops have 8 bits a channel
+    return [(rounded(degraded), rounded(clean)) for degraded, clean in pairs]  # crops have 8 bits per channel
 
 
 @lru_cache(maxsize=1)

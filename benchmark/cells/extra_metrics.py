@@ -144,7 +144,7 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
     """Return the scores that need the network; images that are restored in new ways are added to the cell's images."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record.digests.data:
-        raise PetlirError(f"{job.cell} was scored on other test images than those available here; expected the same")
+        raise PetlirError(f"{job.cell} was scored on test images that differ from those available here")
     model = finished(folder, job.context, device)
     work, first = job.store.begin(record.key), ways(record, job.store)[0].way
     shared, names = job.store.shared(record.cell, record.digests.data), [rule.id for rule in rules]

@@ -116,7 +116,7 @@ def _row(path: Path) -> StoredTrial:
         row = read_json(path)
         return {"rate": row["rate"], "validation_psnr": row["validation_psnr"], "curve": row["curve"]}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise PetlirError(f"trial {path} is damaged: {error!r}; remove it, and the rate is tried again") from error
+        raise PetlirError(f"trial {path} is damaged: {error!r}; remove the file to try the rate again") from error
 
 
 def _folder(store: Store) -> Path:

@@ -42,8 +42,8 @@ def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], r
         for use, overlap in overlaps_of(cell, plugins, cards[cell.backbone], root):
             if overlap.shared == "images":
                 raise PetlirError(
-                    f"task {cell.task}: {_first(use, overlap)}; expected test images that nothing was fitted to; "
-                    "--allow-overlap goes on, and the record says so"
+                    f"task {cell.task}: {_first(use, overlap)}; expected test images that are not used for fitting; "
+                    "--allow-overlap continues, and the record notes the overlap"
                 )
 
 

@@ -58,9 +58,9 @@ def degrade_folder(
 
     found = find(plugins).task(task)
     if found.degradation is None:
-        raise PetlirError(f"task {task!r} has no degradation of its own: its images are pairs")
+        raise PetlirError(f"task {task!r} has no degradation to apply: its images come in pairs")
     if found.degradation.kept == "float":
-        raise PetlirError(f"task {found.label!r} keeps its noise as floats, which an image file cannot hold")
+        raise PetlirError(f"task {found.label!r} stores its noise as floats, which an image file cannot hold")
     if not clean.is_dir():
         raise PetlirError(f"{clean} is not a folder; expected a folder of images")
     made = outputs(clean, out, skip_existing=skip_existing)
@@ -73,7 +73,7 @@ def degrade_folder(
             )
         check_memory(str(file.source), head.width * head.height * DEGRADED_BYTES)
         if head.bits > 8:
-            warn(f"{file.source} has {head.bits} bits a channel and is rounded to 8")
+            warn(f"{file.source} has {head.bits} bits per channel and is rounded to 8")
     return write_each(made, partial(_degraded, found, seed), "degrading", warn)
 
 

@@ -60,7 +60,7 @@ class Restorer:
         if self.heads:
             if head is not None and (head,) != self.heads:
                 own = ", then ".join(self.heads)
-                raise PetlirError(f"this adapter was trained for head {own}; head {head!r} is not restored by it")
+                raise PetlirError(f"this adapter was trained for head {own} and cannot restore through head {head!r}")
             return self.heads
         names = list(self.module.heads)
         if head is None and len(names) > 1:

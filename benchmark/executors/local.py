@@ -133,7 +133,7 @@ class _Worker:
         except (EOFError, OSError):
             self._process.join()
         if self.job and self.left <= 0 and self._process.is_alive():
-            late = f"it took longer than --cell-timeout {self._timeout:g} s; a longer one continues from its checkpoint"
+            late = f"it took longer than --cell-timeout {self._timeout:g} s; a longer run continues from its checkpoint"
             died = Event("died", self.job.key, self.spec.device, text=late)
             self.terminate()  # its state is saved
             self.join()
@@ -181,7 +181,7 @@ def _cause_of_death(code: int) -> str:
     if code >= 0:
         return f"its worker process ended with exit code {code}"
     name = signal.Signals(-code).name
-    hint = " (as when the machine runs out of memory)" if -code == signal.SIGKILL else ""
+    hint = " (possibly because the machine ran out of memory)" if -code == signal.SIGKILL else ""
     return f"its worker process was killed by {name}{hint}"
 
 

@@ -163,7 +163,7 @@ class RayExecutor:
         for reference in ended:
             one, answer = sent.pop(reference), _answer(reference)
             if "away" in answer:
-                raise PetlirError(f"node {answer['away']} does not reach the store {self.task.folder}; expected a "
+                raise PetlirError(f"node {answer['away']} cannot access the store {self.task.folder}; expected a "
                                   "folder that all nodes share, or a URL")  # fmt: skip
             if "lost" in answer and one.tries < TRIES:
                 one.tries += 1
@@ -215,7 +215,7 @@ def _answer(reference: ObjectRef) -> Answer:
     except ray.exceptions.RayTaskError as error:
         return {"died": f"{type(error.cause).__name__}: {' '.join(str(error.cause).split())}"}
     except ray.exceptions.OutOfMemoryError:
-        return {"died": "its worker was killed, since the memory of its node ran out"}
+        return {"died": "its worker was killed, because its node ran out of memory"}
     except ray.exceptions.RayError as error:
         return {"died": " ".join(str(error).split(".")[0].split())}
     return found

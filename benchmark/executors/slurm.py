@@ -164,7 +164,7 @@ class SlurmExecutor:
             return [entry.job_id for entry in self._queue.map_array(SlurmProgram.__call__, tasks)]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             line = next((line for line in str(error).splitlines() if "error:" in line), str(error).splitlines()[0])
-            raise PetlirError(f"SLURM does not take the jobs: {line.strip()}") from error
+            raise PetlirError(f"SLURM rejects the jobs: {line.strip()}") from error
 
     @cached_property
     def _queue(self) -> submitit.SlurmExecutor:
@@ -195,7 +195,7 @@ class SlurmExecutor:
                 one.tries += 1
                 if one.tries > TRIES:
                     logs = self.folder / "logs" / one.number
-                    died = f"its SLURM job ended without a result {one.tries} times, the last one's logs: {logs}"
+                    died = f"its SLURM job ended without a result {one.tries} times; logs of the last job: {logs}"
                     yield self._end(one, {"died": died}, schedule, sent)
                 else:
                     again.append(one)

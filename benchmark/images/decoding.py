@@ -24,7 +24,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 READABLE = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"})
 GREY16 = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 COLOUR16 = ("RGB;16", "RGBA;16", "RGBX;16")
-EXPECTED = "expected RGB or greyscale of 8 or 16 bits a channel"
+EXPECTED = "expected RGB or greyscale with 8 or 16 bits per channel"
 BROKEN = (
     *errors.FAULTS, OSError, SyntaxError, EOFError, MemoryError, struct.error, zlib.error,
     PIL.Image.DecompressionBombError,

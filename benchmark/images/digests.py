@@ -48,7 +48,7 @@ def different(images: ImageSet, found: Digests) -> str:
     """Return the message for a set whose images differ from those of the catalogue."""
     assert images.known is not None
     return (
-        f"{images.name} has other images than the catalogue's: digest {found.content[:12]}…, expected "
+        f"{images.name} differs from the catalogue: digest {found.content[:12]}…, expected "
         f"{images.known[:12]}…; get it: {images.source}; images of your own: -t pairs:DIR"
     )
 

@@ -25,7 +25,7 @@ from petlir.benchmark.images.tables import TableImage
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FORM = "hub:OWNER/REPO@REVISION, perhaps with /SPLIT, /CONFIG/SPLIT or /ARCHIVE behind it"
+FORM = "hub:OWNER/REPO@REVISION, optionally followed by /SPLIT, /CONFIG/SPLIT or /ARCHIVE"
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 FAULTS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, tarfile.TarError, zipfile.BadZipFile)

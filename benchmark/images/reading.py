@@ -124,7 +124,7 @@ def opaque(picture: Picture, name: str) -> Picture:
 
 def _eight_bit(picture: Picture, name: str) -> Image:
     if picture.peak > 255:
-        raise PetlirError(f"{name} has more than 8 bits a channel; expected 8-bit RGB or greyscale")
+        raise PetlirError(f"{name} has more than 8 bits per channel; expected 8-bit RGB or greyscale")
     return cast("Image", opaque(picture, name).pixels.copy())  # writable
 
 

@@ -48,7 +48,7 @@ def test_a_trap_is_named_without_the_images():
     assert compare("BSDS100", "BSD100", None).overlaps[0].shared == "images"  # an alias of itself
     nothing = compare("Set5", "ImageNet", None)
     assert nothing.overlaps == ()
-    assert nothing.unsearched == "ImageNet is in no catalogue"
+    assert nothing.unsearched == "ImageNet is not in the catalogue"
     assert "PETLIR_DATA is not set" in compare("Set5", "DIV2K", None).unsearched
 
 

@@ -82,7 +82,7 @@ def test_an_image_smaller_than_the_factor_is_refused(tmp_path):
 
 
 def test_a_task_of_pairs_has_nothing_to_apply(clean, tmp_path):
-    with pytest.raises(PetlirError, match="task 'pairs:mine' has no degradation of its own"):
+    with pytest.raises(PetlirError, match="task 'pairs:mine' has no degradation to apply"):
         degrade_folder("pairs:mine", clean, tmp_path / "out", 0, [])
 
 

@@ -159,7 +159,7 @@ def with_alpha(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b"not an image"), "is not a readable image"),
         (lambda path: path.write_bytes(path.read_bytes()[:60]), "is not a readable image"),
-        (deep, "has more than 8 bits a channel; expected 8-bit RGB or greyscale"),
+        (deep, "has more than 8 bits per channel; expected 8-bit RGB or greyscale"),
         (with_alpha, "has an alpha channel that is not opaque; expected RGB or greyscale"),
     ],
     ids=["no image", "cut off", "16 bit", "alpha"],

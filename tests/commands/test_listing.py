@@ -133,7 +133,7 @@ def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path):
     assert "2 of 24 files are missing: " in rows["Kodak24"]["about"]
     assert f"{tmp_path}/Kodak24/kodim23.png, {tmp_path}/Kodak24/kodim24.png;" in rows["Kodak24"]["about"]
     assert rows["Set5"]["state"] == "different"
-    assert rows["Set5"]["about"].startswith("Set5 has other images than the catalogue's: digest ")
+    assert rows["Set5"]["about"].startswith("Set5 differs from the catalogue: digest ")
     assert rows["Rain12"]["state"] == "unreadable"
     assert "not pinned" in rows["Rain12"]["about"]
     assert rows["DIV2K"]["state"] == "missing"

@@ -125,7 +125,7 @@ def test_how_jobs_end(two_nodes):
 
 
 def test_a_node_that_does_not_reach_the_store_is_named(two_nodes, tmp_path):
-    line = f"^node {socket.gethostname()} does not reach the store {tmp_path / 'elsewhere'}; expected a folder that "
+    line = f"^node {socket.gethostname()} cannot access the store {tmp_path / 'elsewhere'}; expected a folder that "
     with pytest.raises(PetlirError, match=line):
         told([QueuedJob("a", {})], "work", two_nodes.address, tmp_path / "elsewhere")
 

@@ -151,7 +151,7 @@ def test_what_the_cluster_has_not_is_told_in_one_line(slurm, small_images, tmp_p
         _, err = process.communicate(timeout=120)
     assert process.returncode == 2
     (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
-    assert line.startswith("petlir: SLURM does not take the jobs: ") and "partition" in line
+    assert line.startswith("petlir: SLURM rejects the jobs: ") and "partition" in line
     assert "Traceback" not in err
 
 

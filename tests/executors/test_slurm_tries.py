@@ -50,7 +50,7 @@ def test_four_ends_without_progress_are_a_failure(played, tmp_path):
     assert sent == 4
     assert [(event.key, event.kind) for event in events] == [("a", "died"), ("b", "skipped")]
     logs = tmp_path / "logs" / "4"
-    assert events[0].text == f"its SLURM job ended without a result 4 times, the last one's logs: {logs}"
+    assert events[0].text == f"its SLURM job ended without a result 4 times; logs of the last job: {logs}"
 
 
 def test_whoever_gets_further_is_submitted_on_and_on(played):

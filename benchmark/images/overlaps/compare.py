@@ -84,7 +84,7 @@ def compare(test: str, holder: str, root: Path | None) -> SetComparison:
     try:
         one, other = image_set(test), image_set(holder)
     except PetlirError:  # weights may be pre-trained on sets outside the catalogue
-        return SetComparison(test, holder, _published(test, holder), f"{holder} is in no catalogue")
+        return SetComparison(test, holder, _published(test, holder), f"{holder} is not in the catalogue")
     test, holder = one.name, other.name
     if test == holder:
         return SetComparison(test, holder, (Overlap(test, holder, "images", None, "it is the test set itself"),))
