@@ -97,9 +97,7 @@ def test_an_adapter_knows_its_head(cell):
     restorer, image = load(cell), draw([1], 20, 20)
     (own,) = restorer.heads
     assert np.array_equal(restorer.restore(image, own), restorer.restore(image))
-    with pytest.raises(
-        petlir.PetlirError, match=rf"^this adapter was trained for head {own} and cannot restore through head 'denoise_30'"
-    ):
+    with pytest.raises(petlir.PetlirError, match=rf"^this adapter was trained for head {own} and cannot restore "):
         restorer.restore(image, "denoise_30")
 
 
