@@ -57,7 +57,7 @@ def of_composition(
         analysis: the analysis.
         cells: the cells of the label.
         networks: the networks of these cells, by task.
-        seen: the test images.
+        seen: the test images and the frozen backbone.
         before: the PSNR of the frozen network on each task.
         context: source of the validation images.
     """

@@ -33,7 +33,7 @@ class IPTConfig:
 
     Attributes:
         features: number of channels of heads and tails.
-        layers: number of encoder layers, and of decoder layers.
+        layers: number of encoder layers and, likewise, of decoder layers.
         attention_heads: number of attention heads per layer.
         expansion: ratio of the feed-forward's width to the token width.
         patch: side length of a patch, which becomes a token.

@@ -174,7 +174,7 @@ class SwinBlock(nn.Module):
         return added * functional.dropout(added.new_ones(len(added), 1, 1, 1), self.drop_path)
 
     def branches(self) -> tuple[Branch, Branch]:
-        """Return the branches to which methods apply."""
+        """Return the branches, mixer and mlp, into which methods insert modules."""
         mixer = (*((name, name) for name in PROJECTIONS), ("out", "proj"))
         mlp = (("up", "mlp.fc1"), ("down", "mlp.fc2"))
         return (

@@ -93,7 +93,7 @@ class _Told:
 
 @dataclass
 class _Sent:
-    """A submitted job with its last node, its progress, and the number of lost nodes since that progress."""
+    """A submitted job with its last node, its progress, and the number of nodes lost since the last progress."""
 
     job: QueuedJob
     node: str = ""

@@ -15,7 +15,7 @@ from petlir.benchmark.images.cache import cache_folder, store_text
 from petlir.benchmark.images.imageset import ImageEntry, ImageSet, Sample, pixels_digest
 
 CROP = 12
-"""The common multiple: versions of an image cropped to multiples of 2, 3, 4, 6 or 12 agree at multiples of 12."""
+"""The multiple to which images are cropped, so that versions cropped to multiples of 2, 3, 4, 6 or 12 agree."""
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ class ImageSet:
         return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 
     def index(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
-        """Return all images, not read yet, in the order of names; see `ImageIndex`.
+        """Return all images, which have not been read yet, in order of name; see `ImageIndex`.
 
         Raises:
             PetlirError: the set is missing or incomplete; the message names the missing files.

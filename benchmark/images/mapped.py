@@ -115,7 +115,7 @@ def _write(file: IO[bytes], makers: Sequence[Make]) -> None:
 
 
 def _made(makers: Sequence[Make]) -> Iterator[tuple[Degraded, str]]:
-    """Yield each image with its digest, several produced in parallel; the first alone, as it may open shared files."""
+    """Yield each image with its digest; produce the first alone, as it may open shared files, the rest in parallel."""
     yield from map(_one, makers[:1])
     at_once = 2 * MAKERS
     with ThreadPoolExecutor(MAKERS) as pool:

@@ -15,7 +15,7 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""Case-insensitive names of a folder, a column or a file suffix; the first name of each side is the project's."""
+"""Case-insensitive names of a folder, a column or a file suffix; the first name for each side is the preferred one."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
@@ -84,7 +84,7 @@ def joined(names: Collection[str], others: Collection[str], forms: Sequence[Call
 
 
 def composed(name: str) -> str:
-    """Return a name with accents as one character each (NFC), as some systems store letter and accent apart."""
+    """Return a name with accents as one character each (NFC), as some systems store letter and accent separately."""
     return unicodedata.normalize("NFC", name)
 
 

@@ -24,7 +24,7 @@ LAYOUT = "{train,validation,test}/{degraded,clean}/NAME, or only {degraded,clean
 NAMES = f"folders of degraded images: {', '.join(DEGRADED)}; of clean ones: {', '.join(CLEAN)}"
 FIFTH = 5
 COUNTER = re.compile(r"[-_. ]*\d+$")
-"""The end of a name that tells images of one scene apart, e.g. `_12` of `Canon_chair_12`."""
+"""The end of a name that distinguishes images of one scene, e.g. `_12` in `Canon_chair_12`."""
 Files = tuple[Path, Path]
 """The degraded and the clean image of a pair."""
 

@@ -102,7 +102,7 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
 
 
 def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
-    """Return the image sets whose own downscaled images are used; the others are downscaled by MATLAB's bicubic."""
+    """Return the image sets whose own downscaled images are used; other sets are downscaled with MATLAB's bicubic."""
     if task.parts:
         return list(dict.fromkeys(name for part in task.parts for name in shrunk_by_files(part, track, root)))
     data = task.on(track)

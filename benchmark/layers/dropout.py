@@ -18,7 +18,7 @@ class Dropout(nn.Module):
         self.share = share
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the features; in training a fraction of the values is dropped and the rest is scaled up."""
+        """Return the features; in training, drop a fraction of the values and scale up the rest."""
         if not self.training or not self.share:
             return features
         kept = torch.empty_like(features, device="cpu").bernoulli_(1 - self.share).div_(1 - self.share)

@@ -68,7 +68,7 @@ def turned(codes: Codes, turn: Turn) -> Codes:
 
 
 def _order() -> NDArray[np.intp]:
-    """Return the order of the bits: neighbouring points, whose bits are correlated, are placed far apart."""
+    """Return the order of the bits: bits of neighbouring points, which are correlated, are far from each other."""
     return np.arange(GRID * GRID) * 37 % (GRID * GRID)
 
 

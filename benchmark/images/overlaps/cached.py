@@ -29,7 +29,7 @@ CODE = ("turns", "blobs", "fingerprint", "hashes", "placement", "search")
 
 
 def matches(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> list[Match]:
-    """Return matches between the images and the others, from the cache if no file has changed.
+    """Return matches between two lists of images, from the cache if no file has changed.
 
     Raises:
         PetlirError: an image cannot be read.
