@@ -26,7 +26,7 @@ KEPT = ("rounded", "truncated", "float")
 class Degradation:
     """A degradation in two steps, so that training can draw fresh noise for each crop.
 
-    `prepare` acts on a whole 8-bit image (resizing, compression, rain), where the surroundings of a pixel matter.
+    `prepare` acts on a whole 8-bit image (resizing, compression, rain), where a pixel depends on its surroundings.
     `perturb` acts on a batch of crops (noise). A subclass is a frozen dataclass whose fields are the parameters of the
     degradation. It overrides one of the two methods; if it overrides both, it also overrides `whole`.
     """
@@ -60,7 +60,7 @@ class Degradation:
 
     @property
     def crops_kept(self) -> str:
-        """The storage format of training crops; `rounded` only clips, as rounding adds 1/12 to a variance of 900."""
+        """The storage format of training crops; `rounded` then only clips, as rounding adds a negligible variance."""
         return self.kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:

@@ -37,7 +37,7 @@ class Claim:
         psnr: in dB.
         ssim: SSIM; None if the paper does not report it.
         params: trainable parameters as printed, e.g. `697K`; empty if not reported.
-        remark: misprints, doubts and circumstances.
+        remark: misprints, doubtful points and conditions.
     """
 
     paper: str

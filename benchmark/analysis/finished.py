@@ -138,7 +138,7 @@ class Scene:
 
     Attributes:
         network: the frozen backbone.
-        images: the centres of each task's test images, cropped to the network's window.
+        images: the central crops of each task's test images, as large as the network's window.
         cells: the cells whose task has images.
     """
 

@@ -29,7 +29,7 @@ def relative_log_amplitude(maps: Tensor) -> Tensor:
     """Return log |F| along the diagonal minus its value at frequency 0: N×⌊m/2⌋ for maps N×C×H×W, m the shorter side.
 
     F is the two-dimensional Fourier transform of the central m×m region. Logarithms are averaged over channels.
-    Column k belongs to the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
+    Column k is the value at the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
     """
     side = min(maps.shape[-2:])
     top, left = ((length - side) // 2 for length in maps.shape[-2:])

@@ -79,7 +79,7 @@ class SpatialGate(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU and a gate between them; the second reads half of the first's output channels."""
+    """Two linear layers with a GELU and a gate between them; the second takes half as many channels as the first outputs."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()

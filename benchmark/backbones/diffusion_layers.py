@@ -1,4 +1,4 @@
-"""Components of one-step latent diffusion: transformer layers with hooks, a linear code, and networks by diffusers."""
+"""Components of one-step latent diffusion: transformer layers with hooks, and a linear code."""
 
 from __future__ import annotations
 

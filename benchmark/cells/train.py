@@ -70,7 +70,7 @@ def trained(job: Job, device: str, checkpoint: Path, report: Report) -> Trained:
 
 
 def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = None) -> T:
-    """Call `attempt` with whole batches, and again from the start with batches in parts if memory runs out.
+    """Call `attempt` with whole batches, and again from the start with divided batches if memory runs out.
 
     Args:
         job: contains the batch size.

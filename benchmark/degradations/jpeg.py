@@ -33,7 +33,7 @@ def encoder() -> str:
 class Jpeg(Degradation):
     """Baseline (not progressive) JPEG compression with libjpeg's tables.
 
-    Source: ITU-T T.81; quality is libjpeg's. The code of AdaptIR compresses test images whole, but training
+    Source: ITU-T T.81; quality is libjpeg's. AdaptIR's code compresses test images whole, but training
     crops separately, so that the 8×8 grid starts at the crop. It also passes RGB to a BGR encoder, so that its images
     differ by about 7 grey levels.
 

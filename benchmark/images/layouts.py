@@ -2,7 +2,7 @@
 
 A pattern is a path below the data folder, without suffix, with stars for the variable parts: the clean
 `Rain100L/norain-*` and the degraded `Rain100L/rainy/rain-*` are a pair if their stars match the same text. A pattern
-that ends in `.mat` is a file of blocks.
+that ends in `.mat` describes a file of blocks.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ class CataloguedIndex:
         count: number of images; None if any number is allowed.
         names: star texts of all images in the set; other files are ignored. None if all files belong to the set.
         digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
-        called: name of an image, as a format of its star texts.
+        called: format string that turns an image's star texts into its name.
         unit: regular expression whose first group in the name is the source scene; None if the name is the scene.
-        unit_called: name of the unit, as a format of that group.
+        unit_called: format string that turns that group into the name of the unit.
         units: units that belong to the set; None for all.
         same: scenes that are identical to another scene, of this or another set, by the text that names their unit.
         rows: names along the first axis of a file that contains blocks.

@@ -32,7 +32,7 @@ def write(path: Path, pixels: Pixels, alpha: Pixels | None = None) -> None:
     Args:
         path: the file; its folder is created if missing.
         pixels: H×W×3, uint8 or uint16.
-        alpha: H×W of the same type, if any.
+        alpha: H×W of the same dtype, if there is an alpha channel.
 
     Raises:
         Unwritable: the file cannot be written.
