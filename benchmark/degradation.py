@@ -60,7 +60,7 @@ class Degradation:
 
     @property
     def crops_kept(self) -> str:
-        """The storage format of training crops; `rounded` then only clips, as rounding adds a negligible variance."""
+        """The storage format of training crops; `rounded` then only clips, as rounding adds a variance of only 1/12."""
         return self.kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:

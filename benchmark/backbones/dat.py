@@ -79,7 +79,7 @@ class SpatialGate(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a GELU and a gate between them; the second takes half as many channels as the first outputs."""
+    """Two linear layers with a GELU and a gate between them; the gate halves the channels."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
