@@ -35,7 +35,7 @@ def set_aside_damaged(checkpoint: Path) -> None:
         checkpoint.replace(aside)
     except OSError as error:
         raise Unwritable(f"cannot set aside {checkpoint}: {error.strerror}") from error
-    line = f"petlir: checkpoint {checkpoint} is damaged: {damage}; training restarts; it is kept as {aside}"
+    line = f"petlir: checkpoint {checkpoint} is damaged: {damage}; training starts again; the file is now {aside}"
     logging.getLogger("petlir").warning(line)
 
 
