@@ -57,7 +57,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class CoLoRA(Method):
-    """Low-rank updates of every projection of every block; biases, norms and other vectors per channel are trained too.
+    """Low-rank updates of every projection of every block, with trained biases, norms and other vectors per channel.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration, ECCV
     2024. Re-implemented from the description, as there is no official code and the equations were not accessible. Two

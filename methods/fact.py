@@ -217,12 +217,12 @@ class FacT(Method):
     The defaults are those of the AdaptIR paper: query, key, value and the mlp, with a core for each layer (tensor
     train).
 
-    Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with
-    the initialisation and the dropout of the authors' code. The authors update the output projection too. In the
-    Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has its own mixture p.
-    The authors' code interleaves the four mixtures of a wide projection column by column (column b of mixture p at
-    4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures. It transposes
-    the matrix of the second projection. The parameter counts are equal, but the functions differ.
+    Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with the
+    initialisation and the dropout of the authors' code. The authors also update the output projection. In the Tucker
+    form the mlp's cores are laid out as in the paper's equations: piece p of a weight has its own mixture p. The
+    authors' code interleaves the four mixtures of a wide projection column by column (column b of mixture p at 4b + p)
+    before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures. Their code also
+    transposes the matrix of the second projection. The parameter counts are equal, but the functions differ.
 
     Attributes:
         form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores are mixtures of a shared
@@ -230,7 +230,7 @@ class FacT(Method):
         rank: rank of the factors.
         scale: factor of the update; the paper tunes it for each task.
         dropout: dropout probability of the cores' output in training.
-        out: whether attention's output projection has an update too.
+        out: whether attention's output projection also has an update.
     """
 
     name = "fact"

@@ -166,7 +166,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """State how often each method is marked as best, or why no method is marked and what was gained."""
+    """State how often each method is marked as best, or why no method is marked and which gains there are."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:

@@ -68,7 +68,7 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVe
 
     A claim is *reproduced* if the interval lies within ± 0.1 dB of it, *not reproduced* if the interval lies entirely
     outside, and *inconclusive* otherwise. It is *not comparable* if protocol, backbone, weights, data, track or size
-    differ. Where nothing is trained, a single record is exact: its interval is a point, and its track, which sets the
+    differ. If nothing is trained, a single record is exact: its interval is a point, and its track, which sets the
     training budget, is irrelevant.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
@@ -206,7 +206,7 @@ def _first(record: Done, protocol: str) -> str | None:
 
 
 def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:
-    """Return the t interval over seeds; a point where nothing is trained, None for a single seed."""
+    """Return the t interval over seeds; a point if nothing is trained, None for a single seed."""
     from scipy import special
 
     mean = float(means.mean())

@@ -24,7 +24,7 @@ class TaskSummary:
 
     Attributes:
         place: index of the task's leading column in the table.
-        best: the PETL method with the highest mean; None where nothing is ranked.
+        best: the PETL method with the highest mean; None if nothing is ranked.
         tied: the methods tied with it.
     """
 

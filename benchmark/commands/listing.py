@@ -106,7 +106,7 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
 
 
 def presence(root: Path | None) -> list[Row]:
-    """Return each image set's state (complete, incomplete, changed or missing) and how to get it."""
+    """Return each image set's state (complete, incomplete, changed or missing) and the way to get it."""
     return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
 
 

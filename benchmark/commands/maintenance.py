@@ -1,4 +1,4 @@
-"""Maintenance: what is installed, and what can be removed."""
+"""Commands for maintenance: check the installation, remove leftovers."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
     """Copy a cell into a store and put it in place by a single rename; see `merge` for `without_images`.
 
     Raises:
-        PetlirError: the target folder holds another cell, whose key has the same first digits.
+        PetlirError: the target folder contains another cell, whose key starts with the same digits.
     """
     if (target := into.cell_folder(record.cell, record.key)).exists():
         raise PetlirError(f"{target} holds another cell, not the one with the key {record.key}; it is not replaced")

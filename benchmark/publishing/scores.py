@@ -39,7 +39,7 @@ class ScoredImages:
     Attributes:
         record: the record.
         pairs: the test images.
-        own: the protocols that the cell was planned with; the others were added to its record.
+        own: the protocols that the cell was planned with; the others were added to its record later.
         rows: the scores by set, image, protocol and metric.
     """
 
@@ -188,7 +188,7 @@ def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str
 
 
 def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: str) -> None:
-    """Compare further metrics with those of the stored images.
+    """Compare further metrics with those computed from the stored images.
 
     Raises:
         Tampered: a value, or the description of a metric, differs.

@@ -44,7 +44,7 @@ def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Ali
         restored: size of the restored image.
         clean: size of the clean image.
         bicubic: whether restored images that are smaller by an integer factor are enlarged.
-        likely: the scale that is preferred where several are possible.
+        likely: the scale that is preferred if several are possible.
 
     Raises:
         PetlirError: the sizes do not match.

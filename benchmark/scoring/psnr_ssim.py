@@ -165,7 +165,7 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
             f"SSIM under {protocol.id} needs {protocol.window} pixels a side inside the border, "
             f"{clean.shape[-1]}×{clean.shape[-2]} are left"
         )
-    # one plane and one moment at a time fit in a processor's cache, which is three times as fast
+    # one plane and one moment at a time fit in a processor's cache, which makes this three times as fast
     count = clean.shape[0] * clean.shape[1] if clean.device.type == "cpu" else 1
     parts = (images.flatten(0, 1).tensor_split(count) for images in (restored, clean))
     means = [_similarity(one, other, protocol).mean((1, 2)) for one, other in zip(*parts, strict=True)]

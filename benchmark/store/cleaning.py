@@ -31,7 +31,7 @@ def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[
 
     Args:
         store: the store to clean.
-        abandoned: whether to remove checkpoints of unfinished cells too.
+        abandoned: whether to also remove checkpoints of unfinished cells.
         keep: only report what would be removed.
 
     Raises:

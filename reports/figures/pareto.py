@@ -124,7 +124,7 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """Return the mean over the tasks of each kind of transfer against each cost, the plot with the most points first.
+    """Return plots of mean gains over tasks of each kind of transfer against each cost, most points first.
 
     Each task contributes the mean over its headline columns, whatever its number of test sets and protocols.
     """

@@ -27,7 +27,7 @@ class NamedGrid:
         title: its heading.
         asked: the request in the file.
         paper: short name of the paper whose claims it tests.
-        tables: tables of that paper whose numbers are shown beside the rows.
+        tables: tables of the paper whose values are shown next to the rows.
         along: axis of curves: `parameters`, `images` or an option of the method; empty for a table.
         mean: whether the paper plots the mean over tasks.
         about: further notes for the reader.
