@@ -13,7 +13,7 @@ LEAST, DEVIATIONS = 1.0, 5.0
 """Distances below the median in dB and in median absolute deviations; a collapsed seed exceeds both."""
 RULE = (
     "A seed has collapsed if its mean is more than 1 dB and more than 5 median absolute deviations below the median "
-    "of its method's seeds. Collapsed seeds are counted; intervals, ranks and shares are those of uncollapsed seeds."
+    "of its method's seeds. Collapsed seeds are counted; intervals, ranks and recovered gains use the other seeds."
 )
 """The rule as stated in the documentation and on the pages."""
 
