@@ -2,10 +2,10 @@
 
 Each level includes the one before it:
 
-    claimed every file matches the manifest, and every record is complete
-    re-scored key, cell and sizes follow from the request, and the images give the recorded scores
-    re-inferred the adapter reproduces some of the images, which the verifier draws at random
-    re-trained retraining gives the same scores
+    claimed      every file matches the manifest, and every record is complete
+    re-scored    key, cell and sizes follow from the request, and the images give the recorded scores
+    re-inferred  the adapter reproduces some of the images, which the verifier draws at random
+    re-trained   retraining gives the same scores
 
 The level of a cell is at most that of the cells that it requires. Times, energy and the environment are not verified.
 """
