@@ -23,8 +23,8 @@ plugins.
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
     """Copy the cells of a store that another store lacks, with the files they share; return their number.
 
-    Existing cells, compared by key, and existing files are left unchanged. The verified level of a cell is copied too.
-    Incomplete cells are never visible, as each one is put in place by a single rename.
+    Existing cells, compared by key, and existing files are left unchanged. The verified levels of cells are also
+    copied. Incomplete cells are never visible, as each one is put in place by a single rename.
 
     Args:
         source: the store to read; it is not changed.

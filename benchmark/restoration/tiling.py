@@ -138,7 +138,7 @@ def _join(first: Tensor, last: Tensor, length: int, axis: int) -> Tensor:
 
 
 def pad_to(images: Tensor, side: int) -> Tensor:
-    """Pad images to at least `side` in height and width, mirrored about the last row and column, even repeatedly."""
+    """Pad images to at least `side` in height and width by mirroring about the last row and column as needed."""
     return _mirrored(images, max(images.shape[-2], side), max(images.shape[-1], side), twice=0)
 
 

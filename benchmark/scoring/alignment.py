@@ -1,4 +1,4 @@
-"""Matching the sizes of the restored and the clean image of a pair by enlarging or cropping."""
+"""Alignment of the sizes of a restored and a clean image by enlarging or cropping."""
 
 from __future__ import annotations
 

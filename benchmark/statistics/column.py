@@ -22,11 +22,13 @@ from petlir.benchmark.statistics.spending import InterimAnalysis
 FEWEST_SEEDS = 3
 """The minimum number of seeds for a separation."""
 FIRM_SEEDS = 5
-"""The minimum number of seeds for a final separation; below, it is provisional and must exceed `PROVISIONAL_GAP`."""
+"""The minimum number of seeds for a final separation; with fewer, it is provisional and must exceed
+`PROVISIONAL_GAP`.
+"""
 PROVISIONAL_GAP = 0.1
 """The smallest gap of a provisional separation, in dB."""
 FIRM_GAP = 0.02
-"""The smallest gap of any separation, in dB: smaller gaps are invisible and count as ties, however certain."""
+"""The smallest gap of any separation, in dB: smaller gaps are invisible and always count as ties."""
 AT_ONCE = 4_000_000
 """The number of score differences computed at once."""
 Flags = NDArray[np.bool_]

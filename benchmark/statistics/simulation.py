@@ -238,7 +238,7 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
 
 
 def markdown() -> list[str]:
-    """Return the table of the documentation: coverage and false separations over the conditions that are printed."""
+    """Return the table for the documentation: coverage and false separations over the conditions that are printed."""
     lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
     printed = [row for row in rows() if printable(int(row["units"]), int(row["seeds"]))]
     for scenario in dict.fromkeys(row["scenario"] for row in printed):

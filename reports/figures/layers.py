@@ -56,7 +56,7 @@ def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
 def ranks(rows: pd.DataFrame) -> list[Layers]:
     """Return a bar for every projection of each cell.
 
-    Labels with one rank for all projections, the same on every task, are left out.
+    Labels with a single rank and the same projections on every task are left out.
     """
     found = rows[rows.level == "rank"]
     labels = [label for label, one in found.groupby("label", sort=False) if _differ(one)]

@@ -22,7 +22,7 @@ TOLERANCE = 1e-6
 """The largest difference of an adapter's tensor or of a curve that still counts as the same."""
 CHECKOUT = (PACKAGE / "benchmark").resolve().parent
 BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
-"""The examples to train if the file is not of their kind; the examples of each kind differ."""
+"""The examples to train for the kinds to which the file does not belong."""
 
 
 @dataclass(frozen=True)
