@@ -107,15 +107,15 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise PetlirError(f"{path} holds a link, {entry.filename}; expected only files")
         if entry.file_size > min(LARGEST_FILE, max(CHUNK, STEEPEST * entry.compress_size)):
-            raise PetlirError(f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; that is refused")
+            raise PetlirError(f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; it is refused")
     if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
-        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; that is refused")
+        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; it is refused")
 
 
 def check_name(name: str, path: Path) -> None:
     """Raise PetlirError unless the name may occur in an archive."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
-        raise PetlirError(f"{path}: {name!r} is not a valid name in an archive of results")
+        raise PetlirError(f"{path}: {name!r} is not a valid name in an archive of results; it is refused")
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path) -> None:
@@ -126,5 +126,5 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, pat
         while piece := source.read(CHUNK):
             left -= len(piece)
             if left < 0:
-                raise PetlirError(f"{path}: {entry.filename} is larger than the archive declares")
+                raise PetlirError(f"{path}: {entry.filename} is larger than the archive declares; it is refused")
             file.write(piece)

@@ -109,7 +109,7 @@ class Bucket:
         except ImportError as error:
             raise PetlirError(f"the store {self.url} needs a package: {error}; s3: pip install 'petlir[s3]'") from error
         except ValueError as error:
-            raise PetlirError(f"invalid store URL {self.url}: {error}; e.g. s3://BUCKET/FOLDER") from error
+            raise PetlirError(f"the store {self.url} is not understood: {error}; e.g. s3://BUCKET/FOLDER") from error
         return opened
 
     @property
