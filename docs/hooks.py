@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: pages made from the code, and links between the pages and the checkout."""
+"""Hooks of the documentation site: pages generated from the code, and links between the pages and the checkout."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 TAKEN = {"contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md", "changelog.md": "CHANGELOG.md"}
-"""Pages of the site that are files at the top of the checkout."""
+"""Pages of the site that are copied from the root of the checkout."""
 LINK = re.compile(r"(?<!\!)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made, and those taken from the checkout."""
+    """Add the generated pages, and those copied from the checkout."""
     files.append(File.generated(config, "methods.md", content=page()))
     for name, source in TAKEN.items():
         files.append(File.generated(config, name, content=(ROOT / source).read_text(encoding="utf-8")))
@@ -31,7 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links to the pages of the site; what is not on it keeps its text."""
+    """Redirect links to the pages of the site; links to anything else become plain text."""
     name = page.file.src_uri
     here = posixpath.dirname(TAKEN.get(name, f"docs/{name}"))
     pages = {source: target for target, source in TAKEN.items()} | {

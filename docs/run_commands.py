@@ -1,6 +1,6 @@
-"""Run the commands of the tutorials: each page in a folder of its own, which holds ten clean pictures in `clean/`.
+"""Run the commands of the tutorials, each page in its own folder with ten clean images in `clean/`.
 
-Every block of `bash` is run; other commands, which need a cluster or hours, stand in blocks without a language.
+Every `bash` block is run; commands that need a cluster or hours are in blocks without a language.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PICTURES, HEIGHT, WIDTH = 10, 64, 80
 
 
 def draw(folder: Path) -> None:
-    """Write smooth seeded pictures."""
+    """Write smooth random images from a fixed seed."""
     folder.mkdir()
     for number in range(PICTURES):
         coarse = np.random.default_rng(number).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
@@ -29,7 +29,7 @@ def draw(folder: Path) -> None:
 
 
 def run(page: Path) -> int:
-    """Run the blocks of a page and return the exit code of the first that fails, or 0."""
+    """Run the blocks of a page and return the exit code of the first block that fails, or 0."""
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder) / "clean")
         script = "set -ex\n" + "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
@@ -37,7 +37,7 @@ def run(page: Path) -> int:
 
 
 def main() -> int:
-    """Run the tutorials, or those that are named; return 1 if a command fails."""
+    """Run all tutorials or the named ones; return 1 if a command fails."""
     pages = [TUTORIALS / f"{name}.md" for name in sys.argv[1:]] or sorted(TUTORIALS.glob("*.md"))
     failed = [page.name for page in pages if run(page)]
     sys.stderr.write(f"{len(pages) - len(failed)} of {len(pages)} tutorials run{': '.join(['', *failed])}\n")

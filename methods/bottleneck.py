@@ -15,7 +15,7 @@ class BottleneckMethod(Method):
     Attributes:
         rank: channels of the bottleneck.
         scale: factor of the bottleneck's output.
-        dropout: share of the inner channels' values that training drops.
+        dropout: dropout probability of the bottleneck's values in training.
     """
 
     size = "rank"

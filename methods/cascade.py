@@ -31,7 +31,7 @@ class Cascade(Method):
         return f"{backbone.name} has a single head" if len(heads) < 2 else None
 
     def applies(self, task: Task) -> str | None:
-        """Return a reason unless other tasks undo this task in sequence."""
+        """Return a reason unless this task can be undone by other tasks in sequence."""
         return None if len(task.undo) > 1 else f"{task.name} is no sequence of single tasks"
 
     def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""CoLoRA: low-rank updates whose ranks follow each layer's contribution to the task."""
+"""CoLoRA: low-rank updates whose ranks depend on each layer's contribution to the task."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from petlir.methods.partial import PartialFineTuning
 from petlir.methods.sites import not_dense
 
 PUBLISHED_SHARE = 0.07
-"""Share of the backbone's parameters that the paper reports as tuned."""
+"""The fraction of the backbone's parameters that the paper reports as tuned."""
 PROXIES = {"gradient": gradient_squared, "saliency": saliency}
 CONTRIBUTIONS = ("faig", *PROXIES, "uniform")
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A dense projection of a block, linear or a 1×1 convolution.
+    """A dense projection of a block, either linear or a 1×1 convolution.
 
     Attributes:
         where: its name in the backbone.
-        site: the place that holds it.
+        site: the site that holds it.
         base: the projection.
     """
 
@@ -46,7 +46,7 @@ class Projection:
 
     @property
     def cost(self) -> int:
-        """Parameters of one rank: inputs plus outputs."""
+        """The number of parameters per rank: inputs plus outputs."""
         return sum(self.base.weight.shape[:2])
 
     @property
@@ -57,26 +57,26 @@ class Projection:
 
 @dataclass(frozen=True)
 class CoLoRA(Method):
-    """Low-rank updates of every projection of every block; biases, norms and other vectors per channel are trained too.
+    """Low-rank updates of every projection of every block, with trained biases, norms and other vectors per channel.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration, ECCV
-    2024. Re-implemented from the description, as there is no official code and the equations could not be read. Two
+    2024. Re-implemented from the description, as there is no official code and the equations were not accessible. Two
     points come from the paper: ranks follow the attribution (FAIG) between the pre-trained network and one fine-tuned
     for the task, and about 7 % of the parameters are tuned. The mapping from contributions to ranks is ours. Projection
     l with n weights has the contribution c, the mean over its weights, and the importance w = beta + (1 - beta) · (c /
     mean of all c)^alpha. Its rank is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), where
-    an update costs as much as the projection itself. κ is chosen to meet the budget. No number of the paper could be
-    read, so none is claimed.
+    an update costs as much as the projection itself. κ is chosen to meet the budget. The paper's numbers were not
+    accessible, so none is claimed.
 
     Attributes:
-        budget: parameters of all updates, in ranks of the projection with the costliest rank. Biases and norms are
-            always trained and not counted. None tunes 7 % of the backbone in total, with at least one such rank, as far
-            as the highest ranks allow.
+        budget: parameters of all updates, in units of one rank of the projection with the most parameters per rank.
+            Biases and norms are always trained and not counted. None tunes 7 % of the backbone in total, but at least
+            one such unit, up to the highest ranks.
         contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
-            least 1, at most a projection's highest), as near to the budget as possible.
-        alpha: sharpness; at 0 all projections have the same importance.
-        beta: share of the budget that does not depend on the contributions, from 0 to 1.
+            least 1, at most a projection's highest), as close to the budget as possible.
+        alpha: exponent of the contributions; at 0 all projections have the same importance.
+        beta: fraction of the budget that does not depend on the contributions, from 0 to 1.
         images: number of training crops over which contributions are averaged.
     """
 
@@ -113,7 +113,7 @@ class CoLoRA(Method):
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert ranks by contribution to the task, or the stored ranks if the adapter is loaded again."""
+        """Insert ranks by contribution to the task, or the stored ranks if the adapter is reloaded."""
         layers, stored = projections(backbone), prior.stored
         if stored is None:
             ranks = self._ranks(backbone, layers, self._weights(backbone, layers, prior))
@@ -173,7 +173,7 @@ class CoLoRA(Method):
         return min(max(round(PUBLISHED_SHARE * total) - unfrozen, costliest), _spent(layers, _caps(layers)))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which projection is not dense, or why the budget cannot be spent."""
+        """Return the reason if a projection is not dense or the budget cannot be spent."""
         sites = [site for block in backbone.blocks() for site in block.projections()]
         if fault := not_dense(backbone, sites):
             return fault
@@ -205,8 +205,8 @@ def vectors(backbone: Backbone) -> Iterator[nn.Parameter]:
 def apportioned(layers: Sequence[Projection], shares: Sequence[float], budget: int) -> list[int]:
     """Return ranks in proportion to `shares` that meet the budget to within one rank.
 
-    Layer l gets its k-th rank at κ = (k - ½) / share. So each layer gets κ · share ranks, rounded (Webster's method).
-    Among layers that round up at the same κ, the first is served first.
+    Layer l gets its k-th rank at κ = (k - ½) / share. Each layer thus gets κ · share ranks, rounded (Webster's method).
+    Of layers that round up at the same κ, the first one takes precedence.
 
     Args:
         layers: the projections.
@@ -234,7 +234,7 @@ def _spent(layers: Sequence[Projection], ranks: Sequence[int]) -> int:
 
 
 def _turns(index: int, share: float, cap: int) -> Iterator[tuple[float, int]]:
-    """Return the κ at which a layer gets each of its ranks, with the layer's index."""
+    """Yield the κ at which a layer gets each of its ranks, with the layer's index."""
     return (((rank - 0.5) / share, index) for rank in range(1, cap + 1))
 
 

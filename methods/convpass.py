@@ -28,7 +28,7 @@ class Bypass(nn.Sequential):
     Args:
         width: channels of the map.
         rank: channels of the bottleneck.
-        dropout: share of the inner channels' values that training drops.
+        dropout: dropout probability of the inner channels' values in training.
     """
 
     def __init__(self, width: int, rank: int, dropout: float) -> None:

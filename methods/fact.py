@@ -19,9 +19,9 @@ from petlir.benchmark.method import Method, Paper, Published
 from petlir.methods.sites import not_dense
 
 LANES = 8
-"""Number of 32-bit values that a CPU multiplies at once; multiples of it suit GPUs too."""
+"""The number of 32-bit values that a CPU multiplies at once; multiples of it are also efficient on GPUs."""
 CHANCES = 2**16
-"""Resolution of the dropout probability: a value is kept with an integer number of chances out of this many."""
+"""The resolution of dropout probabilities, which are integer multiples of 1 / `CHANCES`."""
 
 Frozen = tuple[Tensor, Tensor | None]
 """Weight and bias of a frozen projection."""
@@ -74,14 +74,14 @@ class MixedCore(nn.Module):
 class Projected(torch.autograd.Function):
     """A frozen projection with its update, x Wᵀ + b + x U core V, for features x as rows, with fused gradients.
 
-    With autograd, the update takes another pass over the projection's output, and its gradient another over the
-    input's.
-    On a CPU these passes take as long as the thin matrix products. The products are zero-padded to a suitable width.
+    With autograd, the update needs an additional pass over the projection's output, and its gradient one over the
+    input. On a CPU these passes take as long as the thin matrix products. The products are zero-padded to a suitable
+    width.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, frozen: Frozen, u: Tensor, core: Tensor, v: Tensor, dropout: float) -> Tensor:
-        """Project rows x, N×inputs, to N×outputs; `dropout` is the share of the core's output that is dropped."""
+        """Project rows x, N×inputs, to N×outputs; `dropout` is the dropout probability of the core's output."""
         chances = round((1 - dropout) * CHANCES)
         kept = chances / CHANCES
         wide_u, wide_core, wide_v = _widened(u, core, v / kept)
@@ -145,7 +145,7 @@ class Factored(nn.Module):
     """A frozen projection, linear or a 1×1 convolution, with the parallel update scale · x U core V.
 
     A projection several times as wide as the factors is cut into pieces width×width: U precedes each piece of its
-    input, V follows each piece of its output. In training, `dropout` drops a share of the core's output.
+    input, V follows each piece of its output. `dropout` is the dropout probability of the core's output in training.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Factored(nn.Module):
         return output.movedim(-1, 1) if maps else output
 
     def _projected(self, rows: Tensor) -> Tensor:
-        """Project rows of features in the type that autocast would use."""
+        """Project rows of features in the dtype that autocast would use."""
         kind = rows.device.type
         cast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
         dtype = torch.get_autocast_dtype(kind) if cast else rows.dtype
@@ -214,22 +214,23 @@ class FacT(Method):
     multiple of its block's width (Restormer's mlp) cannot be factored, so the method is not applicable. Cross-attention
     gets no update.
 
-    The default is that of the AdaptIR paper: query, key, value and the mlp, with a core for each layer (tensor train).
+    The defaults are those of the AdaptIR paper: query, key, value and the mlp, with a core for each layer (tensor
+    train).
 
-    Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with
-    the initialisation and the dropout of the authors' code. The authors update the output projection too. In the
-    Tucker form the mlp's cores are laid out as in the paper's equations: piece p of a weight has its own mixture p.
-    The authors' code interleaves the four mixtures of a wide projection column by column (column b of mixture p at
-    4b + p) before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures. It transposes
-    the matrix of the second projection. The parameter counts are equal, but the functions differ.
+    Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with the
+    initialisation and the dropout of the authors' code. The authors also update the output projection. In the Tucker
+    form the mlp's cores are laid out as in the paper's equations: piece p of a weight has its own mixture p. The
+    authors' code interleaves the four mixtures of a wide projection column by column (column b of mixture p at 4b + p)
+    before it cuts the r×4r matrix into pieces, so that a piece gets columns of all four mixtures. Their code also
+    transposes the matrix of the second projection. The parameter counts are equal, but the functions differ.
 
     Attributes:
         form: `tt`, tensor train, with a core for each projection, or `tk`, Tucker, whose cores are mixtures of a shared
             core.
         rank: rank of the factors.
         scale: factor of the update; the paper tunes it for each task.
-        dropout: share of the cores' output that training drops.
-        out: whether attention's output projection has an update too.
+        dropout: dropout probability of the cores' output in training.
+        out: whether attention's output projection also has an update.
     """
 
     name = "fact"
@@ -268,7 +269,7 @@ class FacT(Method):
                     yield block.width, site
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which projection is not dense, not a multiple of its block's width, or narrower than the rank."""
+        """Return a reason if a projection is not dense, narrower than the rank, or no multiple of its block's width."""
         found = list(self._sites(backbone))
         if not found:
             return f"{backbone.name} has no projections"

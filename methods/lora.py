@@ -82,7 +82,7 @@ class LoRA(Method):
             site.replace(LowRank(base, self.rank, scale))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which named site is missing, is not a dense projection, or is narrower than the rank."""
+        """Return the reason if a named site is missing, is not a dense projection, or is narrower than the rank."""
         found = projections(backbone, self.sites)
         return lacking(backbone, self.sites) or not_dense(backbone, found) or beyond(found, self.rank)
 

@@ -53,7 +53,7 @@ class Experts(nn.Module):
 class MoE(Method):
     """AdaptIR's module with three identical local branches and without ensemble, parallel to every mlp.
 
-    The AdaptIR paper compares with a mixture of identical experts but does not define them. A sum of identical
+    The AdaptIR paper compares its module with a mixture of identical experts but does not define it. A sum of identical
     bottlenecks would equal a single AdaptFormer of the summed width. This definition is AdaptIR with identical
     branches. As a sum of convolutions is a convolution, the branches could be merged into a single branch, but they
     train differently.

@@ -16,9 +16,9 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class PartialFineTuning(Subset):
-    """All weights of the blocks at one place, to find which part of a network has to change.
+    """Fine-tuning of all weights of the blocks at one place, to find which part of a network has to change.
 
-    Restormer's refinement blocks, heads, tails and the layers between the levels do not belong to any place.
+    Restormer's refinement blocks, heads, tails and the layers between the levels belong to no place.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
     ECCV 2024, whose Fig. 3 compares these places.

@@ -1,4 +1,4 @@
-"""Hugging Face peft's tuners as methods: peft builds, computes and merges them, petlir trains them."""
+"""Hugging Face peft's tuners as methods: built, computed and merged by peft, trained by petlir."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Tuner:
     """A tuner of peft, with the mapping from the method's options to peft's fields.
 
     Attributes:
-        kind: peft's name of its type.
+        kind: peft's name for the type of the tuner.
         idea: one sentence for the method's card.
         paper: the tuner's paper.
-        options: peft's field and the default, for each option of the method.
+        options: peft's field and the default value for each option of the method.
         fixed: peft's fields that are not options.
         sites: default projections of the tuner.
-        size: the option that grids of equal size solve for.
+        size: the option that is adjusted in grids of equal size.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Tuned(nn.Module):
 
     Args:
         layer: peft's layer around a linear layer.
-        maps: whether the projection was a 1×1 convolution, with features N×C×H×W; otherwise channels come last.
+        maps: whether the projection was a 1×1 convolution, with features N×C×H×W; otherwise channels are last.
     """
 
     def __init__(self, layer: nn.Module, *, maps: bool) -> None:
@@ -60,7 +60,7 @@ class Tuned(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the tuned projection's output in its own layout."""
-        # always N×L×C: some tuners take any input with four axes for a map
+        # always N×L×C: some tuners treat any input with four axes as a map
         tokens = features.flatten(2).mT if self.maps else features.flatten(1, -2)
         output: Tensor = self.layer(tokens)
         if self.maps:
@@ -76,7 +76,7 @@ class Tuned(nn.Module):
 
 
 def _as_linear(base: Projection) -> nn.Linear:
-    """Return the projection as a linear layer on the same memory; a meta tensor becomes zeros, as tuners read it."""
+    """Return the projection as a linear layer with shared memory; meta tensors become zeros, as tuners read them."""
     outputs, inputs = base.weight.shape[:2]
     linear = nn.Linear(inputs, outputs, device="meta")
     for name, parameter in (("weight", base.weight), ("bias", base.bias)):
@@ -97,9 +97,9 @@ def _as_convolution(linear: nn.Linear) -> nn.Conv2d:
 class PeftMethod(Method):
     """A tuner of Hugging Face peft on the projections named in `sites`.
 
-    peft builds, computes and merges the tuner. A 1×1 convolution is passed to it as the equivalent linear layer, so
-    that every tuner supports both exactly. petlir trains: a tuner's additional loss terms and its actions between steps
-    are left out.
+    peft builds, computes and merges the tuner. A 1×1 convolution is passed to peft as the equivalent linear layer, so
+    that every tuner supports both exactly. petlir trains the tuner: its additional loss terms and its updates between
+    steps are left out.
     """
 
     sites: str
@@ -107,7 +107,7 @@ class PeftMethod(Method):
     @property
     @abstractmethod
     def tuner(self) -> Tuner:
-        """The method's row of the table."""
+        """The method's row in the table of tuners."""
 
     def adapt(self, backbone: Backbone) -> None:
         """Wrap every projection named in `sites` with peft."""
@@ -116,7 +116,7 @@ class PeftMethod(Method):
             site.replace(tuned)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return why a named site is missing or is not a dense projection, or why peft rejects a layer of its shape.
+        """Return a reason if a named site is missing or not a dense projection, or if peft rejects its shape.
 
         Raises:
             PetlirError: peft is not installed.

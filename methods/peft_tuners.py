@@ -19,7 +19,7 @@ RANK = {"rank": ("r", 4)}
 LOW_RANK = RANK | {"alpha": ("lora_alpha", None)}
 PRODUCTS = RANK | {"alpha": ("alpha", None)}
 ATTENTION = "query+key+value+out"
-# Frozen random bases are drawn again from peft's fixed seeds when an adapter is loaded, so they are not stored.
+# Frozen random bases are regenerated from peft's fixed seeds when an adapter is loaded, so they are not stored.
 REDRAWN = {"save_projection": False}
 
 TUNERS: Mapping[str, Tuner] = {
@@ -170,4 +170,4 @@ def _method(name: str, tuner: Tuner) -> type[PeftMethod]:
 
 
 METHODS = {f"peft:{name}": _method(name, tuner) for name, tuner in TUNERS.items()}
-"""The method classes by their names in grids."""
+"""The method classes by their name in grids."""

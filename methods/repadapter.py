@@ -24,7 +24,9 @@ READERS: Mapping[str, tuple[str, ...]] = {
     "cross": ("query",),
     "mlp": ("up",),
 }
-"""The projections of each kind of branch that read its normed features. Keys and values of `cross` read the memory."""
+"""The projections of each kind of branch that read its normed features. The keys and values of `cross` read the memory
+instead.
+"""
 
 
 def readers(branch: Branch) -> list[Site]:
@@ -39,8 +41,8 @@ class LinearAdapter(nn.Module):
         width: channels of the features.
         rank: channels of each group of the bottleneck.
         scale: factor of the added term.
-        dropout: share of the bottleneck's values that training drops.
-        maps: whether features are maps N×C×H×W; otherwise channels come last.
+        dropout: dropout probability of the bottleneck's values in training.
+        maps: whether features are maps N×C×H×W; otherwise channels are last.
     """
 
     def __init__(self, width: int, rank: int, scale: float, dropout: float, *, maps: bool) -> None:
@@ -103,8 +105,8 @@ class RepAdapter(BottleneckMethod):
     precedes the query; the memory stays unchanged.
 
     Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
-    initialisation and the dropout of the authors' code. The authors' eight channels in two groups are rank 4 here.
-    They choose the scale from 0.1 to 10 for each task.
+    initialisation and the dropout of the authors' code. The authors' eight channels in two groups correspond to rank 4
+    here. They choose the scale from 0.1 to 10 for each task.
 
     Attributes:
         rank: channels of each of the two groups of the bottleneck.
@@ -129,7 +131,7 @@ class RepAdapter(BottleneckMethod):
                     site.replace(Fronted(base, adapter))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which block has an odd number of channels, or which reader is not a dense projection."""
+        """Return the reason if a block has an odd number of channels or a reader is not a dense projection."""
         blocks = list(backbone.blocks())
         odd = next((block for block in blocks if block.width % GROUPS), None)
         if odd:

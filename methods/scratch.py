@@ -15,14 +15,14 @@ from petlir.methods.full_ft import FullFineTuning
 
 @runtime_checkable
 class Drawn(Protocol):
-    """A module that redraws its weights, as torch's own layers do."""
+    """A module that can reinitialise its weights, as torch's own layers do."""
 
     def reset_parameters(self) -> None:
-        """Redraw the weights."""
+        """Reinitialise the weights."""
 
 
 def holders(backbone: Backbone) -> Iterator[nn.Module]:
-    """Yield the modules with weights of their own, except the network's constants and heads not in use."""
+    """Yield the modules that own weights, except the network's constants and unused heads."""
     tunable = set(backbone.tunable(backbone.head_in_use))
     for module in backbone.modules():
         if any(parameter in tunable for parameter in module.parameters(recurse=False)):
@@ -33,7 +33,7 @@ def holders(backbone: Backbone) -> Iterator[nn.Module]:
 class Scratch(FullFineTuning):
     """Full fine-tuning without pre-training, to measure the value of the pre-trained weights.
 
-    Every layer is initialised like a new layer of its kind. Constants such as IPT's mean colour stay.
+    Every layer is initialised like a new layer of its kind. Constants such as IPT's mean colour are kept.
     """
 
     name = "scratch"
@@ -42,18 +42,18 @@ class Scratch(FullFineTuning):
     rates = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
     def adapt(self, backbone: Backbone) -> None:
-        """Redraw all weights from the cell's seed and unfreeze them."""
+        """Reinitialise all weights from the cell's seed and unfreeze them."""
         super().adapt(backbone)
         for module in holders(backbone):
             assert isinstance(module, Drawn)
             module.reset_parameters()
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if a layer cannot redraw its weights and would keep pre-trained ones."""
+        """Return a reason if a layer cannot reinitialise its weights and would keep pre-trained ones."""
         fixed = next((module for module in holders(backbone) if not isinstance(module, Drawn)), None)
         return None if fixed is None else f"{backbone.name}: {type(fixed).__name__} cannot draw its weights anew"
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return an empty list, as no paper counts it apart from full fine-tuning."""
+        """Return an empty list, as no paper lists this baseline separately from full fine-tuning."""
         return []

@@ -19,7 +19,7 @@ class ScaleShift(nn.Module):
 
     Args:
         base: the norm or projection.
-        maps: whether its output is a map N×C×H×W; otherwise channels come last.
+        maps: whether its output is a map N×C×H×W; otherwise channels are last.
     """
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:
@@ -35,7 +35,7 @@ class ScaleShift(nn.Module):
         return torch.addcmul(shift, self.base(features), scale)
 
     def merged(self) -> nn.Module:
-        """Return the base with scale and shift merged into weight and bias, or this module if it cannot take a bias."""
+        """Return the base with scale and shift merged, or this module if the base cannot have a bias."""
         layer = deepcopy(self.base)
         if not isinstance(layer, nn.Linear | nn.Conv2d | nn.LayerNorm):
             return self
@@ -81,7 +81,7 @@ class SSF(Method):
             site.replace(ScaleShift(site.module, maps=maps))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return which norm or projection does not have output channels of its own to scale."""
+        """Return a reason if a norm or projection has no output channels to scale."""
         found = list(_sites(backbone))
         other = next((site for site in found if not _has_channels(site.module)), None)
         if other:

@@ -1,4 +1,4 @@
-"""Modules of UIR-LoRA: projections with several updates, and the decision which of them act on an image."""
+"""Modules of UIR-LoRA: projections with several updates, and the selection of updates for an image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from petlir.benchmark.layers.routing import Router
 from petlir.methods.lora import LowRank, low_rank
 
 END = -1
-"""Fills the rest of a sequence that does not use every expert."""
+"""The padding of a sequence that does not use every expert."""
 
 Plan = Sequence[tuple[Tensor, str | None]]
 """The passes of an image: the experts' weights N×K or 1×K, and the head."""
@@ -25,7 +25,7 @@ Plan = Sequence[tuple[Tensor, str | None]]
 
 @dataclass
 class Mixture:
-    """LoRA weights of the images in the current pass, N×K, or 1×K for all; None leaves the network frozen."""
+    """LoRA weights of the images in the current pass, N×K, or 1×K for all images; None leaves the network frozen."""
 
     weights: Tensor | None = None
 
@@ -88,7 +88,7 @@ class Fixed(nn.Module):
     """The same weights for every image.
 
     Args:
-        weights: K non-negative values with a sum of at most 1; the rest is the frozen network's.
+        weights: K non-negative values with a sum of at most 1; the remainder is the frozen network's weight.
     """
 
     def __init__(self, weights: Tensor) -> None:
@@ -105,7 +105,7 @@ class ExpertSequence(nn.Module):
 
     Args:
         heads: the head of each of K experts.
-        like: a tensor of the experts' type and device.
+        like: a tensor with the dtype and device of the experts.
 
     Attributes:
         order: indices of experts, K for the frozen network, filled with -1; at first the frozen network alone.
@@ -125,10 +125,10 @@ class ExpertSequence(nn.Module):
 
 
 class Composer(nn.Module):
-    """An image router that sets the LoRAs' weights for the passes of an image, and discards them afterwards.
+    """An image router that sets the weights of the LoRAs for the passes of an image and discards them afterwards.
 
     Args:
-        weigh: (backbone, images) → weights N×K or 1×K, or a sequence; in this call the network is frozen.
+        weigh: (backbone, images) → weights N×K or 1×K, or a sequence; the network is frozen during the call.
         mixture: holder of the weights.
     """
 
@@ -139,13 +139,13 @@ class Composer(nn.Module):
         self._holds = False
 
     def watch(self, backbone: Backbone) -> None:
-        """Act on every forward pass from now on. Bound methods give a copied backbone its own composer."""
+        """Register hooks for every forward pass; as bound methods, they give a copied backbone its own composer."""
         backbone.register_forward_pre_hook(self._enter, with_kwargs=True)
         backbone.register_forward_hook(self._leave, always_call=True)
 
     @contextmanager
     def given(self, weights: Tensor) -> Iterator[None]:
-        """Use these weights 1×K for every image inside the block."""
+        """Use these weights, 1×K, for every image inside the `with` block."""
         self._given = weights
         try:
             yield
@@ -185,7 +185,7 @@ class Composer(nn.Module):
 
 
 def insert(backbone: Backbone, weigh: Router | ExpertClassifier | Fixed | ExpertSequence, count: int) -> Composer:
-    """Replace each LoRA of `backbone` by `count` empty ones, and add the composer that weighs them."""
+    """Replace each LoRA of `backbone` by `count` empty ones, and add the composer that sets their weights."""
     mixture = Mixture()
     for name, module in list(backbone.named_modules()):
         if isinstance(module, LowRank):

@@ -1,4 +1,4 @@
-"""Controls of UIR-LoRA that read validation images: the best LoRA, a convex mixture, and the best sequence."""
+"""Controls of UIR-LoRA that use validation images: the best LoRA, a convex mixture, and the best sequence."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str
     """Return the K weights with the lowest error over `pairs`.
 
     Args:
-        error: of a pair under given weights.
+        error: the error of a pair with given weights.
         members: M×K, the weights of each member: of every expert alone, and zeros for the frozen network.
         pairs: validation images.
-        kind: `best`, a single member, or `oracle`, any convex mixture of them.
+        kind: `best`, a single member, or `oracle`, any convex mixture of the members.
     """
     candidates = [*members] if kind == "best" else [*members, descend(error, members, pairs)]
 
@@ -66,9 +66,10 @@ def mixing_error(backbone: Backbone, head: str, composer: Composer, weights: Ten
 
 @torch.no_grad()
 def best_sequence(run: Pass, scales: Sequence[int], scale: int, pairs: Sequence[Pair]) -> tuple[int, ...]:
-    """Return the sequence of experts with the lowest mean absolute error over `pairs`, among all of them.
+    """Return the sequence of experts with the lowest mean absolute error over `pairs`, among all possible sequences.
 
-    Each expert occurs at most once. The frozen network is a sequence of its own, and enlarges where no expert does.
+    Each expert occurs at most once. The frozen network alone is one of the sequences; it also enlarges the image if no
+    expert does.
 
     Args:
         run: restores an image by one expert.

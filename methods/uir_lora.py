@@ -32,27 +32,28 @@ BATCHES = 4
 class UIRLoRA(Method):
     """UIR-LoRA (restoration backbone): the LoRAs of finished cells, one per degradation, chosen for each image.
 
-    Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, from its description, as the authors' repository does not
-    contain code. The paper composes LoRAs of a generative model; here they adapt the restoration backbone. Ours are the
-    sites (LoRA's) and the router: one hard decision for each whole image, by statistics of its degradation, among the
-    experts of the output head's scale and "none", the frozen network. It reads the experts' training images and stated
-    other degradations (`uir_routing.NONE`), and its threshold limits the loss on the latter's validation images. On a
-    mixture of degradations the method is zero-shot.
+    Source: Zhang et al., UIR-LoRA, arXiv 2409.20197, 2024, re-implemented from the description, as the authors'
+    repository does not contain code. The paper composes LoRAs of a generative model; here they adapt the restoration
+    backbone. The sites (LoRA's) and the router are ours: one hard decision per whole image, based on statistics of its
+    degradation, among the experts of the output head's scale and "none", the frozen network. The router is trained on
+    the experts' training images and on other degradations (`uir_routing.NONE`); its threshold limits the loss on
+    validation images with the other degradations. On a mixture of degradations the method is zero-shot.
 
-    `features` and `clip` are controls: a softmax over similarities to mean descriptions, of the experts' degradations
-    and of clean images. Of these `features` reads the network through the head of the first ×1 degradation: a denoising
-    head hides noise from it, a deraining head neither rain nor noise, so deraining comes first. Further controls are
-    `uniform`, and by the task's validation images `best`, `oracle` and `sequence`. The frozen network is a member of
-    each of them. Except in a sequence, the output head is the task's own.
+    `features` and `clip` are controls: a softmax over similarities to the mean descriptions of the experts'
+    degradations and of clean images. `features` are those of the network with the head of the first ×1 degradation: a
+    denoising head removes noise from the features, while a deraining head removes neither rain nor noise, so deraining
+    comes first. Further controls are `uniform` and, selected on the task's validation images, `best`, `oracle` and
+    `sequence`. The frozen network is a member of each of these controls. Except in a sequence, the output head is the
+    task's own.
 
     Attributes:
         degradations: the tasks whose LoRAs are mixed, joined by +.
         rank: rank of the LoRAs.
         weights: `router` for each image, `uniform`, `best` (one LoRA), `oracle` (a convex mixture) or `sequence` (one
-            LoRA after another, each by its own head).
+            LoRA after another, each with its own head).
         router: basis of the decision: `statistics` of the image, `features` of the frozen backbone, or `clip`.
-        top: number of members mixed for an image by `features` and `clip`.
-        temperature: temperature of their softmax over cosine similarities.
+        top: number of members mixed per image by `features` and `clip`.
+        temperature: temperature of the softmax over cosine similarities in `features` and `clip`.
         sites: the projections with LoRAs, as in LoRA's own option.
     """
 
@@ -110,7 +111,7 @@ class UIRLoRA(Method):
         self._insert(backbone, PriorResults()).watch(backbone)
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert the trained LoRAs and compute their weights; if this cell is loaded again, only insert empty ones."""
+        """Insert the trained LoRAs and compute their weights; if the cell is reloaded, only insert empty LoRAs."""
         composer = self._insert(backbone, prior)
         if prior.stored is None:
             fill(backbone, prior.adapters)
@@ -135,20 +136,20 @@ class UIRLoRA(Method):
         return insert(backbone, weigh, len(self.tasks))
 
     def _eligible(self, backbone: Backbone, prior: PriorResults) -> list[bool]:
-        """Return for each expert whether its head has the scale of the output head."""
+        """Return, for each expert, whether its head has the scale of the output head."""
         head = prior.head or str(backbone.head_in_use)
         heads = prior.heads or self._heads(backbone, prior)
         return [backbone.heads[own] == backbone.heads[head] for own in heads]
 
     def _heads(self, backbone: Backbone, prior: PriorResults) -> tuple[str, ...]:
-        """Return the output head for each expert, for use where their own heads are not known."""
+        """Return the output head for each expert, for use if the experts' own heads are unknown."""
         return (prior.head or str(backbone.head_in_use),) * len(self.tasks)
 
     def _describe(self, backbone: Backbone) -> Describe:
         return BlockStatistics(self.reads(backbone)) if self.router == "features" else ClipEmbedding()
 
     def reads(self, backbone: Backbone) -> str:
-        """Return the head through which `features` reads images: of the first ×1 degradation, else the last head."""
+        """Return the head used for `features`: that of the first ×1 degradation, or else the last head."""
         same_size = [head for head, scale in backbone.heads.items() if scale == 1]
         named = (name for task in self.tasks for name in (task, backbone.task_heads.get(task)))
         return next((name for name in named if name in same_size), (same_size or list(backbone.heads))[-1])

@@ -1,4 +1,4 @@
-"""Training of UIR-LoRA's router: its examples, and the probability above which it takes an expert."""
+"""Training of UIR-LoRA's router: its examples, and the probability above which it selects an expert."""
 
 from __future__ import annotations
 
@@ -44,22 +44,28 @@ NONE: Mapping[str, Degradation] = {
     "low_light_noise": Chain((LowLight(), GaussianNoise(15))),
     "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
 }
-"""Degradations for which no expert is taken, by the task that undoes them; an expert of that task replaces them."""
+"""Degradations for which no expert is selected, by the task that undoes them; left out if there is an expert for the
+task.
+"""
 SHARE = 4.0
 """The importance of "none" in training, relative to that of an expert."""
 IMAGES, VERSIONS = 64, 2
-"""The maximum number of training images of each degradation, and the degraded versions of each for "none"."""
+"""The maximum number of training images per degradation, and the number of degraded versions of each image for
+"none".
+"""
 SIDES = (48, 96, 192)
-"""The sides of the crops described of each training image, since statistics depend on the size."""
+"""The sides of the crops taken from each training image; several, since the statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
-"""The maximum number of validation images, and the degraded versions of each for every kind of "none"."""
+"""The maximum number of validation images, and the number of degraded versions of each image for every kind of
+"none".
+"""
 LOSS = 0.05
-"""The maximum mean loss in dB to the frozen network on any kind of "none"."""
+"""The maximum mean loss in dB relative to the frozen network on any kind of "none"."""
 QUANTISATION = 1 / (12 * 255**2)
-"""The mean squared error of rounding to 8 bits, below which errors do not count."""
+"""The mean squared error of rounding to 8 bits, below which errors are ignored."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
-"""(weights 1×K, a degraded and its clean image) → loss in dB to the frozen network; negative for a gain."""
+"""(weights 1×K, degraded image, clean image) → loss in dB relative to the frozen network; negative for a gain."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,9 @@ class RouterStudy:
 
     Attributes:
         router: the router, trained in place.
-        backbone: the network, of which some descriptions read the features.
+        backbone: the network whose features some descriptions use.
         tasks: the task of each expert.
-        scale: the scale of the experts among which it chooses.
+        scale: the scale of the experts among which the router chooses.
         prior: training and validation images.
     """
 
@@ -82,12 +88,12 @@ class RouterStudy:
 
     @property
     def eligible(self) -> list[str]:
-        """The tasks of the experts among which it chooses."""
+        """The tasks of the experts among which the router chooses."""
         return [task for task, able in zip(self.tasks, self.router.eligible, strict=True) if able]
 
     @property
     def none(self) -> dict[str, Degradation]:
-        """The kinds of "none"; for super-resolution, clean small images are its expert's."""
+        """The kinds of "none"; for super-resolution without clean images, which belong to the expert."""
         taken = {*self.tasks} | ({CLEAN} if self.scale > 1 else set())
         return {name: kind for name, kind in NONE.items() if name not in taken}
 
@@ -107,7 +113,7 @@ class RouterStudy:
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set the lowest thresholds at which the mean loss on every kind of "none" is at most `LOSS` in all."""
+        """Set the lowest thresholds at which the mean loss on every kind of "none" is at most `LOSS` in total."""
         kinds = [list(self._taken(name, kind, loss)) for name, kind in self.none.items()] if self.eligible else []
         for expert in range(len(self.eligible)):
             own = [[(certainty, lost) for at, certainty, lost in kind if at == expert] for kind in kinds]
@@ -131,7 +137,7 @@ class RouterStudy:
         return self.router.describe(self.backbone, to_batch(image, self.router.numbers.device)).cpu()
 
     def _taken(self, name: str, kind: Degradation, loss: Loss) -> Iterator[tuple[int, float, float]]:
-        """Yield for each validation image the best expert, its probability, and the loss if it is taken, else 0."""
+        """Yield the best expert of each validation image, its probability, and the loss if it is selected, else 0."""
         assert self.prior.validation is not None
         device = self.router.numbers.device
         for place, (_, clean) in enumerate(self.prior.validation()[:VALIDATION_IMAGES]):
@@ -150,7 +156,7 @@ def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[flo
 
     Args:
         kinds: probabilities and losses of the images of each kind.
-        bounds: the maximum sum of each kind.
+        bounds: the maximum summed loss of each kind.
     """
 
     def bearable(threshold: float) -> bool:
@@ -168,12 +174,12 @@ def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator
 
 
 def _drawn(kind: Degradation) -> bool:
-    """Return whether the degradation draws random numbers, so that each version is another."""
+    """Return whether the degradation draws random numbers, so that versions differ."""
     return kind.random or not kind.whole
 
 
 def _crops(image: Image, place: int) -> Iterator[Image]:
-    """Yield crops of different sizes at random positions; of sizes that the image does not reach, the whole once."""
+    """Yield random crops of different sizes; if the image is smaller than some sizes, yield it whole once."""
     numbers = np.random.default_rng(seed_of("crops", place))
     for side in sorted({min(side, max(image.shape[:2])) for side in SIDES}):
         top, left = (int(numbers.integers(0, max(0, length - side) + 1)) for length in image.shape[:2])

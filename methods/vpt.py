@@ -27,11 +27,12 @@ class Prompts(nn.Module):
 class VPT(Method):
     """VPT-deep: each block's own prompts join the tokens before the block and are removed after it.
 
-    A prompt affects the other tokens by self-attention alone, and a block's output for it is dropped. This output is
-    therefore not computed: the keys and values of the normed prompts join the others, which gives the same function at
-    lower cost. A prompt has no query position, a decoder's memory does not contain prompts, and in windowed attention
-    every window has the same prompts. EDT's positional convolution of the values excludes them. Blocks with attention
-    between channels have no tokens to join and get no prompts, so DAT's prompts are in its window attentions.
+    A prompt affects the other tokens only through self-attention, and a block's output for it is discarded. This output
+    is therefore not computed: the keys and values of the normed prompts are appended to the others, which gives the
+    same function at lower cost. A prompt has no query position, a decoder's memory does not contain prompts, and in
+    windowed attention every window has the same prompts. EDT's positional convolution of the values excludes them.
+    Blocks with attention between channels have no tokens and get no prompts, so DAT's prompts are only in its window
+    attentions.
 
     Source: Jia et al., Visual Prompt Tuning, ECCV 2022, §3.2, eq. 5, with the initialisation of the authors' code
     and without dropout. The initial function is not the identity, as attention shifts to the prompts at once.

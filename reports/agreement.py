@@ -1,4 +1,4 @@
-"""Runs beside the records that the project ships: whether a repeated run has the published scores."""
+"""Comparison of repeated runs with the published records that ship with the project."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from petlir.reports.formats import plural, signed
 from petlir.reports.frame import load
 
 LEADERBOARD = Path(__file__).parents[1] / "results" / "leaderboard"
-"""The stores that the project ships, one a folder; `reference` is the one that its documents quote."""
+"""The shipped stores, one folder each; the project's documents quote `reference`."""
 TOLERANCES = "tolerance.csv"
-"""Beside these stores: the measured spread of re-runs by label and task, see `petlir.benchmark.publishing.spread`."""
+"""A file beside these stores: the measured spread of re-runs by label and task, see
+`petlir.benchmark.publishing.spread`.
+"""
 
 
 @dataclass(frozen=True)
 class RepeatedRun:
-    """A run that a shipped record has the key of.
+    """A run whose key matches that of a shipped record.
 
     Attributes:
-        title: the cell.
-        difference: the mean PSNR here minus the published one in dB, on the test set where it is largest; None where
-            the run has no result.
-        where: that test set and its protocol.
-        tolerance: in dB.
+        title: the title of the cell.
+        difference: the run's mean PSNR minus the published one in dB, on the test set with the largest difference; None
+            if the run has no result.
+        where: the test set and the protocol of this difference.
+        tolerance: the largest difference that counts as agreement, in dB.
     """
 
     title: str
@@ -42,12 +44,12 @@ class RepeatedRun:
 
     @property
     def agrees(self) -> bool:
-        """Whether the run has the published scores within the tolerance."""
+        """True if the run reproduces the published scores within the tolerance."""
         return self.difference is not None and abs(self.difference) <= self.tolerance
 
 
 def shipped_reference() -> Path | None:
-    """Return the shipped reference store; None where the installation has none."""
+    """Return the shipped reference store; None if the installation does not include it."""
     folder = LEADERBOARD / "reference"
     return folder if Store(folder).files() else None
 
@@ -55,12 +57,12 @@ def shipped_reference() -> Path | None:
 def repeated_runs(
     records: Sequence[Record], leaderboard: Path | None = None, warn: Callable[[str], None] = lambda line: None
 ) -> list[RepeatedRun]:
-    """Return the runs that shipped records have the keys of, the largest difference first.
+    """Return the runs whose keys match shipped records, the largest difference first.
 
     Args:
         records: the records of the runs.
-        leaderboard: the folder of the shipped stores; the project's own if left out.
-        warn: gets one line on each shipped file that is not a record.
+        leaderboard: the folder of the shipped stores; by default, the project's own.
+        warn: receives one line for each shipped file that is not a record.
     """
     leaderboard = leaderboard or LEADERBOARD
     published = _published({record.key for record in records}, leaderboard, warn)
@@ -74,13 +76,13 @@ def repeated_runs(
 
 
 def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], None]) -> str:
-    """Return `agreement` on the cells of a run; the store is read only where a shipped record has one of the keys."""
+    """Return `agreement` for the cells of a run; the store is read only if a shipped record has one of the keys."""
     published = _published(set(keys), LEADERBOARD, warn)
     return agreement(repeated_runs(load(store, keys=published), warn=warn)) if published else ""
 
 
 def agreement(runs: Sequence[RepeatedRun]) -> str:
-    """Return the sentence that counts the runs that agree and names the largest difference; empty without runs."""
+    """Return a sentence with the number of runs that agree and the largest difference; empty without runs."""
     if not runs:
         return ""
     tolerances = sorted({run.tolerance for run in runs})
@@ -105,7 +107,7 @@ def _difference(run: RepeatedRun) -> str:
 
 
 def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -> dict[str, Done]:
-    """Return the finished shipped records of these keys; a cell's folder ends with the start of its key."""
+    """Return the finished shipped records with these keys; a cell's folder name ends with the start of its key."""
     ends = {key[:8] for key in keys}
     found: dict[str, Done] = {}
     for store in sorted(path for path in leaderboard.glob("*") if path.is_dir()):
@@ -139,7 +141,7 @@ def _repeated(record: Record, published: Done, tolerance: float) -> RepeatedRun:
 
 
 def _differences(record: Record, published: Done) -> Iterator[tuple[str, float]]:
-    """Yield each test set and protocol with the difference of the means over images that neither restores exactly."""
+    """Yield the difference in mean PSNR by test set and protocol, over images that neither run restores exactly."""
     ours = {(score.set, score.protocol, score.image): score.value for score in record.rows()}
     gaps: dict[str, list[float]] = {}
     for score in published.rows():

@@ -29,13 +29,13 @@ COLUMNS = {
     "response": ("label", "task", "branch", "strength"),
     "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most", "most_forced"),
 }
-"""The columns that figures use; a column is empty where an analysis did not apply."""
+"""The columns used by figures; a column is empty if its analysis did not apply."""
 RESPONSES = {
     "strength": "Strength: mean absolute output; for a gate, its mean",
     "low_energy": "Share of a map's energy below 0.05 cycles per pixel, its mean included",
     "channel_variance": "Variance over channels",
 }
-"""The quantities measured on branches and on everything that a method adds."""
+"""The quantities measured on single branches and on the sum of everything that a method adds."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Study:
 
     @property
     def forced_confusions(self) -> list[Matrix]:
-        """The same as if no image could stay without an expert."""
+        """The same matrices, with every image assigned to an expert."""
         return confusions(self.rows, "most_forced") if self._is("transfer") else []
 
     @property
@@ -91,7 +91,7 @@ class Study:
 
     @property
     def ranks(self) -> list[Layers]:
-        """The ranks of each cell whose label's ranks differ between projections or tasks."""
+        """The ranks of each cell whose label has different ranks for different projections or tasks."""
         return ranks(self.rows) if self._is("contribution") else []
 
     @property
@@ -106,7 +106,7 @@ class Study:
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
-        """Captions with headings and rows: contributions by kind and place, or branch responses."""
+        """Tables with their captions, headings first: contributions by kind and place, or branch responses."""
         if self._is("contribution"):
             wide = _contributions(self.rows)
             return [("Means per parameter", _lines(wide))] if len(wide) else []
@@ -139,7 +139,7 @@ class Matrix:
 def studies(store: Path, warn: Callable[[str], None]) -> list[Study]:
     """Return the analyses stored in a store.
 
-    `warn` receives a line on each damaged analysis, which is left out.
+    `warn` receives a line for each damaged analysis; damaged analyses are left out.
     """
     found = []
     for name in TITLES:
@@ -185,7 +185,7 @@ def matrices(rows: pd.DataFrame) -> list[Matrix]:
 
 
 def confusions(rows: pd.DataFrame, shares: str) -> list[Matrix]:
-    """The confusion matrix of each router, task × expert: shares in [0, 1] from this column."""
+    """Return the confusion matrix of each router, task × expert, with the fractions in [0, 1] from column `shares`."""
     return _matrices(rows, "tested", "expert", shares)
 
 
@@ -206,7 +206,7 @@ def _contributions(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _responses(rows: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
-    """Return a table for each quantity that at least one branch has."""
+    """Return a table for each quantity measured on at least one branch."""
     return [
         (caption, _lines(wide))
         for name, caption in RESPONSES.items()

@@ -1,4 +1,4 @@
-"""The first sentences of a page: what was found, what may not be concluded, and from how much."""
+"""The first sentences of a page: findings, their limits, and the extent of the data."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ UNFINISHED = (
     ("not-applicable", "does not apply", "do not apply"),
     ("missing", "is missing", "are missing"),
 )
-"""The states of runs without a result, as one and as several are said to be."""
+"""Descriptions of the states of runs without a result, singular and plural."""
 SEEN = "seen"
-"""The transfer of a task that the backbone was pre-trained on: the control, on which adapting should gain nothing."""
+"""The transfer kind of a task that the backbone was pre-trained on: a control without expected gains.
+"""
 
 
 def answer(tables: Sequence[Table], records: Sequence[Record], cells: Sequence[CellRow]) -> list[str]:
-    """Return the sentences at the top of the page: the plainest fact first, surprises before what was expected.
+    """Return the sentences at the top of the page, unexpected results before expected ones.
 
-    Where every training run is too short to rank methods, this is said first, and then what may be seen.
+    If every training run is too short to rank methods, the first sentence says so.
     """
     shown = headline(tables)
     brief = smoke(records)
@@ -47,11 +48,11 @@ def headline(tables: Sequence[Table]) -> list[Table]:
 
 
 def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
-    """Compare the best PETL method on the hybrid tasks with what needs no training.
+    """Compare the best PETL method on the hybrid tasks with untrained baselines.
 
     Args:
-        tables: where to look.
-        smoke: whether to read the columns of smoke runs, or all others.
+        tables: the tables with the hybrid tasks.
+        smoke: True for the columns of smoke runs, False for all other columns.
     """
     compared = [
         (comparison, won)
@@ -70,7 +71,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
         ]
     if compared:
         texts = [text for text, _ in compared]
-        beaten = "every untrained way that was run" if any(ABSENT in text for text in texts) else UNTRAINED
+        beaten = "every untrained baseline that was run" if any(ABSENT in text for text in texts) else UNTRAINED
         stands = "is above" if smoke else "beats"
         opening = f"{within}, on" if within else "On"
         return [f"{opening} every hybrid task the best PETL method {stands} {beaten}: {_some(texts)}."]
@@ -78,7 +79,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
 
 
 def gains(tables: Sequence[Table]) -> list[str]:
-    """Name the largest change to the frozen network on each task that it has not seen; smoke runs are not ranked."""
+    """Name the largest gain over the frozen network on each unseen task; smoke runs are not ranked."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -91,7 +92,7 @@ def gains(tables: Sequence[Table]) -> list[str]:
 
 
 def controls(tables: Sequence[Table]) -> list[str]:
-    """Name the control tasks, which the backbone has seen in pre-training, with the largest change on each."""
+    """Name the control tasks, on which the backbone was pre-trained, with the largest change on each."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -107,13 +108,13 @@ def controls(tables: Sequence[Table]) -> list[str]:
 
 
 def _petl_gains(table: Table, place: int) -> dict[str, float]:
-    """Return the difference to the frozen network of each PETL method of a column, in dB."""
+    """Return each PETL method's difference from the frozen network in a column, in dB."""
     petl = ((row.label, row.values[place].frozen) for row in table.rows if row.kind == "petl")
     return {label: gain for label, gain in petl if gain is not None}
 
 
 def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[str, bool]]:
-    """Return the best PETL method of a column beside the untrained ones, and whether it beats them all."""
+    """Compare the best PETL method of a column with the untrained baselines, and return whether it beats them all."""
     petl = [row for row in table.rows if row.kind == "petl" and row.values[index].psnr is not None]
     if not petl:
         return []
@@ -128,7 +129,7 @@ def against_untrained(table: Table, index: int, place: str = "") -> list[tuple[s
 
 
 def _some(texts: Sequence[str]) -> str:
-    """Join the first texts; the tables contain the others."""
+    """Join the first texts; refer to the tables for the others."""
     further = [f"{len(texts) - MOST_COLUMNS} more in the tables"] if len(texts) > MOST_COLUMNS else []
     return "; ".join([*texts[:MOST_COLUMNS], *further])
 
@@ -143,7 +144,7 @@ def _column(column: Column) -> str:
 
 
 def _place(table: Table, tables: Sequence[Table]) -> str:
-    """Return what distinguishes a table from the others; empty for a single table."""
+    """Return the text that distinguishes a table from the others; empty for a single table."""
     parts = ("backbone", "track", "device", "regime")
     return "".join(
         f", {getattr(table.group, part)}" for part in parts if len({getattr(t.group, part) for t in tables}) > 1
@@ -165,7 +166,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """State how often each method is marked as best, or why no method is marked and what was gained."""
+    """State how often each method is marked as best, or why no method is marked and which gains there are."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
@@ -184,7 +185,7 @@ def ranks(tables: Sequence[Table]) -> list[str]:
 
 
 def extent(records: Sequence[Record]) -> str:
-    """Count tasks, methods, seeds and images, and name the devices and the day."""
+    """Count tasks, methods, seeds and images, and name the devices and the date."""
     done = [record for record in records if record.state == "done"]
     scored = {(s.domain, s.set, s.image) for record in done for s in record.images}
     photographs = sum(domain == "photographs" for domain, _, _ in scored)
@@ -201,7 +202,7 @@ def extent(records: Sequence[Record]) -> str:
 
 
 def states(cells: Iterable[CellRow]) -> str:
-    """Count the runs that finished, and those that did not by state."""
+    """Count the finished runs, and the others by state."""
     found = Counter(cell.state for cell in cells)
     others = [
         f"{found[state]} {one if found[state] == 1 else several}" for state, one, several in UNFINISHED if found[state]

@@ -1,4 +1,4 @@
-"""The list of all cells, including the seeds of a method that other methods of its column have."""
+"""The list of all cells, including seeds that one method lacks and other methods of its column have."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def _line(record: Record) -> CellRow:
 
 
 def _missing(group: Group, members: Sequence[Record]) -> set[CellRow]:
-    """Return the seeds that a method lacks on a task on which it has others, and which other methods have there.
+    """Return the seeds that a method lacks on a task although it has other seeds there and other methods have this one.
 
-    A method that has no record on a task was not asked for there. Where seeds are added until methods separate, not
-    every method is asked for every seed.
+    A method without records on a task was not requested there. If seeds are added until methods separate, not every
+    method is requested with every seed.
     """
     trained = [record for record in members if record.cell.regime != "none" and record.plan is None]
     seeds: dict[tuple[str, str], set[int]] = {}

@@ -1,4 +1,4 @@
-"""Published results beside those of a store, with computed verdicts."""
+"""Comparison of published results with those of a store, with computed verdicts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = {"K": 1e3, "M": 1e6}
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A published result beside that of the store.
+    """A published result compared with that of the store.
 
     Attributes:
         claim: the published number.
@@ -68,7 +68,7 @@ def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVe
 
     A claim is *reproduced* if the interval lies within ± 0.1 dB of it, *not reproduced* if the interval lies entirely
     outside, and *inconclusive* otherwise. It is *not comparable* if protocol, backbone, weights, data, track or size
-    differ. Where nothing is trained, a single record is exact: its interval is a point, and its track, which sets the
+    differ. If nothing is trained, a single record is exact: its interval is a point, and its track, which sets the
     training budget, is irrelevant.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
@@ -102,10 +102,10 @@ def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> ClaimVerdict:
 
 
 def by_reason(found: Iterable[ClaimVerdict]) -> list[tuple[str, list[ClaimVerdict]]]:
-    """Return verdicts by what keeps them from being compared: comparable ones first, under an empty reason.
+    """Return the verdicts by the reason that prevents a comparison: comparable ones first, under an empty reason.
 
-    The others follow by the kinds of their reasons, e.g. `not comparable: protocol, track`, the most frequent first;
-    what was not run comes last.
+    The others are grouped by kinds of reasons, e.g. `not comparable: protocol, track`, the most frequent first; claims
+    that were not run come last.
     """
     groups: dict[str, list[ClaimVerdict]] = {"": []}
     for one in found:
@@ -124,10 +124,10 @@ def within(low: float, high: float, claimed: float) -> str:
 
 
 def is_method(name: str, label: str) -> bool:
-    """Return whether a label belongs to the method that a claim or an ordering names, in any size.
+    """Return whether a label belongs to the method named by a claim or an ordering, in any size.
 
-    Named options must equal those of the record. Of the others, only numbers, which set a size, may deviate from the
-    defaults.
+    Named options must equal those of the record. Other options must have their default values, except for numbers,
+    which set a size.
     """
     wanted, actual = _parsed(name), _parsed(label)
     others = {key: value for key, value in actual[1].items() if key not in wanted[1]}
@@ -169,7 +169,7 @@ def _differences(claim: Claim, record: Done) -> Iterator[str]:
 
 
 def _other_data(label: str) -> str:
-    """Return the notes of a data label except those on shipped low-resolution files, which papers restore as well."""
+    """Return the notes of a data label except those on shipped low-resolution files, which papers use as well."""
     return "; ".join(note for note in label.split("; ") if not note.startswith(SHIPPED_FILES))
 
 
@@ -178,7 +178,7 @@ def _base(protocol: str) -> str:
 
 
 def _unofficial(backbone: str, sha256: str) -> bool:
-    """Return whether the weights are certainly not official: the digests of all official ones are known and differ."""
+    """Return whether the weights cannot be official: all official digests are known, and none matches."""
     digests = [one.digest.partition("…") for one in known() if one.backbone == backbone]
     complete = bool(digests) and all(first for first, _, _ in digests)
     return complete and not any(sha256.startswith(first) and sha256.endswith(last) for first, _, last in digests)
@@ -190,7 +190,7 @@ def _size(printed: str) -> float | None:
 
 
 def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
-    """Return the mean PSNR of each seed over the images of the claim's set that are finite with all seeds."""
+    """Return each seed's mean PSNR over the images of the claim's set on which the PSNR of every seed is finite."""
     found: dict[str, list[float]] = defaultdict(list)
     for scores in (table for cell in cells for table in cell.tables if table.set == claim.set):
         if scores.protocol == _first(cells[0], claim.protocol):
@@ -206,7 +206,7 @@ def _first(record: Done, protocol: str) -> str | None:
 
 
 def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:
-    """Return the t interval over seeds; a point where nothing is trained, None for a single seed."""
+    """Return the t interval over seeds; a point if nothing is trained, None for a single seed."""
     from scipy import special
 
     mean = float(means.mean())

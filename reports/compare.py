@@ -14,7 +14,7 @@ from petlir.benchmark.scoring.registry import LEADING
 from petlir.reports.frame import load
 
 Key = tuple[str, ...]
-"""Backbone, label, task, track, regime, budget, set and protocol, which two scores must share to be compared."""
+"""Backbone, label, task, track, regime, budget, set and protocol, which must be equal for two scores to be compared."""
 Place = tuple[str, str, int]
 """Scene, image and seed of a score."""
 ENVIRONMENT = ("device", "torch", "python", "petlir", "git_revision", "precision", "deterministic", "threads")
@@ -27,12 +27,12 @@ class Move:
     Attributes:
         name: backbone, label, task, set and protocol.
         before: mean PSNR over shared images and seeds; None if the first store has no score.
-        after: the same of the second store.
+        after: mean PSNR in the second store; None if it has no score.
         delta: `after - before`.
         low: lower end of the 95 % interval of `delta`; None with too few shared seeds or scenes.
         high: upper end.
         seeds: number of shared seeds.
-        verdict: `equal`, `moved`, `within chance`, `not tested`, or the store with the only result.
+        verdict: `equal`, `moved`, `within chance`, `not tested`, or the only store with a result.
         changed: key components that differ.
         environment: differences between the environments, each `name: before -> after`.
     """
@@ -51,7 +51,7 @@ class Move:
 
 @dataclass
 class ComparedColumn:
-    """One method in one column of a store: its PSNR by scene, image and seed, and the records that it is from."""
+    """One method in one column of a store: its PSNR by scene, image and seed, and the records that contain it."""
 
     psnr: dict[Place, float] = field(default_factory=dict)
     cells: dict[str, Record] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def _tested(
 
 
 def _gaps(gaps: Mapping[Place, float]) -> list[list[float]]:
-    """Return the mean gap of each scene at each seed, scenes × seeds, of the scenes that have all seeds."""
+    """Return the mean difference of each scene with each seed, scenes × seeds, for the scenes that have all seeds."""
     by_scene: dict[str, dict[int, list[float]]] = {}
     for (scene, _, seed), gap in gaps.items():
         by_scene.setdefault(scene, {}).setdefault(seed, []).append(gap)

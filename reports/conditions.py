@@ -21,11 +21,11 @@ def _description(name: str) -> str:
     try:
         return protocol(name).describe()
     except PetlirError:
-        return "A protocol that this version does not know."
+        return "A protocol unknown to this version of petlir."
 
 
 def environments(records: Sequence[Record]) -> list[tuple[dict[str, object], int]]:
-    """Return the distinct environments with their numbers of cells, the most frequent first."""
+    """Return the distinct environments and the number of cells run in each, the most frequent first."""
     found = Counter(
         json.dumps(record.environment.model_dump(exclude_unset=True), sort_keys=True)
         for record in records
@@ -35,7 +35,7 @@ def environments(records: Sequence[Record]) -> list[tuple[dict[str, object], int
 
 
 def mixed(records: Sequence[Record]) -> list[str]:
-    """Return a line for each comparison of cells that used different test images or weights."""
+    """Return a line for each comparison whose cells used different test images or weights."""
     images: dict[tuple[str, str], set[str]] = {}
     weights: dict[str, set[str]] = {}
     for record in records:

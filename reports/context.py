@@ -26,8 +26,8 @@ class ReportContext:
     Attributes:
         store: the folder that holds the records.
         records: its records, at least one.
-        problems: one line on each file that could not be read.
-        reference: the same of the store that is shown beside it; None where none is.
+        problems: one line for each file that could not be read.
+        reference: the context of the store shown for comparison; None without one.
     """
 
     store: Path

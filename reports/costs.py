@@ -19,17 +19,17 @@ class MedianCosts:
 
     Attributes:
         trainable: trainable parameters.
-        share: trainable parameters over all parameters of the backbone, in [0, 1].
+        share: trainable parameters divided by all parameters of the backbone, in [0, 1].
         stored: bytes of the adapter file's tensors.
         saved: bytes saved for the backward pass of one step.
         flops: floating-point operations of a training step.
         step: median seconds of a training step.
         training: seconds of the whole training, including the method's prior analyses.
-        required: the same, including the training of required cells.
+        required: seconds of training, including that of required cells.
         inference: seconds per megapixel of output.
-        merged: the same after merging the method into the weights.
+        merged: seconds per megapixel of output after merging the method into the weights.
         energy: joules of training.
-        waiting: share of the training time spent waiting for batches, in [0, 1].
+        waiting: fraction of the training time spent waiting for batches, in [0, 1].
         memory: bytes by component, in the order of `PARTS`.
         peak: peak bytes measured by the device.
         exclusive: whether nothing else ran on the device; otherwise times are not reliable.

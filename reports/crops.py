@@ -25,7 +25,7 @@ class CropBox(TypedDict):
 
 
 class Contrast(TypedDict):
-    """The two restored versions that differ most in a crop: their places, and the mean difference in grey levels."""
+    """The two restored versions that differ most in a crop: their indices, and the mean difference in grey levels."""
 
     left: int
     right: int
@@ -39,7 +39,7 @@ def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) ->
     """Return the crops in which restored versions differ most, without overlaps.
 
     Args:
-        versions: H×W×3 or h×w×3 each; versions of another size than the clean image have no score.
+        versions: H×W×3 or h×w×3 each; versions that differ in size from the clean image have no score.
         restored: indices of the versions restored by methods.
         clean: H×W×3.
     """
@@ -69,7 +69,7 @@ def contrast(versions: Sequence[Pixels], restored: Sequence[int], crop: CropBox)
 
 
 def _reached(score: float | None) -> float:
-    """A score as it is compared; an exact crop has none."""
+    """Return a score for sorting: infinity for an exact crop, whose score is None."""
     return math.inf if score is None else score
 
 

@@ -1,4 +1,4 @@
-"""Figures in documents: whatever stands between two markers is generated from the records of a store.
+"""Results in documents: the text between two markers is generated from the records of a store.
 
     <!-- figures: table store=results/leaderboard/reference tasks=sr_x4,low_light -->
     <!-- end -->
@@ -8,9 +8,9 @@ The opening marker names a kind of block and its options:
     answer store=STORE                              the first sentences of the store's report
     best store=STORE [tasks=…]                      each task's best PETL method and those tied with it
     table store=STORE [tasks=…] [set=…]             PSNR under each task's headline protocol
-    grid store=STORE grid=NAME [tasks=…] [set=…]    the points of a named grid, and what they show
+    grid store=STORE grid=NAME [tasks=…] [set=…]    the points of a named grid, with findings
 
-`python -m petlir.reports.documents` generates the blocks of the project's own documents again.
+`python -m petlir.reports.documents` regenerates the blocks of the project's own documents.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from petlir.reports.results import FROZEN, FULL, ResultRow, ResultValue, Table
 from petlir.reports.summary import TaskSummary, task_summaries
 
 DOCUMENTS = ("README.md", "results/*/README.md")
-"""The project's documents with generated figures."""
+"""The project's documents with generated blocks."""
 OPENING, CLOSING = "<!-- figures:", "<!-- end -->"
 BLOCK = re.compile(rf"{OPENING} *(?P<what>[^\n]*?) *-->\n(?P<body>.*?){CLOSING}", re.DOTALL)
 PHOTOGRAPHS = "photographs"
@@ -119,7 +119,7 @@ def _answer(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _best(stores: Stores, options: Options) -> Iterator[str]:
-    """Each task's best PETL method, with its gain over frozen and those tied with it."""
+    """Yield a table of each task's best PETL method, its gain over frozen, and the methods tied with it."""
     context = stores.context(options["store"])
     found = [one for one in task_summaries(headline(context.tables)) if _wanted(one.column.task, options)]
     if found:
@@ -140,7 +140,7 @@ def _summary(one: TaskSummary) -> list[str]:
 
 
 def _table(stores: Stores, options: Options) -> Iterator[str]:
-    """Yield the PSNR of every method on every task under its headline protocol, a table for each group of the store."""
+    """Yield the PSNR of every method on every task under its headline protocol, one table per group of the store."""
     for one in stores.context(options["store"]).tables:
         places = [
             place
@@ -156,7 +156,7 @@ def _table(stores: Stores, options: Options) -> Iterator[str]:
 
 
 def _averaged(one: Table, places: list[int]) -> str:
-    """Return what the means of these columns are taken over, and the training budgets."""
+    """Describe the images and seeds over which these columns are averaged, and the training budgets."""
     columns = [one.columns[place] for place in places]
     images, seeds = (max(getattr(column, part) for column in columns) for part in ("images", "seeds"))
     budgets = sorted({column.budget for column in columns} - {""})
@@ -233,7 +233,7 @@ def _numbered(most: int) -> list[str]:
 
 
 def _at(point: GridPoint) -> str:
-    """Return the position of a point on the axis; sizes, in parameters, have three digits."""
+    """Return the position of a point on the axis; parameter counts have three significant digits."""
     assert point.x is not None
     return count(point.x) if point.x == point.trainable else f"{point.x:g}"
 
@@ -249,11 +249,11 @@ KINDS: Mapping[str, Kind] = {
     "table": (_table, ("store",), ("tasks", "set")),
     "grid": (_grid, ("store", "grid"), ("tasks", "set")),
 }
-"""Kinds of blocks: their writer, their required options and their optional ones."""
+"""Kinds of blocks, each with its writer, its required options and its optional ones."""
 
 
 def main(root: Path) -> None:
-    """Regenerate the figures of the documents below `root`, and report which have changed."""
+    """Regenerate the blocks of the documents below `root`, and print the documents that changed."""
     stores = Stores(root)
     for path in (path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))):
         before = path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The picture pair of the first page: what a network gives untrained, and with the method that gains most."""
+"""The image pair of the first page: the frozen network's output, and that of the method with the largest gain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from petlir.reports.gallery import Photograph, Picture, Shown, pixels
 from petlir.reports.results import FROZEN
 
 SIDE = 96
-"""Pixels of the crop's side at most."""
+"""The maximum side of the crop in pixels."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class PicturePair:
     """One crop of a photograph in two versions.
 
     Attributes:
-        before: the frozen network's, or the degraded image where the network was not run.
-        after: the PETL method's that gains most there.
+        before: the frozen network's output, or the degraded image if the network was not run.
+        after: the output of the PETL method with the largest gain on the photograph.
         x: left edge of the crop in pixels.
-        y: its upper edge.
-        side: its side.
+        y: upper edge of the crop in pixels.
+        side: side of the crop in pixels.
     """
 
     shown: Shown
@@ -36,12 +36,12 @@ class PicturePair:
 
 
 def picture_pair(gallery: Sequence[Shown], methods: Collection[str], top: Path) -> PicturePair | None:
-    """Return the pair with the largest gain in PSNR; None where no stored image is better than before.
+    """Return the pair with the largest gain in PSNR; None if no stored image improves on `before`.
 
     Args:
         gallery: the photographs.
         methods: labels of the PETL methods.
-        top: the folder that the sources of pictures start from.
+        top: the folder to which image paths are relative.
     """
     best: tuple[float, Shown, Photograph, Picture, Picture] | None = None
     for shown in gallery:
@@ -63,7 +63,7 @@ def _psnr(picture: Picture) -> float:
 
 
 def _cropped(shown: Shown, photograph: Photograph, before: Picture, after: Picture, top: Path) -> PicturePair:
-    """Place the crop where the two versions differ most, or in the corner where their sizes differ."""
+    """Place the crop where the two versions differ most, or in the corner if their sizes differ."""
     side = min(SIDE, photograph["width"], photograph["height"])
     one, other = (pixels(top / picture["src"]) for picture in (before, after))
     same = one is not None and other is not None and one.shape == other.shape

@@ -24,7 +24,7 @@ from petlir.reports.titles import built_in_tasks
 SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
 """Short forms of states in table cells without a number; other states keep their names."""
 PARQUET = b"PAR1"
-"""The beginning of a Parquet file."""
+"""The first bytes of a Parquet file."""
 EARLY = ("psnr", "ssim")
 """Metrics whose columns precede those of differences and costs; scripts may address columns by position."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
@@ -51,14 +51,14 @@ def write(
 
 
 def _replace_export(out: Path, content: bytes) -> None:
-    """Write the file; raise PetlirError if there is one that does not begin as an export of this format does."""
+    """Write the file; raise PetlirError if it exists and does not start like an export of this format."""
     if out.is_dir():
         raise PetlirError(f"{out} is a folder; expected a file to write")
     if out.exists():
         begin = PARQUET if content.startswith(PARQUET) else content[: content.find(b"\n") + 1]
         with out.open("rb") as file:
             if file.read(len(begin)) != begin:
-                raise PetlirError(f"{out} exists and is not such an export; name another file")
+                raise PetlirError(f"{out} exists and is not an export of this format; name another file")
     write_bytes(out, content)
 
 
@@ -68,21 +68,20 @@ def table(
     extra_protocols: Sequence[Protocol] = (),
     warn: Warn = silent,
 ) -> str:
-    """The results of a store.
+    """Return the results of a store.
 
     Args:
         store: the folder that holds the records.
-        format: `csv`: one row for each method, task, set and protocol, with full digits and the state of what has
+        format: `csv`: one row for each method, task, set and protocol, with full precision, and the state if there is
             no number; `markdown` or `latex`: one table for each backbone, device, regime and kind of image.
-
-        extra_protocols: protocols that the stored images are scored under too.
-        warn: gets a line on each record that is damaged or cannot be scored again.
+        extra_protocols: additional protocols for scoring the stored images.
+        warn: receives a line for each record that is damaged or cannot be rescored.
 
     Raises:
-        PetlirError: another format; names the nearest.
+        PetlirError: the format is unknown; the message names the nearest one.
     """
     if format == "parquet":
-        raise PetlirError("parquet is a binary format; expected --out FILE with it")
+        raise PetlirError("parquet is a binary format; expected --out FILE")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     found = tables(load(store, warn, extra_protocols), built_in_tasks())
@@ -184,7 +183,7 @@ def _note(one: Table) -> str:
 
 
 def notes(one: Table) -> list[str]:
-    """Return the meaning of a table's marks, and why columns have none."""
+    """Return notes that explain a table's marks, and why some columns have none."""
     why = sorted({column.unranked for column in one.columns} - {""})
     unranked = [f"Nothing is marked in a column where: {'; '.join(why)}."] if why else []
     marks = "bold: best PETL method, or tied with it; *: not converged."

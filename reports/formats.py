@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 NOTHING = "–"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""The openings of texts that spreadsheets compute."""
+"""The first characters of text that spreadsheets evaluate as a formula."""
 
 
 def decibel(value: float | None, digits: int = 2) -> str:
@@ -28,7 +28,7 @@ def signed(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """Format a count with three digits: `20.7 K`."""
+    """Format a count with three significant digits: `20.7 K`."""
     return _scaled(value, 1000.0, ("", " K", " M", " G", " T"))
 
 
@@ -39,7 +39,7 @@ def scientific(value: float) -> str:
 
 
 def size(value: float | None) -> str:
-    """Format bytes with three digits: `81.0 KiB`."""
+    """Format bytes with three significant digits: `81.0 KiB`."""
     return _scaled(value, 1024.0, (" B", " KiB", " MiB", " GiB", " TiB"))
 
 
@@ -68,7 +68,7 @@ def seconds(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Format a share in [0, 1] as a percentage: `0.61 %`."""
+    """Format a fraction in [0, 1] as a percentage: `0.61 %`."""
     if value is None or math.isnan(value):
         return NOTHING
     return f"{value * 100:.3g} %"
@@ -85,7 +85,7 @@ def joined(words: list[str]) -> str:
 
 
 def csv_text(rows: pd.DataFrame) -> str:
-    """Rows as CSV; a quote precedes texts that spreadsheets would compute."""
+    """Return the rows as CSV, with a quote before text that spreadsheets would evaluate."""
     import pandas as pd
 
     texts = rows.select_dtypes(include=["object", "string"])

@@ -34,7 +34,7 @@ COLUMNS = (
     *METRICS, *INPUTS, "headline", "overlap",
 )  # fmt: skip
 HERE = "run here"
-"""The level of records that were not submitted but run in this store."""
+"""The level of records that were run in this store, not submitted."""
 BELIEVED = (*LEVELS, HERE)
 """Levels of verification, the lowest first."""
 
@@ -45,18 +45,17 @@ def load(
     extra_protocols: Sequence[Protocol] = (),
     keys: Collection[str] | None = None,
 ) -> list[Record]:
-    """The newest record of every cell in a store.
+    """Return the newest record of every cell in a store.
 
-    A record that was overtaken (the same cell, run again after its data or its code changed) is left out. Where seeds
-    were added until methods separate, `plan` holds what was stated for the record's cell; `origin` tells
-    who submitted it and how far it was verified, where it was taken over from an archive. A record of the store itself
-    comes before submitted ones.
+    Superseded records, whose cell was rerun after its data or code changed, are left out. If seeds are added until
+    methods separate, `plan` holds the plan stated for the record's cell. If a record was imported from an archive,
+    `origin` holds its submitter and its level of verification. The store's own records precede submitted ones.
 
     Args:
         store: the folder that holds the records.
-        warn: gets one line on each file that is not a record, and which is left out.
-        extra_protocols: protocols that stored images are scored under beyond those of the records.
-        keys: of the cells to load; None for all.
+        warn: receives one line for each file that is not a record; such files are left out.
+        extra_protocols: protocols for scoring stored images in addition to those of the records.
+        keys: keys of the cells to load; None for all.
 
     Raises:
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
@@ -75,7 +74,7 @@ def load(
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Pause the search for cycles, of which records have none; it would pass over all records again and again."""
+    """Pause cyclic garbage collection, which would scan all records repeatedly although they contain no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

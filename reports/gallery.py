@@ -27,7 +27,7 @@ MOST_IMAGES = 12
 
 
 class Picture(TypedDict):
-    """One version of a photograph: `src` from the top of the site, its formatted score, and its PSNR if finite."""
+    """One version of a photograph: `src` relative to the site's root, formatted score, and PSNR if finite."""
 
     label: str
     src: str
@@ -63,7 +63,7 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
     Args:
         records: the records to show; the first of several seeds is used.
         store: the store with the images.
-        images: the folder beside the first page to copy them into.
+        images: the folder for the copies, beside the first page.
         tasks: the tasks with titles.
     """
     found = []
@@ -121,7 +121,7 @@ def _photograph(score: Score, records: Sequence[Record], store: Path, images: Pa
 
 
 def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple[str, Path, str, float | None]]:
-    """Label, path in the store, formatted score and PSNR of each version."""
+    """Return the label, path in the store, formatted score and PSNR of each version."""
     set_, name = score.set, score.image
     shared = _shared(records, store) / set_
     found = [(record, own) for record in records if (own := _scores(record, score))]
@@ -135,7 +135,7 @@ def _sources(score: Score, records: Sequence[Record], store: Path) -> list[tuple
 
 
 def _shared(records: Sequence[Record], store: Path) -> Path:
-    """The folder of degraded and clean images, below the store."""
+    """Return the folder of degraded and clean images, relative to the store."""
     done = next(record for record in records if isinstance(record, Done))
     return Store(store).shared_by(done).relative_to(store)
 
@@ -153,7 +153,7 @@ def _scores(record: Record, wanted: Score) -> dict[str, Score]:
 
 
 def _shown(values: Mapping[str, float]) -> tuple[str, float | None]:
-    """Return scores in words, and the PSNR if it is finite."""
+    """Return the scores formatted as text, and the PSNR if it is finite."""
     psnr = values[LEADING]
     others = [f"{METRICS[name].title} {value:.3f}" for name, value in values.items() if name != LEADING]
     return ", ".join([f"{decibel(psnr)} dB", *others]), psnr if math.isfinite(psnr) else None
@@ -173,7 +173,7 @@ def _copy(store: Path, source: Path, images: Path) -> str:
 
 
 def pixels(path: Path) -> Pixels | None:
-    """The RGB values of an image file, H×W×3; None where it is none."""
+    """Return the RGB values of an image file, H×W×3; None if it is not an image."""
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))

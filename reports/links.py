@@ -6,7 +6,7 @@ import hashlib
 import re
 
 LONGEST = 60
-"""The maximum number of characters kept of a name."""
+"""The maximum length of a name in a file name, in characters."""
 TAKEN = ("", "index")
 """Reserved file names."""
 

@@ -1,4 +1,4 @@
-"""The reference page of the methods in Markdown: idea, formula, options, paper, and where each one trains."""
+"""The reference page of the methods in Markdown: idea, formula, options, paper and trained parameters of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMULAS = Path(__file__).with_name("formulas.toml")
 NETWORKS = ("ipt-nano", "nafnet-nano")
 """Networks whose sites are listed: a transformer and a convolutional network."""
 FAMILY = ":"
-"""In the name of a method of a family, such as `peft:dora`."""
+"""The separator between family and method, as in `peft:dora`."""
 
 
 def formulas() -> dict[str, str]:
@@ -29,7 +29,7 @@ def formulas() -> dict[str, str]:
 
 
 def page(plugins: Plugins | None = None) -> str:
-    """Return the page of all built-in methods; those of peft are listed with their idea alone."""
+    """Return the page of all built-in methods; peft tuners are listed with only their idea."""
     found = plugins or find()
     single = {name: method for name, method in sorted(found.methods.items()) if FAMILY not in name}
     family = {name: method for name, method in sorted(found.methods.items()) if FAMILY in name}

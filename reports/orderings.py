@@ -1,4 +1,4 @@
-"""Published orderings of methods, tested with intervals in every column with both methods, on any backbone."""
+"""Published orderings of methods, tested with intervals in every column that has both methods, on any backbone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.reports.claims import is_method, within
 from petlir.reports.frame import differing, score_frame
 
 VERDICTS = ("does not hold", "holds", "undecided")
-"""On a statement over all its comparisons, in the order in which statements are listed."""
+"""The verdicts on a statement over all its comparisons, in listing order."""
 
 
 class Where(NamedTuple):
@@ -59,7 +59,7 @@ def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[O
     """Test each published ordering in each headline column where both methods converged on at least two shared seeds.
 
     `>` holds if the interval of the difference lies above zero and is contradicted if it lies below. `~` holds if the
-    interval lies within ± 0.1 dB and is contradicted if it lies entirely outside. All else is inconclusive.
+    interval lies within ± 0.1 dB and is contradicted if it lies entirely outside. Every other result is inconclusive.
     """
     usable = [record for record in records if record.state == "done" and not record.smoke]
     labels = {record.cell.label for record in usable}
@@ -83,7 +83,7 @@ def _meant(names: Iterable[str], labels: Iterable[str]) -> set[str]:
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
     """Yield each headline column with the scores of its methods.
 
-    Methods that train nothing but have seeds join every column; without trained methods they form their own column.
+    Untrained methods that have seeds join every column; without trained methods they form their own column.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]
@@ -143,10 +143,10 @@ class OrderingSummary:
     """A published statement over all its comparisons.
 
     Attributes:
-        verdict: `holds` where it holds in each comparison, `does not hold` where one contradicts it, else `undecided`.
+        verdict: `holds` if it holds in every comparison, `does not hold` if one contradicts it, else `undecided`.
         counts: the comparisons by verdict.
         smallest: the comparison with the smallest difference.
-        largest: the one with the largest.
+        largest: the comparison with the largest difference.
     """
 
     ordering: Ordering

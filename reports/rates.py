@@ -42,7 +42,7 @@ def rates(records: Sequence[Record], store: Path, warn: Callable[[str], None]) -
     Args:
         records: the records.
         store: the store with the trials of `petlir tune`; the project's committed trials are read as well.
-        warn: receives a line on each file of trials that cannot be read.
+        warn: receives a line for each trial file that cannot be read.
     """
     tried: dict[Chosen, tuple[float, ...]] = {}
     for cell, trials in _trials(store, warn).values():

@@ -18,7 +18,7 @@ INPUT, FROZEN, CASCADE, FULL, SCRATCH = "input (bicubic)", "frozen", "cascade", 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The basis of a column's marks: units × seeds in dB of each method, and their comparison."""
+    """The basis of a column's marks: each method's scores in dB, units × seeds, and their comparison."""
 
     scores: Mapping[str, Scores] = field(repr=False)
     comparison: Comparison
@@ -30,27 +30,27 @@ class Column:
 
     Attributes:
         task: the task's name.
-        title: its name on the page.
-        set: name of the image set; empty where no cell of the task has a result.
+        title: the task's title on the page.
+        set: name of the image set; empty if no cell of the task has a result.
         domain: `photographs` or `procedural`.
         protocol: how the images were scored.
-        budget: steps × batch size × patch side of what was trained; empty where nothing was.
-        transfer: `seen`, `related` or `unseen`: whether the backbone was pre-trained on such a task.
+        budget: steps × batch size × patch side of training; empty if nothing was trained.
+        transfer: `seen`, `related` or `unseen`: the task's relation to the backbone's pre-training.
         simulated: a description of the simulated degradation.
-        data_label: how training and test data differ in kind.
-        smoke: whether the budget is too small to rank by.
-        images: how many images.
-        seeds: how many seeds the trained methods share.
+        data_label: a note on the kind of training and test data.
+        smoke: whether the budget is too small for a ranking.
+        images: number of images.
+        seeds: number of seeds shared by the trained methods.
         hybrid: whether the task is a chain of single degradations.
-        unranked: why nothing is marked as best; empty where something is.
-        provisional: whether the marks stand on fewer than five seeds.
-        looks: how often was looked for separations, where there is a rank; more than once spends alpha over the looks.
-        skewed_coverage: of its 95 % intervals for strongly skewed effects, by simulation; None where none is printed.
-        overlap: what the test set shares with the sets that cells were fitted to; empty where nothing is known of it.
-        headline: whether it is under the headline protocol of its task: the only one that answers, means, regrets and
-            orderings read.
-        identical: how many images all of its means leave out, since something equals the clean image there.
-        ranking: what the marks stand on; None where nothing is ranked.
+        unranked: the reason why no method is marked as best; empty if one is.
+        provisional: whether the marks are based on fewer than five seeds.
+        looks: number of interim analyses behind a ranking; if there are several, alpha is spent over them.
+        skewed_coverage: simulated coverage of its 95 % intervals for strongly skewed effects; None if none is printed.
+        overlap: a note on images that the test set shares with sets used to fit cells; empty if none are known.
+        headline: whether the protocol is the headline protocol of the task; answers, means, regrets and orderings use
+            no other.
+        identical: number of images left out of all means because the input or an output equals the clean image.
+        ranking: the basis of the marks; None if nothing is ranked.
     """
 
     task: str
@@ -77,7 +77,7 @@ class Column:
 
     @property
     def borrowed(self) -> str:
-        """A note on what the protocol takes from the clean image; empty if nothing."""
+        """A note on information taken from the clean image by the protocol; empty if there is none."""
         borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
         return "GT-mean: brightness taken from the clean image" if borrows else ""
 
@@ -89,24 +89,25 @@ class Column:
 
 @dataclass(frozen=True)
 class ResultValue:
-    """One method in one column; what there is none of is None. PSNR and differences in dB.
+    """One method in one column; missing values are None. PSNR and differences are in dB.
 
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
-        reason: why there is no number.
-        scores: metric → mean over images of the mean over seeds, identical images left out of all of them and of
-            every difference; PSNR is infinite where all are.
+        reason: the reason for a missing number.
+        scores: metric → mean over images of the mean over seeds; identical images are left out of all means and
+            differences; PSNR is infinite if all images are identical.
         seeds: the mean PSNR of each seed.
-        infinite: how many images are identical to the clean one.
-        converged: whether all its cells have; None where nothing is trained, or one was not tested.
-        change: of the doubling test in dB, the largest of its cells; None where there is none.
+        infinite: number of images identical to the clean ones.
+        converged: whether all its cells converged; None if nothing is trained or a cell was not tested.
+        change: the largest change of its cells in the doubling test, in dB; None without a test.
         mark: `best`, `tied` or empty.
-        share: of full fine-tuning's gain that is recovered, with its interval; None where that says nothing.
+        share: the fraction of full fine-tuning's gain that is recovered, with its interval; None if it is not
+            meaningful.
         collapsed: the seeds that collapsed, see `petlir.benchmark.statistics.collapse`.
-        gain: the difference to the frozen network on the images that all trained methods have, with its interval; None
-            where there are too few images or seeds for one.
-        level: how far its records can be believed, the least of them; `run here` where none was submitted.
-        source: who submitted them; empty where none was.
+        gain: the difference from the frozen network on the images shared by all trained methods, with its interval;
+            None if there are too few images or seeds for an interval.
+        level: the lowest level of verification of its records; `run here` if none was submitted.
+        source: the submitters of its records; empty if none was submitted.
     """
 
     state: str
@@ -138,7 +139,7 @@ class ResultValue:
 
     @property
     def collapse(self) -> str:
-        """Return the number of collapsed seeds, and which: `1 of 5 seeds collapsed (3)`; empty if there are none."""
+        """The number of collapsed seeds, with the seeds: `1 of 5 seeds collapsed (3)`; empty if there are none."""
         lost = ", ".join(map(str, self.collapsed))
         return f"{len(self.collapsed)} of {plural(len(self.seeds), 'seed')} collapsed ({lost})" if lost else ""
 
@@ -186,7 +187,7 @@ class Table:
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
-        """For each column: the trained methods not ranked but for smoke, with their doubling test; collapsed seeds."""
+        """For each column: unranked trained methods with their doubling test, unless it is smoke; collapsed seeds."""
         lines = []
         for index, column in enumerate(self.columns):
             values = [(row, row.values[index]) for row in self.rows if row.values[index].state == "done"]
@@ -213,9 +214,10 @@ class Table:
 
     @property
     def leading(self) -> list[int]:
-        """The place of one column for each task: the headline column that is ranked, else that of the longest run.
+        """The index of one headline column for each task.
 
-        Among these the one with the most images; a smoke run gives way to any other.
+        Ranked columns are preferred, then columns without smoke runs, then those with the most results, then those with
+        the most images.
         """
 
         def weight(place: int) -> tuple[bool, bool, int, int]:
@@ -230,7 +232,7 @@ class Table:
 
     @property
     def further(self) -> set[int]:
-        """The places of all other columns: further sets, protocols and budgets."""
+        """The indices of all other columns: further sets, protocols and budgets."""
         return (
             set(range(len(self.columns)))
             - set(self.leading)
@@ -239,9 +241,9 @@ class Table:
 
     @property
     def folded(self) -> dict[str, str]:
-        """The configurations that are shown under another of the same method: label → the label of that one.
+        """The configurations folded under another configuration of the same method: label → label of the other.
 
-        It is the one with the most marks, of those with as many the one with the most results, and then the first.
+        The other configuration is the one with the most marks, then the most results, then the first one.
         """
 
         def weight(row: ResultRow) -> tuple[int, int]:
@@ -257,7 +259,7 @@ class Table:
         return found
 
     def only(self, task: str) -> Table | None:
-        """The table's columns of one task; None where it has none with a result."""
+        """Return the table with only the columns of one task; None if none of these has a result."""
         places = [place for place, column in enumerate(self.columns) if column.task == task and column.set]
         if not places:
             return None

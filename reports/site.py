@@ -25,22 +25,22 @@ OWN_FOLDERS = (*FOLDERS, "images", STATIC)
 def write_report(
     store: Path, out: Path, extra_protocols: Sequence[Protocol] = (), reference: Path | None = None
 ) -> Path:
-    """Write the report of a store: `out/index.html` and the pages, `results.csv` and pictures that it leads to.
+    """Write the report of a store: `out/index.html` and the pages, `results.csv` and images that it links to.
 
-    An earlier report in `out` is replaced; its first page appears last, and whole.
+    An earlier report in `out` is replaced; the new first page is moved there last, atomically.
 
     Args:
         store: the folder that holds the records.
-        out: the folder to write into; it may be sent, zipped or published as it is.
-        extra_protocols: protocols that the stored images are scored under too, each in columns of its own.
-        reference: a store whose answer and tables the first page shows beside its own.
+        out: the folder to write into; it can be sent, zipped or published as is.
+        extra_protocols: additional protocols for scoring the stored images, each in its own columns.
+        reference: a store whose answer and tables the first page shows in addition to its own.
 
     Returns:
         The first page.
 
     Raises:
         PetlirError: the store holds no record, an extra protocol needs more than the stored images, or `out` cannot
-            be written or holds someone else's files where the report's would go.
+            be written or contains files that the report would overwrite but that are not part of a report.
     """
     problems: list[str] = []
     records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")), extra_protocols)
@@ -58,7 +58,7 @@ def write_report(
 
 
 def _refuse_others(out: Path) -> None:
-    """Raise PetlirError if files that a report would replace are not those of a report."""
+    """Raise PetlirError if files that the report would replace are not part of a report."""
     there = [name for name in (*OWN_FOLDERS, "index.html", RESULTS) if (out / name).exists()]
     if there and not _ours(out / "index.html"):
         raise PetlirError(f"{out} holds `{there[0]}`, which is not a report's; name another folder")
@@ -90,7 +90,7 @@ def _build(context: ReportContext, folder: Path) -> None:
 
 
 def _replace(new: Path, out: Path) -> Path:
-    """Replace the old report by the new one, the first page last."""
+    """Replace the old report with the new one, the first page last."""
     for page in new.glob("*.html"):
         if (out / page.name).exists() and not _ours(out / page.name):
             raise PetlirError(f"{out} holds `{page.name}`, which is not a report's; name another folder")

@@ -15,16 +15,16 @@ from petlir.reports.orderings import OrderingResult
 from petlir.reports.results import FROZEN, FULL, INPUT, SCRATCH, Column, ResultRow, ResultValue, Table
 
 NAMED = 4
-"""Methods that a sentence names before it counts the rest."""
+"""The maximum number of methods named in a sentence; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """The best PETL method of a task, those tied with it, and the references beside them.
+    """The best PETL method of a task, those tied with it, and the reference methods.
 
     Attributes:
         place: index of the task's leading column in the table.
-        best: the PETL method with the highest mean; None where nothing is ranked.
+        best: the PETL method with the highest mean; None if nothing is ranked.
         tied: the methods tied with it.
     """
 
@@ -40,11 +40,11 @@ class TaskSummary:
 
     @property
     def value(self) -> ResultValue | None:
-        """The value that the best method reaches."""
+        """The value of the best method."""
         return self.best.values[self.place] if self.best else None
 
     def psnr(self, label: str) -> float | None:
-        """The PSNR of a row in dB, e.g. of the degraded image; None where it has none."""
+        """Return the PSNR of a row in dB, e.g. of the degraded image; None if it has none."""
         row = self.table.row(label)
         return row.values[self.place].psnr if row else None
 
@@ -67,7 +67,7 @@ def ranks_over_tasks(table: Table) -> MeanRanks | None:
 
 
 def surprises(tables: Sequence[Table], records: Sequence[Record], tested: Sequence[OrderingResult]) -> list[str]:
-    """Return a sentence on each result that was not expected, and on runs that failed."""
+    """Return a sentence on each unexpected result, and one on failed runs."""
     contradicted = Counter(one.ordering for one in tested if one.verdict == "contradicted")
     found = [
         f"“{ordering.statement}” ({ordering.paper}) does not hold in {plural(number, 'comparison')}."
@@ -83,7 +83,7 @@ def surprises(tables: Sequence[Table], records: Sequence[Record], tested: Sequen
 
 
 def _of_task(summary: TaskSummary) -> Iterator[str]:
-    """The surprises on one task."""
+    """Yield the unexpected results on one task."""
     where = f"{summary.column.title} ({summary.table.group.backbone})"
     below = [row.label for row in _petl(summary) if _beyond(row.values[summary.place], -1)]
     if below:
@@ -104,7 +104,7 @@ def _petl(summary: TaskSummary) -> list[ResultRow]:
 
 
 def _beyond(value: ResultValue, sign: int) -> bool:
-    """Whether a change from frozen is larger than 0.1 dB in this direction, and certain where it has an interval."""
+    """Return whether a change from frozen exceeds 0.1 dB in this direction, and its interval, if any, excludes 0."""
     if value.gain is not None:
         return min(sign * value.gain.low, sign * value.gain.high) > 0 and sign * value.gain.value > MARGIN
     return value.frozen is not None and sign * value.frozen > MARGIN
@@ -116,9 +116,9 @@ def _some(labels: Sequence[str]) -> str:
 
 
 def untrained_beside_methods(table: Table, place: int) -> Iterator[str]:
-    """Say what frozen, input and methods of each size reach in a column of a hybrid task.
+    """Yield sentences with the PSNR of frozen, input and the methods of each size in a column of a hybrid task.
 
-    Methods are taken together by their size in percent of the backbone, rounded to one digit.
+    Methods are grouped by their size in percent of the backbone, rounded to one digit.
     """
     column, summary = table.columns[place], TaskSummary(table, place, None, ())
     known = [(label, value) for label in (FROZEN, INPUT, FULL) if (value := summary.psnr(label)) is not None]

@@ -23,16 +23,16 @@ INPUT, FROZEN = BASELINES = ("input", "frozen")
 OTHERS = [metric for name, metric in METRICS.items() if name != LEADING]
 LEVEL = 0.95
 COLUMNS = 5
-"""Test sets side by side in a table."""
+"""The maximum number of test sets side by side in a table."""
 SHOWN = 3
-"""Warnings that are written out."""
+"""The maximum number of warnings printed in full."""
 WIDTH = 120
-"""Width of a table that is written into a file or a pipe."""
+"""The width, in characters, of a table written to a file or a pipe."""
 
 
 @dataclass(frozen=True)
 class ColumnKey:
-    """A test set, scored under its headline protocol, of a task on a network."""
+    """A test set of a task on a network, scored under its headline protocol."""
 
     backbone: str
     task: str
@@ -42,7 +42,7 @@ class ColumnKey:
 
 @dataclass
 class MethodScores:
-    """The scores of a method with a number of steps on a test set.
+    """The scores on a test set of a method trained for a number of steps.
 
     Attributes:
         scores: image → seed → PSNR in dB.
@@ -61,13 +61,13 @@ class MethodScores:
         return float(np.mean([np.mean(list(seeds.values())) for seeds in self.scores.values()]))
 
     def others(self) -> dict[str, float]:
-        """Return the means of the metrics beside PSNR."""
+        """Return the means of the metrics other than PSNR."""
         return {name: float(np.mean(values)) for name, values in self.values.items() if values and name != LEADING}
 
     def over(self, other: MethodScores) -> Interval:
         """Return the gain in dB over another method, over the images that both restored, with its 95 % interval.
 
-        With one seed the interval holds for these networks, over images; with several, over images and seeds. Its ends
+        With one seed, the interval covers the variation over images; with several, that over images and seeds. Its ends
         are not finite if there is only one image.
         """
         images = [image for image in self.scores if image in other.scores]
@@ -81,7 +81,7 @@ class MethodScores:
 
 
 def _at(seeds: Mapping[int, float], seed: int) -> float:
-    """Return the score with a seed; what was not trained has only one."""
+    """Return the score with a seed; an untrained method has only one score."""
     return seeds[seed] if seed in seeds else next(iter(seeds.values()))
 
 
@@ -102,7 +102,7 @@ Columns = Mapping[ColumnKey, Mapping[tuple[str, int], MethodScores]]
 
 
 def columns(records: Iterable[Record]) -> Columns:
-    """Return the methods of each test set, under its headline protocol; images that equal their target are left out."""
+    """Return the scores of each test set under its headline protocol; images that equal their target are left out."""
     found: dict[ColumnKey, dict[tuple[str, int], MethodScores]] = {}
     for record in records:
         if isinstance(record, Done):
@@ -215,7 +215,7 @@ def _cell(row: MethodScores | None, given: MethodScores) -> str:
 
 
 def warnings(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a line for each method whose restored images are worse than the input; many are counted instead."""
+    """Yield a line for each method whose restored images are worse than the input; count those beyond the maximum."""
     lines = []
     for key, column in columns(records).items():
         for row in column.values():
@@ -228,7 +228,7 @@ def warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:
-    """Yield a sentence for each test set on the best adapter against the input and the frozen network."""
+    """Yield a sentence for each test set that compares the best adapter with the input and the frozen network."""
     label, steps = best.cell.label, best.cell.steps
     for key, column in columns(records).items():
         row, given, frozen = column.get((label, steps)), column[INPUT, 0], column.get((FROZEN, 0))

@@ -58,7 +58,7 @@ def fill(
 
 
 def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
-    """The shares of full fine-tuning's gain, of converged methods, on seeds that collapsed for neither."""
+    """Return the fraction of full fine-tuning's gain that each converged method recovers, without collapsed seeds."""
     scores = _beside_frozen(rows, rows[rows.converged.eq(True)], seeds)
     full, base = scores.pop(FULL, None), scores.pop(FROZEN, None)
     if full is None or base is None:
@@ -74,7 +74,7 @@ def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
 
 
 def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], list[str]]:
-    """The labels by the seeds that they have."""
+    """Group the labels by the seeds that they have."""
     found: dict[tuple[bool, ...], list[str]] = {}
     for label, table in scores.items():
         found.setdefault(tuple(bool(np.isfinite(of_seed).all()) for of_seed in table.T), []).append(label)
@@ -82,7 +82,7 @@ def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], li
 
 
 def _gains(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
-    """Return each trained method's mean difference to the frozen network on its uncollapsed seeds, with interval."""
+    """Return each trained method's mean difference from frozen on its uncollapsed seeds, with its interval."""
     if seeds < statistics.FEWEST_SEEDS:
         return {}
     scores = _beside_frozen(rows, rows[rows.regime != ANY], seeds)
@@ -117,7 +117,7 @@ def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
-    """Return why a method has no value: its newest record's reason, an inapplicable window, or no record."""
+    """Return an empty value with the reason: that of the newest record, an inapplicable window, or a missing record."""
     mine = [record for record in cells if record.cell.task == column.task]
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
@@ -196,7 +196,7 @@ def _by_image(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def _by_seed(rows: pd.DataFrame) -> dict[str, tuple[float, ...]]:
-    """Return the mean PSNR of each seed by label; infinite where no image has a finite one."""
+    """Return the mean PSNR of each seed by label; infinite if no image has a finite PSNR."""
     (label, labels), (seed, seeds) = numbered(rows.label), numbered(rows.seed)
     shape = len(labels), len(seeds)
     finite = means(rows.psnr.replace(np.inf, np.nan).to_numpy(), (label, seed), shape)

@@ -1,7 +1,7 @@
-"""Removal of motion blur: simulated on the demo and open tracks, GoPro's videos on the paper track.
+"""Removal of motion blur: simulated blur on the demo and open tracks, GoPro's videos on the paper track.
 
-No readable set-up of a PETL paper includes this task. The paper track uses GoPro, on which NAFNet and Restormer report
-results, and trains as long as the AdaptIR paper does for super-resolution. Validation uses simulated blur.
+No published set-up of a PETL paper includes this task. The paper track uses GoPro, on which NAFNet and Restormer report
+results, and trains for as long as the AdaptIR paper does for super-resolution. Validation uses simulated blur.
 """
 
 from __future__ import annotations

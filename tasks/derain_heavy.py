@@ -1,6 +1,6 @@
 """Removal of heavy rain streaks.
 
-The paper track trains on the 1,800 pairs of RainTrainH, each 4 times per epoch, or with `train=Rain13K` on Rain13K.
+The paper track trains on the 1,800 pairs of RainTrainH, each 4 times per epoch, or on Rain13K with `train=Rain13K`.
 Validation uses simulated streaks over photographs from neither set.
 """
 

@@ -1,6 +1,6 @@
 """Removal of light rain streaks.
 
-The paper track trains on the 200 pairs of RainTrainL, each 24 times per epoch, or with `train=Rain13K` on Rain13K.
+The paper track trains on the 200 pairs of RainTrainL, each 24 times per epoch, or on Rain13K with `train=Rain13K`.
 Validation uses simulated streaks over photographs from neither set.
 """
 

@@ -1,7 +1,7 @@
-"""×4 super-resolution of compressed images: downscaled, rounded to 8 bit, then compressed as JPEG.
+"""×4 super-resolution of compressed images: downscaled, rounded to 8 bits, then compressed as JPEG.
 
 The option `jpeg` selects what is compressed in training: whole images or single `patches`. Test images are always
-compressed whole. AdaptIR's code compresses patches and swaps red and blue: `official`.
+compressed whole. `official` compresses patches and swaps red and blue, as AdaptIR's code does.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""×4 super-resolution of images with noise σ = 30: downscaled, rounded to 8 bit, then noise added.
+"""×4 super-resolution of images with noise σ = 30: downscaled, rounded to 8 bits, then corrupted with noise.
 
-The option `noise` selects how the noisy image is stored. AdaptIR's code truncates it to 8 bit in training and in tests.
+The option `noise` selects how the noisy image is stored. AdaptIR's code truncates it to 8 bits in training and in
+tests.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Low-light enhancement under noise: a mixture of two tasks, for methods trained on each of them alone.
 
-The image is about five times too dark, so σ = 15 on it corresponds to 75 after enhancement; more would hide the image.
+The image is about five times too dark, so noise with σ = 15 corresponds to σ = 75 after enhancement; stronger noise
+would hide the image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A user's own folder of image pairs; the tracks differ only in budget."""
+"""Tasks from a user's own folder of image pairs; the tracks differ only in budget."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from petlir.benchmark.task import Data, Family, Task
 from petlir.benchmark.track import TRACKS
 
 DIGITS = 8
-"""Hexadecimal digits of the digest of the images in the name of their task."""
+"""The number of hexadecimal digits of the images' digest in the name of their task."""
 DEEP = "own pairs, 16 bits a channel: PSNR against the peak 65535"
 
 
 class Pairs(Family):
     """A task for each folder of degraded and clean images, `pairs:DIR`.
 
-    It is named after the folder, the content of its images and the scale, so that two folders of one name, or one that
-    was edited, are two tasks.
+    The name of the task contains the name of the folder, a digest of its images and the scale, so that two folders with
+    the same name, or two versions of one folder, give two tasks.
     """
 
     name = "pairs"
@@ -42,7 +42,7 @@ class Pairs(Family):
         return self._task(f"{name}-{content}" + (f":x{scale}" if scale > 1 else ""), data)
 
     def recall(self, name: str) -> Task:
-        """Return the task named in a record."""
+        """Return the task with this name in a record."""
         return self._task(name, None)
 
     def _task(self, name: str, data: Data | None) -> Task:

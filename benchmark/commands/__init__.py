@@ -1,1 +1,1 @@
-"""The commands, by what they are for. What takes time to import is imported by the command that needs it."""
+"""The commands, grouped by purpose. Slow imports are made inside the commands that need them."""

@@ -23,7 +23,7 @@ class Found:
 
     Attributes:
         records: the finished cells.
-        best: the best of those that were trained; None if none was finished.
+        best: the best trained cell; None if none was finished.
         adapter: the folder of the exported adapter.
         interrupted: whether the user stopped the search.
     """
@@ -40,15 +40,15 @@ class Asked:
 
     Attributes:
         folder: the folder of pairs.
-        backbones: names of networks, with commas; None for those of `search.networks`.
-        methods: methods with options, with commas; None for those of `search.METHODS`.
+        backbones: names of networks, separated by commas; None for those of `search.networks`.
+        methods: methods with options, separated by commas; None for those of `search.METHODS`.
         minutes: the time limit.
-        steps: optimiser steps of a trial; None for the track's.
+        steps: optimiser steps of a trial; None for the track's default.
         device: as given with `--device`.
-        workers: worker processes; None for one for each core or GPU.
+        workers: number of worker processes; None for one per core or GPU.
         plugins: plugin files.
         weights: the user's own pre-trained weights.
-        allow_overlap: go on where test images are trained on.
+        allow_overlap: whether to continue if training and test images overlap.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class Asked:
     allow_overlap: bool
 
     def request(self) -> Request:
-        """Return the request for the cells, on the task that the folder holds."""
+        """Return the request for the cells, on the folder's task."""
         context = context_of(self.plugins, weights=self.weights)
         family = context.plugins.families[PAIRS]
         canonical = family.canonical(str(self.folder))
@@ -76,16 +76,16 @@ class Asked:
 
 
 def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str], None]) -> Found:
-    """Search for the best adapter to a folder of pairs, and export it; Ctrl-C keeps the best so far.
+    """Search for the best adapter for a folder of pairs, and export it; Ctrl-C keeps the best one so far.
 
     Args:
         asked: the folder, the selection and the time limit.
         store_address: folder or URL of the store.
         out: the folder to export to; by default named after the task, in the store.
-        say: called with a line on each decision.
+        say: called with a line for each decision.
 
     Raises:
-        PetlirError: a name or a folder is wrong, or no method could be trained.
+        PetlirError: a name or a folder is invalid, or no method could be trained.
     """
     limit = search.TimeLimit(60 * asked.minutes)
     planner = Planner(asked.request())

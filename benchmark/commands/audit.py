@@ -1,4 +1,4 @@
-"""The audit of image sets for overlaps, and its lines."""
+"""The audit of image sets for overlaps, and its output lines."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
 
 
 def lines_of(context: Context, tasks: str, on: str) -> list[FittedSetComparison]:
-    """The audit of a selection of tasks on a track, and of the weights that the user named.
+    """Return the audit of a selection of tasks on a track, and of the weights named by the user.
 
     Raises:
-        PetlirError: a name or a folder is wrong, an image cannot be read, or there was nothing to compare.
+        PetlirError: a name or a folder is invalid, an image cannot be read, or there was nothing to compare.
     """
     if context.root is not None and not context.root.is_dir():
         raise PetlirError(f"the data folder {context.root} is missing; expected a folder of image sets")
@@ -34,7 +34,7 @@ def lines_of(context: Context, tasks: str, on: str) -> list[FittedSetComparison]
 
 
 def cards(context: Context) -> Mapping[str, Card]:
-    """The cards of the weights that the user named, by backbone."""
+    """Return the cards of the weights named by the user, by backbone."""
     found = {}
     for name in context.sources:
         with without_memory():
@@ -44,14 +44,14 @@ def cards(context: Context) -> Mapping[str, Card]:
 
 
 def unknown_pretraining(found: Mapping[str, Card]) -> Iterator[str]:
-    """A line on each backbone whose pre-training images are not known."""
+    """Yield a line for each backbone whose pre-training images are unknown."""
     for name, card in found.items():
         if card.sets is None:
-            yield f"not searched: what {name} was pre-trained on: {card.images}"
+            yield f"not searched: pre-training images of {name}: {card.images}"
 
 
 def described(lines: Sequence[FittedSetComparison]) -> Iterator[str]:
-    """Return the lines of the audit."""
+    """Yield the lines of the audit."""
     for line in lines:
         beside = f"{line.comparison.test} beside {line.use}"
         for overlap in line.comparison.overlaps:

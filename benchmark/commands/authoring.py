@@ -1,4 +1,4 @@
-"""For those who add something: weights, methods, backbones, tasks."""
+"""Commands for adding weights, methods, backbones and tasks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pretrain(
         str, typer.Option("--without", help="kinds of degradation to leave out, e.g. 'jpeg,motion blur'")
     ] = "",
     only: Annotated[
-        str, typer.Option("--only", help="kinds of degradation to keep instead, e.g. 'noise,gaussian blur'")
+        str, typer.Option("--only", help="the only kinds of degradation to keep, e.g. 'noise,gaussian blur'")
     ] = "",
     steps: Steps = None,
     data: Data = None,
@@ -47,7 +47,7 @@ def pretrain(
 
 @app.command()
 def contract(
-    target: Annotated[str, typer.Argument(help="FILE.py:Class, a method as a grid names it, or a family of backbones")],
+    target: Annotated[str, typer.Argument(help="FILE.py:Class, a method as in a grid, or a family of backbones")],
     backbone: Annotated[
         str,
         typer.Option("-b", "--backbone", help="for a method: families, or backbones at full size; * for all families"),
@@ -57,7 +57,8 @@ def contract(
 ) -> int:
     """Check a method (on a small network of each family) or a backbone (at a small size) against its contract.
 
-    A method may give a reason why it does not apply to the named families, but it must apply to one of all.
+    A method may be inapplicable to families named with -b if it gives a reason; without -b, it must apply to at least
+    one family.
     """
     from petlir.benchmark.contract import findings, trials
     from petlir.benchmark.plugins import find

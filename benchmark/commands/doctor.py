@@ -55,7 +55,7 @@ def examine(data: Path | None) -> Iterator[Finding]:
     for name, check in checks.items():
         try:
             yield Finding(name, True, check())
-        except FAULTS as error:  # a broken library raises anything
+        except FAULTS as error:  # a broken library may raise any exception
             yield Finding(name, False, str(error) if isinstance(error, PetlirError) else told(error))
 
 

@@ -1,4 +1,4 @@
-"""Ways out: adapters and networks for other programs."""
+"""Commands that export adapters and networks for other programs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def export_adapter(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Export an adapter with its card, options and digests to a folder; low-rank ones for Hugging Face peft too."""
+    """Export an adapter with its card, options and digests to a folder; low-rank ones also for Hugging Face peft."""
     from petlir.benchmark.publishing import adapter_folder
 
     for path in adapter_folder.export_adapter(cell, out, plugin or [], weights or []):

@@ -84,12 +84,12 @@ def run(
     allow_overlap: Overlap = False,
     protocols: Annotated[str | None, typer.Option("--protocols", help="further protocols, e.g. y,rgb+x8")] = None,
     metrics: Metrics = None,
-    no_report: Annotated[bool, typer.Option("--no-report", help="write no report at the end")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="do not write a report at the end")] = False,
     reference: Reference = None,
     until_separable: Annotated[
         float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
     ] = None,
-    max_seeds: Annotated[int, typer.Option("--max-seeds", help="the most seeds with --until-separable")] = 10,
+    max_seeds: Annotated[int, typer.Option("--max-seeds", help="maximum number of seeds with --until-separable")] = 10,
 ) -> int:
     """Run a grid: train and score missing cells, mirror them to MLflow and write the report."""
     from petlir.benchmark.records import lock
@@ -119,7 +119,7 @@ def run(
 
 
 def _show(outcome: Outcome) -> None:
-    """Print a short table of a run's results, and warn of those below the degraded images."""
+    """Print a short table of a run's results, and warn of results worse than the degraded images."""
     from petlir.benchmark.records.files import RECORD, read_record
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.store.index import Index
@@ -136,7 +136,7 @@ def _show(outcome: Outcome) -> None:
 def _outcomes(
     request: Request, address: str, work: Callable[[Request], Outcome], confidence: float | None, most: int
 ) -> Iterable[Outcome]:
-    """One run, or one after the other until methods separate."""
+    """Return the outcome of a single run, or those of successive runs until methods separate."""
     if confidence is None:
         return [work(request)]
     from petlir.benchmark.runs import group_sequential

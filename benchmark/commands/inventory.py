@@ -1,4 +1,4 @@
-"""Commands on what is available: list, images, audit, params."""
+"""Commands about available components: list, images, audit, params."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _official(one: Official) -> Row:
 
 
 def _convergence(_: Sequence[Path]) -> list[Row]:
-    """The doubling tests of the learning rates that the project ships."""
+    """Return the doubling tests of the learning rates that the project ships."""
     found = [
         (path.parent.name, selection)
         for path in sorted(learning_rate.COMMITTED.glob("*/*.json"))
@@ -102,11 +102,11 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "weights": _weights,
     "convergence": _convergence,
 }
-"""What `petlir list` lists; a row has a name, a line about it, and what JSON readers may want."""
+"""The lists of `petlir list`; a row has a name, a description and further values for JSON."""
 
 
 def presence(root: Path | None) -> list[Row]:
-    """Each image set: whether it is there, half there, another than the catalogue's or missing; and how to get it."""
+    """Return each image set's state (complete, incomplete, changed or missing) and the way to get it."""
     return [_present(catalogue.image_set(name), root) for name in catalogue.names()]
 
 
@@ -125,25 +125,25 @@ def _present(images: ImageSet, root: Path | None) -> Row:
     row |= {"count": len(entries), "digest": found.content}
     if images.known not in (None, found.content):
         return row | {"state": "different", "about": different(images, found)}
-    checked = ", as in the catalogue" if images.known else "; the catalogue knows none to check it against"
+    checked = ", as in the catalogue" if images.known else "; the catalogue has no digest for comparison"
     return row | {"state": "there", "about": f"{len(entries)} images, digest {found.content[:12]}{checked}"}
 
 
 def _how(images: ImageSet) -> str:
-    """The command or the page to get a set, and the repositories of the hub that a file `SET.hub` can name."""
+    """Return the command or page to get a set, and the hub repositories that a file `SET.hub` can name."""
     page = f" ({images.source})" if images.get else ""
     hub = f"; or name in {images.name}.hub one of {', '.join(images.mirrors)}" if images.mirrors else ""
     return f"{images.get or images.source}{page}{hub}"
 
 
 def _skeleton(plugins: Plugins, name: str) -> Backbone:
-    """The backbone without memory for its weights."""
+    """Return the backbone without allocating its weights."""
     with without_memory():
         return plugins.build(name)
 
 
 def parameters(backbone: str, methods: str, published: bool, files: Sequence[Path]) -> list[Row]:
-    """Parameter counts of methods on a backbone, as chosen or in the papers' settings."""
+    """Return the parameter counts of methods on a backbone, as chosen or in the papers' settings."""
     plugins = find(files)
     network = _skeleton(plugins, backbone)
     total = count(network).total
@@ -170,12 +170,12 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
 
 
 def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
-    """Trainable parameters, bytes to store, and all parameters with what was inserted."""
+    """Return the numbers of trainable parameters, of bytes to store, and of all parameters including inserted ones."""
     with without_memory():
         network = plugins.build(backbone)
         every = dict(network.named_parameters())
         adapted = adapt(network, method, list(network.heads)[-1], 0)
-    if method.tunes_backbone:  # a published count of full fine-tuning holds every head
+    if method.tunes_backbone:  # a published count of full fine-tuning includes every head
         tuned = sum(p.numel() for p in every.values())
         return tuned, tuned * 4, tuned
     size = count(network)

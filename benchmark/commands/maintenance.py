@@ -1,4 +1,4 @@
-"""Maintenance: what is installed, and what can be removed."""
+"""Commands for maintenance: check the installation, remove leftovers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def clean(
     abandoned: Annotated[bool, typer.Option("--abandoned", help="also remove checkpoints of abandoned cells")] = False,
     cache: Annotated[
         str | None,
-        typer.Option("--cache", help="only cap the user's cache at this size, e.g. 10G", metavar="SIZE"),
+        typer.Option("--cache", help="only limit the user's cache to this size, e.g. 10G", metavar="SIZE"),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would be removed")] = False,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""The options that commands share, and how data is printed."""
+"""Options shared by commands, and functions that print data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from petlir.benchmark.terminal import echo
 
 Overlap = Annotated[
     bool,
-    typer.Option("--allow-overlap", help="continue if training and test images overlap; records and tables say so"),
+    typer.Option(
+        "--allow-overlap",
+        help="continue if training and test images overlap; records and tables then state the overlap",
+    ),
 ]
 
 
 def _records(address: str | Path) -> Path:
-    """The folder of a store; the records of one behind a URL are brought here."""
+    """Return the folder of a store; for a URL, its records are downloaded first."""
     from petlir.benchmark.store.remote import store_at
 
     store = store_at(address)
@@ -28,7 +31,7 @@ def _records(address: str | Path) -> Path:
 
 
 def _cells(address: str | Path) -> Path:
-    """The folder of a store; the cells of one behind a URL are brought here whole."""
+    """Return the folder of a store; for a URL, its complete cells are downloaded first."""
     from petlir.benchmark.store.remote import store_at
 
     store = store_at(address)
@@ -53,7 +56,7 @@ Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="name
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; default: the track's")]
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
-Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that fills in what is not given: demo")]
+Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that supplies omitted options; default: demo")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="a grid in a file, TOML or JSON, instead of --grid; see results/grids")
 ]
@@ -73,13 +76,15 @@ CellTimeout = Annotated[
     typer.Option("--cell-timeout", min=1, help="seconds after which a cell or trial is stopped and counts as failed"),
 ]
 Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
-Metrics = Annotated[str | None, typer.Option("--metrics", help="a plugin's or pyiqa's, e.g. lpips,dists,fsim")]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", help="metrics of a plugin or of pyiqa, e.g. lpips,dists,fsim")
+]
 ExtraProtocols = Annotated[
-    str | None, typer.Option("--extra-protocols", help="score stored images under these protocols too, e.g. y,rgb")
+    str | None, typer.Option("--extra-protocols", help="also score stored images under these protocols, e.g. y,rgb")
 ]
 Reference = Annotated[
     bool | None,
-    typer.Option("--reference/--no-reference", help="show the reference leaderboard beside the report, where shipped"),
+    typer.Option("--reference/--no-reference", help="show the reference leaderboard in the report, if it is installed"),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="folder to write to")]
 STORE: Any = "petlir-store"

@@ -1,4 +1,4 @@
-"""On anyone's own images: score, degrade, adapt, restore."""
+"""Commands for the user's own images: score, degrade, adapt, restore."""
 
 from __future__ import annotations
 

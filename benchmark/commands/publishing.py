@@ -1,4 +1,4 @@
-"""Publishing: submit what was found, verify what others submit."""
+"""Commands for publishing: submit results, verify submissions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ app = typer.Typer()
 @app.command()
 def submit(
     out: Annotated[Path, typer.Argument(help="the archive to write, e.g. results.zip")],
-    by: Annotated[str, typer.Option("--by", help="who submits")],
+    by: Annotated[str, typer.Option("--by", help="name of the submitter")],
     store: Cells = STORE,
     tuning: Annotated[
         str | None, typer.Option("--tuning", help="how learning rates and options were chosen; default: as recorded")
@@ -50,11 +50,13 @@ def submit(
 @app.command()
 def verify(
     source: Annotated[Path, typer.Argument(help="an archive made by `petlir submit`, or a store")],
-    images: Annotated[int, typer.Option("--images", min=1, help="number of images of each cell to restore again")] = 3,
-    retrain: Annotated[int, typer.Option("--retrain", min=0, help="number of cells to train again")] = 0,
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="number of images per cell whose restoration is rerun")
+    ] = 3,
+    retrain: Annotated[int, typer.Option("--retrain", min=0, help="number of cells to retrain")] = 0,
     into: Annotated[Path | None, typer.Option("--into", help="store to copy the verified cells to")] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="seed that chooses images and cells; default: random")
+        int | None, typer.Option("--seed", help="seed for choosing images and cells; default: random")
     ] = None,
     data: Data = None,
     plugin: Plugin = None,
@@ -62,7 +64,7 @@ def verify(
     device: Device = "auto",
     as_json: Json = False,
 ) -> int:
-    """Verify the results of an archive or a store by scoring, restoring and training again."""
+    """Verify the results of an archive or a store by rerunning scoring, restoration and training."""
     import random
     from dataclasses import asdict
 
@@ -92,21 +94,21 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="store to merge into")],
     without_images: Annotated[
         bool,
-        typer.Option("--without-images", help="leave out images and the references' adapters, as a leaderboard does"),
+        typer.Option("--without-images", help="leave out images and the adapters of references, as in a leaderboard"),
     ] = False,
 ) -> None:
     """Merge the cells of several stores into one; existing cells are kept."""
     from petlir.benchmark.publishing.merging import merge as take
 
     for source in sources:
-        echo(f"{source}: {counted(take(source, into, without_images=without_images), 'cell')} taken into {into}")
+        echo(f"{source}: {counted(take(source, into, without_images=without_images), 'cell')} copied to {into}")
 
 
 @app.command()
 def spread(
     out: Annotated[Path, typer.Argument(help="the table to write, e.g. results/leaderboard/tolerance.csv")],
     store: Cells = STORE,
-    again: Annotated[int, typer.Option("--again", min=1, help="perturbed runs of each cell")] = 2,
+    again: Annotated[int, typer.Option("--again", min=1, help="number of perturbed runs per cell")] = 2,
     data: Data = None,
     plugin: Plugin = None,
     weights: Weights = None,
@@ -148,11 +150,11 @@ def claims(
     paper: Annotated[str | None, typer.Argument(help="short name, e.g. AdaptIR; default: all papers")] = None,
     store: AnyStore = None,
     published: Annotated[
-        Path | None, typer.Option("--published", help="folder of CSV files with papers' numbers; default: petlir's")
+        Path | None, typer.Option("--published", help="folder of CSV files with papers' results; default: petlir's")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the numbers that papers report; with a store, whether each was reproduced."""
+    """List the results that papers report and, with a store, whether each was reproduced."""
     from petlir.benchmark import published as publishing
     from petlir.reports.claims import rows
     from petlir.reports.frame import load
@@ -188,7 +190,7 @@ def sync(
     store: Cells = STORE,
     mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
 ) -> int:
-    """Mirror missing records to MLflow; exit with 1 if one is damaged or refused."""
+    """Mirror missing records to MLflow; exit with 1 if a record is damaged or rejected."""
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.tracking.tracker import NotTaken, Tracker, default_uri
 

@@ -1,4 +1,4 @@
-"""The report that a run ends with, and the reference leaderboard beside it."""
+"""The report written at the end of a run, and the reference leaderboard shown with it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def ending(outcome: Outcome, address: str | None, reference: bool | None, *, again: bool) -> Iterator[str]:
-    """Yield where the report of the store is, and how many runs agree with the shipped records of the same keys.
+    """Yield lines with the location of the report and the number of runs that agree with shipped records.
 
     Args:
         outcome: the outcome of the run.
         address: the store's address; None to write no report.
-        reference: whether to show the reference leaderboard beside it; None: where it is shipped.
-        again: whether to write the report even if nothing is newer than it.
+        reference: whether to show the reference leaderboard in the report; None to show it if it is installed.
+        again: whether to write the report even if it is up to date.
     """
     from petlir.reports.agreement import agreement_of_run
 
@@ -31,7 +31,7 @@ def ending(outcome: Outcome, address: str | None, reference: bool | None, *, aga
 
 
 def _report(address: str, reference: bool | None, *, again: bool) -> Path:
-    """The report of a store; unless `again`, written only where a record or the way it is shown is newer."""
+    """Return the report of a store; unless `again`, write it only if a record or the report's code is newer."""
     from petlir import reports
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
@@ -48,10 +48,10 @@ def _report(address: str, reference: bool | None, *, again: bool) -> Path:
 
 
 def reference_beside(store: Path, wanted: bool | None) -> Path | None:
-    """Return the shipped reference store, unless it is not wanted, is itself the store, or is not installed.
+    """Return the shipped reference store; None if it is not wanted, is `store` itself, or is not installed.
 
     Raises:
-        PetlirError: it is asked for and not installed.
+        PetlirError: it is requested but not installed.
     """
     from petlir.reports.agreement import LEADERBOARD, shipped_reference
 

@@ -1,4 +1,4 @@
-"""Writes the start of a new method, backbone or task: a file that works as it is, to be changed from there."""
+"""Templates of new methods, backbones and tasks: working files to start from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from petlir.benchmark.errors import PetlirError, unknown
 
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 METHOD = Template('''\
-"""$title: a bottleneck beside every feed-forward, to start from."""
+"""$title: a bottleneck parallel to every feed-forward, to start from."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class $class_name(Method):
     """
 
     name = "$name"
-    idea = "A small bottleneck runs beside every feed-forward."
+    idea = "A small bottleneck runs parallel to every feed-forward."
     paper = Paper("$title", "unpublished", "", "@misc{$key, title={$title}}")
     size = "rank"
 
     rank: int = 4
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put a bottleneck beside each mlp; `after` and `site.replace` are the other places."""
+        """Add a bottleneck parallel to each mlp; `after` and `site.replace` are alternatives."""
         for block in backbone.blocks():
             block.mlp.parallel(Bottleneck(block, self.rank, nn.ReLU()))
 ''')
@@ -72,7 +72,7 @@ from petlir.benchmark.backbones.maps import ChannelNorm, MapLayout
 
 
 class Layer(nn.Module):
-    """A mixer of positions and an mlp over channels, each behind a norm and with hooks for adapters."""
+    """A mixer of positions and an mlp over channels, each after a norm and with hooks for adapters."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class $class_name(Backbone):
         yield from self.parameters()
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield those of the last convolution."""
+        """Yield the parameters of the last convolution."""
         yield from self.last.parameters()
 ''')
 NEXT = {
@@ -152,14 +152,14 @@ NEXT = {
     "backbone": "petlir contract {path}:{class_name}",
     "task": "petlir run --plugin {path} -m frozen,lora -t {name}",
 }
-"""What to run on a start of each kind."""
+"""The command to run on a new file of each kind."""
 
 
 def new(kind: str, name: str, folder: Path) -> Path:
-    """Write the start of a method, backbone or task as `folder`/name.py; it passes its contract.
+    """Write a template of a method, backbone or task to `folder`/name.py; it passes its contract.
 
     Raises:
-        PetlirError: there is no such kind, the name is not one, or the file exists.
+        PetlirError: the kind is unknown, the name is invalid, or the file exists.
     """
     templates = {"method": METHOD, "backbone": BACKBONE, "task": TASK}
     if kind not in templates:
@@ -168,7 +168,7 @@ def new(kind: str, name: str, folder: Path) -> Path:
 
 
 def next_command(kind: str, name: str, path: Path) -> str:
-    """Return the command that tries the start that was written."""
+    """Return the command that tries the new file."""
     return NEXT[kind].format(path=path, class_name=_class_name(name), name=name)
 
 

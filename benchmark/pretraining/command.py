@@ -110,7 +110,7 @@ def _trained(network: Backbone, recipe: Recipe, images: list[Image], checkpoint:
         losses.append(loss)
         if (step + 1) % EVERY == 0:
             pace = (monotonic() - since) / len(losses)
-            yield f"step {step + 1} of {recipe.steps}: loss {fmean(losses):.4f}, {pace:.3f} s a step"
+            yield f"step {step + 1} of {recipe.steps}: loss {fmean(losses):.4f}, {pace:.3f} s per step"
             losses, since = [], monotonic()
 
 

@@ -16,7 +16,7 @@ from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.images.walking import images_in
 
 FIRST_IMAGE = 1_000_000
-"""The number of the first procedural image; far from those of the tasks."""
+"""The number of the first procedural image; far from the numbers used by the tasks."""
 
 
 def dead_leaves(count: int, seed: int) -> list[Image]:
@@ -47,7 +47,7 @@ def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]
 def _one_patch(path: Path, held_out: Mapping[str, str], rng: np.random.Generator) -> Image:
     image = read_image(path)
     if (test := held_out.get(pixels_digest(image))) is not None:
-        raise PetlirError(f"{path} is the test image {test}; expected photographs that no test set holds")
+        raise PetlirError(f"{path} is the test image {test}; expected photographs outside all test sets")
     return patch(image, DRAWN, rng).copy()
 
 

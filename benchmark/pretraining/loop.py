@@ -107,7 +107,7 @@ def _resume(network: Backbone, optimizer: torch.optim.Optimizer, recipe: Recipe,
             raise PetlirError(
                 f"{checkpoint} belongs to a run with {option} {found}, expected {value}; delete it to start again"
             )
-    load_strictly(network, state["network"], f"{checkpoint} holds another network than {network.name}")
+    load_strictly(network, state["network"], f"{checkpoint} holds a network other than {network.name}")
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
 

@@ -40,7 +40,7 @@ def heads(network: Backbone) -> tuple[str, ...]:
     strangers = [head for head in network.heads if head not in DEGRADATIONS]
     if len(network.heads) - len(strangers) < 2:
         raise PetlirError(
-            f"{network.name} has no heads for several tasks, so there is nothing to share between them; "
+            f"{network.name} has no heads for several tasks, so no body can be shared between them; "
             "expected the recipe prod or self-supervised"
         )
     if strangers:

@@ -32,7 +32,7 @@ def composition(kinds: Sequence[str], rng: np.random.Generator) -> list[str]:
 
 
 def degrade(image: Image, rng: np.random.Generator, kinds: Sequence[str]) -> Image:
-    """Return the image, H×W×3 uint8, after a random composition of `kinds`; 8 bit after each degradation."""
+    """Return the image, H×W×3 uint8, after a random composition of `kinds`, rounded to 8 bits after each one."""
     for kind in composition(kinds, rng):
         image = draw(kind, image, rng)
     return image

@@ -1,4 +1,4 @@
-"""Scores of pre-trained weights for their card: PSNR on photographs, beside that of the degraded input."""
+"""Scores of pre-trained weights for their card: PSNR on photographs, compared with that of the degraded input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from petlir.benchmark.task import Task
 
 BUNDLED = "photographs"
 ON_DATA = (("Set5", "sr_x4"), ("BSD100", "denoise_30"))
-"""The sets and tasks of the data folder that weights are scored on."""
+"""The sets of the data folder and the tasks on which weights are scored."""
 
 
 def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[str, dict[str, float]]:

@@ -17,5 +17,5 @@ KINDS = ("noise", "gaussian blur", "rain", "resize")
 
 
 def degrade(image: Image, rng: np.random.Generator, kinds: Sequence[str]) -> Image:
-    """Return the image, H×W×3 uint8, degraded by one of the kinds with equal probability; 8 bit."""
+    """Return the image, H×W×3 uint8, degraded by one of the kinds with equal probability."""
     return draw(kinds[int(rng.integers(len(kinds)))], image, rng)

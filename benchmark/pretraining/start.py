@@ -1,7 +1,7 @@
 """Initial weights for pre-training: a network that passes its input through, upscaled by interpolation.
 
 A network with random weights would first have to learn the identity. Networks with a skip from input to output
-(EDT, NAFNet, Restormer) only need a zero output beside it; IPT has no such skip.
+(EDT, NAFNet, Restormer) only need their last layers to output zero; IPT has no such skip.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def begin(network: Backbone) -> None:
 
 
 def add_nothing(network: Backbone) -> None:
-    """Initialise the output layers beside the skip from the input with zeros."""
+    """Initialise the output layers parallel to the skip from the input with zeros."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.out_channels == 3:
             for parameter in module.parameters():

@@ -44,7 +44,7 @@ class Pool:
     """A pool of tiles that is renewed gradually, so that degrading costs one tile per step instead of one per crop.
 
     Args:
-        make: creates the tile of a number.
+        make: creates the tile with a given number.
         size: number of tiles per step; `step` uses the tiles `step` to `step + size - 1`.
     """
 
@@ -59,7 +59,7 @@ class Pool:
 
 
 def draw(kind: str, image: Image, rng: np.random.Generator) -> Image:
-    """Degrade the image by the given kind, with strength and noise drawn from `rng`; 8 bit."""
+    """Degrade the image by the given kind, with strength and noise drawn from `rng`, and round it to 8 bits."""
     return rounded(SYNTHETIC[kind](rng).degrade(image, int(rng.integers(2**62))))
 
 
@@ -83,7 +83,7 @@ CROP = 48
 
 
 def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade, kinds: Sequence[str]) -> Batches:
-    """Return crops of tiles of `images`, degraded by these kinds, for the only head of `network`."""
+    """Return batches of crops from tiles of `images`, degraded by these kinds, for the only head of `network`."""
     head = only_head(network)
     pool = Pool(partial(_tile, images, degrade, kinds, recipe.seed))
 

@@ -28,7 +28,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
     "hybrid_lr4_noise30": ("sr_x4", "resize"),
     "hybrid_lr4_jpeg30": ("sr_x4", "resize"),
 }
-"""The pre-training kinds similar to a task: noise of another strength or colour, blur of another kind, upscaling
+"""The pre-training kinds similar to a task: noise of another strength or colour, another kind of blur, or upscaling
 without the additional degradation.
 
 Super-resolution is similar to `resize` only: a network that preserves the size was trained on resized images at full

@@ -1,1 +1,1 @@
-"""Publishing results: one archive with records, adapters and restored images, and how far it can be believed."""
+"""Publishing of results: archives with records, adapters and restored images, and their verification."""

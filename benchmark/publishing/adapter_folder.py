@@ -1,6 +1,6 @@
-"""Export of a trained cell as a folder of its own: card, weights, options and digests.
+"""Export of a trained cell as a self-contained folder: card, weights, options and digests.
 
-`petlir restore --adapter FOLDER` and `petlir.load(FOLDER)` take the folder as they take a cell's, since it holds the
+`petlir restore --adapter FOLDER` and `petlir.load(FOLDER)` accept the folder like that of a cell, since it contains the
 record.
 """
 
@@ -29,23 +29,24 @@ pipeline_tag: image-to-image
 tags: [petlir, image-restoration, parameter-efficient, {method}]
 ---
 """
-"""The head of the card by which the Hugging Face hub lists it."""
+"""The header of the card, which the Hugging Face hub uses to list the adapter."""
 
 
 def export_adapter(cell: Path, out: Path, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> list[Path]:
     """Write a trained cell's adapter with its card, options and digests to a folder, and return the files.
 
-    If the trained update is a low-rank change of weights alone, the folder also holds it as an adapter of Hugging Face
-    peft, in `peft/`.
+    If the trained update consists only of low-rank changes of weights, the folder also contains it as an adapter of
+    Hugging Face peft, in `peft/`.
 
     Args:
         cell: the cell's folder, or a file in it.
         out: the folder; an earlier export in it is replaced.
         plugins: plugin files with which the cell was run.
-        weights: the user's own pre-trained weights with which it was run, each `NAME=SOURCE`.
+        weights: the user's own pre-trained weights with which the cell was run, each `NAME=SOURCE`.
 
     Raises:
-        PetlirError: the cell is not finished or nothing was trained, its adapter is damaged, or `out` has other files.
+        PetlirError: the cell is not finished or nothing was trained, its adapter is damaged, or `out` contains other
+            files.
     """
     check_replaceable(out)
     folder = cell_folder(cell)
@@ -71,7 +72,7 @@ def _updates(cell: Path, backbone: str, plugins: Sequence[Path], weights: Sequen
 
 
 def check_replaceable(out: Path) -> None:
-    """Raise PetlirError if `out` is a file, or a folder with other files than an earlier export's."""
+    """Raise PetlirError if `out` is a file, or a folder with files that do not belong to an earlier export."""
     if out.exists() and not out.is_dir():
         raise PetlirError(f"{out} is a file; expected a folder to export to")
     if out.is_dir() and any(out.iterdir()) and not _is_export(out):

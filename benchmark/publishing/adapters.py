@@ -1,4 +1,4 @@
-"""Stored adapters: their shapes, compared with the method's before anything is allocated, and their contents."""
+"""Stored adapters: their contents, and their shapes, which are compared with the method's before any allocation."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.benchmark.weights.sources import sha256
 
 LARGEST_OPTION = 2**16
-"""Integer options up to here are tried on shapes; larger ones must not exceed the number of stored values."""
+"""Integer options up to this value are checked through shapes; larger ones must not exceed the number of stored
+values.
+"""
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
     "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
     "C64": torch.complex64,
 }  # fmt: skip
-"""Types of numbers by their names in a safetensors file."""
+"""The dtypes by their names in a safetensors file."""
 
 
 def check_file(place: Path, record: Done) -> None:
-    """Compare the adapter's file with the digest in the record; raises Tampered."""
+    """Raise Tampered unless the adapter's file has the digest in the record."""
     path = place / ADAPTER
     if (sha256(path) if path.is_file() else None) != record.digests.adapter:
-        raise Tampered(f"{ADAPTER} is missing or not the one of the record")
+        raise Tampered(f"{ADAPTER} is missing or does not match the record")
 
 
 def shapes(place: Path) -> dict[str, Tensor]:
     """Return the tensors of a cell's adapter by name, on the `meta` device; none without a file.
 
     Raises:
-        Tampered: the file is damaged, or holds a type of numbers that no adapter has.
+        Tampered: the file is damaged, or contains a dtype that no adapter uses.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -62,7 +64,7 @@ def shapes(place: Path) -> dict[str, Tensor]:
 
 
 def check_options(place: Path, method: Method) -> None:
-    """Reject integer options, such as a rank, that are larger than the number of stored values; raises Tampered."""
+    """Raise Tampered if an integer option, such as a rank, is larger than the number of stored values."""
     values = sum(tensor.numel() for tensor in shapes(place).values())
     for name, value in method.options().items():
         if isinstance(value, int) and abs(value) > max(values, LARGEST_OPTION):
@@ -73,7 +75,7 @@ def without_values(place: Path, record: Done, method: Method, planner: Planner) 
     """Return a cell's adapted model on the `meta` device, whose tensors have the shapes of the stored adapter.
 
     Raises:
-        Tampered: the adapter's names, shapes or types are not those of the method on the backbone.
+        Tampered: the adapter's names, shapes or dtypes differ from those of the method on the backbone.
     """
     cell, stored = record.cell.request(), shapes(place)
     task = planner.plugins.task(cell.task)
@@ -91,7 +93,7 @@ def without_values(place: Path, record: Done, method: Method, planner: Planner) 
 
 
 def tensors(adapted: Adapted) -> dict[str, Tensor]:
-    """Return the tensors that are stored for a cell, where they are."""
+    """Return the tensors of a network that are stored for its cell, without copying them."""
     buffers = dict(adapted.backbone.named_buffers())
     return {**adapted.trainable(), **{name: buffers[name] for name in adapted.own}}
 
@@ -105,7 +107,7 @@ def _check_fit(record: Done, stored: Mapping[str, Tensor], expected: Mapping[str
 
 
 def repeated(places: Sequence[Path]) -> list[set[Path]]:
-    """Return the groups of cells that have the same adapter, compared by names and values, without damaged ones."""
+    """Return the groups of cells with equal adapters, compared by names and values; damaged adapters are ignored."""
     found: dict[str, set[Path]] = defaultdict(set)
     for place in places:
         with suppress(Tampered):
@@ -115,7 +117,7 @@ def repeated(places: Sequence[Path]) -> list[set[Path]]:
 
 
 def _content(place: Path) -> str:
-    """Return the digest of an adapter's values by name; its file may hold them in another order, and a header."""
+    """Return the digest of an adapter's values by name, regardless of their order in the file and of its header."""
     from safetensors import safe_open
 
     digest = hashlib.sha256()

@@ -1,14 +1,14 @@
-"""Archives of results: written whole, and unpacked by a list of what may be in them.
+"""Archives of results: written atomically, and unpacked only if all of their files are expected.
 
 An archive is a zip of
 
-    submission.json                                      who, how it was tuned, and a digest of every other file
+    submission.json                                      the submitter, the tuning, and a digest of every other file
     cells/<backbone>/<task>/<cell>/record.json           as in a store, with adapter.safetensors
-    cells/<backbone>/<task>/<cell>/restored/<set>/*.png  and restored@<way> for each further way of restoring
+    cells/<backbone>/<task>/<cell>/restored/<set>/*.png  and restored@<way> for each further restoration mode
     tuning/<selection>/*.json                            the trials of learning rates, as in a store
-    plugins/<digest>/*.py                                the source of plugins, to be read; nothing runs it
+    plugins/<digest>/*.py                                the source of plugins, for reading; it is never run
 
-so that, unpacked, it is a store. Clean and degraded images stay out: most sets may not be passed on.
+so that an unpacked archive is a store. Clean and degraded images are left out: most sets may not be redistributed.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ SOURCE = rf"plugins/[0-9a-f]{{12}}/{NAME}\.py"
 ALLOWED = re.compile(rf"{re.escape(MANIFEST)}|{CELL_FILE}|{TRIAL}|{SOURCE}")
 LARGEST_FILE = 2**30
 LARGEST_ARCHIVE = 64 * 2**30
-"""Bytes, unpacked."""
+"""The maximum size of an unpacked archive in bytes."""
 STEEPEST = 200
-"""How many times smaller a file may be packed; text of records packs about 20 times."""
+"""The maximum compression ratio of a file; that of records is about 20."""
 CHUNK = 2**20
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, EOFError, ValueError)
-"""What a damaged archive makes `zipfile` raise."""
+"""The exceptions that `zipfile` raises for a damaged archive."""
 MOMENT = (2000, 1, 1, 0, 0, 0)
-"""Every file's date, so that equal content gives equal archives."""
+"""The date of every file, so that equal content gives equal archives."""
 
 
 def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
-    """Write an archive of these files, each given by its content or by where it lies, whole or not at all.
+    """Write an archive of these files, each given as content or as a path, atomically.
 
     Raises:
-        PetlirError: a name is not one of an archive's; nothing was written.
+        PetlirError: a name may not occur in an archive; nothing was written.
         Unwritable: the file cannot be written.
     """
     for name in files:
@@ -68,7 +68,7 @@ def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
 
 def _add(archive: zipfile.ZipFile, name: str, content: Path | bytes) -> None:
     entry = zipfile.ZipInfo(name, MOMENT)
-    # images and adapters do not pack any further
+    # images and adapters cannot be compressed any further
     packing = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
     archive.writestr(entry, content if isinstance(content, bytes) else content.read_bytes(), packing)
 
@@ -77,8 +77,8 @@ def unpack(path: Path, folder: Path) -> None:
     """Unpack an archive into an empty folder.
 
     Raises:
-        PetlirError: it is not an archive or is damaged, a name in it leaves the folder or is not expected, or it is
-            larger than what it says or than any archive of results; what was unpacked is removed.
+        PetlirError: the file is not an archive or is damaged, a name in it leaves the folder or is unexpected, or it is
+            larger than it declares or than any archive of results; unpacked files are removed.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -87,7 +87,7 @@ def unpack(path: Path, folder: Path) -> None:
                 _extract(archive, entry, folder / entry.filename, path)
     except DAMAGED as error:
         raise PetlirError(f"{path} is not an archive of results: {error}") from error
-    except RuntimeError as error:  # what zipfile raises for a password
+    except RuntimeError as error:  # raised by zipfile for an encrypted archive
         raise PetlirError(f"{path} cannot be unpacked: {error}") from error
     except OSError as error:
         raise PetlirError(f"{path} cannot be unpacked: {error.strerror or error}") from error
@@ -105,26 +105,26 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
         raise PetlirError(f"{path} holds no {MANIFEST}; expected an archive made by `petlir submit`")
     for entry in entries:
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise PetlirError(f"{path} holds a link, {entry.filename}; expected files alone")
+            raise PetlirError(f"{path} holds a link, {entry.filename}; expected only files")
         if entry.file_size > min(LARGEST_FILE, max(CHUNK, STEEPEST * entry.compress_size)):
-            raise PetlirError(f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; that is refused")
+            raise PetlirError(f"{path}: {entry.filename} would unpack to {entry.file_size:,} bytes; it is refused")
     if sum(entry.file_size for entry in entries) > LARGEST_ARCHIVE:
-        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; that is refused")
+        raise PetlirError(f"{path} would unpack to more than {LARGEST_ARCHIVE:,} bytes; it is refused")
 
 
 def check_name(name: str, path: Path) -> None:
     """Raise PetlirError unless the name may occur in an archive."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
-        raise PetlirError(f"{path}: {name!r} is not a name that an archive of results holds; that is refused")
+        raise PetlirError(f"{path}: {name!r} is not a valid name in an archive of results; it is refused")
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path) -> None:
-    """Return a file, limited to the number of bytes that the archive declares."""
+    """Extract a file of at most the number of bytes that the archive declares."""
     target.parent.mkdir(parents=True, exist_ok=True)
     left = entry.file_size
     with archive.open(entry) as source, target.open("xb") as file:
         while piece := source.read(CHUNK):
             left -= len(piece)
             if left < 0:
-                raise PetlirError(f"{path}: {entry.filename} is larger than the archive says; that is refused")
+                raise PetlirError(f"{path}: {entry.filename} is larger than the archive declares; it is refused")
             file.write(piece)

@@ -1,4 +1,4 @@
-"""Everything that a record says of its cell beyond scores, derived from its request, the weights and the images."""
+"""All values of a record except scores, derived from its request, the weights and the images."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
 
     Args:
         record: the record.
-        model: its adapted model without values.
+        model: the cell's adapted model without values.
         needs: the records of the cells that it requires.
         context: plugins, images and weights.
 
     Raises:
-        Tampered: names the first field that differs.
+        Tampered: a field differs; the message names the first one.
         PetlirError: an image set is missing.
     """
     cell = record.cell
@@ -58,7 +58,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
 
 
 def _check_circumstances(record: Done) -> None:
-    """Check what cannot be derived but bounds how a record is shown: its device and its dates."""
+    """Check the device and the dates, which cannot be derived but affect how a record is shown."""
     if record.device == ANY:
         raise Tampered(f"device: a finished cell ran on a device; {ANY} would put it in every table")
     started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
@@ -74,7 +74,7 @@ def _known(name: str) -> None:
 
 
 def _check_curve(record: Done) -> None:
-    """Compare the steps and rates of the curve with the budget; its losses take training again."""
+    """Compare the steps and rates of the curve with the budget; checking its losses requires retraining."""
     cell = record.cell
     if cell.learning_rate is None:
         if record.curve:
@@ -90,12 +90,12 @@ def _check_curve(record: Done) -> None:
 
 
 def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
-    """Require that the record names every overlap that is found here; it may know of more sets."""
+    """Require that the record names every overlap found here; it may name overlaps with further sets."""
     found = recorded(overlaps_of(model.cell, context.plugins, model.card, context.root))
     said = {_place(one): one.images for one in record.overlap or ()}
     for one in map(RecordedOverlap.model_validate, found):
         if _place(one) not in said:
-            raise Tampered(f"overlap: the record leaves out that {one.set} shares {one.shared} with {one.holder}")
+            raise Tampered(f"overlap: the record omits that {one.set} shares {one.shared} with {one.holder}")
         if one.images is not None and said[_place(one)] is not None:
             check_same({"overlap": said[_place(one)]}, {"overlap": one.images})
 
@@ -105,7 +105,7 @@ def _place(one: RecordedOverlap) -> tuple[str, str, str, str]:
 
 
 def _check_sizes(record: Done, model: AdaptedModel, needs: Sequence[Done]) -> None:
-    """Compare parameters and bytes, which shapes determine."""
+    """Compare the numbers of parameters and bytes, which are determined by shapes."""
     costs, size = record.costs, count(model.network)
     said = {**vars(costs), **vars(costs.memory)}
     weights = size.total_bytes + sum(buffer.nbytes for buffer in model.network.buffers())
@@ -124,15 +124,15 @@ def _check_sizes(record: Done, model: AdaptedModel, needs: Sequence[Done]) -> No
     )
     check_near("required_seconds", costs.required_seconds, sum(need.costs.training_seconds for need in needs), 1e-6)
     if costs.merged != (costs.merged_inference_seconds_per_megapixel is not None):
-        raise Tampered("costs: merged: there is a time after merging just where the method merges")
+        raise Tampered("costs: merged: expected a time after merging if and only if the method can be merged")
 
 
 def check_rate(record: Done, found: RateSelection | None) -> None:
     """Compare a tuned cell's learning rate and doubling test with the trials.
 
     Raises:
-        Tampered: the trials choose another rate, or the doubling test is not theirs.
-        PetlirError: there are no trials of it.
+        Tampered: the trials select another rate, or give another doubling test.
+        PetlirError: the trials are missing.
     """
     said = record.convergence
     if record.cell.regime != "tuned":

@@ -1,4 +1,4 @@
-"""A cell's adapter at work again: images restored by it, and what else its network determines."""
+"""Repeated inference with a cell's adapter: restored images, and further values determined by its network."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import folded
 
 LEVEL_TOLERANCE = 1
-"""Grey levels by which another device may restore a pixel otherwise."""
+"""The tolerance in grey levels of a pixel that is restored on another device."""
 KERNELS = 0.25
-"""Share by which another type of device may count the FLOPs and bytes of a step otherwise: it has other kernels."""
+"""The relative tolerance of a step's FLOPs and bytes on another type of device, whose kernels differ."""
 
 Exact = Callable[[ImagePair, Protocol], Tensor]
-"""Restores a test image in the way of a protocol, 1×3×H×W, neither clipped nor rounded."""
+"""A function that restores a test image as a protocol requires, 1×3×H×W, neither clipped nor rounded."""
 
 
 def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
@@ -51,7 +51,7 @@ def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
 
 
 def restoring(model: AdaptedModel) -> Exact:
-    """Return what restores a test image in the way of a protocol, 1×3×H×W, neither clipped nor rounded."""
+    """Return a function that restores a test image as a protocol requires, 1×3×H×W, neither clipped nor rounded."""
 
     def restore(pair: ImagePair, rule: Protocol) -> Tensor:
         with folded(model.network):
@@ -61,7 +61,7 @@ def restoring(model: AdaptedModel) -> Exact:
 
 
 def rounding(restore: Exact) -> Restore:
-    """Return what restores a test image as it is stored, H×W×3 uint8."""
+    """Return a function that restores a test image as it is stored, H×W×3 uint8."""
 
     def restore_rounded(pair: ImagePair, rule: Protocol) -> Image:
         return to_image(restore(pair, rule))
@@ -72,20 +72,20 @@ def rounding(restore: Exact) -> Restore:
 def check_restored(
     folder: Path, scores: ScoredImages, model: AdaptedModel, count: int, draw: random.Random, decibel: float
 ) -> None:
-    """Restore images again, and compare them with the stored ones and with the scores.
+    """Rerun the restoration of images, and compare the results with the stored images and the scores.
 
-    Every image is restored if a protocol scores what is not stored.
+    Every image is restored if a protocol scores unrounded images, which are not stored.
 
     Args:
         folder: the cell's folder with the stored images.
         scores: the record's scores.
         model: the network with the stored adapter.
         count: number of images.
-        draw: chooses them.
+        draw: the random generator that chooses the images.
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: names the first image that differs.
+        Tampered: an image differs; the message names the first one.
     """
     restore, read, pairs = restoring(model), stored(folder, scores), list(scores.pairs)
     for pair in pairs if scores.exact else draw.sample(pairs, min(count, len(pairs))):
@@ -94,20 +94,20 @@ def check_restored(
             image, there = to_image(exact), read(pair, rules[0])
             off = int(np.abs(np.asarray(there).astype(int) - image.astype(int)).max())
             if off > LEVEL_TOLERANCE:
-                raise Tampered(f"the adapter restores {pair.set}/{pair.name} otherwise: by up to {off} grey levels")
+                raise Tampered(f"the adapter restores {pair.set}/{pair.name} differently, by up to {off} grey levels")
             check_scores(scores, pair, way, image, decibel)
             check_scores(scores, pair, way, exact, decibel)
 
 
 def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
-    """Compare the scores of images that are not rounded, all of them; raises Tampered."""
+    """Compare the scores of all unrounded images; raise Tampered if one differs."""
     for pair in scores.pairs if scores.exact else ():
         for way, rules in scores.rules(pair).items():
             check_scores(scores, pair, way, restore(pair, rules[0]), decibel)
 
 
 def check_network(record: Done, model: AdaptedModel, context: Context, decibel: float) -> None:
-    """Compare merging and the validation PSNR, whose tolerance is `decibel`, with the record; raises Tampered."""
+    """Compare merging and the validation PSNR, up to `decibel`, with the record; raise Tampered if they differ."""
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
     if record.curve:
@@ -120,11 +120,11 @@ def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
 
     Args:
         record: the record.
-        model: its network with the stored adapter.
-        shape: the same without values.
+        model: the network with the stored adapter.
+        shape: the same network without values.
 
     Raises:
-        Tampered: names the first figure that differs.
+        Tampered: a value differs; the message names the first one.
     """
     flops, saved = _step(record, shape, model) if shape.method.trains else (0, 0)
     alike = record.device == "cpu"  # counts without values follow the kernels of a CPU
@@ -142,7 +142,7 @@ def _validation_psnr(model: AdaptedModel, context: Context) -> float:
 
 
 def _step(record: Done, shape: AdaptedModel, model: AdaptedModel) -> tuple[int, int]:
-    """Return FLOPs and bytes saved for backward of a training step, from shapes alone where that is possible."""
+    """Return FLOPs and bytes saved for backward of a training step, from shapes alone if possible."""
     cell, parts = record.cell, record.cell.accumulation.parts if record.cell.accumulation else 1
     sizes = [len(part) for part in torch.arange(cell.batch_size).chunk(parts)]
     try:

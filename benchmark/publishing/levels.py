@@ -1,4 +1,4 @@
-"""Takes verified cells of others into a store, with how far they were verified."""
+"""Import of verified cells into a store, with their levels of verification."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 ADOPTED = (RE_INFERRED, RE_TRAINED)
-"""Levels at which a cell is taken over: its adapter gives its scores."""
+"""The levels at which a cell is imported: its adapter reproduces its scores."""
 
 
 def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
-    """Take the verified cells of an unpacked archive into a store, with their levels; returns how many are new.
+    """Import the verified cells of an unpacked archive into a store, with their levels; return the number of new cells.
 
-    A cell that the store has already, by its key, stays as it is. One whose scores were not restored again is not
-    taken; nor are trials of learning rates, since a store's own choices must not stand on another's.
+    A cell whose key is already in the store is left unchanged. A cell whose restoration was not rerun is not imported.
+    Trials of learning rates are not imported either, since a store's own choices must not depend on those of others.
     """
     submission = manifest.read(folder)
     if submission is None:
@@ -44,7 +44,9 @@ def adopt(folder: Path, verdicts: Sequence[VerifiedCell], store: Path) -> int:
             used_test_data=submission.used_test_data,
             convergence=verdict.convergence,
         )
-        write_json(store / FILE, origins(store) | {verdict.key: origin})  # first, so that it never passes for our own
+        write_json(
+            store / FILE, origins(store) | {verdict.key: origin}
+        )  # first, so that the cell never counts as the store's own
         copy_cell(folder / verdict.folder, into, record)
         new += 1
     add_missing(folder / FOLDER, store / FOLDER)

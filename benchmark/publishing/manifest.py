@@ -44,10 +44,10 @@ class Trial(BaseModel):
 
 
 def read(folder: Path) -> Submission | None:
-    """The manifest of an unpacked archive; None for a plain store.
+    """Return the manifest of an unpacked archive; None for a plain store.
 
     Raises:
-        PetlirError: it is not a manifest of this version; names the first violation.
+        PetlirError: the file is not a manifest of this version; the message names the first violation.
     """
     path = folder / MANIFEST
     if not path.exists():
@@ -63,34 +63,35 @@ def read(folder: Path) -> Submission | None:
 
 
 def check_files(submission: Submission, folder: Path) -> None:
-    """Hold every file against its digest.
+    """Compare every file with its digest.
 
     Raises:
-        PetlirError: a file was changed, is missing, is a link, or is not in the manifest; names the first.
+        PetlirError: a file was changed, is missing, is a link, or is not in the manifest; the message names the first
+            one.
     """
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
     for name in sorted(present):
         check_name(name, folder)
         if (folder / name).is_symlink():
-            raise PetlirError(f"{name} is a link; expected files alone")
+            raise PetlirError(f"{name} is a link; expected only files")
     for name in sorted(submission.files.keys() - present):
         raise PetlirError(f"{name} is missing; the submission lists it")
     for name in sorted(present - submission.files.keys()):
-        raise PetlirError(f"{name} is not listed in {MANIFEST}; expected only files that are")
+        raise PetlirError(f"{name} is not listed in {MANIFEST}; expected only listed files")
     for name, expected in sorted(submission.files.items()):
         if sha256(folder / name) != expected:
-            raise PetlirError(f"{name} was changed: its digest is not the one in {MANIFEST}")
+            raise PetlirError(f"{name} was changed: its digest differs from that in {MANIFEST}")
 
 
 def check_places(submission: Submission, cells: Collection[str]) -> None:
-    """Require that every file of a cell belongs to a finished one.
+    """Require that every file in a cell's folder belongs to a finished cell.
 
     Args:
         submission: the manifest.
         cells: the folders of the finished cells.
 
     Raises:
-        PetlirError: names the first file that does not.
+        PetlirError: a file does not; the message names the first one.
     """
     for name in sorted(submission.files):
         if name.startswith("cells/") and "/".join(name.split("/")[:4]) not in cells:
@@ -101,7 +102,7 @@ def check_trials(folder: Path) -> None:
     """Check the form of each trial of a learning rate.
 
     Raises:
-        PetlirError: names the first that is not one.
+        PetlirError: a file is not a trial; the message names the first one.
     """
     for path in sorted(folder.glob("tuning/**/*.json")):
         name = path.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""Stores put together: of several machines or groups, for one report."""
+"""Merging of stores, e.g. from several machines or groups, for one report."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.writing import write_json
 
 SHARED = ("images", "tuning", FOLDER)
-"""What cells share: degraded and clean images first, then trials of learning rates and sources of plugins."""
+"""The folders that cells share: degraded and clean images first, then trials of learning rates and sources of
+plugins.
+"""
 
 
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
-    """Take over the cells of a store that another does not have, with what they share; returns how many.
+    """Copy the cells of a store that another store lacks, with the files they share; return their number.
 
-    A cell that is there already, by its key, stays as it is, and so does every file. What was verified of a cell goes
-    along. A cell that is not whole is not seen: it arrives by one renaming.
+    Existing cells, compared by key, and existing files are left unchanged. The verified levels of cells are also
+    copied. Incomplete cells are never visible, as each one is put in place by a single rename.
 
     Args:
-        source: the store to read; it is left as it is.
-        into: the store to add to, made where missing.
-        without_images: copy neither images nor adapters of references, which is enough to verify every PETL row.
+        source: the store to read; it is not changed.
+        into: the store to add to; created if missing.
+        without_images: copy neither images nor adapters of references; the rest is enough to verify every PETL row.
 
     Raises:
         PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.
@@ -51,13 +53,13 @@ def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
 
 
 def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool = False) -> None:
-    """Copy a cell into a store, where it arrives by one renaming; see `merge` for `without_images`.
+    """Copy a cell into a store and put it in place by a single rename; see `merge` for `without_images`.
 
     Raises:
-        PetlirError: another cell has its place, since their keys begin alike.
+        PetlirError: the target folder contains another cell, whose key starts with the same digits.
     """
     if (target := into.cell_folder(record.cell, record.key)).exists():
-        raise PetlirError(f"{target} holds another cell whose key begins with {record.key}; it stays as it is")
+        raise PetlirError(f"{target} holds another cell, not the one with the key {record.key}; it is not replaced")
     work = into.root / "work" / f"{record.key}.merged"
     shutil.rmtree(work, ignore_errors=True)
     left_out = ("restored*", *([ADAPTER] if record.cell.reference else [])) if without_images else ()
@@ -66,7 +68,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
 
 
 def add_missing(source: Path, into: Path) -> None:
-    """Copy the files of a folder that another does not have."""
+    """Copy the files of a folder that another folder lacks."""
     for path in source.rglob("*"):
         target = into / path.relative_to(source)
         if path.is_file() and not target.exists():

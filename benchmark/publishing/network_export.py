@@ -1,7 +1,7 @@
 """Export of a finished cell's network as it is evaluated, to ONNX or `torch.export`, for tiles of one size.
 
-The networks here do not export with dynamic sizes. A small runner beside the file cuts images of any size into such
-tiles and merges them as petlir does; for ONNX it needs numpy, Pillow and onnxruntime alone.
+These networks cannot be exported with dynamic sizes. A small runner next to the file cuts images of any size into such
+tiles and blends the restored tiles as petlir does; for ONNX, it needs only numpy, Pillow and onnxruntime.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class OneHead(nn.Module):
 
 @dataclass(frozen=True)
 class TileSize:
-    """The tiles of an exported network: their side, their overlap and the share of it that the neighbour supplies."""
+    """The tiles of an exported network: side, overlap, and the fraction of the overlap taken from the neighbour."""
 
     side: int
     overlap: int
@@ -64,7 +64,7 @@ def tile_size(network: Backbone, head: str, tile: int | None) -> TileSize:
     if network.window is not None:
         if tile not in (None, network.window):
             raise PetlirError(
-                f"tile {tile} does not fit {network.name}; it takes {network.window}×{network.window} only"
+                f"tile {tile} does not fit {network.name}; it takes only {network.window}×{network.window}"
             )
         return TileSize(network.window, min(WINDOW_OVERLAP, network.window // 4), 0.0)
     multiple = network.multiple(head)
@@ -84,10 +84,10 @@ def export_network(
 ) -> float:
     """Write a finished cell's network with its runner to a new folder, and return its largest difference on noise.
 
-    A method that folds wholly is merged into the weights, as in evaluation.
+    A method that can be merged completely is merged into the weights, as in evaluation.
 
     Args:
-        cell: the cell's folder, or whatever `petlir restore --adapter` takes.
+        cell: the cell's folder, or any value accepted by `petlir restore --adapter`.
         out: a new or empty folder.
         form: `onnx` or `torch`.
         tile: side of a tile in degraded pixels; by default 128 or the next multiple of the network's padding.
@@ -95,7 +95,8 @@ def export_network(
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
 
     Raises:
-        PetlirError: the network has several heads in sequence, does not export or does not agree, or `out` holds files.
+        PetlirError: the network has several heads in sequence, cannot be exported or differs after export, or `out`
+            contains files.
     """
     if form not in FILES:
         raise unknown("format", form, FILES)
@@ -133,7 +134,7 @@ def _check_installed() -> None:
 
 
 def _exported(network: OneHead, example: Tensor, path: Path, form: str) -> Tensor:
-    """Write the network, read it again and return its output for the example."""
+    """Write the network, reload it and return its output for the example."""
     try:
         with warnings.catch_warnings(action="ignore"), torch.no_grad():
             program = torch.export.export(network, (example,))

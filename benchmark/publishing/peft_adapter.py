@@ -16,7 +16,7 @@ from petlir.benchmark.writing import write_bytes, write_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 NEGLIGIBLE = 1e-9
-"""Singular values below this share of the largest are rounding errors; updates are computed in float64."""
+"""Singular values below this fraction of the largest are rounding errors; updates are computed in float64."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class LowRankUpdate:
 
 
 def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
-    """Return how an adapted network differs from the plain one, if it does so by low-rank updates alone.
+    """Return the low-rank updates by which an adapted network differs from the plain one.
 
     Args:
         adapted: the network with its adapter, in evaluation mode.
         plain: the same network with its pre-trained weights; both are converted to float64.
 
     Returns:
-        One update for each changed projection; empty if the adapter does not fold, or changes anything else.
+        One update for each changed projection; empty if the adapter cannot be merged, or changes anything else.
     """
     before = plain.double().state_dict()
     with folded(adapted.double()) as whole:
@@ -69,7 +69,7 @@ def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
 
 
 def _factored(name: str, layer: nn.Linear | nn.Conv2d, change: Tensor) -> LowRankUpdate | None:
-    """Return a change of weights as two factors, or None if its rank is too high to be worth it."""
+    """Return a change of weights as two factors, or None if its rank is too high to save storage."""
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         return None
     left, values, right = torch.linalg.svd(change.flatten(1), full_matrices=False)

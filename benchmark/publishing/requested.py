@@ -1,7 +1,7 @@
-"""The request of a record, checked against what is registered: the cell it names, its method and its key.
+"""The request of a record, checked against the registered plugins: the cell that it names, its method and its key.
 
-Only backbone, weights, method with options, task, track, seed, budget and rate were asked for. Everything else in the
-cell and in its key follows from them.
+Only backbone, weights, method with options, task, track, seed, budget and rate are part of a request. Everything else
+in the cell and in its key is derived from them.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from petlir.benchmark.runs.planning.request import Request
 from petlir.benchmark.store import Store
 
 ELSEWHERE = ("engine", "plugin", "weights", "data")
-"""Key components that differ where another version, other weights or other images are installed."""
+"""Key components that differ if another version, other weights or other images are installed."""
 
 MOST = 1000
-"""Combinations of required cells that are tried against the digest in a key."""
+"""The maximum number of combinations of required cells that are compared with the digest in a key."""
 
 
 def method_of(record: Done, context: Context) -> Method:
@@ -60,7 +60,7 @@ def method_of(record: Done, context: Context) -> Method:
 
 
 class Requests:
-    """The cells that the records of a folder name, planned again from their requests alone.
+    """The cells of the records in a folder, planned again from only their requests.
 
     Args:
         folder: a store or an unpacked archive.
@@ -94,8 +94,8 @@ class Requests:
         """Compare the cell and its key with the request.
 
         Raises:
-            Tampered: the record names a cell that no request makes, or a key that is not this cell's.
-            PetlirError: the key cannot be made here, as code, weights or images differ or are missing.
+            Tampered: the record contains a cell that no request produces, or the key of another cell.
+            PetlirError: the key cannot be computed here, since code, weights or images differ or are missing.
         """
         record = self._records[place]
         said, expected = record.key_components, self._plan(place)[0]
@@ -112,12 +112,12 @@ class Requests:
             raise Tampered(f"it is stored as {place.name}; a cell of this key is called {named.name}")
 
     def selection(self, place: Path) -> RateSelection | None:
-        """Return the trials of a tuned cell's learning rate, those that the project ships and those beside it."""
+        """Return the trials of a tuned cell's learning rate, from the project and from the folder."""
         record = self._records[place]
         return Rates(self.planner(record), Store(self._folder)).selection(record.cell.request())
 
     def shipped(self, place: Path) -> bool:
-        """Return whether the project ships the trials of a cell's learning rate, its doubling test included."""
+        """Return whether the project ships the trials of a cell's learning rate, including the doubling test."""
         record = self._records[place]
         if record.cell.regime != "tuned":
             return False
@@ -141,7 +141,7 @@ class Requests:
         return self._planned[place]
 
     def _required(self, place: Path, needs: list[Cell]) -> tuple[Path, ...]:
-        """Return the folders of required cells; where several fit, those that the key names."""
+        """Return the folders of required cells; if several match, those in the key."""
         candidates = [self._candidates(need) for need in needs]
         for need, fitting in zip(needs, candidates, strict=True):
             if not fitting:
@@ -164,7 +164,7 @@ class Requests:
 
 
 def _check_cell(record: Done, method: Method, planner: Planner) -> None:
-    """Compare the cell with the one that a request for it makes; raises Tampered."""
+    """Raise Tampered if the cell differs from the one derived from its request."""
     said = record.cell.request()
     task = planner.plugins.task(said.task).label
     derived = planner.cell_of(said.backbone, method, task, said.seed, said.steps or None)

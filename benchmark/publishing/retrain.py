@@ -1,4 +1,4 @@
-"""Trains a finished cell again, in a store of its own, and compares."""
+"""Retraining of a finished cell in a separate store, and comparison of the results."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
-"""In dB, on the mean of a set, where none was measured: how far one type of device may differ."""
+"""The tolerance in dB of the mean PSNR of a set on the same type of device, if none was measured."""
 LOSSES = 0.01
-"""Share of a loss of the training curve by which training again may differ."""
+"""The relative tolerance of a loss on the training curve after retraining."""
 
 
 def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: Context, device: str) -> None:
-    """Train a cell again, and compare its scores and curve with the record.
+    """Retrain a cell, and compare its scores and curve with the record.
 
     Args:
         folder: a store or an unpacked archive.
         record: the cell's record.
         needs: the folders of the cells that it requires.
         context: plugins, images and weights.
-        device: where to train.
+        device: the device to train on.
 
     Raises:
-        PetlirError: it ends otherwise, or differs by more than the tolerance.
+        PetlirError: the outcome is different, or a value differs by more than the tolerance.
     """
     cell = record.cell
     with TemporaryDirectory(prefix="petlir-retrain-") as name:
@@ -59,11 +59,11 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
 
 def _gaps(record: Done, again: Done) -> list[tuple[float, str]]:
     then, now = _means(record), _means(again)
-    return [(abs(then[name] - now[name]), name) for name in now]  # a record may have been scored further since
+    return [(abs(then[name] - now[name]), name) for name in now]  # scores may have been added to the record since
 
 
 def _means(record: Done) -> dict[str, float]:
-    """Mean PSNR by set and protocol; identical images count as 100 dB."""
+    """Return the mean PSNR by set and protocol; identical images count as 100 dB."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in record.rows():
         values[f"{row.set} {row.protocol}"].append(min(row.value, 100.0))

@@ -1,4 +1,4 @@
-"""Scores, metrics and digests of a record, computed again from restored images."""
+"""Scores, metrics and digests of a record, recomputed from restored images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from petlir.benchmark.scoring.metrics import choose, measured
 from petlir.benchmark.scoring.registry import METRICS, Score, compared
 
 METRIC_TOLERANCE = 1e-3
-"""Share of a metric's value by which another device may compute it otherwise."""
+"""The relative tolerance of a metric's value computed on another device."""
 DESCRIBED = ("domain", "unit")
 
 Restore = Callable[[ImagePair, Protocol], Image | Tensor]
-"""Returns a test image restored in the way of a protocol: H×W×3 uint8, or 1×3×H×W in [0, 1] where it is exact."""
+"""A function that returns a test image restored as a protocol requires: H×W×3 uint8, or unrounded 1×3×H×W in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ScoredImages:
     Attributes:
         record: the record.
         pairs: the test images.
-        own: the protocols that the cell was planned with; the others were added to its record.
+        own: the protocols that the cell was planned with; the others were added to its record later.
         rows: the scores by set, image, protocol and metric.
     """
 
@@ -49,7 +49,7 @@ class ScoredImages:
     rows: Mapping[tuple[str, str, str, str], Score]
 
     def rules(self, pair: ImagePair, *, own: bool = False) -> dict[str, list[Protocol]]:
-        """Return the protocols of an image by way of restoring; `own`: without those that were added."""
+        """Return the protocols of an image by restoration mode; with `own`, without those added later."""
         found: dict[str, list[Protocol]] = {}
         for name in self.own if own else self.record.cell.protocols:
             rule = protocol(name)
@@ -60,21 +60,21 @@ class ScoredImages:
 
     @property
     def exact(self) -> bool:
-        """Whether a protocol scores what is not stored, so that every image must be restored again."""
+        """True if a protocol scores unrounded images, which are not stored, so that every image must be restored."""
         return any(not protocol(name).rounded for name in self.record.cell.protocols)
 
     def file(self, pair: ImagePair, way: str) -> Path:
-        """Return where in the cell's folder an image restored in this way is stored."""
+        """Return the path, in the cell's folder, of an image restored in this mode."""
         return Path(kept_in(way, protocol(self.own[0]).way), pair.set, f"{pair.name}.png")
 
     def files(self) -> Iterator[Path]:
-        """Yield where in the cell's folder each restored image is stored."""
+        """Yield the path, in the cell's folder, of each restored image."""
         for pair in self.pairs:
             yield from (self.file(pair, way) for way in self.rules(pair))
 
 
 def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) -> ScoredImages:
-    """Return the scores of a record, of which there must be one for each image and protocol.
+    """Return the scores of a record, which must be exactly one for each image and protocol.
 
     Args:
         record: the record.
@@ -82,7 +82,7 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
         own: the protocols that the cell was planned with.
 
     Raises:
-        Tampered: a score is missing, is there twice, or is of another image or protocol.
+        Tampered: a score is missing or duplicated, or belongs to another image or protocol.
     """
     rows = [((row.set, row.image, row.protocol or "", row.metric), row) for row in record.every_row()]
     said = Counter(place for place, _ in rows)
@@ -106,7 +106,7 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
 
 
 def check_files(folder: Path, scores: ScoredImages) -> None:
-    """Require an image file for each score, and no other; raises Tampered."""
+    """Raise Tampered unless there is an image file for each score and no other file."""
     present = {path.relative_to(folder) for path in folder.glob("restored*/**/*") if path.is_file()}
     expected = set(scores.files())
     if missing := sorted(expected - present):
@@ -116,7 +116,7 @@ def check_files(folder: Path, scores: ScoredImages) -> None:
 
 
 def stored(folder: Path, scores: ScoredImages) -> Restore:
-    """Return what reads a cell's stored images, which must be of the size of the clean ones."""
+    """Return a function that reads a cell's stored images, which must have the size of the clean ones."""
 
     def read(pair: ImagePair, rule: Protocol) -> Image:
         file = scores.file(pair, rule.way)
@@ -139,12 +139,12 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
     Args:
         scores: the record's scores.
         pair: the test image.
-        way: how it was restored.
-        image: the restored image; only protocols that score its type are compared.
+        way: the mode of its restoration.
+        image: the restored image; only protocols that score its dtype are compared.
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:
-        Tampered: names the first score that differs.
+        Tampered: a score differs; the message names the first one.
     """
     for rule in scores.rules(pair)[way]:
         if rule.rounded == isinstance(image, Tensor):
@@ -188,11 +188,11 @@ def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str
 
 
 def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: str) -> None:
-    """Compare further metrics with those of the stored images.
+    """Compare further metrics with those computed from the stored images.
 
     Raises:
-        Tampered: a value, or what is said of the metric, differs.
-        PetlirError: a metric cannot be computed here, or by another version of its library only.
+        Tampered: a value, or the description of a metric, differs.
+        PetlirError: a metric cannot be computed here, or only by another version of its library.
     """
     metrics = scores.record.metrics
     names = [metric.metric for metric in metrics]

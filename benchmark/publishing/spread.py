@@ -1,7 +1,7 @@
-"""The spread of re-runs: how far the scores of a cell differ if its training images are perturbed by 1e-6.
+"""The spread of re-runs: how much the scores of a cell differ if its training images are perturbed by 1e-6.
 
 Rounding differs between processors and numbers of threads, and training amplifies it. The spread measured here is the
-tolerance within which a cell that is trained again agrees with its record.
+tolerance within which a retrained cell agrees with its record.
 """
 
 from __future__ import annotations
@@ -40,13 +40,14 @@ Means = dict[str, float]
 
 
 def spread(runs: Sequence[Sequence[float]]) -> float:
-    """Return the distance in dB that 95 % of pairs of runs of one cell stay within.
+    """Return the difference in dB that is not exceeded by 95 % of pairs of runs of the same cell.
 
-    Runs of a cell are taken as normal with a variance that cells share, so the distance is t · s · √2 with the pooled
-    standard deviation s and Student's t of its degrees of freedom.
+    The scores of a cell's runs are assumed to be normally distributed with the same variance for all cells. The
+    difference is then t · s · √2, where s is the pooled standard deviation and t is the 97.5 % quantile of Student's t
+    distribution with the pooled degrees of freedom.
 
     Args:
-        runs: the scores of each cell's runs, at least two a cell.
+        runs: the scores of each cell's runs, at least two per cell.
     """
     from scipy.stats import t
 
@@ -59,7 +60,7 @@ def rerun(record: Done, context: Context, device: str, seed: int) -> Means:
     """Train a cell with perturbed images, and return its mean scores.
 
     Args:
-        record: the cell's record; it requires no other cells.
+        record: the record of a cell that requires no other cells.
         context: plugins, images and weights.
         device: where to train.
         seed: seed of the perturbation.
@@ -84,7 +85,7 @@ def measure(records: Iterable[Done], context: Context, device: str, again: int) 
         records: trained cells, e.g. a seed of each method on each task.
         context: plugins, images and weights.
         device: where to train.
-        again: perturbed runs of each cell.
+        again: number of perturbed runs per cell.
     """
     groups: dict[tuple[str, str], list[Done]] = defaultdict(list)
     for record in records:
@@ -96,7 +97,7 @@ def measure(records: Iterable[Done], context: Context, device: str, again: int) 
 
 
 def representative(records: Iterable[Record]) -> list[Done]:
-    """Return the trained cell with the lowest seed of each method on each task that requires no other cell."""
+    """Return each method's trained cell with the lowest seed on each task, without cells that require others."""
     found: dict[tuple[str, str, str], Done] = {}
     trained = (record for record in records if isinstance(record, Done) and record.cell.steps)
     for record in sorted(trained, key=lambda record: record.cell.seed):
@@ -134,7 +135,7 @@ def _means(rows: Iterable[Score]) -> Means:
 
 @contextmanager
 def _perturbed(network: nn.Module, seed: int) -> Iterator[None]:
-    """Add noise to the images that the network is trained on, which are those with a gradient."""
+    """Add noise to the network's input images in training, i.e. while gradients are enabled."""
     generator = torch.Generator().manual_seed(seed)
 
     def shake(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...] | None:

@@ -1,4 +1,4 @@
-"""Packs the finished cells of a store into one archive."""
+"""Packing of the finished cells of a store into one archive."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from petlir.benchmark.weights.sources import sha256
 def submit(
     store: Path, out: Path, by: str, tuning: str | None, used_test_data: bool, plugins: Plugins | None = None
 ) -> int:
-    """Write an archive of every finished cell; returns how many there are.
+    """Write an archive of all finished cells; return their number.
 
     Args:
         store: the folder of the records.
         out: the archive to write.
-        by: who submits.
-        tuning: how learning rates and options were chosen, and by how many trials; None for what the records say.
-        used_test_data: whether any choice looked at test data.
-        plugins: have the sources of plugins that the store does not hold.
+        by: name of the submitter.
+        tuning: how learning rates and options were chosen, and with how many trials; None to derive this from the
+            records.
+        used_test_data: whether any choice used test data.
+        plugins: supply the sources of plugins that are missing in the store.
 
     Raises:
         PetlirError: `out` exists and is not an archive of results, the store holds no finished cell, a cell's adapter
-            is not what its record says, or the source of a plugin is missing; nothing was written.
+            does not match its record, or the source of a plugin is missing; nothing was written.
     """
     _refuse_other(out)
     done = {path.parent: record for path in Store(store).files() if isinstance(record := read_record(path), Done)}
@@ -64,7 +65,7 @@ def submit(
 
 
 def _refuse_other(out: Path) -> None:
-    """Raise PetlirError if there is a file that is not an archive of results."""
+    """Raise PetlirError if `out` exists and is not an archive of results."""
     if out.is_dir():
         raise PetlirError(f"{out} is a folder; expected the archive to write, e.g. results.zip")
     if not out.exists():
@@ -113,7 +114,7 @@ def _sources(store: Path, done: Mapping[Path, Done], plugins: Plugins | None) ->
 
 
 def _tuning(done: Mapping[Path, Done]) -> str:
-    """What the records say of how learning rates were chosen."""
+    """Return how learning rates were chosen, according to the records."""
     said = {
         "tuned": "learning rates by `petlir tune`, the same grid for every method",
         "paper": "AdamW at 1e-4, nothing tuned",

@@ -1,4 +1,4 @@
-"""The error for results that contradict themselves, and the comparisons that raise it."""
+"""The error for inconsistent results, and the comparisons that raise it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from petlir.benchmark.errors import PetlirError
 
 
 class Tampered(PetlirError):
-    """A submission that contradicts itself."""
+    """An inconsistency in a submission."""
 
 
 def check_same(said: Mapping[str, object], derived: Mapping[str, object], where: str = "") -> None:
-    """Compare each derived value with what the record says of it.
+    """Compare each derived value with that in the record.
 
     Raises:
-        Tampered: names the first that differs.
+        Tampered: a value differs; the message names the first one.
     """
     for name, value in derived.items():
         if said[name] != value:
@@ -26,7 +26,7 @@ def check_same(said: Mapping[str, object], derived: Mapping[str, object], where:
 def check_near(
     name: str, said: float | str | None, derived: float | str | None, tolerance: float, where: str = ""
 ) -> None:
-    """Compare a figure with what the record says of it; `inf` is the PSNR of identical images.
+    """Compare a derived value with that in the record; `inf` is the PSNR of identical images.
 
     Raises:
         Tampered: they differ by more than `tolerance`.
@@ -38,7 +38,7 @@ def check_near(
 
 
 def check_share(name: str, said: float, derived: float, share: float) -> None:
-    """Compare two figures up to a share of the derived one; raises Tampered."""
+    """Raise Tampered if two values differ by more than a fraction of the derived one."""
     check_near(name, said, derived, share * abs(derived) if math.isfinite(derived) else 0.0)
 
 

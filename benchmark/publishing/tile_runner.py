@@ -22,7 +22,7 @@ Forward = Callable[[Floats], Floats]
 
 
 def starts(length: int, side: int, overlap: int) -> list[int]:
-    """Return where the fewest tiles begin that cover a length with at least this overlap."""
+    """Return the positions of the smallest number of tiles that cover a length with at least this overlap."""
     count = 1 + -(-(length - side) // (side - overlap))
     return [round(place) for place in np.linspace(0, length - side, count)]
 
@@ -80,14 +80,14 @@ def load(path: Path) -> Forward:
 
 
 def read(path: Path) -> Floats:
-    """Read an image as 1×3×H×W in [0, 1], turned as its camera says."""
+    """Read an image as 1×3×H×W in [0, 1], rotated according to its EXIF orientation."""
     with PIL.Image.open(path) as file:
         image = np.asarray(PIL.ImageOps.exif_transpose(file).convert("RGB"), np.float32)
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None] / 255)
 
 
 def main() -> None:
-    """Restore images as the command line says."""
+    """Restore the images named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path, help="an image or a folder of images")
     parser.add_argument("out", type=Path, help="a folder for the restored images")

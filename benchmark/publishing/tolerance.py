@@ -1,4 +1,4 @@
-"""Measured tolerances: how far the same cell differs when it is restored or trained again elsewhere."""
+"""Measured tolerances: how much a cell's scores differ if restoration or training is repeated elsewhere."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 
 TABLE = Path(__file__).parents[2] / "results" / "leaderboard" / "tolerance.csv"
-"""The committed table, with the columns `COLUMNS` and perhaps more; a method is a row's label or a method's name."""
+"""The committed table, with the columns `COLUMNS` and possibly others; `method` is the label of a row or the name of a
+method.
+"""
 COLUMNS = ("method", "task", "tolerance_db")
 
 
 def measured(label: str, method: str, task: str, otherwise: float, table: Path = TABLE) -> float:
-    """Return the measured tolerance of a method on a task in dB, or `otherwise` where none was measured.
+    """Return the measured tolerance of a method on a task in dB, or `otherwise` if none was measured.
 
     Args:
-        label: the label of the method's row; its own line comes before that of `method`.
+        label: the label of the method's row, which takes precedence over `method`.
         method: the method's name.
         task: the task's label.
         otherwise: the tolerance without a measurement.

@@ -2,12 +2,12 @@
 
 Each level includes the one before it:
 
-    claimed      every file is the one that the submission lists, every record is whole
-    re-scored    key, cell and sizes follow from the request, and the images give the scores of the record
-    re-inferred  the adapter makes the images again, some of them, drawn by who verifies
-    re-trained   training again gives the same scores
+    claimed      every file matches the manifest, and every record is complete
+    re-scored    key, cell and sizes follow from the request, and the images give the recorded scores
+    re-inferred  the adapter reproduces some of the images, which the verifier draws at random
+    re-trained   retraining gives the same scores
 
-A cell is believed no further than the cells that it requires. Times, energy and the environment are the submitter's.
+The level of a cell is at most that of the cells that it requires. Times, energy and the environment are not verified.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from petlir.benchmark.store import Store
 
 CLAIMED, RE_SCORED, RE_INFERRED, RE_TRAINED = LEVELS
 SCORE_TOLERANCE = 1e-6
-"""In dB and SSIM, of scores that are computed again from the same 8-bit images."""
+"""The tolerance, in dB and SSIM, of scores recomputed from the same 8-bit images."""
 INFERENCE_TOLERANCE = 0.01
-"""In dB and SSIM, of the scores of an image that is restored again, where none was measured."""
+"""The tolerance, in dB and SSIM, of the scores of an image whose restoration is rerun, if none was measured."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class VerifiedCell:
     Attributes:
         key: the cell's key.
         cell: its name.
-        level: one of `LEVELS`; empty where it contradicts itself.
-        why: the reason that it did not reach the next level.
+        level: one of `LEVELS`; empty if the cell is inconsistent.
+        why: the reason why it did not reach the next level.
         folder: its folder, relative to the store or the unpacked archive.
         convergence: whether its doubling test is one that the project ships.
     """
@@ -74,9 +74,9 @@ class Check:
     Attributes:
         context: plugins, images and weights.
         device: where to restore and train.
-        images: how many images of each cell are restored again, from 1 on.
-        retrain: how many cells are trained again, with those that they require.
-        draw: chooses images and cells; whoever submits must not know it beforehand.
+        images: number of images per cell whose restoration is rerun, at least 1.
+        retrain: number of cells to retrain, together with those that they require.
+        draw: the random generator that chooses images and cells; submitters must not be able to predict it.
     """
 
     context: Context
@@ -92,10 +92,10 @@ class Check:
 
 @contextmanager
 def opened(source: Path) -> Iterator[Path]:
-    """The folder of a store, or of an archive that is unpacked for the time being.
+    """Yield the folder of a store, or of a temporarily unpacked archive.
 
     Raises:
-        PetlirError: it is neither, or the archive is refused.
+        PetlirError: `source` is neither, or the archive is rejected.
     """
     if source.is_dir():
         yield source
@@ -108,10 +108,10 @@ def opened(source: Path) -> Iterator[Path]:
 
 
 def verify(folder: Path, check: Check) -> list[VerifiedCell]:
-    """The level of every finished cell of a store or an unpacked archive.
+    """Return the level of every finished cell of a store or an unpacked archive.
 
     Raises:
-        PetlirError: a file is not the one that the manifest lists, or there is no finished cell.
+        PetlirError: a file does not match the manifest, or there is no finished cell.
     """
     submission = manifest.read(folder)
     if submission is not None:
@@ -134,7 +134,7 @@ class _Verifier:
         folder: a store or an unpacked archive.
         records: the finished cells by folder.
         check: the settings.
-        complete: whether every image and adapter must be there, as in an archive.
+        complete: whether every image and adapter must be present, as in an archive.
     """
 
     def __init__(self, folder: Path, records: Mapping[Path, Done], check: Check, complete: bool) -> None:
@@ -147,9 +147,9 @@ class _Verifier:
         self._verdicts: dict[Path, VerifiedCell] = {}
 
     def verdict(self, place: Path) -> VerifiedCell:
-        """Return how far a cell can be believed."""
+        """Return the verified level of a cell."""
         if place not in self._verdicts:
-            record, level, why = self._records[place], CLAIMED, "it was not trained again"
+            record, level, why = self._records[place], CLAIMED, "it was not retrained"
             try:
                 for reached in self._levels(place, record):
                     level = reached
@@ -164,7 +164,7 @@ class _Verifier:
         return self._verdicts[place]
 
     def _levels(self, place: Path, record: Done) -> Iterator[str]:
-        """Yield each level that a cell reaches; what it raises tells why there is no further one."""
+        """Yield each level that a cell reaches; a raised error explains why the next one is not reached."""
         shape, rows = self._described(place, record)
         cell, context = record.cell, self._check.context
         stored = self._complete or any(place.glob("restored*"))
@@ -188,7 +188,7 @@ class _Verifier:
             yield RE_TRAINED
 
     def _described(self, place: Path, record: Done) -> tuple[AdaptedModel, scores.ScoredImages]:
-        """Check all that takes no network with values; return the model without them, and the scores by image."""
+        """Check everything that needs no weights; return the model without values, and the scores by image."""
         context = self._check.context
         if place in self._twins:
             raise Tampered(self._twins[place])
@@ -209,16 +209,16 @@ class _Verifier:
         return shape, scores.scored_images(record, pairs, own)
 
     def _check_step(self, record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
-        """Compare the counts of a training step in a store, whose older records may have been counted otherwise."""
+        """Compare the counts of a training step in a store; older records may be based on other counting rules."""
         try:
             inference.check_step(record, model, shape)
         except Tampered as error:
-            raise PetlirError(f"{error}; another version may have counted otherwise") from error
+            raise PetlirError(f"{error}; another version may have counted differently") from error
 
     def _check_inference(
         self, place: Path, record: Done, rows: scores.ScoredImages, decibel: float, stored: bool
     ) -> AdaptedModel:
-        """Restore images again by the adapter: some, or all where none are stored; return the network."""
+        """Rerun the restoration of some images, or of all if none are stored; return the network."""
         context, check = self._check.context, self._check
         self._check_needs(self._requests.needs(place), RE_INFERRED)
         check_rate(record, self._requests.selection(place) if record.cell.regime == "tuned" else None)
@@ -233,7 +233,7 @@ class _Verifier:
         return model
 
     def _check_needs(self, needs: tuple[Path, ...], level: str) -> None:
-        """Raise an error if a required cell is believed less far than `level`."""
+        """Raise an error if a required cell has a lower level than `level`."""
         for need in needs:
             found = self.verdict(need).level
             if not found or LEVELS.index(found) < LEVELS.index(level):
@@ -249,7 +249,7 @@ class _Verifier:
 
 
 def _twins(records: Mapping[Path, Done]) -> dict[Path, str]:
-    """Return the cells that repeat another, and why; each of them may be the copy."""
+    """Return the cells that duplicate another, and why; either of the two may be the copy."""
     keys = Counter(record.key for record in records.values())
     found = {place: "another cell has its key" for place, record in records.items() if keys[record.key] > 1}
     trained = [place for place, record in records.items() if record.cell.regime != "none" and place not in found]

@@ -1,4 +1,4 @@
-"""Record files, one for each cell. Writing them needs no library.
+"""Record files, one per cell. Writing them needs no library.
 
 A record is a JSON file in its cell's folder. `schema.py` defines its type, `record.schema.json` its file format.
 """
@@ -27,10 +27,10 @@ SHIPPED_FILES = "low-resolution files of"
 
 
 def headlines(record: Record) -> dict[str, str]:
-    """Return the headline protocol of each test set, which is quoted where there is room for a single number.
+    """Return the headline protocol of each test set, which is used wherever a single number is quoted.
 
     It is the first of the cell's protocols under which the set was scored: the task's first protocol, on images
-    restored in the first way. Protocols measured later follow it.
+    restored in the cell's first restoration mode. Protocols added later come after it.
     """
     named = {name: place for place, name in enumerate(record.cell.protocols)}
     found: dict[str, str] = {}
@@ -49,9 +49,10 @@ def headline_tables(record: Record) -> list[ScoreTable]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the newest record of every cell and device; one that was overtaken (data or code changed) is left out.
+    """Return the newest record of every cell and device, without superseded ones (whose data or code changed).
 
-    A record of the store itself comes before submitted ones, and a submitted one of a higher level before others.
+    The store's own records take precedence over submitted ones, and submitted ones of a higher level over those of a
+    lower level.
     """
     found: dict[tuple[object, ...], Record] = {}
     for record in records:
@@ -64,7 +65,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def _precedence(record: Record) -> tuple[int, datetime]:
-    """Return the order among records of one cell: run here, level, date."""
+    """Return the sort key of a cell's records: run in this store, level, date."""
     level = len(LEVELS) if record.origin is None else LEVELS.index(record.origin["level"])
     return level, datetime.fromisoformat(record.finished)
 
@@ -73,7 +74,8 @@ def read_record(path: Path) -> Record:
     """Read the record in `path` and validate it against the schema.
 
     Raises:
-        PetlirError: the file cannot be read, is truncated or is not a record; names the file and the first error.
+        PetlirError: the file cannot be read, is truncated or is not a record; the message names the file and the first
+            error.
     """
     try:
         text = read_bytes(path).decode()
@@ -87,10 +89,10 @@ def read_record(path: Path) -> Record:
 
 
 def parse_record(text: str, path: Path) -> Record:
-    """Validate the JSON text of a record of this or an earlier version; `path` is for the message of an error.
+    """Validate the JSON text of a record of this or an earlier version; `path` is used in error messages.
 
     Raises:
-        PetlirError: the text is not a record; names the first error.
+        PetlirError: the text is not a record; the message names the first error.
     """
     from pydantic import ValidationError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 64 * 2**20
-"""Bytes of the largest file that is read; a record of 10,000 images has a tenth of that."""
+"""The maximum size of a file in bytes; the record of 10,000 images has a tenth of this size."""
 
 
 def parsed(text: str | bytes) -> Any:

@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 def drifted(lock: Path | None = None) -> list[str]:
-    """Return a phrase for each library that deviates from the lock: in another version, or missing although required.
+    """Return a phrase for each library that deviates from the lock: another version, or missing although required.
 
     Libraries of extras may be missing.
 
@@ -40,12 +40,12 @@ def refuse_drift() -> None:
     """Raise an error if the environment deviates from the lock.
 
     Raises:
-        PetlirError: the environment deviates; names the libraries.
+        PetlirError: the environment deviates; the message names the libraries.
     """
     if found := drifted():
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         way = "pip install -e . -c requirements.lock"
-        raise PetlirError(f"the environment differs from the lock: {'; '.join(found[:SHOWN])}{more}; `{way}` mends it")
+        raise PetlirError(f"the environment differs from the lock: {'; '.join(found[:SHOWN])}{more}; `{way}` fixes it")
 
 
 @cache
@@ -89,6 +89,6 @@ def _needed() -> set[str]:
 
 def _installed(name: str) -> str | None:
     try:
-        return version(name).partition("+")[0]  # torch's build for a device is no other version
+        return version(name).partition("+")[0]  # torch's build for a device does not count as another version
     except PackageNotFoundError:
         return None

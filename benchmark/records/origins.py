@@ -1,4 +1,4 @@
-"""Where submitted records of a store came from, how far each was verified, and how they are shown."""
+"""The origins of submitted records in a store, their levels of verification, and their presentation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 FILE = "verification.json"
 LEVELS = ("claimed", "re-scored", "re-inferred", "re-trained")
-"""How far a submitted record was verified, the least first; each level includes the one before."""
+"""The levels of verification of a submitted record, lowest first; each level includes the previous one."""
 
 
 def origins(store: Path) -> dict[str, Origin]:
-    """Return the submitted cells of a store by key; the others were run in this store.
+    """Return the origins of a store's submitted cells by key; all other cells were run in this store.
 
     Raises:
         PetlirError: the file is damaged.
@@ -35,10 +35,10 @@ def origins(store: Path) -> dict[str, Origin]:
 
 
 def attributed(record: Record, origin: Origin | None) -> Record:
-    """Return a record with its origin; a submitted one without the figures that its verification did not derive.
+    """Return a record with its origin; a submitted one without the values that its verification did not recompute.
 
-    Times, peak memory and energy were measured by the submitter. The training curve is derived by training again, and
-    the doubling test only where the project ships its trials.
+    Times, peak memory and energy were measured by the submitter. The training curve is recomputed only by retraining,
+    and the doubling test only if the project ships its trials.
     """
     if origin is None:
         return record

@@ -11,7 +11,7 @@ from petlir.benchmark.records.types import Count, Name, Number, PathName, Record
 class Accumulation(RecordPart):
     """Gradient accumulation: each batch was processed in parts, after memory ran out.
 
-    `batch_statistics`: the method uses statistics of the batch, which then cover fewer crops; it is not ranked.
+    `batch_statistics`: the method uses batch statistics, which then cover fewer crops; the cell is not ranked.
     """
 
     parts: Count
@@ -19,10 +19,10 @@ class Accumulation(RecordPart):
 
 
 class RecordedCell(RecordPart):
-    """The requested cell. `label` names its row; `regime` none: nothing is trained.
+    """The requested cell. `label` is the name of its row; `regime` is `none` if nothing is trained.
 
-    `degradation` is the degradation of clean images, with all its parameters; empty where every set consists of pairs.
-    `reference`: the method is a reference, which is never ranked.
+    `degradation` is the degradation of clean images, with all its parameters; empty if all sets consist of pairs.
+    `reference` marks methods that are references, which are never ranked.
     """
 
     backbone: Name
@@ -53,9 +53,9 @@ class RecordedCell(RecordPart):
 
     @property
     def budget(self) -> str:
-        """Steps, batch size and crop side; cells of different budgets do not share a column.
+        """Steps, batch size and crop side; cells with different budgets do not share a column.
 
-        A method with batch statistics whose batches were split after memory ran out has a budget of its own.
+        A method with batch statistics whose batches were split after memory ran out has a separate budget.
         """
         whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
         parts = self.accumulation

@@ -6,7 +6,7 @@ from petlir.benchmark.records.types import Count, RecordPart, Seconds, Share
 
 
 class RecordedMemory(RecordPart):
-    """Memory of training in bytes; `peak` is measured by the device, null where it cannot."""
+    """Memory of training in bytes; `peak` is measured by the device, null if this is not possible."""
 
     weights: Count
     gradients: Count
@@ -25,9 +25,9 @@ class RecordedStepSeconds(RecordPart):
 class RecordedCosts(RecordPart):
     """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
 
-    `adaptation_seconds` covers inserting the method, with its prior analyses (CoLoRA's attribution, a router's
-    prototypes); `required_seconds` is the training time of the cells that it requires; `waiting_share` is the share of
-    the training seconds in which the device waits for a batch, null where nothing is trained.
+    `adaptation_seconds` is the time to insert the method, including its prior analyses (CoLoRA's attribution, a
+    router's prototypes); `required_seconds` is the training time of the cells that it requires; `waiting_share` is the
+    fraction of the training time in which the device waits for a batch, null if nothing is trained.
     """
 
     trainable: Count

@@ -32,7 +32,7 @@ RETRIED = ("failed", "out-of-memory")
 
 
 class Origin(TypedDict):
-    """Where a submitted record came from, and how far it was verified; `convergence`: the doubling test too."""
+    """The origin of a submitted record, and its level of verification; `convergence`: of the doubling test too."""
 
     level: str
     by: str
@@ -46,9 +46,9 @@ class Nothing(RecordPart):
 
 
 class RecordedMetric(RecordPart):
-    """A metric beyond those of every protocol, on the stored images; its values are scores without a protocol.
+    """A metric that is not computed under protocols, on the stored images; its values are scores without a protocol.
 
-    If `unavailable`, it gives the reason, and there are no values.
+    `unavailable` is the reason why there are no values.
     """
 
     metric: Name
@@ -60,9 +60,9 @@ class RecordedMetric(RecordPart):
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A point of the training curve: the mean loss since the last point; validation follows only the last step."""
+    """A point of the training curve: the mean loss since the previous point; validation follows only the last step."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store has a million points
+    __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store may contain a million points
 
     step: Count
     learning_rate: Number
@@ -91,7 +91,7 @@ class Environment(RecordPart):
 
 
 class RecordedOverlap(RecordPart):
-    """Overlap of a test set with a set used to fit the cell; `images` counts its shared images, null where unknown."""
+    """Overlap of a test set with a set used to fit the cell; `images`: number of shared images, null if unknown."""
 
     set: Name
     holder: Name
@@ -103,8 +103,8 @@ class RecordedOverlap(RecordPart):
 class RecordedConvergence(RecordPart):
     """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
 
-    `psnr` is reached after the cell's number of steps, `half_psnr` after half of them with a full schedule of its own,
-    and `change` is the difference; the last two are null if the half trial diverged.
+    `psnr` is reached after the cell's number of steps, `half_psnr` after half of these steps with its own full
+    schedule, and `change` is the difference; the last two are null if the half trial diverged.
     """
 
     psnr: Number
@@ -113,7 +113,7 @@ class RecordedConvergence(RecordPart):
 
 
 class RecordedDigests(RecordPart):
-    """SHA-256 digests of the cell's data and results; the adapter is null where nothing was trained."""
+    """SHA-256 digests of the cell's data and results; the adapter is null if nothing was trained."""
 
     adapter: Hash | None
     predictions: Hash
@@ -122,7 +122,7 @@ class RecordedDigests(RecordPart):
 
 
 class RecordFields(RecordPart):
-    """The fields that all versions and states of a record share."""
+    """The fields common to all versions and states of a record."""
 
     key: Hash
     cell: RecordedCell
@@ -138,7 +138,7 @@ class RecordFields(RecordPart):
 
 
 class DoneFields(RecordFields):
-    """Those of a finished cell."""
+    """The additional fields of a finished cell."""
 
     state: Literal["done"]
     reason: None
@@ -147,7 +147,7 @@ class DoneFields(RecordFields):
 
 
 class UnfinishedFields(RecordFields):
-    """Those of a cell without a result, and the reason in one line."""
+    """The additional fields of a cell without a result: the reason in one line."""
 
     state: Literal["failed", "out-of-memory", "not-applicable"]
     reason: Name
@@ -168,12 +168,12 @@ class _Scored(RecordFields):
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols of the scores, each once."""
+        """The distinct protocols of the scores."""
         return list(dict.fromkeys(table.protocol for table in self.tables if table.protocol is not None))
 
     @property
     def images(self) -> list[Score]:
-        """The leading score of each image under the first protocol that it has one under."""
+        """The leading score of each image under the first protocol that it was scored under."""
         found: dict[tuple[str, str], Score] = {}
         for score in self.rows():
             found.setdefault((score.set, score.image), score)
@@ -191,7 +191,7 @@ class _Scored(RecordFields):
                 yield from table.rows(metric)
 
     def measured(self, metric: str) -> Iterator[Score]:
-        """Yield the values of a metric beyond those of every protocol."""
+        """Yield the values of a metric that is not computed under protocols."""
         for table in self.scores:
             if table.protocol is None:
                 yield from table.rows(metric)
@@ -213,16 +213,16 @@ class _Scored(RecordFields):
 
     @property
     def origin(self) -> Origin | None:
-        """The origin of a submitted record; None if the cell ran in this store. The store knows it, not the file."""
+        """The origin of a submitted record; None if the cell ran in this store. It is stored in another file."""
         return self._origin
 
     @property
     def plan(self) -> SpendingPlan | None:
-        """The interim analyses planned for the cell; None without any. The store knows them, not the file."""
+        """The interim analyses planned for the cell; None without any. They are stored in another file."""
         return self._plan
 
     def annotate(self, origin: Origin | None, plan: SpendingPlan | None) -> None:
-        """Attach what the store knows about the record."""
+        """Attach data that the store keeps in other files."""
         self._origin, self._plan = origin, plan
 
 

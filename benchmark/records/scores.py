@@ -1,7 +1,8 @@
 """Scores in a record: rows of set, domain, image, unit, protocol, metric, value and input, stored by columns.
 
-Rows that share set, domain, protocol and images are one table with a column for each metric. Names are thus written and
-parsed once, not once a row: a record is a fifth as large as with an object for each row, and read three times as fast.
+Rows that share set, domain, protocol and images form one table with a column for each metric. Names are thus written
+and parsed once instead of once per row: a record is a fifth as large as with an object for each row, and is read three
+times as fast.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ Column = list[Value]
 
 
 class ScoreTable(RecordPart):
-    """Scores of the same images under one protocol; `protocol` null: metrics that no protocol applies to.
+    """Scores of the same images under one protocol; `protocol` is null for metrics without a protocol.
 
-    `values` and `inputs` hold a column for each metric, as long as `images`: scores of the restored image and, where
-    there are any, of the degraded one, enlarged bicubically where it is smaller.
+    `values` and `inputs` contain a column for each metric, of the same length as `images`: scores of the restored
+    images and, if available, of the degraded images, which are enlarged bicubically if they are smaller.
     """
 
     set: PathName
@@ -66,7 +67,7 @@ class ScoreTable(RecordPart):
                 yield Score(self.set, self.domain, image, unit, self.protocol, metric, value, input_)
 
     def differing(self) -> Self:
-        """Return the images that enter means: neither the restored nor the degraded image equals the clean one."""
+        """Return the images that enter the means: neither the restored nor the degraded image equals the clean one."""
         columns = [*self.values.values(), *self.inputs.values()]
         kept = [place for place in range(len(self.images)) if all(column[place] != "inf" for column in columns)]
         if len(kept) == len(self.images):

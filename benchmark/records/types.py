@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 Count = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Value = Number | Literal["inf"]
-"""The value of a metric in JSON, which has no infinity: the PSNR of identical images is `inf`."""
+"""The value of a metric in JSON; as JSON has no infinity, the PSNR of identical images is `inf`."""
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
@@ -22,15 +22,15 @@ Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 def _moment(text: str) -> str:
     if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("a time without its zone; expected one such as 2026-11-21T09:00:00+00:00")
+        raise ValueError("a time without a time zone; expected e.g. 2026-11-21T09:00:00+00:00")
     return text
 
 
 Moment = Annotated[str, AfterValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
-"""A time with its zone, as written in the file."""
+"""A time with its time zone, as written in the file."""
 
 
 class RecordPart(BaseModel):
-    """A part of a record: unknown fields are refused."""
+    """A part of a record; unknown fields are rejected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,6 +1,7 @@
-"""The first version of a record, which is upgraded while reading: one object for each image and protocol.
+"""The first version of a record, which is upgraded when it is read: one object for each image and protocol.
 
-Each held PSNR and SSIM under names of their own; the values of further metrics stood beside their descriptions.
+Each object contained PSNR and SSIM under separate names; the values of further metrics were stored with their
+descriptions.
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ RECORDS: TypeAdapter[_Done | _Unfinished] = TypeAdapter(Annotated[_Done | _Unfin
 
 
 def parse(text: str) -> Record | None:
-    """Return a record of the first version in the present form; None if the text is not of that version.
+    """Return a record of the first version in the current form; None if the text is not of the first version.
 
     Raises:
-        pydantic.ValidationError: it is of that version, but not a record.
+        pydantic.ValidationError: the text is of the first version, but not a valid record.
     """
     if not MENTIONED.search(text):
         return None

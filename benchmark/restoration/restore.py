@@ -23,19 +23,21 @@ from petlir.benchmark.restoration.tiling import TILES_AT_ONCE, Forward, blend, c
 
 TILINGS = ("default", "official", "whole")
 WAYS = ("default", "whole", "chop", "extra-window")
-"""The resolved tilings; `official` resolves to the one that the backbone names."""
+"""The resolved tilings; `official` resolves to the tiling declared by the backbone."""
 WINDOW_OVERLAP = 12
 """Overlap of neighbouring fixed-size windows, in degraded pixels; at most a quarter of the window."""
 TILE_OVERLAP = 32
 """Overlap of neighbouring tiles of free size, in pixels; at most a quarter of the tile."""
 LEFT = 1 / 3
-"""The outer share of a free tile's overlap that its neighbour supplies, as a tile is least accurate at its edge."""
+"""The outer fraction of a free tile's overlap that is taken from its neighbour, as a tile is least accurate at its
+edge.
+"""
 MEMORY_BYTES = 2 * 2**30
 """The default memory limit for the tensors of one forward pass, on CPU and GPU."""
 BYTES_PER_PIXEL = 32 * 2**10
 """An upper bound on the memory per output pixel of all networks here; images that fit within it are not measured."""
 BATCH_PIXELS = 2**19
-"""Input pixels of the images restored together, so that their tiles share forward passes."""
+"""The number of input pixels of images restored together, so that their tiles share forward passes."""
 PROBE = 24
 """The minimum side of a tile, and of the crop on which memory is measured."""
 
@@ -59,8 +61,8 @@ def restore(
     field of a network does not extend beyond that third, tiles give the same result as the whole image.
 
     Memory is assumed to grow with the number of pixels. It is measured on one small crop, unless the images fit at
-    `BYTES_PER_PIXEL`. Images, result and internal allocations of kernels come on top; on a CPU the memory of a process
-    grew by 1.7 times the budget.
+    `BYTES_PER_PIXEL`. Images, result and internal allocations of kernels need additional memory; on a CPU, the memory
+    of a process grew by up to 1.7 times the budget.
 
     Args:
         network: the backbone, adapted or not.
@@ -71,7 +73,7 @@ def restore(
         overlap: overlap of neighbouring tiles in pixels; None for 12 with fixed windows, 32 with tiles, at most a
             quarter.
         memory_bytes: limit for the tensors of a forward pass, for networks of any input size; fixed windows are
-            processed 16 at once.
+            processed 16 at a time.
 
     Returns:
         N×3×sH×sW, not clipped, s the scale of the head.
@@ -171,7 +173,7 @@ class Tiles:
     Attributes:
         side: side of a tile.
         overlap: minimum overlap of neighbours in pixels.
-        left: outer share of the overlap that the neighbour supplies.
+        left: outer fraction of the overlap that is taken from the neighbour.
         at_once: number of tiles per forward pass.
     """
 
@@ -203,7 +205,7 @@ def _windows(name: str, window: int, tile: int | None) -> Tiles:
 def _tiles(
     network: Backbone, images: Tensor, head: str | None, scale: int, tile: int | None, memory_bytes: int
 ) -> Tiles:
-    """Choose the whole image if it fits, otherwise the largest tile that does, unless the tile is given."""
+    """Choose the whole image if it fits, otherwise the largest tile that fits, unless the tile is given."""
     multiple = network.multiple(head)
     if tile is not None and (tile < 1 or tile % multiple):
         raise PetlirError(f"tile {tile} does not fit {network.name}; expected a multiple of {multiple}")
@@ -289,7 +291,7 @@ def restore_each(
 def restore_batch(
     network: Backbone, images: Tensor, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Tensor:
-    """Restore images N×3×H×W in [0, 1] through `heads` in sequence; clipped between two heads, not at the end."""
+    """Restore images N×3×H×W in [0, 1] through `heads` in sequence; clip between two heads, but not at the end."""
     for place, head in enumerate(heads):
         images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
     return images

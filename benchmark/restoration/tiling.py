@@ -29,7 +29,7 @@ class TilePositions:
         starts: start positions, the first at 0.
         side: length of each tile.
         scale: upscaling factor of the restored tile.
-        edge: weights, over output pixels, of a tile's edge towards a neighbour, from the outside in.
+        edge: weights of the output pixels at a tile's edge towards a neighbour, from the outside in.
     """
 
     starts: Sequence[int]
@@ -59,9 +59,9 @@ class TilePositions:
 
 
 def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> TilePositions:
-    """Distribute the fewest tiles that cover `length` pixels with at least `overlap`; one tile if they are longer.
+    """Distribute as few tiles as possible over `length` pixels with at least `overlap`; one if it is longer.
 
-    The outer share `left` (0 to below 1/2) of the overlap is left to the neighbour; in the rest the weights rise
+    The outer fraction `left` (0 to below 1/2) of the overlap is taken from the neighbour; in the rest, the weights rise
     linearly.
     """
     side = min(side, length)
@@ -120,7 +120,7 @@ def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
 
 def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
-    """Average the inner halves of windows at a quarter stride; border pixels come from the outermost, no remainder."""
+    """Average the inner halves of windows at a quarter stride; the outermost ones supply the borders; no remainder."""
     dropped = torch.zeros(window // 4 * scale)
     rows, columns = (
         TilePositions(range(0, length - window + 1, window // 4), window, scale, dropped)
@@ -138,7 +138,7 @@ def _join(first: Tensor, last: Tensor, length: int, axis: int) -> Tensor:
 
 
 def pad_to(images: Tensor, side: int) -> Tensor:
-    """Pad images to at least `side` in height and width, mirrored about the last row and column as often as needed."""
+    """Pad images to at least `side` in height and width by mirroring about the last row and column as needed."""
     return _mirrored(images, max(images.shape[-2], side), max(images.shape[-1], side), twice=0)
 
 

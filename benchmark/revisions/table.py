@@ -32,7 +32,7 @@ class RevisionEntry:
 
     Attributes:
         name: the name in keys, e.g. `methods.lora`.
-        revision: incremented whenever the code computes something else; from 1 on.
+        revision: starts at 1 and is incremented whenever the code computes something else.
         digest: SHA-256 of the normalised code.
     """
 
@@ -45,7 +45,7 @@ def read(path: Path | None = None) -> Mapping[str, RevisionEntry]:
     """Return the table: file, relative to the package with `/`, → entry.
 
     Raises:
-        PetlirError: it is missing or damaged; the message names the location.
+        PetlirError: the table is missing or damaged; the message names the location.
     """
     path = path or FILE
     try:
@@ -101,7 +101,7 @@ HEADER = (
 
 
 def relative(path: Path) -> str | None:
-    """Return the path of a file of the package relative to it, with `/`; None for any other file."""
+    """Return the path of a file relative to the package, with `/`; None for files outside the package."""
     if path.is_relative_to(PACKAGE):
         return path.relative_to(PACKAGE).as_posix()
     for part in PARTS:  # follow the links of an editable install
@@ -173,7 +173,7 @@ def _place(file: str, entry: RevisionEntry) -> Path:
     for other in source_files():
         if relative(other) not in read() and code_digest(other) == entry.digest:
             return other
-    raise PetlirError(f"{FILE} lists {file}, which is gone; `nox -s revisions` tells what to do")
+    raise PetlirError(f"{FILE} lists {file}, which no longer exists; `nox -s revisions` lists the remedies")
 
 
 def source_files() -> list[Path]:

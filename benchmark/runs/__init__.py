@@ -1,1 +1,1 @@
-"""The parent process of a run: plan, dispatch, analyse interim results."""
+"""The parent process of a run: planning, dispatch and interim analyses."""

@@ -19,7 +19,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 
 Put = Callable[[Record], None]
-"""Called with each record that this run has made, as it arrives."""
+"""A function called with each new record of this run as it arrives."""
 
 
 def open_cells(planned: Iterable[Planned], index: Index) -> list[Planned]:
@@ -44,7 +44,7 @@ class Dispatcher:
     memory: Callable[[Planned], int] = lambda one: 0
 
     def finish(self, planned: Sequence[Planned], put: Put = lambda record: None) -> int:
-        """Make a record of each cell that has no result yet, and return the number made here."""
+        """Process each cell that has no result yet, and return the number of new records."""
         index = Index.from_store(self.store)
         todo = {one.key: one for one in open_cells(planned, index)}
         jobs = {key: self.job(one, index) for key, one in todo.items()}
@@ -57,7 +57,7 @@ class Dispatcher:
         return made + (self._work(todo, jobs, put) if jobs else 0)
 
     def _work(self, planned: Mapping[str, Planned], jobs: Mapping[str, Job], put: Put) -> int:
-        """Run the jobs, with failure records for cells whose worker died or whose required cell has no result."""
+        """Run the jobs; record a failure for cells whose worker died or whose required cell has no result."""
         made = 0
         with Progress(len(jobs)) as progress:
 
@@ -90,8 +90,8 @@ class Dispatcher:
 
 
 def _found(job: Job, event: Event, put: Put) -> int:
-    """Pass on the record that a worker has written."""
-    if not event.result.get("recorded"):  # the store cannot be written: every other cell would fail too
+    """Forward the record written by a worker."""
+    if not event.result.get("recorded"):  # the store is not writable: every other cell would fail too
         raise PetlirError(str(event.result.get("reason")))
     put(read_record(job.store.fetch(job.folder / RECORD, newest=True)))
     return 1
@@ -108,7 +108,7 @@ def _leave(job: Job, state: str, reason: str, put: Put) -> int:
 def measure_extra(
     dispatcher: Dispatcher, planned: Sequence[Planned], extra_metrics: ExtraMetrics, put: Put
 ) -> list[tuple[str, str]]:
-    """Measure what the records of finished cells lack; return the cells that cannot be measured, with the reason."""
+    """Compute missing metrics of finished cells; return the cells for which this fails, with the reason."""
     index = Index.from_store(dispatcher.store)
     done = {one.key: one for one in planned if one.obstacle is None and state(one, index) == "done"}
     plugins = dispatcher.context.plugins

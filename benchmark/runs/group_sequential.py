@@ -46,15 +46,15 @@ def run(
     confidence: float,
     most: int,
 ) -> Iterator[Outcome]:
-    """Run a request, then rerun tied methods with more seeds until nothing is tied or the seeds are used up.
+    """Run a request, then run tied methods with more seeds until nothing is tied or the maximum is reached.
 
     Args:
         asked: the grid; its seeds are those of the first analysis, at least three.
         store: the store of the records.
         work: runs a request.
-        say: called with a line before each rerun, and for each column at the end.
+        say: called with a line before each further run, and for each column at the end.
         confidence: probability that no separation in a column is false, over all analyses.
-        most: seeds at the last analysis.
+        most: number of seeds at the last analysis.
 
     Yields:
         The outcome of each run.

@@ -1,6 +1,6 @@
 """Interim analyses at which seeds are added until methods separate, stated before the first analysis.
 
-They are stored in `interim_analyses.json` of the store, so that readers of its records know the number of analyses.
+They are stored in `interim_analyses.json` in the store, so that readers of the records know the number of analyses.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def state(store: Store, new: Sequence[SpendingPlan]) -> None:
         same = [old for old in before if old.covers(plan)]
         if same and same[0] != plan:
             raise PetlirError(
-                f"{store.root / FILE}: {plan.backbone} · {plan.task} was to be looked at after "
-                f"{_counted(same[0].seeds)} seeds at {1 - same[0].alpha:g}; ask for the same, or take a new store"
+                f"{store.root / FILE}: {plan.backbone} · {plan.task} was to be analysed after "
+                f"{_counted(same[0].seeds)} seeds at {1 - same[0].alpha:g}; request the same, or use a new store"
             )
     write_json(store.root / FILE, [asdict(plan) for plan in dict.fromkeys([*before, *new])])
 

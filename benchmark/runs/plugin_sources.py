@@ -1,6 +1,6 @@
-"""The sources of plugins that are not part of the project, stored beside the results of their cells.
+"""The sources of plugins that are not part of the project, stored with the results of their cells.
 
-They are there to be read and to be submitted; nothing runs a stored source unless it is named with `--plugin`.
+They are meant to be read and submitted; a stored source is run only if it is named with `--plugin`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from petlir.benchmark.writing import write_bytes
 
 FOLDER = "plugins"
 OUTSIDE = "outside:"
-"""Begins the key component of a source file that is not part of the project."""
+"""The prefix of the key component of a source file that is not part of the project."""
 
 
 def outside(components: str) -> list[str]:
@@ -26,7 +26,7 @@ def outside(components: str) -> list[str]:
 
 
 def sources(plugins: Plugins) -> dict[str, Path]:
-    """Return the outside source files of all plugins, by the digests that keys have of them."""
+    """Return the outside source files of all plugins, by their digests in keys."""
     files = {file for path in plugins.sources.values() if table.relative(path) is None for file in built_on(path)}
     return {digest: file for file in files for digest in outside(table.component(file))}
 
@@ -48,10 +48,10 @@ def keep(plugins: Plugins, components: Iterable[str], store: Store) -> None:
 
 
 def check(root: Path) -> None:
-    """Require that each stored source file has the digest by which it is filed.
+    """Require that each stored source file has the digest in its path.
 
     Raises:
-        PetlirError: names the first that has another, or that cannot be parsed.
+        PetlirError: a file has another digest or cannot be parsed; the message names the first one.
     """
     for digest, path in stored(root).items():
         try:
@@ -59,9 +59,9 @@ def check(root: Path) -> None:
         except (RecursionError, MemoryError, ValueError) as error:
             raise PetlirError(f"{path.relative_to(root).as_posix()} cannot be parsed: {error}") from error
         if found != digest:
-            raise PetlirError(f"{path.relative_to(root).as_posix()} is not the source of this digest, but of {found}")
+            raise PetlirError(f"{path.relative_to(root).as_posix()} does not have this digest, but {found}")
 
 
 def stored(root: Path) -> dict[str, Path]:
-    """Return the source files that a store has, by digest."""
+    """Return the source files in a store, by digest."""
     return {path.parent.name: path for path in sorted(root.glob(f"{FOLDER}/*/*.py"))}

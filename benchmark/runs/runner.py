@@ -44,11 +44,11 @@ class Outcome:
     Attributes:
         states: number of the grid's cells in each state.
         worked: number of cells that this run processed.
-        failed: the cells without a result, with the reason.
+        failed: the cells without a result, with the reasons.
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
         store: the folder of the records.
         keys: keys of the grid's cells and of those that they require.
-        tested: for each backbone and task the tuned methods that have converged, and those that have not.
+        tested: for each backbone and task, the tuned methods that converged, and those that did not.
     """
 
     states: Counter[str]
@@ -93,9 +93,9 @@ def run(
         slurm: options of SLURM jobs.
         ray_address: address of a Ray cluster.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        workers: workers on the CPU, or on each GPU.
-        mlflow_uri: where records are mirrored; None for a database in the store, `none` for nowhere.
-        cell_timeout: seconds after which a cell or trial is ended, of the local executor; None for no limit.
+        workers: number of workers on the CPU, or on each GPU.
+        mlflow_uri: the mirror of the records; None for a database in the store, `none` for no mirror.
+        cell_timeout: seconds after which the local executor stops a cell or trial; None for no limit.
 
     Raises:
         PetlirError: a name, an option or a folder is invalid; nothing was run.
@@ -158,7 +158,7 @@ def _executor(
 def local_executor(
     store: Store, device: str, workers: int | None, cell_timeout: float | None = None
 ) -> tuple[Executor, int]:
-    """Return the executor on this machine, which shares the store with other runners, and its number of workers."""
+    """Return this machine's executor, which shares the store with other runners, and its number of workers."""
     specs = workers_on(device, workers)
     return _shared(_executor("local", specs, store, cell_timeout=cell_timeout)), len(specs)
 
@@ -226,7 +226,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """Return a line for each backbone and task: converged and other methods, and the references' doubling tests."""
+    """Return a line for each backbone and task: converged and unconverged methods, and references' doubling tests."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:

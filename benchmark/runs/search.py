@@ -1,7 +1,7 @@
-"""Search for the best adapter to a task within a time limit: short trials, then cells whose steps double.
+"""Search for the best adapter for a task within a time limit: short trials, then cells with doubling steps.
 
-Networks, methods and learning rates are compared on validation images alone. The cells are ordinary ones, so that their
-records, adapters and images stay in the store, and a repeated search continues where the last one stopped.
+Networks, methods and learning rates are compared only on validation images. The cells are ordinary ones, so that their
+records, adapters and images stay in the store, and a repeated search continues where the previous one stopped.
 """
 
 from __future__ import annotations
@@ -32,32 +32,34 @@ from petlir.benchmark.store.best import validation_psnr
 NETWORKS = ("nafnet-nano", "restormer-nano", "ipt-nano", "edt-nano", "dat-light")
 METHODS = "frozen,adapter,convpass,adaptir,lora[sites=all]"
 PLACES = (2, 3, 1)
-"""Places in a method's grid of learning rates, in the order in which they are tried."""
+"""Positions in a method's grid of learning rates, in the order in which they are tried."""
 TRIALS, SCORING = 0.4, 0.1
-"""Shares of the time: for all trials, and for the test images of one cell."""
+"""Fractions of the time limit: for all trials, and for the test images of one cell."""
 FIRST_CELLS, TRAINING = (4, 2, 1), 0.6
-"""Steps of the first cells, as multiples of the trials': the largest that takes this share of the time left."""
+"""Steps of the first cells, as multiples of a trial's steps, and the fraction of the remaining time that they may
+take.
+"""
 GAIN = 0.05
-"""Gain on validation images, in dB, below which longer training is not worth its time."""
+"""The gain on validation images, in dB, below which longer training is not worthwhile."""
 WORTHWHILE = 1.3
-"""The least factor by which the last cells are longer than those before."""
+"""The minimum factor by which the last cells are longer than the previous ones."""
 SHORTEST = 0.001
-"""Seconds of a time limit that is over before the search begins."""
+"""A time limit in seconds that is over before the search begins."""
 SIDE, ROUNDS = 64, 3
-"""Side in pixels of the image with which networks are timed, and how often; the shortest time counts."""
+"""The side in pixels of the image used for timing networks, and the number of timings, of which the shortest counts."""
 
 
 def networks(scale: int) -> str:
-    """Return the networks that are tried on images with this scale, with commas; DAT-light has one for each scale."""
+    """Return the networks to try on images with this scale, separated by commas; DAT-light has one for each scale."""
     own = f"-x{scale}" if scale in (2, 3) else ""
     return ",".join(f"{name}{own}" if name == "dat-light" else name for name in NETWORKS)
 
 
 def first_cells(count: int, trials: float) -> tuple[int, int]:
-    """Return how many cells to train first, and how many times longer than a trial.
+    """Return the number of cells to train first, and the ratio of their steps to those of a trial.
 
     Args:
-        count: the number of cells that are wanted; where time is too short for all, it is one.
+        count: the desired number of cells; if the time is too short for all, one cell is trained.
         trials: the number of trials that fit into the available time.
     """
     factors = [factor for factor in FIRST_CELLS if factor * count <= trials]
@@ -73,7 +75,7 @@ class TimeLimit:
 
     @property
     def left(self) -> float:
-        """The remaining seconds, negative afterwards."""
+        """The remaining seconds; negative after the limit."""
         return self.seconds - self.spent
 
     @property
@@ -92,10 +94,10 @@ class Search:
         executor: runs the jobs.
         limit: the time limit.
         put: called with each new record.
-        say: called with a line on each decision.
-        workers: number of jobs that run at once.
-        cells: the cells that were started, by their key.
-        pace: seconds in which the workers finish a trial; None before the first.
+        say: called with a line for each decision.
+        workers: number of jobs that run simultaneously.
+        cells: the cells that were started, by key.
+        pace: seconds per finished trial of all workers together; None before the first trial.
     """
 
     planner: Planner
@@ -109,7 +111,7 @@ class Search:
     pace: float | None = None
 
     def run(self) -> None:
-        """Search until the time is up, or longer training does not help."""
+        """Search until the time is up or longer training no longer helps."""
         try:
             with time_limit(max(self.limit.left, SHORTEST)):
                 self._run()
@@ -141,7 +143,7 @@ class Search:
         return [cell for cell in self.planner.cells if cell.regime != "none"]
 
     def _network(self) -> str:
-        """Return the network that one method adapts best in a short trial, of those that are fast enough."""
+        """Return the network that performs best after a short trial of one method, of those that are fast enough."""
         networks = self._fast_enough()
         if len(networks) == 1:
             return networks[0]
@@ -158,7 +160,7 @@ class Search:
         return best
 
     def _fast_enough(self) -> list[str]:
-        """Return the networks that restore the test images in a small share of the time, or else the fastest."""
+        """Return the networks that restore the test images in a small fraction of the time, or else the fastest."""
         reasons, seconds = {}, {}
         for cell in {cell.backbone: cell for cell in self._trained}.values():
             network, task = self.planner.network(cell.backbone), self.planner.plugins.task(cell.task)
@@ -200,7 +202,7 @@ class Search:
         return min(times) * pixels / restored[0, 0].numel()
 
     def _rates(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Return each method's cell at its best rate; the rates are tried in turn while there is time."""
+        """Return each method's cell at its best rate; rates are tried one after the other while there is time."""
         possible = [cell for cell in cells if self.planner.obstacle(cell) is None]
         for number, place in enumerate(PLACES):
             if self.limit.spent > TRIALS * self.limit.seconds and any(map(self._validated, possible)):
@@ -211,7 +213,7 @@ class Search:
         return [cell.at(max(scores, key=lambda rate: scores[rate])) for cell, scores in tried if scores]
 
     def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell], steps: int) -> None:
-        """Train these cells, from `steps` on for more and more, until this does not help or the time is up."""
+        """Train these cells with more and more steps, from `steps` on, until this no longer helps or time is up."""
         wall, left = 0.0, list(ranked)
         before: dict[str, float] = {}
         while left:
@@ -228,7 +230,7 @@ class Search:
             self.say(f"validation after {steps} steps: {shown}")
             improved = {name for name, psnr in scores.items() if psnr >= before.get(name, -inf) + GAIN}
             left, before = [cell for cell in left if cell.label in improved], scores
-        self.say("longer training does not help any more")
+        self.say("longer training no longer helps")
 
     def _finish(self, cells: Sequence[Cell]) -> dict[str, float]:
         """Train and score the cells; return their validation PSNR by label."""
@@ -250,11 +252,11 @@ class Search:
         return dict(learning_rate.kept(self.store, cell, self.planner.selection_context(cell)).trials)
 
     def _validated(self, cell: Cell) -> dict[float, float]:
-        """Return the validation PSNR by learning rate, of the trials that did not diverge."""
+        """Return the validation PSNR by learning rate of the trials that did not diverge."""
         return {rate: psnr for rate, psnr in self._trials(cell).items() if psnr is not None}
 
     def _try(self, trials: Sequence[Cell]) -> None:
-        """Run trials that are not in the store; those that fail are named and left out."""
+        """Run trials that are not in the store; failed trials are reported and left out."""
         open_trials = [cell for cell in trials if cell.rate not in self._trials(cell)]
         jobs = {f"{cell.selection} {cell.rate:g}": cell for cell in open_trials}
 

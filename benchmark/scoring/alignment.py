@@ -1,4 +1,4 @@
-"""Restored and clean images of a pair at one size: enlarged, or cropped to a multiple of the scale."""
+"""Alignment of the sizes of a restored and a clean image by enlarging or cropping."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Alignment:
-    """The way to bring a pair to one size.
+    """The operations that give the images of a pair the same size.
 
     Attributes:
         factor: enlargement of the restored image.
@@ -30,21 +30,21 @@ class Alignment:
     scale: int = 1
 
     def apply(self, restored: Pixels, clean: Pixels) -> tuple[Pixels, Pixels]:
-        """Return both images, H×W×3, at one size."""
+        """Return both images, H×W×3, with the same size."""
         width, height = self.size
         return enlarge_in_bands(restored, self.factor) if self.factor > 1 else restored, clean[:height, :width]
 
 
 def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Alignment:
-    """Return how to bring a restored and a clean image of these sizes to one size.
+    """Return the operations that give a restored and a clean image of these sizes the same size.
 
     A task of scale s degrades an image cropped to a multiple of s, so its result may lack up to s - 1 rows and columns.
 
     Args:
         restored: size of the restored image.
         clean: size of the clean image.
-        bicubic: whether restored images that are a whole number of times smaller are enlarged.
-        likely: the scale that is preferred where several are possible.
+        bicubic: whether restored images that are smaller by an integer factor are enlarged.
+        likely: the scale that is preferred if several are possible.
 
     Raises:
         PetlirError: the sizes do not match.
@@ -63,7 +63,7 @@ def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Ali
 
 
 def _preferred(found: Iterable[int], likely: int) -> int:
-    """Return the likely one of several scales, or the least; 0 if there is none."""
+    """Return the likely scale if it is among those found, otherwise the smallest one; 0 without any."""
     scales = list(found)
     return likely if likely in scales else min(scales, default=0)
 

@@ -17,10 +17,10 @@ from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.scoring.psnr_ssim import GREY, psnr, ssim
 
 BAND_PIXELS = 2**19
-"""Pixels of a band; smaller images are scored whole."""
+"""The number of pixels of a band; smaller images are scored whole."""
 Floats = NDArray[np.float64]
 Values = Callable[[Pixels], Floats]
-"""Converts rows of the restored image to what is compared, on the scale 0..255."""
+"""A function that converts image rows to the values that are compared, on the scale 0..255."""
 
 
 def check_size(width: int, height: int, rule: Protocol) -> None:
@@ -37,8 +37,8 @@ def score_pair(restored: Pixels, clean: Pixels, rule: Protocol) -> tuple[float, 
 
     Args:
         restored: H×W×3 uint8 or uint16.
-        clean: the same size; of another depth, the shallower image is scaled to the deeper one's range.
-        rule: the protocol; 16-bit images are compared to their own peak and are not rounded to 8 bit.
+        clean: same size; if the bit depths differ, the image with fewer bits is scaled to the range of the other.
+        rule: the protocol; 16-bit images are scored with their own peak and are not rounded to 8 bits.
     """
     deep = np.uint16 in (restored.dtype, clean.dtype)
     if not deep and clean.shape[0] * clean.shape[1] <= BAND_PIXELS:
@@ -67,9 +67,9 @@ def _psnr(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> 
 def _ssim(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> float:
     """Return the mean over all windows.
 
-    Bands share the rows that a window spans. In 2D, each window then lies in one band. In 3D, edges are repeated, and
-    windows at the edges of a band are wrong; those at the inner edges of two neighbours are those of their common rows
-    alone, and are subtracted.
+    Neighbouring bands share the rows spanned by a window. In 2D, each window is thus contained in one band. In 3D,
+    edges are repeated, so windows at the edges of a band are wrong; those at the inner edges of two neighbouring bands
+    equal the windows of only their common rows, and are subtracted.
     """
     shared = rule.window - 1
     lost = shared if rule.ssim == "2d" else 0
@@ -87,7 +87,7 @@ def _sum(restored: Pixels, clean: Pixels, rows: slice, rule: Protocol, compared:
 
 
 def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:
-    """Yield bands of rows with `shared` rows in common and at least `least` more."""
+    """Yield bands of rows with `shared` rows in common and at least `least` additional rows."""
     height, step = len(image), max(least, BAND_PIXELS // image.shape[1])
     for start in range(0, max(1, height - shared - least + 1), step):
         last = start + step + shared + least > height
@@ -97,7 +97,7 @@ def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:
 
 
 def _images(restored: Pixels, clean: Pixels, compared: Values) -> tuple[Image, Image]:
-    """Return rows as what `psnr` and `ssim` take, which is any number type."""
+    """Return rows in the form that `psnr` and `ssim` accept, which can have any numeric dtype."""
     return cast("Image", compared(restored)), cast("Image", _byte_scale(clean))
 
 

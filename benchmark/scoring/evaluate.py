@@ -28,7 +28,7 @@ from petlir.benchmark.training.adaptation import folded
 from petlir.benchmark.writing import write_bytes
 
 PNG_LEVEL = 1
-"""Compression level of zlib, 1 to 9; compared with Pillow's default, 10 % more bytes in 40 % of the time."""
+"""Compression level of zlib, 1 to 9; 10 % larger files than with Pillow's default, in 40 % of the time."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def evaluate(
     shared: Path,
     first: str | None = None,
 ) -> Evaluation:
-    """Restore every test image in each way required by the protocols, and score it.
+    """Restore every test image in each restoration mode required by the protocols, and score it.
 
     A mergeable method is merged into the weights during evaluation.
 
@@ -62,9 +62,9 @@ def evaluate(
         heads: the heads that an image passes through in sequence.
         pairs: the test images.
         names: protocol ids with fields of view, see `petlir.benchmark.scoring.fields_of_view`.
-        folder: folder for restored images, as `restored/SET/IMAGE.png`; for further ways, see `kept_in`.
+        folder: folder for restored images, as `restored/SET/IMAGE.png`; for further restoration modes, see `kept_in`.
         shared: folder for degraded and clean images, as `SET/degraded/IMAGE.png`, for all cells of the task.
-        first: the way of restoring whose images are stored in `restored`; by default that of the first protocol.
+        first: the restoration mode whose images are stored in `restored`; by default that of the first protocol.
     """
     ways: dict[str, list[Protocol]] = {}
     for rule in map(protocol, names):
@@ -103,18 +103,18 @@ def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
 
 
 def kept_in(way: str, first: str) -> str:
-    """Return the folder of a cell's restored images: `restored` for its first protocol's way, else `restored@WAY`."""
+    """Return the folder of a cell's restored images: `restored` for the first mode, else `restored@WAY`."""
     return "restored" if way == first else f"restored{way}"
 
 
 def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str], rule: Protocol) -> Iterator[Tensor]:
-    """Yield each image restored in the protocol's way, 1×3×H×W, neither clipped nor rounded."""
+    """Yield each image restored as the protocol requires, 1×3×H×W, neither clipped nor rounded."""
     tiling, tile = tiling_of(rule.seen)
     return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 
 
 def image_scores(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> list[Score]:
-    """Return a row for each metric of a restored 8-bit image, or of 1×3×H×W in [0, 1] where nothing is rounded."""
+    """Return a row for each metric of a restored 8-bit image, or of an unrounded image 1×3×H×W in [0, 1]."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = _values(_input(pair), pair.clean, rule)
     given = pair.input_scores[rule.id]
@@ -136,7 +136,7 @@ def _input(pair: ImagePair) -> Image:
 
 
 def write_png(path: Path, image: Degraded) -> None:
-    """Write an image H×W×3 atomically, clipped and rounded to 8 bit."""
+    """Write an image H×W×3 atomically, clipped and rounded to 8 bits."""
     content = BytesIO()
     PIL.Image.fromarray(rounded(image)).save(content, format="PNG", compress_level=PNG_LEVEL)
     write_bytes(path, content.getvalue())

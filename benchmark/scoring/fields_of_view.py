@@ -1,8 +1,8 @@
 """Fields of view: the part of an image that a network reads at once in evaluation.
 
-They are part of every protocol id in a record. An operator over the whole image (Fourier transform, spatial softmax,
-global pooling) reads crops in training, so scores depend on the field of view. For networks with such an operator, both
-are reported.
+The field of view is part of every protocol id in a record. An operator over the whole image (Fourier transform, spatial
+softmax, global pooling) reads crops in training, so scores depend on the field of view. For networks with such an
+operator, scores with both fields of view are reported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
-    """Return the fields of view, `whole` and `tiles-SIDE`; the restored images of the first are stored.
+    """Return the fields of view, `whole` and `tiles-SIDE`; the images restored with the first one are stored.
 
     Args:
         backbone: the network.

@@ -30,7 +30,7 @@ from petlir.benchmark.scoring.psnr_ssim import recorded
 PREFIXES = ("norain-", "rain-")
 """Prefixes that distinguish the names of a pair in some sets: Rain100's `rain-001`, `norain-001`."""
 BYTES_PER_PIXEL = 30
-"""Memory for a pixel of a pair of images that are scored in bands."""
+"""The memory in bytes per pixel of a pair of images that are scored in bands."""
 
 
 class Mean(TypedDict):
@@ -41,7 +41,7 @@ class Mean(TypedDict):
 
 
 class ImageScore(Mean):
-    """The scores of an image; `name` is the clean image's, below its folder and without suffix.
+    """The scores of an image; `name` is the path of the clean image in its folder, without suffix.
 
     `peak` is the largest value of a channel that PSNR refers to: 255, or 65535 if either image has 16 bits.
     """
@@ -53,8 +53,8 @@ class ImageScore(Mean):
 class Scores(TypedDict):
     """The output of `petlir score --json` for a protocol.
 
-    `identical` counts the images that are identical to their clean image. Both means exclude them, unless all are.
-    `cropped` counts the clean images that were cropped to a multiple of the scale.
+    `identical` counts the images that are identical to their clean image. Both means exclude them, unless all images
+    are identical. `cropped` counts the clean images that were cropped to a multiple of the scale.
     """
 
     protocol: str
@@ -74,13 +74,13 @@ class FolderPair:
     alignment: Alignment
 
     def read(self, warn: Warn = silent) -> tuple[Pixels, Pixels, int]:
-        """Return both images, H×W×3, at one size, and the larger of their peaks; `warn` gets what is left out."""
+        """Return both images, H×W×3, with the same size, and the larger of their peaks; `warn` receives omissions."""
         pictures = [_read(path, warn) for path in (self.restored, self.clean)]
         pair = self.alignment.apply(*(picture.pixels for picture in pictures))
         return *pair, max(picture.peak for picture in pictures)
 
     def on_byte_scale(self) -> tuple[Image, Image]:
-        """Return both images on the scale 0..255; float32 if of 16 bits."""
+        """Return both images on the scale 0..255; 16-bit images as float32."""
         restored, clean, _ = self.read()
         return cast("Image", Picture(restored).on_byte_scale()), cast("Image", Picture(clean).on_byte_scale())
 
@@ -93,7 +93,7 @@ def _read(path: Path, warn: Warn) -> Picture:
 
 
 def all_protocols() -> list[Protocol]:
-    """Return the protocols of `KNOWN` for stored images, independent of the way of restoring."""
+    """Return the protocols of `KNOWN` for stored images, independent of the restoration mode."""
     return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
 
 
@@ -103,16 +103,16 @@ def score_folders(
     """Return PSNR and SSIM of each image in `restored` against its namesake in `reference`, and their means.
 
     Args:
-        restored: folder of images, 8 or 16 bits a channel; suffixes may differ from the reference's.
+        restored: folder of images with 8 or 16 bits per channel; suffixes may differ from those in `reference`.
         reference: folder of the clean images; one that is up to s - 1 pixels larger is cropped to a multiple of s.
         rule: the protocol.
         bicubic: enlarge restored images that are an integer factor smaller, like MATLAB's `imresize`: the baseline of
             super-resolution.
-        warn: gets a line on what is skipped, cropped or left out of an image.
+        warn: receives a line for each image that is skipped, cropped or only partly read.
 
     Raises:
         PetlirError: a folder is missing or empty, names or sizes do not match, an image cannot be read or is too small
-            or too large, or the protocol scores unrounded images; names the first such image.
+            or too large, or the protocol scores unrounded images; the message names the first such image.
     """
     return side_by_side(restored, reference, [rule], bicubic=bicubic, warn=warn)[0]
 
@@ -154,10 +154,10 @@ def measure_folders(
 
     Args:
         restored: as in `score_folders`.
-        reference: the same.
+        reference: as in `score_folders`.
         names: names of metrics, see `petlir.benchmark.scoring.metrics.choose`.
-        device: where to compute.
-        registered: the metrics that are not pyiqa's.
+        device: the device to compute on.
+        registered: the metrics that do not belong to pyiqa.
         bicubic: as in `score_folders`.
     """
     looks = {pair.name: pair.on_byte_scale for pair in matched(restored, reference, (), bicubic=bicubic)}
@@ -211,8 +211,8 @@ def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
 def _named(restored: Path, reference: Path, warn: Warn) -> list[tuple[str, Path, Path]]:
     """Return name, restored and clean image of each pair of two folders and their sub-folders.
 
-    Names match if they are equal without the suffix, or else with accents composed, or without the prefixes in
-    `PREFIXES` too.
+    Names match if they are equal without the suffix, or else after composing accents, or else also without the prefixes
+    in `PREFIXES`.
 
     Raises:
         PetlirError: a folder is missing or empty, or an image has no partner.

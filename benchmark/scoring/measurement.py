@@ -1,6 +1,6 @@
-"""Measures images by metrics: in batches of equal size, on the device; never a wrong number.
+"""Measurement of images by metrics, in batches of equal size on the device.
 
-A metric that cannot be made, or does not take an image, is *not available*, with the reason.
+A metric that cannot be created, or does not support an image, is *not available*, with the reason.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from petlir.benchmark.degradation import Image
 from petlir.benchmark.errors import FAULTS
 
 AT_ONCE = 2**21
-"""Most pixels of a batch."""
+"""The maximum number of pixels of a batch."""
 
 Look = Callable[[], tuple[Image, Image]]
-"""Reads a restored and its clean image, H×W×3 uint8."""
+"""A function that reads a restored image and its clean image, H×W×3 uint8."""
 Model = Callable[[Tensor, Tensor], Tensor]
-"""Scores restored against clean images, both N×3×H×W in [0, 1]: N values."""
+"""A function that scores restored against clean images, both N×3×H×W in [0, 1], with N values."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Measurement:
     """The values of a metric on some images.
 
     Attributes:
-        name: the metric's.
+        name: the name of the metric.
         better: which values are better.
-        colour: what it reads of an image.
-        library: what computed it, with the version.
-        unavailable: why there are no values; None where there are.
-        values: one for each image.
+        colour: the channels that the metric uses.
+        library: the library that computed it, with its version.
+        unavailable: the reason for missing values; None if there are values.
+        values: one value for each image.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A metric that is ready to score, or the reason why it is not."""
+    """A metric that is ready to score, or the reason why it is unavailable."""
 
     about: Measurement
     model: Model | None = field(default=None, repr=False)
 
     def without(self, reason: str) -> Prepared:
-        """Return the same, not available."""
+        """Return the metric as unavailable."""
         return Prepared(replace(self.about, unavailable=reason))
 
 
@@ -65,8 +65,8 @@ def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device
 
     Args:
         prepared: the metrics by name.
-        images: by name, what reads the restored and the clean one, of one size.
-        device: where to compute.
+        images: by name, functions that read the restored and the clean image, of equal size.
+        device: the device to compute on.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -88,7 +88,7 @@ def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device
 
 
 def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
-    """The names of images, those of equal size together, as many as may be looked at together."""
+    """Yield batches of names of images with equal size, up to the maximum number of pixels."""
     sizes = {name: look()[1].shape[:2] for name, look in images.items()}
     for (height, width), group in groupby(sorted(sizes, key=sizes.__getitem__), key=sizes.__getitem__):
         names, count = list(group), max(1, AT_ONCE // (width * height))
@@ -96,17 +96,17 @@ def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
 
 
 def _batch(images: Sequence[Image], device: str) -> Tensor:
-    """Images as N×3×H×W in [0, 1]."""
+    """Return images as N×3×H×W in [0, 1]."""
     return torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def _values(model: Model, restored: Tensor, clean: Tensor) -> list[float]:
-    """One value an image; raises ValueError where it is not finite, or there are more or fewer."""
+    """Return one value per image; raise ValueError if a value is not finite or their number differs."""
     with _repeatable(restored.device), torch.no_grad():
         found: object = model(restored, clean)
         values: list[float] = found.detach().double().flatten().tolist() if isinstance(found, Tensor) else []
     if len(values) != len(restored):
-        raise ValueError("it gives no single value for an image")
+        raise ValueError("it does not give a single value per image")
     if not np.isfinite(values).all():
         raise ValueError("its value is not a finite number")
     return values
@@ -114,7 +114,7 @@ def _values(model: Model, restored: Tensor, clean: Tensor) -> list[float]:
 
 @contextmanager
 def _repeatable(device: torch.device) -> Iterator[None]:
-    """Some metrics look at random crops: the same each time, and what is drawn elsewhere does not notice."""
+    """Seed metrics that use random crops, and restore the random state afterwards."""
     state = np.random.get_state()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
@@ -126,5 +126,5 @@ def _repeatable(device: torch.device) -> Iterator[None]:
 
 
 def described(error: BaseException) -> str:
-    """Return the first line of an error with its kind, which some say nothing beyond."""
+    """Return the first line of an error with its type, as some errors have no message."""
     return ": ".join(filter(None, [type(error).__name__, *str(error).strip().splitlines()[:1]]))

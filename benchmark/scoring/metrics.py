@@ -1,4 +1,4 @@
-"""The registry of metrics: PSNR, SSIM and those of plugins, which are registered, and every metric of pyiqa by name."""
+"""Metrics by name: the registered ones (PSNR, SSIM and those of plugins), and every metric of pyiqa."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Registered:
     """A metric with an implementation here or in a plugin.
 
     Attributes:
-        make: builds it with its defaults; PSNR and SSIM are then under the protocol `rgb`.
-        library: the revisions of its code.
+        make: builds the metric with its defaults; PSNR and SSIM then use the protocol `rgb`.
+        library: the revisions of the metric's code.
     """
 
     make: Callable[[], Metric]
@@ -28,14 +28,14 @@ class Registered:
 
 
 def choose(text: str, registered: Mapping[str, Registered]) -> tuple[str, ...]:
-    """Return the metrics of a list with commas, each once.
+    """Return the distinct metrics of a comma-separated list.
 
     Args:
         text: names.
         registered: see `petlir.benchmark.plugins.Plugins.registered_metrics`.
 
     Raises:
-        PetlirError: there is no metric of such a name; or it is not registered, and pyiqa is not installed.
+        PetlirError: a name is unknown, or is not registered and pyiqa is not installed.
     """
     found = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     others = [name for name in found if name not in registered]
@@ -57,9 +57,9 @@ def measured(
 
     Args:
         names: see `choose`.
-        images: by name, what reads the restored and the clean one, of one size.
-        device: where to compute.
-        registered: the metrics that are not pyiqa's.
+        images: by name, functions that read the restored and the clean image, of equal size.
+        device: the device to compute on.
+        registered: the metrics that do not belong to pyiqa.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -72,7 +72,7 @@ def measured(
 
 
 def _prepared(name: str, registered: Registered) -> Prepared:
-    """Make a registered metric; it scores one image at a time."""
+    """Build a registered metric; it scores one image at a time."""
     one = Prepared(Measurement(name, "higher", "RGB in [0, 1]", registered.library))
     try:
         metric = registered.make()

@@ -23,7 +23,7 @@ from petlir.benchmark.protocol import protocol as protocol_of
 GREY = CHANNELS["y-full"]
 """The luma used for the mean brightness of an image, as in OpenCV's conversion to grey."""
 RGB = protocol_of("rgb")
-"""What PSNR and SSIM are taken under unless told otherwise."""
+"""The default protocol of PSNR and SSIM."""
 
 
 def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
@@ -53,7 +53,7 @@ def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype =
 def scores(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return PSNR and SSIM of each of N pairs, on their device, rounded to 8 bit first if the protocol says so.
+    """Return PSNR and SSIM of each of N pairs, on their device, rounded to 8 bits first if the protocol requires it.
 
     Args:
         restored: N×3×H×W in [0, 1]; values outside are clipped.
@@ -99,14 +99,14 @@ class SSIM(Metric):
 
 
 def recorded(psnr: float) -> float | str:
-    """Return a PSNR for JSON, which has no infinity: identical images are `"inf"`."""
+    """Return a PSNR for JSON, which has no infinity: that of identical images is `"inf"`."""
     return "inf" if math.isinf(psnr) else psnr
 
 
 def _scaled_planes(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
-    """Return the compared planes of two batches N×3×H×W in [0, 1], clipped, and rounded if the protocol says so."""
+    """Return the compared planes of two batches N×3×H×W in [0, 1], clipped, and rounded if the protocol requires it."""
 
     def values(images: Tensor) -> Tensor:
         scaled = images.to(dtype).clamp(0, 1) * 255
@@ -165,7 +165,7 @@ def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
             f"SSIM under {protocol.id} needs {protocol.window} pixels a side inside the border, "
             f"{clean.shape[-1]}×{clean.shape[-2]} are left"
         )
-    # one plane and one moment at a time stay in a processor's cache, which makes it three times as fast
+    # one plane and one moment at a time fit in a processor's cache, which makes this three times as fast
     count = clean.shape[0] * clean.shape[1] if clean.device.type == "cpu" else 1
     parts = (images.flatten(0, 1).tensor_split(count) for images in (restored, clean))
     means = [_similarity(one, other, protocol).mean((1, 2)) for one, other in zip(*parts, strict=True)]
@@ -203,7 +203,7 @@ def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
     for axis in axes:
         side = maps.shape[axis] - 2 * half
         blurred = weights[half] * maps.narrow(axis, half, side)
-        # pairs of equal weight, the lightest first: in float32 a third of the error
+        # pairs of equal weight, smallest weight first: a third of the error in float32
         for start, weight in enumerate(weights[:half]):
             pair = maps.narrow(axis, start, side) + maps.narrow(axis, 2 * half - start, side)
             blurred.add_(pair, alpha=weight)

@@ -36,7 +36,7 @@ def names() -> list[str]:
 
 @lru_cache
 def prepare(name: str, device: str) -> Prepared:
-    """A metric, made once a process; gives up after `PATIENCE` seconds."""
+    """Return a metric, created once per process; give up after `PATIENCE` seconds."""
     config = _pyiqa().api_helpers.DEFAULT_CONFIGS[name]
     one = Prepared(Measurement(name, "lower" if config.get("lower_better") else "higher", _colour(config), _library()))
     made: list[Prepared] = []
@@ -53,12 +53,12 @@ def prepare(name: str, device: str) -> Prepared:
         maker = Thread(target=make, daemon=True)
         maker.start()
         maker.join(PATIENCE)
-    late = f"its weights did not come within {PATIENCE:.0f} s; pyiqa.create_metric({name!r}) fetches them"
+    late = f"its weights did not arrive within {PATIENCE:.0f} s; pyiqa.create_metric({name!r}) fetches them"
     return made[0] if made else one.without(late)
 
 
 def _scored(metric: Callable[..., Tensor], restored: Tensor, clean: Tensor) -> Tensor:
-    """Score by a metric of pyiqa, which reads the clean image only where it is a full-reference one."""
+    """Score images by a metric of pyiqa, which reads the clean images only if it is a full-reference metric."""
     found: Tensor = metric(restored, clean) if metric.metric_mode == "FR" else metric(restored)  # type: ignore[attr-defined]
     return found
 

@@ -1,7 +1,7 @@
-"""The registry of metrics under a protocol: how each is computed, named and printed. An entry adds a metric everywhere.
+"""The registry of metrics under a protocol: their computation, names and formats. An entry adds a metric everywhere.
 
-Evaluation computes every entry of each restored and each degraded image; records, tables, exports and the MLflow mirror
-read names, units and digits here. It needs no torch until a metric is computed.
+Evaluation computes every entry for each restored and each degraded image; records, tables, exports and the MLflow
+mirror read names, units and digits here. torch is imported only when a metric is computed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Score(NamedTuple):
-    """The value of a metric on one restored image; `input` is that of the degraded one, None where there is none.
+    """The value of a metric for one restored image; `input` is that of the degraded image, None if there is none.
 
-    `protocol` is None for a metric that no protocol applies to. A smaller degraded image is enlarged bicubically.
+    `protocol` is None for a metric without a protocol. A smaller degraded image is enlarged bicubically.
     """
 
     set: str
@@ -36,7 +36,7 @@ class Score(NamedTuple):
 
 
 def compared(one: Score, other: Score) -> Iterator[tuple[str, float, float]]:
-    """Yield the name, e.g. `input_psnr`, and both values of what two rows of one metric measure."""
+    """Yield the name, e.g. `input_psnr`, and both values of each number in two rows of one metric."""
     yield one.metric, one.value, other.value
     if one.input is not None and other.input is not None:
         yield f"input_{one.metric}", one.input, other.input
@@ -49,8 +49,8 @@ class ProtocolMetric:
     Attributes:
         name: its key in records, exports and MLflow.
         title: its display name.
-        compute: returns its value of an 8-bit image H×W×3, or of 1×3×H×W in [0, 1] where nothing is rounded, against
-            the clean image H×W×3, both of one size.
+        compute: returns its value for an 8-bit image H×W×3, or an unrounded image 1×3×H×W in [0, 1], against the clean
+            image H×W×3 of the same size.
         digits: decimals in tables.
         unit: empty if dimensionless.
     """

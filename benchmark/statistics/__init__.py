@@ -1,4 +1,4 @@
-"""Statistics of tables of units × seeds: differences, ties, ranks, shares and regrets.
+"""Statistics of tables of units × seeds: differences, ties, ranks, recovered gains and regrets.
 
 The unit is the source scene: several images of a scene are averaged first. This package does not depend on records.
 """

@@ -1,4 +1,4 @@
-"""Collapsed seeds: trainings that end far below the other seeds of their method, by a rule that is fixed beforehand."""
+"""Collapsed seeds: training runs that end far below the other seeds of their method, by a rule fixed beforehand."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores
 
 LEAST, DEVIATIONS = 1.0, 5.0
-"""Distance below the median in dB, and in median absolute deviations; a collapsed seed is farther in both."""
+"""Distances below the median in dB and in median absolute deviations; a collapsed seed exceeds both."""
 RULE = (
     "A seed has collapsed if its mean is more than 1 dB and more than 5 median absolute deviations below the median "
-    "of its method's seeds. Collapsed seeds are counted; intervals, ranks and shares are those of uncollapsed seeds."
+    "of its method's seeds. Collapsed seeds are counted; intervals, ranks and recovered gains use the other seeds."
 )
 """The rule as stated in the documentation and on the pages."""
 

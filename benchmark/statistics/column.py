@@ -2,8 +2,8 @@
 
 Pairs are tested together by Holm's step-down method (Holm, Scandinavian Journal of Statistics 6, 1979), which bounds
 the probability of any false separation. It implies the group tied with the best and each method's possible ranks
-(simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in Medical Research 31, 2022).
-With several interim analyses, each spends its share of alpha, and separated pairs leave the family (Maurer and Bretz,
+(simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in Medical Research 31, 2022). With
+several interim analyses, each spends its fraction of alpha, and separated pairs leave the family (Maurer and Bretz,
 Statistics in Biopharmaceutical Research 5, 2013).
 """
 
@@ -20,15 +20,17 @@ from petlir.benchmark.statistics.crossed import SKEWNESS, Difference, Floats, Sc
 from petlir.benchmark.statistics.spending import InterimAnalysis
 
 FEWEST_SEEDS = 3
-"""Fewest seeds for a separation."""
+"""The minimum number of seeds for a separation."""
 FIRM_SEEDS = 5
-"""Fewest seeds for a final separation; with fewer it is provisional, and stated only beyond `PROVISIONAL_GAP`."""
+"""The minimum number of seeds for a final separation; with fewer, it is provisional and must exceed
+`PROVISIONAL_GAP`.
+"""
 PROVISIONAL_GAP = 0.1
-"""Smallest gap of a provisional separation, in dB."""
+"""The smallest gap of a provisional separation, in dB."""
 FIRM_GAP = 0.02
-"""Smallest gap of any separation, in dB: smaller gaps are invisible and count as ties, however certain they are."""
+"""The smallest gap of any separation, in dB: smaller gaps are invisible and always count as ties."""
 AT_ONCE = 4_000_000
-"""Number of score differences computed at once."""
+"""The number of score differences computed at once."""
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.int_]
 
@@ -44,7 +46,7 @@ def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
 
 
 def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | int, alpha: float = 0.05) -> Flags:
-    """Return whether pairs can be separated: from three seeds on beyond 0.1 dB, from five on beyond 0.02 dB."""
+    """Return whether pairs can be separated: with three seeds if above 0.1 dB, with five if above 0.02 dB."""
     firm, few = np.asarray(seeds) >= FIRM_SEEDS, np.asarray(seeds) >= FEWEST_SEEDS
     enough = (firm & (np.abs(gap) >= FIRM_GAP)) | (few & (np.abs(gap) > PROVISIONAL_GAP))
     return np.asarray(enough & (np.asarray(adjusted_p) <= alpha))
@@ -59,7 +61,7 @@ class MethodPair:
         worse: the other method.
         difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all analyses.
         adjusted_p: Holm's p value among all pairs of the column at its last analysis, raised for skewed effects and
-            divided by that analysis' share of alpha.
+            divided by the fraction of alpha of that analysis.
         apart: whether the methods are separated.
         seeds: number of seeds that both have.
     """
@@ -94,7 +96,7 @@ class Comparison:
         order: the methods, the highest mean first.
         found: the results of their pairs.
         units: number of source scenes.
-        seeds: fewest seeds of a method.
+        seeds: the smallest number of seeds of a method.
         analyses: number of interim analyses so far.
     """
 
@@ -149,8 +151,8 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
 
     Args:
         scores: method → units × seeds in dB, on the same units and the same list of seeds; a column of NaN is a seed
-            without a run of this method. A pair is compared on the seeds that both have; with fewer than two its
-            difference is NaN.
+            without a run of this method. A pair is compared on the seeds that both methods have; with fewer than two
+            such seeds, its difference is NaN.
         alpha: probability of any false separation.
         analyses: if seeds were added until methods separate, all planned interim analyses; each uses the first `seeds`
             of the list of seeds. By default there is a single analysis.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WORTH_ADAPTING = 0.5
-"""Least gain in dB of full fine-tuning over training from scratch in a ranked column."""
+"""The minimum gain, in dB, of full fine-tuning over training from scratch in a ranked column."""
 
 
 def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
@@ -53,7 +53,7 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
 
 
 def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
-    """Return the means over those images (units × images × ...) that are `whole`, for the units that have any."""
+    """Return the means over the `whole` images (units × images × ...), for units with at least one such image."""
     import pandas as pd
 
     unit, _ = np.nonzero(whole)
@@ -65,7 +65,7 @@ def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
 
 
 def collapsed_seeds(rows: pd.DataFrame) -> dict[str, tuple[int, ...]]:
-    """Return the collapsed seeds of each method that has some; `rows` as for `tables`."""
+    """Return the collapsed seeds of each method that has any; `rows` as for `tables`."""
     finite = rows[np.isfinite(rows.psnr)]
     if finite.empty:
         return {}
@@ -87,7 +87,7 @@ def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple
     Args:
         rows: as for `tables`, of the column's PETL methods, with the column `converged`.
         fewest: minimum number of seeds of a method.
-        references: the same columns, with full fine-tuning and training from scratch under `method`, where present.
+        references: the same columns, with full fine-tuning and training from scratch under `method`, if present.
     """
     gain = pretraining_gain(references)
     if gain is not None and gain < WORTH_ADAPTING:
@@ -114,7 +114,7 @@ def pretraining_gain(rows: pd.DataFrame) -> float | None:
 
 
 def never_rankable(rows: pd.DataFrame) -> str:
-    """Return why a column with these scores can never be ranked, whatever is trained; empty where it can."""
+    """Return why a column with these scores can never be ranked, whatever is trained; empty if it can."""
     scenes = rows[np.isfinite(rows.psnr)].unit.nunique()
     if scenes >= FEWEST_UNITS or rows.empty:
         return ""

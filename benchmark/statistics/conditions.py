@@ -1,4 +1,4 @@
-"""Numbers of units and seeds for which an interval may be printed, because it is valid in simulation."""
+"""Numbers of units and seeds for which an interval is valid in simulation and may be printed."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ COVERAGE = Path(__file__).with_name("coverage.csv")
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
 """Bounds of the coverage, and the highest rate of columns with false separations."""
 NOISE = 0.0022
-"""Two standard errors of the simulated rate; a rate of at most 5 % for normal scores is proven."""
+"""Two standard errors of the simulated rate; for normal scores, a rate of at most 5 % is proven."""
 
 
 SKEWED = "skewed"
 """The scenario of strongly skewed effects, whose coverage is stated instead of required."""
 FEWEST_UNITS = 5
-"""Fewest source scenes of an interval or a rank, however many seeds there are."""
+"""The minimum number of source scenes for an interval or a rank, regardless of the number of seeds."""
 
 
 def printable(units: int, seeds: int) -> bool:
     """Return whether an interval from this many source scenes and seeds may be printed.
 
     The nearest simulated conditions below and above must all hold: coverage 95 ± 1.5 % and at most 5 % false
-    separations, for normal and heavy-tailed scores, equal and unequal variances, and effects of all sizes. Beyond the
-    largest simulated numbers, these apply; below the smallest, nothing is printed.
+    separations, for normal and heavy-tailed scores, equal and unequal variances, and effects of all sizes. Above the
+    largest simulated numbers, the conditions of the largest apply; below the smallest, nothing is printed.
     """
     corners = _corners(units, seeds)
     return bool(corners) and all(_table()[corner].holds for corner in corners)
 
 
 def skewed_coverage(units: int, seeds: int) -> float | None:
-    """Return the lowest coverage of a 95 % interval for strongly skewed effects, or None where none is printed."""
+    """Return the lowest coverage of a 95 % interval for strongly skewed effects, or None if none is printed."""
     lowest = [_table()[corner].skewed for corner in _corners(units, seeds)]
     return min(lowest) if lowest and printable(units, seeds) else None
 
@@ -44,7 +44,8 @@ class Condition:
     """The simulated validity of one number of units and seeds.
 
     Attributes:
-        holds: whether coverage holds in all scenarios but the skewed one, and the rate of false separations in all.
+        holds: whether coverage is valid in all scenarios except the skewed one, and the rate of false separations in
+            all.
         skewed: the lowest coverage for skewed effects.
     """
 

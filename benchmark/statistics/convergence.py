@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LIMIT = 0.1
-"""Smallest change of the validation PSNR from T/2 to T, in dB, that counts as not converged."""
+"""The smallest change of the validation PSNR from T/2 to T, in dB, that counts as not converged."""
 FEWEST_METHODS = 6
-"""Fewest converged PETL methods of a ranked column."""
+"""The minimum number of converged PETL methods in a ranked column."""
 RULE = (
     "Convergence is a doubling test. At the learning rate chosen for T steps, the selection seed is trained for T "
-    "steps and, with a full schedule of its own, for T/2; a method has converged if its PSNR on validation images "
-    "changes by less than 0.1 dB. A column is ranked if at least six PETL methods have converged; the others are "
-    "listed below the ranking with their change. References (frozen, input, cascade, scratch and full-ft) are never "
-    "ranked and never prevent a ranking. Smoke runs are not ranked."
+    "steps and, with its own full schedule, for T/2; a method has converged if its PSNR on validation images "
+    "changes by less than 0.1 dB. A column is ranked if at least six PETL methods have converged; all other methods "
+    "are listed below the ranking with their change. References (frozen, input, cascade, scratch and full-ft) are "
+    "never ranked and never prevent a ranking. Smoke runs are not ranked."
 )
 """The rule as stated in the documentation, the pages and the last lines of a run."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"
@@ -32,7 +32,7 @@ class Convergence:
 
     Attributes:
         psnr: validation PSNR after T steps, in dB.
-        half_psnr: validation PSNR after T/2 steps; None if that training diverged.
+        half_psnr: validation PSNR after T/2 steps; None if the half trial diverged.
     """
 
     psnr: float
@@ -70,15 +70,15 @@ class Tested(Protocol):
 
     @property
     def half_psnr(self) -> float | None:
-        """The same after T/2 steps; None where that training diverged."""
+        """Validation PSNR after T/2 steps, in dB; None if the half trial diverged."""
 
 
 def convergence(tested: Tested | None) -> Convergence | None:
-    """Return the doubling test in a record; None where it was not made, as in records older than the test."""
+    """Return the doubling test in a record; None if there was none, as in records older than the test."""
     return Convergence(tested.psnr, tested.half_psnr) if tested else None
 
 
 def converged(tested: Tested | None) -> bool | None:
-    """Return whether the cell has converged by the doubling test in its record; None where that was not made."""
+    """Return whether the cell has converged by the doubling test in its record; None if there was none."""
     found = convergence(tested)
     return found.converged if found else None

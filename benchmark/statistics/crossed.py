@@ -4,13 +4,14 @@ The variance of the mean of units × seeds is (U + S − E) / (units · seeds), 
 seeds and error. Interval and test use different approximations:
 
 - The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). In its plain
-  form it covers 92 to 100 % at a nominal 95 %, because the difference of mean squares falls to zero or below, and few
-  seeds give too many degrees of freedom. Here a smooth positive variance replaces it, and the degrees of freedom are
-  shrunk towards the smaller ones. The constants are calibrated, not derived.
-  `python -m petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` gives the limits.
+  form, its coverage is 92 to 100 % at a nominal 95 %, because U + S − E can be zero or negative, and few seeds give too
+  many degrees of freedom. Here a smooth positive variance replaces U + S − E, and the degrees of freedom are shrunk
+  towards the smaller of those of units and seeds. The constants are calibrated, not derived. `python -m
+  petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` gives the limits.
 - The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds) over units
-  and seeds, each with the t quantile of its own degrees of freedom. For normal effects of any size it is never too
-  small, even far in the tail. Tests of many pairs use the tail, where Satterthwaite's is wrong by a factor of ten.
+  and seeds, each with the t quantile of its own degrees of freedom. For normal effects of any size, the p value is
+  never too small, even far in the tail. Tests of many pairs use the tail, where Satterthwaite's approximation is wrong
+  by a factor of ten.
 
 If one of the two effects is absent, both are the one-sample t test.
 """
@@ -34,7 +35,7 @@ SMALLEST = 1e-130
 SKEWNESS = 2.0
 """Factor by which p values are raised in tests of many pairs, since skewed effects make them too small."""
 STEPS = 8
-"""Steps of Newton's method; six are enough."""
+"""The number of steps of Newton's method; six are enough."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _variance(squares: Squares) -> Floats:
 
 
 def _freedom(squares: Squares) -> Floats:
-    """Return Satterthwaite's degrees of freedom; between those of seeds and units, shrunk towards the fewer."""
+    """Return Satterthwaite's degrees of freedom, limited to the range of units and seeds and shrunk to the smaller."""
     fewer, more = sorted((squares.units - 1, squares.seeds - 1))
     unit, seed = np.maximum(squares.unit, squares.error), np.maximum(squares.seed, squares.error)
     parts = unit**2 / (squares.units - 1) + seed**2 / (squares.seeds - 1) + squares.error**2 / (fewer * more)

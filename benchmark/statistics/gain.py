@@ -1,4 +1,4 @@
-"""The share of full fine-tuning's gain that a method recovers in a column.
+"""The fraction of full fine-tuning's gain that a method recovers in a column.
 
 Source: Fieller, Some Problems in Interval Estimation, Journal of the Royal Statistical Society B 16, 1954: the
 interval of a ratio is the set of all ratios r for which `method − r × full` is compatible with no difference.
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
 
 SMALLEST_GAIN = 0.3
-"""Smallest gain of full fine-tuning, in dB, for which a share is meaningful."""
+"""The smallest gain of full fine-tuning, in dB, for which the fraction is meaningful."""
 FARTHEST, HALVINGS = 1e6, 50
 """Range, from the estimate, and bisection steps of the search for an end of the interval."""
 
@@ -30,7 +30,7 @@ class Interval:
 
 
 def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95) -> Interval | None:
-    """Return the share of full fine-tuning's gain over the frozen network that a method recovers; 1 is all of it.
+    """Return the fraction of full fine-tuning's gain over the frozen network that a method recovers.
 
     Args:
         method: scores of the method, units × seeds in dB.
@@ -45,7 +45,7 @@ def recovered(method: Scores, full: Scores, frozen: Scores, level: float = 0.95)
 
 
 def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: float = 0.95) -> dict[str, Interval]:
-    """Return `recovered` for the methods of a column, or an empty dict if it is None."""
+    """Return `recovered` for the methods of a column, or an empty dict if the gain is too small or uncertain."""
     whole = full - frozen
     gain = mean_squares(whole)
     if not methods or gain.mean <= max(SMALLEST_GAIN, float(half_width(gain, level))):

@@ -1,6 +1,6 @@
-"""Means of groups of scores as dense arrays: what `pandas.pivot_table` gives, to the last bit, in a tenth of the time.
+"""Means of groups of scores as dense arrays: the same as `pandas.pivot_table` to the last bit, in a tenth of the time.
 
-A report has hundreds of small columns, where the fixed cost of a pivot table exceeds that of its numbers.
+A report has hundreds of small columns, for which the fixed cost of a pivot table exceeds that of computing the means.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Codes = NDArray[np.intp]
 
 
 def numbered(values: pd.Series) -> tuple[Codes, list[Hashable]]:
-    """Return the place of each value among the distinct ones, and these, sorted."""
+    """Return the index of each value among the sorted distinct values, and the distinct values."""
     import pandas as pd
 
     codes, distinct = pd.factorize(values.to_numpy(), sort=True)
@@ -32,7 +32,7 @@ def means(values: Floats, codes: Sequence[Codes], shape: tuple[int, ...]) -> Flo
 
     Args:
         values: the values; NaN is left out.
-        codes: for each axis of the result, the place of each value.
+        codes: for each axis of the result, the index of each value.
         shape: the shape of the result.
     """
     there = ~np.isnan(values)

@@ -13,12 +13,12 @@ from petlir.benchmark.statistics.gain import Interval
 
 @dataclass(frozen=True)
 class MeanRanks:
-    """The mean ranks of the methods that every column has.
+    """The mean ranks of the methods that occur in every column.
 
     Attributes:
         ranks: method → mean of its ranks by the mean score, 1 being the best, with a simultaneous interval; the best
             method first.
-        columns: how many columns the mean is over.
+        columns: number of columns in the mean.
         left_out: the methods that lack a column.
     """
 
@@ -28,7 +28,7 @@ class MeanRanks:
 
 
 def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05) -> MeanRanks | None:
-    """Rank the methods that all columns share by their mean rank over these columns.
+    """Rank the methods that occur in all columns by their mean rank over these columns.
 
     Each column spends `alpha / len(columns)` on the ranges of its ranks (Bonferroni), so that all ranges of all columns
     hold jointly, and so do the means of their ends.
@@ -38,7 +38,7 @@ def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05)
         alpha: probability that any interval misses its true mean rank.
 
     Returns:
-        None with fewer than two columns, or fewer than two methods that all of them have.
+        None with fewer than two columns, or fewer than two methods that occur in all of them.
     """
     every = [set(scores) for scores in columns.values()]
     shared = set.intersection(*every) if every else set()

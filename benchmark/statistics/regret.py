@@ -1,8 +1,8 @@
 """Stability across degradations: the loss relative to the best method of each task.
 
-The regret of a method in a column is the gap of its mean to the best mean, in dB, never below zero. Its interval is
-that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on the
-difference to the true best. The lower end depends on the differences to all rivals and uses Bonferroni's level.
+The regret of a method in a column is the gap between its mean and the best mean, in dB, never below zero. Its interval
+is that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on the
+difference from the true best. The lower end depends on the differences from all rivals and uses Bonferroni's level.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Stability:
 
 
 def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns: int = 1) -> Interval:
-    """Return the gap of a method's mean to the best of a column, in dB.
+    """Return the gap between a method's mean and the best mean of a column, in dB.
 
     Args:
-        scores: converged PETL methods of equal size → units × seeds; a pair is compared on the seeds that both have.
+        scores: converged PETL methods of equal size → units × seeds; a pair is compared on the seeds that both methods
+            have.
         name: the method.
         level: level of the interval.
         columns: number of columns for which the lower end must hold jointly.
@@ -52,7 +53,7 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
 
 
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
-    """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, and on these alone."""
+    """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, restricted to these seeds."""
     there = np.isfinite(gaps).all(axis=1)
     for kept in np.unique(there, axis=0):
         if kept.sum() > 1:
@@ -60,7 +61,7 @@ def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:
-    """Return a method's regret over fixed columns: each, the largest, and the mean.
+    """Return a method's regret over fixed columns: in each column, the largest, and the mean.
 
     The interval of the mean is the mean of the intervals. It is wide enough for any dependence between tasks, since the
     standard deviation of a sum is at most the sum of the standard deviations.

@@ -1,16 +1,17 @@
 """Simulation of the validity of intervals and tests: `python -m petlir.benchmark.statistics.simulation`.
 
-Data without differences are drawn many times. The interval should contain 0 in 95 ± 1.5 % of the cases, and a column of
-ten equal methods should show a separation in at most 5 %, for all sizes of unit and seed effects, tails and ratios of
-variances. The command writes `coverage.csv`, which `conditions.printable` reads.
+Data without true differences are drawn many times. The interval should contain 0 in 95 ± 1.5 % of the cases, and a
+column of ten equal methods should show a separation in at most 5 %, for all sizes of unit and seed effects, tails and
+ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
-The worst of 36 sizes of effects counts, so that few repeats overestimate the rate: with 2,000 repeats the worst rate
-was 5.75 %, with 40,000 it was 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances that
-differ by a factor of 16 make the interval wider than necessary (up to 98 %) and false separations rarer.
+The worst of 36 effect sizes counts, so a small number of repeats overestimates the rate: with 2,000 repeats the worst
+rate was 5.75 %, with 40,000 it was 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances
+that differ by a factor of 16 make the interval wider than necessary (up to 98 %) and false separations rarer.
 
-Skewed effects (exponential) are not covered: the table has what is, for the pages. False separations stay below 5 %
-there too, since p values are raised by `SKEWNESS`; the rates of the other scenarios are those without it, which are
-higher. Coverage beside collapsed seeds is simulated in the tests.
+Coverage is not required for skewed (exponential) effects; the table contains the simulated coverage, which the pages
+state. False separations also stay below 5 % for skewed effects, since p values are raised by `SKEWNESS`; the rates of
+the other scenarios are simulated without this factor and are therefore higher. Coverage with collapsed seeds is
+simulated in the tests.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from petlir.benchmark.statistics.crossed import SKEWNESS, Floats, Squares, beyon
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
-"""Expected mean square of units or seeds over that of the error; 1 means that there is no such effect."""
+"""Expected mean square of units or seeds divided by that of the error; 1 means that there is no such effect."""
 FAMILY = 10
-"""Methods in a column of equal methods."""
+"""The number of methods in a column of equal methods."""
 CHUNK = 4_000_000
-"""Number of values drawn at once."""
+"""The number of values drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _spread(ratio: float, count: int) -> Floats:
 def squares(drawn: Draws) -> Iterator[tuple[float, float, Squares]]:
     """Yield the mean squares of effects and errors together, for each size of unit and seed effect.
 
-    The error's part is computed once, because effects add only to the means of rows and columns.
+    The contribution of the error is computed once, because effects add only to the means of rows and columns.
     """
     units, seeds = drawn.error.shape[1:]
     alone = mean_squares(drawn.error)
@@ -143,8 +144,8 @@ def coverage(
 def coverage_beside_collapses(units: int, seeds: int, repeats: int = 10_000) -> list[float]:
     """Return the coverage of the interval on uncollapsed seeds, for several sizes of effects.
 
-    A seed of a method collapses with probability 10 %, by 1.5 to 15 dB; seeds differ by 0.2 dB otherwise. Intervals of
-    fewer than three seeds are not printed, and do not count.
+    A seed of a method collapses with probability 10 %, by 1.5 to 15 dB; seeds differ by 0.2 dB otherwise. Intervals
+    with fewer than three seeds are not printed, and do not count.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
     sizes = product((1.0, 4.0, 30.0), (1.0, 4.0, 30.0))
@@ -237,7 +238,7 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
 
 
 def markdown() -> list[str]:
-    """Return the table of the documentation: coverage and false separations over the conditions that are printed."""
+    """Return the table for the documentation: coverage and false separations over the conditions that are printed."""
     lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
     printed = [row for row in rows() if printable(int(row["units"]), int(row["seeds"]))]
     for scenario in dict.fromkeys(row["scenario"] for row in printed):

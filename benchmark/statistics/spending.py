@@ -1,9 +1,9 @@
-"""Alpha spending: the share of alpha for each stated interim analysis.
+"""Alpha spending: the fraction of alpha for each stated interim analysis.
 
-Adding seeds until a difference appears finds one in 14 to 18 % of the cases without any. Here alpha is spent over
-analyses that are stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983),
-little at first and most at the last analysis. Each analysis tests at its increment of the spent alpha. By the union
-bound, all analyses together hold alpha for any dependence between them.
+Adding seeds until a difference appears gives a false one in 14 to 18 % of the cases. Here alpha is spent over analyses
+stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983): little at the first
+analysis and most at the last. Each analysis tests at its increment of the spent alpha. By the union bound, all analyses
+together keep alpha, whatever the dependence between them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class InterimAnalysis:
-    """An interim analysis: its number of seeds, and the share of alpha that it spends."""
+    """An interim analysis: its number of seeds, and the fraction of alpha that it spends."""
 
     seeds: int
     share: float
@@ -37,7 +37,7 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, .
 
 
 class PlannedAnalysis(Protocol):
-    """A cell, as far as interim analyses are stated for it."""
+    """The fields of a cell for which interim analyses are stated."""
 
     @property
     def backbone(self) -> str:
@@ -61,8 +61,8 @@ class SpendingPlan:
     """The interim analyses planned for the cells of one backbone and task.
 
     Attributes:
-        seeds: how many seeds each look has.
-        alpha: the chance of any false separation in a column, over all looks.
+        seeds: the number of seeds at each analysis.
+        alpha: the probability of any false separation in a column, over all analyses.
     """
 
     backbone: str
@@ -78,13 +78,13 @@ class SpendingPlan:
         return spend(self.seeds, self.alpha)
 
     def covers(self, cell: PlannedAnalysis) -> bool:
-        """Return whether this was stated for a cell."""
+        """Return whether the plan was stated for a cell."""
         own = (self.backbone, self.task, self.track, self.steps)
         return own == (cell.backbone, cell.task, cell.track, cell.steps)
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at the analyses: each is half as large again as the previous, up to the maximum."""
+    """Return the numbers of seeds at the analyses: each is 1.5 times the previous one, up to the maximum."""
     found = [first]
     while found[-1] < most:
         found.append(min(most, found[-1] + (found[-1] + 1) // 2))

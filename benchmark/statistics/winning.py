@@ -1,11 +1,11 @@
 """Probability that a method beats another on a new scene and with a new seed.
 
 Scenes and seeds are random effects, drawn independently: each cell of the table of scenes × seeds has the same
-distribution as the cell of a new scene and a new seed. So the share of cells on which a method scores higher is an
-unbiased estimate of the probability that it will, for any distribution; a draw counts half. This is the probability of
-superiority (the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of paired scores.
-Cells that share a scene or a seed are dependent, so the share is less certain than its number of cells suggests. It is
-descriptive and does not imply a separation; for separations, see `column.compare`.
+distribution as the cell of a new scene and a new seed. The fraction of cells on which a method scores higher is
+therefore an unbiased estimate of the probability of a higher score, for any distribution; a draw counts half. This is
+the probability of superiority (the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of
+paired scores. Cells that share a scene or a seed are dependent, so the fraction is less certain than the number of
+cells suggests. It is descriptive and does not imply a separation; for separations, see `column.compare`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def wins(scores: Mapping[str, Scores]) -> dict[tuple[str, str], float]:
     """Return the probability that the first method beats the second, for each ordered pair.
 
     Args:
-        scores: method → units × seeds in dB, as for `compare`; a pair is compared on the seeds that both have, with NaN
-            if there are none.
+        scores: method → units × seeds in dB, as for `compare`; a pair is compared on the seeds that both methods have;
+            NaN if there are none.
     """
     names = list(scores)
     table = np.stack([scores[name] for name in names])

@@ -1,10 +1,10 @@
 """The store of cells' results: a local or network folder.
 
-STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/   record.json  adapter.safetensors  restored/…
-                                     restored@<way>/…          images restored in further ways
-STORE/images/<track>/<task>/<digest>/<set>/{degraded,clean}/   shared by all cells of that task with these test images
-STORE/work/<key>/                                          a cell in progress, with its checkpoint
-STORE/leases/<key>.<number>                                the process that works on it, and its state
+STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/      record.json  adapter.safetensors  restored/…
+                                                              restored@<way>/…  images of further restoration modes
+STORE/images/<track>/<task>/<digest>/<set>/{degraded,clean}/  shared by all cells of that task with these test images
+STORE/work/<key>/                                             a cell in progress, with its checkpoint
+STORE/leases/<key>.<number>                                   the process that works on it, and its state
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.records import schema
 
 CHECKPOINT = "checkpoint.pt"
-"""The checkpoint in a work folder, from which training continues after a kill."""
+"""The checkpoint in a work folder, from which training continues after it was killed."""
 
 
 def _slug(name: str) -> str:
@@ -39,8 +39,8 @@ def _slug(name: str) -> str:
 class Store:
     """The folder of the records of all cells, finished and in progress.
 
-    `petlir.benchmark.store.remote.RemoteStore` keeps them behind a URL and works on them in `root`. Its additional work
-    is in `refresh`, `fetch`, `fetch_all` and `publish`, which do nothing here.
+    `petlir.benchmark.store.remote.RemoteStore` keeps the records behind a URL and works on them in `root`. Its
+    transfers are in `refresh`, `fetch`, `fetch_all` and `publish`, which do nothing here.
 
     Attributes:
         root: the folder.
@@ -54,7 +54,7 @@ class Store:
 
     @property
     def address(self) -> str:
-        """The address that `petlir.benchmark.store.remote.store_at` takes."""
+        """The address for `petlir.benchmark.store.remote.store_at`."""
         return str(self.root)
 
     def within(self, name: str) -> Store:
@@ -98,7 +98,7 @@ class Store:
         return self.root.joinpath("images", cell.track, cell.task, data[:16])
 
     def shared_by(self, record: schema.Done) -> Path:
-        """Return the folder of the degraded and clean images of a record; those of older stores are of one folder."""
+        """Return the folder of the degraded and clean images of a record; older stores have a single folder."""
         own = self.shared(record.cell, record.digests.data)
         return own if own.is_dir() else own.parent
 
@@ -107,10 +107,10 @@ class Store:
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
     def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
-        """Yield all records, in the order of their folders; submitted ones have their origin.
+        """Yield all records, in the order of their folders; submitted ones include their origin.
 
         Args:
-            warn: gets one line on each file that is not a record, which is then left out; without it, such a
+            warn: receives one line for each file that is not a record, which is then left out; without `warn`, such a
                 file raises PetlirError.
         """
         known = origins(self.root)
@@ -141,7 +141,7 @@ class Store:
         return work
 
     def scratch(self) -> dict[str, int]:
-        """Return the bytes of each work folder, by its name, usually a key."""
+        """Return the size of each work folder in bytes, by its name, usually a key."""
         folders = [path for path in self.root.glob("work/*") if path.is_dir()]
         return {path.name: sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) for path in folders}
 
@@ -149,7 +149,7 @@ class Store:
         """Remove a work folder.
 
         Raises:
-            Unwritable: it cannot be removed.
+            Unwritable: the folder cannot be removed.
         """
         try:
             shutil.rmtree(self.root / "work" / name)
@@ -159,14 +159,14 @@ class Store:
             raise Unwritable(f"cannot remove {self.root / 'work' / name}: {error.strerror}") from error
 
     def commit(self, work: Path, final: Path) -> schema.Record:
-        """Make a whole work folder the cell's own, by renaming; an older record of the same cell gives way.
+        """Rename a complete work folder to the cell's folder, replacing an older record of the same cell.
 
         Returns:
             The record.
 
         Raises:
             PetlirError: the work folder holds no record.
-            Unwritable: it cannot be renamed.
+            Unwritable: the folder cannot be renamed.
         """
         record = read_record(work / RECORD)
         older = work.with_name(f"{work.name}.old")

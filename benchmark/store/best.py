@@ -17,7 +17,7 @@ def validation_psnr(record: Record) -> float | None:
 
 
 def best(records: Iterable[Record]) -> Done | None:
-    """Return the trained cell with the highest validation PSNR; of equal ones the first."""
+    """Return the trained cell with the highest validation PSNR; the first one in a tie."""
     trained = [record for record in records if isinstance(record, Done) and validation_psnr(record) is not None]
     return max(trained, key=lambda record: validation_psnr(record) or 0.0, default=None)
 
@@ -25,10 +25,10 @@ def best(records: Iterable[Record]) -> Done | None:
 def best_folder(store: Store, task: str | None = None) -> Path:
     """Return the folder of a store's best cell for a task, over all networks, methods and budgets.
 
-    Cells that were trained on other images of a task of the same name than the newest are left out.
+    If the images of a task have changed, only cells trained on the newest ones are considered.
 
     Raises:
-        PetlirError: the store holds no trained cell, or several tasks of which none was chosen.
+        PetlirError: the store holds no trained cell, or several tasks and none was chosen.
     """
     trained = [record for record in store.records() if isinstance(record, Done) and record.digests.adapter]
     tasks = sorted({record.cell.task for record in trained})

@@ -53,7 +53,7 @@ class Folder:
             try:
                 with file:
                     file.write(content)
-            except OSError:  # on a full disk it is empty, and would look like another machine's lease
+            except OSError:  # on a full disk the file is empty, and would look like another machine's lease
                 self.remove(name)
                 raise
         return True
@@ -86,7 +86,7 @@ class Folder:
         return found
 
     def now(self) -> float:
-        """See `BlobStore`; the time of a network folder is its server's."""
+        """See `BlobStore`; a network folder uses the clock of its server."""
         with self._told(), tempfile.NamedTemporaryFile(dir=self.path, prefix=".clock-") as file:
             return Path(file.name).stat().st_mtime
 

@@ -1,4 +1,4 @@
-"""Cleaning of a store: temporary files of cells are removed, but never records, adapters and images."""
+"""Cleaning of a store: temporary files of cells are removed, but never records, adapters or images."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Scratch:
 def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[Scratch]:
     """Remove the work folders of finished cells, and return what was removed.
 
-    Leased cells are skipped. So are checkpoints of unfinished cells without a lease, from which these continue, unless
-    `abandoned` is set.
+    Leased cells are skipped. Checkpoints of unfinished cells without a lease, from which training can continue, are
+    also skipped unless `abandoned` is set.
 
     Args:
         store: the store to clean.
-        abandoned: whether to remove checkpoints of unfinished cells too.
+        abandoned: whether to also remove checkpoints of unfinished cells.
         keep: only report what would be removed.
 
     Raises:

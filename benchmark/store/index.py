@@ -1,7 +1,7 @@
-"""The index of a store: the fields of each record that plans and counts need, without reading the records again.
+"""The index of a store: a cache of the record fields needed for planning and counting.
 
 It is a file in the user's cache, named by a digest of the store's path, so that reading a store does not write to it. A
-record is read again if its file has changed, and a lost or damaged index is rebuilt.
+record is reread if its file has changed, and a lost or damaged index is rebuilt.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from petlir.benchmark.store import Store
 
 
 class Head(BaseModel):
-    """A record without its scores and its curve: what is here goes by the names of `records.schema.Record`.
+    """A record without its scores and its curve; the fields have the same names as in `records.schema.Record`.
 
     Attributes:
-        stamp: when its file was last written, in nanoseconds, and the size of the file.
+        stamp: the time of the last write of its file in nanoseconds, and the size of the file.
         folder: the cell's folder.
     """
 
@@ -51,21 +51,21 @@ class Head(BaseModel):
 
     @property
     def written(self) -> float:
-        """When its file was last written, in seconds."""
+        """The time of the last write of its file, in seconds."""
         return self.stamp[0] / 1e9
 
     @property
     def retried(self) -> bool:
-        """Whether the cell is processed again when a command is repeated."""
+        """True if a repeated command processes the cell again."""
         return self.state in RETRIED
 
     @property
     def title(self) -> str:
-        """Backbone, label, task and seed, as a person reads them."""
+        """Backbone, label, task and seed, for display."""
         return self.cell.title
 
     def locate(self, folder: Path) -> Self:
-        """Note the cell's folder, which its row in the index names relative to the store; return the head."""
+        """Set the cell's folder, which the index stores relative to the store; return the head."""
         self._folder = folder
         return self
 
@@ -112,7 +112,7 @@ class Index:
             except PetlirError as error:
                 problems.append(str(error))
         if changed or heads.keys() != before.keys():
-            with suppress(OSError):  # without a cache every record is read each time
+            with suppress(OSError):  # without a cache, every record is read each time
                 store_text(file_of(store), _Content(form="petlir-index/2", heads=heads).model_dump_json())
         return cls(store, tuple(heads.values()), tuple(problems))
 
@@ -131,7 +131,7 @@ class Index:
         return self._by_key.get(key)
 
     def beside(self, folder: Path) -> Iterator[Head]:
-        """Yield the records whose folders have the same name as `folder` up to their keys."""
+        """Yield the records whose folders have the same name as `folder`, apart from the keys."""
         yield from self._by_place.get(_place(folder), ())
 
 
@@ -145,7 +145,7 @@ def _place(folder: Path) -> Path:
 
 
 def _read(store: Store) -> dict[str, Head]:
-    with suppress(OSError, ValidationError):  # a cache: what cannot be read is made again
+    with suppress(OSError, ValidationError):  # a cache: an unreadable file is regenerated
         return _Content.model_validate_json(file_of(store).read_bytes(), strict=True).heads
     return {}
 

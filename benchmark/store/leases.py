@@ -1,8 +1,8 @@
-"""Leases: which process works on a cell of a store, and whether it is alive.
+"""Leases: records of the process that works on a cell of a store, and of its heartbeats.
 
 A lease is a small numbered file, `<key>.<number>`, that can be created only once. The process that creates the next
-number holds the key, and rewrites the file every few seconds. When it stops, killed or disconnected, the next number
-can be created. So no lock lasts forever, and only the store's own clock is used.
+number holds the key, and rewrites the file every few seconds. If the process is killed or disconnected, the rewriting
+stops, and the next number can be created. Thus no lock lasts forever, and only the store's own clock is used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ELSEWHERE = "elsewhere"
 
 
 class LeaseLost(Interruption):
-    """The loss of a lease to another process, after too long without a heartbeat."""
+    """The loss of a lease to another process after too long a time without a heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class LeaseInfo:
         key: the leased key.
         title: description of the key.
         process: the holder.
-        since: start of the lease, ISO.
-        share: share done, in [0, 1].
+        since: start of the lease, ISO 8601.
+        share: completed fraction, in [0, 1].
         text: status text.
         released: whether it was released without a result.
         alive: whether its holder still works on it.
@@ -69,7 +69,7 @@ def _parse(content: bytes) -> LeaseInfo | None:
         plain = parsed(content)
         return LeaseInfo(**{**plain, "process": Process(**plain["process"])})
     except (ValueError, TypeError, KeyError):
-        return None  # read while it was being written
+        return None  # the file was read while being written
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Leases:
 
     @contextmanager
     def hold(self, key: str, title: str) -> Iterator[Lease | None]:
-        """Hold a key for the block, or yield None if it is already held.
+        """Hold a key inside the `with` block, or yield None if it is already held.
 
         Raises:
             Unwritable: the store is not reachable.
@@ -93,7 +93,7 @@ class Leases:
             with lease:
                 yield lease
         finally:
-            with suppress(Unwritable):  # a lease that cannot be released is free once this process has ended
+            with suppress(Unwritable):  # a lease that cannot be released becomes free when this process ends
                 self._give_back(lease)
 
     def free(self, key: str) -> bool:
@@ -104,8 +104,8 @@ class Leases:
     def standing(self) -> list[LeaseInfo]:
         """Return the leases of live and dead processes, without writing.
 
-        Reading the store's own clock needs a write, so holders on other machines are judged by this machine's clock
-        here. Nothing is taken over on this basis.
+        Reading the store's own clock requires a write, so here the heartbeats of other machines are compared with this
+        machine's clock. No lease is taken over on this basis.
         """
         written, now = self.blobs.written(), time.time()
         newest: dict[str, int] = {}
@@ -135,7 +135,7 @@ class Leases:
             self.blobs.remove(lease.name)
             return None
         for number in numbers:
-            if number < last:  # the last file stays: a process that takes it for the newest fails to create this lease
+            if number < last:  # the last file stays: a process that considers it the newest fails to create this lease
                 self.blobs.remove(f"{key}.{number}")
         return lease
 
@@ -147,7 +147,7 @@ class Leases:
         elif not lease.check_lost():
             try:
                 self.blobs.write(lease.name, replace(lease.lease_info, released=True).content)
-            except Unwritable:  # removing a file works on a full disk
+            except Unwritable:  # removing a file works even on a full disk
                 self.blobs.remove(lease.name)
 
     def _abandoned(self, key: str, number: int, written: float) -> bool:
@@ -193,7 +193,7 @@ class Lease:
         self._thread.join()
 
     def tell(self, share: float, text: str) -> None:
-        """Set the progress, which others see after the next heartbeat.
+        """Set the progress, which other processes see after the next heartbeat.
 
         Raises:
             LeaseLost: another process has taken over.
@@ -210,7 +210,7 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
-            with suppress(Unwritable):  # the store may be unreachable only for a moment
+            with suppress(Unwritable):  # the store may be unreachable only temporarily
                 if not self.check_lost():
                     self._leases.blobs.write(self.name, self.lease_info.content)
 

@@ -1,7 +1,7 @@
 """Stores behind a URL. Cells are processed and read in a local folder, and stored behind the URL.
 
-Only complete files are uploaded, a cell's record last, so that a cell with a visible record is complete. Nothing is
-moved or renamed there.
+Only complete files are uploaded, a cell's record last, so that a cell with a visible record is complete. Remote files
+are never moved or renamed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from petlir.benchmark.store.leases import Leases
 from petlir.benchmark.writing import write_bytes
 
 UPLOADED = ".uploaded"
-"""A file in the folder of each cell that is known to be uploaded; cells without it are still to be uploaded."""
+"""A marker file in the folder of each uploaded cell; cells without it still have to be uploaded."""
 
 
 def store_at(address: str | Path) -> Store:
@@ -69,7 +69,7 @@ class RemoteStore(Store):
         return self
 
     def refresh(self) -> None:
-        """Download new records and trials of other runners, and upload what an earlier run could not."""
+        """Download new records and trials of other runners, and upload files that an earlier run could not upload."""
         ours = {path.parent.relative_to(self.root).as_posix() for path in self.files()}
         theirs = set(self._cells())
         pending = {name for name in ours if not (self.root / name / UPLOADED).exists()}
@@ -106,7 +106,7 @@ class RemoteStore(Store):
             write_bytes(path / UPLOADED, b"")
 
     def scratch(self) -> dict[str, int]:
-        """Return the bytes of each work folder, local or remote."""
+        """Return the size of each work folder, local or remote, in bytes."""
         found: dict[str, int] = {}
         for name, size in self.bucket.sizes("work").items():
             key = name.split("/")[1]

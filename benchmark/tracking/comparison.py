@@ -1,4 +1,4 @@
-"""Values that compare runs in MLflow: scores under short names, gains over the frozen network, means over seeds."""
+"""Values for comparing runs in MLflow: scores with short names, gains over the frozen network, means over seeds."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class HeadlineScores:
 
     @classmethod
     def from_record(cls, record: Record) -> HeadlineScores:
-        """Return the scores of a record; none if it is not done."""
+        """Return the scores of a record; empty for an unfinished cell."""
         tables = [table.differing() for table in headline_tables(record)]
         values = {
             metric: {(row.set, row.image): row.value for table in tables for row in table.rows(metric)}
@@ -53,7 +53,7 @@ class HeadlineScores:
         return self.values[LEADING]
 
     def metrics(self, frozen: HeadlineScores | None) -> dict[str, float]:
-        """Return each metric, `gain_over_input` and, if known, `gain_over_frozen`: means of the sets' means."""
+        """Return each metric, `gain_over_input` and, if known, `gain_over_frozen`, averaged over the sets' means."""
         found = {**self.values, "gain_over_input": _minus(self.psnr, self.before)}
         if frozen is not None and frozen.key != self.key:
             found["gain_over_frozen"] = _minus(self.psnr, frozen.psnr)
@@ -93,7 +93,7 @@ class TaskScores:
         return found
 
     def add(self, record: Record) -> None:
-        """Add a record, or replace it by its newer one."""
+        """Add a record, replacing an older one of the same cell."""
         self.cells[record.key] = HeadlineScores.from_record(record)
 
     @property

@@ -13,13 +13,13 @@ from petlir.benchmark.records.schema import Record
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
 """The tags that the seeds of a cell have in common."""
 FORBIDDEN = re.compile(r"[^\w.\- /:]")
-"""What MLflow does not take in a name: it allows letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
+"""The characters that MLflow rejects in names: it allows letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
 LONGEST = 200
-"""Characters of a name; MLflow takes 250."""
+"""The maximum length of a name; MLflow allows 250 characters."""
 
 
 def escaped(name: str) -> str:
-    """Return a name that MLflow takes as a metric, a parameter or a folder.
+    """Return a name that MLflow accepts for a metric, a parameter or a folder.
 
     Forbidden characters become `_`, except `@`, which becomes `:`. A digest of the name is then appended, so that
     different names stay different.
@@ -32,7 +32,7 @@ def escaped(name: str) -> str:
 
 
 def tags(record: Record) -> dict[str, str]:
-    """By what the runs are found and grouped."""
+    """Return the tags by which runs are found and grouped."""
     cell = record.cell
     names = ("backbone", "method", "label", "task", "track", "seed", "regime")
     reason = {"petlir.reason": record.reason} if record.reason else {}
@@ -40,14 +40,14 @@ def tags(record: Record) -> dict[str, str]:
 
 
 def params(record: Record) -> dict[str, str]:
-    """The method's options and the training budget."""
+    """Return the method's options and the training budget."""
     cell = record.cell
     options = {f"option.{escaped(name)}": str(value) for name, value in cell.options.items()}
     return options | {name: str(getattr(cell, name)) for name in ("learning_rate", "steps", "batch_size", "patch")}
 
 
 def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
-    """(name, value, step): mean scores per set and protocol, identical images left out, costs, the curve."""
+    """Yield (name, value, step): mean scores per set and protocol without identical images, costs, and the curve."""
     for table in record.tables:
         for metric in table.values:
             if (mean := table.differing().mean(metric)) is not None:
@@ -69,5 +69,5 @@ def _flat(prefix: str, values: Mapping[str, object]) -> Iterator[tuple[str, floa
 
 
 def family(record: Record) -> dict[str, str]:
-    """The tags that all seeds of a cell share: their runs are nested in one."""
+    """Return the tags shared by all seeds of a cell, whose runs are nested in one run."""
     return {name: value for name, value in tags(record).items() if name in FAMILY}

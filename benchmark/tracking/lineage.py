@@ -1,4 +1,4 @@
-"""Where a run's result comes from, for MLflow: data sets as inputs, adapters as logged models, source and revision."""
+"""The lineage of a run in MLflow: data sets as inputs, adapters as logged models, source and revision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST = 36
-"""The longest digest of a data set that MLflow takes."""
+"""The maximum length of a data set's digest in MLflow."""
 
 
 def source_tags(record: Record) -> dict[str, str]:

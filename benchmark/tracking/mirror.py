@@ -11,18 +11,18 @@ from petlir.benchmark.records.schema import Record
 from petlir.benchmark.tracking.tracker import NotTaken, ServerLost, Tracker
 
 NOWHERE = "none"
-"""The URI that stands for no mirror."""
+"""The URI that disables mirroring."""
 
 
 class Mirror:
-    """A `Tracker` in a thread of its own, so that no cell waits for it.
+    """A `Tracker` in a separate thread, so that no cell waits for it.
 
-    A lost server is warned of once, through `warn`; the records of this run are then mirrored by a later one. A record
-    that the server does not take is warned of, and the others are mirrored.
+    If the server is lost, one warning is issued, and the records of this run are mirrored by a later run. If the server
+    rejects a record, a warning is issued, and the other records are still mirrored.
 
     Args:
         uri: URI of the server or the database, or `none` to mirror nothing.
-        warn: gets each warning.
+        warn: receives each warning.
         store: the folder of the records.
     """
 
@@ -33,7 +33,7 @@ class Mirror:
         self._thread.start()
 
     def put(self, record: Record) -> None:
-        """Have this record mirrored soon; returns at once."""
+        """Queue a record for mirroring and return immediately."""
         self._records.put(record)
 
     def close(self, timeout: float = 60.0) -> None:

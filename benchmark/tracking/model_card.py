@@ -1,4 +1,4 @@
-"""A card of what a cell has trained, in Markdown: what it is, how it scored, how to use it."""
+"""The Markdown card of a cell's adapter: description, scores and usage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.weights import cards
 
 
 def card(record: Record) -> str:
-    """The card of a record."""
+    """Return the card of a record."""
     return "\n".join(_lines(record)) + "\n"
 
 
@@ -27,11 +27,11 @@ def _lines(record: Record) -> Iterator[str]:
     if cell.simulated:
         yield f"Simulated: {cell.simulated}."
     if record.smoke:
-        yield "A smoke run: too short to rank anything by."
+        yield "A smoke run, too short to rank methods."
     yield ""
     yield from _scores(record.tables)
     yield ""
-    yield f"Made for the weights of {cell.backbone} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
+    yield f"Trained for the weights of {cell.backbone} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
     yield ""
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 
@@ -47,7 +47,7 @@ def _training(cell: RecordedCell, costs: RecordedCosts) -> str:
 
 
 def _scores(tables: Iterable[ScoreTable]) -> Iterator[str]:
-    """A line for each set and protocol; images identical to the clean ones are left out of every mean."""
+    """Yield a line for each set and protocol; images identical to the clean ones are left out of every mean."""
     leading = METRICS[LEADING]
     headings = [*(metric.heading for metric in METRICS.values()), f"input {leading.heading}"]
     yield f"| set | protocol | images | {' | '.join(headings)} |"
@@ -65,7 +65,7 @@ def _scores(tables: Iterable[ScoreTable]) -> Iterator[str]:
 
 
 def _provenance(record: Done) -> str:
-    """The licence, paper and source of the pre-trained weights, as far as a card tells them."""
+    """Return the licence, paper and source of the pre-trained weights, as far as a card contains them."""
     known = cards.described(record.cell.backbone, record.digests.weights)
     if known is None:
         return ""

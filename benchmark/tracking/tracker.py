@@ -1,4 +1,4 @@
-"""The MLflow mirror of a store. Records are the primary data and are never read from it."""
+"""The MLflow mirror of a store. Records are the primary data and are never read from the mirror."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 KEY = "petlir.key"
 FINISHED = "petlir.finished"
-"""Logged with the last batch: a run without it was cut off."""
+"""A tag logged with the last batch: a run without it was interrupted."""
 FAMILY_NAME = "petlir.seeds_of"
-"""Marks a run that holds the runs of a cell's seeds, and is none itself."""
+"""The tag of a parent run that contains the runs of a cell's seeds."""
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
-"""MLflow's own tags: the run above, and the text on a run's page."""
+"""MLflow's own tags for the parent run and for the text on a run's page."""
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -41,21 +41,23 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-"""MLflow reads these at import; what the user has set stands. Its default waits minutes for a lost server."""
+"""Environment variables that MLflow reads at import; values set by the user are kept. By default, MLflow waits for
+minutes for a lost server.
+"""
 
 SQLITE = ("sqlite:///", "sqlite+pysqlite:///")
-"""The openings of a sqlite file's URI, without and with the driver."""
+"""The prefixes of a sqlite file's URI, without and with the driver."""
 DATABASE = "mlflow.db"
 """The database in a store."""
 LOCKED = 120.0
-"""Seconds to wait for another process that creates the same database."""
+"""The number of seconds to wait for another process that creates the same database."""
 
 BATCH = 1000
-"""Most metrics that MLflow takes in one call."""
+"""The maximum number of metrics per call of MLflow."""
 
 
 def default_uri(store: Path) -> str:
-    """The sqlite database in the store: where records are mirrored unless another URI is given."""
+    """Return the URI of the sqlite database in the store, the default mirror of records."""
     path = (store / DATABASE).resolve().as_posix()
     quoted = path.replace("%", "%25").replace("?", "%3F")
     # with the driver named, MLflow does not create a folder of the quoted name
@@ -71,13 +73,13 @@ class ServerLost(PetlirError):
 
 
 class NotTaken(PetlirError):
-    """A record that MLflow does not take."""
+    """A record that MLflow rejects."""
 
 
 class Tracker:
-    """One MLflow experiment a track, and in it one run a cell, the seeds of a cell nested in a run of their own.
+    """A tracker with one MLflow experiment per track, one run per cell, and a parent run of a cell's seeds.
 
-    A record that is already there is not repeated.
+    Existing records are not logged again.
 
     Args:
         uri: URI of the server or the database.
@@ -97,7 +99,8 @@ class Tracker:
         self._tasks: dict[tuple[str, str], TaskScores] = {}
         try:
             _check_database(uri)
-            # of two processes that create one database the second would fail, and take runs in progress for cut off
+            # if two processes created the same database, the second would fail, and consider runs in progress
+            # interrupted
             file = database(uri)
             self._alone = nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCKED)
             with self._alone:
@@ -107,11 +110,11 @@ class Tracker:
             raise self._lost(error) from error
 
     def mirror(self, record: Record) -> None:
-        """Log this record as a run; a run of an older record of the same cell gives way to it.
+        """Log this record as a run, replacing the run of an older record of the same cell.
 
         Raises:
-            ServerLost: the server or the database cannot be reached any more.
-            NotTaken: it does not take this record; others may still be mirrored.
+            ServerLost: the server or the database can no longer be reached.
+            NotTaken: MLflow rejects this record; other records may still be mirrored.
         """
         try:
             self._mirror(record)
@@ -122,7 +125,7 @@ class Tracker:
                 raise self._lost(lost) from lost
             cell = record.cell
             name = f"{cell.backbone} · {cell.label} · {cell.task} · seed {cell.seed}"
-            raise NotTaken(f"MLflow at {self.uri} does not take the record of {name}: {_first_line(error)}") from error
+            raise NotTaken(f"MLflow at {self.uri} rejects the record of {name}: {_first_line(error)}") from error
 
     def _mirror(self, record: Record) -> None:
         with self._alone:
@@ -141,7 +144,7 @@ class Tracker:
     def _experiment(self, track: str) -> _Experiment:
         if track not in self._tracks:
             name = f"petlir {track}"
-            # a server keeps artefacts where it likes; beside a database they lie in the store
+            # a server chooses the location of artefacts; for a database they are in the store
             place = (self._store.resolve() / "mlflow-artifacts" / track).as_uri() if database(self.uri) else None
             found = self._client.get_experiment_by_name(name)
             number = found.experiment_id if found else self._client.create_experiment(name, artifact_location=place)
@@ -179,14 +182,14 @@ class Tracker:
         return Store(self._store).cell_folder(record.cell, record.key)
 
     def _scores(self, record: Record) -> TaskScores:
-        """The scores of all cells of this backbone and task, as far as the store or this tracker knows them."""
+        """Return the scores of all cells of this backbone and task that are known to the store or this tracker."""
         folder, track = self._folder(record).parent, record.cell.track
         if (place := (str(folder), track)) not in self._tasks:
             self._tasks[place] = TaskScores.read(folder, track)
         return self._tasks[place]
 
     def _compare(self, record: Record, track: _Experiment) -> None:
-        """Log comparable metrics of a run and of the run above; a frozen network's record adds the others' gains."""
+        """Log comparable metrics of a run and of its parent; the frozen network's record adds the others' gains."""
         scores = self._scores(record)
         frozen = record.cell.method == FROZEN
         for key in scores.cells if frozen else [record.key]:
@@ -203,10 +206,10 @@ class Tracker:
         self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
 
     def _family(self, record: Record, track: _Experiment) -> str:
-        """The run that holds the seeds of this cell."""
+        """Return the parent run of this cell's seeds."""
         shared, name = family(record), family_name(record.cell)
         if name not in track.families:
-            # `_` stands for any character, also for a quote, which a filter cannot hold
+            # `_` matches any character, including quotes, which a filter cannot contain
             pattern = name.replace("'", "_")
             track.update(self._client, f"tags.`{FAMILY_NAME}` LIKE '{pattern}'")
         if name not in track.families:
@@ -218,7 +221,7 @@ class Tracker:
         return track.families[name]
 
     def _log_files(self, record: Record, run: str) -> None:
-        """The adapter, the record and one restored image of each set, as far as they are there."""
+        """Log the adapter, the record and one restored image of each set, as far as they exist."""
         folder = self._folder(record)
         for path in (folder / RECORD, folder / ADAPTER):
             if path.exists():
@@ -229,7 +232,7 @@ class Tracker:
 
     def _lost(self, error: Exception) -> ServerLost:
         line = _first_line(error)
-        return ServerLost(f"MLflow at {self.uri} cannot be written to: {line}; the records are not touched")
+        return ServerLost(f"MLflow at {self.uri} cannot be written to: {line}; the records are unchanged")
 
 
 def _first_line(error: Exception) -> str:
@@ -237,20 +240,20 @@ def _first_line(error: Exception) -> str:
 
 
 def family_name(cell: RecordedCell) -> str:
-    """The name of the run that holds the seeds of a cell."""
+    """Return the name of the parent run of a cell's seeds."""
     return f"{cell.backbone} {cell.label} {cell.task} {cell.regime}"
 
 
 @dataclass(frozen=True)
 class _Experiment:
-    """What an experiment holds: runs by the key of their cell, and the runs that hold the seeds of one."""
+    """The contents of an experiment: runs by the key of their cell, and parent runs of seeds."""
 
     number: str
     runs: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     families: dict[str, str] = field(default_factory=dict)
 
     def update(self, client: MlflowClient, query: str = "") -> None:
-        """Read the runs that this filter of MLflow selects: another process may have logged them."""
+        """Read the runs selected by this MLflow filter, which another process may have logged."""
         token: str | None = None
         while True:
             page = client.search_runs([self.number], query, max_results=BATCH, page_token=token)
@@ -265,13 +268,13 @@ class _Experiment:
 
 
 def database(uri: str) -> Path | None:
-    """Return the sqlite file that a URI names, or None for a server; as in any URI, `%20` is a space."""
+    """Return the sqlite file of a URI, or None for a server; as in any URI, `%20` is a space."""
     opening = next(filter(uri.startswith, SQLITE), None)
     return None if opening is None else Path(unquote(uri.removeprefix(opening).partition("?")[0]))
 
 
 def _check_database(uri: str) -> None:
-    """Open a sqlite file once, since MLflow tries an impossible one again for many minutes."""
+    """Open a sqlite file once to detect errors, since MLflow would retry for many minutes."""
     if (file := database(uri)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab"):

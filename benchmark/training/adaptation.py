@@ -61,7 +61,8 @@ class Adapted:
     def train(self) -> None:
         """Set trained modules to training mode; frozen modules stay in evaluation mode (no DropPath).
 
-        So do the backbone's own batch norms, even if their weights are trained: running statistics are not stored.
+        The backbone's own batch norms also stay in evaluation mode, even if their weights are trained, because their
+        running statistics are not stored.
         """
         for module in self.backbone.modules():
             module.training = self._is_trained(module)

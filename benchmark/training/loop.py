@@ -21,14 +21,16 @@ from petlir.benchmark.training.adaptation import Adapted
 from petlir.benchmark.writing import write_bytes
 
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
-"""The points at which the AdaptIR paper halves the learning rate, as shares of the budget (§4: 500 epochs)."""
+"""The points at which the AdaptIR paper halves the learning rate, as fractions of the budget (§4: 500 epochs)."""
 CURVE_POINTS = 20
-"""The number of points on a training curve; validation runs only at the last, as it costs as much as many steps."""
+"""The number of points on a training curve; validation runs only at the last one, as it takes as long as many steps."""
 
 Batch = tuple[Tensor, Tensor]
 """Degraded and clean crops, N×3×H×W in [0, 1]."""
 Point = dict[str, float | None]
-"""A point of the training curve: step, learning rate, mean loss since the last point; last, validation PSNR in dB."""
+"""A point of the training curve: step, learning rate, mean loss since the previous point, and at the end the validation
+PSNR in dB.
+"""
 
 
 class Diverged(ArithmeticError):
@@ -76,7 +78,7 @@ class Fit:
         seconds: duration of the steps, including waiting for batches.
         waiting: part of `seconds` spent waiting for batches.
         validation_seconds: duration of validation.
-        losses: losses since the last point of the curve.
+        losses: losses since the most recent point of the curve.
     """
 
     timer: StepTimer
@@ -89,7 +91,7 @@ class Fit:
 
     @property
     def waiting_share(self) -> float:
-        """The share of training time spent waiting for batches, in [0, 1]."""
+        """The fraction of training time spent waiting for batches, in [0, 1]."""
         return self.waiting / self.seconds if self.seconds else 0.0
 
 
@@ -111,7 +113,7 @@ def fit(
         validate: returns the mean validation PSNR in dB; called in evaluation mode after the last step.
         budget: steps and learning rate.
         checkpoint: file for the state; training resumes from it if it exists.
-        report: receives the completed share and the last loss.
+        report: receives the completed fraction and the last loss.
         kept: called after each checkpoint.
 
     Raises:
@@ -139,7 +141,7 @@ def fit(
 
 
 def split(batch: Batch, parts: int) -> list[tuple[float, Batch]]:
-    """Split a batch; each part comes with its share of the crops, by which its mean loss is weighted."""
+    """Split a batch; each part comes with its fraction of the crops, which is the weight of its mean loss."""
     degraded, clean = (side.chunk(parts) for side in batch)
     return [(len(some) / len(batch[0]), (some, same)) for some, same in zip(degraded, clean, strict=True)]
 

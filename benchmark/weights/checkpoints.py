@@ -33,9 +33,9 @@ DAMAGE = (
     pickle.UnpicklingError, struct.error, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError,
     AttributeError, ArithmeticError, AssertionError,
 )  # fmt: skip
-"""Exceptions that torch raises on a truncated, damaged or different file."""
+"""Exceptions that torch raises for a truncated, damaged or different file."""
 MISFITS = (PetlirError, RuntimeError, ValueError)
-"""Exceptions that a backbone raises on weights of another network."""
+"""Exceptions that a backbone raises for weights of another network."""
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -58,7 +58,7 @@ def load(backbone: Backbone, path: Path) -> None:
     """Load the weights in a file into `backbone`, which is unchanged unless all of them fit.
 
     Raises:
-        PetlirError: as `read`, or the weights belong to another network, which is named if known.
+        PetlirError: as for `read`, or the weights belong to another network, which is named if known.
     """
     fill(backbone, read(path), str(path))
 
@@ -93,7 +93,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
     shapes = {key: tensor.to("meta") for key, tensor in state.items()}
     families, networks = _known()
     fitting = [name for name, network in networks.items() if _takes(network, shapes)]
-    if fitting:  # a family's variants of free size are listed before its published ones
+    if fitting:  # a family's variants of free size are listed before its published networks
         return list({families[name]: name for name in fitting}.values())
     share, nearest = max((_share(network, shapes), name) for name, network in networks.items())
     return [
@@ -128,7 +128,7 @@ def _takes(network: Backbone, shapes: Mapping[str, Tensor]) -> bool:
 
 
 def _share(network: Backbone, shapes: Mapping[str, Tensor]) -> float:
-    """Return the share of matching keys in the smaller dict; official ones are slow to assemble on the meta device."""
+    """Return the fraction of matching keys in the smaller dict; assembling official dicts on `meta` is slow."""
     own: Mapping[str, Tensor] = network.state_dict()
     shared = sum(key in shapes and shapes[key].shape == tensor.shape for key, tensor in own.items())
     return shared / min(len(own), len(shapes))
@@ -151,7 +151,7 @@ def _read_torch(path: Path) -> object:
         code = re.search(r"GLOBAL:? (\S+)", str(error))
         if code:
             raise PetlirError(
-                f"checkpoint {path} holds {code[1]}, which is not a tensor and was not run; save the state dict alone"
+                f"checkpoint {path} holds {code[1]}, which is not a tensor and was not run; save only the state dict"
             ) from error
         raise PetlirError(f"checkpoint {path} is cut off, damaged or not a checkpoint; {EXPECTED}") from error
 

@@ -1,4 +1,4 @@
-"""Weights of a latent diffusion network from its published files, as one file for `--weights`.
+"""Assembly of a latent diffusion network's published files into one weight file for `--weights`.
 
     python -m petlir.benchmark.weights.latent_diffusion UNET AUTOENCODER TEXT_ENCODER OUT
 
@@ -23,7 +23,7 @@ from petlir.benchmark.weights.sources import fetch
 from petlir.benchmark.writing import write_bytes
 
 RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""The attention of autoencoders in files written by early versions of diffusers, and its present names."""
+"""Names of the autoencoder's attention in files of early versions of diffusers, and the current names."""
 START, STOP, PADDING = 49406, 49407, 0
 """The tokens of the empty prompt in Stable Diffusion 2: start, end, and padding by `!`."""
 
@@ -41,7 +41,7 @@ def assemble(unet: Mapping[str, Tensor], autoencoder: Mapping[str, Tensor], prom
 
 
 def empty_prompt(folder: Path, tokens: int = 77) -> Tensor:
-    """Return the embedding 1×tokens×D of the empty prompt by the text encoder in a folder.
+    """Return the embedding, 1×tokens×D, of the empty prompt from the text encoder in a folder.
 
     Raises:
         PetlirError: transformers is not installed, or the folder does not hold a text encoder.

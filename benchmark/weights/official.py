@@ -22,14 +22,14 @@ class Official:
     Attributes:
         file: its official name.
         backbone: name of its network.
-        heads: heads that the network is built with; empty if it has a single set.
+        heads: heads with which the network is built; empty if it has only one set of heads.
         title: title of the paper.
         images: description of the training images.
         sets: names of the training image sets, as in the catalogue if they are listed there; None if not stated.
         pretrained_on: tasks that it was trained on.
         related: task → the similar pre-training task.
         licence: licence as stated by the authors.
-        source: where to get it.
+        source: the location for download.
         digest: first and last digits of its SHA-256, `89c70e80…26f4`; empty if unknown.
         size: size in bytes; None if unknown.
     """
@@ -48,7 +48,7 @@ class Official:
     sets: tuple[str, ...] | None = None
 
     def fits(self, backbone: Backbone) -> bool:
-        """Return whether it belongs to this network with these heads."""
+        """Return whether the checkpoint belongs to this network with these heads."""
         return self.backbone == backbone.name and (not self.heads or self.heads == tuple(backbone.heads))
 
     def identical(self, path: Path, sha256: str) -> bool:
@@ -85,8 +85,8 @@ def _entry(row: dict[str, object]) -> Official:
 def candidates(backbone: Backbone, path: Path, sha256: str) -> tuple[Official, ...]:
     """Return the official checkpoints that the weights of `backbone` at `path` are, or may be.
 
-    A checkpoint with a known digest either is this file or is not. The others may be; one with the same name is
-    preferred.
+    A checkpoint with a known digest is identified or excluded with certainty. Any other checkpoint may match; one with
+    the same name is preferred.
     """
     fitting = [one for one in known() if one.fits(backbone)]
     for rule in (

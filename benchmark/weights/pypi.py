@@ -51,7 +51,7 @@ class WheelMember:
 
     @property
     def requirement(self) -> str:
-        """The requirement as installers spell it."""
+        """The requirement in the form used by installers."""
         return f"{self.name}=={self.version}"
 
     def remedy(self, *options: str) -> str:
@@ -94,7 +94,7 @@ class WheelMember:
         return folder / self.member
 
     def _extracted(self, wheel: Path, folder: Path) -> Path:
-        """Extract the member into `folder` under a name of our own, so that paths in the wheel are never followed."""
+        """Extract the member into `folder` under a fixed name, so that paths in the wheel are never followed."""
         path = folder / PurePosixPath(self.member).name
         try:
             with zipfile.ZipFile(wheel) as archive:
@@ -111,7 +111,7 @@ class WheelMember:
         return path
 
     def _check_member(self, names: Iterable[str]) -> None:
-        """Reject a missing member; the message suggests the nearest of the same suffix."""
+        """Reject a missing member; the message suggests the nearest one with the same suffix."""
         found = list(names)
         if self.member not in found:
             kind = PurePosixPath(self.member).suffix

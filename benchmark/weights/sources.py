@@ -29,7 +29,7 @@ def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]
         backbones: the available networks.
 
     Raises:
-        PetlirError: a source is invalid, or the folder has two files for one backbone; nothing is downloaded yet.
+        PetlirError: a source is invalid, or the folder has two files for one backbone; nothing is downloaded.
     """
     own = dict(_parse(text, backbones) for text in given)
     return tuple(f"{name}={source}" for name, source in ({**in_folder(), **own}).items())
@@ -49,7 +49,7 @@ def fetch(source: str) -> Path:
     """Return the file of `source`, a path or a hub file, which is downloaded if necessary.
 
     Raises:
-        PetlirError: it is missing, cannot be downloaded, or does not match its digest.
+        PetlirError: the file is missing, cannot be downloaded, or does not match its digest.
     """
     if not source.startswith(hub.SCHEME):
         path = Path(source)
@@ -104,7 +104,7 @@ def in_folder() -> dict[str, str]:
     """Return backbone → file from the folder that the environment variable names.
 
     Raises:
-        PetlirError: it is not a folder, or has two files for one backbone.
+        PetlirError: the variable does not name a folder, or the folder has two files for one backbone.
     """
     named = os.environ.get(FOLDER)
     if not named:

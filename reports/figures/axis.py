@@ -24,7 +24,7 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
-        """Round values within the axis; at least three on a linear axis."""
+        """Round values within the range of the axis; at least three if it is linear."""
         return self._decades() if self.log else self._even()
 
     def _even(self) -> list[float]:

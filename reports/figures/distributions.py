@@ -53,7 +53,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Contested:
-    """An image on which trained methods differ: the lowest and the highest of them, PSNR in dB."""
+    """An image on which trained methods differ, with the methods of lowest and highest PSNR in dB."""
 
     set: str
     image: str

@@ -15,7 +15,7 @@ from petlir.reports.figures.curves import BOTTOM, LEFT, RIGHT, TOP
 
 @dataclass(frozen=True)
 class Region:
-    """Neighbours in one place of the network, from `left` to `right` in SVG units."""
+    """Adjacent layers of one part of the network, from `left` to `right` in SVG units."""
 
     name: str
     left: float
@@ -30,7 +30,7 @@ class Layers:
         label: its method.
         task: its task.
         y: the axis of the values.
-        regions: places of the network.
+        regions: parts of the network.
         marks: a path for each style-sheet class.
         width: width of a bar, in SVG units.
     """
@@ -56,7 +56,7 @@ def contributions(rows: pd.DataFrame) -> tuple[dict[str, str], list[Layers]]:
 def ranks(rows: pd.DataFrame) -> list[Layers]:
     """Return a bar for every projection of each cell.
 
-    Labels with a single rank at the same projections on every task are left out.
+    Labels with a single rank and the same projections on every task are left out.
     """
     found = rows[rows.level == "rank"]
     labels = [label for label, one in found.groupby("label", sort=False) if _differ(one)]
@@ -87,7 +87,7 @@ def _bars(label: str, task: str, rows: pd.DataFrame) -> Layers:
 
 
 def _along(rows: pd.DataFrame) -> Axis:
-    """Return the axis along the rows, with half a position free at both ends."""
+    """Return the axis along the rows, with a margin of half a position at both ends."""
     return Axis(-0.5, len(rows) - 0.5, LEFT, RIGHT)
 
 

@@ -18,11 +18,11 @@ LINE = 15
 LETTER, LONGEST = 6.8, 28
 """Width of a letter in SVG units, and the maximum length of a label shown in full."""
 APART = 24
-"""How far to the side a label stands that has no room beside its point."""
+"""The horizontal offset, in SVG units, of a label that does not fit next to its point."""
 STEPS = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
-"""How many lines below its point such a label may stand."""
+"""The vertical offsets to try for such a label, in lines below its point."""
 NARROWEST = 0.2
-"""In dB: baselines as near as this are always drawn."""
+"""The distance in dB within which baselines are always drawn."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Box:
     bottom: float
 
     def hits(self, others: Iterable[Box]) -> bool:
-        """Return whether it overlaps any of the others."""
+        """Return whether the box overlaps any of the others."""
         return any(
             self.left < o.right and o.left < self.right and self.top < o.bottom and o.top < self.bottom for o in others
         )
@@ -43,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Text:
-    """A label and where it stands; `leader` is the line to its point where it stands apart from it."""
+    """A label and its position; `leader` is the line to its point if the two are apart."""
 
     shown: str
     x: float
@@ -104,9 +104,10 @@ class BaselineLine:
 
 @dataclass(frozen=True)
 class Plot:
-    """Tasks against a cost; `sizes` joins those of one method; `frontier` is empty where nothing may be ranked.
+    """Gains on tasks against a cost.
 
-    Baselines far from every method would flatten the plot; they are named in `beyond`.
+    `sizes` connects the sizes of each method; `frontier` is empty if nothing may be ranked. Baselines far from every
+    method would flatten the plot; they are named in `beyond`.
     """
 
     title: str
@@ -123,7 +124,7 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """Return the mean over the tasks of each kind of transfer against each cost, the plot with the most points first.
+    """Return plots of mean gains over tasks of each kind of transfer against each cost, most points first.
 
     Each task contributes the mean over its headline columns, whatever its number of test sets and protocols.
     """
@@ -144,7 +145,7 @@ def of_task(table: Table, task: str, colours: Mapping[str, str]) -> list[Plot]:
 
 
 def _gain(row: ResultRow, tasks: Sequence[Sequence[int]]) -> float | None:
-    """Return the mean gain over frozen in dB, over tasks and within a task over its columns; None if one is missing."""
+    """Return the gain over frozen in dB, averaged over columns, then over tasks; None if a value is missing."""
     gains = [[row.values[place].frozen for place in places] for places in tasks]
     known = [[gain for gain in own if gain is not None] for own in gains]
     return fmean(map(fmean, known)) if known == gains else None
@@ -190,7 +191,7 @@ def _plot(
 
 
 def _near(lines: Mapping[str, float], gains: Sequence[float]) -> dict[str, float]:
-    """The baselines that are at most twice as far from the methods as these are from each other and from frozen."""
+    """Return the baselines within twice the range of gains, frozen included, outside that range."""
     low, high = min(0.0, *gains), max(0.0, *gains)
     room = max(2 * (high - low), NARROWEST)
     return {label: gain for label, gain in lines.items() if low - room <= gain <= high + room}
@@ -218,7 +219,7 @@ def _points(
 
 
 def _around(label: str, x: float, y: float) -> list[Text]:
-    """Where a label may stand: right, left, above or below its point, then farther away with a line to it."""
+    """Return the positions to try for a label: right, left, above or below its point, then farther away with a line."""
     shown = label if len(label) <= LONGEST else label[: LONGEST - 1] + "…"
     wide = LETTER * len(shown)
     texts = [
@@ -232,7 +233,7 @@ def _around(label: str, x: float, y: float) -> list[Text]:
 
 
 def _apart(shown: str, x: float, y: float, side: int, down: float) -> Text:
-    """A label some lines above or below its point, on the right (1) or the left (-1), with the line to it."""
+    """Return a label `down` lines below its point, on the right (1) or the left (-1), with the line to the point."""
     wide, at, height = LETTER * len(shown), x + side * APART, y + down
     left = at if side > 0 else at - wide
     box = Box(left, height - 8, left + wide, height + 7)
@@ -240,7 +241,7 @@ def _apart(shown: str, x: float, y: float, side: int, down: float) -> Text:
 
 
 def _beside(level: BaselineLine) -> Box:
-    """What the label of a baseline takes up, at the right end of its line."""
+    """Return the rectangle covered by a baseline's label, at the right end of its line."""
     return Box(RIGHT - LETTER * len(level.label), level.text_y - LINE, RIGHT, level.text_y + 3)
 
 

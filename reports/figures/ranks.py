@@ -13,9 +13,9 @@ from petlir.reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 EQUAL = 1.05 / 0.95
-"""The maximum size ratio among methods of equal size."""
+"""The maximum ratio of sizes that count as equal."""
 MOST = 30
-"""The maximum number of methods in a win matrix; larger ones are not readable."""
+"""The maximum number of methods in a win matrix; larger matrices are not readable."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Strip:
     """The ranks of a column, the highest mean first; `matrix` is empty with too many methods.
 
     Attributes:
-        matrix: for each pair of methods, in order, the share of scenes × seeds on which the first wins; None on the
+        matrix: for each pair of methods, in order, the fraction of scenes × seeds on which the first wins; None on the
             diagonal.
     """
 

@@ -12,7 +12,7 @@ from petlir.reports.figures.colours import hues
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 460, 150, 446, 10, 22
 ADDED = "added"
-"""Everything that a method adds; it is not a branch."""
+"""The name of the sum of everything that a method adds, which is not a branch."""
 GATE = " gate"
 
 

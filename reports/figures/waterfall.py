@@ -11,7 +11,7 @@ from petlir.reports.results import FULL, Table
 
 WIDTH, LEFT, RIGHT, TOP = 760, 190, 690, 10
 STEP, GAP = 5, 9
-"""Height of a component's step, and the space between methods, in SVG units."""
+"""Height of a component's step and space between methods, in SVG units."""
 ROW = STEP * len(PARTS) + GAP
 MIB = 2.0**20
 

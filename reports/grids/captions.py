@@ -29,7 +29,7 @@ def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
     rising = [name for name, some in series.items() if all(b.mean > a.mean for a, b in pairwise(some))]
     others = [name for name in series if name not in rising]
     yield f"Higher at every step: {joined(rising) if rising else 'none'}" + (
-        f"; not so: {joined(others)}." if others else "."
+        f"; not at every step: {joined(others)}." if others else "."
     )
     yield from _spread([point for some in series.values() for point in some])
     yield from _unconverged(series)
@@ -82,7 +82,7 @@ def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
 
 
 def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
-    """Return a caption on the trained rows not distinguishable from the highest, or why none is stated."""
+    """Return a caption on the trained rows that are indistinguishable from the highest, or on why there are none."""
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
         return SMOKE
@@ -100,14 +100,14 @@ def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
 
 
 def against(paper: str, published: Mapping[str, float], found: Sequence[GridPoint]) -> str:
-    """Return a caption on the pairs of trained rows in the paper's order; empty if the paper has fewer than two."""
+    """Return a caption on the pairs of trained rows in the paper's order; empty if no pair can be compared."""
     means = {point.label: point.mean for point in found if point.trained and point.label in published}
     pairs = [(a, b) for a, b in combinations(means, 2) if published[a] != published[b]]
     if not pairs:
         return ""
     same = sum((published[a] > published[b]) == (means[a] > means[b]) for a, b in pairs)
-    both = f"Of {plural(len(pairs), 'pair')} of trained rows that {paper} has too"
-    return f"{both}, {same} stand in its order here, by their means."
+    both = f"Of {plural(len(pairs), 'pair')} of trained rows that {paper} also reports"
+    return f"{both}, {same} {'is' if same == 1 else 'are'} in the paper's order here, by their means."
 
 
 def _at(point: GridPoint, axis: str) -> str:

@@ -16,7 +16,7 @@ Figures = Sequence[tuple[FigureKey, Sequence[GridPoint]]]
 
 
 def over_tasks(found: Figures) -> Iterator[tuple[FigureKey, list[GridPoint]]]:
-    """Yield the points shared by all tasks, for each budget, device, image set and way of restoring with several tasks.
+    """Yield the points shared by all tasks, for each budget, device, image set and regime with several tasks.
 
     A point is the mean over tasks, each under its headline protocol, computed seed by seed. Points are left out if
     tasks differ in their numbers of seeds.

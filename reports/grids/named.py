@@ -15,7 +15,7 @@ from petlir.benchmark.records.schema import Done, Record
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
-"""The suffix of methods whose size the grid sets: their labels are unknown before parameters are counted."""
+"""The suffix of methods whose size is set by the grid: their labels are unknown until parameters have been counted."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class NamedGrid:
     Attributes:
         name: the name of its file.
         title: its heading.
-        asked: the request of the file.
+        asked: the request in the file.
         paper: short name of the paper whose claims it tests.
-        tables: tables of that paper whose numbers are shown beside the rows.
+        tables: tables of the paper whose values are shown next to the rows.
         along: axis of curves: `parameters`, `images` or an option of the method; empty for a table.
         mean: whether the paper plots the mean over tasks.
         about: further notes for the reader.
@@ -58,7 +58,7 @@ class GridRecords:
     Attributes:
         grid: the grid.
         records: its finished records.
-        missing: a line on each trained position without a finished record, with the reason if a record states one.
+        missing: a line for each trained position without a finished record, with the reason if a record states one.
         places: number of trained positions of the grid.
     """
 
@@ -72,7 +72,7 @@ def named_grids(folder: Path = FOLDER) -> list[NamedGrid]:
     """Return the grids of a folder whose file has a `page`.
 
     Raises:
-        PetlirError: a file is damaged; names it.
+        PetlirError: a file is damaged.
     """
     return [one for path in sorted(folder.glob("*.json")) if (one := _read(path)) is not None]
 

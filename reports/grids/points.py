@@ -71,7 +71,7 @@ class GridPoint:
 
     @property
     def ranked(self) -> bool:
-        """True if it may be ordered among other points: converged, and not a reference."""
+        """True if the point may be ranked: its method converged and is not a reference."""
         return bool(self.converged) and kind_of(self.record) != "reference"
 
 
@@ -131,7 +131,7 @@ def _x(record: Done, along: str) -> float | None:
 
 
 def option(label: str, name: str) -> str | None:
-    """Return the value of an option in a label, `16` for `low_light[images=16]`; None if it is not there."""
+    """Return the value of an option in a label, `16` for `low_light[images=16]`; None if the option is not there."""
     match = re.search(rf"[\[;] ?{name}=([^;\]]*)", label)
     return match[1] if match else None
 

@@ -74,7 +74,7 @@ class Stored:
 
     @property
     def sentence(self) -> str:
-        """A caption on the storage of each kind, and on where adapters need less than whole networks."""
+        """A caption on the storage of each kind, and the number of tasks from which adapters save storage."""
         ends = [
             f"{kind}: {size(min(found))}" + (f" to {size(max(found))}" if len(found) > 1 else "")
             for kind in (EACH, ONE, SHARED)

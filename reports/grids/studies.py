@@ -60,7 +60,7 @@ class GridPage:
     Attributes:
         grid: the grid.
         figures: the figures of its records.
-        missing: a line on each trained cell without a result.
+        missing: a line for each trained cell without a result.
         places: number of trained cells of the grid, without seeds.
     """
 
@@ -89,7 +89,7 @@ def studies(
     Args:
         records: the records of a store.
         plugins: the plugins that grid selections refer to.
-        warn: receives a line on each grid that cannot be read; these are left out.
+        warn: receives a line for each grid that cannot be read; such grids are left out.
         folder: the folder of the grids.
     """
     found, published = [], claims()

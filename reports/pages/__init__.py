@@ -24,11 +24,11 @@ FOLDERS = ("tasks", "methods", "backbones", "claims", "grids", "explained", "run
 """The folders of pages; other pages are beside `index.html`."""
 
 OWN = (tasks, methods, backbones, claims, grids, single_runs)
-"""The modules whose pages are made in an order of their own; those of any other follow."""
+"""The modules whose pages are built in this order; the pages of all other modules follow."""
 
 
 def pages(context: ReportContext, images: Path) -> list[Page]:
-    """Return all pages, the first page last, when all problems are known.
+    """Return all pages, the first page last because it lists the problems found while building the others.
 
     Args:
         context: the report context.

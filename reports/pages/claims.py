@@ -1,4 +1,4 @@
-"""The page of each paper: its published results beside those of the store; and published orderings."""
+"""The page of each paper, which compares its results with those of the store, and the page of published orderings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first page: the answer and a picture pair, each task's best method, the tables, quality over size, ranks."""
+"""The first page: the answer and an image pair, each task's best method, the tables, quality over cost, and ranks."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def page(context: ReportContext, gallery: Sequence[Shown], runs: RunPages, image
 
 
 def _leading(tables: Sequence[Table]) -> dict[str, str]:
-    """Each task that has a result, with its title: what a narrow window shows one of."""
+    """Return the title of each task with a result; a narrow window shows one task at a time."""
     columns = (table.columns[place] for table in tables for place in table.leading)
     return {column.task: column.title for column in columns}
 
 
 def _reference(context: ReportContext | None) -> dict[str, object] | None:
-    """What the reference leaderboard says; None where it is not shown, or holds nothing."""
+    """Return the values of the reference leaderboard; None if it is not shown or is empty."""
     if context is None or not context.records:
         return None
     main = headline(context.tables)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Page:
-    """A page to be made.
+    """A page to render.
 
     Attributes:
-        path: from the top of the site.
+        path: the path relative to the root of the site.
         template: its name in `reports/templates`.
         values: values for the template.
-        title: its entry in the navigation; without one, another page links to it.
-        source: a file that is copied as it is, in place of what a template makes.
+        title: its entry in the navigation; a page without one is linked from another page.
+        source: a file to copy unchanged instead of rendering a template.
     """
 
     path: str

@@ -23,7 +23,7 @@ Place = tuple[Group, str, str]
 
 @dataclass(frozen=True)
 class ScoreMeans:
-    """The means of a run over the images of one set under one protocol, by metric; PSNR is None where all are exact."""
+    """The means of a run over the images of one set under one protocol, by metric; PSNR is None if all are exact."""
 
     seed: int
     budget: str
@@ -48,7 +48,7 @@ class RunPages:
 
     @classmethod
     def from_records(cls, records: Sequence[Record]) -> RunPages:
-        """Group records by the cell of the table that they are shown in."""
+        """Group records by the table cell in which they are shown."""
         found: dict[Place, list[Record]] = {}
         for group in groups(records):
             for record in group.select(records):
@@ -56,7 +56,7 @@ class RunPages:
         return cls(found)
 
     def path(self, group: Group, label: str, task: str) -> str:
-        """The page of a cell from the top of the site; empty where it has no record."""
+        """Return the path of a cell's page, relative to the root of the site; empty if the cell has no record."""
         if (group, label, task) not in self.records:
             return ""
         name = f"{group.backbone} {label} {task} {group.track} {group.regime} {group.device}"
@@ -64,7 +64,7 @@ class RunPages:
 
 
 def pages(context: ReportContext, runs: RunPages, gallery: Sequence[Shown]) -> Iterator[Page]:
-    """A page for each cell, and its records as they are in the store."""
+    """Yield a page for each cell, and unchanged copies of its records."""
     pictures = {(shown["group"], shown["task"]): shown["images"] for shown in gallery}
     copied: set[str] = set()
     for (group, label, task), records in runs.records.items():
@@ -94,7 +94,7 @@ def _labels(photograph: Photograph) -> set[str]:
 
 
 def _means(record: Record) -> Iterator[ScoreMeans]:
-    """The means of a run, its headline protocols first."""
+    """Yield the means of a run, headline protocols first."""
     quoted = headlines(record)
     for table in sorted(record.tables, key=lambda table: table.protocol != quoted[table.set]):
         kept = table.differing()

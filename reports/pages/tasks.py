@@ -24,7 +24,7 @@ TRANSFERS = {
     "related": "similar to a pre-training task of {}",
     "unseen": "unseen by {}",
 }
-"""What pre-training says of a task, with the name of the backbone."""
+"""Descriptions of a task's relation to pre-training; the placeholder is the name of the backbone."""
 
 
 def pages(context: ReportContext, gallery: Sequence[Shown], runs: RunPages) -> Iterator[Page]:
@@ -81,20 +81,20 @@ def _group(
 
 
 def _notes(table: Table, name: str) -> Iterator[str]:
-    """What a hybrid task's methods reach beside what needs no training, on each set of photographs."""
+    """Yield the scores of a hybrid task's methods and untrained baselines on each set of photographs."""
     for place in table.headlines.get(name, ()):
         if table.columns[place].hybrid and table.domain == "photographs" and not table.part:
             yield from untrained_beside_methods(table, place)
 
 
 def _photograph(gallery: Sequence[Shown], group: Group, name: str) -> Photograph | None:
-    """The photograph of the task on which restored versions differ most."""
+    """Return the photograph of the task on which restored versions differ most."""
     images = [image for one in gallery if (one["group"], one["task"]) == (group.title, name) for image in one["images"]]
     return max(images, key=lambda image: image["contrast"]["levels"] if image["contrast"] else -1.0, default=None)
 
 
 def _transfer(records: Sequence[Record]) -> str:
-    """Return what each backbone has seen of the task, according to its newest result; only finished cells tell."""
+    """Return the task's relation to the pre-training of each backbone, from the newest finished cell."""
     done = sorted((record for record in records if record.state == "done"), key=lambda record: str(record.finished))
     known = {record.cell.backbone: record.cell.transfer for record in done}
     return ", ".join(TRANSFERS[transfer].format(backbone) for backbone, transfer in sorted(known.items()))

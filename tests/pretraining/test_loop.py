@@ -78,7 +78,7 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path, option, value):
 
 def test_the_checkpoint_of_another_network_is_refused(tmp_path):
     list(train(network(), batch, RECIPE, tmp_path / "c"))
-    with pytest.raises(PetlirError, match="c holds another network than ipt-tiny"):
+    with pytest.raises(PetlirError, match="c holds a network other than ipt-tiny"):
         next(train(tiny(), batch, RECIPE, tmp_path / "c"))
 
 

@@ -96,7 +96,7 @@ def test_heads_take_turns_on_their_own_degradation():
 
 def test_one_head_for_all_has_nothing_to_share():
     for net in (ConvNet(4), find().build("nafnet-nano"), network({"sr_x2": 2})):
-        with pytest.raises(PetlirError, match=r"nothing to share between them; expected the recipe prod or self-"):
+        with pytest.raises(PetlirError, match=r"no body can be shared between them; expected the recipe prod or self-"):
             multitask.heads(net)
 
 

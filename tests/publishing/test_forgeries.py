@@ -181,7 +181,7 @@ def test_an_overlap_is_not_left_out(lab, tmp_path):
     for left in (None, none):
         forging.edit(forging.cell_in(tmp_path / "store", "frozen"), partial(overlapping, left))
         (found,) = verify(tmp_path / "store", check)
-        assert (found.level, "leaves out that small-test shares images" in found.why) == ("", True), found.why
+        assert (found.level, "omits that small-test shares images" in found.why) == ("", True), found.why
 
 
 def test_the_untrained_counts_once(lab, tmp_path):

@@ -15,7 +15,7 @@ Record = dict[str, Any]
 
 
 def test_what_is_honest_is_believed(lab, forged):
-    assert [(one.level, one.why) for one in verdicts(forged, lab)] == [("re-inferred", "it was not trained again")]
+    assert [(one.level, one.why) for one in verdicts(forged, lab)] == [("re-inferred", "it was not retrained")]
 
 
 def costs_of(**fields: Any) -> Callable[[Record], None]:

@@ -64,7 +64,7 @@ def test_honest_cells_are_re_trained_with_what_they_require(lab, archive):
     with opened(archive) as folder:
         found = verify(folder, check(lab, retrain=1, draw=random.Random(1)))  # draws the first cell
     assert levels(found) == {"follower": "re-trained", "lora-rank=2": "re-trained", "frozen": "re-inferred"}
-    assert [one.why for one in found] == ["", "it was not trained again", ""]
+    assert [one.why for one in found] == ["", "it was not retrained", ""]
 
 
 def another_image(folder: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_missing_plugin_is_asked_for_and_the_carried_one_never_runs(lab, unpac
     text = source.read_text()
     source.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     forging.seal(unpacked)
-    with pytest.raises(PetlirError, match=r"tiny\.py is not the source of this digest"):
+    with pytest.raises(PetlirError, match=r"tiny\.py does not have this digest"):
         verify(unpacked, check(lab))
     assert not (tmp_path / "ran").exists()
     source.write_text(text)
@@ -198,8 +198,8 @@ def no_source(store: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        (no_adapter, "adapter.safetensors is missing or not the one of the record"),
-        (another_adapter, "adapter.safetensors is missing or not the one of the record"),
+        (no_adapter, "adapter.safetensors is missing or does not match the record"),
+        (another_adapter, "adapter.safetensors is missing or does not match the record"),
         (no_source, "name its file with --plugin"),
     ],
 )

@@ -65,5 +65,5 @@ def test_a_run_that_must_be_locked_is_refused(locked, small_images, tmp_path, ca
     assert (code, out) == (2, "") and not (tmp_path / "store").exists()
     assert err == (
         f"petlir: the environment differs from the lock: numpy is {NUMPY}, locked is 0.1; "
-        "`pip install -e . -c requirements.lock` mends it\n"
+        "`pip install -e . -c requirements.lock` fixes it\n"
     )

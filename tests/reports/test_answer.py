@@ -54,7 +54,7 @@ def test_beating_both_is_said_too():
 
 def test_a_cascade_that_was_not_run_is_not_beaten():
     first = sentences([better(record("lora", HYBRID, smoke=False), 5.0)])[0]
-    assert first.startswith("On every hybrid task the best PETL method beats every untrained way that was run: ")
+    assert first.startswith("On every hybrid task the best PETL method beats every untrained baseline that was run: ")
     assert first.endswith("cascade not run.")
 
 

@@ -93,7 +93,7 @@ def test_rows_are_means_over_images_and_seeds_beside_the_papers():
     )
     assert figure.source == "AdaptIR, tables 7 and 1: Set5, Set14, Urban100"
     assert (
-        "Of 6 pairs of trained rows that AdaptIR has too, 5 stand in its order here, by their means."
+        "Of 6 pairs of trained rows that AdaptIR also reports, 5 are in the paper's order here, by their means."
         in figure.sentences
     )
     assert "Highest of the converged: adaptir[hidden=19]; significantly above every other." in figure.sentences
@@ -103,7 +103,7 @@ def test_what_contradicts_the_paper_is_said_as_it_is():
     figure = photographs(of("adaptir-placement", placed((22.0, 22.5, 23.0, 24.0))))
     assert figure.sentences[0].startswith("adaptir[hidden=19; position=after-attention] has the highest mean")
     assert (
-        "Of 6 pairs of trained rows that AdaptIR has too, 1 stand in its order here, by their means."
+        "Of 6 pairs of trained rows that AdaptIR also reports, 1 is in the paper's order here, by their means."
         in figure.sentences
     )
 
@@ -133,7 +133,7 @@ def test_curves_stand_where_their_seeds_are():
     assert [(level.name, level.mean) for level in drawn.levels] == [("frozen", 9.0)]
     gains, rising, spread, *_ = figure.sentences
     assert "colora[budget=50] +4.00 dB (16 to 256)" in gains and "full-ft +3.00 dB" in gains
-    assert rising == "Higher at every step: scratch and colora[budget=50]; not so: full-ft."
+    assert rising == "Higher at every step: scratch and colora[budget=50]; not at every step: full-ft."
     assert spread == "Seeds of one cell lie up to 0.20 dB apart."
 
 

@@ -140,7 +140,7 @@ def test_weights_that_do_not_come_are_not_waited_for(monkeypatch):
     start = time.monotonic()
     (one,) = measured(["dists"], looks((8, 8)), "cpu")
     assert time.monotonic() - start < 15
-    assert one.unavailable == "its weights did not come within 0 s; pyiqa.create_metric('dists') fetches them"
+    assert one.unavailable == "its weights did not arrive within 0 s; pyiqa.create_metric('dists') fetches them"
 
 
 def test_an_image_that_a_metric_does_not_take_makes_it_unavailable_and_others_not():

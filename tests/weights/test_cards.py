@@ -279,8 +279,8 @@ def test_official_weights_are_known_by_digest_then_name_then_shape(own, monkeypa
         ([named, known], ("sr_x4",), {"sidd": "sr_x4"}, "photographs"),
         ([replace(known, size=size + 1)], (), {}, "not known"),
         ([replace(known, digest=f"{whole[:8]}…{'0' * 4}")], (), {}, "not known"),
-        ([other, named], ("sr_x4",), {"sidd": "sr_x4"}, "n (taken for own.pth by its shape, not by its digest)"),
-        ([ANY, other], ("sr_x4", "sidd"), {}, "not known (taken for a.pth or b by its shape, not by its digest)"),
+        ([other, named], ("sr_x4",), {"sidd": "sr_x4"}, "n (assumed to be own.pth by shape, not by digest)"),
+        ([ANY, other], ("sr_x4", "sidd"), {}, "not known (assumed to be a.pth or b by shape, not by digest)"),
         ([replace(ANY, heads=("sr_x4",))], (), {}, "not known"),
     ):
         monkeypatch.setattr(official, "known", lambda there=there: there)

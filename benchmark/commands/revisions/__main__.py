@@ -18,9 +18,9 @@ def revisions(
         list[str] | None, typer.Option("--raise", metavar="FILE", help="it computes something else")
     ] = None,
     new: Annotated[list[str] | None, typer.Option("--new", metavar="FILE", help="a new file")] = None,
-    name: Annotated[str, typer.Option("--name", help="with --new: the entry that the file was split from")] = "",
+    name: Annotated[str, typer.Option("--name", help="with --new: the entry of the file that it was split from")] = "",
     moved: Annotated[list[str] | None, typer.Option("--moved", metavar="FILE", help="a file that was moved")] = None,
-    drop: Annotated[list[str] | None, typer.Option("--drop", metavar="FILE", help="a file that is gone")] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", metavar="FILE", help="a deleted file")] = None,
 ) -> None:
     """Check results/revisions.toml against the code; with an option, change it first."""
     try:

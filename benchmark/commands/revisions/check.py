@@ -1,4 +1,4 @@
-"""Compares the table of revisions with the code, and changes its lines."""
+"""Comparison of the table of revisions with the code, and changes of the table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAYS = "nox -s revisions -- --raise {0} (it computes something else) or -- --sam
 
 
 def faults() -> Iterator[str]:
-    """Yield a line for each source file in keys whose code and table part, with the ways out."""
+    """Yield a line for each source file in keys whose code does not match the table, with the remedies."""
     known = read()
     keyed = {str(relative(path)): path for path in keyed_files()}
     for file, path in keyed.items():
@@ -32,11 +32,11 @@ def faults() -> Iterator[str]:
     moved_from = {_moved_from(path) for file, path in keyed.items() if file not in known}
     for file in known:
         if not (PACKAGE / file).exists() and file not in moved_from:
-            yield f"{file} is in the table, but gone; run nox -s revisions -- --drop {file}"
+            yield f"{file} is in the table but no longer exists; run nox -s revisions -- --drop {file}"
 
 
 def keyed_files() -> set[Path]:
-    """Return the package's source files that stand in keys: the engine's listed ones, and what plugins are built on."""
+    """Return the package's source files that are part of keys: the engine's, and those that plugins depend on."""
     from petlir.benchmark.plugins import find
 
     sources = set(find().sources.values())
@@ -44,17 +44,17 @@ def keyed_files() -> set[Path]:
 
 
 def raise_revision(file: str) -> str:
-    """Raise the revision of a file, and of those that share its name; return a line on it."""
+    """Raise the revision of a file and of all files that share its name; return a line about the change."""
     known = dict(read())
     name, revision = _entry(file).name, _entry(file).revision + 1
     for other in [other for other, entry in known.items() if entry.name == name]:
         known[other] = RevisionEntry(name, revision, code_digest(PACKAGE / other))
     table.write(known)
-    return f"{name} is at revision {revision}: cells and trials that are built on it are stale"
+    return f"{name} is at revision {revision}: cells and trials that depend on it are stale"
 
 
 def keep_revision(file: str) -> str:
-    """Take the file's code as what its revision computes; return a line on it."""
+    """Record that the file's code computes the same as its revision; return a line about the change."""
     known = dict(read())
     known[file] = replace(_entry(file), digest=code_digest(PACKAGE / file))
     table.write(known)
@@ -62,7 +62,7 @@ def keep_revision(file: str) -> str:
 
 
 def add(file: str, name: str = "") -> str:
-    """Give a file a line: at revision 1, or under the name and revision of the file that it was split from.
+    """Add an entry for a file: at revision 1, or with the name and revision of the file it was split from.
 
     Args:
         file: relative to the package.
@@ -70,7 +70,7 @@ def add(file: str, name: str = "") -> str:
     """
     known = dict(read())
     if file in known:
-        raise PetlirError(f"{file} is in the table already, as {known[file].name}")
+        raise PetlirError(f"{file} is already in the table, as {known[file].name}")
     if not (PACKAGE / file).is_file():
         raise PetlirError(f"{file} does not exist; expected a file relative to the package, e.g. methods/lora.py")
     chosen = name or file.removesuffix(".py").replace("/", ".")
@@ -81,10 +81,10 @@ def add(file: str, name: str = "") -> str:
 
 
 def move(file: str) -> str:
-    """Give a moved file the line of the file that it was; return a line on it."""
+    """Assign the entry of a moved file to its new path; return a line about the change."""
     was = _moved_from(PACKAGE / file)
     if was is None:
-        raise PetlirError(f"{file} has the code of no file that is gone; expected a moved file")
+        raise PetlirError(f"{file} does not have the code of any deleted file; expected a moved file")
     known = dict(read())
     known[file] = known.pop(was)
     table.write(known)
@@ -92,7 +92,7 @@ def move(file: str) -> str:
 
 
 def drop(file: str) -> str:
-    """Take the line of a file that is gone out of the table; return a line on it."""
+    """Remove the entry of a deleted file from the table; return a line about the change."""
     entry = _entry(file)
     table.write({other: kept for other, kept in read().items() if other != file})
     return f"{entry.name} is no longer in the table"

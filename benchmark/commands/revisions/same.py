@@ -1,4 +1,4 @@
-"""Proof that a changed file computes what it did: what is built on it is trained for two steps, before and after."""
+"""Proof that a changed file still computes the same: its dependents are trained for two steps before and after."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TOLERANCE = 1e-6
 """The largest difference of an adapter's tensor or of a curve that still counts as the same."""
 CHECKOUT = (PACKAGE / "benchmark").resolve().parent
 BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
-"""What is trained where a file is not one of these: of each kind some that differ."""
+"""The examples to train for the kinds to which the file does not belong."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Names with commas, as `petlir run` takes them."""
+    """A grid, with names separated by commas, as in the options of `petlir run`."""
 
     backbones: str
     methods: str
@@ -35,7 +35,7 @@ class Grid:
 
 
 def prove(file: str) -> str:
-    """Train what is built on a file two steps with the code of its revision and with that of now; compare.
+    """Train the dependents of a file for two steps with the code of its revision and with the current code; compare.
 
     Args:
         file: relative to the package, e.g. `methods/lora.py`.
@@ -61,7 +61,7 @@ def prove(file: str) -> str:
 
 
 def grid_of(file: str) -> Grid:
-    """Return the plugins that are built on a file, beside examples of the other kinds."""
+    """Return the plugins that depend on a file, with examples of the other kinds."""
     from petlir.benchmark.plugins import find
 
     plugins = find()
@@ -94,7 +94,7 @@ def commit_of(file: str) -> str:
 
 
 def compared(before: Path, after: Path) -> tuple[int, float, str]:
-    """Return how many cells two stores share, the largest difference of their curves and adapters, and its place."""
+    """Return the number of cells that two stores share, and the largest difference of their results with its place."""
     cells, largest, place = 0, 0.0, ""
     newer = {_cell(path): path.parent for path in after.rglob("record.json")}
     for path in before.rglob("record.json"):
@@ -144,7 +144,7 @@ def _train(tree: Path, grid: Grid, store: Path) -> None:
     command = [sys.executable, "-m", "petlir", "run", *asked, *more, "--store", str(store)]
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, env=environment, cwd=store.parent, capture_output=True, text=True, check=False)
-    if ended.returncode not in (0, 1):  # 1 where a cell failed, which the comparison names
+    if ended.returncode not in (0, 1):  # 1 if a cell failed, which the comparison reports
         raise PetlirError(f"two steps in {tree} failed: {ended.stderr.strip().splitlines()[-1:]}")
 
 

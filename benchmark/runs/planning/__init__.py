@@ -37,7 +37,7 @@ PAPER_RATE = 1e-4
 
 
 class Planner:
-    """A planner of a request's cells, which reads names, weights and digests and runs nothing."""
+    """A planner of a request's cells; it reads names, weights and digests, and runs nothing."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -55,7 +55,7 @@ class Planner:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Every cell of the request; tuned learning rates are not chosen yet."""
+        """All cells of the request; tuned learning rates are not chosen yet."""
         return [cell for one in self.request.selections for cell in self._selected(one)]
 
     def _selected(self, chosen: GridSelection) -> Iterator[Cell]:
@@ -72,7 +72,7 @@ class Planner:
 
     @property
     def missed(self) -> list[str]:
-        """A line for each method that could not be given the requested size."""
+        """A line for each method that cannot have the requested size."""
         return self._missed if self.cells else []
 
     def cell_of(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
@@ -144,7 +144,7 @@ class Planner:
         return self._common(cell)[0]
 
     def check(self) -> None:
-        """Raise PetlirError if a name, weights or images of the request are invalid."""
+        """Raise PetlirError if a name, the weights or the images of the request are invalid."""
         for cell in self.cells:
             self._common(cell)
 
@@ -187,7 +187,7 @@ class Planner:
     def _check_images(
         self, cell: Cell, task: Task, network: Backbone, seen: tuple[str, ...], patch: int | None
     ) -> None:
-        """Raise PetlirError if an image of the task is too small or too large, once for all methods alike."""
+        """Raise PetlirError if an image of the task is too small or too large; checked once for similar methods."""
         kind = (cell.backbone, cell.task, seen, patch)
         if kind not in self._checked:
             root, extra = self.request.context.root, self.request.protocols
@@ -195,7 +195,7 @@ class Planner:
             self._checked.add(kind)
 
     def _device(self, cell: Cell, method: Method) -> str:
-        """Return the type of the device on which the method's own dropout draws, or "" if it draws on none."""
+        """Return the type of the device on which the method's own dropout draws masks, or "" without such dropout."""
         ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
@@ -203,7 +203,7 @@ class Planner:
             with without_memory(), contained():
                 fresh = self.plugins.build(cell.backbone)
                 adapted = adapt(fresh, method, fresh.head_for(self.plugins.task(cell.task)), 0)
-        except FAULTS:  # the cell itself fails, with the reason
+        except FAULTS:  # the cell itself will fail with the reason
             return ""
         drops = any(isinstance(module, _DropoutNd) and module.p > 0 for module in adapted.inserted)
         return pick(self.request.device).partition(":")[0] if drops else ""
@@ -251,7 +251,7 @@ class Planner:
         """Raise an error for cells whose test images are in their fitted sets, unless the user allows it.
 
         Raises:
-            PetlirError: names the first such image and its place.
+            PetlirError: there is such an image; the message names the first one and its location.
         """
         context = self.request.context
         if not context.allow_overlap:

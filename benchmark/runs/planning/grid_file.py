@@ -1,4 +1,4 @@
-"""Grids in files: the named ones of `results/grids`, and a user's own in TOML or JSON."""
+"""Grids in files: the named grids in `results/grids`, and the user's own in TOML or JSON."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from petlir.benchmark.writing import write_bytes
 GRIDS = Path(__file__).parents[3] / "results" / "grids"
 SELECTION = {"backbones": str, "methods": str, "tasks": str, "seeds": str, "steps": int}
 SHARED = {"track": str, "regime": str, "protocols": str, "metrics": str}
-"""The keys of a grid and their types; those of `SELECTION` may differ in each table of `also`."""
+"""The keys of a grid and their types; values of keys in `SELECTION` may differ in each table of `also`."""
 REQUIRED = ("backbones", "methods", "tasks")
 PAGE, ALSO = "page", "also"
-"""How the report shows a grid, and the selections beside the first."""
+"""The keys for a grid's page in the report, and for further selections."""
 DEFAULT_TRACK = "demo"
 
 
@@ -29,10 +29,10 @@ def named(name: str) -> Path:
 
 
 def read_grid(path: Path) -> dict[str, object]:
-    """Return the fields of a grid file; lists of names or seeds become text with commas.
+    """Return the fields of a grid file; lists of names or seeds become comma-separated text.
 
     Raises:
-        PetlirError: the file cannot be read, or a key or a value is not one of a grid.
+        PetlirError: the file cannot be read, or a key or a value is invalid.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def write_grid(path: Path, selections: Sequence[Mapping[str, object]], shared: M
     """Write a grid as TOML: the first selection with the shared fields, then the others.
 
     Raises:
-        PetlirError: the file exists and holds another grid, or cannot be written.
+        PetlirError: the file exists and contains anything else, or cannot be written.
     """
     lines = _lines({**selections[0], **shared})
     for one in selections[1:]:

@@ -1,4 +1,4 @@
-"""Checks, before anything is tuned or trained, that the images of a task can be trained on, restored and scored."""
+"""Checks, before tuning and training, that the images of a task can be used for training, restored and scored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from petlir.benchmark.scoring.fields_of_view import scored_as, tiling_of
 from petlir.benchmark.task import Task
 
 BYTES_PER_PIXEL = 200
-"""Memory for a pixel of a test image that is scored whole in float64, beside the limit of a forward pass."""
+"""The memory in bytes per pixel of a test image that is scored whole in float64, in addition to a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class SizedImage:
 def check_images(
     task: Task, track: str, root: Path | None, network: Backbone, seen: Sequence[str], extra: str, patch: int | None
 ) -> None:
-    """Check the images of a task by their sizes; those of a user's own pairs come from the headers of their files.
+    """Check the images of a task by their sizes; the sizes of a user's own pairs are read from file headers.
 
     Args:
         task: the task.
         track: the track.
         root: folder of image sets.
-        network: the backbone, for the sizes that it takes.
+        network: the backbone, for the sizes that it accepts.
         seen: fields of view, see `petlir.benchmark.scoring.fields_of_view`.
-        extra: protocol ids with commas beyond the task's own.
+        extra: comma-separated protocol ids in addition to those of the task.
         patch: side of a training crop in degraded pixels; None if nothing is trained.
 
     Raises:
         PetlirError: an image is too small for a training crop, for SSIM's window inside the border or for the network,
-            or too large for the memory of this machine; names the first.
+            or too large for the memory of this machine; the message names the first one.
     """
     for part in task.parts or (task,):
         data = part.on(track)

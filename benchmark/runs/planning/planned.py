@@ -24,9 +24,9 @@ class Planned:
     Attributes:
         cell: the cell.
         parts: the components of its key.
-        obstacle: reason why the combination is not applicable.
-        fault: reason why it cannot be processed here: its weights cannot be fetched, or no learning rate could be
-            chosen.
+        obstacle: the reason why the combination is not applicable.
+        fault: the reason why the cell cannot be processed here: its weights cannot be fetched, or no learning rate
+            could be chosen.
         needs: the cells that it requires.
         convergence: the doubling test of its learning rate; None if the rate was not tuned.
     """
@@ -45,7 +45,7 @@ class Planned:
 
     @property
     def ids(self) -> list[str]:
-        """The ids of the protocols under which the cell is scored when it is processed."""
+        """The ids of the protocols under which the cell will be scored."""
         return self.parts["protocols"].split()
 
     def folder(self, store: Store) -> Path:

@@ -23,9 +23,9 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.weights.sources import network_of
 
 BASE = 600 * 2**20
-"""Bytes of a process before training: torch and, on a GPU, its context."""
+"""The memory in bytes of a process before training: torch and, on a GPU, its context."""
 OVERHEAD = 1.25
-"""Default ratio of peak memory to counted memory, without finished cells: workspaces and short-lived tensors."""
+"""The default ratio of peak to counted memory without finished cells, due to workspaces and short-lived tensors."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Prediction:
     Attributes:
         seconds: time of its training, validation and evaluation; None if unknown.
         bytes: peak memory of its training; None if it cannot be counted.
-        parted: peak memory with each batch in parts, as after running out of memory.
+        parted: peak memory with split batches, as after running out of memory.
     """
 
     seconds: float | None = None
@@ -43,7 +43,7 @@ class Prediction:
     parted: int | None = None
 
     def obstacle(self, capacity: int, device: str) -> str:
-        """Return why the cell does not fit the device as it is, or "" if it does."""
+        """Return why the cell does not fit the device with whole batches, or "" if it does."""
         if self.bytes is None or self.bytes <= capacity:
             return ""
         parts = f"its batches will be split into {PARTS} parts"
@@ -72,7 +72,7 @@ class Predictor:
         planner: planner of the request.
         index: the store's records.
         device: as given with `--device`.
-        counting: whether to count what is not in the cache, which takes about a second for each kind of cell.
+        counting: whether to count costs that are not in the cache, which takes about a second per kind of cell.
     """
 
     def __init__(self, planner: Planner, index: Index, device: str = "auto", *, counting: bool = True) -> None:
@@ -91,7 +91,7 @@ class Predictor:
         return self._found[kind]
 
     def memory(self, planned: Planned) -> Prediction:
-        """Return the prediction for a cell without its time, for which a step may have to be timed."""
+        """Return the prediction for a cell without its time, since predicting time may require timing a step."""
         if (sizes := self._sizes(planned)) is None:
             return Prediction()
         parts = min(PARTS, planned.cell.batch_size)
@@ -102,7 +102,7 @@ class Predictor:
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """Return the number of kinds of cells that are not counted yet."""
+        """Return the number of kinds of cells whose costs have not been counted yet."""
         kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
@@ -111,7 +111,7 @@ class Predictor:
 
     @cached_property
     def _overhead(self) -> float:
-        """Ratio of measured peak to counted memory, of finished cells on this type of device."""
+        """The ratio of measured peak to counted memory of finished cells on this type of device."""
         known = [
             memory.peak / (memory.weights + memory.gradients + memory.optimizer + memory.activations)
             for memory in (costs.memory for _, costs in self._finished)
@@ -184,15 +184,15 @@ class Predictor:
 
 
 def _trained(planned: Planned) -> bool:
-    """Return whether a cell can be worked on; a fault of its method leaves it without heads."""
+    """Return whether a cell can be trained; an error in its method leaves it without heads."""
     return planned.obstacle is None and bool(planned.parts["heads"])
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return what cells of one kind share: they differ in seed and rate alone."""
+    """Return the fields shared by cells of one kind, which differ only in seed and rate."""
     return cell.backbone, cell.label, cell.task, cell.track, cell.steps, cell.batch_size, cell.patch
 
 
 def _untrained(costs: RecordedCosts) -> float:
-    """Return the seconds of a cell that are not training."""
+    """Return the seconds of a cell that are not spent on training."""
     return costs.adaptation_seconds + costs.validation_seconds + costs.evaluation_seconds

@@ -1,6 +1,6 @@
 """The learning rates of a grid: shipped choices, choices in the store, and trials for the rest.
 
-Every choice is tested for convergence: its rate is tried once more for half of the steps.
+Every choice is tested for convergence by another trial at the same rate with half of the steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.terminal import echo
 
 Finish = Callable[[Sequence[Planned], Store], None]
-"""Processes cells until each has a record in the store."""
+"""A function that processes cells until each has a record in the store."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Rates:
         planner: planner of the request.
         store: store of the trials.
         again: whether to run trials even if the project ships a choice.
-        faults: why no rate could be chosen, by `Cell.selection`.
+        faults: the reasons why no rate could be chosen, by `Cell.selection`.
     """
 
     planner: Planner
@@ -88,7 +88,7 @@ class Rates:
         return found.counted(self.planner.method(cell).rates)
 
     def planned(self, cell: Cell) -> Planned:
-        """Return the cell and all that it requires, each at its rate; a missing rate becomes the cell's fault."""
+        """Return the cell and all cells that it requires, each at its rate; a missing rate becomes the cell's fault."""
         needs = tuple(self.planned(need) for need in self.planner.required(cell))
         one = self.planner.plan(cell, needs)
         if cell.regime != "tuned" or one.obstacle is not None or one.fault is not None:
@@ -103,8 +103,8 @@ class Rates:
     def choose(self, cells: Sequence[Cell], runs_on: Executor, finish: Finish) -> None:
         """Try rates until every tuned cell has a choice, and test each choice for convergence.
 
-        The rates of required cells are chosen first, and these cells are trained with the selection seed if trials use
-        them.
+        The rates of required cells are chosen first; if trials use these cells, they are trained with the selection
+        seed.
         """
         needed = [need for cell in cells for need in self.planner.required(cell)]
         if needed:

@@ -22,7 +22,7 @@ class GridSelection:
         methods: e.g. `lora[rank=4,8],adapter,*@250k`.
         tasks: comma-separated names, `*` for all.
         seeds: e.g. `0,1,2`.
-        steps: optimiser steps; None for the track's.
+        steps: optimiser steps; None for the default of the track.
     """
 
     backbones: str
@@ -34,7 +34,7 @@ class GridSelection:
 
 @dataclass(frozen=True)
 class Request:
-    """A user's request: one selection or several, and how to run them.
+    """A user's request: one or several selections, and the settings for running them.
 
     Attributes:
         backbones: as in `GridSelection`.
@@ -43,12 +43,12 @@ class Request:
         track: `demo`, `open` or `paper`.
         seeds: as in `GridSelection`.
         steps: as in `GridSelection`.
-        regime: `tuned` or `paper`; None for the track's.
-        protocols: ids with commas, beyond the tasks' own.
-        metrics: names of metrics with commas.
+        regime: `tuned` or `paper`; None for the default of the track.
+        protocols: comma-separated ids in addition to those of the tasks.
+        metrics: comma-separated names of metrics.
         context: plugins and images.
-        device: the device of the cells; matters only for methods that draw random numbers on it.
-        also: the selections beside the first.
+        device: the device of the cells; relevant only to methods that draw random numbers on the device.
+        also: the selections after the first.
     """
 
     backbones: str
@@ -84,9 +84,9 @@ def request_from_grid(
 ) -> Request:
     """Return a user's choices, completed from a named grid or from a file of the same form, in TOML or JSON.
 
-    In a grid with several selections, chosen tasks stay in the selections that list them, and others go to the first.
-    Chosen methods, seeds and steps apply to all selections. Chosen backbones reduce the grid to its first selection.
-    With `save` the completed grid is written to that file, as TOML.
+    In a grid with several selections, chosen tasks stay in the selections that list them; all others are added to the
+    first. Chosen methods, seeds and steps apply to all selections. Chosen backbones reduce the grid to its first
+    selection. With `save` the completed grid is written to that file, as TOML.
 
     Raises:
         PetlirError: the grid or precision is unknown, or the file of the grid is damaged.

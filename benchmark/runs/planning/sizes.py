@@ -41,7 +41,7 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Return the bytes including gradients and AdamW's moments, with batches in parts of `share` of their size."""
+        """Return the bytes including gradients and AdamW's moments, with parts of `share` of the batch size."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
@@ -54,7 +54,7 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
         method: the method applied to it.
         head: the head that is trained.
         batch: crops per step.
-        patch: side of a crop on the degraded side, in pixels.
+        patch: side of a degraded crop in pixels.
     """
     try:
         with without_memory(), contained():
@@ -78,7 +78,7 @@ def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
 
 
 class _Fused(TorchFunctionMode):
-    """Attention as a single fused kernel, as on devices; for meta tensors torch would choose separate products."""
+    """Attention as a single fused kernel, as on real devices; on meta tensors torch would use separate products."""
 
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Kwargs = None
@@ -105,7 +105,7 @@ def _attention(
 
 @contextmanager
 def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
-    """Collect the storages saved for backward, as `costs.saved_for_backward_bytes` does, but without addresses."""
+    """Collect the storages saved for backward, like `costs.saved_for_backward_bytes`, but without memory addresses."""
     held = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
     saved: dict[int, torch.UntypedStorage] = {}
 
@@ -121,13 +121,13 @@ def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
 
 @dataclass
 class Kept:
-    """Previously counted sizes in a file of the cache."""
+    """A cache file with previously counted sizes."""
 
     path: Path = field(default_factory=lambda: cache_folder() / "step-sizes.json")
 
     def __post_init__(self) -> None:
         self._found: dict[str, Sizes | None] = {}
-        with suppress(OSError, ValueError, TypeError, AttributeError):  # a cache: unreadable entries are counted again
+        with suppress(OSError, ValueError, TypeError, AttributeError):  # a cache: unreadable entries are recounted
             rows = json.loads(self.path.read_bytes())
             self._found = {key: None if row is None else Sizes(*map(int, row)) for key, row in rows.items()}
         self._new = False

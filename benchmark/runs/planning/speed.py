@@ -1,4 +1,4 @@
-"""The speed of a network's training on a device, measured: an estimate before any cell has finished."""
+"""The measured training speed of a network on a device: an estimate for use before any cell has finished."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from petlir.benchmark.costs import flops_of_step
 from petlir.benchmark.devices import one_thread
 
 LONGEST_STEP = 2e11
-"""FLOPs of the timed step at most: a few seconds on a processor. Batches of large networks are cut down to it."""
+"""The maximum FLOPs of the timed step, i.e. a few seconds on a CPU; batches of large networks are reduced
+accordingly.
+"""
 
 ROUNDS = 5
-"""Timed steps, of which the fastest counts: the first warms up, and others share the device."""
+"""The number of timed steps, of which the fastest counts: the first is a warm-up, and others may share the device."""
 
 
 def training_speed(network: Backbone, head: str, batch: int, patch: int, device: str) -> float:
@@ -25,8 +27,8 @@ def training_speed(network: Backbone, head: str, batch: int, patch: int, device:
         network: the network, whose gradients are overwritten.
         head: the head that is trained.
         batch: crops per step.
-        patch: side of a crop on the degraded side, in pixels.
-        device: where it is timed, such as `cpu` or `cuda:0`.
+        patch: side of a degraded crop in pixels.
+        device: the device to time, such as `cpu` or `cuda:0`.
     """
     network = network.to(device).requires_grad_(True).eval()
     side = patch * network.heads[head]

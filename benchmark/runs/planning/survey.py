@@ -30,11 +30,11 @@ class PlanRow:
         label: label of its method.
         task: its task.
         state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
-        why: what changed, or the obstacle.
+        why: the changes, or the obstacle.
         seconds: predicted time, including the trials of its learning rate for the first cell that needs them; None if
             there is nothing to do or the time is unknown.
         bytes: predicted peak memory; None as above.
-        unfit: why it does not fit the device as it is; empty if it does.
+        unfit: why it does not fit the device with whole batches; empty if it does.
     """
 
     cell: str
@@ -55,7 +55,7 @@ class PlanRow:
 def survey(
     asked: Request, folder: Path | str, device: str = "auto", warn: Callable[[str], None] = lambda line: None
 ) -> list[PlanRow]:
-    """Return each cell's state, predicted costs and, if it is stale, what changed, without running anything.
+    """Return each cell's state, predicted costs and, if it is stale, the changes, without running anything.
 
     Args:
         asked: the request.
@@ -73,7 +73,7 @@ def survey(
     standing = [_standing(one, rates, index) for one in planned]
     todo = [one for one, (found, _) in zip(planned, standing, strict=True) if found in OPEN]
     if lacking := predictor.lacking(todo):
-        warn(f"counting what {lacking} kinds of cells take; it is kept for the next time")
+        warn(f"counting the costs of {lacking} kinds of cells; they are cached for the next time")
     predicted = iter(list(_predicted(todo, predictor, rates)))
     predictor.close()
     return [

@@ -1,4 +1,4 @@
-"""Reasons to process a finished cell again: the changes between its record's key components and the current ones."""
+"""Reasons to reprocess a finished cell: the changes between its record's key components and the current ones."""
 
 from __future__ import annotations
 
