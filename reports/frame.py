@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,10 @@ from petlir.benchmark.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from petlir.reports.column_scores import ColumnScores
+
+    Rows = TypeVar("Rows", pd.DataFrame, ColumnScores)
 
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
@@ -126,15 +130,18 @@ def _column(parts: Iterable[Sequence[float]]) -> Scores:
     return np.array([value for part in parts for value in part], dtype=float)
 
 
-def differing(rows: pd.DataFrame) -> pd.DataFrame:
+def differing(rows: Rows) -> Rows:
     """Return the rows of a column that enter means, so that all means are over the same images.
 
     Images are left out if the degraded image or the output of any method equals the clean image. If no image remains,
     all rows are returned.
     """
     identical = np.isinf(rows.psnr) | np.isinf(rows.input_psnr)
-    kept = rows[~rows.image.isin(rows.image[identical])]
-    return rows if kept.empty else kept
+    if not identical.any():
+        return rows
+    lost = set(rows.image[identical])
+    kept = np.array([image not in lost for image in rows.image], bool)
+    return rows[kept] if kept.any() else rows
 
 
 def _cell(record: Record) -> dict[str, object]:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from petlir.benchmark.records.files import headline_tables
-from petlir.benchmark.records.groups import groups
+from petlir.benchmark.records.groups import grouped
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring.registry import LEADING, METRICS, Score
 from petlir.benchmark.store import Store
@@ -67,8 +67,8 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
         tasks: the tasks with titles.
     """
     found = []
-    for group in groups(records):
-        done = [record for record in group.select(records) if record.state == "done"]
+    for group, members in grouped(records).items():
+        done = [record for record in members if record.state == "done"]
         for task in sorted({record.cell.task for record in done}):
             mine = _first_seeds(record for record in done if record.cell.task == task)
             shown = [_photograph(score, mine, store, images) for score in _photographs(mine)]

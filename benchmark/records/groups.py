@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ class Group:
             and other.regime in (self.regime, ANY)
         )
 
-    def select(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records that belong to this table."""
-        return [record for record in records if self.covers(record.group)]
-
     @property
     def title(self) -> str:
         """The heading of the table."""
@@ -43,5 +40,21 @@ class Group:
 
 def groups(records: Iterable[Record]) -> list[Group]:
     """Return the groups of these records, sorted, without those that another group covers."""
-    found = {record.group for record in records}
-    return sorted(group for group in found if not any(o != group and o.covers(group) for o in found))
+    return list(grouped(records))
+
+
+def grouped(records: Iterable[Record]) -> dict[Group, list[Record]]:
+    """Return the records of each table, in their order: by the groups that no other group covers, sorted."""
+    own: dict[Group, list[tuple[int, Record]]] = {}
+    for place, record in enumerate(records):
+        own.setdefault(record.group, []).append((place, record))
+    shown = sorted(group for group in own if not any(other != group and other.covers(group) for other in own))
+    return {
+        group: [
+            record
+            for _, record in sorted(
+                (one for other, found in own.items() if group.covers(other) for one in found), key=itemgetter(0)
+            )
+        ]
+        for group in shown
+    }

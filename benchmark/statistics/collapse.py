@@ -38,5 +38,15 @@ def collapsed(scores: Scores) -> NDArray[np.bool_]:
 
 
 def uncollapsed(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Return the tables with NaN for collapsed seeds."""
-    return {name: np.where(collapsed(table), np.nan, table) for name, table in scores.items()}
+    """Return the tables, all of one shape, with NaN for collapsed seeds."""
+    if not scores:
+        return {}
+    every = np.stack(list(scores.values()))  # methods × units × seeds
+    there = np.isfinite(every).all(axis=1)
+    for seeds in np.unique(there, axis=0):
+        alike = np.flatnonzero((there == seeds).all(axis=1))
+        kept = np.flatnonzero(seeds)
+        if len(kept):
+            lost, seed = np.nonzero(far_below(every[alike][:, :, kept].mean(axis=1)))
+            every[alike[lost], :, kept[seed]] = np.nan
+    return dict(zip(scores, every, strict=True))

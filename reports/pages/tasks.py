@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.groups import Group, grouped
 from petlir.benchmark.records.schema import Record
 from petlir.reports import links
 from petlir.reports.context import ReportContext
@@ -50,7 +50,9 @@ def _values(
         "task": named(name, context.tasks),
         "transfer": _transfer(records),
         "runs": runs,
-        "groups": [_group(context, name, group, group.select(records), gallery) for group in groups(records)],
+        "groups": [
+            _group(context, name, group, members, gallery) for group, members in grouped(records).items()
+        ],
         "pictured": pictured,
         "colours": context.colours,
     }
