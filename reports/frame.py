@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,6 +18,7 @@ from petlir.benchmark.scoring.registry import METRICS
 from petlir.benchmark.statistics import Scores
 from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
+from petlir.benchmark.store.reading import without_collection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +65,7 @@ def load(
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
     plans = stated(Store(store))
-    with _without_collection():
+    with without_collection():
         found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
         record.annotate(record.origin, next((plan for plan in reversed(plans) if plan.covers(record.cell)), None))
@@ -75,18 +74,6 @@ def load(
     from petlir.benchmark.cells.rescoring import through
 
     return through(extra_protocols, found, Store(store), warn)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause the search for cycles, of which records have none; it would pass over all records again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:

@@ -92,18 +92,20 @@ def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
     base = scores.pop(FROZEN, None)
     if base is None:
         return {}
-    gaps = {}
-    for label, table in scores.items():
-        seen = np.isfinite(table).all(axis=0)
-        if statistics.printable(len(table), int(seen.sum())):
-            gaps[label] = table[:, seen] - base[:, seen]
-    found = zip(gaps, statistics.differences_of(list(gaps.values())), strict=True)
-    return {label: statistics.Interval(one.mean, one.low, one.high) for label, one in found if one}
+    found: dict[str, statistics.Interval] = {}
+    for kept, labels in _by_seeds(scores).items():
+        seen = np.array(kept)
+        if statistics.printable(len(base), int(seen.sum())):
+            gaps = np.stack([scores[label][:, seen] - base[:, seen] for label in labels])
+            found |= dict(zip(labels, statistics.intervals(gaps), strict=True))
+    return found
 
 
 def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> dict[str, statistics.Scores]:
     """Return the scores of trained methods and, repeated for each seed, of the frozen network; units × seeds."""
     frozen, own = np.flatnonzero(rows.label == FROZEN), np.flatnonzero(trained)
+    if not len(frozen):
+        return {}
     ran = list(dict.fromkeys(rows.seed[own].tolist()))
     every = rows[np.concatenate([np.tile(frozen, len(ran)), own])]
     seed = np.concatenate([np.repeat(np.array(ran, int), len(frozen)), rows.seed[own]])
@@ -144,16 +146,16 @@ def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
     """
     if not len(every.run):
         return {}
-    labels, psnr = _by_image(rows, LEADING)
-    finite = np.where(np.isinf(psnr), np.nan, psnr)
-    all_labels, all_psnr = (labels, psnr) if rows is every else _by_image(every, LEADING)
-    infinite = dict(zip(all_labels, np.isinf(all_psnr).sum(axis=0), strict=True))
+    labels, by_image = _by_image(rows)
+    finite = np.where(np.isinf(by_image[LEADING]), np.nan, by_image[LEADING])
+    all_labels, all_images = (labels, by_image) if rows is every else _by_image(every)
+    infinite = dict(zip(all_labels, np.isinf(all_images[LEADING]).sum(axis=0), strict=True))
     average = dict(zip(labels, np.nan_to_num(_means(finite), nan=np.inf), strict=True))
     full, frozen, input_ = (_gaps(labels, finite, other) for other in (FULL, FROZEN, INPUT))
     seeds, verdicts, (levels, sources) = _by_seed(rows), _verdicts(rows), _origins(rows)
     lost = collapsed_seeds(rows.rows[rows.trained])
     others = {
-        name: dict(zip(labels, _mean(_by_image(rows, name)[1], finite), strict=True))
+        name: dict(zip(labels, _mean(by_image[name], finite), strict=True))
         for name in METRICS
         if name != LEADING and not np.isnan(rows.values[name]).all()
     }
@@ -212,12 +214,16 @@ def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]
     return found
 
 
-def _by_image(rows: ColumnScores, metric: str) -> tuple[list[str], Floats]:
-    """Return labels, the last for the degraded image, and a metric by image and label, averaged over seeds."""
+def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
+    """Return labels, the last for the degraded image, and each metric by image and label, averaged over seeds."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
-    shown = means(rows.values[metric], (image, label), (len(images), len(labels)))
-    given = means(rows.inputs[metric], (image,), (len(images),))
-    return [*map(str, labels), INPUT], np.column_stack([shown, given])
+    count, metric = len(METRICS), np.repeat(np.arange(len(METRICS)), len(image))
+    image, label = np.tile(image, count), np.tile(label, count)
+    values, inputs = (np.concatenate([of[name] for name in METRICS]) for of in (rows.values, rows.inputs))
+    shown = means(values, (metric, image, label), (count, len(images), len(labels)))
+    given = means(inputs, (metric, image), (count, len(images)))
+    every = np.concatenate([shown, given[:, :, None]], axis=2)
+    return [*map(str, labels), INPUT], dict(zip(METRICS, every, strict=True))
 
 
 def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:

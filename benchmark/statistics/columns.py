@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petlir.benchmark.statistics import Scores
-from petlir.benchmark.statistics.collapse import collapsed, uncollapsed
+from petlir.benchmark.statistics.collapse import collapsed_each, uncollapsed
 from petlir.benchmark.statistics.conditions import FEWEST_UNITS
 from petlir.benchmark.statistics.convergence import FEWEST_METHODS
 from petlir.benchmark.statistics.grouped import means, numbered
@@ -100,14 +100,11 @@ def collapsed_seeds(rows: pd.DataFrame | ScoreRows) -> dict[str, tuple[int, ...]
         numbered(np.asarray(names)[finite]) for names in (rows.label, rows.seed, rows.unit)
     )
     by_unit = means(psnr[finite], (label, unit, seed), (len(labels), len(units), len(seeds)))
-    found = {}
-    for name, scores in zip(labels, by_unit, strict=True):
-        ran = np.isfinite(scores).any(axis=0)
-        whole = scores[:, ran][np.isfinite(scores[:, ran]).all(axis=1)]
-        lost = np.flatnonzero(ran)[collapsed(whole)] if len(whole) else ()
-        if len(lost):
-            found[str(name)] = tuple(int(str(seeds[place])) for place in lost)
-    return found
+    lost = collapsed_each(by_unit)
+    return {
+        str(labels[place]): tuple(int(str(seeds[at])) for at in np.flatnonzero(lost[place]))
+        for place in np.flatnonzero(lost.any(axis=1))
+    }
 
 
 def rankable(
