@@ -102,9 +102,9 @@ class ColumnScores:
             inputs={name: values[kept] for name, values in self.inputs.items()},
         )
 
-    def each(self, what: Callable[[Record], object], kind: type = object) -> NDArray[np.generic]:
+    def each(self, what: Callable[[Record], object]) -> Names:
         """Return a property of the record of each entry."""
-        return np.array([what(record) for record in self.records], kind)[self.run]
+        return np.array([what(record) for record in self.records], object)[self.run]
 
     @property
     def psnr(self) -> Scores:
@@ -124,7 +124,7 @@ class ColumnScores:
     @cached_property
     def trained(self) -> Flags:
         """Whether anything was trained."""
-        return self.each(lambda record: record.cell.regime != ANY, bool)
+        return self.each(lambda record: record.cell.regime != ANY).astype(bool)
 
     @cached_property
     def rows(self) -> ScoreRows:
@@ -132,11 +132,11 @@ class ColumnScores:
         return ScoreRows(
             self.label,
             self.each(lambda record: record.cell.method),
-            self.each(lambda record: record.cell.seed, int),
+            self.each(lambda record: record.cell.seed).astype(int),
             self.unit,
             self.image,
             self.psnr,
-            self.each(lambda record: converged(record.convergence) is True, bool),
+            self.each(lambda record: converged(record.convergence) is True).astype(bool),
         )
 
     def present(self) -> list[Record]:

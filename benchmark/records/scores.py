@@ -36,8 +36,6 @@ class ScoreTable(RecordPart):
 
     @model_validator(mode="after")
     def _equal_columns(self) -> Self:
-        if all(len(column) == len(self.images) for column in (self.units, *self.values.values(), *self.inputs.values())):
-            return self
         columns = [("units", len(self.units))]
         columns += [(f"values.{name}", len(column)) for name, column in self.values.items()]
         columns += [(f"inputs.{name}", len(column)) for name, column in self.inputs.items()]
