@@ -254,9 +254,7 @@ def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]
     return {label: float(gap) for label, gap in zip(labels, gaps, strict=True) if not np.isnan(gap)}
 
 
-def _ranked(
-    column: Column, rows: ScoreRows, fewest: int, every: ScoreRows
-) -> tuple[dict[str, statistics.Scores], str]:
+def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> tuple[dict[str, statistics.Scores], str]:
     """Return the rankable methods of a column as units × seeds, or the reason why there are none.
 
     Args:

@@ -66,8 +66,7 @@ def intervals(gaps: Floats, level: float = 0.95) -> list[Interval]:
     squares = mean_squares(gaps)
     half = half_width(squares, level)
     return [
-        Interval(*map(float, ends))
-        for ends in zip(squares.mean, squares.mean - half, squares.mean + half, strict=True)
+        Interval(*map(float, ends)) for ends in zip(squares.mean, squares.mean - half, squares.mean + half, strict=True)
     ]
 
 

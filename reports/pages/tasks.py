@@ -50,9 +50,7 @@ def _values(
         "task": named(name, context.tasks),
         "transfer": _transfer(records),
         "runs": runs,
-        "groups": [
-            _group(context, name, group, members, gallery) for group, members in grouped(records).items()
-        ],
+        "groups": [_group(context, name, group, members, gallery) for group, members in grouped(records).items()],
         "pictured": pictured,
         "colours": context.colours,
     }
