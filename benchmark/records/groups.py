@@ -38,13 +38,8 @@ class Group:
         return f"{self.backbone}, {self.track} track, {self.device}, {regime.get(self.regime, self.regime)}"
 
 
-def groups(records: Iterable[Record]) -> list[Group]:
-    """Return the groups of these records, sorted, without those that another group covers."""
-    return list(grouped(records))
-
-
 def grouped(records: Iterable[Record]) -> dict[Group, list[Record]]:
-    """Return the records of each table, in their order: by the groups that no other group covers, sorted."""
+    """Return the groups of these records, sorted, without those that another group covers, each with its records."""
     own: dict[Group, list[tuple[int, Record]]] = {}
     for place, record in enumerate(records):
         own.setdefault(record.group, []).append((place, record))

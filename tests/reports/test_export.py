@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import pandas as pd
 import pytest
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records import files
+from petlir.benchmark.store import Store
 from petlir.reports.export import table, write
 from tests.reports.stores import MALICIOUS
 
@@ -65,3 +68,11 @@ def test_parquet_holds_what_csv_holds(store, tmp_path):
 def test_another_format_is_answered_with_the_nearest(store):
     with pytest.raises(PetlirError, match="did you mean 'markdown'"):
         table(store, "markdwn")
+
+
+def test_each_record_is_read_once(store, monkeypatch):
+    opened: Counter[object] = Counter()
+    read = files.read_bytes
+    monkeypatch.setattr(files, "read_bytes", lambda path: opened.update([path]) or read(path))
+    table(store, "csv")
+    assert opened == Counter(Store(store).files())
