@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,16 +39,12 @@ class Group:
 
 def grouped(records: Iterable[Record]) -> dict[Group, list[Record]]:
     """Return the groups of these records, sorted, without those that another group covers, each with its records."""
-    own: dict[Group, list[tuple[int, Record]]] = {}
-    for place, record in enumerate(records):
-        own.setdefault(record.group, []).append((place, record))
-    shown = sorted(group for group in own if not any(other != group and other.covers(group) for other in own))
-    return {
-        group: [
-            record
-            for _, record in sorted(
-                (one for other, found in own.items() if group.covers(other) for one in found), key=itemgetter(0)
-            )
-        ]
-        for group in shown
-    }
+    members = [(record.group, record) for record in records]
+    known = {group for group, _ in members}
+    shown = sorted(group for group in known if not any(other != group and other.covers(group) for other in known))
+    tables = {group: [table for table in shown if table.covers(group)] for group in known}
+    found: dict[Group, list[Record]] = {table: [] for table in shown}
+    for group, record in members:
+        for table in tables[group]:
+            found[table].append(record)
+    return found

@@ -11,7 +11,11 @@ from petlir.benchmark.statistics.grouped import means, numbered
 def test_means_are_those_of_pandas_to_the_last_bit():
     draw = np.random.default_rng(0)
     rows = pd.DataFrame(
-        {"label": draw.choice(list("abc"), 400), "image": draw.choice(list("uvwxyz"), 400), "psnr": draw.normal(30, 5, 400)}
+        {
+            "label": draw.choice(list("abc"), 400),
+            "image": draw.choice(list("uvwxyz"), 400),
+            "psnr": draw.normal(30, 5, 400),
+        }
     )
     rows = rows[~((rows.label == "b") & (rows.image == "v"))]  # a group without values
     rows.loc[rows.index[::7], "psnr"] = np.nan
