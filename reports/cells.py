@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.groups import Group, grouped
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.statistics.convergence import converged
 
@@ -33,8 +33,8 @@ class CellRow:
 def listed(records: Sequence[Record]) -> list[CellRow]:
     """Return all cells, those without a result first."""
     found = {_line(record) for record in records}
-    for group in groups(records):
-        found |= _missing(group, group.select(records))
+    for group, members in grouped(records).items():
+        found |= _missing(group, members)
     return sorted(found, key=lambda c: (c.state == "done", c.state, c.backbone, c.task, c.label, c.seed, c.key))
 
 

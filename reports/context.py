@@ -69,10 +69,19 @@ class ReportContext:
         """Return the title of a task."""
         return title(task, self.tasks)
 
+    @cached_property
+    def _parts(self) -> dict[str, dict[str, list[Record]]]:
+        """The records by field of their cell and its value."""
+        found: dict[str, dict[str, list[Record]]] = {"task": {}, "method": {}, "backbone": {}}
+        for record in self.records:
+            for part, named in found.items():
+                named.setdefault(str(getattr(record.cell, part)), []).append(record)
+        return found
+
     def names(self, part: str) -> list[str]:
         """Return the distinct values of a field of the cells: `task`, `method` or `backbone`."""
-        return sorted({str(getattr(record.cell, part)) for record in self.records})
+        return sorted(self._parts[part])
 
     def records_of(self, part: str, name: str) -> list[Record]:
         """Return the records with this value in this field of their cell."""
-        return [record for record in self.records if getattr(record.cell, part) == name]
+        return self._parts[part].get(name, [])

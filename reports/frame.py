@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -20,9 +18,14 @@ from petlir.benchmark.scoring.registry import METRICS
 from petlir.benchmark.statistics import Scores
 from petlir.benchmark.statistics.convergence import convergence
 from petlir.benchmark.store import Store
+from petlir.benchmark.store.reading import without_collection
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from petlir.reports.column_scores import ColumnScores
+
+    Rows = TypeVar("Rows", pd.DataFrame, ColumnScores)
 
 CELL = ("backbone", "method", "label", "task", "track", "seed", "regime", "learning_rate", "steps", "batch_size")
 CELL_TEXT = ("patch", "simulated", "data_label", "transfer")
@@ -61,7 +64,7 @@ def load(
         PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
     """
     plans = stated(Store(store))
-    with _without_collection():
+    with without_collection():
         found = newest(record for record in Store(store).records(warn) if keys is None or record.key in keys)
     for record in found:
         record.annotate(record.origin, next((plan for plan in reversed(plans) if plan.covers(record.cell)), None))
@@ -70,18 +73,6 @@ def load(
     from petlir.benchmark.cells.rescoring import through
 
     return through(extra_protocols, found, Store(store), warn)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Pause cyclic garbage collection, which would scan all records repeatedly although they contain no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
@@ -125,15 +116,18 @@ def _column(parts: Iterable[Sequence[float]]) -> Scores:
     return np.array([value for part in parts for value in part], dtype=float)
 
 
-def differing(rows: pd.DataFrame) -> pd.DataFrame:
+def differing(rows: Rows) -> Rows:
     """Return the rows of a column that enter means, so that all means are over the same images.
 
     Images are left out if the degraded image or the output of any method equals the clean image. If no image remains,
     all rows are returned.
     """
     identical = np.isinf(rows.psnr) | np.isinf(rows.input_psnr)
-    kept = rows[~rows.image.isin(rows.image[identical])]
-    return rows if kept.empty else kept
+    if not identical.any():
+        return rows
+    lost = set(rows.image[identical])
+    kept = np.array([image not in lost for image in rows.image], bool)
+    return rows[kept] if kept.any() else rows
 
 
 def _cell(record: Record) -> dict[str, object]:

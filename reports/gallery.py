@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from petlir.benchmark.records.files import headline_tables
-from petlir.benchmark.records.groups import groups
+from petlir.benchmark.records.groups import grouped
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.scoring.registry import LEADING, METRICS, Score
 from petlir.benchmark.store import Store
@@ -67,14 +67,25 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
         tasks: the tasks with titles.
     """
     found = []
-    for group in groups(records):
-        done = [record for record in group.select(records) if record.state == "done"]
-        for task in sorted({record.cell.task for record in done}):
-            mine = _first_seeds(record for record in done if record.cell.task == task)
+    for group, members in grouped(records).items():
+        by_task: dict[str, list[Record]] = {}
+        for record in members:
+            if record.state == "done":
+                by_task.setdefault(record.cell.task, []).append(record)
+        for task, done in sorted(by_task.items()):
+            mine = _first_seeds(done)
+            if not _has_images(mine, store):
+                continue
             shown = [_photograph(score, mine, store, images) for score in _photographs(mine)]
             if there := [image for image in shown if image]:
                 found.append(Shown(group=group.title, task=task, title=title(task, tasks), images=there))
     return found
+
+
+def _has_images(records: Sequence[Record], store: Path) -> bool:
+    """Return whether the store has a folder of images of a task, which a store of records alone lacks."""
+    folders = (Store(store).cell_folder(record.cell, record.key) / "restored" for record in records)
+    return (store / _shared(records, store)).is_dir() or any(folder.is_dir() for folder in folders)
 
 
 def _first_seeds(records: Iterable[Record]) -> list[Record]:

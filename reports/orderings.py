@@ -63,12 +63,16 @@ def findings(records: Sequence[Record], orderings: Iterable[Ordering]) -> list[O
     """
     usable = [record for record in records if record.state == "done" and not record.smoke]
     labels = {record.cell.label for record in usable}
-    columns = list(_columns(usable))
-    return [
-        finding
+    tested = [
+        (ordering, sides)
         for ordering in orderings
         if ordering.measure == "psnr"
-        for sides in [tuple(_meant(side, labels) for side in (ordering.left, ordering.right))]
+        and all(sides := tuple(_meant(side, labels) for side in (ordering.left, ordering.right)))
+    ]
+    columns = list(_columns(usable)) if tested else []
+    return [
+        finding
+        for ordering, sides in tested
         for where, scores in columns
         if where.task in ordering.tasks or "*" in ordering.tasks
         for finding in _tested(ordering, where, scores, *sides)

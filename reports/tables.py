@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import pandas as pd
-
-from petlir.benchmark.records.groups import ANY, Group, groups
+from petlir.benchmark.records.groups import ANY, Group, grouped
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
+from petlir.reports.column_scores import ColumnScores, ScoredRun, ScoredRuns, scored_runs
 from petlir.reports.costs import MedianCosts, backbone_size, costs_of
-from petlir.reports.frame import score_frame
+from petlir.reports.frame import overlap
 from petlir.reports.results import CASCADE, FULL, INPUT, Column, ResultRow, Table
 from petlir.reports.titles import named, title
 from petlir.reports.values import fill
@@ -22,13 +21,12 @@ COMPOSED = "composed of finished cells, itself untrained"
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:
     """Return all tables, photographs before procedural images."""
     found = []
-    for group in groups(records):
-        members = group.select(records)
-        frame = score_frame(members)
-        known = _columns(frame, members, tasks)
+    for group, members in grouped(records).items():
+        scored = scored_runs(members)
+        known = _columns(scored, members, tasks)
         for domain in sorted({column.domain for column in known if column.set}) or ["photographs"]:
             columns = [column for column in known if column.domain in (domain, "")]
-            found += _apart(_table(group, domain, columns, members, frame))
+            found += _apart(_table(group, domain, columns, members, scored))
     return found
 
 
@@ -44,46 +42,54 @@ def _apart(table: Table) -> list[Table]:
     return [replace(table, rows=tuple(kept)), apart]
 
 
-def _columns(frame: pd.DataFrame, members: Sequence[Record], tasks: dict[str, Task]) -> list[Column]:
+def _columns(scored: ScoredRuns, members: Sequence[Record], tasks: dict[str, Task]) -> list[Column]:
     """Return the columns with results, and a column for each task without any."""
-    trained = frame[frame.regime != ANY]
-    scored = pd.concat([trained, frame[~frame.task.isin(trained.task)]])
-    found = [_column(rows, tasks) for _, rows in scored.groupby(["task", "set", "protocol", "budget"])]
-    empty = {record.cell.task for record in members} - set(frame.task)
+    trained = {place[0] for place, runs in scored.items() if any(one.trained for one in runs)}
+    columns: dict[tuple[str, ...], list[ScoredRun]] = {}
+    for place, runs in sorted(scored.items()):
+        for one in sorted(runs, key=lambda one: not one.trained):
+            if one.trained or place[0] not in trained:
+                columns.setdefault((*place, one.budget), []).append(one)
+    found = [_column(runs, tasks) for _, runs in sorted(columns.items())]
+    empty = {record.cell.task for record in members} - {place[0] for place in scored}
     found += [Column(task, title(task, tasks), "", "", "", "") for task in empty]
     return sorted(found, key=lambda one: (one.hybrid, one.task, one.set, not one.headline, one.protocol))
 
 
-def _column(rows: pd.DataFrame, tasks: dict[str, Task]) -> Column:
-    first = rows.iloc[0]
-    task = named(first.task, tasks)
+def _column(runs: Sequence[ScoredRun], tasks: dict[str, Task]) -> Column:
+    table, cell = runs[0].table, runs[0].record.cell
+    task = named(cell.task, tasks)
     return Column(
-        first.task,
-        title(first.task, tasks),
-        first.set,
-        first.domain,
-        first.protocol,
-        first.budget,
-        first.transfer,
-        first.simulated,
-        first.data_label,
-        bool(rows.smoke.any()),
-        rows.image.nunique(),
-        rows[rows.regime != ANY].seed.nunique(),
-        len(task.undo) > 1 if task else bool((rows.method == CASCADE).any()),
-        overlap="; ".join(sorted(set(rows.overlap) - {""})),
-        headline=bool(rows.headline.any()),
+        cell.task,
+        title(cell.task, tasks),
+        table.set,
+        table.domain,
+        table.protocol or "",
+        runs[0].budget,
+        cell.transfer,
+        cell.simulated,
+        cell.data_label,
+        any(one.record.smoke for one in runs),
+        len({image for one in runs for image in one.table.images}),
+        len({one.record.cell.seed for one in runs if one.trained}),
+        len(task.undo) > 1 if task else any(one.record.cell.method == CASCADE for one in runs),
+        overlap="; ".join(sorted({overlap(one.record, table.set) for one in runs} - {""})),
+        headline=any(one.headline for one in runs),
     )
 
 
-def _table(group: Group, domain: str, columns: list[Column], members: Sequence[Record], frame: pd.DataFrame) -> Table:
+def _table(group: Group, domain: str, columns: list[Column], members: Sequence[Record], scored: ScoredRuns) -> Table:
     by_label: dict[str, list[Record]] = {}
     for record in members:
         by_label.setdefault(record.cell.label, []).append(record)
     total = backbone_size(members)
     costs = {label: costs_of(cells, total) for label, cells in by_label.items()}
     kinds = {label: kind_of(cells[0]) for label, cells in by_label.items()}
-    filled = [fill(column, frame, by_label, kinds) for column in columns]
+    by_task: dict[str, dict[str, list[Record]]] = {column.task: {label: [] for label in by_label} for column in columns}
+    for record in members:
+        if record.cell.task in by_task:
+            by_task[record.cell.task][record.cell.label].append(record)
+    filled = [fill(column, _under(column, scored), by_task[column.task], kinds) for column in columns]
     labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
     methods = {label: cells[0].cell.method for label, cells in by_label.items()}
     rows = [
@@ -98,6 +104,12 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
         for label in (INPUT, *labels)
     ]
     return Table(group, domain, tuple(column for column, _ in filled), tuple(rows))
+
+
+def _under(column: Column, scored: ScoredRuns) -> ColumnScores:
+    """Return the scores of a column: those of its budget, and those of untrained methods."""
+    runs = scored.get((column.task, column.set, column.protocol), [])
+    return ColumnScores.from_runs([one for one in runs if not one.trained or one.budget == column.budget])
 
 
 def kind_of(record: Record) -> str:

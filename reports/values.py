@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from petlir.benchmark import statistics
 from petlir.benchmark.protocol import protocol
@@ -14,37 +14,40 @@ from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.fields_of_view import TILES, WHOLE
 from petlir.benchmark.scoring.registry import LEADING, METRICS
-from petlir.benchmark.statistics.columns import collapsed_seeds, never_rankable, rankable, tables
+from petlir.benchmark.statistics.columns import ScoreRows, collapsed_seeds, never_rankable, rankable, tables
+from petlir.benchmark.statistics.convergence import Convergence, convergence
+from petlir.benchmark.statistics.crossed import Floats
 from petlir.benchmark.statistics.grouped import means, numbered
 from petlir.benchmark.statistics.spending import SpendingPlan
+from petlir.reports.column_scores import ColumnScores
 from petlir.reports.formats import plural
-from petlir.reports.frame import BELIEVED, differing
+from petlir.reports.frame import BELIEVED, differing, level, source
 from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, ResultValue
 
 
 def fill(
-    column: Column, frame: pd.DataFrame, by_label: dict[str, list[Record]], kinds: dict[str, str]
+    column: Column, rows: ColumnScores, by_label: dict[str, list[Record]], kinds: dict[str, str]
 ) -> tuple[Column, dict[str, ResultValue]]:
     """Return the column with its ranking, and its values by label.
 
     Args:
         column: the column.
-        frame: the scores of the table's records.
-        by_label: the table's records.
+        rows: its scores.
+        by_label: the table's records of the column's task.
         kinds: `petl`, `reference` or `untrained` for each label.
     """
-    rows = _under(column, frame)
     values = {label: _absent(column, cells) for label, cells in by_label.items()}
     values[INPUT] = ResultValue("missing", "no cell of this task has a result")
-    values |= _scored(rows)
-    column = replace(column, identical=rows.image.nunique() - differing(rows).image.nunique())
-    rows = differing(rows)
+    kept = differing(rows)
+    values |= _scored(rows, kept)
+    column = replace(column, identical=len(set(rows.image)) - len(set(kept.image)))
+    rows = kept
     for label, gain in _gains(rows, column.seeds).items():
         values[label] = replace(values[label], gain=gain)
-    petl = rows[rows.label.map(kinds).eq("petl")]
-    column = replace(column, skewed_coverage=statistics.skewed_coverage(rows.unit.nunique(), column.seeds))
+    petl = rows.rows[np.array([kinds[label] == "petl" for label in rows.label], bool)]
+    column = replace(column, skewed_coverage=statistics.skewed_coverage(len(set(rows.unit)), column.seeds))
     plan = _plan(column, by_label)
-    scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds, rows)
+    scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds, rows.rows)
     if why:
         return replace(column, unranked=why), values
     found = statistics.compare(scores, plan.alpha, plan.analyses) if plan else statistics.compare(scores)
@@ -57,9 +60,9 @@ def fill(
     return replace(column, provisional=provisional, looks=found.analyses, ranking=Ranking(scores, found)), values
 
 
-def _shares(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
+def _shares(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
     """Return the fraction of full fine-tuning's gain that each converged method recovers, without collapsed seeds."""
-    scores = _beside_frozen(rows, rows[rows.converged.eq(True)], seeds)
+    scores = _beside_frozen(rows.rows, rows.rows.converged, seeds)
     full, base = scores.pop(FULL, None), scores.pop(FROZEN, None)
     if full is None or base is None:
         return {}
@@ -81,44 +84,42 @@ def _by_seeds(scores: dict[str, statistics.Scores]) -> dict[tuple[bool, ...], li
     return found
 
 
-def _gains(rows: pd.DataFrame, seeds: int) -> dict[str, statistics.Interval]:
+def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
     """Return each trained method's mean difference from frozen on its uncollapsed seeds, with its interval."""
     if seeds < statistics.FEWEST_SEEDS:
         return {}
-    scores = _beside_frozen(rows, rows[rows.regime != ANY], seeds)
+    scores = _beside_frozen(rows.rows, rows.trained, seeds)
     base = scores.pop(FROZEN, None)
     if base is None:
         return {}
-    found = {}
-    for label, table in scores.items():
-        seen = np.isfinite(table).all(axis=0)
-        if statistics.printable(len(table), int(seen.sum())):
-            one = statistics.difference(table[:, seen], base[:, seen])
-            found[label] = statistics.Interval(one.mean, one.low, one.high)
+    found: dict[str, statistics.Interval] = {}
+    for kept, labels in _by_seeds(scores).items():
+        seen = np.array(kept)
+        if statistics.printable(len(base), int(seen.sum())):
+            gaps = np.stack([scores[label][:, seen] - base[:, seen] for label in labels])
+            found |= dict(zip(labels, statistics.intervals(gaps), strict=True))
     return found
 
 
-def _beside_frozen(rows: pd.DataFrame, trained: pd.DataFrame, seeds: int) -> dict[str, statistics.Scores]:
+def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> dict[str, statistics.Scores]:
     """Return the scores of trained methods and, repeated for each seed, of the frozen network; units × seeds."""
-    every = [rows[rows.label == FROZEN].assign(seed=seed) for seed in trained.seed.unique()]
-    return tables(pd.concat([*every, trained]), seeds)
+    frozen, own = np.flatnonzero(rows.label == FROZEN), np.flatnonzero(trained)
+    if not len(frozen):
+        return {}
+    ran = list(dict.fromkeys(rows.seed[own].tolist()))
+    every = rows[np.concatenate([np.tile(frozen, len(ran)), own])]
+    seed = np.concatenate([np.repeat(np.array(ran, int), len(frozen)), rows.seed[own]])
+    return tables(replace(every, seed=seed), seeds)
 
 
 def _plan(column: Column, by_label: dict[str, list[Record]]) -> SpendingPlan | None:
     """Return the interim analyses planned for a column's cells; None unless seeds are added until methods separate."""
-    cells = (record for records in by_label.values() for record in records if record.cell.task == column.task)
+    cells = (record for records in by_label.values() for record in records)
     return next((cell.plan for cell in cells if cell.plan and cell.cell.budget == column.budget), None)
 
 
-def _under(column: Column, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores of a column: those of its budget, and those of untrained methods."""
-    here = (frame.task == column.task) & (frame.set == column.set) & (frame.protocol == column.protocol)
-    return frame[here & ((frame.regime == ANY) | (frame.budget == column.budget))]
-
-
-def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
+def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
     """Return an empty value with the reason: that of the newest record, an inapplicable window, or a missing record."""
-    mine = [record for record in cells if record.cell.task == column.task]
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
         return ResultValue(
@@ -126,7 +127,7 @@ def _absent(column: Column, cells: Iterable[Record]) -> ResultValue:
             "a second evaluation window is only for networks and methods with operators over the whole image",
         )
     if len(done) < len(mine):
-        newest = max((one for one in mine if one not in done), key=lambda record: str(record.finished))
+        newest = max((one for one in mine if one.state != "done"), key=lambda record: str(record.finished))
         return ResultValue(newest.state, newest.reason or "")
     return ResultValue("missing", "no record in this store")
 
@@ -136,23 +137,28 @@ def _windows(*names: str) -> set[str]:
     return {seen for name in names if (seen := protocol(name).seen) == WHOLE or seen.startswith(TILES)}
 
 
-def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
-    """Return the values of all methods with scores, and of the degraded image."""
-    if rows.empty:
+def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
+    """Return the values of all methods with scores, and of the degraded image.
+
+    Args:
+        every: the scores of all images.
+        rows: those of the images that enter means, see `petlir.reports.frame.differing`.
+    """
+    if not len(every.run):
         return {}
-    every = _by_image(rows, LEADING)
-    rows = differing(rows)
-    psnr = _by_image(rows, LEADING)
-    finite = psnr.replace(np.inf, np.nan)
-    infinite, average = np.isinf(every).sum(), finite.mean().fillna(np.inf)
-    full, frozen, input_ = (_gaps(finite, other) for other in (FULL, FROZEN, INPUT))
-    seeds = _by_seed(rows)
-    verdicts = _verdicts(rows[rows.regime != ANY])
+    labels, by_image = _by_image(rows)
+    finite = np.where(np.isinf(by_image[LEADING]), np.nan, by_image[LEADING])
+    all_labels, all_images = (labels, by_image) if rows is every else _by_image(every)
+    infinite = dict(zip(all_labels, np.isinf(all_images[LEADING]).sum(axis=0), strict=True))
+    average = dict(zip(labels, np.nan_to_num(_means(finite), nan=np.inf), strict=True))
+    full, frozen, input_ = (_gaps(labels, finite, other) for other in (FULL, FROZEN, INPUT))
+    seeds, verdicts, (levels, sources) = _by_seed(rows), _verdicts(rows), _origins(rows)
+    lost = collapsed_seeds(rows.rows[rows.trained])
     others = {
-        name: _mean(_by_image(rows, name), finite) for name in METRICS if name != LEADING and rows[name].notna().any()
+        name: dict(zip(labels, _mean(by_image[name], finite), strict=True))
+        for name in METRICS
+        if name != LEADING and not np.isnan(rows.values[name]).all()
     }
-    levels, sources = _origins(rows)
-    lost = collapsed_seeds(rows[rows.regime != ANY])
     return {
         label: ResultValue(
             "done",
@@ -168,64 +174,87 @@ def _scored(rows: pd.DataFrame) -> dict[str, ResultValue]:
             level=levels.get(label, ""),
             source=sources.get(label, ""),
         )
-        for label in map(str, psnr.columns)
+        for label in labels
     }
 
 
-def _mean(values: pd.DataFrame, finite: pd.DataFrame) -> pd.Series:
+def _means(table: Floats) -> Floats:
+    """Return the mean of each column of images × labels, summed as pandas does; NaN is left out.
+
+    To the last bit, a sum depends on its order, and the degraded image in the last column has one of its own.
+    """
+    found = []
+    for part in (table[:, :-1], np.ascontiguousarray(table[:, -1:])):
+        values, lost = part.T, np.isnan(part.T)
+        if lost.any():
+            values = values.copy()
+            values[lost] = 0.0
+        with np.errstate(invalid="ignore"):
+            found.append(values.sum(axis=1) / (~lost).sum(axis=1))
+    return np.concatenate(found)
+
+
+def _mean(values: Floats, finite: Floats) -> Floats:
     """Return the mean of each label over the images with finite PSNR, or over all images if there are none."""
-    return values.where(finite.notna()).mean().fillna(values.mean())
+    found = _means(np.where(np.isnan(finite), np.nan, values))
+    return np.where(np.isnan(found), _means(values), found)
 
 
-def _verdicts(rows: pd.DataFrame) -> dict[str, tuple[bool | None, float | None]]:
+def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]:
     """Return, by label, whether all its cells converged (None if one was not tested), and the largest change in dB."""
-    found: dict[str, tuple[bool | None, float | None]] = {}
-    for label, cells in rows.drop_duplicates("key").groupby("label"):
-        tested = set(cells.converged)
-        largest = max(cells.change.dropna().tolist(), key=abs, default=None)
-        found[str(label)] = (None if None in tested else tested == {True}), largest
+    tests: dict[str, list[Convergence | None]] = {}
+    for record in rows.present():
+        if record.cell.regime != ANY:
+            tests.setdefault(record.cell.label, []).append(convergence(record.convergence))
+    found = {}
+    for label, tested in tests.items():
+        changes = [one.change for one in tested if one and one.change is not None]
+        verdict = None if None in tested else all(one.converged for one in tested if one)
+        found[label] = verdict, max(changes, key=abs, default=None)
     return found
 
 
-def _by_image(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a metric by image and label, averaged over seeds; that of the degraded image is under `INPUT`."""
+def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
+    """Return labels, the last for the degraded image, and each metric by image and label, averaged over seeds."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
-    shown = means(rows[metric].to_numpy(), (image, label), (len(images), len(labels)))
-    given = means(rows[f"input_{metric}"].to_numpy(), (image,), (len(images),))
-    return pd.DataFrame(shown, index=images, columns=labels, copy=False).assign(**{INPUT: given})
+    count, metric = len(METRICS), np.repeat(np.arange(len(METRICS)), len(image))
+    image, label = np.tile(image, count), np.tile(label, count)
+    values, inputs = (np.concatenate([of[name] for name in METRICS]) for of in (rows.values, rows.inputs))
+    shown = means(values, (metric, image, label), (count, len(images), len(labels)))
+    given = means(inputs, (metric, image), (count, len(images)))
+    every = np.concatenate([shown, given[:, :, None]], axis=2)
+    return [*map(str, labels), INPUT], dict(zip(METRICS, every, strict=True))
 
 
-def _by_seed(rows: pd.DataFrame) -> dict[str, tuple[float, ...]]:
-    """Return the mean PSNR of each seed by label; infinite if no image has a finite PSNR."""
-    (label, labels), (seed, seeds) = numbered(rows.label), numbered(rows.seed)
+def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
+    """Return the mean PSNR of each seed by label; infinite where no image has a finite one."""
+    (label, labels), (seed, seeds) = numbered(rows.label), numbered(rows.rows.seed)
     shape = len(labels), len(seeds)
-    finite = means(rows.psnr.replace(np.inf, np.nan).to_numpy(), (label, seed), shape)
+    finite = means(np.where(np.isinf(rows.psnr), np.nan, rows.psnr), (label, seed), shape)
     ran = np.zeros(shape, bool)
     ran[label, seed] = True
     found = np.where(np.isnan(finite), np.inf, finite)
     return {str(name): tuple(map(float, found[place, ran[place]])) for place, name in enumerate(labels)}
 
 
-def _origins(rows: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
     """Return, by label, the lowest level of its records, and all their submitters."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for label, level, source in rows[["label", "level", "source"]].drop_duplicates().itertuples(index=False):
-        found.setdefault(label, []).append((level, source))
+    found: dict[str, set[tuple[str, str]]] = {}
+    for record in rows.present():
+        found.setdefault(record.cell.label, set()).add((level(record), source(record)))
     levels = {label: min((level for level, _ in pairs), key=BELIEVED.index) for label, pairs in found.items()}
     return levels, {label: "; ".join(sorted({by for _, by in pairs} - {""})) for label, pairs in found.items()}
 
 
-def _gaps(finite: pd.DataFrame, other: str) -> dict[str, float]:
+def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]:
     """Return the mean difference of each label to `other` in dB, over the images with finite PSNR for both."""
-    if other not in finite:
+    if other not in labels:
         return {}
-    gaps = finite.sub(finite[other], axis=0).mean().dropna()
-    return {str(label): float(gap) for label, gap in gaps.items()}
+    gaps = _means(finite - finite[:, [labels.index(other)]])
+    return {label: float(gap) for label, gap in zip(labels, gaps, strict=True) if not np.isnan(gap)}
 
 
-def _ranked(
-    column: Column, rows: pd.DataFrame, fewest: int, every: pd.DataFrame
-) -> tuple[dict[str, statistics.Scores], str]:
+def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> tuple[dict[str, statistics.Scores], str]:
     """Return the rankable methods of a column as units × seeds, or the reason why there are none.
 
     Args:

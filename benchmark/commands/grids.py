@@ -270,11 +270,14 @@ def report(
 ) -> None:
     """Write the HTML report of a store."""
     from petlir.benchmark.protocol import protocols
+    from petlir.benchmark.store.reading import without_collection
     from petlir.reports.site import write_report
 
     _require_records(store)
     beside = reference_beside(store, reference)
-    echo(write_report(store, out or store / "report", protocols(extra_protocols or ""), reference=beside))
+    with without_collection():
+        page = write_report(store, out or store / "report", protocols(extra_protocols or ""), reference=beside)
+    echo(page)
 
 
 @app.command()
@@ -286,6 +289,7 @@ def export(
 ) -> None:
     """Print the results of a store as a table, or write them to a file."""
     from petlir.benchmark.protocol import protocols
+    from petlir.benchmark.store.reading import without_collection
     from petlir.reports.export import table, write
 
     _require_records(store)
@@ -293,7 +297,8 @@ def export(
     def warn(line: str) -> None:
         echo(f"petlir: {line}", err=True)
 
-    if out is None:
-        echo(table(store, style, protocols(extra_protocols or ""), warn))
-    else:
-        write(store, out, style, protocols(extra_protocols or ""), warn)
+    with without_collection():
+        if out is None:
+            echo(table(store, style, protocols(extra_protocols or ""), warn))
+        else:
+            write(store, out, style, protocols(extra_protocols or ""), warn)

@@ -30,10 +30,6 @@ class Group:
             and other.regime in (self.regime, ANY)
         )
 
-    def select(self, records: Iterable[Record]) -> list[Record]:
-        """Return the records that belong to this table."""
-        return [record for record in records if self.covers(record.group)]
-
     @property
     def title(self) -> str:
         """The heading of the table."""
@@ -41,7 +37,14 @@ class Group:
         return f"{self.backbone}, {self.track} track, {self.device}, {regime.get(self.regime, self.regime)}"
 
 
-def groups(records: Iterable[Record]) -> list[Group]:
-    """Return the groups of these records, sorted, without those that another group covers."""
-    found = {record.group for record in records}
-    return sorted(group for group in found if not any(o != group and o.covers(group) for o in found))
+def grouped(records: Iterable[Record]) -> dict[Group, list[Record]]:
+    """Return the groups of these records, sorted, without those that another group covers, each with its records."""
+    members = [(record.group, record) for record in records]
+    known = {group for group, _ in members}
+    shown = sorted(group for group in known if not any(other != group and other.covers(group) for other in known))
+    tables = {group: [table for table in shown if table.covers(group)] for group in known}
+    found: dict[Group, list[Record]] = {table: [] for table in shown}
+    for group, record in members:
+        for table in tables[group]:
+            found[table].append(record)
+    return found

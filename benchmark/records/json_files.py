@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ def read_bytes(path: Path) -> bytes:
         ValueError: the file is larger, or not a regular file.
         OSError: the file cannot be read.
     """
-    size = path.stat().st_size
-    if not path.is_file():
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is not a regular file")
-    if size > LARGEST:
-        raise ValueError(f"it has {size / 2**20:.0f} MiB; at most {LARGEST / 2**20:.0f} are read")
-    return path.read_bytes()
+    if status.st_size > LARGEST:
+        raise ValueError(f"it has {status.st_size / 2**20:.0f} MiB; at most {LARGEST / 2**20:.0f} are read")
+    with path.open("rb", buffering=0) as file:
+        return file.readall()
 
 
 def read_json(path: Path) -> Any:

@@ -16,7 +16,7 @@ from petlir.benchmark.statistics.column import (
 )
 from petlir.benchmark.statistics.conditions import printable, skewed_coverage
 from petlir.benchmark.statistics.crossed import Difference, Scores, difference, differences_of
-from petlir.benchmark.statistics.gain import SMALLEST_GAIN, Interval, recovered, shares
+from petlir.benchmark.statistics.gain import SMALLEST_GAIN, Interval, intervals, recovered, shares
 from petlir.benchmark.statistics.regret import Stability, regret, stability
 from petlir.benchmark.statistics.spending import InterimAnalysis, planned, spend
 from petlir.benchmark.statistics.winning import wins
@@ -38,6 +38,7 @@ __all__ = [
     "difference",
     "differences_of",
     "holm",
+    "intervals",
     "planned",
     "printable",
     "recovered",

@@ -37,6 +37,27 @@ def collapsed(scores: Scores) -> NDArray[np.bool_]:
     return found
 
 
+def collapsed_each(scores: Floats) -> NDArray[np.bool_]:
+    """Return whether each seed of each method is collapsed: methods × seeds.
+
+    Args:
+        scores: methods × units × seeds in dB; a seed without a finite score did not run, and a unit for which a method
+            lacks one of its other seeds is left out of that method's means.
+    """
+    methods, units, seeds = scores.shape
+    found = np.zeros((methods, seeds), bool)
+    kinds, kind = np.unique(np.isfinite(scores).reshape(methods, -1), axis=0, return_inverse=True)
+    for place, there in enumerate(kinds.reshape(-1, units, seeds)):
+        alike, ran = np.flatnonzero(kind.ravel() == place), np.flatnonzero(there.any(axis=0))
+        whole = np.flatnonzero(there[:, ran].all(axis=1))
+        if len(ran) and len(whole):
+            found[np.ix_(alike, ran)] = far_below(scores[np.ix_(alike, whole, ran)].mean(axis=1))
+    return found
+
+
 def uncollapsed(scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    """Return the tables with NaN for collapsed seeds."""
-    return {name: np.where(collapsed(table), np.nan, table) for name, table in scores.items()}
+    """Return the tables, all of one shape, with NaN for collapsed seeds."""
+    if not scores:
+        return {}
+    every = np.stack(list(scores.values()))
+    return dict(zip(scores, np.where(collapsed_each(every)[:, None], np.nan, every), strict=True))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petlir.benchmark.statistics import Scores
-from petlir.benchmark.statistics.collapse import collapsed, uncollapsed
+from petlir.benchmark.statistics.collapse import collapsed_each, uncollapsed
 from petlir.benchmark.statistics.conditions import FEWEST_UNITS
 from petlir.benchmark.statistics.convergence import FEWEST_METHODS
 from petlir.benchmark.statistics.grouped import means, numbered
@@ -18,9 +20,34 @@ if TYPE_CHECKING:
 
 WORTH_ADAPTING = 0.5
 """The minimum gain, in dB, of full fine-tuning over training from scratch in a ranked column."""
+PRETRAINING = ("full-ft", "scratch")
+"""The methods whose difference is the gain of pre-training."""
+Names = NDArray[np.object_]
 
 
-def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
+@dataclass(frozen=True, eq=False)
+class ScoreRows:
+    """Scores with one entry for each image and cell, as the columns of a data frame of the same names, but faster.
+
+    Attributes:
+        psnr: PSNR in dB.
+        converged: True where the cell has converged.
+    """
+
+    label: Names
+    method: Names
+    seed: NDArray[np.int_]
+    unit: Names
+    image: Names
+    psnr: Scores
+    converged: NDArray[np.bool_]
+
+    def __getitem__(self, kept: NDArray[np.bool_] | Sequence[int]) -> Self:
+        """Return the chosen entries."""
+        return replace(self, **{one.name: getattr(self, one.name)[kept] for one in fields(self)})
+
+
+def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
     """Return each method's scores (units × seeds) on the images common to all methods.
 
     A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
@@ -33,14 +60,14 @@ def tables(rows: pd.DataFrame, fewest: int) -> dict[str, Scores]:
         Method → table; all tables have the same units and seeds, with ascending seeds and a column of NaN for a seed
         without a run of the method.
     """
-    finite = rows[np.isfinite(rows.psnr)]
-    if finite.empty:
+    finite = np.isfinite(psnr := np.asarray(rows.psnr))
+    if not finite.any():
         return {}
     (label, labels), (seed, seeds), (unit, units), (image, images) = (
-        numbered(finite[name]) for name in ("label", "seed", "unit", "image")
+        numbered(np.asarray(names)[finite]) for names in (rows.label, rows.seed, rows.unit, rows.image)
     )
     shape = (len(units), len(images), len(labels), len(seeds))
-    by_image = means(finite.psnr.to_numpy(), (unit, image, label, seed), shape)
+    by_image = means(psnr[finite], (unit, image, label, seed), shape)
     ran = np.asarray(np.isfinite(by_image).any(axis=(0, 1)))
     counts = ran.sum(axis=1)
     kept = [place for place in np.argsort(-counts, kind="stable") if counts[place] >= fewest]
@@ -64,24 +91,25 @@ def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
     return columns.reshape(len(units), *by_image.shape[2:])
 
 
-def collapsed_seeds(rows: pd.DataFrame) -> dict[str, tuple[int, ...]]:
+def collapsed_seeds(rows: pd.DataFrame | ScoreRows) -> dict[str, tuple[int, ...]]:
     """Return the collapsed seeds of each method that has any; `rows` as for `tables`."""
-    finite = rows[np.isfinite(rows.psnr)]
-    if finite.empty:
+    finite = np.isfinite(psnr := np.asarray(rows.psnr))
+    if not finite.any():
         return {}
-    (label, labels), (seed, seeds), (unit, units) = (numbered(finite[name]) for name in ("label", "seed", "unit"))
-    by_unit = means(finite.psnr.to_numpy(), (label, unit, seed), (len(labels), len(units), len(seeds)))
-    found = {}
-    for name, scores in zip(labels, by_unit, strict=True):
-        ran = np.isfinite(scores).any(axis=0)
-        whole = scores[:, ran][np.isfinite(scores[:, ran]).all(axis=1)]
-        lost = np.flatnonzero(ran)[collapsed(whole)] if len(whole) else ()
-        if len(lost):
-            found[str(name)] = tuple(int(str(seeds[place])) for place in lost)
-    return found
+    (label, labels), (seed, seeds), (unit, units) = (
+        numbered(np.asarray(names)[finite]) for names in (rows.label, rows.seed, rows.unit)
+    )
+    by_unit = means(psnr[finite], (label, unit, seed), (len(labels), len(units), len(seeds)))
+    lost = collapsed_each(by_unit)
+    return {
+        str(labels[place]): tuple(int(str(seeds[at])) for at in np.flatnonzero(lost[place]))
+        for place in np.flatnonzero(lost.any(axis=1))
+    }
 
 
-def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple[dict[str, Scores], str]:
+def rankable(
+    rows: pd.DataFrame | ScoreRows, fewest: int, references: pd.DataFrame | ScoreRows
+) -> tuple[dict[str, Scores], str]:
     """Return the scores of the methods that are ranked in a column, or why it is not ranked.
 
     Args:
@@ -95,8 +123,9 @@ def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple
             f"full fine-tuning is {gain:+.2f} dB above training from scratch, less than {WORTH_ADAPTING} dB: "
             "this task does not need the pre-trained weights"
         )
-    converged = rows.converged.eq(True).groupby(rows.label).transform("all")
-    scores = tables(rows[converged], fewest)
+    label, converged = np.asarray(rows.label), np.asarray(rows.converged) == True  # noqa: E712 - None is not True
+    lost = set(label[~converged])
+    scores = tables(rows[np.array([name not in lost for name in label], bool)], fewest)
     if len(scores) < FEWEST_METHODS:
         return {}, f"fewer than {FEWEST_METHODS} PETL methods converged with all seeds"
     if len(next(iter(scores.values()))) < 2:
@@ -104,18 +133,23 @@ def rankable(rows: pd.DataFrame, fewest: int, references: pd.DataFrame) -> tuple
     return scores, ""
 
 
-def pretraining_gain(rows: pd.DataFrame) -> float | None:
+def pretraining_gain(rows: pd.DataFrame | ScoreRows) -> float | None:
     """Return the mean PSNR of full fine-tuning minus that of training from scratch in dB, or None without both."""
-    finite = rows[np.isfinite(rows.psnr)]
-    if not {"full-ft", "scratch"} <= set(finite.method):
+    finite = np.isfinite(psnr := np.asarray(rows.psnr)) & np.isin(method := np.asarray(rows.method), PRETRAINING)
+    if set(method[finite]) != set(PRETRAINING):
         return None
-    found = finite.groupby(["method", "seed", "unit"]).psnr.mean().groupby("method").mean()
-    return float(found["full-ft"] - found["scratch"])
+    (method, _), (seed, seeds), (unit, units) = (
+        numbered(np.asarray(names)[finite]) for names in (rows.method, rows.seed, rows.unit)
+    )
+    by_unit = means(psnr[finite], (method, seed, unit), (2, len(seeds), len(units))).reshape(2, -1)
+    place = np.repeat([0, 1], by_unit.shape[1])
+    full, scratch = means(by_unit.ravel(), (place,), (2,))
+    return float(full - scratch)
 
 
-def never_rankable(rows: pd.DataFrame) -> str:
-    """Return why a column with these scores can never be ranked, whatever is trained; empty if it can."""
-    scenes = rows[np.isfinite(rows.psnr)].unit.nunique()
-    if scenes >= FEWEST_UNITS or rows.empty:
+def never_rankable(rows: pd.DataFrame | ScoreRows) -> str:
+    """Return why a column with these scores can never be ranked, whatever is trained; empty where it can."""
+    scenes = len(set(np.asarray(rows.unit)[np.isfinite(rows.psnr)]))
+    if scenes >= FEWEST_UNITS or not len(rows.psnr):
         return ""
     return f"a set of {scenes} scenes can never be ranked, whatever the seeds: it takes {FEWEST_UNITS}"

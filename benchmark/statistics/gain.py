@@ -61,6 +61,15 @@ def shares(methods: Mapping[str, Scores], full: Scores, frozen: Scores, level: f
     return {name: Interval(*map(float, values)) for name, values in zip(methods, ends, strict=True)}
 
 
+def intervals(gaps: Floats, level: float = 0.95) -> list[Interval]:
+    """Return the means of tables `n × units × seeds` with the intervals of `difference`."""
+    squares = mean_squares(gaps)
+    half = half_width(squares, level)
+    return [
+        Interval(*map(float, ends)) for ends in zip(squares.mean, squares.mean - half, squares.mean + half, strict=True)
+    ]
+
+
 def _edge(compatible: Callable[[Floats], NDArray[np.bool_]], inside: Floats, direction: float) -> Floats:
     """Return the end of compatibility on one side of compatible ratios; infinite if there is none."""
     near, far = np.zeros_like(inside), np.full_like(inside, 1e-3)

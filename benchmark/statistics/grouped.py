@@ -6,24 +6,20 @@ A report has hundreds of small columns, for which the fixed cost of a pivot tabl
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from petlir.benchmark.statistics.crossed import Floats
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Codes = NDArray[np.intp]
 
 
-def numbered(values: pd.Series) -> tuple[Codes, list[Hashable]]:
+def numbered(values: ArrayLike) -> tuple[Codes, list[Hashable]]:
     """Return the index of each value among the sorted distinct values, and the distinct values."""
     import pandas as pd
 
-    codes, distinct = pd.factorize(values.to_numpy(), sort=True)
+    codes, distinct = pd.factorize(np.asarray(values), sort=True)
     return codes, distinct.tolist()
 
 
@@ -37,17 +33,19 @@ def means(values: Floats, codes: Sequence[Codes], shape: tuple[int, ...]) -> Flo
     """
     there = ~np.isnan(values)
     group = np.ravel_multi_index(tuple(axis[there] for axis in codes), shape)
-    order = np.argsort(group, kind="stable")
-    group, kept = group[order], values[there][order]
+    kept = values[there][np.argsort(group, kind="stable")]
     counts = np.bincount(group, minlength=int(np.prod(shape)))
-    place = np.arange(len(group)) - np.repeat(np.cumsum(counts) - counts, counts)
+    largest = np.argsort(-counts, kind="stable")
+    first = (np.cumsum(counts) - counts)[largest]
     total, lost = np.zeros(counts.shape), np.zeros(counts.shape)
     with np.errstate(invalid="ignore"):
         for nth in range(counts.max(initial=0)):  # Kahan's sum, in the order of the rows
-            at = group[place == nth]
-            term = kept[place == nth] - lost[at]
-            sums = total[at] + term
-            rest = sums - total[at] - term
-            lost[at] = np.where(np.isnan(rest), 0.0, rest)
-            total[at] = sums
-        return np.where(counts > 0, total / np.maximum(counts, 1), np.nan).reshape(shape)
+            left = int(np.searchsorted(-counts[largest], -nth))  # the groups that have so many values, the largest
+            term = kept[first[:left] + nth] - lost[:left]
+            sums = total[:left] + term
+            rest = sums - total[:left] - term
+            lost[:left] = np.where(np.isnan(rest), 0.0, rest)
+            total[:left] = sums
+        found = np.full(counts.shape, np.nan)
+        found[largest] = np.where(counts[largest] > 0, total / np.maximum(counts[largest], 1), np.nan)
+        return found.reshape(shape)

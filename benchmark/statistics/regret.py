@@ -7,7 +7,7 @@ difference from the true best. The lower end depends on the differences from all
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,15 +41,23 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
         level: level of the interval.
         columns: number of columns for which the lower end must hold jointly.
     """
+    return _regrets(scores, name, level, (columns,))[0]
+
+
+def _regrets(scores: Mapping[str, Scores], name: str, level: float, columns: Sequence[int]) -> list[Interval]:
+    """Return `regret` for several numbers of columns, which only their lower ends depend on."""
     rivals = [scores[other] for other in scores if other != name]
-    ends = []
-    for gaps in _on_shared_seeds(np.stack(rivals) - scores[name]) if rivals else ():
-        above = mean_squares(gaps)
-        low = above.mean - half_width(above, 1 - (1 - level) / (len(rivals) * columns))
-        ends.append((above.mean, low, above.mean + half_width(above, level)))
-    if not ends:
-        return Interval(0.0, 0.0, 0.0)
-    return Interval(*(max(0.0, float(np.concatenate(each).max())) for each in zip(*ends, strict=True)))
+    above = [mean_squares(gaps) for gaps in _on_shared_seeds(np.stack(rivals) - scores[name])] if rivals else []
+    if not above:
+        return [Interval(0.0, 0.0, 0.0) for _ in columns]
+    value = _largest(one.mean for one in above)
+    high = _largest(one.mean + half_width(one, level) for one in above)
+    levels = [1 - (1 - level) / (len(rivals) * count) for count in columns]
+    return [Interval(value, _largest(one.mean - half_width(one, joint) for one in above), high) for joint in levels]
+
+
+def _largest(parts: Iterable[Floats]) -> float:
+    return max(0.0, float(np.concatenate(list(parts)).max()))
 
 
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
@@ -76,8 +84,9 @@ def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: flo
     """
     if not columns or any(name not in scores for scores in columns.values()):
         return None
-    each = {column: regret(scores, name, level) for column, scores in columns.items()}
-    floor = max(regret(scores, name, level, len(columns)).low for scores in columns.values())
+    both = {column: _regrets(scores, name, level, (1, len(columns))) for column, scores in columns.items()}
+    each = {column: own for column, (own, _) in both.items()}
+    floor = max(joint.low for _, joint in both.values())
     worst = Interval(max(one.value for one in each.values()), floor, max(one.high for one in each.values()))
     mean = (sum(getattr(one, part) for one in each.values()) / len(each) for part in ("value", "low", "high"))
     return Stability(each, worst, Interval(*mean))

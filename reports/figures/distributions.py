@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from operator import itemgetter
 
 import numpy as np
-import pandas as pd
 
+from petlir.benchmark.statistics import Scores
+from petlir.benchmark.statistics.grouped import means, numbered
+from petlir.reports.column_scores import ColumnScores
 from petlir.reports.figures.axis import Axis, spanning
 from petlir.reports.results import FROZEN, INPUT
 
@@ -69,50 +71,52 @@ class Contested:
         return self.high_psnr - self.low_psnr
 
 
-def per_image(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return images × labels: mean PSNR over seeds in dB, NaN for images restored exactly."""
-    table = frame.pivot_table(index=["set", "image"], columns="label", values="psnr")
-    return table.replace(np.inf, np.nan)
+def per_image(rows: ColumnScores) -> tuple[list[str], list[str], Scores]:
+    """Return images, labels and the mean PSNR over seeds in dB: images × labels, NaN for images restored exactly."""
+    (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
+    table = means(rows.psnr, (image, label), (len(images), len(labels)))
+    return [*map(str, images)], [*map(str, labels)], np.where(np.isinf(table), np.nan, table)
 
 
-def distribution(name: str, frame: pd.DataFrame, colours: Mapping[str, str]) -> Distribution | None:
+def distribution(name: str, rows: ColumnScores, colours: Mapping[str, str]) -> Distribution | None:
     """Return the gains of the methods in one column; None if no method has any.
 
     Args:
         name: the name of the column.
-        frame: its scores, see `reports.frame.score_frame`.
+        rows: its scores.
         colours: the style of each trained label.
     """
-    table = per_image(frame)
-    base = FROZEN if FROZEN in table else INPUT
-    reference = table[FROZEN] if base == FROZEN else frame.groupby(["set", "image"]).input_psnr.mean()
-    gains = table.drop(columns=[FROZEN], errors="ignore").sub(reference, axis=0).dropna(axis=1, how="all")
-    if gains.empty:
+    images, labels, table = per_image(rows)
+    base = FROZEN if FROZEN in labels else INPUT
+    image, _ = numbered(rows.image)
+    given = means(rows.input_psnr, (image,), (len(images),))
+    reference = table[:, labels.index(FROZEN)] if base == FROZEN else given
+    every = {label: table[:, place] - reference for place, label in enumerate(labels) if label != FROZEN}
+    gains = {label: some for label, own in every.items() if len(some := own[~np.isnan(own)])}
+    if not gains:
         return None
-    order = gains.median().sort_values(ascending=False, kind="stable").index
-    x = spanning([*gains.min(), *gains.max(), 0.0], LEFT, RIGHT)
-    rows = tuple(_spread(label, gains[label].dropna(), x, place, colours) for place, label in enumerate(order))
-    return Distribution(name, base, x, TOP + ROW * len(rows) + 34, len(gains), rows)
+    order = sorted(gains, key=lambda label: -float(np.median(gains[label])))
+    ends = [float(end(own)) for end in (np.min, np.max) for own in gains.values()]
+    x = spanning([*ends, 0.0], LEFT, RIGHT)
+    spreads = tuple(_spread(label, gains[label], x, place, colours) for place, label in enumerate(order))
+    return Distribution(name, base, x, TOP + ROW * len(spreads) + 34, len(images), spreads)
 
 
-def _spread(label: str, gains: pd.Series, x: Axis, place: int, colours: Mapping[str, str]) -> Spread:
+def _spread(label: str, gains: Scores, x: Axis, place: int, colours: Mapping[str, str]) -> Spread:
     y = TOP + ROW * (place + 0.5)
     low, middle, high = (x(float(value)) for value in np.percentile(gains, (25, 50, 75)))
     ticks = "".join(f"M{x(gain)} {y - TICK:g}v{2 * TICK}" for gain in gains)
     return Spread(label, colours.get(label, ""), y, x(float(gains.mean())), low, middle, high, ticks)
 
 
-def contested(frame: pd.DataFrame, trained: Sequence[str]) -> list[Contested]:
-    """Return the images on which trained methods differ most, the largest spread first."""
+def contested(columns: Mapping[tuple[str, str], ColumnScores]) -> list[Contested]:
+    """Return the images on which methods differ most, the largest spread first; `columns` by protocol and set."""
     found: list[Contested] = []
-    for protocol, rows in frame[frame.label.isin(trained)].groupby("protocol"):
-        table = per_image(rows)
-        table = table[table.notna().sum(axis=1) > 1]
-        found += [_contested(place, row.dropna(), str(protocol)) for place, row in table.iterrows()]
+    for (protocol, set_), rows in sorted(columns.items(), key=itemgetter(0)):
+        images, labels, table = per_image(rows)
+        for image, own in zip(images, table, strict=True):
+            if np.count_nonzero(~np.isnan(own)) > 1:
+                low, high = int(np.nanargmin(own)), int(np.nanargmax(own))
+                ends = (labels[low], float(own[low]), labels[high], float(own[high]))
+                found.append(Contested(set_, image, protocol, *ends))
     return sorted(found, key=lambda one: -one.spread)[:MOST]
-
-
-def _contested(place: Hashable, row: pd.Series, protocol: str) -> Contested:
-    low, high = str(row.idxmin()), str(row.idxmax())
-    set_, image = cast("tuple[str, str]", place)
-    return Contested(set_, image, protocol, low, float(row[low]), high, float(row[high]))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from petlir.benchmark.records.files import RECORD, headlines
-from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.groups import Group, grouped
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.store import Store
@@ -50,8 +50,8 @@ class RunPages:
     def from_records(cls, records: Sequence[Record]) -> RunPages:
         """Group records by the table cell in which they are shown."""
         found: dict[Place, list[Record]] = {}
-        for group in groups(records):
-            for record in group.select(records):
+        for group, members in grouped(records).items():
+            for record in members:
                 found.setdefault((group, record.cell.label, record.cell.task), []).append(record)
         return cls(found)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from petlir.benchmark.records.groups import Group, groups
+from petlir.benchmark.records.groups import Group, grouped
 from petlir.benchmark.records.schema import Record
 from petlir.reports import links
+from petlir.reports.column_scores import ColumnScores, ScoredRun, scored_runs
 from petlir.reports.context import ReportContext
 from petlir.reports.figures import pareto
 from petlir.reports.figures.curves import curves
 from petlir.reports.figures.distributions import contested, distribution
-from petlir.reports.frame import score_frame
 from petlir.reports.gallery import Photograph, Shown
 from petlir.reports.pages.page import Page
 from petlir.reports.pages.single_runs import RunPages
@@ -50,7 +50,7 @@ def _values(
         "task": named(name, context.tasks),
         "transfer": _transfer(records),
         "runs": runs,
-        "groups": [_group(context, name, group, group.select(records), gallery) for group in groups(records)],
+        "groups": [_group(context, name, group, members, gallery) for group, members in grouped(records).items()],
         "pictured": pictured,
         "colours": context.colours,
     }
@@ -60,14 +60,21 @@ def _group(
     context: ReportContext, name: str, group: Group, members: list[Record], gallery: Sequence[Shown]
 ) -> dict[str, object]:
     """Return the values of one group of the task."""
-    frame = score_frame(members).sort_values("domain", kind="stable")
+    columns: dict[tuple[str, str, str], list[ScoredRun]] = {}
+    for (_, set_, protocol), runs in scored_runs(members).items():
+        for one in runs:
+            columns.setdefault((one.table.domain, set_, protocol), []).append(one)
     own = [table for table in context.tables if table.group == group]
-    here = set(frame.label)
-    trained = [label for label in context.colours if label in here]
     spreads = [
-        distribution(f"{place[1]}, {place[2]}", rows, context.colours)
-        for place, rows in frame.groupby(["domain", "set", "protocol"], sort=False)
+        distribution(f"{set_}, {protocol}", ColumnScores.from_runs(runs), context.colours)
+        for (_, set_, protocol), runs in sorted(columns.items(), key=lambda column: column[0][0])
     ]
+    quoted = {
+        (protocol, set_): ColumnScores.from_runs(trained)
+        for (domain, set_, protocol), runs in columns.items()
+        if domain == "photographs"
+        and (trained := [one for one in runs if one.headline and one.record.cell.label in context.colours])
+    }
     return {
         "title": group.title,
         "tables": [table for one in own if (table := one.only(name))],
@@ -76,7 +83,7 @@ def _group(
         "plots": [(t, drawn) for t in own if (drawn := pareto.of_task(t, name, context.colours))],
         "spreads": [spread for spread in spreads if spread],
         "curves": curves(members, context.colours),
-        "contested": contested(frame[frame.headline & (frame.domain == "photographs")], trained),
+        "contested": contested(quoted),
     }
 
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.json_files import read_bytes
+from petlir.benchmark.store import Store
 from petlir.reports.export import table, write
 from tests.reports.stores import MALICIOUS
 
@@ -65,3 +69,15 @@ def test_parquet_holds_what_csv_holds(store, tmp_path):
 def test_another_format_is_answered_with_the_nearest(store):
     with pytest.raises(PetlirError, match="did you mean 'markdown'"):
         table(store, "markdwn")
+
+
+def test_each_record_is_read_once(store, monkeypatch):
+    opened: Counter[object] = Counter()
+
+    def read(path: Path) -> bytes:
+        opened.update([path])
+        return read_bytes(path)
+
+    monkeypatch.setattr("petlir.benchmark.records.files.read_bytes", read)
+    table(store, "csv")
+    assert opened == Counter(Store(store).files())

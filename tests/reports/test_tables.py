@@ -10,7 +10,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from petlir.benchmark.records.groups import groups
+from petlir.benchmark.records.groups import grouped
 from petlir.reports.answer import headline
 from petlir.reports.frame import COLUMNS, load, score_frame
 from petlir.reports.metrics import extra_metrics
@@ -157,7 +157,7 @@ def test_regimes_devices_protocols_and_budgets_never_share_a_column():
     twice = record("adapter", "sr_x4")
     twice["scores"] += [{**copy.deepcopy(score), "protocol": "rgb"} for score in twice["scores"]]
     records = [tuned, paper, longer, other, gpu, twice, record("frozen", "sr_x4")]
-    assert len(groups(typed_all(records))) == 4
+    assert len(grouped(typed_all(records))) == 4
     found = [table for table in tables(typed_all(records), {}) if table.domain == "photographs"]
     assert len(found) == 4
     columns = next(table for table in found if table.group.regime == "tuned" and len(table.columns) > 1).columns

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from petlir.benchmark.statistics import collapsed, compare, difference, uncollapsed
+from petlir.benchmark.statistics.collapse import collapsed_each
 from petlir.benchmark.statistics.columns import collapsed_seeds, never_rankable, tables
 
 UNITS = 6
@@ -55,6 +56,18 @@ def test_a_column_counts_its_collapsed_seeds_and_has_no_scores_of_them():
     found = tables(rows, 3)
     assert np.isnan(found["shaky"]).all(axis=0).tolist() == [False, False, True]
     assert np.isfinite(found["steady"]).all()
+
+
+def test_collapsed_seeds_of_all_methods_are_those_of_each():
+    draw = np.random.default_rng(1)
+    scores = 30 + draw.normal(0, 0.1, (4, UNITS, 5))
+    scores[0, :, 2] -= 9  # collapsed
+    scores[1, :, 4] = np.nan  # did not run
+    scores[2, 0, 3], scores[2, 0, 1] = np.nan, -99  # a unit that one seed lacks counts for none
+    scores[3] = np.nan
+    expected = np.array([collapsed(scores[0]), collapsed(scores[1]), collapsed(scores[2, 1:]), np.zeros(5, bool)])
+    assert (collapsed_each(scores) == expected).all()
+    assert expected.sum() == 1
 
 
 @pytest.mark.parametrize(("scenes", "said"), [(4, "a set of 4 scenes can never be ranked"), (5, ""), (0, "")])

@@ -1,0 +1,148 @@
+"""The scores of a column as arrays: a data frame of every column takes ten times as long as its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petlir.benchmark.records.files import headlines
+from petlir.benchmark.records.groups import ANY
+from petlir.benchmark.records.schema import Record
+from petlir.benchmark.records.scores import ScoreTable
+from petlir.benchmark.scoring.registry import LEADING, METRICS
+from petlir.benchmark.statistics import Scores
+from petlir.benchmark.statistics.columns import Names, ScoreRows
+from petlir.benchmark.statistics.convergence import converged
+from petlir.benchmark.statistics.grouped import Codes
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A record with its scores on one set under one protocol; `headline`: it is the set's headline protocol."""
+
+    record: Record
+    table: ScoreTable
+    headline: bool
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything was trained."""
+        return self.record.cell.regime != ANY
+
+    @property
+    def budget(self) -> str:
+        """The budget of a trained cell; empty for others."""
+        return self.record.cell.budget if self.trained else ""
+
+
+ScoredRuns = Mapping[tuple[str, str, str], Sequence[ScoredRun]]
+"""Scores by task, set and protocol."""
+
+
+def scored_runs(records: Iterable[Record]) -> ScoredRuns:
+    """Return the scores of records by task, set and protocol, in the order of the records."""
+    found: dict[tuple[str, str, str], list[ScoredRun]] = {}
+    for record in records:
+        quoted = headlines(record)
+        for table in record.tables:
+            place = (record.cell.task, table.set, table.protocol or "")
+            found.setdefault(place, []).append(ScoredRun(record, table, table.protocol == quoted[table.set]))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnScores:
+    """Scores with an entry for each image of each run.
+
+    Attributes:
+        records: the record of each run.
+        run: the run of each entry.
+        image: the image of each entry.
+        unit: its source scene.
+        values: the values of each metric; NaN where it was not computed.
+        inputs: those of the degraded image.
+    """
+
+    records: Sequence[Record]
+    run: Codes
+    image: Names
+    unit: Names
+    values: Mapping[str, Scores]
+    inputs: Mapping[str, Scores]
+
+    @classmethod
+    def from_runs(cls, runs: Sequence[ScoredRun]) -> Self:
+        """Return the scores of a column's runs, in their order."""
+        tables = [one.table for one in runs]
+        return cls(
+            [one.record for one in runs],
+            np.repeat(np.arange(len(tables)), [len(table.images) for table in tables]),
+            np.array([image for table in tables for image in table.images], object),
+            np.array([unit for table in tables for unit in table.units], object),
+            {name: _column((table.value(name), len(table.images)) for table in tables) for name in METRICS},
+            {name: _column((table.input(name), len(table.images)) for table in tables) for name in METRICS},
+        )
+
+    def __getitem__(self, kept: Flags) -> Self:
+        """Return the chosen entries."""
+        return replace(
+            self,
+            run=self.run[kept],
+            image=self.image[kept],
+            unit=self.unit[kept],
+            values={name: values[kept] for name, values in self.values.items()},
+            inputs={name: values[kept] for name, values in self.inputs.items()},
+        )
+
+    def each(self, what: Callable[[Record], object]) -> Names:
+        """Return a property of the record of each entry."""
+        return np.array([what(record) for record in self.records], object)[self.run]
+
+    @property
+    def psnr(self) -> Scores:
+        """PSNR in dB; infinite where the restored image equals the clean one."""
+        return self.values[LEADING]
+
+    @property
+    def input_psnr(self) -> Scores:
+        """The PSNR of the degraded image in dB."""
+        return self.inputs[LEADING]
+
+    @cached_property
+    def label(self) -> Names:
+        """The label of each entry."""
+        return self.each(lambda record: record.cell.label)
+
+    @cached_property
+    def trained(self) -> Flags:
+        """Whether anything was trained."""
+        return self.each(lambda record: record.cell.regime != ANY).astype(bool)
+
+    @cached_property
+    def rows(self) -> ScoreRows:
+        """The entries as statistics take them."""
+        return ScoreRows(
+            self.label,
+            self.each(lambda record: record.cell.method),
+            self.each(lambda record: record.cell.seed).astype(int),
+            self.unit,
+            self.image,
+            self.psnr,
+            self.each(lambda record: converged(record.convergence) is True).astype(bool),
+        )
+
+    def present(self) -> list[Record]:
+        """Return the records that have entries, each once, in order."""
+        return list({record.key: record for place in np.unique(self.run) for record in [self.records[place]]}.values())
+
+
+def _column(parts: Iterable[tuple[Sequence[float], int]]) -> Scores:
+    return np.array([value for values, count in parts for value in values or [math.nan] * count], float)
