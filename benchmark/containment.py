@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -42,22 +43,27 @@ class CappedOutput(io.TextIOBase):
         return self._target.fileno()
 
 
-def _refuse(code: int = 0) -> NoReturn:
-    raise SystemExit(f"os._exit({code})")
-
-
 @contextmanager
 def without_exit() -> Iterator[None]:
-    """Make `os._exit`, which ends a process immediately, raise SystemExit inside the block."""
-    modules = [module for name in ("os", "posix", "nt") if (module := sys.modules.get(name)) is not None]
-    before = [module._exit for module in modules]
-    for module in modules:
-        module._exit = _refuse  # type: ignore[attr-defined]
+    """Make `os._exit`, which ends a process immediately, raise SystemExit inside the block.
+
+    Processes forked inside the block still end by it: an exception would let them run the code of this process.
+    """
+    owner, end = os.getpid(), os._exit
+    modules = (os, sys.modules[os.name])  # the functions of `os` come from `posix` or `nt`
+
+    def refuse(code: int) -> NoReturn:
+        if os.getpid() != owner:
+            end(code)
+        raise SystemExit(f"os._exit({code})")
+
     try:
+        for module in modules:
+            setattr(module, "_exit", refuse)  # noqa: B010
         yield
     finally:
-        for module, function in zip(modules, before, strict=True):
-            module._exit = function  # type: ignore[attr-defined]
+        for module in modules:
+            setattr(module, "_exit", end)  # noqa: B010
 
 
 @contextmanager

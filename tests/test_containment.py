@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import posix
 import sys
 from pathlib import Path
 
@@ -25,6 +27,17 @@ def test_signals_and_ordinary_errors_pass(error):
     with pytest.raises(type(error)) as raised, contained():
         raise error
     assert raised.value is error
+
+
+def test_the_end_of_this_process_becomes_an_error_and_that_of_a_forked_one_does_not():
+    before = os._exit, posix._exit
+    with pytest.raises(PluginExit, match=r"os\._exit\(5\)"), contained():
+        os._exit(5)
+    with contained():
+        if (child := os.fork()) == 0:
+            posix._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert (os._exit, posix._exit) == before
 
 
 def test_output_goes_to_standard_error_up_to_a_limit(capsys):

@@ -173,7 +173,7 @@ class _Scored(RecordFields):
 
     @property
     def images(self) -> list[Score]:
-        """The leading score of each image under the first protocol that it was scored under."""
+        """The leading score of each image, under the first protocol with one."""
         found: dict[tuple[str, str], Score] = {}
         for score in self.rows():
             found.setdefault((score.set, score.image), score)

@@ -1,4 +1,4 @@
-"""Reading of many records at once."""
+"""Reading many records at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Pause the search for cycles, of which records have none; it would pass over all records again and again."""
+    """Pause cyclic garbage collection, which would scan all records repeatedly although they contain no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:

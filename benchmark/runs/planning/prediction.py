@@ -91,7 +91,7 @@ class Predictor:
         return self._found[kind]
 
     def memory(self, planned: Planned) -> Prediction:
-        """Return the prediction for a cell without its time, since predicting time may require timing a step."""
+        """Return the predicted memory of a cell without its time, which may require timing a training step."""
         if (sizes := self._sizes(planned)) is None:
             return Prediction()
         parts = min(PARTS, planned.cell.batch_size)

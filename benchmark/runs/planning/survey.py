@@ -109,7 +109,7 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
 
 
 def totals(rows: list[PlanRow]) -> str:
-    """Return a line on the total predicted costs, and a line for each cell that does not fit."""
+    """Return a line with the predicted total cost, and one for each cell that does not fit."""
     todo = [row for row in rows if row.state in OPEN]
     known = [row.seconds for row in todo if row.seconds is not None]
     largest = max(todo, key=lambda row: row.bytes or 0, default=None)
