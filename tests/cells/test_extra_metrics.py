@@ -126,7 +126,7 @@ def test_a_cell_whose_test_images_changed_keeps_its_record(lab, store):
     path.write_text(json.dumps(record))
     before = path.read_bytes()
     outcome = lab.run(store, methods="lora[rank=2]", protocols="rgb+x8")
-    assert "other test images" in outcome.failed[0][1]
+    assert "test images that differ" in outcome.failed[0][1]
     assert path.read_bytes() == before
 
 
