@@ -21,7 +21,7 @@ NAMES = ("fourier", "contribution", "response", "transfer")
 def store(small_images, tmp_path_factory):
     root = tmp_path_factory.mktemp("studied")
     with laboratory(small_images) as lab:
-        lab.run(root, methods="frozen,full-ft,lora,adaptir,colora[budget=12]", tasks="tiny,tiny_x2")
+        lab.run(root, methods="frozen,full-ft,lora,adaptir,colora[budget=12; images=2]", tasks="tiny,tiny_x2")
     return root
 
 
@@ -42,7 +42,7 @@ def test_frequencies_of_every_method_that_adds_something(analysed):
     assert code == 0
     curves = table[table.frequency.notna()]
     branches = {"adaptir, local", "adaptir, frequency"}
-    assert set(curves.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]", "backbone"} | branches
+    assert set(curves.label) == {"full-ft", "lora", "adaptir", "colora[budget=12; images=2]", "backbone"} | branches
     assert (curves[curves.frequency == 0].relative_log_amplitude == 0).all()
     assert any(line.startswith("Features added by lora: the curves of 2 tasks differ by ") for line in lines)
     assert any("frozen · tiny · seed 0: it adds nothing" in line for line in lines)
@@ -60,7 +60,7 @@ def test_contributions_of_full_fine_tuning_alone(analysed):
 
 
 def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store):
-    _, lines, _, table = analysed("contribution", "-m", "lora,colora[budget=12]")
+    _, lines, _, table = analysed("contribution", "-m", "lora,colora[budget=12; images=2]")
     network = lab.context().plugins.build("ipt-nano")
     ranks = table[table.level == "rank"]
     costs = {name: sum(module.weight.shape[:2]) for name, module in network.named_modules()
@@ -76,14 +76,14 @@ def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store
     lora = ranks[ranks.label == "lora"]
     assert set(lora["rank"]) == {0, 4} and lora[lora["rank"] > 0].group.str.contains("query|value").all()
     assert "lora: rank 4 in every updated projection, on every task." in lines
-    varied = ranks[(ranks.label == "colora[budget=12]") & (ranks.task == "tiny")]["rank"]
-    told = f"ipt-nano · colora[budget=12] · tiny · seed 0: ranks {varied.min()} to {varied.max()} over {len(varied)} "
+    varied = ranks[(ranks.label == "colora[budget=12; images=2]") & (ranks.task == "tiny")]["rank"]
+    told = f"ipt-nano · colora[budget=12; images=2] · tiny · seed 0: ranks {varied.min()} to {varied.max()} over {len(varied)} "
     assert varied.nunique() > 1 and any(line.startswith(told) for line in lines), lines
 
 
 def test_branches_of_adaptir_and_what_every_method_adds(analysed):
     _, lines, _, table = analysed("response")
-    assert set(table.label) == {"full-ft", "lora", "adaptir", "colora[budget=12]"}
+    assert set(table.label) == {"full-ft", "lora", "adaptir", "colora[budget=12; images=2]"}
     assert set(table[table.label == "lora"].branch) == {"added"}
     own = {"local", "frequency", "channel", "channel gate", "place gate"}
     assert set(table[table.label == "adaptir"].branch) == own | {"added"}

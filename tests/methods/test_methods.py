@@ -22,9 +22,13 @@ SIZES = {name: method.size for name, method in METHODS.items() if method.size}
 HYBRID = Task("hybrid", "Hybrid", GaussianNoise(30), ("y",), {}, undo=("denoise_30", "sr_x2"), scale=2)
 
 
+FEWER = {"colora": {"images": 2}}
+"""Options that make a method's preparation shorter, and that no point of the contract depends on."""
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_keeps_the_contract(name):
-    assert [finding for finding in check(METHODS[name]()) if not finding.passed] == []
+    assert [finding for finding in check(METHODS[name](**FEWER.get(name, {}))) if not finding.passed] == []
 
 
 @pytest.mark.parametrize("name", SIZES)
