@@ -39,18 +39,19 @@ def faig(
     """Return the contribution of each parameter to the change in error from `target` to `baseline`.
 
     The integral uses the midpoint rule instead of the official code's left rule: ten midpoint steps are closer to the
-    integral than a hundred left ones, and forty reproduce the change within 0.1 % over the whole path of full
-    fine-tuning.
+    integral than a hundred steps of the left rule, and forty midpoint steps reproduce the change within 0.1 % over the
+    whole path of full fine-tuning.
 
     Args:
-        network: the network that the weights belong to; parameters that are not in `target` keep their values.
+        network: the network that the weights belong to; parameters of the network that are not in `target` keep their
+            values.
         baseline: the weights at the end of the path, e.g. pre-trained; must include every parameter in `target`.
         target: the weights at the start of the path, e.g. fine-tuned.
         batches: the images.
-        head: the head to restore them through.
+        head: the head through which the images are restored.
         steps: number of steps along the path.
         signed: keep the sign. Summed over all parameters, signed contributions equal the error of the baseline minus
-            that of the target.
+            the error of the target.
 
     Raises:
         PetlirError: there are no images.
@@ -134,7 +135,7 @@ def is_vector(parameter: Tensor) -> bool:
 
 
 def places_of(backbone: Backbone) -> dict[str, str]:
-    """Return the place of each parameter: the place of its block (see `places`), or `outside` if it is in no block."""
+    """Return the place of each parameter: the place of its block (see `places`), or `outside` for no block."""
     held = {
         parameter: place
         for place, blocks in places(backbone).items()

@@ -1,4 +1,4 @@
-"""Finished cells of a store as networks, and the images that analyses use."""
+"""Loading of the finished cells of a store as networks, and of the images that analyses use."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Finished:
 
     @property
     def task(self) -> str:
-        """The name of its task."""
+        """The name of the cell's task."""
         return self.record.cell.task
 
     @property
@@ -73,7 +73,7 @@ class Finished:
 
     @property
     def head(self) -> str:
-        """The output head of its task."""
+        """The output head of the cell's task."""
         return self.record.cell.heads[-1]
 
     @property
@@ -155,7 +155,7 @@ class Scene:
 
 
 def images_each(total: int, networks: int) -> int:
-    """Return the number of images per task for which `networks` passes use about `total` images; at least `FEWEST`."""
+    """Return the number of images per task, at least `FEWEST`, for a total of about `total` over `networks` passes."""
     return max(FEWEST, total // max(1, networks))
 
 

@@ -21,7 +21,7 @@ BACKBONE = "backbone"
 
 
 def fourier(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute the curves of each label and task, and for labels with several tasks their mean distance in nats."""
+    """Compute the curves of each label and task, and the mean distance in nats between the tasks' curves of a label."""
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
     images = {task: degraded for task, (degraded, _) in seen.images.items()}

@@ -1,4 +1,4 @@
-"""Ranks of the low-rank updates stored by cells, e.g. those that CoLoRA derives from contributions."""
+"""Ranks of the low-rank updates stored by cells, e.g. the ranks that CoLoRA derives from contributions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
     Args:
         analysis: receives rows of level `rank`, and sentences.
         found: the cells, all of one backbone.
-        network: that backbone, frozen.
+        network: the frozen backbone of the cells.
     """
     where, told = placed(network), set()
     for label, cells in by_label(found):
@@ -40,7 +40,7 @@ def of_ranks(analysis: Analysis, found: Sequence[Finished], network: Backbone) -
 
 
 def placed(network: Backbone) -> dict[str, str]:
-    """Return the place of each dense projection in the blocks, by parameter path, in order of computation."""
+    """Return parameter path → place (see `places_of`) for each dense projection in a block, in order of computation."""
     names, where = {module: name for name, module in network.named_modules()}, places_of(network)
     modules = [site.module for block in network.blocks() for site in block.projections()]
     dense = [names[module] for module in modules if isinstance(module, nn.Linear | nn.Conv2d)]

@@ -31,12 +31,12 @@ LOW = 0.05
 
 
 def response(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Measure, for each label and task, the outputs of its branches and the features that it adds after blocks.
+    """Measure, for each label and task, the outputs of the method's branches and the features that it adds to blocks.
 
     Values are means over modules and images. `strength` is the mean absolute value of a branch's output. `low_energy`
     is the fraction of a map's energy below 0.05 cycles per pixel, including its mean. `channel_variance` is the
-    variance over channels of their mean values. The strength of a gate is its mean value. The branch `added` stands for
-    everything that a method adds to the features of its blocks.
+    variance over channels of their mean values. The strength of a gate is its mean value. The branch `added` denotes
+    everything that a method adds to the features after a block.
     """
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))

@@ -30,7 +30,7 @@ def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis
     """Compute mean contributions by tensor, kind and place for each fully fine-tuned cell, and collect stored ranks.
 
     Contributions are means per parameter, from `petlir.benchmark.analysis.contribution.faig` along the path from the
-    fine-tuned to the pre-trained weights; compare CoLoRA, Figure 3. The ranks are those of cells with low-rank updates;
+    fine-tuned to the pre-trained weights; compare CoLoRA, Figure 3. The ranks come from cells with low-rank updates;
     see `petlir.benchmark.analysis.ranks`.
     """
     analysis, tuned = Analysis(), [cell for cell in found if _tunes(cell, context)]
@@ -53,7 +53,7 @@ def stated(rows: Sequence[Row], known: Iterable[Ordering]) -> Iterator[str]:
 
     Args:
         rows: the rows of `shares`.
-        known: published orderings; those of other measures are skipped.
+        known: published orderings; orderings of other measures are skipped.
     """
     means: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
@@ -105,7 +105,7 @@ def contributions(cell: Finished, network: Backbone, images: Looked, device: str
 
 
 def in_order(backbone: Backbone) -> list[tuple[str, nn.Parameter]]:
-    """Return all parameters by name: first those in blocks, in order of computation, then those outside blocks."""
+    """Return all parameters by name: parameters in blocks, in order of computation, then parameters outside blocks."""
     blocks = list(backbone.blocks())
     turns = {parameter: turn for turn, block in enumerate(blocks) for parameter in block.site.module.parameters()}
     return sorted(backbone.named_parameters(), key=lambda named: turns.get(named[1], len(blocks)))

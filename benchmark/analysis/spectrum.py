@@ -1,7 +1,7 @@
 """Spectra of features: the relative log amplitude of Park and Kim, and its heterogeneity over tasks.
 
 Park and Kim, How Do Vision Transformers Work?, ICLR 2022, §3. AdaptIR (NeurIPS 2024) plots these curves for the
-features that PETL methods add (Figures 1, 5, 8–10) and calls a method homogeneous if its curves are alike for all
+features that PETL methods add (Figures 1, 5, 8–10) and calls a method homogeneous if its curves are similar for all
 degradations.
 """
 
