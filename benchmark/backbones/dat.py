@@ -1,8 +1,8 @@
 """DAT, the Dual Aggregation Transformer (Chen et al., ICCV 2023), at any size.
 
-Blocks alternate between attention inside windows and attention between channels. Each attention is combined with a
-convolution of its values, and each feed-forward has a gate. State dicts have the keys of the official release, without
-the attention masks and index tables that it also stores.
+Blocks alternate between attention inside windows and attention between channels. Each attention layer is combined with
+a convolution of its values, and each feed-forward layer has a gate. State dicts have the keys of the official release,
+without the attention masks and index tables that official files also contain.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class DATConfig:
         width: number of channels of the features.
         groups: number of residual groups.
         depth: number of blocks per group; every second block attends between channels.
-        attention_heads: number of heads of both attentions.
-        expansion: ratio of the feed-forward's width to that of the features.
+        attention_heads: number of attention heads, for attention inside windows and between channels.
+        expansion: ratio of the feed-forward's width to the width of the features.
         window: height and width of a flat window; half of the heads use upright windows.
         light: whether a group ends in a bottleneck of three convolutions and a single convolution outputs the pixels.
     """
@@ -65,7 +65,7 @@ class DATConfig:
 
 
 class SpatialGate(nn.Module):
-    """The gate of a feed-forward: half of the channels, times the other half after a norm and a convolution."""
+    """The gate of a feed-forward layer: half of the channels, times the other half after a norm and a convolution."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class FeedForward(nn.Module):
 
 
 class DATBlock(nn.Module):
-    """Attention inside windows or between channels, then feed-forward, each after a norm.
+    """Attention inside windows or between channels, then a feed-forward layer, each after a norm.
 
     Args:
         config: size of the network.
@@ -124,7 +124,7 @@ MLP = (("up", "ffn.fc1"), ("down", "ffn.fc2"))
 
 
 def closing(config: DATConfig) -> nn.Module:
-    """Return the last module of a group and of the body: a 3×3 convolution, or a bottleneck of three."""
+    """Return the last module of a group and of the body: a 3×3 convolution, or a bottleneck of three convolutions."""
     width, narrow = config.width, config.width // 4
     if not config.light:
         return nn.Conv2d(width, width, 3, padding=1)
@@ -253,7 +253,7 @@ class DAT(Backbone):
                 yield Block(f"group.{number}.{index}", self.config.width, branches, ChannelsLast(), site)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield all parameters except those of constant position biases, to which attention is invariant."""
+        """Yield all parameters except in constant position biases, to which attention is invariant."""
         unseen = {
             p
             for module in self.modules()
@@ -273,7 +273,7 @@ class DAT(Backbone):
         yield Site("norm", self, "norm")
 
     def inner_norms(self) -> Iterator[nn.Module]:
-        """Yield the batch norms parallel to attention and the norms of the gates, but not those of position biases."""
+        """Yield the batch norms parallel to attention and the norms of the gates, but not of the position biases."""
         for layer in (layer for layer in self.modules() if isinstance(layer, DATBlock)):
             yield from (module for module in layer.attn.modules() if isinstance(module, nn.BatchNorm2d))
             yield layer.ffn.sg.norm
@@ -316,7 +316,7 @@ SIZES = {
 
 
 def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
-    """Return a DAT for a scale, which is part of its name unless it is 4.
+    """Return a DAT for a scale; the scale is part of the network's name unless it is 4.
 
     Raises:
         PetlirError: the scale is not supported.
@@ -329,4 +329,4 @@ def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
 BACKBONES = {name: partial(build, name, config) for name, config in SIZES.items()} | {
     f"{name}-x{scale}": partial(build, name, config, scale) for name, config in SIZES.items() for scale in (2, 3)
 }
-"""The builders by their names in grids."""
+"""The builders, by the backbones' names in grids."""

@@ -1,4 +1,4 @@
-"""The two attentions of DAT, inside windows and between channels, each parallel to a convolution of the values.
+"""The two kinds of attention in DAT, inside windows and between channels, each parallel to a convolution of the values.
 
 Features are N×H×W×C. Modules have the official names, so that state dicts have the official keys.
 """
@@ -33,7 +33,7 @@ def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor
 
 
 class Interaction(nn.Module):
-    """The common part of both attentions: a parallel convolution of the values, and gates between the two.
+    """The common part of both kinds of attention: a convolution of the values, and gates between both branches.
 
     Args:
         width: channels of the features.
@@ -80,7 +80,7 @@ class Interaction(nn.Module):
 
 
 class PositionBias(nn.Module):
-    """An MLP from the offset of two positions to the bias of their logit in each head.
+    """An MLP that maps the offset between two positions to the bias of their attention logit in each head.
 
     Args:
         width: channels of the attention.
@@ -118,8 +118,8 @@ class PositionBias(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head attention inside windows, optionally shifted by half their sides.
 
-    A shifted grid cuts the image into rectangles that are half as high or wide at its borders. Attention inside them is
-    equivalent to the cyclic shift and mask of the official network.
+    A shifted grid cuts the image into rectangles, which are half as high or wide at the image borders. Attention inside
+    these rectangles is equivalent to the cyclic shift and mask of the official network.
 
     Args:
         width: channels of query, key and value.
@@ -138,7 +138,7 @@ class WindowAttention(nn.Module):
 
         Args:
             qkv: queries, keys and values.
-            prompts: keys and values, 2×heads×K×d, that join those of every window.
+            prompts: keys and values, 2×heads×K×d, that are added to those of every window.
         """
         if not self.shifted:
             return self.attend(qkv, self.window, prompts)
@@ -178,7 +178,7 @@ def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: in
 
 
 class SpatialAttention(Interaction):
-    """Attention inside windows: half of the heads use flat windows, half upright ones.
+    """Attention inside windows: half of the heads use flat windows, the other half upright windows.
 
     Args:
         width: channels of the features.
@@ -208,7 +208,7 @@ class SpatialAttention(Interaction):
 
         Args:
             qkv: queries, keys and values.
-            prompts: keys and values, 2×heads×K×d, that join those of every window.
+            prompts: keys and values, 2×heads×K×d, that are added to those of every window.
         """
         height, width = qkv.shape[1:3]
         down, right = -height % self.multiple, -width % self.multiple
@@ -247,7 +247,7 @@ class ChannelAttention(Interaction):
         return self.project(attended * self.spatial_gate(convolved) + convolved * self.channel_gate(attended))
 
     def attend(self, qkv: Tensor) -> Tensor:
-        """Return N×H×W×C for N×H×W×3C, from one product for all heads without the entries between different heads."""
+        """Return N×H×W×C for N×H×W×3C, from one product for all heads; entries between heads are masked."""
         tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
         query, key, value = tokens.chunk(3, -1)
         # pow and sum, because autocast keeps them in float32

@@ -28,7 +28,7 @@ OFFICIAL = {"denoise_15": "dn_g15", "denoise_25": "dn_g25", "denoise_50": "dn_g5
     "derain_light": "dr_L",
     "derain_heavy": "dr_H",
 }
-"""Official names of heads that differ from the names here."""
+"""Official names of heads, where they differ from the names in this project."""
 HEADS = {"sr_x2": 2, "sr_x3": 3, "sr_x4": 4} | dict.fromkeys(OFFICIAL, 1)
 """The scale of each head."""
 PACKED = {f".qkv.{kind}": apart(f".{kind}") for kind in ("weight", "bias")}
@@ -47,12 +47,12 @@ class EDTConfig:
         width: number of channels of the body.
         stages: groups of blocks, each with a skip connection.
         depth: blocks per stage; every second block has shifted windows.
-        attention_heads: heads of each half of the channels.
+        attention_heads: attention heads of each half of the channels.
         window: height and width of a horizontal window; vertical windows are transposed.
-        expansion: ratio of the feed-forward's width to that of the body.
+        expansion: ratio of the feed-forward's width to the width of the body.
         upsampler: `pixelshuffle`, or `pixelshuffledirect` with a single convolution to the pixels.
-        drop_path: stochastic depth of the last block, decreasing to 0 at the first (officially 0.1). It is active only
-            in training mode; petlir keeps a frozen network in evaluation mode.
+        drop_path: drop rate of stochastic depth at the last block, decreasing to 0 at the first block; 0.1 in the
+            official code. It is active only in training mode; petlir keeps a frozen network in evaluation mode.
     """
 
     features: int = 32
@@ -154,7 +154,7 @@ class Head(nn.ModuleList):
 
 
 class SkipBlock(nn.Module):
-    """A reduction of channels, with upsampling ×2 if `up`, and a block that also takes the head's features."""
+    """A layer that reduces the channels, and upsamples ×2 if `up`, then a block that also reads the head's features."""
 
     def __init__(self, inputs: int, outputs: int, *, up: bool) -> None:
         super().__init__()
@@ -309,7 +309,9 @@ SIZES = {
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
 """The size for training and benchmarking within minutes on a CPU; 48×48 crops are whole windows for every head."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
-"""Heads except `derain_light`, whose tail stays zero with an L1 loss, as the median of light rain is zero."""
+"""The heads of `edt-nano`, without `derain_light`: its tail stays zero with an L1 loss, as the median of light rain is
+0.
+"""
 
 
 def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsampler: str | None = None) -> EDT:
@@ -319,7 +321,7 @@ def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsam
         name: its name in grids.
         config: its size.
         heads: names of the heads, in the order of the official configuration.
-        upsampler: `pixelshuffle` or `pixelshuffledirect`; by default that of `config` for a single head, and
+        upsampler: `pixelshuffle` or `pixelshuffledirect`; by default the upsampler of `config` for a single head, and
             `pixelshuffle` for several heads, as in the official configurations.
 
     Raises:
@@ -352,7 +354,7 @@ BACKBONES = {
     **{name: partial(build, name, config) for name, config in SIZES.items()},
     "edt-nano": partial(build, "edt-nano", NANO, heads=NANO_HEADS, upsampler="pixelshuffledirect"),
 }
-"""The builders by their names in grids."""
+"""The builders, by the backbones' names in grids."""
 
 FAMILIES = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
 MIXED = ("sr_x2", "sr_x3", "denoise_15")

@@ -16,7 +16,7 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradations.resize import axis_weights
 
 HEADS = {"restore": 1, "enlarged_x2": 2, "enlarged_x3": 3, "enlarged_x4": 4}
-"""Four names for the same weights, so that every column shows whether the input was enlarged first."""
+"""Four names for the same weights, so that every column of a report shows whether the input was enlarged first."""
 
 
 class SizePreserving(Backbone):

@@ -1,8 +1,9 @@
 """IPT, the Image Processing Transformer (Chen et al., CVPR 2021), at any size.
 
-A 48×48 window passes through the convolutional head of its task and is cut into 3×3 patches. These pass through an
-encoder and a decoder, which identifies the task by a learned query, are folded back, and pass through the task's tail.
-State dicts have the keys of the official release, except that packed attention projections are separate.
+A 48×48 window passes through the convolutional head of its task and is cut into 3×3 patches. The patches pass through
+an encoder and a decoder, are folded back into a map, and pass through the task's tail. A learned query identifies the
+task to the decoder. State dicts have the keys of the official release, except that packed attention projections are
+separate.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a ReLU between them, under the official names of their layer."""
+    """Two linear layers with a ReLU between them; the attributes have the official names."""
 
     linear1: nn.Module
     linear2: nn.Module
@@ -96,7 +97,7 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(FeedForward):
-    """Self-attention, then feed-forward, each after a norm."""
+    """Self-attention, then a feed-forward layer, each after a norm."""
 
     def __init__(self, config: IPTConfig) -> None:
         super().__init__()
@@ -117,7 +118,7 @@ class EncoderLayer(FeedForward):
 
 
 class DecoderLayer(FeedForward):
-    """Self-attention with the task's query, attention to the encoder, feed-forward."""
+    """Self-attention with the task's query, attention to the encoder's output, and a feed-forward layer."""
 
     def __init__(self, config: IPTConfig) -> None:
         super().__init__()
@@ -141,7 +142,7 @@ class DecoderLayer(FeedForward):
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm3, tokens))
 
     def attend(self, tokens: Tensor, query: Tensor, prompts: Tensor | None) -> Tensor:
-        """Apply self-attention to normed tokens N×L×C, with the task's query as positions."""
+        """Apply self-attention to normed tokens N×L×C, with the task's query added to queries and keys."""
         placed = tokens + query
         return cast("Tensor", self.self_attn(placed, placed, tokens, prompts))
 
@@ -155,7 +156,7 @@ class Stack(nn.Module):
 
 
 class Positions(nn.Module):
-    """A learned position for each token of the window."""
+    """A learned position embedding for each token of the window."""
 
     def __init__(self, config: IPTConfig) -> None:
         super().__init__()
@@ -213,7 +214,7 @@ class ResBlock(nn.Module):
 
 
 def mean_shift(sign: int) -> nn.Conv2d:
-    """Return the fixed 1×1 convolution that subtracts or adds the mean colour, on 0..255."""
+    """Return the fixed 1×1 convolution that subtracts or adds the mean colour, on the scale 0..255."""
     shift = nn.Conv2d(3, 3, 1)
     nn.init.dirac_(shift.weight)
     with torch.no_grad():  # computed on CPU: on the meta device, arithmetic imports torch's compiler
@@ -301,7 +302,10 @@ class IPT(Backbone):
                 yield Block(f"{stack}.{index}", self.config.width, views, grid, site, self.config.patch)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield the body, head and tail in use (all of them if `head` is None), but never the fixed mean shifts."""
+        """Yield the parameters of the body, head and tail in use, or of all heads and tails if `head` is None.
+
+        The fixed mean shifts are never included.
+        """
         yield from self.body.parameters()
         used = range(len(self.heads)) if head is None else [self.head_index(head)]
         for index in used:
@@ -356,7 +360,7 @@ def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> 
 
 
 BACKBONES = {"ipt": partial(build, "ipt", IPTConfig()), "ipt-nano": partial(build, "ipt-nano", NANO)}
-"""The builders by their names in grids."""
+"""The builders, by the backbones' names in grids."""
 
 VARIANTS = tuple({"heads": (head,)} for head in HEADS)
 """Options for the networks of official checkpoints, each for a single task."""

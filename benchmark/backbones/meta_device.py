@@ -25,6 +25,6 @@ class _Unfilled(TorchFunctionMode):
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Build networks inside the block with shapes but without values."""
+    """Build networks inside the `with` block with shapes but without values."""
     with torch.device("meta"), _Unfilled():
         yield

@@ -60,9 +60,9 @@ class NAFNetConfig:
 class WindowedMean(nn.Module):
     """The mean over a square window around each position, or a global mean if the window covers everything.
 
-    Positions too near the border for a whole window use the nearest mean (replication). Running sums make the cost
-    independent of the side. They are computed axis by axis, because over both axes at once they lose precision on large
-    images.
+    Positions too near the border for a whole window use the mean of the nearest whole window (replication). Running
+    sums make the cost independent of the side. They are computed axis by axis, because over both axes at once they lose
+    precision on large images.
 
     Args:
         side: side length of the window, in positions.
@@ -136,7 +136,7 @@ MLP = (("up", "conv4"), ("down", "conv5"))
 
 
 class NAFNet(SizePreserving):
-    """NAFNet for images of any size; sides are zero-padded at the bottom and right, and cropped back.
+    """NAFNet for images of any size, which are zero-padded at the bottom and right and cropped back.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
     computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled features N×C×1×1
@@ -252,4 +252,4 @@ BACKBONES = {
     "nafnet-64-gopro": partial(build, "nafnet-64-gopro", replace(GOPRO, width=64)),
     "nafnet-nano": partial(build, "nafnet-nano", NANO),
 }
-"""The builders by their names in grids."""
+"""The builders, by the backbones' names in grids."""

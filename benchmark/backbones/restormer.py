@@ -38,7 +38,7 @@ class RestormerConfig:
         blocks: blocks of each level, the lowest last; a decoder has as many blocks as its encoder.
         refinement: blocks after the last decoder; like that decoder, they have twice `dim` channels.
         attention_heads: attention heads per block of each level.
-        expansion: ratio of the gated feed-forward's channels to those of the features.
+        expansion: ratio of the gated feed-forward's channels to the channels of the features.
         norm: `withbias` (rain, blur) or `biasfree` (denoising), as in the official weights.
     """
 
@@ -62,7 +62,7 @@ class RestormerConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head attention between the channels of maps N×C×H×W, each normalised to unit length over positions."""
+    """Multi-head attention between the channels of maps N×C×H×W, with queries and keys of unit length."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ def _unit(places: Tensor) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """A feed-forward with a depthwise convolution, gated by the GELU of half of its channels (§3.2)."""
+    """A feed-forward layer with a depthwise convolution, gated by the GELU of half of its channels (§3.2)."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention, then feed-forward, each after a norm.
+    """Attention, then a feed-forward layer, each after a norm.
 
     Args:
         width: channels.
@@ -151,7 +151,7 @@ MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
 
 
 class Restormer(SizePreserving):
-    """Restormer for images of any size; sides are padded by reflection at the bottom and right, and cropped back.
+    """Restormer for images of any size, which are padded by reflection at the bottom and right and cropped back.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, with levels in
     the order of computation, and `refinement.INDEX`. Depthwise convolutions are not sites.
@@ -279,4 +279,4 @@ BACKBONES = {
     "restormer-biasfree": partial(Restormer, "restormer-biasfree", RestormerConfig(norm="biasfree")),
     "restormer-nano": partial(Restormer, "restormer-nano", NANO),
 }
-"""The builders by their names in grids."""
+"""The builders, by the backbones' names in grids."""

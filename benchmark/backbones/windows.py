@@ -1,7 +1,7 @@
 """Swin blocks over features N×H×W×C, with attention inside rectangular windows that may be shifted.
 
-Shifted windows are Swin's (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal and half vertical windows,
-as in CSWin (Dong et al., CVPR 2022, §3.2).
+Shifted windows follow Swin (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal and half vertical
+windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Sides = tuple[int, int]
 """Height and width."""
 
 Prompts = tuple[Tensor, Tensor]
-"""Keys and values 1×K×C that extend those of every window."""
+"""Keys and values 1×K×C that are added to the keys and values of every window."""
 
 APART = -100.0
 """The value added to the logit of two tokens that are in one window only because of a shift."""
@@ -113,7 +113,7 @@ def mirrored(images: Tensor, multiple: int) -> Tensor:
 
 
 class Mlp(nn.Module):
-    """Feed-forward with a depthwise 5×5 convolution between two GELUs."""
+    """A feed-forward layer with a depthwise 5×5 convolution between two GELUs."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ class Mlp(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Attention in horizontal and vertical windows, on half of the channels each, and feed-forward, each after a norm.
+    """Attention in horizontal and vertical windows, each on half of the channels, and an MLP, each after a norm.
 
     Args:
         width: channels of the features.
@@ -184,7 +184,7 @@ class SwinBlock(nn.Module):
 
 
 def _halves(*features: Tensor) -> list[tuple[Tensor, ...]]:
-    """Return the first half of the channels of each tensor, then the second."""
+    """Return the first halves of the channels of all tensors, then the second halves."""
     return list(zip(*(part.chunk(2, dim=-1) for part in features), strict=True))
 
 
