@@ -31,7 +31,7 @@ from petlir.benchmark.weights.cards import Card, load
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """The objects that a cell refers to, on a device.
+    """The network, method and task of a cell, with the network on a device.
 
     Attributes:
         adaptation_seconds: time in seconds to apply the method, including reading prior results.
@@ -65,7 +65,7 @@ def prepare(job: Job, device: str, stored: Mapping[str, Tensor] | None = None) -
         stored: the cell's trained parameters, if the cell is reloaded.
 
     Raises:
-        PetlirError: a required cell has no result, or the weights differ from those in the cell's key.
+        PetlirError: a required cell has no result, or the weights differ from the weights in the cell's key.
     """
     cell, context = job.cell, job.context
     method = restored_method(context.plugins.method(cell.method), cell.options)
@@ -157,7 +157,7 @@ def whole_images(cell: Cell, context: Context, device: str) -> Iterator[tuple[Te
 
 
 def sampler(cell: Cell, context: Context, device: torch.device | str = "cpu") -> Sampler:
-    """Return the sampler of training batches, a function of task and seed that is the same for every method."""
+    """Return the sampler of training batches, which depend on the task and the seed but not on the method."""
     task = context.plugins.task(cell.task)
     if task.parts:
         parts = [sampler(cell.on(part.label), context, device) for part in task.parts]

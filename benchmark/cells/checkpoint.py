@@ -13,7 +13,7 @@ from petlir.benchmark.errors import FAULTS, Unwritable, told
 from petlir.benchmark.training.loop import Fit
 
 ASIDE = ".damaged"
-"""The suffix that turns the name of a work folder into that of the folder for its damaged checkpoint."""
+"""The suffix of the folder for a damaged checkpoint, which is otherwise named like the work folder."""
 CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "times": list}
 """The entries of a checkpoint, and their types."""
 
@@ -21,7 +21,7 @@ CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "tim
 def set_aside_damaged(checkpoint: Path) -> None:
     """Move a damaged checkpoint into a folder next to its work folder, and log a line.
 
-    `petlir clean` removes that folder once the cell is finished.
+    `petlir clean` removes the new folder once the cell is finished.
 
     Raises:
         Unwritable: the checkpoint cannot be moved.

@@ -26,14 +26,15 @@ class Context:
 
     Attributes:
         plugin_files: files given with `--plugin`.
-        data: the folder of image sets; None if only the bundled ones are used.
+        data: the folder of image sets; None if only bundled sets are used.
         deterministic: whether only deterministic kernels are allowed.
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
         exclusive: whether the device processes one cell at a time, so that times are meaningful.
         checkpoint_seconds: interval between checkpoints of a cell's training state.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
         opened: tasks of families, each `FAMILY:ARGUMENT`.
-        allow_overlap: whether test images may occur in training, validation and pre-training sets; records list them.
+        allow_overlap: whether test images may occur in training, validation and pre-training sets; records list such
+            overlaps.
     """
 
     plugin_files: tuple[str, ...] = ()
@@ -70,7 +71,7 @@ class Context:
 
     @property
     def backbones(self) -> dict[str, Builder]:
-        """All backbones that a grid can name: each network, its untrained version, and those with labelled weights."""
+        """All backbones that a grid can name: networks, untrained networks, and networks with labelled weights."""
         networks = self.plugins.backbones
         labelled = [*(f"{name}:{UNTRAINED}" for name in networks), *(name for name in self.sources if ":" in name)]
         return {**networks, **{name: networks[network_of(name)] for name in labelled}}
@@ -82,7 +83,7 @@ class Context:
         return [note for family, _, folder in opened if family == PAIRS for note in PairFolder(Path(folder)).notes]
 
     def opening(self, tasks: str) -> tuple[str, Context]:
-        """Return the selection with canonical names of its family tasks, and the context that includes them.
+        """Return the selected tasks, with canonical names for tasks of families, and a context with these tasks.
 
         Raises:
             PetlirError: a family rejects its argument.

@@ -1,8 +1,8 @@
 """Additional scores of finished cells: protocols beyond the task's own, and further metrics, without training.
 
-They do not affect a cell's result, so they are added to its record and are not part of its key. Where possible, scores
-are computed from the stored images. Otherwise (unrounded floats, another way of restoring) the network restores the
-test images again, with the cell's stored adapter.
+Additional scores do not affect a cell's result, so they are added to its record and are not part of its key. Where
+possible, scores are computed from the stored images. Otherwise (unrounded floats, another restoration mode) the network
+restores the test images again, with the cell's stored adapter.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from petlir.benchmark.writing import write_json
 
 @dataclass(frozen=True)
 class ExtraMetrics:
-    """Metrics and protocols beyond those of a task.
+    """Metrics and protocols in addition to a task's own.
 
     Attributes:
         protocols: ids; an id without a field of view applies to each field of view of a cell.
@@ -91,7 +91,10 @@ def measured(job: Job) -> bool:
 
 
 def _measured(record: Record, plugins: Plugins) -> set[str]:
-    """Return the metrics for which a record has values; for registered metrics, values of the current code."""
+    """Return the metrics for which a record has values.
+
+    For a registered metric, only values of the current version of its code count.
+    """
     registered = plugins.registered_metrics()
     return {
         metric.metric
@@ -141,7 +144,7 @@ def measure(job: Job, device: str) -> Record:
 
 
 def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protocol], device: str) -> list[Score]:
-    """Return the scores that need the network; images that are restored in new ways are added to the cell's images."""
+    """Return the scores that need the network; images restored in a new mode are added to the cell's images."""
     pairs = job.context.tests(job.cell.task, job.cell.track)
     if evaluate.digest_of(pairs) != record.digests.data:
         raise PetlirError(f"{job.cell} was scored on test images that differ from those available here")
@@ -159,7 +162,7 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
 
 
 def _images(record: Done, store: Store, folder: Path) -> dict[str, Look]:
-    """Return functions by image name that read a restored image, of the record's first way, and its clean image."""
+    """Return functions that read an image restored in the record's first mode and its clean image, by image name."""
     shared = store.shared_by(record)
     files = [(score.set, f"{score.image}.png") for score in record.images]
     return {

@@ -1,4 +1,4 @@
-"""The overlap audit of tasks, which searches for their test images in the sets on which results depend."""
+"""The overlap audit of tasks, which searches for the tasks' test images in the sets on which results depend."""
 
 from __future__ import annotations
 

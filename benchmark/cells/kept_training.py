@@ -16,7 +16,7 @@ from petlir.benchmark.training.loop import Fit
 from petlir.benchmark.writing import write_bytes
 
 TRAINED = "trained.pt"
-"""The file in a cell's work folder."""
+"""The name of the file with trained parameters in a cell's work folder."""
 DAMAGED = (*FAULTS, OSError, EOFError, PetlirError)
 """Exceptions that reading a damaged file raises."""
 

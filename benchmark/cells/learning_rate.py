@@ -1,9 +1,9 @@
 """Selection of learning rates: one grid for each (backbone, method, task), one seed, validation images only.
 
-The learning rate affects a short run more than the method does, so every method is tuned in the same way: eight trials
-with equal steps, of which the one with the highest validation PSNR after the last step is chosen. The first six rates
-are the method's grid, the other two are neighbours of the best rate so far. For the doubling test, the network is then
-trained at the chosen rate for half of the steps.
+The learning rate affects a short run more than the method does, so every method is tuned in the same way: in eight
+trials with the same number of steps. The rate with the highest validation PSNR after the last step is chosen. The first
+six rates are the method's grid, the other two are neighbours of the best rate so far. For the doubling test, the
+network is then trained at the chosen rate for half of the steps.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _folder(store: Store) -> Path:
 
 
 def _half_folder(whole: int | str) -> str:
-    """Return the folder of a selection's half trials, which differs from that of full trials with as many steps."""
+    """Return the folder of a selection's half trials, distinct from the folder of full trials with as many steps."""
     return f"half-of-{whole}"
 
 

@@ -27,7 +27,7 @@ def overlaps_of(cell: Cell, plugins: Plugins, card: Card, root: Path | None) -> 
 
 
 def _tasks(cell: Cell, plugins: Plugins) -> list[str]:
-    """Return the cell's task and those of the cells that it requires."""
+    """Return the cell's task and the tasks of the cells that it requires."""
     method = restored(plugins.method(cell.method), cell.options)
     return [cell.task, *(name for need in method.requires(cell) for name in _tasks(need, plugins))]
 
@@ -36,7 +36,8 @@ def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], r
     """Raise an error if test images of a cell occur in the sets to which the cell is fitted.
 
     Raises:
-        PetlirError: a test image leaks; the message names the first one, its place in the set, and how to continue.
+        PetlirError: a test image leaks; the message names the first such image, its place in the set, and how to
+            continue.
     """
     for cell in cells:
         for use, overlap in overlaps_of(cell, plugins, cards[cell.backbone], root):

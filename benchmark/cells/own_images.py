@@ -29,11 +29,11 @@ DECODED_BYTES = 12
 DEGRADED_BYTES = 100
 """Bytes of memory per pixel of an image that is degraded in float32."""
 RESTORED_BYTES = 60
-"""Bytes of memory per output pixel of a network, in addition to those of its forward passes."""
+"""Bytes of memory per output pixel of a network, in addition to the memory of its forward passes."""
 SMALL = 2**20
 """The number of output pixels up to which forward passes need less than `MEMORY_BYTES`."""
 PASSES_SHARE = 1.7
-"""The ratio of the memory of forward passes to that of their tensors; see `restoration.restore`."""
+"""The ratio of the memory of forward passes to the memory of their tensors; see `restoration.restore`."""
 
 
 def degrade_folder(
@@ -46,9 +46,9 @@ def degrade_folder(
     skip_existing: bool = False,
     warn: Warn = silent,
 ) -> int:
-    """Degrade every image in `clean` and its sub-folders to a PNG of the same name in `out`; return their number.
+    """Degrade every image in `clean` and its sub-folders to a PNG of the same name in `out`; return the number of PNGs.
 
-    Images with 16 bits per channel are rounded to 8 bit, for which degradations are defined.
+    Images with 16 bits per channel are rounded to 8 bits, for which degradations are defined.
 
     Raises:
         PetlirError: nothing was written, because the task has no degradation to apply, a file is not a supported image

@@ -22,7 +22,7 @@ TOLERANCE = 1e-6
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
-    """Return a protocol for each way of restoring whose images are stored, first that of the headline score.
+    """Return a protocol for each restoration mode whose images are stored, first the mode of the headline score.
 
     Raises:
         PetlirError: the record names a protocol that is unknown in this version.
@@ -33,13 +33,15 @@ def ways(record: Record, store: Store) -> list[Protocol]:
 
 
 def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
-    """Return the protocols that `rule` denotes: itself, or one per way of restoring if it has no field of view."""
+    """Return the protocols that `rule` denotes: itself or, without a field of view, one per stored mode."""
     found = [rule.restored_as(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
     return [one for one in found if one == rule or not rule.seen]
 
 
 def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
-    """Return the scores of a finished record under protocols whose way is one of `ways`, in the record's image order.
+    """Return the scores of a finished record under protocols whose restoration mode is stored.
+
+    The scores are in the order of the record's images.
 
     Raises:
         PetlirError: an image is missing, unreadable or not the one that was scored, or a protocol needs unrounded
@@ -62,7 +64,7 @@ def check_stored_images(record: Done, store: Store) -> None:
 
 
 def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tuple[ImagePair, dict[str, Image]]]:
-    """Yield a record's test images with the images restored in these ways, both checked against recorded scores."""
+    """Yield a record's test images with the images restored in these modes, both checked against recorded scores."""
     folder, first = store.cell_folder(record.cell, record.key), ways(record, store)[0].way
     recorded = _first_scores(record, wanted)
     for pair in stored_pairs(record, store):
@@ -76,7 +78,7 @@ def _checked(record: Done, store: Store, wanted: Sequence[str]) -> Iterator[tupl
 
 
 def _first_scores(record: Done, wanted: Sequence[str]) -> dict[tuple[str, str, str], list[Score]]:
-    """Return the scores of each image and way under the first of its protocols that scores stored images."""
+    """Return, for each image and restoration mode, the scores under the first protocol that scores stored images."""
     found: dict[tuple[str, str, str], list[Score]] = {}
     for metric in METRICS:
         for score in record.rows(metric):
@@ -114,7 +116,7 @@ def through(
     """Return the records with added rows for further protocols; existing rows are kept.
 
     Args:
-        extra_protocols: further protocols; one without a field of view applies to each way of restoring.
+        extra_protocols: further protocols; a protocol without a field of view applies to each restoration mode.
         records: as read from the store; they are not modified.
         store: the store of the records.
         warn: called with a line for each record that cannot be rescored.

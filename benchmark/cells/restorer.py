@@ -81,13 +81,13 @@ def load(
         where: the folder of a finished cell or an exported adapter, a file in it, `hub:OWNER/NAME` with an exported
             adapter, or the name of a backbone; a backbone's name takes precedence over a folder of the same name.
         weights: the backbone's pre-trained weights, a file or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; by default the
-            shipped ones, or those in `PETLIR_WEIGHTS`.
+            file in `PETLIR_WEIGHTS` or, without one, the shipped weights.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         plugins: plugin files with which the cell was run.
 
     Raises:
-        PetlirError: nothing of that name exists, the folder is not that of a finished cell, or the weights differ from
-            those on which the adapter was trained.
+        PetlirError: no backbone or folder has this name, the folder does not belong to a finished cell, or the weights
+            differ from the weights on which the adapter was trained.
     """
     files = [Path(file) for file in plugins]
     backbones = find(files).backbones

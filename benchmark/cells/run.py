@@ -77,7 +77,7 @@ def _work(
     record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, one.model.card, job.context.root))
     required = _required(job)
     record |= _measured(one, job.context, work, job.store, sum(need.costs.training_seconds for need in required))
-    if not job.cell.steps and required:  # a composition is as brief as its parts
+    if not job.cell.steps and required:  # a composition is a smoke run if one of its parts is
         record["smoke"] = any(need.smoke for need in required)
 
 
@@ -86,7 +86,7 @@ def finished_result(job: Job) -> Record | None:
     path = job.store.fetch(job.folder / record_files.RECORD, newest=True)
     try:
         record = record_files.read_record(path)
-    except PetlirError:  # it is missing, or it is damaged and will be replaced
+    except PetlirError:  # the record is missing, or damaged and will be replaced
         return None
     return record if record.key == job.key and record.finished != job.before else None
 
@@ -106,7 +106,7 @@ def leave(job: Job, state: str, reason: str) -> Record | None:
 
 
 def _required(job: Job) -> list[Done]:
-    """Read the records of the cells that this one requires."""
+    """Read the records of the cells that the job's cell requires."""
     paths = (job.store.fetch(job.store.root / need / record_files.RECORD) for need in job.needs)
     return [record for path in paths if isinstance(record := record_files.read_record(path), Done)]
 
@@ -122,7 +122,7 @@ def _commit(record: dict[str, object], work: Path, job: Job) -> Record:
 def choose_kernels(context: Context) -> None:
     """Select deterministic kernels, or let the device choose."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for determinism of cuBLAS
-    # equivalent to `use_deterministic_algorithms`, which would import the compiler: seconds for each worker
+    # equivalent to `use_deterministic_algorithms`, which would import the compiler and cost each worker seconds
     torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
     torch.backends.cudnn.benchmark = not context.deterministic
     torch.backends.cudnn.allow_tf32 = False  # full float32 precision
@@ -136,7 +136,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
         context: plugins and images.
         work: the work folder.
         store: holds the images that all cells of a task share.
-        required: training time, in seconds, of the cells that this one requires.
+        required: training time, in seconds, of the cells that this cell requires.
     """
     model, fitted, cell = one.model, one.fitted, one.model.cell
     started = monotonic()
@@ -184,7 +184,7 @@ def _store_adapter(adapted: Adapted, work: Path) -> str:
 
 
 def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
-    """Return the fields of a record that describe its cell beyond names."""
+    """Return the fields that describe a record's cell in addition to the names of its backbone, method and task."""
     task, on = model.task, model.cell.track
     files = ", ".join(shrunk_by_files(task, on, root))
     notes = (task.on(on).label, f"{record_files.SHIPPED_FILES} {files}" if files else "")
@@ -199,7 +199,7 @@ def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
 
 
 def requested(cell: Cell) -> dict[str, object]:
-    """Return a cell in the form of a record, before it is trained."""
+    """Return the description of a cell for its record, as far as it is known before training."""
     plain = cell.to_dict()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}

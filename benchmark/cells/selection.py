@@ -33,7 +33,7 @@ class Half:
 
 @dataclass(frozen=True)
 class RateSelection:
-    """The trials for a choice of a learning rate.
+    """The trials from which a learning rate is chosen.
 
     Attributes:
         key: digest of the selection context and the budget.
@@ -81,14 +81,15 @@ class RateSelection:
         return len(self.trials) >= TRIALS and (self.rate is None or self.half is not None)
 
     def open_rates(self, rates: Sequence[float]) -> list[float]:
-        """Return the rates that can be tried now: missing rates of a method's grid, else a neighbour of the best."""
+        """Return the rates that can be tried now: missing rates of the method's grid, else one near the best rate."""
         missing = [rate for rate in rates if rate not in self.trials]
         return missing or ([self._following()] if len(self.trials) < TRIALS else [])
 
     def _following(self) -> float:
-        """Return the next rate: beyond the best rate if it is at an edge, else between it and its better neighbour.
+        """Return the next rate to try.
 
-        If all trials diverged, the next rate is lower.
+        If the best rate is the lowest or the highest so far, the next one lies beyond it; otherwise, between the best
+        rate and its better neighbour. If all trials diverged, the next rate is lower than all of them.
         """
         tried, best = sorted(self.trials), self.rate
         if best is None or best == tried[0]:

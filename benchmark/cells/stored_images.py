@@ -17,7 +17,7 @@ def store_deep(pairs: Sequence[ImagePair], shared: Path) -> None:
     8-bit pairs are stored during scoring, by `petlir.benchmark.scoring.evaluate.evaluate`.
 
     Args:
-        pairs: the test images; 16-bit ones are float32 on the scale 0..255.
+        pairs: the test images; 16-bit images are float32 on the scale 0..255.
         shared: folder for degraded and clean images, as `SET/degraded/IMAGE.png`.
     """
     for pair in pairs:

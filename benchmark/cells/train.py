@@ -1,7 +1,7 @@
-"""Training of an adapted model on its task, repeated with each batch in parts if memory runs out.
+"""Training of an adapted model on its task, repeated with each batch split into parts if memory runs out.
 
-The effective batch size stays the same: gradients of the parts are summed before the step. Only batch statistics then
-use fewer crops, which changes the computation; the record notes this.
+The effective batch size stays the same: gradients of the parts are summed before the step. Only batch statistics are
+then computed from fewer crops, which changes the result; the record notes this.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Trained:
 
     @property
     def accumulation(self) -> dict[str, object] | None:
-        """The record's entry on batches in parts; None if batches were not divided."""
+        """The record's entry on divided batches; None if batches were not divided."""
         if self.parts == 1:
             return None
         return {"parts": self.parts, "batch_statistics": self.model.adapted.batch_statistics}
@@ -75,7 +75,8 @@ def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = Non
     Args:
         job: contains the batch size.
         attempt: called with the number of parts.
-        checkpoint: checkpoint of an earlier attempt, which gives its number of parts; deleted if memory runs out.
+        checkpoint: checkpoint of an earlier attempt, from which the number of parts is read; deleted if memory runs
+            out.
     """
     parts = loop.parts_of(checkpoint)
     try:
@@ -142,7 +143,7 @@ def fit(
 
 
 def _counted(model: AdaptedModel, context: Context, parts: int) -> StoredCosts:
-    """Return the costs that can be counted before training; activation memory is that of one part of a batch."""
+    """Return the costs that can be counted before training; activation memory is counted for one part."""
     network = model.network
     size = costs.count(network)
     saved = flops = 0

@@ -11,11 +11,11 @@ from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
 def work(packed: dict[str, object], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
-    """Run one job, a `cell`, a tuning `trial` or a `measure` of extra metrics, and return how it ended.
+    """Run one job, a `cell`, a tuning `trial` or a `measure` of extra metrics, and return its outcome.
 
     The state is `elsewhere` if another runner of the same store is processing the job. If another runner has finished
-    it since it was created, the state is that of the result and `worked` is false. `recorded` is true if this call
-    has written a record.
+    the job since it was created, the state is the state of that result, and `worked` is false. `recorded` is true if
+    this call has written a record.
     """
     job = unpack(packed)
     with job.store.leases.hold(name(job), str(job.cell)) as lease:
