@@ -19,7 +19,7 @@ from petlir.benchmark.method import Method
 from petlir.benchmark.plugins import Plugins, find, load_file
 
 RAISED = (Exception, SystemExit)
-"""The exceptions that a faulty plugin may raise, namely all; each is reported as a failed check."""
+"""The exceptions of a faulty plugin that are caught and reported as a failed check."""
 COMPARING = {
     "identity at the start",
     "saves and loads",

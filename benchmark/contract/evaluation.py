@@ -49,9 +49,9 @@ def images_apart(trial: ToyTrial) -> str | None:
 
 @torch.no_grad()
 def image_sizes(trial: ToyTrial) -> str | None:
-    """Check that outputs have the frozen network's size and dtype for each head and every size that it accepts."""
+    """Check that outputs have the frozen network's size and dtype for all heads and all image sizes that it accepts."""
     reference = trial.network()
-    prepared = type(trial.method).adapt_from is not Method.adapt_from  # from the results of a single head
+    prepared = type(trial.method).adapt_from is not Method.adapt_from  # prior results exist for a single head only
     for head in [trial.head] if prepared else reference.heads:
         network = trial.put_on(trial.network(), head=head).backbone.eval()
         for size in [(trial.side, trial.side), *(SIZES if reference.window is None else ())]:
@@ -97,7 +97,7 @@ def constant_images(trial: ToyTrial) -> str | None:
 
 
 def _levelled(module: nn.Module, inputs: tuple[object, ...]) -> tuple[object, ...]:
-    """Return a module's inputs with all values of each tensor replaced by one number, whose mean is exact."""
+    """Return a module's inputs with all values of each tensor replaced by `LEVEL`, so that their mean is exact."""
     return tuple(
         one - one.detach() + LEVEL if isinstance(one, Tensor) and one.is_floating_point() else one for one in inputs
     )

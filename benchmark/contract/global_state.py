@@ -56,7 +56,7 @@ def _hooks() -> list[dict[int, object]]:
 
 
 def functions() -> Attributes:
-    """Return the functions of torch, numpy, petlir and Python's own modules, with the methods of their classes."""
+    """Return the functions of torch, numpy, petlir and Python's standard modules, with the methods of their classes."""
     ours = [module for name, module in list(sys.modules.items()) if name.startswith("petlir.benchmark.")]
     kinds = {torch.Tensor, *_classes(torch.nn, "torch."), *(kind for one in ours for kind in _classes(one, "petlir."))}
     owners: list[ModuleType | type] = [*LIBRARIES, *STANDARD, *ours, *kinds]
@@ -109,7 +109,7 @@ def spelled(place: Place) -> str:
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Restore random states, common settings and replaced functions after the block, and keep it from exiting."""
+    """Restore random states, common settings and replaced functions after the block; keep the block from exiting."""
     before, numbers, generator = functions(), np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]

@@ -24,7 +24,7 @@ ROOMS = (8, 32)
 
 
 def described(trial: ToyTrial) -> str | None:
-    """Check that the method has a name, an idea, a docstring, and a paper if it trains something of its own."""
+    """Check that the method has a name, an `idea`, a docstring and, if it trains more than the backbone, a paper."""
     method = type(trial.method)
     if not re.fullmatch(r"[a-z][a-z0-9]*([-_:][a-z0-9]+)*", getattr(method, "name", "")):
         return "name is missing, or not lower-case words joined by - or _"
@@ -38,7 +38,7 @@ def described(trial: ToyTrial) -> str | None:
 
 
 def frozen_dataclass(trial: ToyTrial) -> str | None:
-    """Check that the options are immutable, can be stored in a record, and restore the same method from it."""
+    """Check that the options are immutable and can be stored, and that the same method is built from stored options."""
     kind = type(trial.method)
     if "__dataclass_params__" not in vars(kind):
         return "not a frozen dataclass: put @dataclass(frozen=True) above the class"
@@ -61,7 +61,7 @@ def in_a_grid(trial: ToyTrial) -> str | None:
 
 
 def sizes(trial: ToyTrial) -> str | None:
-    """Check that a larger size has more parameters, and that size 0 raises an error."""
+    """Check that a method of a larger size has more parameters, and that size 0 raises an error."""
     option = trial.method.size
     if option is None:
         return None

@@ -84,7 +84,7 @@ class OtherProcess:
         self._process.stdin.flush()
 
     def answer(self) -> Fingerprint | str | None:
-        """Return the fingerprint of the last method sent, the error it raised, or None if it cannot be imported."""
+        """Return the fingerprint of the last method sent, the error it raised, or None if it could not be imported."""
         assert self._process.stdout is not None
         found: Fingerprint | str | None = pickle.load(self._process.stdout)
         return found
@@ -106,7 +106,7 @@ def _others() -> Sequence[OtherProcess]:
 def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
     """Return the fingerprint of the trial's method, or the error that it raises, from each of the other processes.
 
-    There are none for a method or network that another process cannot import, such as a class defined in a function.
+    The list is empty if another process cannot import the method or network, such as a class defined in a function.
     """
     try:
         pickled = pickle.dumps((trial.method, trial.build, trial.weights, trial.finished))

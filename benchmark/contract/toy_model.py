@@ -35,7 +35,7 @@ CLOSE = 1e-5
 
 
 def apart(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference, as a fraction of the largest magnitude."""
+    """Return the largest difference between two tensors, as a fraction of the largest magnitude in `other`."""
     if one.equal(other):
         return 0.0
     return float((one - other).abs().max() / other.abs().max())
@@ -91,7 +91,7 @@ class Evaluation:
         outputs: the outputs of two images, each restored alone.
         frozen: names of the frozen parameters and the network's buffers that changed.
         other: names of the other tensors that changed.
-        drift: change in the output for an image after other images.
+        drift: change in the output for an image when it is restored again after another image.
     """
 
     outputs: Tensor
@@ -196,9 +196,9 @@ class ToyTrial:
         """Return a new network with the method, or a variant of it, applied.
 
         Args:
-            seed: seed of initial weights, including those of the required cells.
+            seed: seed of initial weights, also in the required cells.
             method: a variant to use instead of the trial's method.
-            stored: the method's stored tensors to load again, without the required cells.
+            stored: the method's stored tensors, if the method is restored from them without the required cells.
         """
         return self.put_on(self.network(), seed, method, stored)
 

@@ -15,7 +15,7 @@ from petlir.benchmark.method import Mergeable
 from petlir.benchmark.training.adaptation import merge
 
 SPARE = 0.05
-"""The maximum size of what is stored besides trainable parameters, as a fraction of their bytes."""
+"""The maximum size of tensors stored without need, as a fraction of the size of the trainable parameters."""
 
 
 def trains(trial: ToyTrial) -> str | None:
@@ -85,7 +85,7 @@ def unfreezes(trial: ToyTrial) -> str | None:
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that a trainable tensor is used in one place or, if the method declares sharing, as one parameter."""
+    """Check that a trainable tensor is used in one place or, if the method declares sharing, is a single parameter."""
     network = trial.adapted().backbone
     places = defaultdict(list)
     for name, parameter in network.named_parameters(remove_duplicate=False):
@@ -119,7 +119,7 @@ def _elements(tensor: Tensor) -> set[int]:
 
 
 def gradients(trial: ToyTrial) -> str | None:
-    """Check that every trainable parameter receives a gradient, except those in `zero_grad_parameters`."""
+    """Check that every trainable parameter receives a gradient, except the parameters in `zero_grad_parameters`."""
     adapted, reached = trial.trained
     lost = [
         name
