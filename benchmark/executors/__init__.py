@@ -23,14 +23,14 @@ Work = Callable[[dict[str, object], str, Report], dict[str, object]]
 
 
 class Answer(TypedDict, total=False):
-    """What a job on another machine has reported so far.
+    """The latest report of a job on another machine.
 
     Attributes:
         share: fraction done.
         text: status text.
         result: the work function's result.
-        died: the one-line reason why it failed.
-        lost: the node was shut down.
+        died: the one-line reason why the job failed.
+        lost: present if the node was shut down.
         away: the name of a node that cannot access the store.
     """
 
@@ -66,8 +66,8 @@ class Event:
     """A change in the state of a job.
 
     Attributes:
-        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised, or its worker was
-            killed) or `skipped` (a job that it needs has no result).
+        kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised an exception, or the
+            worker was killed) or `skipped` (a job that it needs has no result).
         key: key of the job.
         device: device of the job; empty if it never ran.
         fraction: fraction done, in [0, 1].
@@ -92,7 +92,7 @@ class Executor(Protocol):
     """An environment that runs jobs, each at most once per call."""
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; events are reported in the caller's thread."""
+        """Run all jobs, each after the jobs that it needs; events are reported in the caller's thread."""
 
 
 class Schedule:
@@ -119,9 +119,9 @@ class Schedule:
         return self._sorter.is_active()
 
     def take(self, held: str | None, elsewhere: Collection[str]) -> QueuedJob | None:
-        """Return the next job for a worker that has loaded the data of group `held`, or None if all are waiting.
+        """Return the next job for a worker that has loaded the data of group `held`, or None if none is ready.
 
-        A group that no other worker has loaded (`elsewhere`) precedes groups in progress.
+        Groups that no other worker has loaded come before the groups in `elsewhere`, which other workers have loaded.
         """
         if not self._ready:
             return None

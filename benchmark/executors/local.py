@@ -30,11 +30,12 @@ class LocalExecutor:
     """An executor that runs jobs in processes on this machine.
 
     A worker that is killed or runs out of memory loses only its own job and is replaced. No process outlives the
-    parent: it stops its workers when interrupted or terminated, and if it is killed, they exit by themselves.
+    parent: when interrupted or terminated, the parent stops its workers; when it is killed, the workers exit by
+    themselves.
 
     Attributes:
         work: the work function as `module:function`, so that only the workers import it.
-        workers: specifications of the workers; at most as many start as there are jobs.
+        workers: specifications of the workers; no more workers are started than there are jobs.
         timeout: seconds after which a job's worker is terminated, whether or not it responds; None for no limit.
     """
 
@@ -43,7 +44,7 @@ class LocalExecutor:
     timeout: float | None = None
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
+        """Run all jobs, each after the jobs that it needs; see `petlir.benchmark.executors.Executor`."""
         schedule = Schedule(jobs)
         workers = [_Worker(spec, self.work, self.timeout) for spec in self.workers[: len(jobs)]]
         with terminated_as_exit():
@@ -190,7 +191,7 @@ def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # torch reads these when it is imported, which only the work function's module does.
+    # Torch reads these variables when it is imported, that is, with the work function's module.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(spec.threads)
     function = resolve(work)
     while True:

@@ -117,7 +117,7 @@ class RayExecutor:
     memory: int = 0
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
+        """Run all jobs, each after the jobs that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
             PetlirError: a node cannot access the store.
@@ -222,12 +222,12 @@ def _answer(reference: ObjectRef) -> Answer:
 
 
 def share_of(needed: int, total: int) -> float:
-    """Return the fraction of a GPU of `total` bytes for a job that needs `needed` bytes; 1 if that is unknown."""
+    """Return the fraction of a GPU of `total` bytes for a job that needs `needed` bytes; 1 if `needed` is unknown."""
     return next((share for share in SHARES if 0 < needed <= share * total), 1.0)
 
 
 def executor(work: str, store: Path | None, address: str, device: str) -> RayExecutor:
-    """Return the executor of a store, connected to the cluster, after checking that it can run.
+    """Connect to the cluster, check that it can run jobs, and return the executor of a store.
 
     Args:
         work: the work function as `module:function`.

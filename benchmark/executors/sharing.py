@@ -31,7 +31,7 @@ class Sharing:
     finished_elsewhere: Callable[[QueuedJob], Mapping[str, object] | None]
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`."""
+        """Run all jobs, each after the jobs that it needs; see `petlir.benchmark.executors.Executor`."""
         left = list(jobs)
         while left:
             elsewhere: set[str] = set()

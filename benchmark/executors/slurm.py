@@ -121,7 +121,7 @@ class SlurmExecutor:
     asked: Mapping[str, object]
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run all jobs, each after those that it needs; see `petlir.benchmark.executors.Executor`.
+        """Run all jobs, each after the jobs that it needs; see `petlir.benchmark.executors.Executor`.
 
         Raises:
             PetlirError: SLURM is not available or rejects the jobs.
@@ -191,7 +191,7 @@ class SlurmExecutor:
             if state == "R" and not one.running:
                 one.running = True
                 yield one.event("started")
-            if one.gone > 1:  # twice, since its answer may be delayed
+            if one.gone > 1:  # missed by two polls, since the answer may be delayed
                 one.tries += 1
                 if one.tries > TRIES:
                     logs = self.folder / "logs" / one.number
@@ -213,7 +213,7 @@ class SlurmExecutor:
 
 
 def executor(work: str, store: Path, text: str) -> SlurmExecutor:
-    """Return the executor of a store, after checking that it can run.
+    """Check that SLURM jobs can be submitted, and return the executor of a store.
 
     Raises:
         PetlirError: submitit or SLURM is not available, or an option is invalid.
