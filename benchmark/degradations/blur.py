@@ -1,4 +1,4 @@
-"""Blur that preserves the size of the image: defocus, motion, and low resolution."""
+"""Degradations that blur an image without changing its size: defocus, motion blur, and loss of resolution."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class GaussianBlur(Degradation):
 
 @dataclass(frozen=True)
 class MotionBlur(Degradation):
-    """Blur of uniform linear motion during the exposure: the mean along a line; edges are mirrored.
+    """Blur from uniform linear motion during the exposure, computed as the mean along a line; edges are mirrored.
 
     Source: Potmesil & Chakravarty, Modeling motion blur in computer-generated images, SIGGRAPH 1983.
 
@@ -71,7 +71,7 @@ class MotionBlur(Degradation):
 
 @dataclass(frozen=True)
 class RandomMotionBlur(Degradation):
-    """Motion blur with a random length and direction for each image, like that of camera shake.
+    """Motion blur with a random length and direction for each image, like blur from camera shake.
 
     Attributes:
         longest: maximum length in pixels; lengths are uniform from `shortest` to `longest`, directions over all angles.
@@ -95,7 +95,9 @@ class RandomMotionBlur(Degradation):
 
 @dataclass(frozen=True)
 class Resized(Degradation):
-    """Bicubic downscaling and upscaling as in MATLAB, 8 bit in between, for the loss of detail of upscaled images.
+    """Bicubic downscaling followed by upscaling, as in MATLAB, to simulate the loss of detail in upscaled images.
+
+    The downscaled image is rounded to 8 bits.
 
     Attributes:
         ratio: downscaling factor, not necessarily an integer; 1 leaves the image unchanged.
@@ -109,14 +111,17 @@ class Resized(Degradation):
             raise PetlirError(f"the ratio of a resizing is 1 or more, not {self.ratio}")
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, with the detail of the downscaled image; `rng` is not used."""
+        """Return the whole image, H×W×3 uint8, downscaled and then upscaled to its original size; `rng` is not used."""
         height, width = image.shape[:2]
         enlarged = imresize(imresize(image, 1 / self.ratio), self.ratio)
         return np.ascontiguousarray(enlarged[:height, :width])
 
 
 def line(length: float, angle: float) -> Array:
-    """Return a line through the centre of an odd square as a kernel with sum 1; points are spread over four pixels."""
+    """Return a convolution kernel with sum 1: a line through the centre of a square whose side is odd.
+
+    Each point of the line is distributed bilinearly over the four nearest pixels.
+    """
     reach = int(np.ceil(length / 2))
     count = 8 * reach + 1
     pixels = np.arange(-reach, reach + 1)[:, None]

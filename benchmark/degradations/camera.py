@@ -14,29 +14,29 @@ Array: TypeAlias = NDArray[np.float64]
 
 GREEN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
 OTHER = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
-"""The kernels of bilinear interpolation of a Bayer mosaic."""
+"""The kernels that interpolate a Bayer mosaic bilinearly: one for green, one for red and blue."""
 
 
 @dataclass(frozen=True)
 class CameraNoise(Degradation):
-    """Signal-dependent and spatially correlated noise like that in demosaicked images.
+    """Signal-dependent, spatially correlated noise, as it occurs in demosaicked images.
 
-    The image is converted to linear light and the sensor's white balance. Noise of variance shot·signal + read is
-    sampled on an RGGB mosaic, interpolated bilinearly and added, and the image is converted back. The signal itself is
-    not mosaicked, as the clean image has already been demosaicked.
+    The image is converted to linear light, and its white balance is removed. Noise of variance shot·signal + read is
+    sampled on an RGGB mosaic, interpolated bilinearly and added; then the image is converted back. The signal itself is
+    not mosaicked, because the clean image has already been demosaicked.
 
-    Source: Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; levels and white
-    balance of Brooks et al., Unprocessing images for learned raw denoising, CVPR 2019.
+    Source: Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; noise levels and
+    white-balance gains from Brooks et al., Unprocessing images for learned raw denoising, CVPR 2019.
 
     Attributes:
-        shot: lowest and highest shot noise, drawn log-uniformly.
+        shot: lowest and highest value of `shot` in the variance; the value is drawn log-uniformly.
     """
 
     shot: tuple[float, float] = (1e-3, 1.2e-2)
     simulated: ClassVar[str] = "simulated camera noise"
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, with noise; its level and values are drawn from `rng`."""
+        """Return the whole image, H×W×3 uint8, with noise whose level and values are drawn from `rng`."""
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)])
         shot = np.exp(rng.uniform(*np.log(self.shot)))
         read = np.exp(2.18 * np.log(shot) + 1.2 + rng.normal(0, 0.26))

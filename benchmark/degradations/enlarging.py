@@ -21,7 +21,7 @@ Pixels = NDArray[np.uint8 | np.uint16]
 def enlarge_in_bands(image: Pixels, scale: int) -> Pixels:
     """Return the image, H×W×C uint8 or uint16, upscaled by `scale`.
 
-    For 8-bit RGB the result equals that of `petlir.benchmark.degradations.resize.enlarge`.
+    For 8-bit RGB, the result is the same as from `petlir.benchmark.degradations.resize.enlarge`.
     """
     height, width, channels = image.shape
     rows, columns = (axis_weights(side, side * scale, scale) for side in (height, width))

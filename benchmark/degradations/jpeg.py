@@ -1,4 +1,4 @@
-"""JPEG compression, with the channels in the right order or swapped, as in some papers."""
+"""JPEG compression, with the channels in the right order or, as in the code of some papers, swapped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
 def encoder() -> str:
-    """Return name and version of the encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`; others round differently."""
+    """Return the name and version of the encoder, e.g. `Pillow 12.0.0, libjpeg-turbo 3.1.2`.
+
+    Other versions can round differently.
+    """
     library, kind = PIL.features.version("libjpeg_turbo"), "libjpeg-turbo"
     if library is None:
         library, kind = PIL.features.version("jpg"), "libjpeg"
@@ -31,15 +34,15 @@ def encoder() -> str:
 
 @dataclass(frozen=True)
 class Jpeg(Degradation):
-    """Baseline (not progressive) JPEG compression with libjpeg's tables.
+    """Baseline (not progressive) JPEG compression with libjpeg's quantisation tables.
 
-    Source: ITU-T T.81; quality is libjpeg's. AdaptIR's code compresses test images whole, but training
-    crops separately, so that the 8×8 grid starts at the crop. It also passes RGB to a BGR encoder, so that its images
-    differ by about 7 grey levels.
+    Source: ITU-T T.81, with libjpeg's quality scale. AdaptIR's code compresses whole test images but individual
+    training crops, so that the 8×8 block grid starts at the corner of each crop. Its code also passes RGB images to an
+    encoder that expects BGR, which changes the compressed images by about 7 grey levels.
 
     Attributes:
         quality: libjpeg's quality, 1..100.
-        on: `images`, compressed whole before crops are taken; or `crops`, each training crop separately.
+        on: `images` to compress whole images before crops are taken; `crops` to compress each training crop separately.
         swapped: whether red and blue are swapped for the encoder.
         subsampling: chroma subsampling; `4:2:0` halves the chroma resolution along both axes.
     """

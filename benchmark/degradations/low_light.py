@@ -15,13 +15,13 @@ class LowLight(Degradation):
     """Darkening β·(α·x)^γ followed by Poisson-Gaussian noise; the exposure is drawn for each image.
 
     Source: Lv et al., MBLLEN, BMVC 2018, for the darkening (α in 0.9..1, β in 0.5..1, γ in 1.5..5); Wei et al., A
-    physics-based noise formation model for extreme low-light raw denoising, CVPR 2020, for the two kinds of noise. β
-    and γ are drawn from lower ranges, so that the mean is a few per cent of white, as in LOL's dark images (Wei et
-    al., BMVC 2018), and no image becomes black.
+    physics-based noise formation model for extreme low-light raw denoising, CVPR 2020, for the photon and read noise. β
+    and γ are drawn from lower ranges than in MBLLEN, so that the mean brightness is a few per cent of white, as in
+    LOL's dark images (Wei et al., BMVC 2018), and no image becomes black.
 
     Attributes:
         gamma: lowest and highest γ.
-        peak: photons at white, lowest and highest; their shot noise has variance signal/peak.
+        peak: lowest and highest number of photons at white; the shot noise has variance signal/peak.
         read: standard deviation of the read noise, on the scale 0..1.
     """
 

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 class GaussianNoise(Degradation):
     """Independent Gaussian noise on each channel of each pixel.
 
-    Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. Papers differ in the storage of noisy images: as
-    8-bit files (PromptIR), as floats (Restormer; AdaptIR's denoising tests), or truncated (AdaptIR's training, and its
-    tests of ×4 with noise).
+    Source: Zhang et al., Beyond a Gaussian denoiser (DnCNN), TIP 2017. Papers store noisy images in different formats:
+    rounded to 8 bits (PromptIR), as floats (Restormer; AdaptIR's denoising tests), or truncated to 8 bits (AdaptIR's
+    training, and its tests of ×4 super-resolution with noise).
 
     Attributes:
         sigma: standard deviation on the scale 0..255.
         kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: storage format of training crops; None for the same format.
+        trained_on: storage format of training crops; None for the format `kept`.
     """
 
     sigma: float

@@ -20,9 +20,9 @@ class Streaks:
 
     Attributes:
         layers: number of superimposed layers of streaks.
-        coverage: fraction of the image that the drops of a layer would cover without overlap.
+        coverage: fraction of the image that the drops of a layer would cover if they did not overlap.
         brightness: maximum value that a layer adds, 0..255.
-        tilt: standard deviation, in degrees, of a layer's direction around the common direction of the image.
+        tilt: standard deviation, in degrees, of a layer's direction around the direction drawn for the image.
     """
 
     layers: tuple[int, int]
@@ -39,13 +39,14 @@ STRENGTHS = {
 
 @dataclass(frozen=True)
 class RainStreaks(Degradation):
-    """Grey streaks added to the image and clipped: sparse drops, blurred along their fall.
+    """Grey rain streaks, added to the image with clipping: sparse drops, each blurred along its direction of fall.
 
     Source: the additive model of Yang et al., Deep joint rain detection and removal, CVPR 2017; drops as
     motion-blurred lines after Garg & Nayar, Photorealistic rendering of rain streaks, SIGGRAPH 2006.
 
     Attributes:
-        strength: `light` (one layer; about Rain100L's 26.9 dB) or `heavy` (several; Rain100H's 13.6 dB).
+        strength: `light` (one layer; about 26.9 dB PSNR, as in Rain100L) or `heavy` (several layers; about 13.6 dB, as
+            in Rain100H).
     """
 
     strength: str
@@ -69,7 +70,7 @@ class RainStreaks(Degradation):
 
 
 def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, coverage: float) -> Array:
-    """Draw one layer of drops of equal length and width, `angle` radians from vertical; H×W in 0..1."""
+    """Draw one layer, H×W in 0..1, of drops of equal length and width that fall at `angle` radians from vertical."""
     length, width = rng.uniform(12, 45), rng.uniform(0.5, 1.3)
     streak = _streak(length, width, angle)
     margin = streak.shape[0] // 2
@@ -84,7 +85,10 @@ def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, covera
 
 
 def _streak(length: float, width: float, angle: float) -> Array:
-    """Return a drop's streak with peak 1 in an odd square: `length` pixels long, across it a Gaussian of σ `width`."""
+    """Return the streak of a drop, centred in a square whose side is odd, with peak 1.
+
+    The streak is `length` pixels long; its profile across is a Gaussian of σ `width`.
+    """
     reach = int(np.ceil(length / 2 + 2))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)
     along = y * np.cos(angle) + x * np.sin(angle)

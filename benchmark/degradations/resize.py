@@ -1,4 +1,4 @@
-"""Bicubic resizing like MATLAB's `imresize`, the degradation of the super-resolution literature."""
+"""Bicubic resizing like MATLAB's `imresize`, the usual degradation in work on super-resolution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Bicubic(Degradation):
-    """Antialiased bicubic downscaling by an integer factor, rounded to 8 bit.
+    """Antialiased bicubic downscaling by an integer factor, rounded to 8 bits.
 
     Source: MATLAB `imresize(..., "bicubic")`, as in Lim et al., EDSR, CVPRW 2017.
 
@@ -46,7 +46,7 @@ class Bicubic(Degradation):
 
 
 def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
-    """Return the part of a degradation after bicubic downscaling; None if bicubic downscaling does not come first."""
+    """Return the steps after bicubic downscaling, or None if the degradation does not start with it."""
     if isinstance(degradation, Bicubic):
         return Degradation()
     if isinstance(degradation, Chain) and isinstance(degradation.steps[0], Bicubic):
@@ -57,7 +57,8 @@ def beyond_bicubic(degradation: Degradation | None) -> Degradation | None:
 def imresize(image: Image, scale: float) -> Image:
     """Resize an image, H×W×3 uint8, to ⌈H·scale⌉×⌈W·scale⌉ like MATLAB's `imresize(image, scale)`.
 
-    Keys' cubic kernel (a = -0.5), widened by 1/scale when downscaling, symmetric edges, half rounded up.
+    The filter is Keys' cubic kernel (a = -0.5), widened by 1/scale when downscaling. Edges are mirrored, and halves are
+    rounded up.
     """
     height, width = (max(1, int(np.ceil(np.round(side * scale, 6)))) for side in image.shape[:2])
     rows = axis_weights(image.shape[0], height, scale)
@@ -70,7 +71,7 @@ def imresize(image: Image, scale: float) -> Image:
 
 
 def enlarge(image: Image, scale: int) -> Image:
-    """Return the image, H×W×3 uint8, upscaled by `scale`: the untrained baseline of super-resolution."""
+    """Return the image, H×W×3 uint8, upscaled bicubically by `scale`: the usual baseline of super-resolution."""
     return imresize(image, scale)
 
 
