@@ -28,7 +28,7 @@ class Drawn:
 
     Attributes:
         seed: seed of the image.
-        size: side length of its centre crop in pixels; leaf sizes are relative to the uncropped image.
+        size: side length of the centre crop in pixels; leaf sizes are relative to the uncropped image.
     """
 
     seed: int
@@ -41,7 +41,7 @@ class Drawn:
 
     @property
     def stamp(self) -> str:
-        """A stamp that changes with the code that draws."""
+        """A stamp that changes with the code that draws the image."""
         return f"{self.where} {self.size} of {DRAWN} {_code_of(procedural)}"
 
     def __call__(self) -> Image:
@@ -66,9 +66,9 @@ class Leaves:
     size: int
 
     def first(self, count: int) -> Leaves:
-        """Return the set with its first `count` images; `count` may exceed the current one."""
+        """Return the set with its first `count` images; `count` may exceed the current number."""
         if count > SEEDS:
-            raise PetlirError(f"{count} dead-leaves images were asked for; expected at most {SEEDS}")
+            raise PetlirError(f"{count} dead-leaves images were requested; expected at most {SEEDS}")
         return replace(self, count=count)
 
     def __call__(self, root: Path | None = None, scale: int = 1) -> list[ImageEntry]:
@@ -78,13 +78,13 @@ class Leaves:
 
 
 SEEDS = 1000
-"""The difference between the first seeds of two parts, large enough that they never share images."""
+"""The difference between the first seeds of two parts, so large that two parts never share images."""
 LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 48)}
 
 
 @dataclass(frozen=True)
 class BundledPhotograph:
-    """A photograph from scikit-image, read on demand: halved if large enough, then cropped to its centre."""
+    """A photograph from scikit-image, read on demand; it is downscaled by half if it is large enough, then cropped."""
 
     where: str
 

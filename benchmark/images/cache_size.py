@@ -43,13 +43,13 @@ def sizes() -> Counter[str]:
 
 
 def cap(limit: int, *, keep: bool = False) -> list[CachedFile]:
-    """Remove the least recently used files until the cache is no larger than `limit`; return them.
+    """Remove the least recently used files until the cache is no larger than `limit`; return the removed files.
 
     A process that has mapped a removed file can use it until the process ends.
 
     Args:
         limit: bytes.
-        keep: only return what would be removed.
+        keep: remove nothing; only return the files that would be removed.
 
     Raises:
         Unwritable: a file cannot be removed.

@@ -1,9 +1,9 @@
-"""The catalogue of image sets: the bundled ones, and those described in `sets/*.toml`.
+"""The catalogue of image sets: bundled sets, and the sets described in `sets/*.toml`.
 
-A table of those files describes a set (`title`, `licence`, `citation`, `bibtex`; the `origins` table holds defaults),
-how to obtain it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub), its images (`count`,
-`names`, `units`, `same`: see `petlir.benchmark.images.listed`), and its folder structure and pairing (`layouts`: see
-`petlir.benchmark.images.layouts`).
+Each table in these files describes a set (`title`, `licence`, `citation`, `bibtex`; the `origins` table holds defaults
+for sets of the same origin), how to obtain it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub),
+its images (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and its folder structure and
+pairing (`layouts`: see `petlir.benchmark.images.layouts`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ FOLDER, PAIRS = "folder:", "pairs:"
 def image_set(name: str) -> ImageSet:
     """Return the image set with this name or alias; `folder:PATH` is a folder below the data folder.
 
-    `first:16:NAME` has 16 images of the set NAME.
+    `first:16:NAME` consists of 16 images of the set NAME.
 
     Raises:
-        PetlirError: unknown name; the message suggests the nearest.
+        PetlirError: unknown name; the message suggests the nearest name.
     """
     if name.startswith(FIRST):
         count, _, whole = name.removeprefix(FIRST).partition(":")
@@ -49,7 +49,7 @@ def image_set(name: str) -> ImageSet:
 
 
 def names() -> list[str]:
-    """Return the names of all image sets, bundled ones first."""
+    """Return the names of all image sets, bundled sets first."""
     return list(_sets()[0])
 
 
@@ -68,7 +68,7 @@ def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
 
 
 class _Described(TypedDict):
-    """A table of `sets/*.toml`, with the defaults of its origin."""
+    """A table in `sets/*.toml`, with missing fields filled in from the `origins` table."""
 
     title: str
     licence: str

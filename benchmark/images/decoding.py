@@ -1,4 +1,7 @@
-"""Decode image files: upright, at their own bit depth, with a separate alpha channel; or reject them by name."""
+"""Decode image files: upright, at their own bit depth, with a separate alpha channel.
+
+A file that cannot be decoded in this way is rejected with an error that names it.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ def picture(image: PIL.Image.Image, name: str) -> Picture:
 
 
 def _as_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # which would copy it
+    return image if image.mode == mode else image.convert(mode)  # converting to the same mode would copy
 
 
 def upright(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -190,7 +193,10 @@ def _check(image: PIL.Image.Image, name: str) -> None:
 
 
 def _is_deep(image: PIL.Image.Image) -> bool:
-    """Return True for 16 bits per channel; Pillow decodes deep RGB to 8 bit, and only its tiles show the true depth."""
+    """Return True for an image with 16 bits per channel.
+
+    Pillow decodes such an RGB image to 8 bits; only the entries of `tile` show the true depth.
+    """
     if image.mode in GREY16:
         return image.mode != "I" or image.format in ("PNG", "PPM")
     return _raw_mode(image).startswith((*COLOUR16, "LA;16"))
@@ -204,7 +210,7 @@ def _raw_mode(image: PIL.Image.Image) -> str:
     if codec == "ppm" and arguments == ("RGB", 65535):
         return "RGB;16B"
     if len({tile[3] if isinstance(tile[3], str) else tile[3][0] for tile in tiles}) > 1:
-        return ""  # planes apart
+        return ""  # separate planes
     return arguments if isinstance(arguments, str) else str(arguments[0])
 
 
@@ -220,7 +226,7 @@ def _maximum(image: PIL.Image.Image) -> int:
 
 def _further_pictures(image: PIL.Image.Image) -> tuple[str, ...]:
     frames = getattr(image, "n_frames", 1)
-    return (f"its first picture is read, of {frames} that the camera stored",) if frames > 1 else ()
+    return (f"only the first of its {frames} pictures is read",) if frames > 1 else ()
 
 
 def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
@@ -235,7 +241,7 @@ def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
         grey, alpha = (parts[..., place] * 256 + parts[..., place + 1] for place in (0, 2))
         return _split(np.stack([grey, grey, grey, alpha], 2), ())
     mode = raw.partition(";")[0]
-    # Pillow unpacks the high bytes; told the opposite byte order, it unpacks the low ones
+    # Pillow unpacks only the high bytes; told the opposite byte order, it unpacks the low bytes
     big = raw.endswith("B") or (raw.endswith("N") and struct.pack("=H", 1) == b"\0\1")
     high, low = (_unpacked(content, mode, f"{mode};16{order}") for order in ("BL" if big else "LB"))
     values = high.astype(np.uint16) * 256 + low

@@ -35,8 +35,8 @@ def digest_of(images: ImageSet, root: Path | None) -> str:
     """Return the SHA-256 over names and pixels of a set's images.
 
     Raises:
-        PetlirError: the set is missing or incomplete, an image or a pair is invalid, or the images differ from those of
-            the catalogue.
+        PetlirError: the set is missing or incomplete, an image or a pair is invalid, or the images differ from the
+            catalogued images.
     """
     found = digests(images.name, images.index(root))
     if images.known not in (None, found.content):
@@ -45,7 +45,7 @@ def digest_of(images: ImageSet, root: Path | None) -> str:
 
 
 def different(images: ImageSet, found: Digests) -> str:
-    """Return the message for a set whose images differ from those of the catalogue."""
+    """Return the message for a set whose images differ from the catalogued images."""
     assert images.known is not None
     return (
         f"{images.name} differs from the catalogue: digest {found.content[:12]}…, expected "

@@ -25,7 +25,7 @@ EXPECTED = "expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor 
 
 @dataclass(frozen=True)
 class Given:
-    """Images in the network's format, and the conversion back to the caller's.
+    """Images in the network's format, and the conversion back to the caller's type.
 
     Attributes:
         batch: N×3×H×W in [0, 1].

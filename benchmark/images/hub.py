@@ -1,8 +1,8 @@
 """Image sets from the Hugging Face hub, at a pinned revision, cached as Arrow by the `datasets` library.
 
-A file `SET.hub` in the data folder holds the location: `hub:OWNER/REPO@REVISION` for what `datasets` loads
-(imagefolder, parquet, webdataset), followed by `/SPLIT` or `/CONFIG/SPLIT` if not `train`; or by `/ARCHIVE`, a tar or
-zip file of a repository whose loading script is no longer supported.
+A file `SET.hub` in the data folder contains the location. `hub:OWNER/REPO@REVISION` names a repository that `datasets`
+can load (imagefolder, parquet, webdataset), followed by `/SPLIT` or `/CONFIG/SPLIT` unless the split is `train`. For a
+repository whose loading script is no longer supported, `/ARCHIVE` follows instead, the path of a tar or zip file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ FORM = "hub:OWNER/REPO@REVISION, optionally followed by /SPLIT, /CONFIG/SPLIT or
 SOURCE = re.compile(r"hub:(?P<repo>[^/@\s]+/[^/@\s]+)(?:@(?P<revision>[^/\s]*))?(?:/(?P<rest>\S+))?")
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 FAULTS = (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, tarfile.TarError, zipfile.BadZipFile)
-"""Exceptions that `datasets` raises besides its own: no network, or a different kind of repository or cache."""
+"""Exceptions that `datasets` raises in addition to its own, e.g. without a network, or for an unsuitable repository or
+cache.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class HubSet:
 
     Attributes:
         repo: `owner/name` of a dataset repository.
-        revision: the commit, 40 hexadecimal digits; a branch could change its images.
+        revision: the commit, 40 hexadecimal digits; a branch is not accepted, since its images could change.
         rest: a split, a configuration and a split, or the path of an archive.
     """
 
@@ -126,5 +128,5 @@ def _refusal(source: HubSet, error: BaseException) -> str:
         from datasets import __version__, config
 
         cache = f"its copy in {config.HF_DATASETS_CACHE}"
-        return f"{line}; {cache} is of another version of datasets than {__version__}: delete it"
+        return f"{line}; {cache} was not written by datasets {__version__}: delete it"
     return line

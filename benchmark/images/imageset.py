@@ -99,17 +99,17 @@ class ImageEntry:
         return Sample(self.name, self.unit, clean, degraded)
 
     def check(self, clean: tuple[int, ...], degraded: tuple[int, ...]) -> None:
-        """Reject a degraded image whose shape is not that of the clean image divided by the scale."""
+        """Reject a degraded image whose shape is not the shape of the clean image divided by the scale."""
         if degraded != (clean[0] // self.scale, clean[1] // self.scale, *clean[2:]):
             assert self.degraded
             shown = [f"{shape[1]}×{shape[0]}" for shape in (degraded, clean)]
-            expected = "one size" if self.scale == 1 else f"a clean image {self.scale} times larger"
+            expected = "equal sizes" if self.scale == 1 else f"a clean image {self.scale} times larger"
             line = f"{self.degraded.where} is {shown[0]} pixels, its clean image {self.clean.where} {shown[1]}"
             raise PetlirError(f"{line}; expected {expected}")
 
 
 class ImageIndex(Protocol):
-    """An index of a set's images below the data folder, which does not decode them."""
+    """An index of a set's images below the data folder; it does not decode the images."""
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
         """Return the images in the order of names.
@@ -150,7 +150,7 @@ class Fewer:
         """
         entries = self.find(root, scale)
         if len(entries) < self.count:
-            raise PetlirError(f"{self.name} has {len(entries)} images; {self.count} were asked for")
+            raise PetlirError(f"{self.name} has {len(entries)} images; {self.count} were requested")
         order = sorted(entries, key=lambda entry: hashlib.sha256(entry.name.encode()).digest())
         chosen = {entry.name for entry in order[: self.count]}
         return [entry for entry in entries if entry.name in chosen]
@@ -172,7 +172,7 @@ class ImageSet:
         bibtex: the citation as BibTeX.
         get: command that downloads it, if there is one.
         mirrors: repositories of the hub that claim to hold it; their content is checked by count and digest.
-        count: number of images; None if it depends on the user.
+        count: number of images; None if it depends on the user's files.
         known: digest of its content, see `petlir.benchmark.images.digests`; None if unknown.
     """
 

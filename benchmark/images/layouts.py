@@ -39,14 +39,14 @@ class FolderLayout:
     shrunk: str | None = None
 
     def lower(self, scale: int) -> str | None:
-        """Return the pattern of the degraded images."""
+        """Return the pattern of the degraded images at a scale."""
         if scale > 1 and self.shrunk:
             return self.shrunk.format(scale=scale)
         return self.degraded
 
 
 def matching(root: Path, pattern: str, rows: Sequence[str] = ()) -> dict[Key, Reader]:
-    """Return the images that match a pattern, by the texts that its stars match.
+    """Return the images that match a pattern, keyed by the texts that its stars match.
 
     Raises:
         PetlirError: two files differ only in their suffix.
@@ -76,7 +76,7 @@ def expression(pattern: str) -> re.Pattern[str]:
 
 
 def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
-    """Return the file that a pattern describes, with the suffix of its neighbours."""
+    """Return the path of the file with these star texts, with the suffix of the files in `beside`."""
     if pattern.endswith(BLOCKS):
         return str(root / pattern)
     parts = iter(key)

@@ -31,7 +31,10 @@ class Lying:
 
 @dataclass(frozen=True)
 class CataloguedIndex:
-    """The index of a catalogued set: on the hub if `SET.hub` exists, else in the first layout with both sides or one.
+    """The index of a catalogued set, which is read from the hub if `SET.hub` exists, otherwise from the data folder.
+
+    In the data folder, the first complete layout is used, with clean images and, for a paired set, degraded images; if
+    no layout is complete, the first layout with any images is used.
 
     Attributes:
         name: name of the set.
@@ -42,9 +45,9 @@ class CataloguedIndex:
         digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
         called: format string that turns an image's star texts into its name.
         unit: regular expression whose first group in the name is the source scene; None if the name is the scene.
-        unit_called: format string that turns that group into the name of the unit.
+        unit_called: format string that turns the group matched by `unit` into the name of the unit.
         units: units that belong to the set; None for all.
-        same: scenes that are identical to another scene, of this or another set, by the text that names their unit.
+        same: scene → identical scene of this or another set, both as the text that names the unit.
         rows: names along the first axis of a file that contains blocks.
     """
 
@@ -62,7 +65,7 @@ class CataloguedIndex:
     same: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, root: Path | None, scale: int = 1) -> list[ImageEntry]:
-        """Return the images; see `petlir.benchmark.images.imageset.Index`.
+        """Return the images; see `petlir.benchmark.images.imageset.ImageIndex`.
 
         Raises:
             Missing: the set does not exist.
@@ -171,10 +174,10 @@ class CataloguedIndex:
             shown = ", ".join(lacking[:SHOWN]) + (", …" if len(lacking) > SHOWN else "")
             each = 1 if layout.clean.endswith(BLOCKS) else self.count or len(keys)
             some = f"{len(lacking)} of {each * (2 if layout.degraded else 1)} files are missing: {shown}"
-            raise HalfThere(f"{self.name} is half there: {some}; get it: {self.source}")
+            raise HalfThere(f"{self.name} is incomplete: {some}; get it: {self.source}")
         if self.count is not None and len(keys) != self.count:
             has = f"{found.root / layout.clean} has {len(keys)} images, expected {self.count}"
-            raise HalfThere(f"{self.name} is half there or another set: {has}; get it: {self.source}")
+            raise HalfThere(f"{self.name} is incomplete or a different set: {has}; get it: {self.source}")
 
     def _lacking(self, found: Lying, keys: Sequence[Key]) -> list[str]:
         """Return the missing files: listed clean images, and partners of existing files."""
@@ -188,7 +191,7 @@ class CataloguedIndex:
         return list(dict.fromkeys(lacking))
 
     def _file(self, root: PurePath, pattern: str, beside: Found, key: Key) -> str:
-        """Return the path of a missing image, with its number formatted like those of existing files."""
+        """Return the path of a missing image, with its number formatted like the numbers of existing files."""
         as_kept = (file_of(root, pattern, other, beside) == reader.where for other, reader in beside.items())
         if self.digits and not all(as_kept):
             key = tuple(str(int(part)) if part.isdigit() else part for part in key)

@@ -1,7 +1,8 @@
-"""A cache of decoded images, many of them in one memory-mapped file.
+"""A cache of decoded images, with the images of a set in one memory-mapped file.
 
-The file is the pixels of all images, then a JSON index, then the length of that index in 8 bytes. It is renamed once
-complete, so concurrent processes are safe. A truncated or modified file, or one of another version, is rebuilt.
+The file contains the pixels of all images, then a JSON index, then the length of the index in 8 bytes. A file is
+written under a temporary name and renamed when it is complete, so concurrent processes are safe. A file that is
+truncated, modified or of another version is rebuilt.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mappe
 
 
 def decoded(name: str, readers: Sequence[Reader]) -> Mapped[Image]:
-    """Return the images of `readers`, read only if one of them may have changed; `name` is human-readable.
+    """Return the images of `readers`, decoded again only if one of them may have changed; `name` is human-readable.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -101,7 +102,7 @@ def _kept_nowhere(makers: Sequence[Make]) -> Mapped[Degraded]:
             return _open(file)
     except OSError as error:
         where = f"neither in PETLIR_CACHE={cache_folder()} nor in {tempfile.gettempdir()}"
-        raise PetlirError(f"decoded images can be kept {where}: {error.strerror or error}") from error
+        raise PetlirError(f"decoded images can be stored {where}: {error.strerror or error}") from error
 
 
 def _write(file: IO[bytes], makers: Sequence[Make]) -> None:

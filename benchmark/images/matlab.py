@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from h5py import File
 
 FAULTS = (OSError, ValueError, TypeError, KeyError, EOFError, IndexError, zlib.error)
-"""Exceptions that scipy and h5py raise for a truncated or different file."""
+"""Exceptions that scipy and h5py raise for a file that is truncated or of another format."""
 
 
 @dataclass(frozen=True)

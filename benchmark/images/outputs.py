@@ -131,5 +131,5 @@ def write_each(made: Outputs, work: Convert, doing: str, warn: Warn) -> int:
             warn(failures[-1])
     if failures:
         count, total = len(failures), len(made.files)
-        raise PetlirError(f"{count} of {total} images failed and the others were written; the first: {failures[0]}")
+        raise PetlirError(f"{count} of {total} images failed, the others were written; first error: {failures[0]}")
     return len(made.files)

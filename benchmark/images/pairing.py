@@ -15,7 +15,7 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""Case-insensitive names of a folder, a column or a file suffix; the first name for each side is the preferred one."""
+"""Case-insensitive words that mark a folder, column or file name as clean or degraded; the first is preferred."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
@@ -23,7 +23,7 @@ AFFIXES = (
     re.compile(r"[-_. ]*(?<![a-z])x[1-9]$|(?<=\d)x[1-9]$", re.IGNORECASE),
 )
 """Differences between partners' names, e.g. `rain-1` and `norain-1`, `5_noisy` and `5_clean`, `0801x4` and `0801`."""
-RULE = "partners have one name, but for rain-/norain-, _noisy/_clean, x4 and the like"
+RULE = "partners must have equal names, except for affixes such as rain-/norain-, _noisy/_clean and x4"
 SHOWN = 3
 
 
@@ -43,7 +43,7 @@ def side(word: str) -> Side | None:
 
 
 def token(name: str) -> str:
-    """Return the part of a name that partners have in common.
+    """Return the part of a name that partners share.
 
     >>> token("norain-001"), token("0801x4"), token("street_noisy")
     ('001', '0801', 'street')
@@ -55,7 +55,7 @@ def token(name: str) -> str:
 
 
 def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tuple[T, T]]:
-    """Return degraded and clean by the clean image's name, see `joined`: by equal names, otherwise by their tokens.
+    """Return name of the clean image → degraded and clean image, paired by equal names, otherwise by equal tokens.
 
     Raises:
         PetlirError: images have no or several partners; the message names the first images and the number.

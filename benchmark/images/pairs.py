@@ -34,9 +34,10 @@ class PairFolder:
     """A folder of pairs that are matched by name.
 
     It contains `train/`, `test/` and optionally `validation/`, or only the two folders of images. Without a folder of
-    test pairs, every fifth scene in order of name, starting with the first, is held out of the training pairs; then
-    validation pairs likewise. Names that differ only by a number at the end belong to one scene; if there are fewer
-    than five scenes, every image counts as a scene.
+    test pairs, every fifth scene in order of name, starting with the first, is held out from the training pairs for
+    testing. Without a folder of validation pairs, every fifth of the remaining scenes is then held out for validation.
+    Names that differ only by a number at the end belong to one scene; if there are fewer than five scenes, every image
+    counts as a scene.
     """
 
     path: Path
@@ -47,7 +48,7 @@ class PairFolder:
             raise PetlirError(f"{self.path} {state}; expected a folder of pairs, {LAYOUT}")
 
     def index(self, part: Part, scale: int) -> list[ImageEntry]:
-        """Return the pairs of one part in the order of names; `scale` is that of the folder.
+        """Return the pairs of one part in the order of names; `scale` is the scale of the folder.
 
         Raises:
             PetlirError: a folder is missing or empty, or names do not match; the message names the first.
@@ -89,7 +90,7 @@ class PairFolder:
             if (large[0] // scale, large[1] // scale) != small:
                 shown = ("×".join(map(str, size)) for size in (small, large))
                 line = f"{degraded} is {next(shown)} pixels, its clean image {clean} {next(shown)}"
-                raise PetlirError(f"{line}; expected one size, or all clean images a whole number of times larger")
+                raise PetlirError(f"{line}; expected equal sizes, or clean images larger by one integer factor")
         return scale
 
     @property
@@ -99,7 +100,7 @@ class PairFolder:
 
     @property
     def notes(self) -> list[str]:
-        """A line if images have an opaque alpha channel, which is dropped; others are rejected when they are read."""
+        """A line if images have an opaque alpha channel, which is dropped; any other is rejected when it is read."""
         count = sum(header_of(path).alpha for files in self._all() for path in files)
         return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 
@@ -176,7 +177,7 @@ def _every_fifth_scene(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class UserPairs:
-    """The index of one part of a folder of pairs; see `petlir.benchmark.images.imageset.Index`."""
+    """The index of one part of a folder of pairs; see `petlir.benchmark.images.imageset.ImageIndex`."""
 
     folder: Path
     part: Part

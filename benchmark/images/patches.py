@@ -1,4 +1,4 @@
-"""Training batches: random crops of image pairs, a pure function of seed and step."""
+"""Training batches of random crops of image pairs; a batch depends only on seed and step."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Pair = tuple[Image, Image]
 
 
 class Sampler(Protocol):
-    """Training batches by step."""
+    """A source of training batches, each of which depends only on its step."""
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return degraded N×3×P×P and clean N×3×sP×sP crops of `step`, always the same."""
+        """Return degraded N×3×P×P and clean N×3×sP×sP crops of `step`, the same at every call."""
 
 
 class PatchSampler:
@@ -74,7 +74,7 @@ class PatchSampler:
         if self._degraded is not self._clean:
             degraded = _as_floats(self._degraded(crops, self._patch))
         if self._perturb is not None:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # on the CPU for equal noise
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # equal on all devices
             degraded = self._perturb.perturb_crops(degraded, generator)
         return degraded, clean
 
@@ -85,11 +85,11 @@ class PatchSampler:
 
 
 class MixedSampler:
-    """A sampler that draws each crop from several samplers with equal probability; a pure function of seed and step.
+    """A sampler that draws each crop from one of several samplers, with equal probability.
 
     Args:
         samplers: samplers of equal patch, scale and batch size.
-        seed: seed of the choice.
+        seed: seed of the choice of samplers; a batch depends only on this seed and the step.
     """
 
     def __init__(self, samplers: Sequence[Sampler], seed: int) -> None:

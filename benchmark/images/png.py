@@ -62,7 +62,7 @@ def _eight_bit(channels: Pixels) -> bytes:
 
 
 def _deep(channels: Pixels) -> bytes:
-    """Encode H×W×C uint16, which Pillow cannot; each row is stored as its difference from the row above."""
+    """Encode H×W×C uint16, which Pillow cannot do; each row is stored as its difference from the row above."""
     height, width, count = channels.shape
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[count], 0, 0, 0)
     packer = zlib.compressobj(LEVEL, strategy=STRATEGY)

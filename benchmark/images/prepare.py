@@ -28,7 +28,7 @@ class ImagePair:
         set: name of the image set.
         domain: `procedural` or `photographs`.
         degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
-        clean: sh×sw×3 uint8, s the task's scale.
+        clean: sh×sw×3 uint8, where s is the task's scale.
         protocols: ids of its scoring protocols, if they differ within the task; empty for all protocols of the task.
         input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
     """
@@ -52,7 +52,7 @@ def training_pairs(
         task: the task.
         track: the track.
         root: folder of image sets.
-        allow_overlap: whether test images may be among them.
+        allow_overlap: whether test images may be among the training images.
         seed: seed of the cell, for rain, exposure and camera noise.
 
     Raises:
@@ -86,7 +86,7 @@ def test_pairs(task: Task, track: str, root: Path | None) -> list[ImagePair]:
 
 
 def data_digest(task: Task, track: str, root: Path | None) -> str:
-    """Return the SHA-256 over all images: each set, its downscaled images if the task uses them, degraded test images.
+    """Return the SHA-256 over all images of a task: its sets, their downscaled images if used, degraded test images.
 
     Raises:
         PetlirError: a set is missing, incomplete, or differs from the catalogue.

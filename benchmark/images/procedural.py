@@ -36,7 +36,10 @@ def leaves(seed: int, size: int) -> Image:
 
 
 def _occlude(rng: np.random.Generator, side: int) -> tuple[NDArray[np.int32], int]:
-    """Return the leaf index of each pixel, drawn front to back until all is covered; the last is the background."""
+    """Return the leaf index of each pixel, and the number of indices.
+
+    Leaves are drawn front to back until all pixels are covered; the last index denotes the background.
+    """
     smallest, largest = side * 0.6 ** rng.uniform(4.5, 9.5), side * rng.uniform(0.3, 0.8)
     count = int(min(1500, 2 * (side / smallest) ** 2 / np.log(largest / smallest)))
     radius = (smallest**-2 - rng.random(count) * (smallest**-2 - largest**-2)) ** -0.5
@@ -86,7 +89,7 @@ def _norm(u: Array, v: Array, shape: float) -> Array:
 
 
 def _palette(rng: np.random.Generator, count: int) -> Array:
-    """Draw a colour per leaf, count×3 in 0..1, from a few recurring kinds: mostly near-grey, some saturated."""
+    """Draw a colour per leaf, count×3 in 0..1, from a few recurring base colours, mostly near grey, some saturated."""
     kinds = int(rng.integers(2, 16))
     lightness = rng.beta(1.2, 1.4, kinds) * rng.uniform(0.4, 1) + rng.uniform(0, 0.1)
     saturation = rng.gamma(0.8, 0.16, kinds)[:, None] * rng.uniform(0.3, 1.5)
@@ -99,7 +102,7 @@ def _palette(rng: np.random.Generator, count: int) -> Array:
 
 
 def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) -> Array:
-    """Paint the leaves, side×side×3: colour, shading, 1/f grain and, on some, stripes or checks."""
+    """Paint the leaves, side×side×3: colour, shading, 1/f grain and, on some leaves, stripes or checks."""
     side = labels.shape[0]
     grid: Array = np.linspace(0, side / OVERSAMPLING, side, endpoint=False, dtype=np.float32)
     slope = rng.normal(size=(2, count)) * rng.gamma(0.5, 0.6, count) / side * OVERSAMPLING

@@ -59,7 +59,7 @@ def read_picture(path: Path) -> Picture:
     """Read an image file at its own bit depth, with its alpha channel.
 
     Raises:
-        PetlirError: the file cannot be read, or see `petlir.benchmark.images.decoding.decode`.
+        PetlirError: the file cannot be read or is rejected by `petlir.benchmark.images.decoding.decode`.
     """
     return _opened(path, decoding.decode)
 

@@ -79,10 +79,10 @@ def pictures(source: str, rows: Dataset) -> Iterator[TableImage]:
 
 
 def _columns(source: str, rows: Dataset) -> dict[str, Side | None]:
-    """Return the image columns and their sides; of two columns, a neutral one gets the opposite side of the other."""
+    """Return the image columns and their sides; if one of two columns has a known side, the other has the opposite."""
     found = {name: side(name.split(".")[0]) for name, feature in rows.features.items() if _holds_images(feature)}
     if not found:
-        raise PetlirError(f"{source} has the columns {', '.join(rows.column_names)}; expected one of images")
+        raise PetlirError(f"{source} has the columns {', '.join(rows.column_names)}; expected a column of images")
     silent = [name for name, holds in found.items() if holds is None]
     if len(found) == 2 and len(silent) == 1:
         (said,) = (holds for holds in found.values() if holds)
@@ -122,7 +122,7 @@ def _by_folder(path: PurePosixPath) -> Side | None:
 
 
 def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReader]:
-    """Return the images whose path, below any folder, matches a layout's pattern, by the texts that its stars match.
+    """Return the images whose path, below any folder, matches a pattern, keyed by the texts that its stars match.
 
     Raises:
         PetlirError: two images match the same texts.
@@ -136,7 +136,7 @@ def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReade
 
 
 def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
-    """Return clean and degraded images by name, classified by columns, folders and names; clean twice if not paired.
+    """Return clean and degraded images by name, classified by columns, folders and names; if not paired, clean twice.
 
     Args:
         pictures: the images.

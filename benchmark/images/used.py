@@ -33,7 +33,8 @@ class Used:
     Attributes:
         task: the task.
         set: the image set.
-        entries: its images, with downscaled ones from the set if the task starts with bicubic downscaling.
+        entries: the images of the set; if the task starts with bicubic downscaling, together with downscaled images of
+            the set, if there are any.
     """
 
     task: Task
@@ -50,7 +51,7 @@ class Used:
         """The degraded, or only downscaled, images that the set contains; None if there are none.
 
         Raises:
-            PetlirError: an image is missing, or its size does not match the clean one.
+            PetlirError: an image is missing, or its size does not match the clean image.
         """
         readers = [entry.degraded for entry in self.entries if entry.degraded is not None]
         if not readers:
@@ -65,7 +66,11 @@ class Used:
 
     @property
     def shrunk_by(self) -> str:
-        """The origin of the downscaled images: `files` of the set, or our `MATLAB bicubic`; empty if there are none."""
+        """The origin of the downscaled images.
+
+        `files` if the set contains them, or `MATLAB bicubic` if the clean images are downscaled here. Empty if the set
+        is paired or the task does not start with bicubic downscaling.
+        """
         if self.set.paired or beyond_bicubic(self.task.degradation) is None:
             return ""
         return "files" if self.shipped else "MATLAB bicubic"
@@ -78,8 +83,9 @@ class Used:
     def prepared(self, seed: int) -> Sequence[Image]:
         """Return the images that training crops are taken from, degraded except for the noise drawn for each crop.
 
-        Without anything to prepare, these are the clean images themselves. Random degradations, such as rain and
-        exposure, use `seed`, the seed of the cell, so that the variance over seeds includes that of training images.
+        If no degradation applies to whole images, the images are returned unchanged. Random degradations, such as rain
+        and exposure, use `seed`, the seed of the cell, so that the variance over seeds includes the variance of
+        training images.
         """
         start, left = self._start
         if not left.whole:
@@ -130,7 +136,7 @@ def use(task: Task, name: str, root: Path | None) -> Used:
 def middle_of(image: Pixels, side: int, scale: int = 1) -> Pixels:
     """Return the centre of an image, at most `side` pixels wide and high, or the same area at a larger `scale`."""
     top, left = (max(0, length // scale - side) // 2 * scale for length in image.shape[:2])
-    return image[top : top + side * scale, left : left + side * scale]  # type: ignore[return-value]  # of its kind
+    return image[top : top + side * scale, left : left + side * scale]  # type: ignore[return-value]  # same dtype
 
 
 def _prepared(degradation: Degradation, image: Image, seed: int) -> Image:

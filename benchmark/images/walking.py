@@ -85,7 +85,7 @@ def _files(folder: Path, without: Path | None, skipped: list[str]) -> Iterator[P
 
 
 def _is_image(path: Path) -> bool:
-    """Return True for a regular file with an image's suffix and a name that UTF-8 can hold."""
+    """Return True for a regular file with an image's suffix and a name that is valid UTF-8."""
     if path.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
         return False
     return path.is_file() and _printable(path.name) == path.name

@@ -124,7 +124,7 @@ def test_pairs_that_do_not_match_in_name(refused, tmp_path):
     mine = pairs(tmp_path / "mine")
     (mine / "test/degraded/1.png").rename(mine / "test/degraded/2.png")
     line = refused("-t", f"pairs:{mine}")
-    assert f"{mine}/test/clean/1.png, {mine}/test/degraded/2.png (2 images) have no partner: partners have one" in line
+    assert f"{mine}/test/clean/1.png, {mine}/test/degraded/2.png (2 images) have no partner: partners must have" in line
 
 
 def test_pairs_that_do_not_match_in_count(refused, tmp_path):

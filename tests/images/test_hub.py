@@ -187,7 +187,7 @@ def test_a_half_present_set_names_what_is_missing(stand_in, tmp_path):
     tar(stand_in / "a.tar", {f"toy/target/{name}.png": IMAGES[0] for name in "abc"} | {"toy/input/a.png": DARK[0]})
     line = refusal(tmp_path, PAIRS, "/a.tar")
     assert line.startswith(
-        "toy is half there: 2 of 6 files are missing: hub:someone/set@012345678901/a.tar/toy/input/b"
+        "toy is incomplete: 2 of 6 files are missing: hub:someone/set@012345678901/a.tar/toy/input/b"
     )
     tar(stand_in / "b.tar", {"x/gt/a.png": IMAGES[0], "x/gt/b.png": IMAGES[0], "x/lq/a.png": DARK[0]})
     assert "x/gt/b (image) has no partner" in refusal(tmp_path, PAIRS, "/b.tar")
@@ -204,7 +204,7 @@ def test_images_that_cannot_be_used_are_named(stand_in, tmp_path):
 
 def test_a_table_without_images_names_its_columns(stand_in, tmp_path):
     datasets.Dataset.from_dict({"text": ["a"]}).to_parquet(stand_in / "train-0.parquet")
-    assert refusal(tmp_path, CLEAN).endswith("has the columns text; expected one of images")
+    assert refusal(tmp_path, CLEAN).endswith("has the columns text; expected a column of images")
 
 
 @pytest.mark.parametrize("revision", ["main", "0123abc", ""])
@@ -253,4 +253,4 @@ def test_a_cache_of_another_version(stand_in, tmp_path, spoil):
     (kept,) = (tmp_path / "cache").rglob("dataset_info.json")
     kept.write_text(spoil(kept.read_text()))
     line = refusal(tmp_path, CLEAN)
-    assert f"its copy in {tmp_path / 'cache'} is of another version of datasets than {datasets.__version__}" in line
+    assert f"its copy in {tmp_path / 'cache'} was not written by datasets {datasets.__version__}" in line

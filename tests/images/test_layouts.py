@@ -39,7 +39,7 @@ def test_names_choose_and_are_missed(tmp_path):
     save(tmp_path / "set", "c", "a", "b", "other")
     assert [entry.name for entry in listed(count=2, names=("b", "c"))(tmp_path)] == ["b", "c"]
     with pytest.raises(
-        PetlirError, match=r"toy is half there: 4 of 6 files are missing: .*set/x1.png, .*, .*x3.png, …;"
+        PetlirError, match=r"toy is incomplete: 4 of 6 files are missing: .*set/x1.png, .*, .*x3.png, …;"
     ):
         listed(count=6, names=("a", "b", "x1", "x2", "x3", "x4"))(tmp_path)
 
@@ -47,7 +47,7 @@ def test_names_choose_and_are_missed(tmp_path):
 def test_a_count_that_is_not_met(tmp_path):
     save(tmp_path / "set", "a", "b")
     with pytest.raises(
-        PetlirError, match=r"half there or another set: .*set/\* has 2 images, expected 3; get it: some"
+        PetlirError, match=r"incomplete or a different set: .*set/\* has 2 images, expected 3; get it: some"
     ):
         listed(count=3)(tmp_path)
 
@@ -83,7 +83,7 @@ def test_a_layout_that_is_whole_goes_before_one_that_is_not(tmp_path):
 def test_partners_that_are_missing_are_named(tmp_path, clean, noisy, side):
     save(tmp_path / "set/clean", *clean)
     save(tmp_path / "set/noisy", *noisy)
-    with pytest.raises(PetlirError, match=f"toy is half there: 1 of . files are missing: .*set/{side}/b.png;"):
+    with pytest.raises(PetlirError, match=f"toy is incomplete: 1 of . files are missing: .*set/{side}/b.png;"):
         PAIRS(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_nowhere_to_keep_images_is_one_line(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: (tmp_path / "none" / "file").open("w+b"))
-    with pytest.raises(PetlirError, match=r"^decoded images can be kept neither in PETLIR_CACHE=.*: No such file"):
+    with pytest.raises(PetlirError, match=r"^decoded images can be stored neither in PETLIR_CACHE=.*: No such file"):
         kept(drawn(1))
 
 

@@ -193,7 +193,7 @@ def test_sizes_that_do_not_match_are_named(tmp_path):
     folder = write(tmp_path / "mine", 2)
     save(folder / "train/LR", "3x2", side=24 * 2)
     with pytest.raises(
-        PetlirError, match=r"3x2.png is 49×48 pixels, its clean image .*3.png 49×48; expected one size, or"
+        PetlirError, match=r"3x2.png is 49×48 pixels, its clean image .*3.png 49×48; expected equal sizes, or"
     ):
         PAIRS.open(str(folder))
     (folder / "train/LR/3x2.png").write_bytes(b"no image")

@@ -98,7 +98,7 @@ def test_pairs(tmp_path, name, files, first, unit):
     assert (sample.clean.max(), sample.degraded.max()) == (200, 20)
     (tmp_path / degraded[7]).unlink()
     (tmp_path / clean[9]).unlink()
-    with pytest.raises(PetlirError, match=f"{name} is half there: 2 of {2 * len(clean)} files are missing") as caught:
+    with pytest.raises(PetlirError, match=f"{name} is incomplete: 2 of {2 * len(clean)} files are missing") as caught:
         image_set(name).index(tmp_path)
     assert str(tmp_path / degraded[7]) in str(caught.value)
     assert str(tmp_path / clean[9]) in str(caught.value)

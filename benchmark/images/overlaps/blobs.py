@@ -1,8 +1,9 @@
 """Keypoints that are robust to rotation, cropping, resizing and degradation, with a 64-bit hash of their surroundings.
 
 Source: keypoints are extrema of the difference of Gaussians (Lowe, Distinctive image features from scale-invariant
-keypoints, IJCV 2004). A bit of the hash is the sign of that difference at one of 8×8 points around the keypoint, spaced
-in proportion to the scale. A rotated image has the same keypoints, with the bits of the hashes in another order.
+keypoints, IJCV 2004). Each bit of the hash is the sign of the difference of Gaussians at one of 8×8 points around the
+keypoint; the spacing of the points is proportional to the keypoint's scale. A rotated image has the same keypoints,
+with the bits of the hashes in another order.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ GRID, SPACING = 8, 1.5
 """The number of the hash's points per side, and their spacing in σ."""
 KEPT = 200
 CONTRAST = 0.02
-"""The minimum difference, in standard deviations of the image."""
+"""The minimum difference of Gaussians at a keypoint, in standard deviations of the image."""
 EDGE = 10
 """The maximum ratio of the principal curvatures; a keypoint on an edge would be unstable along the edge."""
 
@@ -73,7 +74,7 @@ def _order() -> NDArray[np.intp]:
 
 
 def _octaves(grey: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Yield differences of Gaussians, (LEVELS + 2)×H×W, of the image and of its halvings."""
+    """Yield differences of Gaussians, (LEVELS + 2)×H×W, of the image and of the image downscaled by 2, 4 and 8."""
     from scipy.ndimage import gaussian_filter
 
     sigmas = SCALE * 2 ** (np.arange(LEVELS + 3) / LEVELS)
@@ -95,7 +96,7 @@ def _standard(grey: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _rows(differences: NDArray[np.float32], factor: int) -> tuple[NDArray[np.generic], ...]:
-    """Return strength, position, scale and bits of the keypoints of an octave, downscaled by `factor`."""
+    """Return strength, position, scale and hash bits of the keypoints in an octave, which is downscaled by `factor`."""
     levels, rows, columns = places = _places(differences)
     scales = SCALE * 2 ** (levels / LEVELS)
     points = np.stack([columns, rows], axis=1) * float(factor) + 0.5
@@ -120,7 +121,7 @@ def _places(differences: NDArray[np.float32]) -> Places:
 
 
 def _around(differences: NDArray[np.float32], places: Places, scales: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return the bits of each keypoint, N×8×8."""
+    """Return the hash bits of each keypoint, N×8×8."""
     from scipy.ndimage import map_coordinates
 
     offsets = (np.arange(GRID) - (GRID - 1) / 2) * SPACING * scales[:, None]

@@ -15,7 +15,9 @@ from petlir.benchmark.images.overlaps.search import Match
 from petlir.benchmark.images.overlaps.traps import Shared, traps
 
 NEARLY = 0.97
-"""The fraction of an area that counts as the whole area, because papers crop images to multiples of the scale."""
+"""The fraction of an area from which on it counts as the whole area, since papers crop images to multiples of the
+scale.
+"""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class OverlappingImage:
     Attributes:
         image: name of the test image.
         found_in: name of the other image.
-        how: description of their relation.
+        how: description of the relation between the two images.
         likeness: correlation over the common area, up to 1.
     """
 
@@ -76,7 +78,7 @@ class SetComparison:
 
 
 def compare(test: str, holder: str, root: Path | None) -> SetComparison:
-    """Return the overlaps of the images of `test` with those of `holder`; `root` is the data folder.
+    """Return the overlaps of the images of `test` with the images of `holder`; `root` is the data folder.
 
     Raises:
         PetlirError: an image cannot be read.
@@ -126,7 +128,7 @@ def _searched(
 
 
 def _scenes(images: Sequence[ImageEntry], others: Sequence[ImageEntry]) -> set[str]:
-    """Return the scenes that two parts of a collection share, with several photographs in one part."""
+    """Return the scenes that two parts of a collection share and of which a part has several photographs."""
     counts = [Counter(entry.unit for entry in entries) for entries in (images, others)]
     return {unit for unit in counts[0].keys() & counts[1].keys() if max(count[unit] for count in counts) > 1}
 

@@ -79,7 +79,7 @@ def fingerprint(image: Image) -> Fingerprint:
 
 
 def _factor(side: int) -> float:
-    """Return the downscaling factor, in whole levels so that a crop has its keypoints on the same levels."""
+    """Return the downscaling factor, in whole levels, so that an image and its crops have keypoints on equal levels."""
     return float(2 ** (math.ceil(blobs.LEVELS * math.log2(max(side / SIDE, 1))) / blobs.LEVELS))
 
 

@@ -57,7 +57,7 @@ def place(points: Points, scales: Points, there: Points, scales_there: Points) -
 
 
 def _most(points: Points, there: Points, scales_there: Points, factors: Points) -> NDArray[np.bool_]:
-    """Return the largest set of pairs that agree with one pair; the test is coarse, as is the scale of one pair."""
+    """Return the largest set of pairs that agree with one pair, within a wide tolerance, as its scale is inexact."""
     apart = points[None] - points[:, None]
     apart_there = there[None] - there[:, None]
     off = np.linalg.norm(apart_there - factors[:, None, None] * apart, axis=2)
@@ -77,7 +77,7 @@ def _fit(points: Points, there: Points) -> tuple[float, Points]:
 
 
 def _different(points: Points, scales: Points) -> int:
-    """Count the distinct keypoints; those within each other's extent count once."""
+    """Count the distinct keypoints; keypoints within each other's extent count once."""
     if not len(points):
         return 0
     return len(np.unique(np.round(points / (2 * np.median(scales))), axis=0))

@@ -1,4 +1,4 @@
-"""Search for images of one list in another, up to rotation, cropping, resizing, brightness, compression or rain."""
+"""Search for images of one list in another list, even if rotated, cropped, resized, brightened, compressed or rainy."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _parts(images: Sequence[Fingerprint], others: Sequence[Fingerprint]) -> Iter
 
 
 class _Gathered:
-    """The keypoints of several images in one list; `owners` holds the image of each."""
+    """The keypoints of several images in one list; `owners` holds the index of each keypoint's image."""
 
     def __init__(self, images: Sequence[Fingerprint]) -> None:
         blobs = [one.blobs for one in images]

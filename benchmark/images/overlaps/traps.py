@@ -19,7 +19,7 @@ class Trap:
 
     Attributes:
         holder: the image set that holds the images.
-        held: the test set that they belong to.
+        held: the test set that the images belong to.
         images: number of shared images of the test set; None if unknown.
         shared: kind of overlap.
         statement: a sentence that describes the overlap.
