@@ -52,7 +52,7 @@ def pretrain_backbone(
         recipe_name: `multitask`, `prod` or `self-supervised`; None for the backbone's default.
         name: name of the backbone; None for the recipe's default.
         out: output folder for weights, card and checkpoint: `NAME.safetensors`, `NAME.json` and `NAME.checkpoint`.
-        images: folder of photographs; None draws dead leaves.
+        images: folder of photographs; None generates dead-leaves images.
         steps: optimiser steps; None for the recipe's default.
         data: folder of image sets, for the scores on Set5 and BSD100.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -93,7 +93,7 @@ def _clean(recipe: Recipe, folder: Path | None, plugins: Plugins, data: Path | N
 
 
 def held_out(plugins: Plugins, data: Path | None) -> dict[str, str]:
-    """Return digest → name of the clean test images of all tasks: the bundled ones, and those in `data`."""
+    """Return digest → name of the clean test images of all tasks: bundled images, and images in `data`."""
     names = {name for task in plugins.tasks.values() for use in task.data.values() for name in use.tests}
     found: dict[str, str] = {}
     for name in sorted(names):

@@ -27,7 +27,7 @@ def dead_leaves(count: int, seed: int) -> list[Image]:
 def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]) -> list[Image]:
     """Return `count` patches of 256×256×3 from the photographs in `folder`, cycling through them.
 
-    A photograph smaller than a patch is used at its full extent along that side.
+    Along a side that is shorter than a patch, the whole photograph is used.
 
     Args:
         folder: folder of 8-bit images.
@@ -47,11 +47,11 @@ def photographs(folder: Path, count: int, seed: int, held_out: Mapping[str, str]
 def _one_patch(path: Path, held_out: Mapping[str, str], rng: np.random.Generator) -> Image:
     image = read_image(path)
     if (test := held_out.get(pixels_digest(image))) is not None:
-        raise PetlirError(f"{path} is the test image {test}; expected photographs outside all test sets")
+        raise PetlirError(f"{path} is the test image {test}; expected photographs that are not in any test set")
     return patch(image, DRAWN, rng).copy()
 
 
 def patch(image: Image, side: int, rng: np.random.Generator) -> Image:
-    """Return a view of a random square of `side` pixels; a shorter side of the image is used at its full extent."""
+    """Return a view of a random square of `side` pixels; along a shorter side, the whole image is used."""
     top, left = (int(rng.integers(max(0, extent - side) + 1)) for extent in image.shape[:2])
     return image[top : top + side, left : left + side]

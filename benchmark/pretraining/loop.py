@@ -19,9 +19,9 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.writing import write_bytes
 
 Batch = tuple[str, Tensor, Tensor]
-"""A head, degraded crops N×3×P×P and clean ones N×3×sP×sP, both in [0, 1]."""
+"""A head, degraded crops N×3×P×P and clean crops N×3×sP×sP, both in [0, 1]."""
 Batches = Callable[[int], Batch]
-"""The batch of a step, a function of the step alone, so that a killed run resumes exactly."""
+"""A function that returns the batch of a step and depends on the step alone, so that a killed run resumes exactly."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Recipe:
         warm_up: steps of the warm-up.
         seed: seed of images, crops, degradations and initial weights.
         source: `dead leaves`, or the name of a folder of photographs.
-        without: omitted heads or degradations of the recipe, which remain unseen; joined by `, `.
+        without: heads or degradations of the recipe that are omitted and therefore count as unseen, joined by `, `.
     """
 
     name: str = "multitask"

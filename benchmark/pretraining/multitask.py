@@ -28,7 +28,7 @@ DEGRADATIONS: dict[str, tuple[Degradation, ...]] = {
     "denoise_30": (GaussianNoise(30),),
     "denoise_50": (GaussianNoise(50),),
 }
-"""The degradations that the heads of IPT and EDT learn to undo."""
+"""The degradations that the heads of IPT and EDT learn to reverse."""
 
 
 def heads(network: Backbone) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """PROD, the pre-training of CoLoRA: several synthetic degradations in random order.
 
-Source: Park, Kim & Chun, CoLoRA, ECCV 2024 (arXiv 2408.01099). It applies 1 to N randomly chosen degradations in random
-order to each clean image. The N = 7 functions, their ranges and the distribution of their number are not published;
-those used here are our choice. Low light is excluded, so that it remains a task unseen by all weights.
+Source: Park, Kim & Chun, CoLoRA, ECCV 2024 (arXiv 2408.01099). PROD applies 1 to N randomly chosen degradations in
+random order to each clean image. The N = 7 functions, their ranges and the distribution of the number of functions are
+not published; the functions and values used here are our choice. Low light is excluded, so that it remains a task that
+no weights have seen.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def count(functions: int) -> int:
 
 
 def composition(kinds: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Draw 1 to N distinct kinds in random order; a length k has a probability proportional to 1/k.
+    """Draw 1 to N distinct kinds of degradation in random order; k kinds have a probability proportional to 1/k.
 
     Short compositions are favoured, as the downstream tasks have one or two degradations.
     """

@@ -1,4 +1,4 @@
-"""Scores of pre-trained weights for their card: PSNR on photographs, compared with that of the degraded input."""
+"""Scores of pre-trained weights for their card: PSNR of restored images and, for comparison, of the degraded input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ON_DATA = (("Set5", "sr_x4"), ("BSD100", "denoise_30"))
 
 
 def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[str, dict[str, float]]:
-    """Return set and task → mean PSNR in dB of the restored images (`psnr`) and of the degraded ones (`input`).
+    """Return set and task → mean PSNR in dB of the restored images (`psnr`) and of the degraded images (`input`).
 
     Args:
         network: the pre-trained network, set to evaluation mode.

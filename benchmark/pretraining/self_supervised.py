@@ -1,7 +1,8 @@
 """Self-supervised pre-training of a generic restoration network, as in the first phase of AdaIR.
 
 Source: Chen et al., AdaIR (adapters), arXiv 2404.11475, §3: unlabelled clean images under synthetic degradations. The
-kinds (noise, blur, rain, resizing) are those of its tasks. The ranges are not published; those used here are ours.
+kinds of degradation (noise, blur, rain, resizing) are those of AdaIR's tasks. Their ranges are not published; the
+ranges used here are our choice.
 """
 
 from __future__ import annotations

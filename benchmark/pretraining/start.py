@@ -14,7 +14,7 @@ from petlir.benchmark.backbones.ipt import IPT, Attention, Body, FeedForward, Re
 from petlir.benchmark.plugins import Plugins
 
 FEATURE_RANGE = 8.0
-"""Heads divide and tails multiply 0..255 by this factor, so that features have a suitable magnitude for the layers."""
+"""Heads divide, and tails multiply, values in 0..255 by this factor, so that features have a suitable magnitude."""
 
 
 def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:
@@ -22,7 +22,7 @@ def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = plugins.build(name)
-        torch.manual_seed(seed)  # makes the draws of `begin` independent of those of the construction
+        torch.manual_seed(seed)  # so that the initial weights do not depend on how many numbers the construction draws
         begin(network)
     return network
 
@@ -44,7 +44,7 @@ def add_nothing(network: Backbone) -> None:
 
 
 def pass_through(network: IPT) -> None:
-    """Initialise the weights in place: branches add nothing, heads and tails pass the colours to two grey levels."""
+    """Initialise the weights in place: branches add nothing, heads and tails pass colours to within two grey levels."""
     with torch.no_grad():
         for module in network.modules():
             _silence(module)
@@ -76,7 +76,7 @@ def _silence(module: nn.Module) -> None:
 
 
 def _carry(convolution: nn.Module, gain: float) -> None:
-    """Pass the first three channels with `gain`."""
+    """Make a convolution pass its first three channels, multiplied by `gain`."""
     assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
     weight = convolution.weight
     weight.mul_(0.1)
@@ -87,7 +87,7 @@ def _carry(convolution: nn.Module, gain: float) -> None:
 
 
 def _interpolate(convolution: nn.Conv2d) -> None:
-    """Upscale each channel by the quadratic through three neighbours, in the order of the pixel shuffle."""
+    """Make a convolution upscale each channel by quadratic interpolation, in the channel order of the pixel shuffle."""
     channels = convolution.in_channels
     scale = round((convolution.out_channels / channels) ** 0.5)
     phases = (torch.arange(scale) + 0.5) / scale - 0.5

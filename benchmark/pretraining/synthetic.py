@@ -1,4 +1,4 @@
-"""Synthetic degradations for networks with one head, of random strength from barely visible to that of the tasks."""
+"""Synthetic degradations for networks with one head, from barely visible to as strong as in the tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from petlir.benchmark.pretraining.loop import Batch, Batches, Recipe
 
 Draw = Callable[[np.random.Generator], Degradation]
 Degrade = Callable[[Image, np.random.Generator, Sequence[str]], Image]
-"""A function that degrades an image by random kinds from the table below."""
+"""A function that degrades an image by random kinds of degradation from `SYNTHETIC`."""
 
 SYNTHETIC: Mapping[str, Draw] = {
     "gaussian blur": lambda rng: GaussianBlur(rng.uniform(0, 2.5)),
@@ -32,7 +32,8 @@ SYNTHETIC: Mapping[str, Draw] = {
     "jpeg": lambda rng: Jpeg(int(rng.integers(20, 95, endpoint=True))),
     "rain": lambda rng: RainStreaks(("light", "heavy")[int(rng.integers(2))]),
 }
-"""The ranges from which a degradation's parameters are drawn; the degradation draws the remaining ones itself."""
+"""Kind of degradation → a function that draws its parameters; the degradation itself draws all further random values.
+"""
 
 TILE = 128
 """The side of the image area that is degraded at once."""
@@ -53,7 +54,7 @@ class Pool:
         self._tiles: dict[int, Pair] = {}
 
     def at(self, step: int) -> list[Pair]:
-        """Return the tiles of `step`, a function of `step` alone; tiles of the previous step are reused."""
+        """Return the tiles of `step`, which depend on `step` alone; tiles of the previous step are reused."""
         self._tiles = {n: self._tiles.get(n) or self._make(n) for n in range(step, step + self._size)}
         return list(self._tiles.values())
 
@@ -102,6 +103,6 @@ def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Deg
 
 
 def _tile(images: list[Image], degrade: Degrade, kinds: Sequence[str], seed: int, number: int) -> Pair:
-    rng = np.random.default_rng([seed, number, 1])  # the final 1 keeps these draws independent of those of the crops
+    rng = np.random.default_rng([seed, number, 1])  # the final 1 makes these numbers independent of those of the crops
     clean = patch(images[int(rng.integers(len(images)))], TILE, rng)
     return degrade(clean, rng, kinds), clean

@@ -1,4 +1,4 @@
-"""Map what a network learnt in pre-training to the tasks that it has seen, and to similar ones."""
+"""Tasks that a network has seen in pre-training, and similar tasks, given the heads or degradations that it learnt."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RELATED: Mapping[str, tuple[str, ...]] = {
 without the additional degradation.
 
 Super-resolution is similar to `resize` only: a network that preserves the size was trained on resized images at full
-size, never at a task's scale. `low_light` is not similar to any.
+size, never at a task's scale. `low_light` is not similar to any of them.
 """
 
 
