@@ -27,17 +27,22 @@ WAYS = ("default", "whole", "chop", "extra-window")
 WINDOW_OVERLAP = 12
 """Overlap of neighbouring fixed-size windows, in degraded pixels; at most a quarter of the window."""
 TILE_OVERLAP = 32
-"""Overlap of neighbouring tiles of free size, in pixels; at most a quarter of the tile."""
+"""Overlap of neighbouring tiles without a fixed size, in pixels; at most a quarter of the tile."""
 LEFT = 1 / 3
-"""The outer fraction of a free tile's overlap that is taken from its neighbour, as a tile is least accurate at its
-edge.
+"""The outer fraction of the overlap in which a tile without a fixed size is replaced by its neighbour, because a tile
+is least accurate at its edge.
 """
 MEMORY_BYTES = 2 * 2**30
 """The default memory limit for the tensors of one forward pass, on CPU and GPU."""
 BYTES_PER_PIXEL = 32 * 2**10
-"""An upper bound on the memory per output pixel of all networks here; images that fit within it are not measured."""
+"""An upper bound on the bytes per output pixel that any built-in network needs.
+
+If images stay within the memory limit by this bound, memory is not measured.
+"""
 BATCH_PIXELS = 2**19
-"""The number of input pixels of images restored together, so that their tiles share forward passes."""
+"""The maximum number of input pixels of a group of images that are restored together, so that tiles of different images
+share forward passes.
+"""
 PROBE = 24
 """The minimum side of a tile, and of the crop on which memory is measured."""
 
@@ -55,28 +60,29 @@ def restore(
 ) -> Tensor:
     """Restore images of any size.
 
-    By default, a network with a fixed window processes windows, with smaller images reflected. Any other network
-    processes the whole image if a forward pass stays within `memory_bytes`, otherwise tiles. Weights rise linearly over
-    the overlap to avoid seams; a free tile leaves the outer third of the overlap to its neighbour. If the receptive
-    field of a network does not extend beyond that third, tiles give the same result as the whole image.
+    By default, a network with a fixed window processes windows, and images smaller than a window are padded by
+    reflection. Any other network processes the whole image if a forward pass stays within `memory_bytes`, otherwise
+    tiles. Blending weights rise linearly over the overlap of two tiles to avoid seams. In the outer third of its
+    overlap, a tile without a fixed size has weight 0, and only its neighbour is used. If the receptive field of a
+    network extends no further than that third, tiles give the same result as the whole image.
 
-    Memory is assumed to grow with the number of pixels. It is measured on one small crop, unless the images fit at
-    `BYTES_PER_PIXEL`. Images, result and internal allocations of kernels need additional memory; on a CPU, the memory
-    of a process grew by up to 1.7 times the budget.
+    Memory is assumed to be proportional to the number of pixels. It is measured on one small crop, unless the images
+    stay within the limit at `BYTES_PER_PIXEL` bytes per output pixel. Images, result and internal allocations of
+    kernels need additional memory; on a CPU, the memory of a process grew by up to 1.7 times the limit.
 
     Args:
         network: the backbone, adapted or not.
         images: N×3×H×W in [0, 1].
         head: the head to use; may be omitted if there is only one.
         tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
-        tile: side of a tile, a multiple of the network's padding; None for the largest that fits in memory.
-        overlap: overlap of neighbouring tiles in pixels; None for 12 with fixed windows, 32 with tiles, at most a
-            quarter.
-        memory_bytes: limit for the tensors of a forward pass, for networks of any input size; fixed windows are
+        tile: side of a tile, a multiple of `network.multiple(head)`; None for the largest tile that fits in memory.
+        overlap: overlap of neighbouring tiles in pixels; None for 12 with fixed windows and 32 with other tiles, but at
+            most a quarter of the side.
+        memory_bytes: limit for the tensors of a forward pass of a network without a fixed window; fixed windows are
             processed 16 at a time.
 
     Returns:
-        N×3×sH×sW, not clipped, s the scale of the head.
+        N×3×sH×sW, not clipped, where s is the scale of the head.
 
     Raises:
         PetlirError: the head or tiling is unknown or does not support this image size, `tile` or `overlap` does not fit
@@ -168,12 +174,12 @@ def check(network: Backbone, height: int, width: int, tiling: str) -> str:
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiling of images.
+    """The size, overlap and batching of tiles.
 
     Attributes:
         side: side of a tile.
         overlap: minimum overlap of neighbours in pixels.
-        left: outer fraction of the overlap that is taken from the neighbour.
+        left: outer fraction of the overlap in which only the neighbour is used.
         at_once: number of tiles per forward pass.
     """
 
@@ -205,7 +211,7 @@ def _windows(name: str, window: int, tile: int | None) -> Tiles:
 def _tiles(
     network: Backbone, images: Tensor, head: str | None, scale: int, tile: int | None, memory_bytes: int
 ) -> Tiles:
-    """Choose the whole image if it fits, otherwise the largest tile that fits, unless the tile is given."""
+    """Use tiles of side `tile`; if it is None, use the whole image if it fits, otherwise the largest tile that fits."""
     multiple = network.multiple(head)
     if tile is not None and (tile < 1 or tile % multiple):
         raise PetlirError(f"tile {tile} does not fit {network.name}; expected a multiple of {multiple}")
@@ -221,7 +227,7 @@ def _pixels_within(memory_bytes: int, network: Backbone, images: Tensor, head: s
     """Return the number of pixels that a forward pass may process, measured on a crop.
 
     Raises:
-        PetlirError: even the crop does not fit.
+        PetlirError: even this crop exceeds the limit.
     """
     side = _up(PROBE, network.multiple(head))
     live = LiveBytes()
@@ -252,7 +258,7 @@ def to_image(batch: Tensor) -> Image:
 def restore_image(
     network: Backbone, image: Degraded, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Image:
-    """Restore an image through `heads` in sequence; between two heads it is clipped but not rounded."""
+    """Restore an image through `heads` in sequence; intermediate results are clipped but not rounded."""
     return to_image(next(restore_each(network, [image], heads, tiling, tile)))
 
 
@@ -291,7 +297,7 @@ def restore_each(
 def restore_batch(
     network: Backbone, images: Tensor, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Tensor:
-    """Restore images N×3×H×W in [0, 1] through `heads` in sequence; clip between two heads, but not at the end."""
+    """Restore images N×3×H×W in [0, 1] through `heads` in sequence; clip intermediate results, but not the last one."""
     for place, head in enumerate(heads):
         images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
     return images

@@ -1,7 +1,7 @@
 """Geometric self-ensemble: the mean over the eight flips and rotations of an image.
 
-Source: Timofte, Rothe & Van Gool, Seven ways to improve example-based single image super resolution, CVPR 2016; the
-rows with a + of EDSR (Lim et al., CVPRW 2017).
+Source: Timofte, Rothe & Van Gool, Seven ways to improve example-based single image super resolution, CVPR 2016; used
+for the results marked `+` in the tables of EDSR (Lim et al., CVPRW 2017).
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from petlir.benchmark.restoration.tiling import Forward
 
 
 def eightfold(forward: Forward, images: Tensor) -> Tensor:
-    """Return the mean output of `forward` on the images rotated by 0, 90, 180, 270° and mirrored, each mapped back.
+    """Return the mean output of `forward` on the images rotated by 0, 90, 180, 270° and mirrored.
+
+    Each output is rotated and mirrored back before the mean is computed.
 
     Args:
-        forward: N×3×H×W to N×3×sH×sW; also receives W×H.
+        forward: maps N×3×H×W to N×3×sH×sW; is also called with height and width exchanged.
         images: N×3×H×W.
     """
     views = list(product(range(4), (False, True)))

@@ -18,7 +18,7 @@ Forward = Callable[[Tensor], Tensor]
 TILES_AT_ONCE = 16
 """The default number of tiles per forward pass."""
 CPU_PIXELS = 8 * 48**2
-"""Input pixels per forward pass of several tiles on a CPU, limited by its caches."""
+"""The maximum number of input pixels in a forward pass of several tiles on a CPU, chosen to fit its caches."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class TilePositions:
 
 
 def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> TilePositions:
-    """Distribute as few tiles as possible over `length` pixels with at least `overlap`; one if it is longer.
+    """Distribute as few tiles as possible over `length` pixels, with neighbours that overlap by at least `overlap`.
 
-    The outer fraction `left` (0 to below 1/2) of the overlap is taken from the neighbour; in the rest, the weights rise
-    linearly.
+    If `side` exceeds `length`, a single tile of that length is used. In the outer fraction `left` (0 to below 1/2) of
+    the overlap, a tile has weight 0 and only its neighbour is used; in the rest, the weights rise linearly.
     """
     side = min(side, length)
     overlap = min(overlap, side - 1)
@@ -98,13 +98,15 @@ def blend(
 def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
     """Apply the published inference scheme of IPT to images at least as large as a window.
 
-    Windows are placed at a stride of a quarter of their side. The inner half of each is kept, and overlapping halves
-    are averaged. Windows that do not fit leave a remainder at the bottom and the right. Therefore the strips along the
-    four borders pass through the network again, the last two with the remainder, and the bottom right corner once more.
-    Bottom and right are joined where the inner half of their windows begins, moved inwards by half the remainder. Where
-    the top and the left strip meet, the left one is used.
+    Windows are placed at a stride of a quarter of their side. The inner half of each window's output is kept, and
+    overlapping halves are averaged. If the stride does not divide the image evenly, a remainder is left at the bottom
+    and the right. Therefore the strips along the four borders pass through the network again; the strips at the bottom
+    and the right include the remainder. The bottom right corner passes through the network once more. The bottom and
+    right strips are joined to the rest where the inner half of their windows begins, moved inwards by half the
+    remainder. Where the top and the left strip meet, the left strip is used.
 
-    For h×w windows in the grid, the network processes h·w + 2h + 2w + 1; published counts agree (321×481: 972).
+    For a grid of h×w windows, the network processes h·w + 2h + 2w + 1 windows, which agrees with published counts (972
+    for an image of 321×481).
     """
     once = partial(_voted, forward, window=window, scale=scale)
     quarter, whole = window // 4 * scale, window * scale
@@ -120,7 +122,10 @@ def chop(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
 
 def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
-    """Average the inner halves of windows at a quarter stride; the outermost ones supply the borders; no remainder."""
+    """Average the inner halves of windows placed at a stride of a quarter of their side.
+
+    The outermost windows supply the borders; the remainder that no window covers is left out.
+    """
     dropped = torch.zeros(window // 4 * scale)
     rows, columns = (
         TilePositions(range(0, length - window + 1, window // 4), window, scale, dropped)
@@ -130,7 +135,7 @@ def _voted(forward: Forward, images: Tensor, window: int, scale: int) -> Tensor:
 
 
 def _join(first: Tensor, last: Tensor, length: int, axis: int) -> Tensor:
-    """Join the start and the end of an image of `length`, cut in the middle of their overlap."""
+    """Join the first and the last part of an image of this `length`; both are cut in the middle of their overlap."""
     shared = first.shape[axis] + last.shape[axis] - length
     ahead = first.narrow(axis, 0, first.shape[axis] - shared // 2)
     rest = length - ahead.shape[axis]
