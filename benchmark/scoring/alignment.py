@@ -10,7 +10,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.decoding import Pixels
 
 SCALES = range(2, 9)
-"""The scales to whose multiples a clean image may be cropped."""
+"""The scales s for which a clean image may be cropped to sides that are multiples of s."""
 Size = tuple[int, int]
 """Width and height in pixels."""
 
@@ -22,7 +22,7 @@ class Alignment:
     Attributes:
         factor: enlargement of the restored image.
         size: width and height of both images.
-        scale: the scale to whose multiple the clean image is cropped; 1 if it is not cropped.
+        scale: the sides of the cropped clean image are multiples of this scale; 1 if it is not cropped.
     """
 
     factor: int
@@ -57,13 +57,13 @@ def align(restored: Size, clean: Size, *, bicubic: bool, likely: int = 0) -> Ali
         return Alignment(smaller, size, 1 if size == clean else smaller)
     if scale := _preferred((s for s in SCALES if _cropped(clean, s) == restored), likely):
         return Alignment(1, restored, scale)
-    hint = f"; it is {smaller} times smaller: --bicubic enlarges it" if smaller else ""
-    sizes = "{}×{}, its reference {}×{}".format(*restored, *clean)
-    raise PetlirError(f"is {sizes} pixels; equal sizes are expected{hint}")
+    hint = f"; the restored image is {smaller} times smaller, use --bicubic to enlarge it" if smaller else ""
+    sizes = "{}×{} pixels, its reference {}×{}".format(*restored, *clean)
+    raise PetlirError(f"is {sizes}; equal sizes are expected{hint}")
 
 
 def _preferred(found: Iterable[int], likely: int) -> int:
-    """Return the likely scale if it is among those found, otherwise the smallest one; 0 without any."""
+    """Return the likely scale if it is in `found`, otherwise the smallest scale in `found`; 0 if `found` is empty."""
     scales = list(found)
     return likely if likely in scales else min(scales, default=0)
 

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of two images of any size and depth, in bands of rows if they are large."""
+"""PSNR and SSIM of two images of any size and bit depth; large images are scored in bands of rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Values = Callable[[Pixels], Floats]
 
 
 def check_size(width: int, height: int, rule: Protocol) -> None:
-    """Raise PetlirError if images of this size cannot be scored: nothing or no SSIM window is left in the border."""
+    """Raise PetlirError if images of this size cannot be scored: no pixel or no SSIM window fits inside the border."""
     inside = [side - 2 * rule.border for side in (width, height)]
     if min(inside) < (rule.window if rule.ssim == "2d" else 1):
         least = rule.window if rule.ssim == "2d" else 1
@@ -68,8 +68,8 @@ def _ssim(restored: Pixels, clean: Pixels, rule: Protocol, compared: Values) -> 
     """Return the mean over all windows.
 
     Neighbouring bands share the rows spanned by a window. In 2D, each window is thus contained in one band. In 3D,
-    edges are repeated, so windows at the edges of a band are wrong; those at the inner edges of two neighbouring bands
-    equal the windows of only their common rows, and are subtracted.
+    edges are repeated, so windows at the inner edges of a band are wrong. Together, the wrong windows of two
+    neighbouring bands equal all windows of an image that consists only of their shared rows, and are subtracted.
     """
     shared = rule.window - 1
     lost = shared if rule.ssim == "2d" else 0
@@ -87,7 +87,7 @@ def _sum(restored: Pixels, clean: Pixels, rows: slice, rule: Protocol, compared:
 
 
 def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:
-    """Yield bands of rows with `shared` rows in common and at least `least` additional rows."""
+    """Yield bands of rows; neighbours share `shared` rows, and each band has at least `least` additional rows."""
     height, step = len(image), max(least, BAND_PIXELS // image.shape[1])
     for start in range(0, max(1, height - shared - least + 1), step):
         last = start + step + shared + least > height
@@ -97,7 +97,7 @@ def _bands(image: Pixels, shared: int, least: int) -> Iterator[slice]:
 
 
 def _images(restored: Pixels, clean: Pixels, compared: Values) -> tuple[Image, Image]:
-    """Return rows in the form that `psnr` and `ssim` accept, which can have any numeric dtype."""
+    """Return rows as arguments for `psnr` and `ssim`, which accept any numeric dtype."""
     return cast("Image", compared(restored)), cast("Image", _byte_scale(clean))
 
 

@@ -28,7 +28,8 @@ from petlir.benchmark.training.adaptation import folded
 from petlir.benchmark.writing import write_bytes
 
 PNG_LEVEL = 1
-"""Compression level of zlib, 1 to 9; 10 % larger files than with Pillow's default, in 40 % of the time."""
+"""Compression level of zlib, 1 to 9; files are 10 % larger than with Pillow's default, but written in 40 % of the time.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def evaluate(
         names: protocol ids with fields of view, see `petlir.benchmark.scoring.fields_of_view`.
         folder: folder for restored images, as `restored/SET/IMAGE.png`; for further restoration modes, see `kept_in`.
         shared: folder for degraded and clean images, as `SET/degraded/IMAGE.png`, for all cells of the task.
-        first: the restoration mode whose images are stored in `restored`; by default that of the first protocol.
+        first: the restoration mode whose images are stored in `restored`; by default the mode of the first protocol.
     """
     ways: dict[str, list[Protocol]] = {}
     for rule in map(protocol, names):
@@ -97,7 +98,7 @@ def evaluate(
 
 
 def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
-    """Return the rules under which a pair is scored, for any field of view."""
+    """Return the `rules` that apply to a pair for any field of view; all apply if the pair names no protocols."""
     own = [protocol(name) for name in pair.protocols]
     return [rule for rule in rules if not own or replace(rule, seen="") in own]
 

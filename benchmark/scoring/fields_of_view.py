@@ -1,8 +1,8 @@
 """Fields of view: the part of an image that a network reads at once in evaluation.
 
 The field of view is part of every protocol id in a record. An operator over the whole image (Fourier transform, spatial
-softmax, global pooling) reads crops in training, so scores depend on the field of view. For networks with such an
-operator, scores with both fields of view are reported.
+softmax, global pooling) reads only crops in training, so scores depend on the field of view. For networks with such an
+operator, scores are reported both for the whole image and for tiles as large as the training crops.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
-    """Return the fields of view, `whole` and `tiles-SIDE`; the images restored with the first one are stored.
+    """Return the fields of view: `whole`, `tiles-SIDE`, or both; only images restored with the first one are stored.
 
     Args:
         backbone: the network.
@@ -34,7 +34,9 @@ def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
 
 
 def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
-    """Return the protocol ids of a record, e.g. `y-crop4@tiles-48`; each of `seen` is added to ids without one.
+    """Return the protocol ids of a record, e.g. `y-crop4@tiles-48`.
+
+    An id without a field of view is returned once with each field of view in `seen`.
 
     Raises:
         PetlirError: a name is not a protocol.
@@ -45,5 +47,5 @@ def scored_as(names: Iterable[str], seen: Sequence[str]) -> tuple[str, ...]:
 
 
 def tiling_of(view: str) -> tuple[str, int | None]:
-    """Return a field of view as a tiling and its tiles' side, for `petlir.benchmark.restoration.restore.restore`."""
+    """Convert a field of view to the `tiling` and `tile` of `petlir.benchmark.restoration.restore.restore`."""
     return ("default", int(view.removeprefix(TILES))) if view.startswith(TILES) else (view, None)

@@ -1,4 +1,4 @@
-"""Scores of a folder of restored images against clean images, for any restoration method, one image at a time."""
+"""Scores of a folder of restored images from any method against a folder of clean images, read one pair at a time."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from petlir.benchmark.scoring.metrics import Registered, measured
 from petlir.benchmark.scoring.psnr_ssim import recorded
 
 PREFIXES = ("norain-", "rain-")
-"""Prefixes that distinguish the names of a pair in some sets: Rain100's `rain-001`, `norain-001`."""
+"""Prefixes that distinguish the two file names of a pair in some sets, e.g. Rain100's `rain-001` and `norain-001`."""
 BYTES_PER_PIXEL = 30
 """The memory in bytes per pixel of a pair of images that are scored in bands."""
 
 
 class Mean(TypedDict):
-    """Means over a set: PSNR in dB, or `"inf"`; SSIM."""
+    """Mean scores over a set: SSIM, and PSNR in dB, or `"inf"` for identical images."""
 
     psnr: float | str
     ssim: float
@@ -43,7 +43,7 @@ class Mean(TypedDict):
 class ImageScore(Mean):
     """The scores of an image; `name` is the path of the clean image in its folder, without suffix.
 
-    `peak` is the largest value of a channel that PSNR refers to: 255, or 65535 if either image has 16 bits.
+    `peak` is the maximum channel value in the definition of PSNR: 255, or 65535 if either image has 16 bits.
     """
 
     name: str
@@ -93,7 +93,7 @@ def _read(path: Path, warn: Warn) -> Picture:
 
 
 def all_protocols() -> list[Protocol]:
-    """Return the protocols of `KNOWN` for stored images, independent of the restoration mode."""
+    """Return the protocols of `KNOWN` that apply to stored images, whatever their restoration mode."""
     return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
 
 
@@ -104,10 +104,11 @@ def score_folders(
 
     Args:
         restored: folder of images with 8 or 16 bits per channel; suffixes may differ from those in `reference`.
-        reference: folder of the clean images; one that is up to s - 1 pixels larger is cropped to a multiple of s.
+        reference: folder of the clean images; a clean image that is up to s - 1 pixels larger than the restored image
+            is cropped to a multiple of the scale s.
         rule: the protocol.
-        bicubic: enlarge restored images that are an integer factor smaller, like MATLAB's `imresize`: the baseline of
-            super-resolution.
+        bicubic: enlarge restored images that are an integer factor smaller, like MATLAB's `imresize`; on low-resolution
+            inputs, this gives the usual baseline of super-resolution.
         warn: receives a line for each image that is skipped, cropped or only partly read.
 
     Raises:
@@ -120,7 +121,7 @@ def score_folders(
 def side_by_side(
     restored: Path, reference: Path, rules: Sequence[Protocol], *, bicubic: bool = False, warn: Warn = silent
 ) -> list[Scores]:
-    """Score the same images under several protocols, each read once; see `score_folders`."""
+    """Score the same images under several protocols, reading each image once; see `score_folders`."""
     check_stored(rules)
     pairs = matched(restored, reference, rules, bicubic=bicubic, warn=warn)
     rows: dict[str, list[ImageScore]] = {rule.id: [] for rule in rules}
@@ -150,14 +151,14 @@ def measure_folders(
     *,
     bicubic: bool = False,
 ) -> list[dict[str, object]]:
-    """Score the images by metrics: direction, colour, means and values, or why there are none.
+    """Score the images by each metric; return its direction, colour space, mean and values, or why it is unavailable.
 
     Args:
         restored: as in `score_folders`.
         reference: as in `score_folders`.
         names: names of metrics, see `petlir.benchmark.scoring.metrics.choose`.
         device: the device to compute on.
-        registered: the metrics that do not belong to pyiqa.
+        registered: the metrics implemented in this project or in plugins, by name.
         bicubic: as in `score_folders`.
     """
     looks = {pair.name: pair.on_byte_scale for pair in matched(restored, reference, (), bicubic=bicubic)}
@@ -211,8 +212,8 @@ def paired(restored: Path, reference: Path) -> Iterator[tuple[Path, Path]]:
 def _named(restored: Path, reference: Path, warn: Warn) -> list[tuple[str, Path, Path]]:
     """Return name, restored and clean image of each pair of two folders and their sub-folders.
 
-    Names match if they are equal without the suffix, or else after composing accents, or else also without the prefixes
-    in `PREFIXES`.
+    Names without suffix are compared first unchanged, then with accents composed, then also without the prefixes in
+    `PREFIXES`.
 
     Raises:
         PetlirError: a folder is missing or empty, or an image has no partner.

@@ -1,6 +1,6 @@
-"""Measurement of images by metrics, in batches of equal size on the device.
+"""Measurement of images by metrics, on the device in batches of images of equal size.
 
-A metric that cannot be created, or does not support an image, is *not available*, with the reason.
+A metric that cannot be created, or does not support an image, is reported as *not available*, with the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AT_ONCE = 2**21
 Look = Callable[[], tuple[Image, Image]]
 """A function that reads a restored image and its clean image, H×W×3 uint8."""
 Model = Callable[[Tensor, Tensor], Tensor]
-"""A function that scores restored against clean images, both N×3×H×W in [0, 1], with N values."""
+"""A function that returns N scores for N restored and N clean images, both N×3×H×W in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _batch(images: Sequence[Image], device: str) -> Tensor:
 
 
 def _values(model: Model, restored: Tensor, clean: Tensor) -> list[float]:
-    """Return one value per image; raise ValueError if a value is not finite or their number differs."""
+    """Return one value per image; raise ValueError if a value is not finite or the number of values is wrong."""
     with _repeatable(restored.device), torch.no_grad():
         found: object = model(restored, clean)
         values: list[float] = found.detach().double().flatten().tolist() if isinstance(found, Tensor) else []

@@ -1,4 +1,4 @@
-"""Metrics by name: the registered ones (PSNR, SSIM and those of plugins), and every metric of pyiqa."""
+"""Lookup of metrics by name: the registered metrics (PSNR, SSIM and metrics of plugins) and all metrics of pyiqa."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from petlir.benchmark.scoring.measurement import Look, Measurement, Prepared, de
 
 @dataclass(frozen=True)
 class Registered:
-    """A metric with an implementation here or in a plugin.
+    """A metric that is implemented in this project or in a plugin.
 
     Attributes:
         make: builds the metric with its defaults; PSNR and SSIM then use the protocol `rgb`.
@@ -31,7 +31,7 @@ def choose(text: str, registered: Mapping[str, Registered]) -> tuple[str, ...]:
     """Return the distinct metrics of a comma-separated list.
 
     Args:
-        text: names.
+        text: the list.
         registered: see `petlir.benchmark.plugins.Plugins.registered_metrics`.
 
     Raises:
@@ -43,7 +43,7 @@ def choose(text: str, registered: Mapping[str, Registered]) -> tuple[str, ...]:
         valid = set(pyiqa_metrics.names()) if others else set()
     except PetlirError as error:
         there = ", ".join(registered)
-        raise PetlirError(f"{error}; without it there is {there}, but no {others[0]!r}") from error
+        raise PetlirError(f"{error}; without it, only {there} are available, not {others[0]!r}") from error
     for name in others:
         if name not in valid:
             raise unknown("metric", name, {*registered, *valid})
@@ -59,7 +59,7 @@ def measured(
         names: see `choose`.
         images: by name, functions that read the restored and the clean image, of equal size.
         device: the device to compute on.
-        registered: the metrics that do not belong to pyiqa.
+        registered: the metrics implemented in this project or in plugins, by name.
 
     Raises:
         PetlirError: an image cannot be read.

@@ -99,7 +99,7 @@ class SSIM(Metric):
 
 
 def recorded(psnr: float) -> float | str:
-    """Return a PSNR for JSON, which has no infinity: that of identical images is `"inf"`."""
+    """Return a PSNR as a JSON value: since JSON has no infinity, the PSNR of identical images is `"inf"`."""
     return "inf" if math.isinf(psnr) else psnr
 
 
@@ -190,7 +190,10 @@ def _similarity(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
-    """Return Gaussian means: over whole windows, or over all pixels and channels with edges repeated (maps N×C×H×W).
+    """Return Gaussian-weighted means of maps N×C×H×W.
+
+    For 2D SSIM, only windows inside the map are used. For 3D SSIM, each pixel of each channel is the centre of a
+    window, and edges are repeated.
 
     Shifted sums along each axis are much faster than a convolution.
     """
@@ -203,7 +206,7 @@ def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
     for axis in axes:
         side = maps.shape[axis] - 2 * half
         blurred = weights[half] * maps.narrow(axis, half, side)
-        # pairs of equal weight, smallest weight first: a third of the error in float32
+        # adding pairs of equal weight, smallest weight first, reduces the error in float32 to a third
         for start, weight in enumerate(weights[:half]):
             pair = maps.narrow(axis, start, side) + maps.narrow(axis, 2 * half - start, side)
             blurred.add_(pair, alpha=weight)

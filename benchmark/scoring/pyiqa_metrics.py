@@ -1,6 +1,7 @@
-"""Every metric of pyiqa by name, with its direction.
+"""The metrics of pyiqa by name, and whether higher or lower values are better.
 
-pyiqa downloads the weights of a metric when it is built. If this fails, the metric is *not available*, with the reason.
+pyiqa downloads the weights of a metric when the metric is created. If the download fails, the metric is reported as
+*not available*, with the reason.
 """
 
 from __future__ import annotations

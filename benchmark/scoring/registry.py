@@ -1,4 +1,6 @@
-"""The registry of metrics under a protocol: their computation, names and formats. An entry adds a metric everywhere.
+"""The registry of metrics under a protocol: their computation, names and formats.
+
+Adding an entry here adds the metric everywhere.
 
 Evaluation computes every entry for each restored and each degraded image; records, tables, exports and the MLflow
 mirror read names, units and digits here. torch is imported only when a metric is computed.
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 
 
 class Score(NamedTuple):
-    """The value of a metric for one restored image; `input` is that of the degraded image, None if there is none.
+    """The value of a metric for one restored image.
 
-    `protocol` is None for a metric without a protocol. A smaller degraded image is enlarged bicubically.
+    `input` is the value for the degraded image, which is enlarged bicubically if it is smaller than the clean image;
+    None if the metric was not computed for the degraded image. `protocol` is None for a metric without a protocol.
     """
 
     set: str
@@ -36,7 +39,7 @@ class Score(NamedTuple):
 
 
 def compared(one: Score, other: Score) -> Iterator[tuple[str, float, float]]:
-    """Yield the name, e.g. `input_psnr`, and both values of each number in two rows of one metric."""
+    """Yield each number that two rows of the same metric contain: its name, e.g. `input_psnr`, and its two values."""
     yield one.metric, one.value, other.value
     if one.input is not None and other.input is not None:
         yield f"input_{one.metric}", one.input, other.input
@@ -44,7 +47,7 @@ def compared(one: Score, other: Score) -> Iterator[tuple[str, float, float]]:
 
 @dataclass(frozen=True)
 class ProtocolMetric:
-    """A metric that every protocol applies to.
+    """A metric that can be computed under every protocol.
 
     Attributes:
         name: its key in records, exports and MLflow.

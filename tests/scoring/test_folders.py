@@ -145,9 +145,9 @@ def test_the_first_name_without_a_partner_is_named(tmp_path):
 def test_sizes_that_differ_are_named(tmp_path):
     full = save(tmp_path / "full", a=image(0, 24, 28))
     half, odd = save(tmp_path / "half", a=image(0, 12, 14)), save(tmp_path / "odd", a=image(0, 12, 13))
-    refused("14×12, its reference 28×24 pixels; equal sizes are expected; it is 2 times smaller", half, full)
-    refused("13×12, its reference 28×24 pixels; equal sizes are expected", odd, full, bicubic=True)
-    refused("28×24, its reference 14×12 pixels; equal sizes are expected", full, half, bicubic=True)
+    refused("14×12 pixels, its reference 28×24; equal sizes are expected; the restored image is 2 times", half, full)
+    refused("13×12 pixels, its reference 28×24; equal sizes are expected", odd, full, bicubic=True)
+    refused("28×24 pixels, its reference 14×12; equal sizes are expected", full, half, bicubic=True)
 
 
 def test_images_too_small_for_the_protocol_are_named(tmp_path):
