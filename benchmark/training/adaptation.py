@@ -83,7 +83,7 @@ class Adapted:
 
 
 def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: PriorResults | None = None) -> Adapted:
-    """Freeze `backbone`, let `method` adapt it, and keep trainable only what `head` uses.
+    """Freeze `backbone`, let `method` adapt it, and leave only parameters that `head` uses trainable.
 
     Args:
         backbone: backbone with pre-trained weights; changed in place.
@@ -117,7 +117,7 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: Prior
 
 
 def _buffers(inserted: frozenset[nn.Module], backbone: Backbone) -> Iterator[tuple[str, Tensor]]:
-    """Yield the buffers of inserted modules, including those of frozen modules renamed by wrapping."""
+    """Yield the buffers of inserted modules, but not of frozen modules, whose names change when they are wrapped."""
     for prefix, module in backbone.named_modules():
         if module in inserted:
             for name, buffer in module.named_buffers(recurse=False):
@@ -125,9 +125,9 @@ def _buffers(inserted: frozenset[nn.Module], backbone: Backbone) -> Iterator[tup
 
 
 def merge(backbone: Backbone) -> bool:
-    """Merge all mergeable inserted modules in place; return whether none remains.
+    """Merge all mergeable inserted modules in place; return whether all trained modules were merged.
 
-    Trained parameters of the backbone itself need no merging.
+    If nothing was trained, return False. The backbone's own trained parameters need no merging.
     """
     trained = any(parameter.requires_grad for parameter in backbone.parameters())
     _fold(backbone)
@@ -137,7 +137,7 @@ def merge(backbone: Backbone) -> bool:
 
 @contextmanager
 def folded(backbone: Backbone) -> Iterator[bool]:
-    """Merge a method into the weights inside the block, if it merges completely; yield whether it does.
+    """Merge a method into the weights inside the `with` block, if it merges completely; yield whether it does.
 
     Afterwards the network has the same modules and parameters as before, so training continues unaffected.
     """

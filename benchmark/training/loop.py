@@ -23,13 +23,15 @@ from petlir.benchmark.writing import write_bytes
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """The points at which the AdaptIR paper halves the learning rate, as fractions of the budget (§4: 500 epochs)."""
 CURVE_POINTS = 20
-"""The number of points on a training curve; validation runs only at the last one, as it takes as long as many steps."""
+"""The number of points on a training curve; validation runs only at the last point, because it takes as long as many
+steps.
+"""
 
 Batch = tuple[Tensor, Tensor]
 """Degraded and clean crops, N×3×H×W in [0, 1]."""
 Point = dict[str, float | None]
-"""A point of the training curve: step, learning rate, mean loss since the previous point, and at the end the validation
-PSNR in dB.
+"""A point of the training curve: step, learning rate, mean loss since the previous point, and, at the last point, the
+validation PSNR in dB.
 """
 
 
@@ -109,10 +111,10 @@ def fit(
 
     Args:
         adapted: the network; trained in place.
-        sampler: the batches, by step.
+        sampler: supplies the batch of each step.
         validate: returns the mean validation PSNR in dB; called in evaluation mode after the last step.
         budget: steps and learning rate.
-        checkpoint: file for the state; training resumes from it if it exists.
+        checkpoint: file in which the training state is saved; training resumes from this file if it exists.
         report: receives the completed fraction and the last loss.
         kept: called after each checkpoint.
 
@@ -131,7 +133,7 @@ def fit(
             adapted.eval()
             _validate(validate, budget, state)
             return state
-        with deferred() as asked:  # a step is completed, then saved
+        with deferred() as asked:  # a signal waits until the current step is completed and saved
             _step(adapted, sampler, optimizer, scaler, budget, state)
             due = asked.numbers or monotonic() - last > budget.checkpoint_seconds
             if checkpoint is not None and due:
