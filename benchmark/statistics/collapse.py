@@ -19,7 +19,7 @@ RULE = (
 
 
 def far_below(means: Floats) -> NDArray[np.bool_]:
-    """Return whether each mean in dB is collapsed by the rule, for means `... × seeds` of a method."""
+    """Return, for the seeds of one method with means `... × seeds` in dB, whether each has collapsed by the rule."""
     below = np.median(means, axis=-1, keepdims=True) - means
     return np.asarray((below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below), axis=-1, keepdims=True)))
 
@@ -41,8 +41,8 @@ def collapsed_each(scores: Floats) -> NDArray[np.bool_]:
     """Return whether each seed of each method is collapsed: methods × seeds.
 
     Args:
-        scores: methods × units × seeds in dB; a seed without a finite score did not run, and a unit for which a method
-            lacks one of its other seeds is left out of that method's means.
+        scores: methods × units × seeds in dB; a seed without any finite score did not run. A unit is left out of a
+            method's means if the method lacks a score on this unit for a seed that ran.
     """
     methods, units, seeds = scores.shape
     found = np.zeros((methods, seeds), bool)

@@ -1,10 +1,10 @@
-"""Separation of the methods in a column, whose pairs form a single family of tests.
+"""Separation of the methods in a column; all pairs of methods form a single family of tests.
 
 Pairs are tested together by Holm's step-down method (Holm, Scandinavian Journal of Statistics 6, 1979), which bounds
-the probability of any false separation. It implies the group tied with the best and each method's possible ranks
-(simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in Medical Research 31, 2022). With
-several interim analyses, each spends its fraction of alpha, and separated pairs leave the family (Maurer and Bretz,
-Statistics in Biopharmaceutical Research 5, 2013).
+the probability of any false separation. The separated pairs determine which methods are tied with the best one, and the
+possible ranks of each method (simultaneous rank intervals: Al Mohamad, Goeman and van Zwet, Statistical Methods in
+Medical Research 31, 2022). With several interim analyses, each spends its fraction of alpha, and separated pairs leave
+the family (Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013).
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ Indices = NDArray[np.int_]
 
 
 def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
-    """Return Holm's adjusted p values in the given order; `family` also counts hypotheses without a p value."""
+    """Return Holm's adjusted p values in the given order.
+
+    `family` is the number of hypotheses, including any without a p value; None for the number of p values.
+    """
     p = np.asarray(p, float)
     order = np.argsort(p, kind="stable")
     factors = (len(p) if family is None else family) - np.arange(len(p))
@@ -46,7 +49,11 @@ def holm(p: Sequence[float] | Floats, family: int | None = None) -> Floats:
 
 
 def separable(gap: Floats | float, adjusted_p: Floats | float, seeds: Indices | int, alpha: float = 0.05) -> Flags:
-    """Return whether pairs can be separated: with three seeds if above 0.1 dB, with five if above 0.02 dB."""
+    """Return whether pairs are separated.
+
+    The adjusted p value must be at most `alpha`. With three or four seeds, the gap must also exceed 0.1 dB; with five
+    or more, it must be at least 0.02 dB.
+    """
     firm, few = np.asarray(seeds) >= FIRM_SEEDS, np.asarray(seeds) >= FEWEST_SEEDS
     enough = (firm & (np.abs(gap) >= FIRM_GAP)) | (few & (np.abs(gap) > PROVISIONAL_GAP))
     return np.asarray(enough & (np.asarray(adjusted_p) <= alpha))
@@ -59,11 +66,12 @@ class MethodPair:
     Attributes:
         better: the method with the higher mean.
         worse: the other method.
-        difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but holds at all analyses.
-        adjusted_p: Holm's p value among all pairs of the column at its last analysis, raised for skewed effects and
-            divided by the fraction of alpha of that analysis.
+        difference: `better - worse` in dB; its interval is not adjusted for the other pairs, but is valid at every
+            interim analysis.
+        adjusted_p: Holm's p value among all pairs of the column, at the last analysis of this pair. It is computed from
+            p values multiplied by `SKEWNESS` and divided by the fraction of alpha that this analysis spends.
         apart: whether the methods are separated.
-        seeds: number of seeds that both have.
+        seeds: number of seeds that both methods have.
     """
 
     better: str
@@ -94,7 +102,7 @@ class Comparison:
 
     Attributes:
         order: the methods, the highest mean first.
-        found: the results of their pairs.
+        found: the results for all pairs of methods.
         units: number of source scenes.
         seeds: the smallest number of seeds of a method.
         analyses: number of interim analyses so far.
@@ -140,7 +148,7 @@ class Comparison:
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """Return the best and the worst possible rank of each method, 1 being the best; all hold jointly at 95 %."""
+        """Return the best and the worst possible rank of each method, 1 being the best; valid jointly at 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
@@ -154,8 +162,8 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
             without a run of this method. A pair is compared on the seeds that both methods have; with fewer than two
             such seeds, its difference is NaN.
         alpha: probability of any false separation.
-        analyses: if seeds were added until methods separate, all planned interim analyses; each uses the first `seeds`
-            of the list of seeds. By default there is a single analysis.
+        analyses: all planned interim analyses, if seeds were added until methods separated; each analysis uses the
+            first `seeds` entries of the list of seeds. By default there is a single analysis.
     """
     order = sorted(scores, key=lambda name: -float(np.nanmean(scores[name])))
     table = np.stack([scores[name] for name in order])
@@ -183,7 +191,7 @@ class _Pairs:
     worse: Indices
 
     def alike(self, chosen: Indices) -> Iterator[tuple[Indices, Indices]]:
-        """Yield the chosen pairs in batches of limited size that share the same seeds, with these seeds."""
+        """Yield the chosen pairs in batches of limited size, each with the seeds that all its pairs share."""
         _, kinds = np.unique(self.there, axis=0, return_inverse=True)
         codes = kinds.ravel()[self.better[chosen]] * len(kinds) + kinds.ravel()[self.worse[chosen]]
         most = AT_ONCE // self.table[0].size + 1

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 WORTH_ADAPTING = 0.5
 """The minimum gain, in dB, of full fine-tuning over training from scratch in a ranked column."""
 PRETRAINING = ("full-ft", "scratch")
-"""The methods whose difference is the gain of pre-training."""
+"""The methods whose difference is the gain from pre-training."""
 Names = NDArray[np.object_]
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreRows:
-    """Scores with one entry for each image and cell, as the columns of a data frame of the same names, but faster.
+    """Scores with one entry for each image and cell: a faster substitute for a data frame with columns of these names.
 
     Attributes:
         psnr: PSNR in dB.
@@ -110,12 +110,12 @@ def collapsed_seeds(rows: pd.DataFrame | ScoreRows) -> dict[str, tuple[int, ...]
 def rankable(
     rows: pd.DataFrame | ScoreRows, fewest: int, references: pd.DataFrame | ScoreRows
 ) -> tuple[dict[str, Scores], str]:
-    """Return the scores of the methods that are ranked in a column, or why it is not ranked.
+    """Return the scores of the methods that are ranked in a column, and the reason if the column is not ranked.
 
     Args:
         rows: as for `tables`, of the column's PETL methods, with the column `converged`.
         fewest: minimum number of seeds of a method.
-        references: the same columns, with full fine-tuning and training from scratch under `method`, if present.
+        references: rows of full fine-tuning and training from scratch, as named by `method`; either may be missing.
     """
     gain = pretraining_gain(references)
     if gain is not None and gain < WORTH_ADAPTING:
@@ -129,12 +129,15 @@ def rankable(
     if len(scores) < FEWEST_METHODS:
         return {}, f"fewer than {FEWEST_METHODS} PETL methods converged with all seeds"
     if len(next(iter(scores.values()))) < 2:
-        return {}, "fewer than two images with a finite PSNR everywhere"
+        return {}, "fewer than two images have a finite PSNR for every method and seed"
     return scores, ""
 
 
 def pretraining_gain(rows: pd.DataFrame | ScoreRows) -> float | None:
-    """Return the mean PSNR of full fine-tuning minus that of training from scratch in dB, or None without both."""
+    """Return the mean PSNR of full fine-tuning minus the mean PSNR of training from scratch, in dB.
+
+    Return None if either has no scores.
+    """
     finite = np.isfinite(psnr := np.asarray(rows.psnr)) & np.isin(method := np.asarray(rows.method), PRETRAINING)
     if set(method[finite]) != set(PRETRAINING):
         return None
@@ -148,8 +151,8 @@ def pretraining_gain(rows: pd.DataFrame | ScoreRows) -> float | None:
 
 
 def never_rankable(rows: pd.DataFrame | ScoreRows) -> str:
-    """Return why a column with these scores can never be ranked, whatever is trained; empty where it can."""
+    """Return why a column with these scores can never be ranked, whatever is trained; empty if it can be ranked."""
     scenes = len(set(np.asarray(rows.unit)[np.isfinite(rows.psnr)]))
     if scenes >= FEWEST_UNITS or not len(rows.psnr):
         return ""
-    return f"a set of {scenes} scenes can never be ranked, whatever the seeds: it takes {FEWEST_UNITS}"
+    return f"a set of {scenes} scenes can never be ranked, with any number of seeds: the minimum is {FEWEST_UNITS}"

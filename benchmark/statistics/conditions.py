@@ -11,9 +11,10 @@ from pathlib import Path
 COVERAGE = Path(__file__).with_name("coverage.csv")
 """Simulated coverage, written by `python -m petlir.benchmark.statistics.simulation`."""
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
-"""Bounds of the coverage, and the highest rate of columns with false separations."""
+"""Bounds of a valid coverage, and the highest valid rate of columns with false separations."""
 NOISE = 0.0022
-"""Two standard errors of the simulated rate; for normal scores, a rate of at most 5 % is proven."""
+"""Two standard errors of the simulated rate of false separations; for normal scores, a rate of at most 5 % is proven.
+"""
 
 
 SKEWED = "skewed"
@@ -27,14 +28,15 @@ def printable(units: int, seeds: int) -> bool:
 
     The nearest simulated conditions below and above must all hold: coverage 95 ± 1.5 % and at most 5 % false
     separations, for normal and heavy-tailed scores, equal and unequal variances, and effects of all sizes. Above the
-    largest simulated numbers, the conditions of the largest apply; below the smallest, nothing is printed.
+    largest simulated number of units or seeds, the result for the largest number applies; below the smallest, nothing
+    is printed.
     """
     corners = _corners(units, seeds)
     return bool(corners) and all(_table()[corner].holds for corner in corners)
 
 
 def skewed_coverage(units: int, seeds: int) -> float | None:
-    """Return the lowest coverage of a 95 % interval for strongly skewed effects, or None if none is printed."""
+    """Return the lowest coverage of a 95 % interval for strongly skewed effects, or None if it may not be printed."""
     lowest = [_table()[corner].skewed for corner in _corners(units, seeds)]
     return min(lowest) if lowest and printable(units, seeds) else None
 

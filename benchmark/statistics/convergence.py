@@ -1,4 +1,4 @@
-"""The doubling test: a method has converged if half of the steps, with a complete schedule, perform equally well."""
+"""The doubling test: a method has converged if training for half of the steps, on a full schedule, is equally good."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Convergence:
 
 
 class Tested(Protocol):
-    """The doubling test in a record."""
+    """The doubling test as read from a record."""
 
     @property
     def psnr(self) -> float:

@@ -1,19 +1,20 @@
 """Interval and test of a difference, with source scenes and seeds as crossed random effects.
 
-The variance of the mean of units × seeds is (U + S − E) / (units · seeds), with the expected mean squares of units,
-seeds and error. Interval and test use different approximations:
+The variance of the mean of units × seeds is (U + S − E) / (units · seeds), where U, S and E are the expected mean
+squares of units, seeds and error. Interval and test use different approximations:
 
 - The **interval** is a t interval with Satterthwaite's degrees of freedom (Biometrics Bulletin 2, 1946). In its plain
   form, its coverage is 92 to 100 % at a nominal 95 %, because U + S − E can be zero or negative, and few seeds give too
   many degrees of freedom. Here a smooth positive variance replaces U + S − E, and the degrees of freedom are shrunk
-  towards the smaller of those of units and seeds. The constants are calibrated, not derived. `python -m
-  petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` gives the limits.
+  towards the degrees of freedom of units or of seeds, whichever are fewer. The constants are calibrated, not derived.
+  `python -m petlir.benchmark.statistics.simulation` measures the coverage, and `conditions.printable` tells for which
+  numbers of units and seeds it is valid.
 - The **p value** is Banerjee's (Sankhyā 22, 1960): it solves mean² = Σ t²(p) · mean square / (units · seeds) over units
   and seeds, each with the t quantile of its own degrees of freedom. For normal effects of any size, the p value is
   never too small, even far in the tail. Tests of many pairs use the tail, where Satterthwaite's approximation is wrong
   by a factor of ten.
 
-If one of the two effects is absent, both are the one-sample t test.
+If one of the two effects is absent, the interval and the p value are those of the one-sample t test.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ NOTHING = 1e-18
 SMALLEST = 1e-130
 """The smallest p value distinguished from 0."""
 SKEWNESS = 2.0
-"""Factor by which p values are raised in tests of many pairs, since skewed effects make them too small."""
+"""Factor by which p values are multiplied in tests of many pairs, since skewed effects make p values too small."""
 STEPS = 8
 """The number of steps of Newton's method; six are enough."""
 
@@ -94,8 +95,8 @@ class Squares:
         seeds: number of seeds.
         mean: the grand mean.
         unit: mean square of the units, with units − 1 degrees of freedom.
-        seed: mean square of the seeds, with seeds − 1.
-        error: residual mean square, with (units − 1)(seeds − 1).
+        seed: mean square of the seeds, with seeds − 1 degrees of freedom.
+        error: residual mean square, with (units − 1)(seeds − 1) degrees of freedom.
     """
 
     units: int
@@ -132,7 +133,8 @@ def half_width(squares: Squares, level: float = 0.95) -> Floats:
 def _variance(squares: Squares) -> Floats:
     """Return a positive substitute for U + S − E.
 
-    It is the larger root of v² − d v = k min(U, E) min(S, E), with d = U + S − (1 + c) E.
+    The substitute is the larger root of v² − d v = k min(U, E) min(S, E), with d = U + S − (1 + c) E. The constants k
+    and c depend on the numbers of units and seeds.
     """
     units, seeds = squares.units - 1, squares.seeds - 1
     coarse, fine = 1 / units + 1 / seeds, 1 / (units * seeds)
@@ -142,7 +144,7 @@ def _variance(squares: Squares) -> Floats:
 
 
 def _freedom(squares: Squares) -> Floats:
-    """Return Satterthwaite's degrees of freedom, limited to the range of units and seeds and shrunk to the smaller."""
+    """Return Satterthwaite's degrees of freedom, shrunk towards those of units or of seeds, whichever are fewer."""
     fewer, more = sorted((squares.units - 1, squares.seeds - 1))
     unit, seed = np.maximum(squares.unit, squares.error), np.maximum(squares.seed, squares.error)
     parts = unit**2 / (squares.units - 1) + seed**2 / (squares.seeds - 1) + squares.error**2 / (fewer * more)
@@ -156,8 +158,8 @@ def _freedom(squares: Squares) -> Floats:
 def p_value(squares: Squares) -> Floats:
     """Return Banerjee's p value of "no difference"; if nothing varies, 1 for a mean of zero, else 0.
 
-    Newton's method is applied to the logarithms of both sides. The root is bracketed by the t tests that give both
-    units and seeds the larger or the smaller of their degrees of freedom.
+    Newton's method is applied to the logarithms of both sides. The root lies between the p values of two t tests: one
+    gives both units and seeds the larger of their degrees of freedom, the other gives both the smaller.
     """
     from scipy import special
 

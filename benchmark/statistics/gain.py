@@ -17,7 +17,8 @@ from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean
 SMALLEST_GAIN = 0.3
 """The smallest gain of full fine-tuning, in dB, for which the fraction is meaningful."""
 FARTHEST, HALVINGS = 1e6, 50
-"""Range, from the estimate, and bisection steps of the search for an end of the interval."""
+"""The greatest distance from the estimate, and the number of bisection steps, in the search for an end of the interval.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def intervals(gaps: Floats, level: float = 0.95) -> list[Interval]:
 
 
 def _edge(compatible: Callable[[Floats], NDArray[np.bool_]], inside: Floats, direction: float) -> Floats:
-    """Return the end of compatibility on one side of compatible ratios; infinite if there is none."""
+    """Return the end of the compatible range in one direction from each ratio; infinite if it has no end."""
     near, far = np.zeros_like(inside), np.full_like(inside, 1e-3)
     while (inner := compatible(inside + direction * far) & (far <= FARTHEST)).any():
         far = np.where(inner, 2 * far, far)

@@ -1,6 +1,6 @@
-"""Means of groups of scores as dense arrays: the same as `pandas.pivot_table` to the last bit, in a tenth of the time.
+"""Means of groups of scores as dense arrays: equal to `pandas.pivot_table` to the last bit, in a tenth of the time.
 
-A report has hundreds of small columns, for which the fixed cost of a pivot table exceeds that of computing the means.
+A report has hundreds of small columns, for which the fixed cost of a pivot table exceeds the cost of the means.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def means(values: Floats, codes: Sequence[Codes], shape: tuple[int, ...]) -> Flo
     total, lost = np.zeros(counts.shape), np.zeros(counts.shape)
     with np.errstate(invalid="ignore"):
         for nth in range(counts.max(initial=0)):  # Kahan's sum, in the order of the rows
-            left = int(np.searchsorted(-counts[largest], -nth))  # the groups that have so many values, the largest
+            left = int(np.searchsorted(-counts[largest], -nth))  # the number of groups with more values than `nth`
             term = kept[first[:left] + nth] - lost[:left]
             sums = total[:left] + term
             rest = sums - total[:left] - term

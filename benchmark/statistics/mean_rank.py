@@ -16,10 +16,10 @@ class MeanRanks:
     """The mean ranks of the methods that occur in every column.
 
     Attributes:
-        ranks: method → mean of its ranks by the mean score, 1 being the best, with a simultaneous interval; the best
-            method first.
+        ranks: method → mean of its ranks in the columns, with a simultaneous interval; in each column, rank 1 has the
+            highest mean score. The best method comes first.
         columns: number of columns in the mean.
-        left_out: the methods that lack a column.
+        left_out: the methods that are missing from at least one column.
     """
 
     ranks: Mapping[str, Interval]
@@ -31,7 +31,7 @@ def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05)
     """Rank the methods that occur in all columns by their mean rank over these columns.
 
     Each column spends `alpha / len(columns)` on the ranges of its ranks (Bonferroni), so that all ranges of all columns
-    hold jointly, and so do the means of their ends.
+    hold jointly, and so do the intervals between the means of their ends.
 
     Args:
         columns: column → method → units × seeds in dB.

@@ -1,8 +1,8 @@
 """Stability across degradations: the loss relative to the best method of each task.
 
 The regret of a method in a column is the gap between its mean and the best mean, in dB, never below zero. Its interval
-is that of multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on the
-difference from the true best. The lower end depends on the differences from all rivals and uses Bonferroni's level.
+is computed as in multiple comparisons with the best (Hsu, Annals of Statistics 9, 1981). The upper end depends only on
+the difference from the true best. The lower end depends on the differences from all rivals and uses Bonferroni's level.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
 
 
 def _regrets(scores: Mapping[str, Scores], name: str, level: float, columns: Sequence[int]) -> list[Interval]:
-    """Return `regret` for several numbers of columns, which only their lower ends depend on."""
+    """Return `regret` for several values of `columns`, on which only the lower ends of the intervals depend."""
     rivals = [scores[other] for other in scores if other != name]
     above = [mean_squares(gaps) for gaps in _on_shared_seeds(np.stack(rivals) - scores[name])] if rivals else []
     if not above:
@@ -69,7 +69,7 @@ def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:
-    """Return a method's regret over fixed columns: in each column, the largest, and the mean.
+    """Return a method's regret over fixed columns: the regret in each column, the largest regret, and the mean regret.
 
     The interval of the mean is the mean of the intervals. It is wide enough for any dependence between tasks, since the
     standard deviation of a sum is at most the sum of the standard deviations.
@@ -80,7 +80,7 @@ def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: flo
         level: level of the intervals.
 
     Returns:
-        None if the method lacks a column, or there are no columns.
+        None if the method is missing from a column, or if there are no columns.
     """
     if not columns or any(name not in scores for scores in columns.values()):
         return None

@@ -1,16 +1,17 @@
 """Simulation of the validity of intervals and tests: `python -m petlir.benchmark.statistics.simulation`.
 
 Data without true differences are drawn many times. The interval should contain 0 in 95 ± 1.5 % of the cases, and a
-column of ten equal methods should show a separation in at most 5 %, for all sizes of unit and seed effects, tails and
-ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
+column of ten equal methods should show a separation in at most 5 % of the cases, for all sizes of unit and seed
+effects, tails and ratios of variances. The command writes `coverage.csv`, which `conditions.printable` reads.
 
 The worst of 36 effect sizes counts, so a small number of repeats overestimates the rate: with 2,000 repeats the worst
 rate was 5.75 %, with 40,000 it was 4.5 %. Beyond these simulations, heavier tails (3 degrees of freedom) and variances
-that differ by a factor of 16 make the interval wider than necessary (up to 98 %) and false separations rarer.
+that differ by a factor of 16 make the interval wider than necessary (with a coverage of up to 98 %) and false
+separations rarer.
 
 Coverage is not required for skewed (exponential) effects; the table contains the simulated coverage, which the pages
-state. False separations also stay below 5 % for skewed effects, since p values are raised by `SKEWNESS`; the rates of
-the other scenarios are simulated without this factor and are therefore higher. Coverage with collapsed seeds is
+state. False separations also stay below 5 % for skewed effects, since p values are multiplied by `SKEWNESS`; the rates
+of the other scenarios are simulated without this factor and are therefore higher. Coverage with collapsed seeds is
 simulated in the tests.
 """
 
@@ -31,7 +32,7 @@ from petlir.benchmark.statistics.crossed import SKEWNESS, Floats, Squares, beyon
 
 UNITS, SEEDS = (5, 10, 15, 24, 50, 100), (3, 4, 5, 10)
 EFFECTS = (1.0, 2.0, 4.0, 10.0, 30.0, 1000.0)
-"""Expected mean square of units or seeds divided by that of the error; 1 means that there is no such effect."""
+"""Expected mean square of units or seeds divided by the mean square of the error; 1 means that there is no effect."""
 FAMILY = 10
 """The number of methods in a column of equal methods."""
 CHUNK = 4_000_000
@@ -43,7 +44,7 @@ class Scenario:
     """The distribution of effects and errors.
 
     Attributes:
-        name: name in the row.
+        name: name in `coverage.csv`.
         draw: generator, shape → values of mean 0 and variance 1.
         units: ratio of the largest to the smallest standard deviation among units.
         seeds: ratio of the largest to the smallest standard deviation among seeds.
@@ -130,7 +131,7 @@ def coverage(
         scenario: distribution of effects and errors.
         units: number of source scenes.
         seeds: number of seeds.
-        repeats: simulated pairs.
+        repeats: number of simulated pairs of methods.
         width: returns half the width of the tested interval.
     """
     generator = np.random.default_rng(units * 1000 + seeds)
@@ -195,8 +196,8 @@ def false_separations(scenario: Scenario, units: int, seeds: int, repeats: int =
 def separated(methods: Draws) -> dict[tuple[float, float], NDArray[np.bool_]]:
     """Return whether any pair is separated, for each size of unit and seed effect, in each repeat.
 
-    By Holm's method, a pair is separated if the smallest p value, raised for skewed effects, is at most 0.05 over the
-    number of pairs. The test uses only the means of rows and columns.
+    By Holm's method, at least one pair is separated if the smallest p value, multiplied by `SKEWNESS`, is at most 0.05
+    divided by the number of pairs. The test uses only the means of rows and columns.
 
     Args:
         methods: draws with an additional leading axis, the methods.
@@ -223,7 +224,10 @@ def _pairs(methods: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
 
 
 def _variances(means: Floats) -> Floats:
-    """Return the variance of the differences of two methods' values: methods × repeats × values → repeats × pairs."""
+    """Return, for each pair of methods, the variance of the differences between their values.
+
+    The shape changes from methods × repeats × values to repeats × pairs.
+    """
     one, other = _pairs(len(means))
     centred = means - means.mean(axis=2, keepdims=True)
     products = np.einsum("arn,brn->rab", centred, centred)
@@ -238,7 +242,7 @@ def _chunks(repeats: int, size: int) -> Iterator[int]:
 
 
 def markdown() -> list[str]:
-    """Return the table for the documentation: coverage and false separations over the conditions that are printed."""
+    """Return the table for the documentation: coverage and false separations over all printable conditions."""
     lines = ["| effects | coverage of a 95 % interval | columns with a false separation |", "| --- | --- | --- |"]
     printed = [row for row in rows() if printable(int(row["units"]), int(row["seeds"]))]
     for scenario in dict.fromkeys(row["scenario"] for row in printed):

@@ -1,9 +1,9 @@
-"""Alpha spending: the fraction of alpha for each stated interim analysis.
+"""Alpha spending: the fraction of alpha for each interim analysis that is stated beforehand.
 
-Adding seeds until a difference appears gives a false one in 14 to 18 % of the cases. Here alpha is spent over analyses
-stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983): little at the first
-analysis and most at the last. Each analysis tests at its increment of the spent alpha. By the union bound, all analyses
-together keep alpha, whatever the dependence between them.
+Adding seeds until a difference appears gives a false difference in 14 to 18 % of the cases. Here alpha is spent over
+analyses stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983): little at the
+first analysis and most at the last. Each analysis tests at its increment of the spent alpha. By the union bound, all
+analyses together keep alpha, whatever the dependence between them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def spend(seeds: Sequence[int], alpha: float = 0.05) -> tuple[InterimAnalysis, .
 
 
 class PlannedAnalysis(Protocol):
-    """The fields of a cell for which interim analyses are stated."""
+    """The fields of a cell that decide which stated interim analyses apply to it."""
 
     @property
     def backbone(self) -> str:
@@ -78,7 +78,7 @@ class SpendingPlan:
         return spend(self.seeds, self.alpha)
 
     def covers(self, cell: PlannedAnalysis) -> bool:
-        """Return whether the plan was stated for a cell."""
+        """Return whether the plan applies to a cell."""
         own = (self.backbone, self.task, self.track, self.steps)
         return own == (cell.backbone, cell.task, cell.track, cell.steps)
 
