@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Dropout(nn.Module):
-    """Dropout equal to `torch.nn.Dropout` on a CPU, bit for bit; other devices drop the same values as a CPU.
+    """Dropout that equals `torch.nn.Dropout` on a CPU bit for bit; other devices drop the same values as a CPU.
 
     Args:
         share: fraction of the values dropped in training, in [0, 1).

@@ -10,7 +10,7 @@ PLACES = ("encoder", "middle", "decoder")
 
 
 def places(backbone: Backbone) -> Mapping[str, list[Block]]:
-    """Group the blocks by the first part of their names; split a network with a single group into thirds."""
+    """Group the blocks by the first part of their names; a network with a single group is split into thirds."""
     blocks = list(backbone.blocks())
     names = [block.name.partition(".")[0] for block in blocks]
     if len(set(names)) == 1:

@@ -1,6 +1,6 @@
-"""Components of inserted modules, in the block's own layout.
+"""Components of inserted modules, in the feature layout of the block that they are inserted into.
 
-Channel-wise layers are linear on tokens and 1×1 convolutions on maps.
+Channel-wise layers are linear layers for tokens and 1×1 convolutions for feature maps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from petlir.benchmark.layers.dropout import Dropout
 
 
 def on_maps(block: Block) -> bool:
-    """Return whether the block works on maps N×C×H×W, with 1×1 convolutions; if not, its channels come last."""
+    """Return whether the block processes maps N×C×H×W by 1×1 convolutions; otherwise, channels are the last axis."""
     return isinstance(block.mlp.sites[0].module, nn.Conv2d)
 
 
@@ -23,7 +23,7 @@ def along_channels(vector: Tensor, *, maps: bool) -> Tensor:
 
 
 def pointwise(inputs: int, outputs: int, *, maps: bool) -> nn.Linear | nn.Conv2d:
-    """Return a layer over channels, with a bias."""
+    """Return a channel-wise layer with a bias."""
     return nn.Conv2d(inputs, outputs, 1) if maps else nn.Linear(inputs, outputs)
 
 
@@ -63,7 +63,7 @@ class Bottleneck(nn.Sequential):
     """A projection to `rank` channels, a non-linearity, dropout, and a projection back; initially outputs zero.
 
     Args:
-        block: the block whose features it reads; determines width and layout.
+        block: the block whose features the bottleneck reads; the block determines width and layout.
         rank: channels of the bottleneck.
         activation: the non-linearity.
         dropout: fraction of the bottleneck channels dropped in training.

@@ -18,7 +18,7 @@ WEIGHT_RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
 
 @dataclass(frozen=True)
 class Subset(Method):
-    """A method that inserts no modules, so that nothing needs merging."""
+    """A method that trains existing parameters and inserts no modules, so that nothing needs merging."""
 
     unfreezes = True
 
@@ -27,7 +27,7 @@ class Subset(Method):
 
     @abstractmethod
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Yield the parameters to train, of all heads; the engine freezes those of unused heads again."""
+        """Yield the parameters to train, for all heads; the engine then freezes the parameters of unused heads."""
 
     def adapt(self, backbone: Backbone) -> None:
         """Unfreeze the selected parameters."""
@@ -35,5 +35,5 @@ class Subset(Method):
             parameter.requires_grad_(True)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return the reason if the backbone has no parameters to train, else None."""
+        """Return why the method does not apply if the backbone has no parameters to train, otherwise None."""
         return f"{backbone.name} has no {self.what}" if next(self.chosen(backbone), None) is None else None
