@@ -25,7 +25,7 @@ from petlir.benchmark.store import Store
 from petlir.benchmark.weights.cards import load
 
 FEWEST = 4
-"""The minimum number of images per task, however large the store."""
+"""The minimum number of images per task, regardless of the size of the store."""
 PASSED = 4_000
 """The approximate total number of images for analyses that pass each image through an adapted network once."""
 SIDE = 64
@@ -162,7 +162,7 @@ def images_each(total: int, networks: int) -> int:
 def scene(
     found: Sequence[Finished], context: Context, device: str, analysis: Analysis, most: int | None = None
 ) -> Scene:
-    """Return the frozen backbone and images for these cells, all of one backbone.
+    """Return the frozen backbone and the images for an analysis of cells of one backbone.
 
     Tasks without images are left out and reported in `analysis`.
 
@@ -170,7 +170,7 @@ def scene(
         found: the cells, at least one.
         context: plugins and images.
         device: the device for the network and images.
-        analysis: receives what is left out.
+        analysis: receives a line for each task that is left out.
         most: maximum number of images per task, spread evenly over the task's images; None for all.
     """
     network = frozen(context, found[0].record.cell.backbone, device)
