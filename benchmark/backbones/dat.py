@@ -96,7 +96,7 @@ class DATBlock(nn.Module):
     Args:
         config: size of the network.
         group: index of the block's group.
-        index: index of the block in its group; odd blocks attend between channels.
+        index: index of the block in its group; blocks with an odd index attend between channels.
     """
 
     def __init__(self, config: DATConfig, group: int, index: int) -> None:

@@ -15,9 +15,9 @@ from torch.nn import functional
 from petlir.benchmark.backbones.windows import Sides
 
 LANES = 16
-"""Head dimensions are zero-padded to multiples of this, because fused attention on a CPU is slow otherwise."""
+"""Head dimensions are zero-padded to multiples of this number, because fused attention on a CPU is slow otherwise."""
 SHORTEST = 1e-12
-"""The minimum length by which a query or key is divided in attention between channels."""
+"""The minimum norm by which a query or key is divided in attention between channels."""
 
 
 def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class PositionBias(nn.Module):
         return self.pos_proj.weight.shape[0] == 1
 
     def forward(self, window: Sides) -> Tensor | None:
-        """Return the bias heads×L×L for a window's L positions, or None if constant, since a softmax ignores it."""
+        """Return the bias heads×L×L for a window's L positions, or None for a constant bias, as softmax ignores it."""
         if self.constant:
             return None
         (height, width), weight = window, self.pos_proj.weight

@@ -1,8 +1,9 @@
 """EDT, the Encoder-Decoder-based Transformer for low-level vision (Li et al., IJCAI 2023), at any size.
 
 The convolutional head of a task encodes the image, at a quarter of its size if the task preserves the size. A body of
-Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from the head, decodes them
-into a residual image. State dicts have the keys of the official release, except that packed projections are separate.
+Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from the head, decodes the
+features into a residual image. State dicts have the keys of the official release, except that packed projections are
+separate.
 """
 
 from __future__ import annotations
@@ -287,7 +288,7 @@ class EDT(Backbone):
         yield Site("norm", self.body, "norm")
 
     def multiple(self, head: str | None) -> int:
-        """Return the multiple for whole windows in both directions: 24, or 96 if the body works at quarter size."""
+        """Return the multiple that gives whole windows in both directions: 24, or 96 for a body at quarter size."""
         return math.lcm(*self.config.window) * (SHRINK if self._scale(head) == 1 else 1)
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:

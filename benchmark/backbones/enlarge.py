@@ -1,4 +1,4 @@
-"""Networks that preserve the size of their input, which is first enlarged bicubically for tasks with a scale."""
+"""Networks whose output has the size of their input, which is first enlarged bicubically for tasks with a scale."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class Positions(nn.Module):
 
 
 class Body(nn.Module):
-    """The transformer, from features N×F×S×S to the same shape."""
+    """The transformer, which maps features N×F×S×S to features of the same shape."""
 
     def __init__(self, config: IPTConfig, tasks: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ def apart(ending: str) -> tuple[str, ...]:
 
 
 def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Convert official keys to the project's: split packed tensors, and drop `constants` (endings of keys)."""
+    """Convert official keys to the project's keys: split packed tensors, and drop `constants` (endings of keys)."""
     ours: dict[str, Tensor] = {}
     for key, tensor in state.items():
         ending = next((ending for ending in packed if key.endswith(ending)), None)

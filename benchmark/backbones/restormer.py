@@ -35,7 +35,7 @@ class RestormerConfig:
 
     Attributes:
         dim: number of channels at full resolution; each of three levels down doubles it.
-        blocks: blocks of each level, the lowest last; a decoder has as many blocks as its encoder.
+        blocks: number of blocks at each level, the lowest resolution last; a decoder has as many blocks as its encoder.
         refinement: blocks after the last decoder; like that decoder, they have twice `dim` channels.
         attention_heads: attention heads per block of each level.
         expansion: ratio of the gated feed-forward's channels to the channels of the features.
