@@ -108,7 +108,7 @@ def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
 
 
 def _check_weights(card: Card, job: Job) -> None:
-    """Raise an error if the weights differ from those with which the cell was planned or trained."""
+    """Raise an error if the weights differ from the weights with which the cell was planned or trained."""
     expected = job.parts.get("weights", job.weights)
     if card.sha256 != expected:
         name = job.cell.backbone

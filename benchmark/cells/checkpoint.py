@@ -19,7 +19,7 @@ CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "tim
 
 
 def set_aside_damaged(checkpoint: Path) -> None:
-    """Move a damaged checkpoint into a folder next to its work folder, and log a line.
+    """Move a damaged checkpoint into a new folder next to its work folder, and log a warning.
 
     `petlir clean` removes the new folder once the cell is finished.
 

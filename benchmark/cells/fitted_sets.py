@@ -61,7 +61,7 @@ class FittedSetComparison:
 def audit(
     tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Path | None
 ) -> Iterator[FittedSetComparison]:
-    """Yield a comparison for each held-out set and each set on which its results depend.
+    """Yield a comparison of each held-out set with each set on which the results on the held-out set depend.
 
     Args:
         tasks: the tasks to audit.

@@ -112,7 +112,7 @@ def restore_folder(
         weights: the user's own pre-trained weights, see `petlir.benchmark.weights.sources`.
         tiling: tiling of large images, see `petlir.benchmark.restoration.restore.restore`.
         skip_existing: skip images whose PNG exists.
-        warn: called with a line for each file, or part of an image, that is left out.
+        warn: called with a line for each file, or part of an image, that is not read.
 
     Returns:
         The number of images written.

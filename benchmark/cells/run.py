@@ -1,4 +1,4 @@
-"""A cell from start to record: build, adapt, train, evaluate, write."""
+"""The processing of a cell: build, adapt and train the network, evaluate it, and write the record."""
 
 from __future__ import annotations
 
@@ -234,10 +234,10 @@ def _now() -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the reason of a failure in one line, with the type of an unexpected error."""
+    """Return the reason for a failure in one line, with the type of an unexpected error."""
     return _line(error) if isinstance(error, (PetlirError, loop.Diverged)) else told(error)
 
 
 def _line(error: BaseException) -> str:
-    """Return the first line of an error message, or its type."""
+    """Return the first line of an error's message, or the error's type if it has no message."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
