@@ -34,7 +34,7 @@ Attributes = Mapping[ModuleType | type, Mapping[str, object]]
 
 
 def global_state() -> dict[str, object]:
-    """Return the random states and settings of this process, by description."""
+    """Return description → value of each random state and setting of this process."""
     return {
         "numpy's global random numbers": pickle.dumps(np.random.get_state()),
         "Python's global random numbers": random.getstate(),

@@ -1,4 +1,4 @@
-"""A small network for testing a method repeatedly from the same weights."""
+"""Small networks on which a method can be tested repeatedly from the same weights."""
 
 from __future__ import annotations
 
