@@ -30,7 +30,7 @@ class Progress:
     Args:
         total: number of jobs.
         console: output console; standard error by default.
-        clock: clock in seconds, for the remaining time.
+        clock: returns the time in seconds, from which the remaining time is estimated.
     """
 
     def __init__(self, total: int, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:

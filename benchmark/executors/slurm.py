@@ -147,7 +147,7 @@ class SlurmExecutor:
         return _Sent(job, self.folder / f"{hashlib.sha256(job.key.encode()).hexdigest()[:16]}.json")
 
     def _submit(self, fresh: Sequence[_Sent]) -> None:
-        """Submit jobs, several as an array."""
+        """Submit jobs; several jobs are submitted as an array."""
         if not fresh:
             return
         device = "cuda" if self.asked.get("gpus") else "cpu"
