@@ -1,1 +1,1 @@
-"""Degradations that turn clean images into degraded ones, one file each."""
+"""Degradations of clean images, one file per kind of degradation."""

@@ -48,7 +48,7 @@ class CameraNoise(Degradation):
 
 
 def _demosaicked(noise: Array) -> Array:
-    """Return the bilinear interpolation of the values that an RGGB mosaic samples, H×W×3."""
+    """Sample noise H×W×3 on an RGGB mosaic, and return the bilinear interpolation of the samples, H×W×3."""
     from scipy.ndimage import convolve
 
     rows, columns = np.indices(noise.shape[:2]) % 2

@@ -77,7 +77,7 @@ def enlarge(image: Image, scale: int) -> Image:
 
 @lru_cache(maxsize=64)
 def axis_weights(size: int, target: int, scale: float) -> csr_array:
-    """Return the resizing of one axis as a sparse target×size matrix whose rows sum to 1."""
+    """Return the sparse matrix, target×size, that resizes one axis; its rows sum to 1."""
     from scipy.sparse import csr_array
 
     stretch = min(scale, 1.0)
