@@ -35,7 +35,7 @@ def cached_files() -> Iterator[CachedFile]:
 
 
 def sizes() -> Counter[str]:
-    """Return the size in bytes of each folder in the cache, and of the files outside folders."""
+    """Return name → size in bytes of each folder in the cache and of each file outside folders."""
     folder, found = cache_folder(), Counter[str]()
     for file in cached_files():
         found[file.path.relative_to(folder).parts[0]] += file.bytes

@@ -1,4 +1,4 @@
-"""Crops of images, taken on the device if all images fit there, otherwise on the host."""
+"""Crops of images, cut on the device if all images fit into its memory, otherwise on the host."""
 
 from __future__ import annotations
 

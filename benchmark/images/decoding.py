@@ -58,7 +58,7 @@ class Picture:
 
     Attributes:
         pixels: H×W×3 RGB, upright, uint8 or uint16 as stored; greyscale is repeated.
-        alpha: H×W of the same depth; None if the file has no alpha channel or an opaque one.
+        alpha: H×W of the same depth; None if there is no alpha channel or it is opaque.
         notes: a line for each part of the file that is left out.
     """
 
@@ -249,7 +249,7 @@ def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
 
 
 def _unpacked(content: bytes, mode: str, raw: str) -> NDArray[np.uint8]:
-    """Decode a file with a raw mode different from its own, upright, H×W×C."""
+    """Decode a file as if it had the raw mode `raw`; return it upright, H×W×C."""
     with PIL.Image.open(io.BytesIO(content)) as image:
         assert isinstance(image, PIL.ImageFile.ImageFile)
         image.tile = [_with_raw_mode(tile, raw) for tile in image.tile]

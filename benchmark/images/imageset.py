@@ -130,7 +130,7 @@ class DrawnIndex(Protocol):
 
 @dataclass(frozen=True)
 class Fewer:
-    """An index of a subset of images, chosen by a hash of their names, so that subsets of different sizes are nested.
+    """An index of a subset of images, chosen by a hash of names, so that a smaller subset is part of a larger subset.
 
     Attributes:
         find: index of the whole set.
@@ -191,7 +191,10 @@ class ImageSet:
     known: str | None = None
 
     def first(self, count: int) -> ImageSet:
-        """Return this set with `count` images; see `Fewer`. Drawn sets can also be enlarged."""
+        """Return this set with `count` images; see `Fewer`.
+
+        If images are drawn on demand, `count` may exceed the current number.
+        """
         some = self.find.first(count) if isinstance(self.find, DrawnIndex) else Fewer(self.find, self.name, count)
         return replace(self, title=f"{self.title}, {count} of them", find=some, count=count, known=None)
 

@@ -16,7 +16,7 @@ from petlir.benchmark.images.reading import SUFFIXES
 SHOWN = 3
 """The maximum number of missing files in an error message."""
 BASE = FolderLayout("clean/*", "degraded/*")
-"""The layout in error messages about hub images that do not match a known layout."""
+"""The layout that error messages name if images from the hub do not match a known layout."""
 
 
 @dataclass(frozen=True)

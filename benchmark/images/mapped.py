@@ -116,7 +116,10 @@ def _write(file: IO[bytes], makers: Sequence[Make]) -> None:
 
 
 def _made(makers: Sequence[Make]) -> Iterator[tuple[Degraded, str]]:
-    """Yield each image with its digest; produce the first alone, as it may open shared files, the rest in parallel."""
+    """Yield each image with its digest.
+
+    The first image is produced alone, as it may open shared files; the others are produced in parallel.
+    """
     yield from map(_one, makers[:1])
     at_once = 2 * MAKERS
     with ThreadPoolExecutor(MAKERS) as pool:

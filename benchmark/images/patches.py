@@ -34,7 +34,7 @@ class PatchSampler:
         batch_size: crops per batch.
         perturb: adds fresh noise to the degraded crops; None adds none.
         seed: seed of crops, flips, rotations and noise.
-        device: device of the batches; the images are kept there if they fit.
+        device: device of the batches; the images are kept in its memory if they fit.
 
     Raises:
         PetlirError: an image is smaller than a crop.

@@ -82,7 +82,7 @@ def _draw(
 
 
 def _norm(u: Array, v: Array, shape: float) -> Array:
-    """Return the distance whose unit ball is the shape: Euclidean, maximum or sum."""
+    """Return a norm whose unit ball is the shape: Euclidean (squared), maximum or sum."""
     if shape < 0.5:
         return u * u + v * v
     return np.maximum(u, v) if shape < 0.85 else u + v
@@ -118,7 +118,7 @@ def _texture(rng: np.random.Generator, labels: NDArray[np.int32], count: int) ->
 
 
 def _plane(slope: NDArray[np.float64], offset: NDArray[np.float64], labels: NDArray[np.int32], grid: Array) -> Array:
-    """Evaluate at each pixel the linear function of its leaf."""
+    """Evaluate, at each pixel, the linear function of the leaf that covers the pixel."""
     down, across = slope.astype(np.float32)
     plane: Array = down[labels] * grid[:, None] + across[labels] * grid + offset.astype(np.float32)[labels]
     return plane

@@ -7,7 +7,7 @@ from petlir.benchmark.task import Task
 
 
 def simulation(task: Task, on: str) -> str:
-    """Return the name of the simulation behind a track's test images, or "" if the images are real or exact."""
+    """Return the name of the simulation behind a track's test images, or "" for real images and exact degradations."""
     if task.parts:
         return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
     return "" if replaced_by_pairs(task, on) or task.degradation is None else task.degradation.simulated

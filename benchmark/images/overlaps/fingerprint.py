@@ -1,4 +1,4 @@
-"""Fingerprints of images for the audit: keypoints and a thumbnail, about 20 KB."""
+"""Fingerprints of images for the overlap audit: keypoints and a thumbnail, about 20 KB."""
 
 from __future__ import annotations
 

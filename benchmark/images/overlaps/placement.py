@@ -22,7 +22,7 @@ class Placement:
     """A similarity transform: a point p of one image maps to `scale` · p + `shift` in the other.
 
     Attributes:
-        scale: pixels of the other image per pixel of this one.
+        scale: pixels of the other image per pixel of the first image.
         shift: x and y, in pixels of the other image.
         support: number of distinct keypoints that agree.
     """

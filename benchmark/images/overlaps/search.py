@@ -41,7 +41,7 @@ class Match:
 
     @property
     def equal(self) -> bool:
-        """True if both have the same pixels, as far as can be determined."""
+        """True if both images have the same pixels, as far as can be determined."""
         return (self.turn, self.scale, self.share, self.share_of_other, self.likeness) == (TURNS[0], 1, 1, 1, 1)
 
 
@@ -103,7 +103,7 @@ class _Gathered:
 
 
 def _by_pair(near: Pairs, mine: _Gathered, theirs: _Gathered) -> Iterator[tuple[tuple[int, int], Pairs]]:
-    """Yield the similar hashes of each pair of images that has enough of them."""
+    """Yield the similar hashes of each pair of images that has at least `SUPPORT` similar hashes."""
     sought, found = near
     pairs = mine.owners[sought] * (theirs.owners.max(initial=0) + 1) + theirs.owners[found]
     order = np.argsort(pairs, kind="stable")
