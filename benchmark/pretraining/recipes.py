@@ -17,7 +17,8 @@ class Kind:
     """A pre-training objective.
 
     Attributes:
-        learns: returns the heads or synthetic degradations that a network learns; raises if the network does not fit.
+        learns: returns the heads or synthetic degradations that a network learns; raises PetlirError if the network
+            does not fit.
         batches: returns the training batches for these clean images and heads or degradations.
     """
 
@@ -26,10 +27,10 @@ class Kind:
 
 
 def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
-    """Return the heads or the degradations that `network` learns by `recipe`, except those left out.
+    """Return the heads or the degradations that `network` learns by `recipe`, except the names in `recipe.without`.
 
     Raises:
-        PetlirError: the recipe does not fit the network, a name left out is unknown, or nothing remains.
+        PetlirError: the recipe does not fit the network, a name in `recipe.without` is unknown, or nothing remains.
     """
     known = KINDS[recipe.name].learns(network)
     left_out = [name for name in recipe.without.split(", ") if name]
