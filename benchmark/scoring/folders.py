@@ -66,7 +66,7 @@ class Scores(TypedDict):
 
 @dataclass(frozen=True)
 class FolderPair:
-    """A restored and a clean image file, and how their sizes are matched."""
+    """A restored and a clean image file, and the operations that give them the same size."""
 
     name: str
     restored: Path
@@ -74,7 +74,10 @@ class FolderPair:
     alignment: Alignment
 
     def read(self, warn: Warn = silent) -> tuple[Pixels, Pixels, int]:
-        """Return both images, H×W×3, with the same size, and the larger of their peaks; `warn` receives omissions."""
+        """Return both images, H×W×3, with the same size, and the larger of their peaks.
+
+        `warn` receives a line for each part of a file that is not read.
+        """
         pictures = [_read(path, warn) for path in (self.restored, self.clean)]
         pair = self.alignment.apply(*(picture.pixels for picture in pictures))
         return *pair, max(picture.peak for picture in pictures)
