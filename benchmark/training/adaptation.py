@@ -90,7 +90,7 @@ def adapt(backbone: Backbone, method: Method, head: str, seed: int, prior: Prior
         method: the method to apply.
         head: the head in use.
         seed: seed of the initial weights of inserted modules.
-        prior: results of the cells that the method requires; None to adapt without them.
+        prior: results of the cells that the method requires; None to adapt without such results.
     """
     backbone.eval().requires_grad_(False)
     backbone.head_in_use = head
