@@ -21,12 +21,12 @@ class Official:
 
     Attributes:
         file: official name of the file.
-        backbone: name of its network.
+        backbone: name of the network that the checkpoint belongs to.
         heads: heads with which the network is built; empty if the network always has the same heads.
         title: title of the paper.
         images: description of the training images.
         sets: names of the training image sets, as in the catalogue if they are listed there; None if not stated.
-        pretrained_on: tasks that it was trained on.
+        pretrained_on: tasks that the network was trained on.
         related: task → the similar pre-training task.
         licence: licence as stated by the authors.
         source: the location for download.

