@@ -144,7 +144,7 @@ class Comparison:
         return table | table.T
 
     def tied(self) -> tuple[str, ...]:
-        """Return the method with the highest mean and those that are not separated from it."""
+        """Return the method with the highest mean and the methods that are not separated from it."""
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def ranks(self) -> dict[str, tuple[int, int]]:
@@ -203,7 +203,7 @@ class _Pairs:
 
 
 def _look(found: PairArrays, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
-    """Add an analysis' results for the pairs that are ready; the family is all pairs that are not separated yet."""
+    """Add an analysis's results for the pairs that are ready; the family is all pairs that are not separated yet."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):
         seeds = shared[: analysis.seeds]
