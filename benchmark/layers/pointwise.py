@@ -60,7 +60,7 @@ class Scaled(nn.Module):
 
 
 class Bottleneck(nn.Sequential):
-    """A projection to `rank` channels, a non-linearity, dropout, and a projection back; initially outputs zero.
+    """A projection to `rank` channels, a non-linearity, dropout, and a projection back; the initial output is zero.
 
     Args:
         block: the block whose features the bottleneck reads; the block determines width and layout.
