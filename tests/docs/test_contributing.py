@@ -208,8 +208,10 @@ def test_the_example_task_runs_as_the_guide_says(lab, fog, tmp_path):
     degraded, clean = lab.context(plugin_files=(str(fog),)).training("fog", "demo", 0)[0]
     assert degraded.shape == clean.shape == (256, 256, 3)
     assert (degraded != clean).any()
-    grid = {"backbones": "nafnet-nano", "methods": "frozen", "tasks": "fog[fog=slight,dense]"}
-    asked = request_from_grid("demo", [fog], None, True, "float32", **grid)
+    asked = request_from_grid(
+        "demo", [fog], None, True, "float32",
+        backbones="nafnet-nano", methods="frozen", tasks="fog[fog=slight,dense]",
+    )  # fmt: skip
     outcome = runner.run(asked, tmp_path / "store", device="cpu", workers=1)
     assert outcome.states == {"done": 2}
     records = list(Store(tmp_path / "store").records())
