@@ -22,7 +22,7 @@ from petlir.benchmark.task import Task
 
 @dataclass(frozen=True)
 class Site:
-    """A location that holds one module, which a method may replace.
+    """A location in the network that holds one module; a method may replace this module.
 
     Projections (`query`, `key`, `value`, `out`, `up`, `down`) are linear layers or 1×1 convolutions. Norms and whole
     layers are sites too.
@@ -43,7 +43,7 @@ class Site:
 
 
 class AdapterHooks(nn.Module):
-    """Insertion points beside and after a branch, without weights, so that official state-dict keys stay unchanged."""
+    """Insertion points beside and after a branch; they add no weights, so official state-dict keys stay unchanged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class AdapterHooks(nn.Module):
 
 
 class PromptHooks(AdapterHooks):
-    """Hooks of a branch that attends over tokens, with prompts that extend its keys and values."""
+    """Hooks of a branch that attends over tokens; inserted prompts extend the branch's keys and values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Branch:
     Attributes:
         kind: `mixer`, `cross` (a decoder's attention to the encoder) or `mlp`.
         norm: the norm that precedes the branch.
-        sites: its projections, in order of computation.
+        sites: the branch's projections, in order of computation.
     """
 
     kind: str
@@ -96,7 +96,7 @@ class Branch:
 
     @classmethod
     def of(cls, layer: nn.Module, kind: str, norm: str, sites: Iterable[tuple[str, str]]) -> Branch:
-        """Create the branch of `layer` whose hooks are named after its kind; `sites` are pairs (name, path)."""
+        """Create a branch of `layer`; its hooks are the submodule named `kind`, and `sites` are pairs (name, path)."""
         hooks = cast("AdapterHooks", layer.get_submodule(kind))
         return cls(kind, hooks, Site("norm", layer, norm), tuple(Site(name, layer, where) for name, where in sites))
 
@@ -109,7 +109,7 @@ class Branch:
 
         Args:
             module: the module to insert.
-            reads: input of the module: `normed`, the features after the branch's norm, or `input`, those before it.
+            reads: input of the module: `normed` (the features after the branch's norm) or `input` (before the norm).
         """
         (self.hooks.beside if reads == "normed" else self.hooks.beside_input).append(module)
 
@@ -118,7 +118,7 @@ class Branch:
         self.hooks.behind.append(module)
 
     def prompt(self, module: nn.Module) -> None:
-        """Let the branch also attend to the tokens K×C that `module()` returns, scaled like its input before the norm.
+        """Let the branch also attend to the K×C tokens returned by `module()`, normalised by the branch's norm.
 
         Raises:
             PetlirError: the branch does not attend over tokens; see `takes_prompts`.
@@ -148,12 +148,12 @@ class Block:
     """A residual pair of a backbone.
 
     Attributes:
-        name: its position in the network, e.g. `encoder.3`.
-        width: number of channels of its features.
+        name: the block's position in the network, e.g. `encoder.3`.
+        width: number of channels of the block's features.
         branches: mixer first, then mlp; a decoder block has `cross` between them.
-        layout: conversion of its features to maps and back.
+        layout: conversion of the block's features to maps and back.
         site: the whole block, for methods that wrap it.
-        patch: side length in pixels of the image patch that one position of its features represents.
+        patch: side length in pixels of the image patch that one position of the features represents.
     """
 
     name: str
@@ -210,7 +210,6 @@ class Backbone(nn.Module, ABC):
         name: the backbone's name in the grid.
         heads: upscaling factor of each head by name, in the network's own order.
         window: the only input side length that the network accepts; None if it accepts any.
-        pretrained_on: the tasks used in pre-training, and tasks related to them.
     """
 
     name: str
@@ -225,7 +224,7 @@ class Backbone(nn.Module, ABC):
     official_tiling: ClassVar[str] = "whole"
     """The inference scheme of the official code: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
     derived: ClassVar[tuple[str, ...]] = ()
-    """Suffixes of official keys that hold derived tables, such as masks, instead of weights."""
+    """Key suffixes of the entries in official state dicts that are derived tables, such as masks, and not weights."""
     head_in_use: str | None = None
     """The head that is adapted; set by the engine."""
     tuned: frozenset[str] = frozenset()
@@ -253,7 +252,7 @@ class Backbone(nn.Module, ABC):
         yield from ()
 
     def tail_of(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield the parameters that turn features into the image of `head`; None stands for all heads."""
+        """Yield the parameters that turn features into the output image of `head`; None stands for all heads."""
         yield from ()
 
     def outer_norms(self) -> Iterator[Site]:
@@ -281,12 +280,15 @@ class Backbone(nn.Module, ABC):
         return ""
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side length of degraded training crops: the window, or `least` rounded up to the multiple."""
+        """Return the side length of degraded training crops: `window` or, if None, `least` rounded up to `multiple`."""
         multiple = self.multiple(head)
         return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
-        """Return the head for `task`: the one with its name, else the one in `task_heads`, else one of the same scale.
+        """Return the head for `task`.
+
+        A head with the task's name comes first, then the head that `task_heads` lists for the task, then a head with
+        the task's scale.
 
         Raises:
             PetlirError: no head fits the task.
@@ -296,7 +298,7 @@ class Backbone(nn.Module, ABC):
         raise PetlirError(str(self.applies(task)))
 
     def applies(self, task: Task) -> str | None:
-        """Return the reason why no head fits `task`, or None if one does."""
+        """Return the reason why no head fits `task`, or None if a head fits."""
         if self._serving(task):
             return None
         scales = ", ".join(f"×{scale}" for scale in sorted(set(self.heads.values())))

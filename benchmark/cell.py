@@ -1,4 +1,4 @@
-"""A cell: one backbone, method, task, track and seed; the unit of work, of resumption and of distribution."""
+"""A cell: one backbone, method, task, track and seed. Each cell is run, distributed and resumed on its own."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import ClassVar, Protocol
 
 
 class Chosen(Protocol):
-    """A method with its options, as a cell refers to it."""
+    """The properties of a method, including its options, that a cell records."""
 
     name: ClassVar[str]
 
     @property
     def label(self) -> str:
-        """The name of its row."""
+        """The name of the method's row in tables."""
 
     def options(self) -> dict[str, object]:
         """Return the options by name."""
@@ -36,7 +36,7 @@ class Cell:
         track: name of the track.
         seed: seed of data order and initial weights.
         regime: `tuned`, `paper`, or `none` if nothing is trained.
-        rate: AdamW's initial learning rate; None if nothing is trained, or it has not been tuned yet.
+        rate: AdamW's initial learning rate; None if nothing is trained, or if the rate has not been tuned yet.
         steps: optimiser steps.
         batch_size: crops per step.
         patch: side length of a degraded crop in pixels.
@@ -78,7 +78,10 @@ class Cell:
 
     @cached_property
     def selection(self) -> str:
-        """The digest of all fields except seed and rate; cells with equal digests share one learning-rate selection."""
+        """The digest of all fields except seed, rate, regime and label.
+
+        Cells with equal digests share one learning-rate selection.
+        """
         plain = {k: v for k, v in self.to_dict().items() if k not in ("seed", "rate", "regime", "label")}
         return digest(plain)
 
@@ -95,7 +98,7 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True)
 class Common:
-    """Everything that determines a cell's result besides the cell itself, shared by all seeds and rates.
+    """Everything that determines a cell's result besides the cell's own fields; all seeds and rates share it.
 
     Attributes:
         options: the method's options that differ from their defaults.
@@ -104,7 +107,7 @@ class Common:
         plugin: revisions of the files that backbone, method and task depend on.
         engine: revisions of the engine's modules.
         heads: the heads that an image passes through.
-        protocols: ids of the scoring protocols, with the field of view of the network.
+        protocols: ids of the scoring protocols, each including the network's field of view.
         device: device type if random numbers are drawn on the device; empty if they do not depend on it.
     """
 
@@ -118,11 +121,11 @@ class Common:
     device: str = ""
 
     def key_components(self, cell: Cell, needs: tuple[str, ...] = ()) -> dict[str, str]:
-        """Return the key components of a cell separately, so that a stale cell can report which one changed.
+        """Return the key components of a cell by name, so that the component that made a cell stale can be reported.
 
         Args:
             cell: the cell.
-            needs: the keys of the cells that it requires.
+            needs: the keys of the cells that `cell` requires.
         """
         optional = {"needs": digest(needs) if needs else "", "device": self.device}
         return {name: value for name, value in optional.items() if value} | {
@@ -147,7 +150,7 @@ class Common:
 
         Args:
             cell: the cell.
-            needs: the selection digests of the cells that it requires.
+            needs: the selection digests of the cells that `cell` requires.
         """
         own = self.key_components(cell, needs)
         return digest({name: value for name, value in own.items() if name not in ("seed", "rate")})

@@ -47,7 +47,7 @@ class CappedOutput(io.TextIOBase):
 def without_exit() -> Iterator[None]:
     """Make `os._exit`, which ends a process immediately, raise SystemExit inside the block.
 
-    Processes forked inside the block still end by it: an exception would let them run the code of this process.
+    A process forked inside the block still ends at `os._exit`: an exception would let it run this process's code.
     """
     owner, end = os.getpid(), os._exit
     modules = (os, sys.modules[os.name])  # the functions of `os` come from `posix` or `nt`
@@ -68,7 +68,7 @@ def without_exit() -> Iterator[None]:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Contain plugin code: its output goes to standard error, up to a limit, and it cannot end the program.
+    """Contain plugin code: send a limited amount of its output to standard error, and keep it from ending the program.
 
     Ordinary exceptions and signals that end the program are passed on.
 

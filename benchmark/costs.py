@@ -1,6 +1,7 @@
 """The costs of a method.
 
-Sizes, bytes saved for backward and FLOPs are exact and need no GPU. Times, peak memory and energy are measured.
+Parameter counts, bytes saved for the backward pass and FLOPs are exact and need no GPU. Times, peak memory and energy
+are measured.
 """
 
 from __future__ import annotations
@@ -100,9 +101,9 @@ def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[
 def flops_of_step(forward: Callable[[], Tensor]) -> int:
     """Return the FLOPs of the forward and the backward pass of a loss; a multiply-add counts as 2.
 
-    Matrix products, convolutions and attention are counted by the formulas of `torch.utils.flop_counter`, gradients of
-    convolutions by our own; element-wise operations and Fourier transforms are not counted. Gradients remain in the
-    network; see `undisturbed`.
+    Matrix products, convolutions and attention are counted by the formulas of `torch.utils.flop_counter`, and the
+    gradients of convolutions by `_convolution_backward`. Element-wise operations and Fourier transforms are not
+    counted. The call leaves gradients in the network; `undisturbed` removes them.
     """
     with _Flops() as counted:
         torch.autograd.backward(forward())
@@ -112,7 +113,7 @@ def flops_of_step(forward: Callable[[], Tensor]) -> int:
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that sums the FLOPs of all operations that have a formula.
 
-    `FlopCounterMode` also tracks modules, which imports the compiler and takes seconds.
+    PyTorch's `FlopCounterMode` also tracks modules; for this it imports the compiler, which takes seconds.
     """
 
     def __init__(self) -> None:
@@ -121,7 +122,7 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # PyTorch hook; True would import its compiler
+        # called by PyTorch; True would import PyTorch's compiler
         return False
 
     def __torch_dispatch__(
@@ -172,7 +173,7 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
 
 @dataclass
 class StepTimer:
-    """A timer for `with timer:` blocks, which waits for queued GPU work to finish.
+    """A timer for `with timer:` blocks; it waits for queued GPU work before it reads the clock.
 
     Attributes:
         seconds: duration of each step, including warm-up.

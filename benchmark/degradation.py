@@ -20,7 +20,7 @@ Image = NDArray[np.uint8]
 Degraded = NDArray[np.uint8] | NDArray[np.float32]
 """One degraded image, H×W×3, RGB, on the scale 0..255: 8 bit, or float32 if noise is stored unrounded."""
 KEPT = ("rounded", "truncated", "float")
-"""Storage formats of noisy images: 8 bit, clipped and rounded or truncated; or unclipped float on the scale 0..255."""
+"""Storage formats of noisy images: clipped to 8 bit, `rounded` or `truncated`; or unclipped `float`."""
 
 
 class Degradation:
@@ -35,7 +35,7 @@ class Degradation:
 
     @property
     def simulated(self) -> str:
-        """A note for the column if the degradation only simulates a camera or the weather; empty if it is exact."""
+        """A note for the column header if the degradation only simulates a camera or the weather; otherwise empty."""
         return ""
 
     @property
@@ -60,11 +60,14 @@ class Degradation:
 
     @property
     def crops_kept(self) -> str:
-        """The storage format of training crops; `rounded` then only clips, as rounding adds a variance of only 1/12."""
+        """The storage format of training crops; they are clipped but not rounded if the format is `rounded`.
+
+        Rounding would only add a variance of 1/12 on the scale 0..255.
+        """
         return self.kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return the whole image, H×W×3 uint8, degraded except for the noise."""
+        """Return a whole image, H×W×3 uint8, with every degradation except noise."""
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:

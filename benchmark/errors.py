@@ -1,4 +1,4 @@
-"""Errors that a user can cause: one clear line with the nearest valid name."""
+"""Errors that a user can cause; each message is one line and suggests the nearest valid name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PetlirError(Exception):
 
 
 class Unwritable(PetlirError):
-    """A full disk or an unwritable folder; every other cell would fail too."""
+    """A full disk or an unwritable folder, on which every other cell would fail too."""
 
 
 class Interruption(BaseException):
@@ -38,7 +38,7 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> PetlirError:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1.
+    """Return a number with its noun, in the plural unless the number is 1.
 
     >>> counted(1, "trial"), counted(3, "trial")
     ('1 trial', '3 trials')
@@ -50,7 +50,7 @@ MAPS = re.compile(
     r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
     r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""Error messages of PyTorch and Python when a module for maps receives other input."""
+"""The error messages of PyTorch and Python for a module that expects feature maps but receives other input."""
 
 
 def told(error: BaseException) -> str:

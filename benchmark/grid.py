@@ -49,7 +49,7 @@ def choose(kind: str, text: str, valid: Mapping[str, V]) -> list[str]:
     """Return the names in a comma-separated list; the error for an unknown name suggests the nearest.
 
     The wildcards `*` and `?` do not match the colon in the names of a family: `*` selects everything except families,
-    `peft:*` the whole family.
+    and `peft:*` selects the whole family `peft`.
     """
     names: list[str] = []
     for pattern in split(text):
@@ -67,7 +67,7 @@ def seeds(text: str) -> list[int]:
     try:
         found = [int(item) for item in split(text)]
     except ValueError:
-        raise PetlirError(f"--seeds {text!r}: expected whole numbers with commas, e.g. 0,1,2") from None
+        raise PetlirError(f"--seeds {text!r}: expected whole numbers separated by commas, e.g. 0,1,2") from None
     if not found or min(found) < 0:
         raise PetlirError(f"--seeds {text!r}: expected at least one seed, none below 0")
     return list(dict.fromkeys(found))
@@ -102,7 +102,7 @@ def tasks(text: str, valid: Mapping[str, Task], track: str) -> list[Task]:
     Args:
         text: e.g. `sr_x4,hybrid_lr4_noise30[noise=rounded,truncated]`.
         valid: the tasks by name.
-        track: the track; `*` skips tasks without images on it.
+        track: the track; `*` skips tasks that have no images on this track.
     """
     found: list[Task] = []
     for item in split(text):
@@ -214,7 +214,7 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
         return count(at(value))
 
     low, high, before = 1, 2, 0
-    while before < (now := counted(high)) < wanted:  # counts may stop growing: a Kronecker factor becomes full
+    while before < (now := counted(high)) < wanted:  # the count stops growing once a factor is a full matrix
         low, high, before = high, high * 2, now
     while high - low > 1:
         middle = (low + high) // 2
@@ -234,7 +234,7 @@ def missed(method: Method, wanted: int, found: int) -> str:
     if not method.trains or abs(found - wanted) <= NEAR * wanted:
         return ""
     apart = f"{abs(found / wanted - 1):.1%} {'above' if found > wanted else 'below'} the {wanted:,} requested"
-    nearest = f"no {method.size} comes nearer" if method.size else "it has no size option"
+    nearest = f"no value of {method.size} comes nearer" if method.size else "it has no size option"
     return f"{method.label} trains {found:,} parameters, {apart}: {nearest}"
 
 

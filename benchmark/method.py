@@ -28,8 +28,8 @@ class Published:
     Attributes:
         method: the method with the paper's options.
         parameters: the paper's count, as printed, e.g. `995K`.
-        note: derivations and open questions.
-        ours: our count if the paper's cannot be derived; None if the two agree.
+        note: how the count was derived, and open questions.
+        ours: this implementation's count if the paper's count cannot be derived; None if the two counts agree.
     """
 
     method: Method
@@ -40,7 +40,7 @@ class Published:
 
 @runtime_checkable
 class Mergeable(Protocol):
-    """An inserted module that can be merged into an ordinary one for inference."""
+    """An inserted module that can be replaced by an ordinary module for inference."""
 
     def merged(self) -> nn.Module:
         """Return an ordinary module that computes the same function up to rounding, without extra cost."""
@@ -51,7 +51,7 @@ class Branched(Protocol):
     """An inserted module whose output is composed of several branches; used by `petlir analyse response`."""
 
     def responses(self, features: Tensor) -> Mapping[str, Tensor]:
-        """Return the response of each branch, by name, to the module's input features: maps N×h×H×W, or N×h.
+        """Return the response of each branch, by name, to the module's input features: a map N×h×H×W or vectors N×h.
 
         Gates are listed as `NAME gate`, with values in [0, 1].
         """
@@ -62,7 +62,7 @@ class ImageRouter(Protocol):
     """A child module of the backbone that decides for each whole image, before tiling, how it is restored."""
 
     def passes(self, backbone: Backbone, image: Tensor, head: str | None) -> Generator[str | None]:
-        """Yield the head of each pass that the network makes over an image 1×3×H×W whose output head is `head`.
+        """Yield the head of each pass that the network makes over an image 1×3×H×W to produce the output of `head`.
 
         Each pass takes the clipped output of the previous pass as input, and runs before the next head is requested.
         """
@@ -77,7 +77,8 @@ class PriorResults:
         batch: (task, index) → a training batch, degraded N×3×h×w and clean N×3×H×W in [0, 1].
         task: the task of the cell.
         head: the head that will be trained.
-        stored: stored tensors of this cell if it is reloaded; their shapes then replace the analysis of prior results.
+        stored: tensors of this cell if it is reloaded; the adapter's shapes are then taken from them, and the prior
+            results are not analysed.
         validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
         images: task → its whole training images, degraded like test images 1×3×h×w, and clean 1×3×sh×sw in [0, 1].
         heads: the head of each required cell.
@@ -132,7 +133,7 @@ class Method(ABC):
             )
         value = getattr(self, self.size) if self.size else None
         if value is not None and value < 1:
-            raise PetlirError(f"{self.name}: {self.size} is {value}, expected a whole number from 1 on")
+            raise PetlirError(f"{self.name}: {self.size} is {value}, expected a positive whole number")
 
     @abstractmethod
     def adapt(self, backbone: Backbone) -> None:
@@ -151,7 +152,7 @@ class Method(ABC):
         return None
 
     def applies(self, task: Task) -> str | None:
-        """Return the reason why this method is not meaningful for `task`, or None if it is."""
+        """Return the reason why this method is not meaningful for `task`, or None if it is meaningful."""
         return None
 
     def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def built_in() -> Iterator[Loaded]:
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:
-    """Import the modules of a package, by name."""
+    """Import the modules of the package with this name."""
     for entry in pkgutil.iter_modules(importlib.import_module(package).__path__):
         yield importlib.import_module(f"{package}.{entry.name}")
 
@@ -119,7 +119,7 @@ def load_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _told(what: str) -> Iterator[None]:
-    """Convert any exception raised while importing a plugin into a one-line error that names it."""
+    """Convert any exception raised while importing a plugin into a one-line error that names the plugin."""
     try:
         with contained():
             yield

@@ -33,7 +33,7 @@ CLASSES: Mapping[str, type] = {"method": Method, "metric": Metric}
 """The kinds of plugins that are classes, and the contract of each kind."""
 KINDS: tuple[str, ...] = (*CLASSES, "task", "family", "backbone", "backbone family")
 TABLES = {"METHODS": "method", "BACKBONES": "backbone"}
-"""Names of module-level dictionaries, name → plugin, that define several plugins, and the kind of each."""
+"""Names of module-level dictionaries (name → plugin) that define several plugins, and the kind of these plugins."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Plugins:
         return grid.task(name, self.tasks)
 
     def build(self, name: str, **options: object) -> Backbone:
-        """Build a backbone without its pre-trained weights; the initial weights of `NAME:none` are always the same."""
+        """Build a backbone without its pre-trained weights; `NAME:none` is initialised with a fixed seed."""
         builder = self._named("backbone", network_of(name), self.backbones)
         with torch.random.fork_rng(devices=[], enabled=untrained(name)):
             if untrained(name):
@@ -75,7 +75,7 @@ class Plugins:
         return network
 
     def registered_metrics(self) -> dict[str, Registered]:
-        """Return all metrics except pyiqa's by name, each with its class and the revisions of its code."""
+        """Return the class and the code revisions of each metric, by name, except the metrics of pyiqa."""
         return {
             name: Registered(metric, ", ".join(self.revisions(f"metric:{name}")))
             for name, metric in self.metrics.items()

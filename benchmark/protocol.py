@@ -1,6 +1,6 @@
 """The contract of a protocol: exactly how a restored image is scored against the clean one.
 
-An id has these components in this order, and every combination is valid: `y-crop4`, `rgb-ssim3d-float@whole+x8`.
+An id, e.g. `y-crop4` or `rgb-ssim3d-float@whole+x8`, has these components in this order; every combination is valid:
 
     CHANNEL [-crop<N>] [-ssim3d] [-gtmean] [-float]      how two images are compared
     [@whole | @tiles-<SIDE> | @official] [+x8]           how the image was restored
@@ -91,10 +91,10 @@ class Protocol:
         rounded: whether the restored image is rounded to 8 bit, as in a file; if not, it is scored before it is stored.
         seen: field of view of the network, `whole`, `tiles-48` or `official`; empty if unknown.
         ensemble: number of flips and rotations that the restored image is averaged over, 1 or 8.
-        peak: largest possible value, for PSNR and SSIM.
+        peak: largest possible pixel value, which PSNR and SSIM depend on.
         window: side length of SSIM's Gaussian window in pixels.
         sigma: standard deviation of that window in pixels.
-        average: unit over which the mean of a set is taken.
+        average: the unit of averaging: a set's score is the mean of its images' scores.
     """
 
     channel: str
@@ -111,7 +111,7 @@ class Protocol:
 
     @property
     def id(self) -> str:
-        """The id: how images are scored, and how they were restored."""
+        """The id, which states how images are scored and how they were restored."""
         crop = f"-crop{self.border}" if self.border else ""
         kind = "-ssim3d" * (self.ssim == "3d") + "-gtmean" * self.uses_reference + "-float" * (not self.rounded)
         return self.channel + crop + kind + self.way
@@ -122,7 +122,7 @@ class Protocol:
         return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
 
     def restored_as(self, way: Protocol) -> Protocol:
-        """Return this protocol for images restored in the same way as for `way`."""
+        """Return this protocol with the field of view and the ensemble of the protocol `way`."""
         return replace(self, seen=way.seen, ensemble=way.ensemble)
 
     def describe(self) -> str:
@@ -185,7 +185,7 @@ def protocols(names: str) -> tuple[Protocol, ...]:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Yield ids that `name` may stand for: every combination of components, with the numbers in `name`."""
+    """Yield ids that a misspelt `name` may mean: every combination of components, with the numbers in `name`."""
     numbers = {int(number) for number in re.findall("[0-9]+", name)} - {0}
     borders = ["", *(f"-crop{number}" for number in sorted({2, 3, 4} | numbers))]
     seen = ["", "@whole", "@official", *(f"@tiles-{number}" for number in sorted({48} | numbers))]

@@ -29,7 +29,7 @@ class Claim:
     Attributes:
         paper: short name of the paper.
         table: table in the paper.
-        backbone: the network, by the project's name if it has one.
+        backbone: the network; its name in this project, if it is implemented here.
         method: spelled as in a grid, e.g. `adaptir[ensemble=false]`.
         task: name of the task.
         set: name of the image set.
@@ -62,10 +62,10 @@ class Ordering:
         paper: short name of the paper, and the table.
         left: methods, each better than every method in `right` (`>`), or about as good (`~`).
         relation: `>` or `~`.
-        right: the methods that those in `left` are compared with.
-        tasks: tasks for which it is stated; `*` for all.
-        measure: `psnr`, or `contribution`, which scores cannot measure.
-        remark: the parts that are our interpretation.
+        right: the methods with which the methods in `left` are compared.
+        tasks: tasks to which the statement applies; `*` for all.
+        measure: the compared quantity: `psnr`, or `contribution`, which cannot be computed from scores.
+        remark: the parts of the statement that are our interpretation.
     """
 
     statement: str
@@ -93,7 +93,7 @@ def claims(folder: Path = FOLDER) -> list[Claim]:
 
 
 def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
-    """Return the claims of one paper, or all if None.
+    """Return the claims of one paper, or all claims if `paper` is None.
 
     Raises:
         PetlirError: there are no claims of this paper; the message suggests the nearest.
@@ -148,8 +148,8 @@ def _claim(row: dict[str, str], where: str) -> Claim:
 def _ordering(row: dict[str, str], where: str) -> Ordering:
     if row["relation"] not in RELATIONS or row["measure"] not in MEASURES:
         raise PetlirError(
-            f"{where}: relation {row['relation']!r} of {row['measure']!r}; "
-            f"expected {' or '.join(RELATIONS)} of {' or '.join(MEASURES)}"
+            f"{where}: relation {row['relation']!r} and measure {row['measure']!r}; "
+            f"expected the relation {' or '.join(RELATIONS)} and the measure {' or '.join(MEASURES)}"
         )
     left, right = (tuple(name.strip() for name in row[side].split("|")) for side in ("left", "right"))
     if not all((*left, *right, row["statement"], row["tasks"])):

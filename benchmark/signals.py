@@ -1,4 +1,4 @@
-"""Handling of SIGTERM, which is deferred until no work would be lost, and time limits."""
+"""Handling of SIGTERM, which can be deferred so that no work is lost, and time limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def leave(number: int, frame: FrameType | None = None) -> None:
 
 @dataclass
 class Deferred:
-    """The signals received while they are deferred.
+    """The signals received inside a `deferred` block.
 
     Attributes:
         numbers: numbers of the received signals.
@@ -35,9 +35,9 @@ class Deferred:
 
 @contextmanager
 def deferred() -> Iterator[Deferred]:
-    """Record SIGTERM instead of exiting; a signal that is not heeded inside the block takes effect at its end.
+    """Record SIGTERM instead of exiting; a signal not heeded inside the block takes effect at the end of the block.
 
-    Signals are delivered only to the main thread; in another thread this has no effect.
+    Signals are delivered only to the main thread; in another thread, `deferred` has no effect.
     """
     found = Deferred()
     if threading.current_thread() is not threading.main_thread():

@@ -27,7 +27,8 @@ class Data:
         train: an image set, or several joined by `+`, whose images are sampled with equal probability.
         validation: an image set that shares no scene with the training and test sets.
         tests: image sets.
-        label: a note for the column if training and test data differ in kind, e.g. `synthetic streaks → Rain100L`.
+        label: a note for the column header if the training and test data are of different types, e.g.
+            `synthetic streaks → Rain100L`.
         steps: optimiser steps; None for the track's default.
     """
 
@@ -55,18 +56,20 @@ class Task:
     """A restoration task.
 
     Attributes:
-        name: its name in the grid, e.g. `hybrid_lr4_noise30`.
-        title: its display name in reports.
+        name: the task's name in the grid, e.g. `hybrid_lr4_noise30`.
+        title: the task's display name in reports.
         degradation: map from clean to degraded images; None if all image sets of the task are paired.
         protocols: scoring protocols; the first gives the headline score.
-        data: its images by track.
-        undo: the single tasks that, in sequence, undo a hybrid one, e.g. (`denoise_30`, `sr_x4`).
+        data: the task's image sets by track.
+        undo: for a hybrid task, the single tasks that restore its images if applied in this order, e.g.
+            (`denoise_30`, `sr_x4`).
         scale: upscaling factor from the degraded to the clean image.
-        parts: for a mixture, the tasks whose images it trains on jointly and is tested on separately.
-        test_only: whether it only serves to test methods that train on other tasks.
-        variants: points on which papers differ, as options: each option maps its values to changed attributes of the
-            task; the first value is the default.
-        chosen: values that differ from the default, by option.
+        parts: for a mixture, the tasks that it consists of: one network trains on the images of all parts, and is
+            tested on each part separately.
+        test_only: whether the task only serves to test methods that train on other tasks.
+        variants: options for details on which papers differ. Each option maps its values to the attributes of the task
+            that the value changes; the first value is the default.
+        chosen: by option, the values that differ from the default.
     """
 
     name: str
@@ -88,7 +91,7 @@ class Task:
 
     @property
     def reserved(self) -> str | None:
-        """The reason why training on it is not allowed, or None if it is."""
+        """The reason why training on this task is not allowed, or None if it is allowed."""
         return f"{self.name} is only for testing methods trained on other tasks" if self.test_only else None
 
     def varied(self, options: Mapping[str, str]) -> Task:
@@ -115,9 +118,9 @@ class Task:
         return replace(self, **{"title": self.title + _bracketed(chosen), **changes}, chosen=chosen)  # type: ignore[arg-type]
 
     def _of_first(self, count: str) -> Task:
-        """Return the task with this number of training images; for a mixture, per part."""
+        """Return the task with this number of training images; a mixture gets this number for each of its parts."""
         if not count.isdecimal() or int(count) < 1:
-            raise PetlirError(f"{self.name}[{IMAGES}]={count!r}: expected a whole number of training images from 1 on")
+            raise PetlirError(f"{self.name}[{IMAGES}]={count!r}: expected a positive whole number of training images")
         chosen = {IMAGES: str(int(count))}
         return replace(
             self,
@@ -139,9 +142,9 @@ def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
     """Return an all-in-one task: the union of tasks of one scale, on the tracks that all of them have.
 
     Args:
-        name: its name in the grid.
-        title: its display name in reports.
-        parts: the tasks; training crops are drawn from each with equal probability.
+        name: the task's name in the grid.
+        title: the task's display name in reports.
+        parts: the tasks of the union; a training crop comes from each with equal probability.
     """
     tracks = [track for track in parts[0].data if all(track in part.data for part in parts)]
     protocols = tuple(dict.fromkeys(protocol for part in parts for protocol in part.protocols))
@@ -168,13 +171,13 @@ def _bracketed(chosen: Mapping[str, str]) -> str:
 class Family(ABC):
     """Tasks that a user specifies with an argument, `NAME:ARGUMENT`, such as a folder of pairs.
 
-    Their own names, used in records, are `NAME:` and a short suffix.
+    In records, the name of such a task is `NAME:` followed by a short suffix.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     argument: ClassVar[str]
-    """Placeholder of the argument in a list, e.g. `DIR`."""
+    """Placeholder for the argument in lists of tasks, e.g. `DIR`."""
 
     def canonical(self, argument: str) -> str:
         """Return the argument in a form that is also valid in another process and working directory."""
@@ -190,4 +193,4 @@ class Family(ABC):
 
     @abstractmethod
     def recall(self, name: str) -> Task:
-        """Return the task of a record by its name without `NAME:`; the images of the task are not available."""
+        """Return the task that a record names, without its images; `name` is the part of its name after `NAME:`."""

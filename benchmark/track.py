@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from petlir.benchmark.errors import unknown
 
 LONGER = 5
-"""Factor by which a cell must exceed a smoke track's steps to be ranked; the doubling test applies as well."""
+"""A cell of a smoke track is ranked only if it has this many times the track's steps and passes the doubling test."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """A budget and its purpose.
+    """A training budget and its purpose.
 
     Attributes:
         name: `demo`, `open` or `paper`.
         title: a phrase that states its purpose.
-        needs: what must be available.
+        needs: the images and weights that must be available.
         steps: optimiser steps of a cell.
         batch_size: crops per step.
         patch: side length of a degraded crop in pixels.
         regime: `tuned` (a learning rate chosen on validation images) or `paper` (AdamW at 1e-4 for every method).
-        smoke: whether its own budget is too small to rank methods.
+        smoke: whether the track's default budget is too small to rank methods.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Track:
     smoke: bool
 
     def too_brief(self, steps: int) -> bool:
-        """Return whether `steps` are too few to rank methods, as are the 0 steps of methods without training."""
+        """Return whether `steps` are too few to rank methods; on a smoke track, 0 steps (no training) are too few."""
         return self.smoke and steps < LONGER * self.steps
 
 

@@ -91,7 +91,7 @@ def test_star_and_repetition():
         ("knobs[depth=x]", "knobs[depth]='x' is of the wrong type; expected int or none"),
         ("knobs[rank]", "option 'rank' of knobs is not of the form name=value"),
         ("knobs[rank=]", "option 'rank=' of knobs is not of the form name=value"),
-        ("knobs[rank=0]", "knobs: rank is 0, expected a whole number from 1 on"),
+        ("knobs[rank=0]", "knobs: rank is 0, expected a positive whole number"),
         ("knobs[rank=4", "method 'knobs[rank=4' is not of the form"),
         ("knobs@1.2.3k", "method 'knobs@1.2.3k' is not of the form"),
         ("knobs@big", "method 'knobs@big' is not of the form"),
@@ -241,8 +241,8 @@ def test_a_star_stands_for_a_family_only_where_it_is_named():
     [
         (1050, ""),
         (950, ""),
-        (1051, "knobs[alpha=3] trains 1,051 parameters, 5.1% above the 1,000 requested: no rank comes nearer"),
-        (900, "knobs[alpha=3] trains 900 parameters, 10.0% below the 1,000 requested: no rank comes nearer"),
+        (1051, "knobs[alpha=3] trains 1,051 parameters, 5.1% above the 1,000 requested: no value of rank comes nearer"),
+        (900, "knobs[alpha=3] trains 900 parameters, 10.0% below the 1,000 requested: no value of rank comes nearer"),
     ],
 )
 def test_a_size_that_is_missed_is_said(found, line):
