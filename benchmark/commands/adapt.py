@@ -1,4 +1,4 @@
-"""`petlir adapt`: from a folder of pairs to the best adapter within a time limit."""
+"""`petlir adapt`: search for the best adapter for a folder of image pairs within a time limit."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Found:
 
     Attributes:
         records: the finished cells.
-        best: the best trained cell; None if none was finished.
-        adapter: the folder of the exported adapter.
+        best: the best trained cell; None if no cell was finished.
+        adapter: the folder of the exported adapter; None if no cell was finished.
         interrupted: whether the user stopped the search.
     """
 
@@ -40,8 +40,8 @@ class Asked:
 
     Attributes:
         folder: the folder of pairs.
-        backbones: names of networks, separated by commas; None for those of `search.networks`.
-        methods: methods with options, separated by commas; None for those of `search.METHODS`.
+        backbones: names of networks, separated by commas; None for the networks of `search.networks`.
+        methods: methods with options, separated by commas; None for `search.METHODS`.
         minutes: the time limit.
         steps: optimiser steps of a trial; None for the track's default.
         device: as given with `--device`.
@@ -81,7 +81,7 @@ def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str
     Args:
         asked: the folder, the selection and the time limit.
         store_address: folder or URL of the store.
-        out: the folder to export to; by default named after the task, in the store.
+        out: the folder to export to; by default a folder of the store that is named after the task.
         say: called with a line for each decision.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Command that explains finished cells: analyse."""
+"""The command `analyse`, which explains the results of finished cells."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def analyse(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Explain finished cells by frequencies, contributions, branches or transfer; write CSV and print the findings."""
+    """Analyse finished cells (frequencies, contributions, branches or transfer); write CSV and print the findings."""
     from petlir.benchmark.analysis.finished import cells, comparable
     from petlir.benchmark.analysis.studies import STUDIES, keep
     from petlir.benchmark.cells.context import context_of

@@ -33,7 +33,7 @@ def pretrain(
     plugin: Plugin = None,
     device: Device = "auto",
 ) -> None:
-    """Pre-train a backbone on clean images, degraded on the fly; a stopped run continues."""
+    """Pre-train a backbone on clean images that are degraded on the fly; an interrupted run resumes."""
     from petlir.benchmark.plugins import find
     from petlir.benchmark.pretraining.command import pretrain_backbone
 
@@ -50,7 +50,7 @@ def contract(
     target: Annotated[str, typer.Argument(help="FILE.py:Class, a method as in a grid, or a family of backbones")],
     backbone: Annotated[
         str,
-        typer.Option("-b", "--backbone", help="for a method: families, or backbones at full size; * for all families"),
+        typer.Option("-b", "--backbone", help="for a method: families or full-size backbones; * for all families"),
     ] = "*",
     plugin: Plugin = None,
     as_json: Json = False,
@@ -83,7 +83,7 @@ def _verdict(row: dict[str, Any]) -> str:
 def new(
     kind: Annotated[str, typer.Argument(help="method, backbone or task")],
     name: str,
-    folder: Annotated[Path, typer.Option("--folder", help="where to write it")] = Path(),
+    folder: Annotated[Path, typer.Option("--folder", help="the folder to write the file to")] = Path(),
 ) -> None:
     """Write a working template of a method, a backbone or a task."""
     from petlir.benchmark.commands import scaffold

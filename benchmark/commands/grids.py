@@ -76,18 +76,18 @@ def run(
         str, typer.Option("--ray-address", help="HOST:PORT of a Ray cluster; default: this machine's")
     ] = "",
     precision: Annotated[str, typer.Option("--precision", help="float32; bfloat16 or float16 on a GPU")] = "float32",
-    deterministic: Annotated[bool, typer.Option(help="only deterministic kernels")] = True,
+    deterministic: Annotated[bool, typer.Option(help="use only deterministic kernels")] = True,
     locked: Annotated[bool, typer.Option("--locked", help="require the versions in requirements.lock")] = False,
     mlflow_uri: Annotated[
-        str | None, typer.Option("--mlflow-uri", help="where to mirror records; none: nowhere")
+        str | None, typer.Option("--mlflow-uri", help="where to mirror records; none: do not mirror")
     ] = None,
     allow_overlap: Overlap = False,
-    protocols: Annotated[str | None, typer.Option("--protocols", help="further protocols, e.g. y,rgb+x8")] = None,
+    protocols: Annotated[str | None, typer.Option("--protocols", help="additional protocols, e.g. y,rgb+x8")] = None,
     metrics: Metrics = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="do not write a report at the end")] = False,
     reference: Reference = None,
     until_separable: Annotated[
-        float | None, typer.Option("--until-separable", help="add seeds to tied pairs, at this confidence: 0.95")
+        float | None, typer.Option("--until-separable", help="add seeds until ties separate at a confidence, e.g. 0.95")
     ] = None,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="maximum number of seeds with --until-separable")] = 10,
 ) -> int:
@@ -99,7 +99,7 @@ def run(
     if locked:
         lock.refuse_drift()
     if reference:
-        reference_beside(Path(), reference)  # refused before anything is trained
+        reference_beside(Path(), reference)  # raises before anything is trained
     request = request_from_grid(
         chosen_grid("all" if everything else grid, config), plugin or [], data, deterministic, precision, weights or [],
         backbones=backbone, methods=method, tasks=task, track=track, seeds=seeds, steps=steps, regime=regime,
@@ -136,7 +136,7 @@ def _show(outcome: Outcome) -> None:
 def _outcomes(
     request: Request, address: str, work: Callable[[Request], Outcome], confidence: float | None, most: int
 ) -> Iterable[Outcome]:
-    """Return the outcome of a single run, or those of successive runs until methods separate."""
+    """Return the outcome of a single run, or the outcomes of successive runs until all methods separate."""
     if confidence is None:
         return [work(request)]
     from petlir.benchmark.runs import group_sequential
@@ -164,7 +164,7 @@ def tune(
     device: Device = "auto",
     workers: Workers = None,
     cell_timeout: CellTimeout = None,
-    export: Annotated[bool, typer.Option("--export", help="write the choices into results/tuning")] = False,
+    export: Annotated[bool, typer.Option("--export", help="write the chosen rates to results/tuning")] = False,
     allow_overlap: Overlap = False,
     again: Annotated[bool, typer.Option("--again", help="tune again even if petlir ships a learning rate")] = False,
 ) -> None:
@@ -200,7 +200,7 @@ def plan(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """List the cells of a grid by state, with the time and memory of those to run; run nothing."""
+    """List the cells of a grid by state, with the predicted time and memory of cells to run; run nothing."""
     from petlir.benchmark.runs.planning.request import request_from_grid
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 
@@ -216,7 +216,7 @@ def plan(
 
 @app.command()
 def status(store: Address = STORE, as_json: Json = False) -> None:
-    """Count the cells of a store by state, and name those that failed, are running or were abandoned."""
+    """Count the cells of a store by state, and list the failed, running and abandoned cells."""
     from petlir.benchmark.commands.lists import states, working
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
@@ -247,7 +247,7 @@ def why(
     weights: Weights = None,
     as_json: Json = False,
 ) -> None:
-    """Explain why a finished cell is stale: what has changed since."""
+    """Explain why a finished cell is stale: list what has changed since it was trained."""
     from dataclasses import asdict
 
     from petlir.benchmark.cells.context import context_of

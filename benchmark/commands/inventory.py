@@ -54,7 +54,7 @@ def audit(
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> int:
-    """Search training, validation and pre-training images for test images; exit with 1 if any is found."""
+    """Search training, validation and pre-training images for test images; exit with 1 if a test image is found."""
     from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.commands import audit as command
 
@@ -72,7 +72,7 @@ def audit(
 def params(
     backbone: Annotated[str, typer.Option("-b", "--backbone")] = "ipt-nano",
     method: Methods = "*",
-    published: Annotated[bool, typer.Option("--published", help="the papers' settings")] = False,
+    published: Annotated[bool, typer.Option("--published", help="count the settings that papers report")] = False,
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:

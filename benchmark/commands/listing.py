@@ -130,9 +130,9 @@ def _present(images: ImageSet, root: Path | None) -> Row:
 
 
 def _how(images: ImageSet) -> str:
-    """Return the command or page to get a set, and the hub repositories that a file `SET.hub` can name."""
+    """Return the command or page to get an image set, and the hub repositories that a file `SET.hub` may name."""
     page = f" ({images.source})" if images.get else ""
-    hub = f"; or name in {images.name}.hub one of {', '.join(images.mirrors)}" if images.mirrors else ""
+    hub = f"; or write to {images.name}.hub one of {', '.join(images.mirrors)}" if images.mirrors else ""
     return f"{images.get or images.source}{page}{hub}"
 
 
@@ -143,7 +143,7 @@ def _skeleton(plugins: Plugins, name: str) -> Backbone:
 
 
 def parameters(backbone: str, methods: str, published: bool, files: Sequence[Path]) -> list[Row]:
-    """Return the parameter counts of methods on a backbone, as chosen or in the papers' settings."""
+    """Return the parameter counts of methods on a backbone, with the chosen options or with the papers' settings."""
     plugins = find(files)
     network = _skeleton(plugins, backbone)
     total = count(network).total
@@ -170,12 +170,12 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
 
 
 def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
-    """Return the numbers of trainable parameters, of bytes to store, and of all parameters including inserted ones."""
+    """Return the trainable parameters, the bytes to store, and all parameters including inserted ones, as counts."""
     with without_memory():
         network = plugins.build(backbone)
         every = dict(network.named_parameters())
         adapted = adapt(network, method, list(network.heads)[-1], 0)
-    if method.tunes_backbone:  # a published count of full fine-tuning includes every head
+    if method.tunes_backbone:  # published counts of full fine-tuning include every head
         tuned = sum(p.numel() for p in every.values())
         return tuned, tuned * 4, tuned
     size = count(network)

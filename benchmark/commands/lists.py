@@ -61,7 +61,7 @@ def tracks(_: Sequence[Path] = ()) -> list[Row]:
 
 
 def protocols(_: Sequence[Path] = ()) -> list[Row]:
-    """Return the protocols of the literature."""
+    """Return the evaluation protocols that are used in the literature."""
     return [
         {"name": name, "about": f"{protocol(name).describe()} Used: {used}.", "used": used}
         for name, used in KNOWN.items()
@@ -112,7 +112,7 @@ def states(index: Index) -> tuple[dict[str, int], list[Row]]:
 
 
 def working(store: Store) -> list[Row]:
-    """Return the cells in progress, with their process, its progress and whether it is alive."""
+    """Return the cells in progress, each with its process, its progress and whether the process is alive."""
     return [
         {
             "state": "running" if one.alive else "dead",

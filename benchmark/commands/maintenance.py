@@ -25,7 +25,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only list what would be removed")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove leftovers of unfinished work; never records, adapters or images."""
+    """Remove leftovers of unfinished work; records, adapters and images are kept."""
     from petlir.benchmark.store.cleaning import clean as cleaned
     from petlir.benchmark.store.remote import store_at
 

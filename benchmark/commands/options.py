@@ -55,7 +55,7 @@ Methods = Annotated[str | None, typer.Option("-m", "--method", "--methods", help
 Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="names, separated by commas; * for all")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; default: the track's")]
-Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper: AdamW at 1e-4 for all")]
+Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper (AdamW at 1e-4 for every method)")]
 Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that supplies omitted options; default: demo")]
 Config = Annotated[
     Path | None, typer.Option("--config", help="a grid in a file, TOML or JSON, instead of --grid; see results/grids")
@@ -91,7 +91,7 @@ STORE: Any = "petlir-store"
 
 
 def chosen_grid(name: str | None, config: Path | None) -> str | Path:
-    """Return the named grid, `demo` by default, or the user's file."""
+    """Return the name of a grid, `demo` by default, or the path of the user's grid file."""
     if name is not None and config is not None:
         raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected one of them")
     return config or name or "demo"

@@ -84,7 +84,7 @@ def verify(
             why = f"  {verdict.why}" if verdict.why else ""
             echo(f"{verdict.level or 'TAMPERED':<11}  {backbone:<12}  {task:<20}  {cell:<32}{why}")
     if taken is not None:
-        echo(f"{counted(taken, 'cell')} taken into {into}", err=as_json)
+        echo(f"{counted(taken, 'cell')} copied to {into}", err=as_json)
     return 0 if all(verdict.level for verdict in verdicts) else 1
 
 
@@ -94,7 +94,7 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="store to merge into")],
     without_images: Annotated[
         bool,
-        typer.Option("--without-images", help="leave out images and the adapters of references, as in a leaderboard"),
+        typer.Option("--without-images", help="omit images and adapters of reference methods, as the leaderboard does"),
     ] = False,
 ) -> None:
     """Merge the cells of several stores into one; existing cells are kept."""
@@ -129,7 +129,7 @@ def spread(
 
 @app.command()
 def compare(first: Path, second: Path, as_json: Json = False) -> None:
-    """Compare two stores: which scores moved, whether significantly, and why."""
+    """Compare two stores: list the scores that changed, whether the change is significant, and its causes."""
     from dataclasses import asdict
 
     from petlir.reports.compare import compare as moves

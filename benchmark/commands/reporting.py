@@ -31,7 +31,7 @@ def ending(outcome: Outcome, address: str | None, reference: bool | None, *, aga
 
 
 def _report(address: str, reference: bool | None, *, again: bool) -> Path:
-    """Return the report of a store; unless `again`, write it only if a record or the report's code is newer."""
+    """Return the path of a store's report; unless `again` is set, keep a page that is newer than records and code."""
     from petlir import reports
     from petlir.benchmark.store.index import Index
     from petlir.benchmark.store.remote import store_at
@@ -51,11 +51,11 @@ def reference_beside(store: Path, wanted: bool | None) -> Path | None:
     """Return the shipped reference store; None if it is not wanted, is `store` itself, or is not installed.
 
     Raises:
-        PetlirError: it is requested but not installed.
+        PetlirError: the reference store is requested but not installed.
     """
     from petlir.reports.agreement import LEADERBOARD, shipped_reference
 
     found = shipped_reference() if wanted is not False else None
     if wanted and found is None:
-        raise PetlirError(f"--reference: {LEADERBOARD / 'reference'} holds no records; expected a checkout")
+        raise PetlirError(f"--reference: {LEADERBOARD / 'reference'} holds no records; expected a checkout of petlir")
     return None if found and found.resolve() == store.resolve() else found

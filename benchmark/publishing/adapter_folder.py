@@ -1,7 +1,7 @@
 """Export of a trained cell as a self-contained folder: card, weights, options and digests.
 
-`petlir restore --adapter FOLDER` and `petlir.load(FOLDER)` accept the folder like that of a cell, since it contains the
-record.
+`petlir restore --adapter FOLDER` and `petlir.load(FOLDER)` accept this folder like the folder of a cell, since it
+contains the cell's record.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ tags: [petlir, image-restoration, parameter-efficient, {method}]
 def export_adapter(cell: Path, out: Path, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> list[Path]:
     """Write a trained cell's adapter with its card, options and digests to a folder, and return the files.
 
-    If the trained update consists only of low-rank changes of weights, the folder also contains it as an adapter of
-    Hugging Face peft, in `peft/`.
+    If the trained update consists only of low-rank changes of weights, the folder also contains the update as an
+    adapter of Hugging Face peft, in `peft/`.
 
     Args:
         cell: the cell's folder, or a file in it.
@@ -57,7 +57,7 @@ def export_adapter(cell: Path, out: Path, plugins: Sequence[Path] = (), weights:
     write_bytes(out / RECORD, (folder / RECORD).read_bytes())
     about = FRONT_MATTER.format(method=record.cell.method) + "\n" + card(record).replace("CELL_FOLDER", "THIS_FOLDER")
     write_bytes(out / CARD, about.encode())
-    shutil.rmtree(out / PEFT, ignore_errors=True)  # of an earlier export
+    shutil.rmtree(out / PEFT, ignore_errors=True)  # left by an earlier export
     if updates:
         written += write_peft(record.cell.backbone, updates, out / PEFT)
     digests = {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
@@ -91,7 +91,7 @@ def trained_cell(folder: Path) -> tuple[Done, bytes]:
     """Return the record of a trained cell and its adapter file, checked against the record's digest."""
     record = read_record(folder / RECORD)
     if not isinstance(record, Done):
-        raise PetlirError(f"{folder} holds a cell that is {record.state}; expected a finished one")
+        raise PetlirError(f"{folder} holds a cell that is {record.state}; expected a finished cell")
     if record.digests.adapter is None:
         raise PetlirError(f"{folder}: {record.cell.label} trains nothing, so there is no adapter to export")
     try:

@@ -1,4 +1,4 @@
-"""Stored adapters: their contents, and their shapes, which are compared with the method's before any allocation."""
+"""Stored adapters: their contents and tensor shapes; shapes are checked against the method before any allocation."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from petlir.benchmark.training.adaptation import Adapted, adapt
 from petlir.benchmark.weights.sources import sha256
 
 LARGEST_OPTION = 2**16
-"""Integer options up to this value are checked through shapes; larger ones must not exceed the number of stored
-values.
+"""Integer options up to this value are checked by comparing tensor shapes; a larger value must not exceed the number of
+stored parameters.
 """
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
@@ -42,7 +42,7 @@ def check_file(place: Path, record: Done) -> None:
 
 
 def shapes(place: Path) -> dict[str, Tensor]:
-    """Return the tensors of a cell's adapter by name, on the `meta` device; none without a file.
+    """Return the tensors of a cell's adapter by name, on the `meta` device; empty if there is no file.
 
     Raises:
         Tampered: the file is damaged, or contains a dtype that no adapter uses.
@@ -72,7 +72,7 @@ def check_options(place: Path, method: Method) -> None:
 
 
 def without_values(place: Path, record: Done, method: Method, planner: Planner) -> AdaptedModel:
-    """Return a cell's adapted model on the `meta` device, whose tensors have the shapes of the stored adapter.
+    """Return a cell's adapted model on the `meta` device, with tensors of the shapes in the stored adapter.
 
     Raises:
         Tampered: the adapter's names, shapes or dtypes differ from those of the method on the backbone.

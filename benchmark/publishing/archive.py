@@ -37,7 +37,7 @@ LARGEST_FILE = 2**30
 LARGEST_ARCHIVE = 64 * 2**30
 """The maximum size of an unpacked archive in bytes."""
 STEEPEST = 200
-"""The maximum compression ratio of a file; that of records is about 20."""
+"""The maximum compression ratio of a file; records have a ratio of about 20."""
 CHUNK = 2**20
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, EOFError, ValueError)
 """The exceptions that `zipfile` raises for a damaged archive."""
@@ -77,8 +77,9 @@ def unpack(path: Path, folder: Path) -> None:
     """Unpack an archive into an empty folder.
 
     Raises:
-        PetlirError: the file is not an archive or is damaged, a name in it leaves the folder or is unexpected, or it is
-            larger than it declares or than any archive of results; unpacked files are removed.
+        PetlirError: the file is not an archive or is damaged; a file name in the archive is unexpected or points
+            outside the folder; or the content is larger than declared or than the limit. Some files may already be
+            unpacked.
     """
     try:
         with zipfile.ZipFile(path) as archive:

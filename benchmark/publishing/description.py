@@ -1,4 +1,4 @@
-"""All values of a record except scores, derived from its request, the weights and the images."""
+"""Checks of a record's values, except scores, which are derived again from the request, the weights and the images."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from petlir.benchmark.training.loop import Budget
 
 
 def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], context: Context) -> None:
-    """Compare the record's description of its cell with the derived one.
+    """Compare the record's description of its cell with a description that is derived again.
 
     Args:
         record: the record.
         model: the cell's adapted model without values.
-        needs: the records of the cells that it requires.
+        needs: the records of the cells that the cell requires.
         context: plugins, images and weights.
 
     Raises:
@@ -39,7 +39,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
     own = derived.pop("protocols")
     assert isinstance(own, list)
     if cell.protocols[: len(own)] != own or len(set(cell.protocols)) < len(cell.protocols):
-        raise Tampered(f"the record says protocols {cell.protocols}, but they begin with {own}, each once")
+        raise Tampered(f"the record says protocols {cell.protocols}, expected {own} first, then others, each once")
     for name in cell.protocols:
         _known(name)
     check_same(vars(cell), derived)
@@ -50,7 +50,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
     check_same({"smoke": record.smoke}, {"smoke": smoke})
     if (parts := cell.accumulation) is not None:
         if not 2 <= parts.parts <= cell.batch_size or not cell.steps:
-            raise Tampered(f"accumulation: batches of {cell.batch_size} crops do not have {parts.parts} parts")
+            raise Tampered(f"accumulation: batches of {cell.batch_size} crops cannot be split into {parts.parts} parts")
         check_same(vars(parts), {"batch_statistics": model.adapted.batch_statistics})
     _check_curve(record)
     _check_overlap(record, model, context)
@@ -60,7 +60,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
 def _check_circumstances(record: Done) -> None:
     """Check the device and the dates, which cannot be derived but affect how a record is shown."""
     if record.device == ANY:
-        raise Tampered(f"device: a finished cell ran on a device; {ANY} would put it in every table")
+        raise Tampered(f"device: expected the device that the cell ran on, not {ANY}")
     started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
     if not started <= finished <= datetime.now(UTC) + timedelta(days=1):
         raise Tampered(f"finished: {record.finished} is before {record.started}, or in the future")
@@ -78,7 +78,7 @@ def _check_curve(record: Done) -> None:
     cell = record.cell
     if cell.learning_rate is None:
         if record.curve:
-            raise Tampered("curve: nothing is trained")
+            raise Tampered("curve: expected no curve, since nothing is trained")
         return
     budget = Budget(cell.steps, cell.learning_rate)
     check_same({"curve steps": [point.step for point in record.curve]}, {"curve steps": budget.curve_steps})
@@ -86,11 +86,11 @@ def _check_curve(record: Done) -> None:
         rate = budget.rate_at(point.step - 1)
         check_near(f"learning rate of step {point.step}", point.learning_rate, rate, 1e-9 * rate)
         if (point.validation_psnr is None) != (point.step < cell.steps):
-            raise Tampered(f"curve: step {point.step} of {cell.steps} is not the one that is validated")
+            raise Tampered(f"curve: step {point.step} of {cell.steps}: only the last step has a validation PSNR")
 
 
 def _check_overlap(record: Done, model: AdaptedModel, context: Context) -> None:
-    """Require that the record names every overlap found here; it may name overlaps with further sets."""
+    """Require that the record names every overlap found here; the record may name overlaps with other sets as well."""
     found = recorded(overlaps_of(model.cell, context.plugins, model.card, context.root))
     said = {_place(one): one.images for one in record.overlap or ()}
     for one in map(RecordedOverlap.model_validate, found):
@@ -131,7 +131,7 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
     """Compare a tuned cell's learning rate and doubling test with the trials.
 
     Raises:
-        Tampered: the trials select another rate, or give another doubling test.
+        Tampered: the trials select another rate, or give another result of the doubling test.
         PetlirError: the trials are missing.
     """
     said = record.convergence
@@ -140,7 +140,7 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
             raise Tampered(f"convergence: no rate was tuned in the regime {record.cell.regime}")
         return
     if found is None:
-        raise PetlirError("the trials of its learning rate are not in the submission")
+        raise PetlirError("the trials that chose its learning rate are not in the submission")
     check_same({"learning_rate": record.cell.learning_rate}, {"learning_rate": found.rate})
     if said is not None:
         derived = found.convergence.to_dict() if found.convergence else {}

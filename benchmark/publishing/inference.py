@@ -1,4 +1,4 @@
-"""Repeated inference with a cell's adapter: restored images, and further values determined by its network."""
+"""Repeated inference with a cell's adapter, to check restored images and other values that the network determines."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
 
 
 def check_network(record: Done, model: AdaptedModel, context: Context, decibel: float) -> None:
-    """Compare merging and the validation PSNR, up to `decibel`, with the record; raise Tampered if they differ."""
+    """Raise Tampered if the record is wrong about the adapter being mergeable, or the validation PSNR (± `decibel`)."""
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
     if record.curve:
@@ -116,7 +116,7 @@ def check_network(record: Done, model: AdaptedModel, context: Context, decibel: 
 
 
 def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
-    """Compare FLOPs and bytes saved for backward of a training step with the record.
+    """Compare the FLOPs of a training step, and the bytes saved for its backward pass, with the record.
 
     Args:
         record: the record.
@@ -127,7 +127,7 @@ def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
         Tampered: a value differs; the message names the first one.
     """
     flops, saved = _step(record, shape, model) if shape.method.trains else (0, 0)
-    alike = record.device == "cpu"  # counts without values follow the kernels of a CPU
+    alike = record.device == "cpu"  # counts on the meta device follow the kernels of a CPU
     check_share("flops_per_step", record.costs.flops_per_step, flops, 0.0 if alike else KERNELS)
     said_bytes = record.costs.saved_for_backward_bytes
     check_share("saved_for_backward_bytes", said_bytes, saved, 0.0 if alike else KERNELS)
@@ -142,7 +142,7 @@ def _validation_psnr(model: AdaptedModel, context: Context) -> float:
 
 
 def _step(record: Done, shape: AdaptedModel, model: AdaptedModel) -> tuple[int, int]:
-    """Return FLOPs and bytes saved for backward of a training step, from shapes alone if possible."""
+    """Return the FLOPs of a training step and the bytes saved for its backward pass, from shapes alone if possible."""
     cell, parts = record.cell, record.cell.accumulation.parts if record.cell.accumulation else 1
     sizes = [len(part) for part in torch.arange(cell.batch_size).chunk(parts)]
     try:
@@ -153,7 +153,7 @@ def _step(record: Done, shape: AdaptedModel, model: AdaptedModel) -> tuple[int, 
 
 
 def _with_values(model: AdaptedModel, size: int) -> tuple[int, int]:
-    """Return the counts of a step on crops of a constant colour."""
+    """Return the FLOPs and saved bytes of a training step on crops of a constant colour."""
     network, patch, flops = model.network, model.cell.patch, 0
     side = patch * network.heads[model.heads[-1]]
     crops = torch.full((size, 3, patch, patch), 0.5), torch.full((size, 3, side, side), 0.5)

@@ -80,7 +80,7 @@ def check_files(submission: Submission, folder: Path) -> None:
         raise PetlirError(f"{name} is not listed in {MANIFEST}; expected only listed files")
     for name, expected in sorted(submission.files.items()):
         if sha256(folder / name) != expected:
-            raise PetlirError(f"{name} was changed: its digest differs from that in {MANIFEST}")
+            raise PetlirError(f"{name} was changed: its digest differs from the digest in {MANIFEST}")
 
 
 def check_places(submission: Submission, cells: Collection[str]) -> None:
@@ -91,7 +91,7 @@ def check_places(submission: Submission, cells: Collection[str]) -> None:
         cells: the folders of the finished cells.
 
     Raises:
-        PetlirError: a file does not; the message names the first one.
+        PetlirError: a file does not belong to a finished cell; the message names the first such file.
     """
     for name in sorted(submission.files):
         if name.startswith("cells/") and "/".join(name.split("/")[:4]) not in cells:

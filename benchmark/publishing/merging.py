@@ -21,7 +21,7 @@ plugins.
 
 
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
-    """Copy the cells of a store that another store lacks, with the files they share; return their number.
+    """Copy the cells that a store lacks from another store, with the files that cells share; return how many.
 
     Existing cells, compared by key, and existing files are left unchanged. The verified levels of cells are also
     copied. Incomplete cells are never visible, as each one is put in place by a single rename.
@@ -29,7 +29,7 @@ def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
     Args:
         source: the store to read; it is not changed.
         into: the store to add to; created if missing.
-        without_images: copy neither images nor adapters of references; the rest is enough to verify every PETL row.
+        without_images: omit images and the adapters of reference methods; PETL cells can still be verified.
 
     Raises:
         PetlirError: the source holds no record or is a submission, a record is damaged, or `into` cannot be written.

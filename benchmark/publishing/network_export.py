@@ -1,7 +1,7 @@
-"""Export of a finished cell's network as it is evaluated, to ONNX or `torch.export`, for tiles of one size.
+"""Export of a finished cell's network, in its evaluation form, to ONNX or `torch.export`, for tiles of one size.
 
-These networks cannot be exported with dynamic sizes. A small runner next to the file cuts images of any size into such
-tiles and blends the restored tiles as petlir does; for ONNX, it needs only numpy, Pillow and onnxruntime.
+These networks cannot be exported with dynamic sizes. A small runner next to the file cuts images of any size into
+tiles of that size and blends the restored tiles as petlir does; for ONNX, it needs only numpy, Pillow and onnxruntime.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class OneHead(nn.Module):
 
 @dataclass(frozen=True)
 class TileSize:
-    """The tiles of an exported network: side, overlap, and the fraction of the overlap taken from the neighbour."""
+    """The tiles of an exported network: side, overlap, and the share of the overlap taken from the neighbour alone."""
 
     side: int
     overlap: int
@@ -56,7 +56,7 @@ class TileSize:
 
 
 def tile_size(network: Backbone, head: str, tile: int | None) -> TileSize:
-    """Return the tiles of a network; its fixed window, or tiles of the given side.
+    """Return the tiles of a network: its fixed window if it has one, otherwise tiles of the given side.
 
     Raises:
         PetlirError: the network does not take tiles of this side.
@@ -82,7 +82,9 @@ def export_network(
     plugins: Sequence[Path] = (),
     weights: Sequence[str] = (),
 ) -> float:
-    """Write a finished cell's network with its runner to a new folder, and return its largest difference on noise.
+    """Write a finished cell's network and a runner to a new folder; return the largest error on a tile of noise.
+
+    The error is the absolute difference between the exported network and the original, on the scale 0..1.
 
     A method that can be merged completely is merged into the weights, as in evaluation.
 
@@ -120,7 +122,10 @@ def export_network(
     difference = float((found - expected).abs().max())
     if not difference <= CLOSE:
         path.unlink()
-        raise PetlirError(f"the {form} network of {model.cell.label} differs by {difference:.2g}; expected {CLOSE:g}")
+        raise PetlirError(
+            f"the {form} network of {model.cell.label} differs from the original by {difference:.2g}; "
+            f"expected at most {CLOSE:g}"
+        )
     described = {"scale": network.heads[head], "tile": size.side, "overlap": size.overlap, "left": size.left}
     write_json(out / DESCRIPTION, {"file": path.name, "label": str(model.cell), **described})
     write_bytes(out / RUNNER, Path(tile_runner.__file__).read_bytes())

@@ -1,4 +1,4 @@
-"""Export of a low-rank update as a LoRA adapter of Hugging Face peft, on the module names of the plain network."""
+"""Export of a low-rank update as a LoRA adapter of Hugging Face peft, named after modules of the plain network."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
 
 
 def _factored(name: str, layer: nn.Linear | nn.Conv2d, change: Tensor) -> LowRankUpdate | None:
-    """Return a change of weights as two factors, or None if its rank is too high to save storage."""
+    """Return a change of weights as two factors; None if this saves no storage or the layer is grouped."""
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
         return None
     left, values, right = torch.linalg.svd(change.flatten(1), full_matrices=False)

@@ -1,7 +1,7 @@
-"""The request of a record, checked against the registered plugins: the cell that it names, its method and its key.
+"""Checks of a record's request (its cell, method and key) against the registered plugins.
 
 Only backbone, weights, method with options, task, track, seed, budget and rate are part of a request. Everything else
-in the cell and in its key is derived from them.
+in the cell and in its key is derived from the request.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def method_of(record: Done, context: Context) -> Method:
 
     Raises:
         PetlirError: backbone, method or task are not known here.
-        Tampered: the options are not the method's own.
+        Tampered: the options do not fit the method.
     """
     cell, plugins = record.cell, context.plugins
     try:
@@ -64,7 +64,7 @@ class Requests:
 
     Args:
         folder: a store or an unpacked archive.
-        records: its finished cells by folder.
+        records: the finished cells in `folder`, by their own folders.
         context: plugins, images and weights.
     """
 
@@ -87,7 +87,7 @@ class Requests:
         return self._planners[asked]
 
     def needs(self, place: Path) -> tuple[Path, ...]:
-        """Return the folders of the cells that a cell requires, in the order of its method."""
+        """Return the folders of the cells that a cell requires, in the order of `Method.requires`."""
         return self._plan(place)[1]
 
     def check(self, place: Path) -> None:
@@ -103,16 +103,16 @@ class Requests:
             raise Tampered("its key is not the digest of its key components")
         if wrong := [name for name in said.keys() | expected.parts if said.get(name) != expected.parts.get(name)]:
             if certain := sorted(set(wrong) - {*ELSEWHERE}):
-                raise Tampered(f"its key has another {', '.join(certain)} than the cell that it names")
-            raise PetlirError(f"its key names another {', '.join(sorted(wrong))} than there is here")
+                raise Tampered(f"key components do not match its cell: {', '.join(certain)}")
+            raise PetlirError(f"key components do not match this installation: {', '.join(sorted(wrong))}")
         check_same({"weights": record.digests.weights}, {"weights": expected.parts["weights"]})
         if expected.obstacle is not None:
             raise Tampered(f"it is not applicable: {expected.obstacle}")
         if place != (named := Store(self._folder).cell_folder(record.cell, record.key)):
-            raise Tampered(f"it is stored as {place.name}; a cell of this key is called {named.name}")
+            raise Tampered(f"its folder is called {place.name}; expected {named.name} for its key")
 
     def selection(self, place: Path) -> RateSelection | None:
-        """Return the trials of a tuned cell's learning rate, from the project and from the folder."""
+        """Return the learning-rate trials of a tuned cell, shipped with the project or stored in the folder."""
         record = self._records[place]
         return Rates(self.planner(record), Store(self._folder)).selection(record.cell.request())
 
@@ -141,18 +141,18 @@ class Requests:
         return self._planned[place]
 
     def _required(self, place: Path, needs: list[Cell]) -> tuple[Path, ...]:
-        """Return the folders of required cells; if several match, those in the key."""
+        """Return the folders of the required cells; if several cells match, return the ones that the key identifies."""
         candidates = [self._candidates(need) for need in needs]
         for need, fitting in zip(needs, candidates, strict=True):
             if not fitting:
-                raise PetlirError(f"it requires {need}: not among what was submitted")
+                raise PetlirError(f"it requires {need}, which was not submitted")
         if math.prod(map(len, candidates)) > MOST:
             raise Tampered(f"{len(needs)} required cells were submitted in more than {MOST} combinations")
         named = self._records[place].key_components.get("needs", "")
         for chosen in product(*candidates):
             if not needs or cells.digest([self._plan(one)[0].key for one in chosen]) == named:
                 return chosen
-        raise Tampered("its key names other required cells than those that were submitted")
+        raise Tampered("its key was not computed from the required cells that were submitted")
 
     def _candidates(self, need: Cell) -> list[Path]:
         wanted = (need.backbone, need.label, need.task, need.track, need.seed)

@@ -19,7 +19,7 @@ from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
-"""The tolerance in dB of the mean PSNR of a set on the same type of device, if none was measured."""
+"""The tolerance of a set's mean PSNR in dB on the same type of device, used if no tolerance was measured."""
 LOSSES = 0.01
 """The relative tolerance of a loss on the training curve after retraining."""
 
@@ -30,12 +30,12 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
     Args:
         folder: a store or an unpacked archive.
         record: the cell's record.
-        needs: the folders of the cells that it requires.
+        needs: the folders of the cells that the cell requires.
         context: plugins, images and weights.
         device: the device to train on.
 
     Raises:
-        PetlirError: the outcome is different, or a value differs by more than the tolerance.
+        PetlirError: retraining fails, or a value differs by more than the tolerance.
     """
     cell = record.cell
     with TemporaryDirectory(prefix="petlir-retrain-") as name:
@@ -46,10 +46,10 @@ def check_retrained(folder: Path, record: Done, needs: Sequence[Path], context: 
         job = Job("cell", cell.request(), context, store, places, record.key_components)
         again = run.run(job, str(pick(device)), lambda share, text: None)
     if again.state != "done":
-        raise PetlirError(f"training again ended as {again.state}: {again.reason}")
+        raise PetlirError(f"retraining ended as {again.state}: {again.reason}")
     tolerance = measured(cell.label, cell.method, cell.task, TOLERANCE)
     gap, where = max(_gaps(record, again))
-    trained = f"training again on {again.device} (the record: {record.device}) differs by"
+    trained = f"retraining on {again.device} (the record: {record.device}) differs by"
     if gap > tolerance:
         raise PetlirError(f"{trained} {gap:.4f} dB on {where}; expected at most {tolerance} dB")
     for said, point in zip(record.curve, again.curve, strict=True):

@@ -39,7 +39,7 @@ class ScoredImages:
     Attributes:
         record: the record.
         pairs: the test images.
-        own: the protocols that the cell was planned with; the others were added to its record later.
+        own: the protocols that the cell was planned with; other protocols were added to its record later.
         rows: the scores by set, image, protocol and metric.
     """
 
@@ -49,11 +49,11 @@ class ScoredImages:
     rows: Mapping[tuple[str, str, str, str], Score]
 
     def rules(self, pair: ImagePair, *, own: bool = False) -> dict[str, list[Protocol]]:
-        """Return the protocols of an image by restoration mode; with `own`, without those added later."""
+        """Return the protocols of an image by restoration mode; `own` leaves out protocols that were added later."""
         found: dict[str, list[Protocol]] = {}
         for name in self.own if own else self.record.cell.protocols:
             rule = protocol(name)
-            planned = [protocol(one) for one in pair.protocols]  # of a part of a mixture
+            planned = [protocol(one) for one in pair.protocols]  # not empty in a mixture
             if name not in self.own or not planned or replace(rule, seen="") in planned:
                 found.setdefault(rule.way, []).append(rule)
         return found
@@ -74,7 +74,7 @@ class ScoredImages:
 
 
 def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) -> ScoredImages:
-    """Return the scores of a record, which must be exactly one for each image and protocol.
+    """Return the scores of a record; there must be exactly one for each image, protocol and metric.
 
     Args:
         record: the record.
@@ -97,11 +97,11 @@ def scored_images(record: Done, pairs: Sequence[ImagePair], own: Sequence[str]) 
     if said != expected:
         place = min((said - expected) or (expected - said))
         raise Tampered(
-            f"the record scores other images than the test sets hold: {place[3]} of {place[0]}/{place[1]} under "
-            f"{place[2]} {said[place]} times, expected {expected[place]}"
+            f"the record does not score each test image once: {place[3]} of {place[0]}/{place[1]} under {place[2]} "
+            f"occurs {said[place]} times, expected {expected[place]}"
         )
     if protocol(record.protocols[0]).way != protocol(own[0]).way:
-        raise Tampered(f"the scores begin with {record.protocols[0]}; expected the way of {own[0]}")
+        raise Tampered(f"the scores begin with {record.protocols[0]}; expected the restoration mode of {own[0]}")
     return found
 
 
@@ -116,7 +116,7 @@ def check_files(folder: Path, scores: ScoredImages) -> None:
 
 
 def stored(folder: Path, scores: ScoredImages) -> Restore:
-    """Return a function that reads a cell's stored images, which must have the size of the clean ones."""
+    """Return a function that reads a cell's stored images, which must have the size of the clean images."""
 
     def read(pair: ImagePair, rule: Protocol) -> Image:
         file = scores.file(pair, rule.way)
@@ -139,7 +139,7 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
     Args:
         scores: the record's scores.
         pair: the test image.
-        way: the mode of its restoration.
+        way: the restoration mode, e.g. `@tiles-48+x8`.
         image: the restored image; only protocols that score its dtype are compared.
         decibel: tolerance of PSNR in dB and of SSIM.
 
@@ -188,7 +188,7 @@ def check_images(scores: ScoredImages, image_of: Restore, decibel: float) -> str
 
 
 def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: str) -> None:
-    """Compare further metrics with those computed from the stored images.
+    """Compare the values of additional metrics with values computed from the stored images.
 
     Raises:
         Tampered: a value, or the description of a metric, differs.
@@ -205,7 +205,7 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
     if len(set(names)) < len(names) or any(
         metric.unavailable and any(scores.record.measured(metric.metric)) for metric in metrics
     ):
-        raise Tampered(f"metrics: expected each once, and values or a reason: {', '.join(names)}")
+        raise Tampered(f"metrics: expected each metric once, with either values or a reason: {', '.join(names)}")
     first, read = protocol(scores.own[0]), stored(folder, scores)
     images = {f"{pair.set}/{pair.name}": partial(_both, read, pair, first) for pair in scores.pairs}
     registered = context.plugins.registered_metrics()
@@ -213,7 +213,7 @@ def check_metrics(folder: Path, scores: ScoredImages, context: Context, device: 
     chosen = choose(",".join(metric.metric for metric in available), registered)
     for said, derived in zip(available, measured(chosen, images, device, registered), strict=True):
         if derived.unavailable is not None or derived.library != said.library:
-            why = derived.unavailable or f"here is {derived.library}, the record has {said.library}"
+            why = derived.unavailable or f"{derived.library} is installed, the record has {said.library}"
             raise PetlirError(f"metric {said.metric} cannot be computed again: {why}")
         check_same({"better": said.better, "colour": said.colour}, {"better": derived.better, "colour": derived.colour})
         _check_values(list(scores.record.measured(said.metric)), scores.pairs, derived)

@@ -79,10 +79,10 @@ def rerun(record: Done, context: Context, device: str, seed: int) -> Means:
 
 
 def measure(records: Iterable[Done], context: Context, device: str, again: int) -> Iterator[dict[str, object]]:
-    """Yield the tolerance of each method on each task, the largest over image sets and protocols.
+    """Yield the tolerance of each method on each task: the largest spread over image sets and protocols.
 
     Args:
-        records: trained cells, e.g. a seed of each method on each task.
+        records: trained cells, e.g. one seed of each method on each task.
         context: plugins, images and weights.
         device: where to train.
         again: number of perturbed runs per cell.
@@ -97,7 +97,10 @@ def measure(records: Iterable[Done], context: Context, device: str, again: int) 
 
 
 def representative(records: Iterable[Record]) -> list[Done]:
-    """Return each method's trained cell with the lowest seed on each task, without cells that require others."""
+    """Return the trained cell with the lowest seed for each backbone, method and task.
+
+    Cells that require other cells are left out.
+    """
     found: dict[tuple[str, str, str], Done] = {}
     trained = (record for record in records if isinstance(record, Done) and record.cell.steps)
     for record in sorted(trained, key=lambda record: record.cell.seed):

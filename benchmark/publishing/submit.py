@@ -34,7 +34,7 @@ def submit(
         tuning: how learning rates and options were chosen, and with how many trials; None to derive this from the
             records.
         used_test_data: whether any choice used test data.
-        plugins: supply the sources of plugins that are missing in the store.
+        plugins: plugins whose source files are packed if the store lacks them.
 
     Raises:
         PetlirError: `out` exists and is not an archive of results, the store holds no finished cell, a cell's adapter

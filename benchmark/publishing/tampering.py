@@ -13,7 +13,7 @@ class Tampered(PetlirError):
 
 
 def check_same(said: Mapping[str, object], derived: Mapping[str, object], where: str = "") -> None:
-    """Compare each derived value with that in the record.
+    """Compare each derived value with the value in the record.
 
     Raises:
         Tampered: a value differs; the message names the first one.
@@ -26,10 +26,10 @@ def check_same(said: Mapping[str, object], derived: Mapping[str, object], where:
 def check_near(
     name: str, said: float | str | None, derived: float | str | None, tolerance: float, where: str = ""
 ) -> None:
-    """Compare a derived value with that in the record; `inf` is the PSNR of identical images.
+    """Compare a derived value with the value in the record; `inf` is the PSNR of identical images.
 
     Raises:
-        Tampered: they differ by more than `tolerance`.
+        Tampered: the values differ by more than `tolerance`.
     """
     if said == derived:
         return
@@ -38,7 +38,7 @@ def check_near(
 
 
 def check_share(name: str, said: float, derived: float, share: float) -> None:
-    """Raise Tampered if two values differ by more than a fraction of the derived one."""
+    """Raise Tampered if two values differ by more than the fraction `share` of the derived value."""
     check_near(name, said, derived, share * abs(derived) if math.isfinite(derived) else 0.0)
 
 

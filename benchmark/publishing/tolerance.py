@@ -1,4 +1,4 @@
-"""Measured tolerances: how much a cell's scores differ if restoration or training is repeated elsewhere."""
+"""Measured tolerances: how much a cell's scores differ if restoration or training is repeated on another machine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COLUMNS = ("method", "task", "tolerance_db")
 
 
 def measured(label: str, method: str, task: str, otherwise: float, table: Path = TABLE) -> float:
-    """Return the measured tolerance of a method on a task in dB, or `otherwise` if none was measured.
+    """Return the measured tolerance of a method on a task in dB, or `otherwise` if no tolerance was measured.
 
     Args:
         label: the label of the method's row, which takes precedence over `method`.
         method: the method's name.
         task: the task's label.
-        otherwise: the tolerance without a measurement.
+        otherwise: the tolerance to use if there is no measurement.
         table: the file of measurements; it may be missing.
 
     Raises:
@@ -50,5 +50,5 @@ def _decibel(row: dict[str, str], table: Path) -> float:
     except (TypeError, ValueError):
         value = math.nan
     if not 0 <= value < math.inf:
-        raise PetlirError(f"{table} is damaged: tolerance_db {row['tolerance_db']!r}; expected a number from 0 on")
+        raise PetlirError(f"{table} is damaged: tolerance_db {row['tolerance_db']!r}; expected a number of at least 0")
     return value

@@ -7,7 +7,8 @@ Each level includes the one before it:
     re-inferred  the adapter reproduces some of the images, which the verifier draws at random
     re-trained   retraining gives the same scores
 
-The level of a cell is at most that of the cells that it requires. Times, energy and the environment are not verified.
+A cell's level is at most the lowest level of the cells that it requires. Times, energy and the environment are not
+verified.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ CLAIMED, RE_SCORED, RE_INFERRED, RE_TRAINED = LEVELS
 SCORE_TOLERANCE = 1e-6
 """The tolerance, in dB and SSIM, of scores recomputed from the same 8-bit images."""
 INFERENCE_TOLERANCE = 0.01
-"""The tolerance, in dB and SSIM, of the scores of an image whose restoration is rerun, if none was measured."""
+"""The tolerance, in dB and SSIM, of scores after rerunning the restoration, used if no tolerance was measured."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class VerifiedCell:
 
     Attributes:
         key: the cell's key.
-        cell: its name.
+        cell: the name of the cell's folder.
         level: one of `LEVELS`; empty if the cell is inconsistent.
-        why: the reason why it did not reach the next level.
-        folder: its folder, relative to the store or the unpacked archive.
-        convergence: whether its doubling test is one that the project ships.
+        why: the reason why the cell did not reach the next level.
+        folder: the cell's folder, relative to the store or the unpacked archive.
+        convergence: whether the project ships the doubling test of the cell's learning rate.
     """
 
     key: str
@@ -75,7 +76,7 @@ class Check:
         context: plugins, images and weights.
         device: where to restore and train.
         images: number of images per cell whose restoration is rerun, at least 1.
-        retrain: number of cells to retrain, together with those that they require.
+        retrain: number of cells to retrain; the cells that they require are retrained as well.
         draw: the random generator that chooses images and cells; submitters must not be able to predict it.
     """
 
@@ -87,7 +88,7 @@ class Check:
 
     def __post_init__(self) -> None:
         if self.images < 1:
-            raise PetlirError(f"--images {self.images}: expected at least 1; no cell is re-inferred without images")
+            raise PetlirError(f"--images {self.images}: expected at least 1 image to restore again")
 
 
 @contextmanager
@@ -95,7 +96,7 @@ def opened(source: Path) -> Iterator[Path]:
     """Yield the folder of a store, or of a temporarily unpacked archive.
 
     Raises:
-        PetlirError: `source` is neither, or the archive is rejected.
+        PetlirError: `source` is neither a folder nor an archive, or the archive is rejected.
     """
     if source.is_dir():
         yield source
@@ -164,7 +165,7 @@ class _Verifier:
         return self._verdicts[place]
 
     def _levels(self, place: Path, record: Done) -> Iterator[str]:
-        """Yield each level that a cell reaches; a raised error explains why the next one is not reached."""
+        """Yield each level that a cell reaches; the exception that ends this explains what the next level failed on."""
         shape, rows = self._described(place, record)
         cell, context = record.cell, self._check.context
         stored = self._complete or any(place.glob("restored*"))
@@ -188,7 +189,7 @@ class _Verifier:
             yield RE_TRAINED
 
     def _described(self, place: Path, record: Done) -> tuple[AdaptedModel, scores.ScoredImages]:
-        """Check everything that needs no weights; return the model without values, and the scores by image."""
+        """Check what can be checked without weights; return the model without values, and the scores by image."""
         context = self._check.context
         if place in self._twins:
             raise Tampered(self._twins[place])
@@ -204,7 +205,7 @@ class _Verifier:
         check_description(record, shape, [self._records[need] for need in needs], context)
         pairs = context.tests(record.cell.task, record.cell.track)
         if digest_of(pairs) != record.digests.data:
-            raise Tampered("the digest of its test images is not that of the images which its key names")
+            raise Tampered("the digest of its test images does not match the images of its task")
         own = scored_as(shape.task.protocols, shape.views)
         return shape, scores.scored_images(record, pairs, own)
 
@@ -240,7 +241,7 @@ class _Verifier:
                 raise PetlirError(f"it requires {need.name}, which is {found or 'tampered with'}")
 
     def _required(self, place: Path) -> set[Path]:
-        """Return the folders of all cells that a cell requires; none where its request is not valid."""
+        """Return the folders of all cells that a cell requires, directly or not; empty if its request is not valid."""
         try:
             needs = self._requests.needs(place)
         except (PetlirError, *FAULTS):
@@ -249,12 +250,12 @@ class _Verifier:
 
 
 def _twins(records: Mapping[Path, Done]) -> dict[Path, str]:
-    """Return the cells that duplicate another, and why; either of the two may be the copy."""
+    """Return the cells that duplicate another cell, with a reason for each; either of the two may be the copy."""
     keys = Counter(record.key for record in records.values())
-    found = {place: "another cell has its key" for place, record in records.items() if keys[record.key] > 1}
+    found = {place: "another cell has the same key" for place, record in records.items() if keys[record.key] > 1}
     trained = [place for place, record in records.items() if record.cell.regime != "none" and place not in found]
     for group in adapters.repeated(trained):
         for place in group:
             other = min(group - {place})
-            found[place] = f"its adapter is that of {other.name}: one training does not count as two"
+            found[place] = f"its adapter equals the adapter of {other.name}: one training run does not count as two"
     return found

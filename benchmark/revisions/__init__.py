@@ -1,1 +1,1 @@
-"""Revisions of source files: a cell's key identifies the code that computes it by revision, not by its bytes."""
+"""Revisions of source files: a cell's key identifies the code that computed the cell by revision numbers."""

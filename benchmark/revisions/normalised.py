@@ -1,4 +1,4 @@
-"""Normalised source code: a text that depends only on what the code computes, on every Python from 3.11 to 3.14.
+"""Normalised source code: a text that depends only on what the code computes, and is the same on Python 3.11 to 3.14.
 
 Imports, docstrings, bare strings, comments, annotations and a class's `paper` (its citation) are removed. The
 annotation of a class field is reduced to what `dataclass` reads from it: that it is a field, `ClassVar`, `InitVar` or
@@ -72,7 +72,7 @@ def _text(value: object) -> str:
         case list():
             return f"[{' '.join(map(_text, value))}]"
         case str():
-            return json.dumps(value)  # repr depends on which characters this Python considers printable
+            return json.dumps(value)  # repr escapes different characters on different versions of Python
         case bytes():
             return f"bytes:{value.hex()}"
         case _:

@@ -14,7 +14,7 @@ SHARED = (
     "petlir.benchmark.degradations",
     "petlir.benchmark.layers",
 )  # fmt: skip
-"""The packages whose files count as part of a plugin; the rest of the engine is versioned separately."""
+"""The packages whose files count as part of a plugin; other modules of the engine have revisions of their own."""
 
 
 def built_on(path: Path) -> set[Path]:
@@ -46,7 +46,7 @@ def _within(name: str, roots: Sequence[str]) -> bool:
 
 
 def _names(path: Path) -> Iterator[str]:
-    """Yield every module that the file imports, anywhere in it; some names refer to attributes of a module."""
+    """Yield the name of every module imported anywhere in the file; some names are attributes of a module instead."""
     own = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == str(path))
     package = next((module.__package__ for module in own), None)
     for node in ast.walk(ast.parse(path.read_bytes())):

@@ -42,7 +42,7 @@ class RevisionEntry:
 
 
 def read(path: Path | None = None) -> Mapping[str, RevisionEntry]:
-    """Return the table: file, relative to the package with `/`, → entry.
+    """Return the table: path of a file relative to the package, with `/` → entry.
 
     Raises:
         PetlirError: the table is missing or damaged; the message names the location.
@@ -114,9 +114,9 @@ def relative(path: Path) -> str | None:
 def component(path: Path) -> str:
     """Return the key component of a source file.
 
-    A file of the package is `NAME@REVISION`, or `NAME@DIGEST` if its code differs from that revision, so that results
-    of modified code are never confused with those of the committed code. An outside file is the digest of its
-    normalised code.
+    For a file of the package it is `NAME@REVISION`, or `NAME@DIGEST` if the code differs from that revision, so that
+    results of modified code are never confused with results of the committed code. For a file outside the package it
+    is the digest of the normalised code.
 
     Raises:
         PetlirError: a file of the package has no entry in the table, or the table is damaged.
@@ -138,7 +138,7 @@ def entry_of(file: str, digest: str, table: Mapping[str, RevisionEntry]) -> Revi
     """Return the entry of a file, even if the file has been moved without a change of its code.
 
     Raises:
-        PetlirError: there is no entry.
+        PetlirError: the table has no entry for the file.
     """
     if file in table:
         return table[file]

@@ -23,7 +23,7 @@ Put = Callable[[Record], None]
 
 
 def open_cells(planned: Iterable[Planned], index: Index) -> list[Planned]:
-    """Return the cells without a result, each preceded by those that it requires."""
+    """Return the cells without a result, each preceded by the cells that it requires."""
     return [one for one in with_needs(planned) if state(one, index) != "done"]
 
 
@@ -122,7 +122,7 @@ def measure_extra(
 
     def on_event(event: Event) -> None:
         one = done[event.key]
-        progress.update(event, f"{one.cell}, measured further")
+        progress.update(event, f"{one.cell}, additional metrics")
         if event.done and event.result.get("worked", True):
             put(_record(index, event.key))
         elif not event.done and event.kind in ("finished", "died"):

@@ -1,4 +1,4 @@
-"""Group-sequential runs: further seeds for tied pairs, at interim analyses stated in advance."""
+"""Group-sequential runs: tied methods get more seeds, at interim analyses that are stated in advance."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def run(
     """Run a request, then run tied methods with more seeds until nothing is tied or the maximum is reached.
 
     Args:
-        asked: the grid; its seeds are those of the first analysis, at least three.
+        asked: the grid; its seeds are the seeds of the first analysis, which has at least three.
         store: the store of the records.
-        work: runs a request.
-        say: called with a line before each further run, and for each column at the end.
+        work: the function that runs a request.
+        say: called with a line before each additional run, and for each column at the end.
         confidence: probability that no separation in a column is false, over all analyses.
         most: number of seeds at the last analysis.
 
@@ -84,14 +84,14 @@ def _told(found: Comparison, most: int) -> str:
 
 
 def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[str]:
-    """Return the methods in tied pairs of columns that can be ranked with this many seeds."""
+    """Return the methods that are tied with another method in a column that can be ranked with this many seeds."""
     found = [one for one in columns(asked, store, plan).values() if printable(one.units, seeds)]
     pairs = [pair for comparison in found for pair in comparison.pairs if not pair.apart]
     return sorted({name for pair in pairs for name in (pair.better, pair.worse)})
 
 
 def columns(asked: Request, store: Store, plan: SpendingPlan) -> dict[str, Comparison]:
-    """Return the comparison on each image set that can be ranked, under the headline protocols."""
+    """Return the comparison of methods on each image set that can be ranked, under the headline protocols."""
     import pandas as pd
 
     methods = asked.context.plugins.methods

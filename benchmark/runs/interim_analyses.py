@@ -1,6 +1,6 @@
-"""Interim analyses at which seeds are added until methods separate, stated before the first analysis.
+"""Interim analyses, after each of which tied methods get more seeds; all are stated before the first analysis.
 
-They are stored in `interim_analyses.json` in the store, so that readers of the records know the number of analyses.
+The store's file `interim_analyses.json` lists them, so that readers of the records know the number of analyses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def state(store: Store, new: Sequence[SpendingPlan]) -> None:
         if same and same[0] != plan:
             raise PetlirError(
                 f"{store.root / FILE}: {plan.backbone} · {plan.task} was to be analysed after "
-                f"{_counted(same[0].seeds)} seeds at {1 - same[0].alpha:g}; request the same, or use a new store"
+                f"{_counted(same[0].seeds)} seeds at confidence {1 - same[0].alpha:g}; "
+                "request the same analyses, or use a new store"
             )
     write_json(store.root / FILE, [asdict(plan) for plan in dict.fromkeys([*before, *new])])
 

@@ -1,6 +1,6 @@
 """The sources of plugins that are not part of the project, stored with the results of their cells.
 
-They are meant to be read and submitted; a stored source is run only if it is named with `--plugin`.
+Stored sources are for reading and for submissions; a stored file is run only if the user names it with `--plugin`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def check(root: Path) -> None:
         except (RecursionError, MemoryError, ValueError) as error:
             raise PetlirError(f"{path.relative_to(root).as_posix()} cannot be parsed: {error}") from error
         if found != digest:
-            raise PetlirError(f"{path.relative_to(root).as_posix()} does not have this digest, but {found}")
+            raise PetlirError(f"{path.relative_to(root).as_posix()} has the digest {found}, not the one in its path")
 
 
 def stored(root: Path) -> dict[str, Path]:

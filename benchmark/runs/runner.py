@@ -47,7 +47,7 @@ class Outcome:
         failed: the cells without a result, with the reasons.
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
         store: the folder of the records.
-        keys: keys of the grid's cells and of those that they require.
+        keys: keys of the grid's cells and of the cells that these require.
         tested: for each backbone and task, the tuned methods that converged, and those that did not.
     """
 
@@ -60,7 +60,7 @@ class Outcome:
     tested: Sequence[str] = ()
 
     def summary(self) -> str:
-        """Return a line on the grid, then one for each cell without a result and each inapplicable combination.
+        """Return a line about the grid, then a line for each cell without a result and each inapplicable combination.
 
         If rates were tuned, the converged methods and the rule of convergence follow.
         """
@@ -138,7 +138,7 @@ def _executor(
     cell_timeout: float | None = None,
 ) -> Executor:
     if cell_timeout is not None and name != "local":
-        raise PetlirError(f"--cell-timeout needs --executor local, not {name}; SLURM: --slurm time=MINUTES")
+        raise PetlirError(f"--cell-timeout needs --executor local, not {name}; for SLURM use --slurm time=MINUTES")
     for option, value, owner in (("--slurm", slurm, "slurm"), ("--ray-address", ray_address, "ray")):
         if value and name != owner:
             raise PetlirError(f"{option} {value} needs --executor {owner}")
@@ -158,7 +158,7 @@ def _executor(
 def local_executor(
     store: Store, device: str, workers: int | None, cell_timeout: float | None = None
 ) -> tuple[Executor, int]:
-    """Return this machine's executor, which shares the store with other runners, and its number of workers."""
+    """Return an executor on this machine, which shares the store with other runs, and its number of workers."""
     specs = workers_on(device, workers)
     return _shared(_executor("local", specs, store, cell_timeout=cell_timeout)), len(specs)
 
@@ -226,7 +226,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """Return a line for each backbone and task: converged and unconverged methods, and references' doubling tests."""
+    """Return a line for each backbone and task with the converged and other methods, and tests of reference methods."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:

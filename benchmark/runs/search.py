@@ -1,7 +1,7 @@
 """Search for the best adapter for a task within a time limit: short trials, then cells with doubling steps.
 
-Networks, methods and learning rates are compared only on validation images. The cells are ordinary ones, so that their
-records, adapters and images stay in the store, and a repeated search continues where the previous one stopped.
+Networks, methods and learning rates are compared only on validation images. The search trains ordinary cells, whose
+records, adapters and images stay in the store, so that a repeated search continues where the previous one stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ take.
 GAIN = 0.05
 """The gain on validation images, in dB, below which longer training is not worthwhile."""
 WORTHWHILE = 1.3
-"""The minimum factor by which the last cells are longer than the previous ones."""
+"""The minimum factor by which steps must increase for another round of training; otherwise the search ends."""
 SHORTEST = 0.001
 """A time limit in seconds that is over before the search begins."""
 SIDE, ROUNDS = 64, 3
@@ -50,13 +50,16 @@ SIDE, ROUNDS = 64, 3
 
 
 def networks(scale: int) -> str:
-    """Return the networks to try on images with this scale, separated by commas; DAT-light has one for each scale."""
+    """Return the names of the networks to try for an upscaling factor, separated by commas.
+
+    DAT-light has a network for each factor.
+    """
     own = f"-x{scale}" if scale in (2, 3) else ""
     return ",".join(f"{name}{own}" if name == "dat-light" else name for name in NETWORKS)
 
 
 def first_cells(count: int, trials: float) -> tuple[int, int]:
-    """Return the number of cells to train first, and the ratio of their steps to those of a trial.
+    """Return the number of cells to train first, and the ratio of their steps to the steps of a trial.
 
     Args:
         count: the desired number of cells; if the time is too short for all, one cell is trained.
@@ -143,7 +146,7 @@ class Search:
         return [cell for cell in self.planner.cells if cell.regime != "none"]
 
     def _network(self) -> str:
-        """Return the network that performs best after a short trial of one method, of those that are fast enough."""
+        """Return the network, among the fast enough ones, that performs best after a short trial of one method."""
         networks = self._fast_enough()
         if len(networks) == 1:
             return networks[0]
@@ -160,7 +163,7 @@ class Search:
         return best
 
     def _fast_enough(self) -> list[str]:
-        """Return the networks that restore the test images in a small fraction of the time, or else the fastest."""
+        """Return the networks that restore the test images in a small part of the time limit, or else the fastest."""
         reasons, seconds = {}, {}
         for cell in {cell.backbone: cell for cell in self._trained}.values():
             network, task = self.planner.network(cell.backbone), self.planner.plugins.task(cell.task)
@@ -244,7 +247,7 @@ class Search:
         return {record.cell.label: psnr for record, psnr in found if psnr is not None}
 
     def _at(self, cell: Cell, place: int) -> Cell:
-        """Return the trial cell at a place in the method's grid of learning rates."""
+        """Return the trial cell with the learning rate at a position in the method's grid."""
         rates = sorted(self.planner.method(cell).rates)
         return learning_rate.trial_cell(cell, rates[min(place, len(rates) - 1)])
 

@@ -185,7 +185,7 @@ def test_a_training_image_smaller_than_a_crop(refused, tmp_path):
     data = fill(tmp_path / "data")
     save(data / "small-train/0.png", draw([1], 40, 64))
     line = refused("-m", "lora,frozen", data=data)
-    assert line == "petlir: training crops are 48×48, but the training set holds small-train/0 of 64×40"
+    assert line == "petlir: training crops are 48×48, but the training image small-train/0 is only 64×40"
 
 
 def test_a_test_image_that_the_window_of_ssim_does_not_fit(refused, tmp_path):

@@ -73,5 +73,5 @@ def test_joined_sets_and_mixtures_share():
 
 @pytest.mark.parametrize("count", ["0", "-1", "many", "1.5"])
 def test_a_count_that_is_none_is_one_line(count):
-    with pytest.raises(PetlirError, match=r"low_light\[images\]=.*: expected a whole number of training images"):
+    with pytest.raises(PetlirError, match=r"low_light\[images\]=.*: expected a positive whole number of training"):
         Context().plugins.task(f"low_light[images={count}]")

@@ -110,10 +110,10 @@ def more_ways(folder: Path) -> None:
 
 
 FILED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "key of a cell that was not run": (key_of_another, "its key has another seed"),
-    "no key components": (no_components, "its key has another"),
+    "key of a cell that was not run": (key_of_another, "key components do not match its cell: seed"),
+    "no key components": (no_components, "key components do not match its cell: "),
     "budget": (another_budget, "the record says curve steps"),
-    "folder": (another_folder, "it is stored as"),
+    "folder": (another_folder, "its folder is called"),
     "adapter of another size": (larger_adapter, "but lora"),
     "rank beyond the adapter": (huge_rank, "but adapter.safetensors holds"),
     "damaged adapter": (damaged_adapter, "adapter.safetensors is damaged"),
@@ -135,8 +135,8 @@ def test_what_a_submission_holds_is_its_own(lab, forged, change, line):
 @pytest.mark.parametrize(
     ("change", "level", "line"),
     [
-        (another_engine, "claimed", "its key names another engine than there is here"),
-        (tuned_without_trials, "re-scored", "the trials of its learning rate are not in the submission"),
+        (another_engine, "claimed", "key components do not match this installation: engine"),
+        (tuned_without_trials, "re-scored", "the trials that chose its learning rate are not in the submission"),
     ],
 )
 def test_what_cannot_be_derived_here_is_not_believed(lab, forged, change, level, line):
@@ -156,7 +156,7 @@ def test_one_training_does_not_count_as_two(lab, forged):
     forging.reseal_adapter(other)
     found = verdicts(forged, lab)
     assert [one.level for one in found] == ["", ""]
-    assert all("one training does not count as two" in one.why for one in found)
+    assert all("one training run does not count as two" in one.why for one in found)
 
 
 def test_a_tampered_twin_inherits_nothing(lab, forged):
@@ -164,7 +164,7 @@ def test_a_tampered_twin_inherits_nothing(lab, forged):
     forging.edit(twin, score_of(psnr=46.0))
     found = verdicts(forged, lab)
     assert [one.level for one in found] == ["", ""]
-    assert all("another cell has its key" in one.why for one in found)
+    assert all("another cell has the same key" in one.why for one in found)
     assert adopt(forged, found, forged.parent / "into") == 0
     assert origins(forged.parent / "into") == {}
 

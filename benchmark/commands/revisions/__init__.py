@@ -1,1 +1,4 @@
-"""Revisions in keys, checked against the code and raised: `python -m petlir.benchmark.commands.revisions`."""
+"""The command `python -m petlir.benchmark.commands.revisions`, which maintains the revision numbers in cell keys.
+
+It checks the revision numbers against the source code, and increments them where the code has changed.
+"""

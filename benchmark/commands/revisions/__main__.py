@@ -12,10 +12,10 @@ from petlir.benchmark.errors import PetlirError
 
 def revisions(
     same_: Annotated[
-        list[str] | None, typer.Option("--same", metavar="FILE", help="it computes the same: prove it")
+        list[str] | None, typer.Option("--same", metavar="FILE", help="the file computes the same: prove it")
     ] = None,
     raise_: Annotated[
-        list[str] | None, typer.Option("--raise", metavar="FILE", help="it computes something else")
+        list[str] | None, typer.Option("--raise", metavar="FILE", help="the file's results changed")
     ] = None,
     new: Annotated[list[str] | None, typer.Option("--new", metavar="FILE", help="a new file")] = None,
     name: Annotated[str, typer.Option("--name", help="with --new: the entry of the file that it was split from")] = "",

@@ -12,23 +12,23 @@ from petlir.benchmark.revisions import table
 from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, RevisionEntry, code_digest, read, relative
 
-WAYS = "nox -s revisions -- --raise {0} (it computes something else) or -- --same {0} (it computes the same)"
+WAYS = "nox -s revisions -- --raise {0} if its results changed, or nox -s revisions -- --same {0} if they did not"
 
 
 def faults() -> Iterator[str]:
-    """Yield a line for each source file in keys whose code does not match the table, with the remedies."""
+    """Yield a line for each keyed source file whose code does not match the table; the line states the remedies."""
     known = read()
     keyed = {str(relative(path)): path for path in keyed_files()}
     for file, path in keyed.items():
         if file not in known:
             moved = _moved_from(path)
             yield (
-                f"{file} was {moved}; run nox -s revisions -- --moved {file}"
+                f"{file} was moved from {moved}; run nox -s revisions -- --moved {file}"
                 if moved
                 else (f"{file} has no revision; run nox -s revisions -- --new {file}")
             )
         elif known[file].digest != code_digest(path):
-            yield f"{file} is not the code of revision {known[file].revision}; run {WAYS.format(file)}"
+            yield f"{file} differs from the code of revision {known[file].revision}; run {WAYS.format(file)}"
     moved_from = {_moved_from(path) for file, path in keyed.items() if file not in known}
     for file in known:
         if not (PACKAGE / file).exists() and file not in moved_from:
@@ -36,7 +36,7 @@ def faults() -> Iterator[str]:
 
 
 def keyed_files() -> set[Path]:
-    """Return the package's source files that are part of keys: the engine's, and those that plugins depend on."""
+    """Return the source files that cell keys depend on: the engine's modules, and the files of built-in plugins."""
     from petlir.benchmark.plugins import find
 
     sources = set(find().sources.values())
@@ -44,7 +44,7 @@ def keyed_files() -> set[Path]:
 
 
 def raise_revision(file: str) -> str:
-    """Raise the revision of a file and of all files that share its name; return a line about the change."""
+    """Increment the revision of a file and of all files that share its name; return a line about the change."""
     known = dict(read())
     name, revision = _entry(file).name, _entry(file).revision + 1
     for other in [other for other, entry in known.items() if entry.name == name]:
@@ -54,7 +54,7 @@ def raise_revision(file: str) -> str:
 
 
 def keep_revision(file: str) -> str:
-    """Record that the file's code computes the same as its revision; return a line about the change."""
+    """Record that a changed file computes the same as before and keeps its revision; return a line about the change."""
     known = dict(read())
     known[file] = replace(_entry(file), digest=code_digest(PACKAGE / file))
     table.write(known)
@@ -66,7 +66,7 @@ def add(file: str, name: str = "") -> str:
 
     Args:
         file: relative to the package.
-        name: the entry that it belongs to; empty for a new one.
+        name: the existing entry that the file belongs to; empty for a new entry.
     """
     known = dict(read())
     if file in known:
@@ -88,7 +88,7 @@ def move(file: str) -> str:
     known = dict(read())
     known[file] = known.pop(was)
     table.write(known)
-    return f"{file} was {was}: {known[file].name} stays at revision {known[file].revision}"
+    return f"{file} was moved from {was}: {known[file].name} stays at revision {known[file].revision}"
 
 
 def drop(file: str) -> str:

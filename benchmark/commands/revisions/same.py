@@ -1,4 +1,4 @@
-"""Proof that a changed file still computes the same: its dependents are trained for two steps before and after."""
+"""Proof that a changed source file still computes the same: two training steps with the old code and with the new."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, engine_files, read
 
 TOLERANCE = 1e-6
-"""The largest difference of an adapter's tensor or of a curve that still counts as the same."""
+"""The largest difference of an adapter's tensors or training curve at which two cells still count as equal."""
 CHECKOUT = (PACKAGE / "benchmark").resolve().parent
 BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
-"""The examples to train for the kinds to which the file does not belong."""
+"""The plugins of each type to train with if no plugin of this type depends on the changed file."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,15 @@ class Grid:
 
 
 def prove(file: str) -> str:
-    """Train the dependents of a file for two steps with the code of its revision and with the current code; compare.
+    """Train the plugins that depend on a file for two steps, with the old code and with the new; compare the results.
+
+    The old code is the code of the file's revision.
 
     Args:
         file: relative to the package, e.g. `methods/lora.py`.
 
     Raises:
-        PetlirError: something differs, or the code of the revision is in no commit.
+        PetlirError: a result differs, or no commit contains the code of the revision.
     """
     grid, commit = grid_of(file), commit_of(file)
     with tempfile.TemporaryDirectory() as scratch:
@@ -56,12 +58,12 @@ def prove(file: str) -> str:
     if not cells:
         raise PetlirError(f"{file}: no cell was trained with both versions; expected at least one")
     if largest > TOLERANCE:
-        raise PetlirError(f"{file} computes something else: {place} differs by {largest:.2g}; raise its revision")
+        raise PetlirError(f"{file} computes something else: {place} differs by {largest:.2g}; increment its revision")
     return f"{cells} cells of two steps agree with commit {commit[:12]}, the largest difference is {largest:.2g}"
 
 
 def grid_of(file: str) -> Grid:
-    """Return the plugins that depend on a file, with examples of the other kinds."""
+    """Return a grid of the plugins that depend on a file, completed by examples where no plugin of a type does."""
     from petlir.benchmark.plugins import find
 
     plugins = find()
@@ -83,18 +85,18 @@ def commit_of(file: str) -> str:
     """Return the newest commit in which the file matches the code of its revision.
 
     Raises:
-        PetlirError: there is none.
+        PetlirError: there is no such commit.
     """
     expected = read()[file].digest
     for commit in _git("log", "--format=%H", "--", file).split():
         text = _git("show", f"{commit}:{file}", missing="")
         if text and normalised.digest(text) == expected:
             return commit
-    raise PetlirError(f"no commit holds {file} as its revision names it; raise the revision instead")
+    raise PetlirError(f"no commit contains {file} with the code of its revision; use --raise instead")
 
 
 def compared(before: Path, after: Path) -> tuple[int, float, str]:
-    """Return the number of cells that two stores share, and the largest difference of their results with its place."""
+    """Return the number of cells that two stores share, the largest difference of their results, and its location."""
     cells, largest, place = 0, 0.0, ""
     newer = {_cell(path): path.parent for path in after.rglob("record.json")}
     for path in before.rglob("record.json"):
@@ -144,7 +146,7 @@ def _train(tree: Path, grid: Grid, store: Path) -> None:
     command = [sys.executable, "-m", "petlir", "run", *asked, *more, "--store", str(store)]
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, env=environment, cwd=store.parent, capture_output=True, text=True, check=False)
-    if ended.returncode not in (0, 1):  # 1 if a cell failed, which the comparison reports
+    if ended.returncode not in (0, 1):  # code 1: a cell failed, which the comparison reports
         raise PetlirError(f"two steps in {tree} failed: {ended.stderr.strip().splitlines()[-1:]}")
 
 

@@ -113,7 +113,7 @@ class Planner:
         return grid.restored(self.plugins.method(cell.method), cell.options)
 
     def network(self, backbone: str) -> Backbone:
-        """Return the backbone without weights, for its shape; do not modify it."""
+        """Return the backbone as a network of shapes without values; do not modify it."""
         if backbone not in self._backbones:
             with without_memory():
                 self._backbones[backbone] = self.plugins.build(backbone)
@@ -140,7 +140,7 @@ class Planner:
         return found
 
     def obstacle(self, cell: Cell) -> str | None:
-        """Return why the cell's combination is not applicable, or None."""
+        """Return why the cell's backbone, method and task cannot be combined, or None if they can."""
         return self._common(cell)[0]
 
     def check(self) -> None:
@@ -149,7 +149,7 @@ class Planner:
             self._common(cell)
 
     def _common(self, cell: Cell) -> tuple[str | None, Common]:
-        """Return why the cell is not applicable, or None, and the key components that all its seeds and rates share."""
+        """Return the obstacle of a cell, see `obstacle`, and the key components that all its seeds and rates share."""
         kind = _combination(cell)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
@@ -187,7 +187,7 @@ class Planner:
     def _check_images(
         self, cell: Cell, task: Task, network: Backbone, seen: tuple[str, ...], patch: int | None
     ) -> None:
-        """Raise PetlirError if an image of the task is too small or too large; checked once for similar methods."""
+        """Raise PetlirError if an image of the task is too small or too large; equal checks are made only once."""
         kind = (cell.backbone, cell.task, seen, patch)
         if kind not in self._checked:
             root, extra = self.request.context.root, self.request.protocols
@@ -195,7 +195,7 @@ class Planner:
             self._checked.add(kind)
 
     def _device(self, cell: Cell, method: Method) -> str:
-        """Return the type of the device on which the method's own dropout draws masks, or "" without such dropout."""
+        """Return the type of the device on which the method's own dropout draws masks, or "" if it has no dropout."""
         ours = table.relative(self.plugins.sources[f"method:{cell.method}"]) is not None
         if (ours and ":" not in cell.method) or not method.trains:
             return ""
@@ -213,7 +213,7 @@ class Planner:
         return table.engine()
 
     def plan(self, cell: Cell, needs: tuple[Planned, ...] = ()) -> Planned:
-        """Return the cell with its key components, including the cells that it requires."""
+        """Return the cell with its key components, which also depend on the required cells `needs`."""
         obstacle, common = self._common(cell)
         parts = common.key_components(cell, tuple(need.key for need in needs))
         lost = next((need for need in needs if need.obstacle is not None), None)
@@ -223,17 +223,17 @@ class Planner:
         return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
 
     def changed(self, planned: Planned, index: Index) -> str:
-        """Return which components differ from those of the newest record of the same cell."""
+        """Return the names of the key components that differ from the newest record of the same cell."""
         newest = max(predecessors(planned, index), key=lambda head: head.finished)
         names = [name for name, value in planned.parts.items() if newest.key_components.get(name) != value]
         return f"changed since: {', '.join(names)}"
 
     def weights(self, backbone: str) -> str:
-        """Return the digest of the backbone's pre-trained weights, after checking that they fit its shape."""
+        """Return the digest of the backbone's pre-trained weights, after checking that they fit the network."""
         return self.card(backbone).sha256
 
     def unavailable(self, cell: Cell) -> str | None:
-        """Return why the cell's known pre-trained weights cannot be fetched here, or None."""
+        """Return why the cell's weights cannot be fetched or its method fails, or None if neither is so."""
         self.card(cell.backbone)
         return self._unavailable.get(cell.backbone) or self._broken.get(_combination(cell))
 
@@ -248,10 +248,10 @@ class Planner:
         return self._cards[backbone]
 
     def refuse_overlap(self) -> None:
-        """Raise an error for cells whose test images are in their fitted sets, unless the user allows it.
+        """Raise an error if test images of a cell are among the images it is fitted to, unless the user allows this.
 
         Raises:
-            PetlirError: there is such an image; the message names the first one and its location.
+            PetlirError: a test image is among the fitted images; the message names the first and where it was found.
         """
         context = self.request.context
         if not context.allow_overlap:
@@ -272,7 +272,7 @@ class Planner:
 
 
 def _heads(method: Method, network: Backbone, task: Task) -> tuple[tuple[str, ...], str | None]:
-    """Return the heads that an image passes through, or why one of them is missing."""
+    """Return the heads that an image passes through, or no heads and the reason why one is missing."""
     try:
         return method.heads(network, task), None
     except PetlirError as error:

@@ -1,4 +1,4 @@
-"""Grids in files: the named grids in `results/grids`, and the user's own in TOML or JSON."""
+"""Grids in files: the named grids in `results/grids`, and grids that users write in TOML or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARED = {"track": str, "regime": str, "protocols": str, "metrics": str}
 """The keys of a grid and their types; values of keys in `SELECTION` may differ in each table of `also`."""
 REQUIRED = ("backbones", "methods", "tasks")
 PAGE, ALSO = "page", "also"
-"""The keys for a grid's page in the report, and for further selections."""
+"""The keys of a grid file for the grid's page in the report, and for additional selections."""
 DEFAULT_TRACK = "demo"
 
 
@@ -70,14 +70,14 @@ def _checked(table: Mapping[str, object], types: Mapping[str, type], path: Path)
 
 
 def _expected(kind: type) -> str:
-    return "a whole number" if kind is int else 'text with commas, e.g. "a,b"'
+    return "a whole number" if kind is int else 'comma-separated text, e.g. "a,b"'
 
 
 def write_grid(path: Path, selections: Sequence[Mapping[str, object]], shared: Mapping[str, object]) -> None:
     """Write a grid as TOML: the first selection with the shared fields, then the others.
 
     Raises:
-        PetlirError: the file exists and contains anything else, or cannot be written.
+        PetlirError: the file exists with other content, or cannot be written.
     """
     lines = _lines({**selections[0], **shared})
     for one in selections[1:]:

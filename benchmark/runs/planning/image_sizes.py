@@ -39,14 +39,14 @@ def check_images(
         task: the task.
         track: the track.
         root: folder of image sets.
-        network: the backbone, for the sizes that it accepts.
+        network: the backbone, which determines the accepted sizes.
         seen: fields of view, see `petlir.benchmark.scoring.fields_of_view`.
-        extra: comma-separated protocol ids in addition to those of the task.
+        extra: comma-separated protocol ids in addition to the task's protocols.
         patch: side of a training crop in degraded pixels; None if nothing is trained.
 
     Raises:
         PetlirError: an image is too small for a training crop, for SSIM's window inside the border or for the network,
-            or too large for the memory of this machine; the message names the first one.
+            or too large for the memory of this machine; the message names the first such image.
     """
     for part in task.parts or (task,):
         data = part.on(track)
@@ -54,7 +54,7 @@ def check_images(
             if patch and min(image.width, image.height) // part.scale < patch:
                 size = f"{image.width // part.scale}×{image.height // part.scale}"
                 raise PetlirError(
-                    f"training crops are {patch}×{patch}, but the training set holds {image.name} of {size}"
+                    f"training crops are {patch}×{patch}, but the training image {image.name} is only {size}"
                 )
         names = (*part.protocols, *(rule.id for rule in protocols(extra)))
         own = [protocol(name) for name in scored_as(names, seen)]

@@ -24,9 +24,9 @@ class Planned:
     Attributes:
         cell: the cell.
         parts: the components of its key.
-        obstacle: the reason why the combination is not applicable.
+        obstacle: the reason why backbone, method and task cannot be combined; None if they can.
         fault: the reason why the cell cannot be processed here: its weights cannot be fetched, or no learning rate
-            could be chosen.
+            could be chosen. None if it can be processed.
         needs: the cells that it requires.
         convergence: the doubling test of its learning rate; None if the rate was not tuned.
     """

@@ -25,7 +25,7 @@ from petlir.benchmark.weights.sources import network_of
 BASE = 600 * 2**20
 """The memory in bytes of a process before training: torch and, on a GPU, its context."""
 OVERHEAD = 1.25
-"""The default ratio of peak to counted memory without finished cells, due to workspaces and short-lived tensors."""
+"""The assumed ratio of peak to counted memory if no cell has finished; the rest is workspaces and temporary tensors."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Prediction:
     parted: int | None = None
 
     def obstacle(self, capacity: int, device: str) -> str:
-        """Return why the cell does not fit the device with whole batches, or "" if it does."""
+        """Return why the cell does not fit the device with whole batches, or "" if the cell fits."""
         if self.bytes is None or self.bytes <= capacity:
             return ""
         parts = f"its batches will be split into {PARTS} parts"
@@ -72,7 +72,8 @@ class Predictor:
         planner: planner of the request.
         index: the store's records.
         device: as given with `--device`.
-        counting: whether to count costs that are not in the cache, which takes about a second per kind of cell.
+        counting: whether to count costs that are not in the cache, which takes about a second per cell; cells that
+            differ only in seed or rate are counted once.
     """
 
     def __init__(self, planner: Planner, index: Index, device: str = "auto", *, counting: bool = True) -> None:
@@ -84,7 +85,7 @@ class Predictor:
         self._speeds: dict[str, float] = {}
 
     def predict(self, planned: Planned) -> Prediction:
-        """Return the prediction for a cell, which is the same for all cells of its kind."""
+        """Return the prediction for a cell, which is the same for all cells that differ only in seed or rate."""
         kind = _kind(planned.cell)
         if kind not in self._found:
             self._found[kind] = replace(self.memory(planned), seconds=self._seconds(planned))
@@ -102,7 +103,7 @@ class Predictor:
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """Return the number of kinds of cells whose costs have not been counted yet."""
+        """Return the number of cells, not counting other seeds and rates, whose costs are not in the cache yet."""
         kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
@@ -135,7 +136,7 @@ class Predictor:
         return found
 
     def _seconds(self, planned: Planned) -> float | None:
-        """Return the time of finished cells of the same kind, else a prediction from FLOPs and measured speeds."""
+        """Return the time of finished cells with other seeds or rates, or else a prediction from FLOPs and speeds."""
         cell, sizes = planned.cell, self._sizes(planned)
         if not _trained(planned):
             return None

@@ -1,6 +1,6 @@
-"""The learning rates of a grid: shipped choices, choices in the store, and trials for the rest.
+"""The learning rates of a grid: rates that the project ships, rates chosen in the store, and trials to choose others.
 
-Every choice is tested for convergence by another trial at the same rate with half of the steps.
+Every chosen rate is tested for convergence by another trial at this rate with half of the steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PendingTrial:
     Attributes:
         chosen: the cell whose rate is selected.
         cell: the cell that is trained, with the selection seed.
-        half: whether it is the half trial of the chosen rate.
+        half: whether this is the half trial, i.e. a run at the chosen rate with half of the steps.
     """
 
     chosen: Cell
@@ -41,7 +41,7 @@ class PendingTrial:
 
     @property
     def key(self) -> str:
-        """The key of its job."""
+        """The key of the trial's job."""
         return f"{self.chosen.selection} {self.cell.rate:g}{' half' if self.half else ''}"
 
     def __str__(self) -> str:
@@ -70,17 +70,17 @@ class Rates:
         return self.store.within("selection")
 
     def selection(self, cell: Cell) -> RateSelection | None:
-        """Return the choice for a cell if all its trials are finished, else None."""
+        """Return the chosen learning rate of a cell, with its trials; None if some trials are not finished."""
         found = self._tried(cell)
         return found if found.complete else None
 
     def left(self, cell: Cell) -> tuple[int, int]:
-        """Return the numbers of trials and half trials that the choice for a cell still needs."""
+        """Return the numbers of trials and half trials that are still needed to choose a cell's rate."""
         found = self._tried(cell)
         return max(0, TRIALS - len(found.trials)), int(not found.complete)
 
     def _tried(self, cell: Cell) -> RateSelection:
-        """Return the trials for a cell so far, shipped ones and those in the store."""
+        """Return the finished trials for a cell: trials that the project ships and trials in the store."""
         selection_context = self.planner.selection_context(cell)
         shipped = None if self.again else learning_rate.committed(cell, selection_context)
         here = learning_rate.kept(self.store, cell, selection_context)
@@ -88,7 +88,7 @@ class Rates:
         return found.counted(self.planner.method(cell).rates)
 
     def planned(self, cell: Cell) -> Planned:
-        """Return the cell and all cells that it requires, each at its rate; a missing rate becomes the cell's fault."""
+        """Return the cell with the cells that it requires, each with its rate; without a rate, a cell has a fault."""
         needs = tuple(self.planned(need) for need in self.planner.required(cell))
         one = self.planner.plan(cell, needs)
         if cell.regime != "tuned" or one.obstacle is not None or one.fault is not None:
@@ -101,9 +101,9 @@ class Rates:
         return replace(self.planner.plan(cell.at(found.rate), needs), convergence=found.convergence)
 
     def choose(self, cells: Sequence[Cell], runs_on: Executor, finish: Finish) -> None:
-        """Try rates until every tuned cell has a choice, and test each choice for convergence.
+        """Try learning rates until one is chosen for every tuned cell, and test each chosen rate for convergence.
 
-        The rates of required cells are chosen first; if trials use these cells, they are trained with the selection
+        The rates of required cells are chosen first. Required cells that trials use are trained with the selection
         seed.
         """
         needed = [need for cell in cells for need in self.planner.required(cell)]

@@ -15,7 +15,7 @@ from petlir.benchmark.runs.planning.grid_file import SELECTION, SHARED, named, r
 
 @dataclass(frozen=True)
 class GridSelection:
-    """Methods on tasks on backbones, in every combination.
+    """A selection of backbones, methods and tasks, which are run in every combination.
 
     Attributes:
         backbones: comma-separated names, `*` for all.
@@ -44,7 +44,7 @@ class Request:
         seeds: as in `GridSelection`.
         steps: as in `GridSelection`.
         regime: `tuned` or `paper`; None for the default of the track.
-        protocols: comma-separated ids in addition to those of the tasks.
+        protocols: comma-separated protocol ids in addition to the tasks' protocols.
         metrics: comma-separated names of metrics.
         context: plugins and images.
         device: the device of the cells; relevant only to methods that draw random numbers on the device.
@@ -82,11 +82,11 @@ def request_from_grid(
     save: Path | None = None,
     **chosen: object,
 ) -> Request:
-    """Return a user's choices, completed from a named grid or from a file of the same form, in TOML or JSON.
+    """Return the request for a user's choices, completed from a named grid or from a grid file in TOML or JSON.
 
-    In a grid with several selections, chosen tasks stay in the selections that list them; all others are added to the
-    first. Chosen methods, seeds and steps apply to all selections. Chosen backbones reduce the grid to its first
-    selection. With `save` the completed grid is written to that file, as TOML.
+    In a grid with several selections, a chosen task stays in the selections that list it; tasks that no selection
+    lists are added to the first. Chosen methods, seeds and steps apply to all selections. Chosen backbones reduce the
+    grid to its first selection. With `save` the completed grid is written to that file, as TOML.
 
     Raises:
         PetlirError: the grid or precision is unknown, or the file of the grid is damaged.

@@ -29,8 +29,8 @@ class Sizes:
     """The costs of a training step.
 
     Attributes:
-        flops: FLOPs of its forward and backward pass; 0 if nothing is trained.
-        saved: bytes saved for backward.
+        flops: FLOPs of the step's forward and backward pass; 0 if nothing is trained.
+        saved: bytes saved for the backward pass.
         weights: bytes of parameters and buffers.
         trained: bytes of the trained parameters.
     """
@@ -41,17 +41,17 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Return the bytes including gradients and AdamW's moments, with parts of `share` of the batch size."""
+        """Return the bytes including gradients and AdamW's moments; `share` is the fraction of the batch per pass."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
 def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: int, patch: int) -> Sizes | None:
-    """Return the costs of a method's training step on a backbone, or None if they cannot be counted without values.
+    """Return the costs of a method's training step on a backbone, or None if they cannot be counted on shapes alone.
 
     Args:
         plugins: plugins with the backbone.
         backbone: name of the backbone.
-        method: the method applied to it.
+        method: the method applied to the backbone.
         head: the head that is trained.
         batch: crops per step.
         patch: side of a degraded crop in pixels.
@@ -68,7 +68,7 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
 
 
 def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
-    """Return FLOPs and bytes saved for backward of a training step on an adapted network without values."""
+    """Return the FLOPs of a training step and the bytes saved for its backward pass, from a network without values."""
     network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
     degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
     adapted.train()

@@ -17,7 +17,7 @@ accordingly.
 """
 
 ROUNDS = 5
-"""The number of timed steps, of which the fastest counts: the first is a warm-up, and others may share the device."""
+"""The number of timed steps, of which the fastest counts; others are slowed by warm-up or by other programs."""
 
 
 def training_speed(network: Backbone, head: str, batch: int, patch: int, device: str) -> float:

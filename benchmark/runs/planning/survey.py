@@ -27,14 +27,14 @@ class PlanRow:
 
     Attributes:
         cell: description of the cell.
-        label: label of its method.
-        task: its task.
+        label: label of the cell's method.
+        task: the cell's task.
         state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
-        why: the changes, or the obstacle.
+        why: what changed since the record of a stale cell; otherwise the obstacle or fault, if there is one.
         seconds: predicted time, including the trials of its learning rate for the first cell that needs them; None if
             there is nothing to do or the time is unknown.
-        bytes: predicted peak memory; None as above.
-        unfit: why it does not fit the device with whole batches; empty if it does.
+        bytes: predicted peak memory; None if there is nothing to do or the memory is unknown.
+        unfit: why the cell does not fit the device with whole batches; empty if it fits.
     """
 
     cell: str
@@ -73,7 +73,7 @@ def survey(
     standing = [_standing(one, rates, index) for one in planned]
     todo = [one for one, (found, _) in zip(planned, standing, strict=True) if found in OPEN]
     if lacking := predictor.lacking(todo):
-        warn(f"counting the costs of {lacking} kinds of cells; they are cached for the next time")
+        warn(f"counting the costs of {lacking} distinct cells; the counts are cached")
     predicted = iter(list(_predicted(todo, predictor, rates)))
     predictor.close()
     return [
@@ -103,13 +103,13 @@ def _standing(one: Planned, rates: Rates, index: Index) -> tuple[str, str]:
     lack = rates.planner.unavailable(one.cell)
     if lack is None and one.cell.regime == "tuned" and rates.selection(one.cell) is None:
         trials, halves = rates.left(one.cell)
-        return "to be tuned", f"{counted(trials, 'trial')} and {halves} of half the steps first"
+        return "to be tuned", f"needs {counted(trials, 'trial')} and {halves} with half the steps first"
     found = state(one, index)
     return found, rates.planner.changed(one, index) if found == "stale" else one.fault or ""
 
 
 def totals(rows: list[PlanRow]) -> str:
-    """Return a line with the predicted total cost, and one for each cell that does not fit."""
+    """Return a line with the predicted total cost, and a line for each cell that does not fit the device."""
     todo = [row for row in rows if row.state in OPEN]
     known = [row.seconds for row in todo if row.seconds is not None]
     largest = max(todo, key=lambda row: row.bytes or 0, default=None)

@@ -66,5 +66,5 @@ def test_code_that_is_in_no_commit_is_refused(tmp_path, monkeypatch):
     known = {**read(), "methods/lora.py": RevisionEntry("methods.lora", 1, "0" * 64)}
     monkeypatch.setattr(table, "FILE", tmp_path / "revisions.toml")
     table.write(known)
-    with pytest.raises(PetlirError, match=r"^no commit holds methods/lora.py as its revision names it; raise"):
+    with pytest.raises(PetlirError, match=r"^no commit contains methods/lora.py with the code of its revision; use"):
         same.commit_of("methods/lora.py")

@@ -63,7 +63,7 @@ def test_chosen_backbones_make_one_selection(ask):
         ('{"backbone": "ipt-nano"}', "grid .*two.json: unknown key 'backbone'; did you mean 'backbones'"),
         ('{"backbones": "ipt-nano", "methods": "lora"}', "grid .*two.json lacks tasks"),
         ('{"steps": "many"}', "grid .*two.json: steps is 'many'; expected a whole number"),
-        ('{"methods": 3}', "grid .*two.json: methods is 3; expected text with commas"),
+        ('{"methods": 3}', "grid .*two.json: methods is 3; expected comma-separated text"),
         ('{"also": [3]}', "grid .*two.json: also is not a list of selections"),
     ],
 )
