@@ -1,4 +1,4 @@
-"""AdaIR: a bottleneck with a depthwise convolution parallel to every attention and every feed-forward."""
+"""AdaIR: a bottleneck with a depthwise convolution parallel to every attention layer and feed-forward network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class DepthwiseBottleneck(nn.Sequential):
-    """Convolutions 1×1 down, 3×3 depthwise and 1×1 up, for maps N×C×H×W. The initial output is zero.
+    """A 1×1 down-projection, a 3×3 depthwise convolution and a 1×1 up-projection of maps N×C×H×W; initially zero.
 
     Args:
         width: channels of the map.
@@ -29,7 +29,7 @@ class AdaIR(Method):
     """Bottlenecks parallel to the mixer and the mlp of every block, on the normed features.
 
     Re-implemented from the paper's description, because no code was released and the paper does not detail the
-    adapters. This version has no biases, like Restormer, and no activation function, as none is described. The
+    adapters. This version has no biases, like Restormer, and no activation function, as the paper mentions none. The
     up-projection starts at zero. A decoder's cross-attention gets no bottleneck. The paper's pre-training is not part
     of the method.
 

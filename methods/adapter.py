@@ -1,4 +1,4 @@
-"""Adapter: a residual bottleneck after every attention and every feed-forward."""
+"""Adapter: a residual bottleneck after every attention layer and every feed-forward network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Adapter(Method):
     """Residual bottlenecks after the mixer and after the mlp of every block.
 
     Source: Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, §2.1, with GELU as in the
-    authors' code. The up-projection starts at zero, so the initial function is exactly the identity.
+    authors' code. The up-projection starts at zero, so each bottleneck is initially the identity.
 
     Attributes:
         rank: channels of the bottleneck.
@@ -37,6 +37,6 @@ class Adapter(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings; those on EDT-B are from Tables 4 and 14."""
+        """Return the AdaptIR paper's settings; the settings on EDT-B are from Tables 4 and 14."""
         settings = {"ipt": [(12, "691K")], "edt-b": [(7, "194K"), (6, "168K")]}
         return [Published(cls(rank=rank), count, "derived") for rank, count in settings.get(backbone, [])]

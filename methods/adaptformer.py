@@ -1,4 +1,4 @@
-"""AdaptFormer: a scaled bottleneck parallel to every feed-forward."""
+"""AdaptFormer: a scaled bottleneck parallel to every feed-forward network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from petlir.methods.bottleneck import BottleneckMethod
 
 @dataclass(frozen=True)
 class AdaptFormer(BottleneckMethod):
-    """A bottleneck parallel to the mlp of every block that reads the branch's input before its norm.
+    """A bottleneck parallel to the mlp of every block; it reads the block's features before the norm of the mlp.
 
     Source: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
     NeurIPS 2022, §3.2, with the initialisation and the dropout of the authors' code.

@@ -1,4 +1,4 @@
-"""AdaptIR: local, frequency and channel representations parallel to every feed-forward."""
+"""AdaptIR: local, frequency and channel representations parallel to every feed-forward network."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STARTS = ("independent", "cloned")
 
 
 def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
-    """Convolve maps N×h×H×W with 3×3 kernels `a` @ `b`: depthwise for h×9 values, dense for h×9h."""
+    """Convolve maps N×h×H×W with 3×3 kernels `a` @ `b`: depthwise if the product is h×9, dense if it is h×9h."""
     kernel = (a @ b).view(len(a), -1, 3, 3)
     return functional.conv2d(features, kernel, bias, padding=1, groups=len(a) // kernel.shape[1])
 
@@ -33,12 +33,12 @@ class AdaptIRModule(nn.Module):
     Where paper and code differ, this follows the code: batch norm after the down-projection, the absolute value of the
     inverse transform, no third depthwise scale.
 
-    Any of the branches can be left out (the paper's Table 6). A single spatial branch gates itself, taking the place of
-    both. Channel weights alone multiply the normed hidden features without a gate.
+    Any of the branches can be left out (the paper's Table 6). If there is one spatial branch, it takes the roles of
+    both and gates itself. If there is none, the channel weights multiply the normed hidden features without a gate.
 
     Args:
         width: channels of the map.
-        hidden: channels inside.
+        hidden: channels of the hidden features.
         ensemble: whether the local and the frequency branch gate each other (the paper's adaptive feature ensemble) or
             are summed.
         reduction: reduction factor of the channel gate's bottleneck.
@@ -114,7 +114,7 @@ class AdaptIRModule(nn.Module):
         return found | {f"{name} gate": torch.sigmoid(gate) for name, gate in gates.items()}
 
     def spatial(self, inside: Tensor) -> Tensor:
-        """Combine the spatial branches' outputs for the hidden features, or return these without spatial branches."""
+        """Combine the spatial branches' outputs for the hidden features; without branches, return the features."""
         known = {"local": self.local, "frequency": self.frequency}
         outputs = [branch(inside) for name, branch in known.items() if name in self.branches]
         if not self.ensemble:
@@ -148,22 +148,23 @@ class AdaptIRModule(nn.Module):
 class AdaptIR(Method):
     """A module of orthogonal representations parallel to the mlp of every block, on the normed features.
 
-    The other options are those of the paper's ablations. After a branch, the module is added to its own input.
+    Other options reproduce the paper's ablations. At a position after a branch, a module's output is added to its
+    input.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous Mixture-of-Experts,
     NeurIPS 2024, and the released code. By default every module draws its own initial weights, as the code does on EDT.
-    There, the code draws the channel module's linear layers from a normal distribution with standard deviation 0.02;
-    here they use torch's default. On IPT the code copies one layer, so that all modules of the encoder start as clones,
-    and likewise all of the decoder; `start=cloned` reproduces this.
+    On EDT, the code draws the channel module's linear layers from a normal distribution with standard deviation 0.02;
+    here they use torch's default. On IPT, the code copies one layer, so that all modules of the encoder start as
+    clones, and so do all modules of the decoder; `start=cloned` reproduces this.
 
     Attributes:
-        hidden: channels inside; by default a twenty-fourth of the width (the authors use 12 on EDT-B).
+        hidden: channels of the hidden features; by default 1/24 of the width (the authors use 12 on EDT-B).
         ensemble: whether the local and the frequency branch gate each other.
         reduction: reduction factor of the channel gate's bottleneck (the authors use 4 on EDT-B).
         branches: branches in use, e.g. `local+frequency` (Table 6).
         position: `parallel-mlp`, `parallel-attention`, `after-mlp` or `after-attention` (Table 7).
         dense: spatial branches without the depthwise design, e.g. `local` or `local+frequency` (Table 5).
-        start: initial weights, `independent` or, within a stack of blocks of equal width, `cloned`.
+        start: initial weights: `independent`, or `cloned` within each stack of blocks of equal width.
     """
 
     name = "adaptir"
@@ -226,7 +227,7 @@ class AdaptIR(Method):
         )
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return two biases: batch norm removes a mean, and a softmax is invariant to a constant."""
+        """Return two biases without effect: batch norm removes the mean, and softmax is invariant to a constant."""
         return (".head.bias", ".compress.bias")
 
     @classmethod

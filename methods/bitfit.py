@@ -35,5 +35,5 @@ class BitFit(Subset):
                 yield parameter
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the bias of keys: a softmax is invariant to a constant."""
+        """Return the bias of keys, which has no effect: a softmax is invariant to a constant."""
         return (".key.bias",)

@@ -12,7 +12,7 @@ from petlir.benchmark.task import Task
 
 @dataclass(frozen=True)
 class Cascade(Method):
-    """Frozen heads that undo a hybrid degradation step by step, e.g. first denoising, then super-resolution.
+    """Frozen heads that remove a hybrid degradation step by step, e.g. first by denoising, then by super-resolution.
 
     This baseline for methods trained on a hybrid task shows whether the task needs training at all.
     """
@@ -26,19 +26,19 @@ class Cascade(Method):
         """Leave `backbone` unchanged."""
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason unless the backbone has at least two heads; heads that share all weights count once."""
+        """Return a message if the backbone has a single head, else None; heads that share all weights count once."""
         heads = {frozenset(map(id, backbone.tunable(head))) for head in backbone.heads}
         return f"{backbone.name} has a single head" if len(heads) < 2 else None
 
     def applies(self, task: Task) -> str | None:
-        """Return a reason unless this task can be undone by other tasks in sequence."""
+        """Return a message if the degradation of this task cannot be removed by a sequence of heads, otherwise None."""
         return None if len(task.undo) > 1 else f"{task.name} is no sequence of single tasks"
 
     def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:
-        """Return the head of each part of `task`, in order.
+        """Return the head for each single task in `task.undo`, in order.
 
         Raises:
-            PetlirError: the backbone has no head for a part.
+            PetlirError: the backbone has no head for one of these tasks.
         """
         heads = tuple(backbone.task_heads.get(part, part) for part in task.undo)
         for head in heads:

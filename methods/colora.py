@@ -30,8 +30,8 @@ class Projection:
     """A dense projection of a block, either linear or a 1×1 convolution.
 
     Attributes:
-        where: its name in the backbone.
-        site: the site that holds it.
+        where: the projection's name in the backbone.
+        site: the site that holds the projection.
         base: the projection.
     """
 
@@ -41,7 +41,7 @@ class Projection:
 
     @property
     def weight(self) -> str:
-        """The name of its weight."""
+        """The name of the projection's weight."""
         return f"{self.where}.weight"
 
     @property
@@ -65,13 +65,13 @@ class CoLoRA(Method):
     for the task, and about 7 % of the parameters are tuned. The mapping from contributions to ranks is ours. Projection
     l with n weights has the contribution c, the mean over its weights, and the importance w = beta + (1 - beta) · (c /
     mean of all c)^alpha. Its rank is κ · w · n / (inputs + outputs), rounded, and at most n / (inputs + outputs), where
-    an update costs as much as the projection itself. κ is chosen to meet the budget. The paper's numbers were not
-    accessible, so none is claimed.
+    an update costs as much as the projection itself. κ is chosen to meet the budget. The paper's results were not
+    accessible, so they are not compared.
 
     Attributes:
         budget: parameters of all updates, in units of one rank of the projection with the most parameters per rank.
-            Biases and norms are always trained and not counted. None tunes 7 % of the backbone in total, but at least
-            one such unit, up to the highest ranks.
+            Biases and norms are always trained and not counted. If None, 7 % of the backbone's parameters are tuned in
+            total, but at least one such unit and at most the highest ranks.
         contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
             least 1, at most a projection's highest), as close to the budget as possible.
@@ -104,16 +104,16 @@ class CoLoRA(Method):
             raise PetlirError(f"colora: images is {self.images}, expected a whole number from 1 on")
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return the fully fine-tuned network of the task for FAIG."""
+        """Return the cell of the fully fine-tuned network, if `contribution` is FAIG."""
         return [cell.of(FullFineTuning())] if self.contribution == "faig" else []
 
     def adapt(self, backbone: Backbone) -> None:
-        """Insert ranks for equal contributions, to count parameters without data."""
+        """Insert updates with the ranks for equal contributions, so that parameters can be counted without data."""
         layers = projections(backbone)
         _insert(backbone, layers, self._ranks(backbone, layers, [1.0] * len(layers)))
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Insert ranks by contribution to the task, or the stored ranks if the adapter is reloaded."""
+        """Insert updates with ranks by contribution to the task, or with stored ranks if the adapter is reloaded."""
         layers, stored = projections(backbone), prior.stored
         if stored is None:
             ranks = self._ranks(backbone, layers, self._weights(backbone, layers, prior))
@@ -164,7 +164,7 @@ class CoLoRA(Method):
         return apportioned(layers, shares, budget)
 
     def _budget(self, backbone: Backbone, layers: Sequence[Projection]) -> int:
-        """Return the parameters of all updates."""
+        """Return the number of parameters of all updates."""
         costliest = max(layer.cost for layer in layers)
         if self.budget is not None:
             return self.budget * costliest
@@ -173,7 +173,7 @@ class CoLoRA(Method):
         return min(max(round(PUBLISHED_SHARE * total) - unfrozen, costliest), _spent(layers, _caps(layers)))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return the reason if a projection is not dense or the budget cannot be spent."""
+        """Return a message if a projection is not dense or the budget cannot be spent, otherwise None."""
         sites = [site for block in backbone.blocks() for site in block.projections()]
         if fault := not_dense(backbone, sites):
             return fault
@@ -186,7 +186,7 @@ class CoLoRA(Method):
         return None
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return the bias of keys: a softmax is invariant to a constant."""
+        """Return the bias of keys, which has no effect: a softmax is invariant to a constant."""
         return (".key.bias", ".key.base.bias")
 
 
@@ -229,7 +229,7 @@ def _caps(layers: Sequence[Projection]) -> list[int]:
 
 
 def _spent(layers: Sequence[Projection], ranks: Sequence[int]) -> int:
-    """Return the parameters of updates with these ranks."""
+    """Return the number of parameters of updates with these ranks."""
     return sum(rank * layer.cost for rank, layer in zip(ranks, layers, strict=True))
 
 

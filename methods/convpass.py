@@ -1,4 +1,4 @@
-"""Convpass: a convolutional bypass parallel to every attention and every feed-forward."""
+"""Convpass: a convolutional bypass parallel to every attention layer and every feed-forward network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class QuickGELU(nn.Module):
 
 
 class Bypass(nn.Sequential):
-    """Convolutions 1×1 down, 3×3 and 1×1 up with QuickGELUs between, for maps N×C×H×W. The initial output is zero.
+    """Convolutions (1×1 down, 3×3, 1×1 up) of maps N×C×H×W with QuickGELUs in between. The initial output is zero.
 
     Args:
         width: channels of the map.

@@ -19,7 +19,7 @@ from petlir.benchmark.method import Method, Paper, Published
 from petlir.methods.sites import not_dense
 
 LANES = 8
-"""The number of 32-bit values that a CPU multiplies at once; multiples of it are also efficient on GPUs."""
+"""The number of 32-bit values that a CPU multiplies at once; multiples of this number are also efficient on GPUs."""
 CHANCES = 2**16
 """The resolution of dropout probabilities, which are integer multiples of 1 / `CHANCES`."""
 
@@ -58,7 +58,7 @@ class Tucker(nn.Module):
 
 
 class MixedCore(nn.Module):
-    """A core of the Tucker form: `rows` × `columns` mixtures of rank×rank, from column `first` of P on."""
+    """A core of the Tucker form: `rows` × `columns` mixtures of rank×rank, starting with column `first` of P."""
 
     def __init__(self, shared: Tucker, first: int, rows: int, columns: int) -> None:
         super().__init__()
@@ -74,9 +74,9 @@ class MixedCore(nn.Module):
 class Projected(torch.autograd.Function):
     """A frozen projection with its update, x Wᵀ + b + x U core V, for features x as rows, with fused gradients.
 
-    With autograd, the update needs an additional pass over the projection's output, and its gradient one over the
-    input. On a CPU these passes take as long as the thin matrix products. The products are zero-padded to a suitable
-    width.
+    With autograd, the update needs an additional pass over the projection's output, and its gradient an additional pass
+    over the input. On a CPU these passes take as long as the thin matrix products. The products are zero-padded to a
+    suitable width.
     """
 
     @staticmethod
@@ -132,9 +132,9 @@ def _widened(u: Tensor, core: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor
 def _drawn(values: Tensor, chances: int) -> Tensor:
     """Draw a mask of the shape of `values` that keeps each value with probability `chances` / `CHANCES`."""
     numbers = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device="cpu").random_(-(2**63), None)
-    # as 16-bit integers: a quarter of the time of Bernoulli draws, which take longer than all products here
+    # 16-bit integers take a quarter of the time of Bernoulli draws, which would take longer than all products here
     kept = numbers.view(torch.int16)[: values.numel()] < chances - CHANCES // 2
-    return kept.view(values.shape).to(values.device)  # drawn on the CPU: the same on every device
+    return kept.view(values.shape).to(values.device)  # drawn on the CPU, so that it is the same on all devices
 
 
 def _times(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -144,8 +144,8 @@ def _times(values: Tensor, mask: Tensor | None) -> Tensor:
 class Factored(nn.Module):
     """A frozen projection, linear or a 1×1 convolution, with the parallel update scale · x U core V.
 
-    A projection several times as wide as the factors is cut into pieces width×width: U precedes each piece of its
-    input, V follows each piece of its output. `dropout` is the dropout probability of the core's output in training.
+    A projection several times as wide as the factors is cut into pieces width×width: U is applied to each piece of the
+    input, and V yields each piece of the output. `dropout` is the dropout probability of the core's output in training.
     """
 
     def __init__(
@@ -214,7 +214,7 @@ class FacT(Method):
     multiple of its block's width (Restormer's mlp) cannot be factored, so the method is not applicable. Cross-attention
     gets no update.
 
-    The defaults are those of the AdaptIR paper: query, key, value and the mlp, with a core for each layer (tensor
+    The defaults follow the AdaptIR paper: updates of query, key, value and the mlp, with a core for each layer (tensor
     train).
 
     Source: Jie and Deng, FacT: Factor-Tuning for Lightweight Adaptation on Vision Transformer, AAAI 2023, §3, with the
@@ -269,7 +269,7 @@ class FacT(Method):
                     yield block.width, site
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if a projection is not dense, narrower than the rank, or no multiple of its block's width."""
+        """Return a message if a projection is not dense, is narrower than the rank or cannot be cut into pieces."""
         found = list(self._sites(backbone))
         if not found:
             return f"{backbone.name} has no projections"
@@ -285,7 +285,7 @@ class FacT(Method):
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings; the paper does not state form and rank."""
+        """Return the AdaptIR paper's settings; the paper states neither the form nor the rank."""
         settings = {
             "ipt": [Published(cls(rank=43), "537K", "derived, and weak: three other settings give it too")],
             "edt-b": [

@@ -10,7 +10,7 @@ from petlir.benchmark.method import Method
 
 @dataclass(frozen=True)
 class Frozen(Method):
-    """The pre-trained backbone with the head that serves the task; the baseline for every method."""
+    """The pre-trained backbone with its head for the task; the baseline for every method."""
 
     name = "frozen"
     idea = "The pre-trained network as it is, without any training."

@@ -1,4 +1,4 @@
-"""LoRA: low-rank updates of projections, by default those of queries and values."""
+"""LoRA: low-rank updates of projections, by default of the query and value projections."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ class LowRank(nn.Module):
 
 @dataclass(frozen=True)
 class LoRA(Method):
-    """Low-rank updates of the query and value projections of every attention, cross-attention included.
+    """Low-rank updates of the query and value projections of every attention layer, cross-attention included.
 
     Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022, §4. For a network without
     attention, name other projections in `sites`; the method's label then shows them.
 
     Attributes:
         rank: rank of the update.
-        alpha: numerator of the update's scale alpha / rank; without it the scale is 1 for every rank.
+        alpha: numerator of the update's scale alpha / rank; if None, the scale is 1 for every rank.
         sites: the projections that get an update, joined by +, or `all`.
     """
 
@@ -82,13 +82,13 @@ class LoRA(Method):
             site.replace(LowRank(base, self.rank, scale))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return the reason if a named site is missing, is not a dense projection, or is narrower than the rank."""
+        """Return a message if a named site is missing, is not dense or is narrower than the rank, otherwise None."""
         found = projections(backbone, self.sites)
         return lacking(backbone, self.sites) or not_dense(backbone, found) or beyond(found, self.rank)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
-        """Return the AdaptIR paper's settings, with alpha = 1 as in loralib; on EDT-B those of Tables 4 and 14."""
+        """Return the AdaptIR paper's settings (on EDT-B from Tables 4 and 14), with alpha = 1 as in loralib."""
         note = "derived: rank 12 on all 36 attentions; rank 18 on the 24 self-attentions gives the same count"
         settings = {"ipt": [(12, "995K", note)], "edt-b": [(10, "259K", "derived"), (6, "155K", "derived")]}
         found = settings.get(backbone, [])

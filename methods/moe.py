@@ -1,4 +1,4 @@
-"""MoE: AdaptIR's bottleneck with identical experts, the homogeneous control of its mixture."""
+"""MoE: AdaptIR's bottleneck with identical experts, a control for AdaptIR's mixture of different experts."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ EXPERTS = 3
 
 
 class Experts(nn.Module):
-    """Down-projection, batch norm, a sum of identical local branches, up-projection. The initial output is zero.
+    """A down-projection, batch norm, a sum of identical local branches and an up-projection. It initially yields zero.
 
     Args:
         width: channels of the map.
-        hidden: channels inside.
+        hidden: channels of the hidden features.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -51,7 +51,7 @@ class Experts(nn.Module):
 
 @dataclass(frozen=True)
 class MoE(Method):
-    """AdaptIR's module with three identical local branches and without ensemble, parallel to every mlp.
+    """AdaptIR's module with three identical local branches, which are summed, parallel to every mlp.
 
     The AdaptIR paper compares its module with a mixture of identical experts but does not define it. A sum of identical
     bottlenecks would equal a single AdaptFormer of the summed width. This definition is AdaptIR with identical
@@ -59,10 +59,10 @@ class MoE(Method):
     train differently.
 
     Source: Guo et al., Parameter Efficient Adaptation for Image Restoration with Heterogeneous
-    Mixture-of-Experts, NeurIPS 2024, as a control; the definition is ours.
+    Mixture-of-Experts, NeurIPS 2024, where it is a control; the definition is ours.
 
     Attributes:
-        hidden: channels inside; by default a twenty-fourth of the width.
+        hidden: channels of the hidden features; by default 1/24 of the width.
     """
 
     name = "moe"

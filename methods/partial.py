@@ -16,12 +16,12 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class PartialFineTuning(Subset):
-    """Fine-tuning of all weights of the blocks at one place, to find which part of a network has to change.
+    """Fine-tuning of all weights of the blocks in one part of a network, to find which part has to change.
 
-    Restormer's refinement blocks, heads, tails and the layers between the levels belong to no place.
+    Restormer's refinement blocks, heads, tails and the layers between the levels belong to none of the parts.
 
     Source: Park et al., Contribution-based Low-Rank Adaptation with Pre-training Model for Real Image Restoration,
-    ECCV 2024, whose Fig. 3 compares these places.
+    ECCV 2024, whose Fig. 3 compares these parts.
 
     Attributes:
         where: `encoder`, `middle` or `decoder`; EDT's sequence of blocks is cut into thirds.
@@ -41,11 +41,11 @@ class PartialFineTuning(Subset):
             raise unknown("place of partial", self.where, PLACES)
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Yield all parameters of the blocks at the place."""
+        """Yield all parameters of the blocks in the part `where`."""
         for block in places(backbone).get(self.where, []):
             yield from block.site.module.parameters()
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if the backbone has no blocks at the place."""
+        """Return a message if the backbone has no blocks in the part `where`, otherwise None."""
         found = places(backbone)
         return None if self.where in found else f"{backbone.name} has no {self.where}; it has {', '.join(found)}"

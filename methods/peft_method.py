@@ -34,7 +34,7 @@ class Tuner:
         options: peft's field and the default value for each option of the method.
         fixed: peft's fields that are not options.
         sites: default projections of the tuner.
-        size: the option that is adjusted in grids of equal size.
+        size: the option that is adjusted to reach a requested number of parameters.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Tuned(nn.Module):
 
 
 def _as_linear(base: Projection) -> nn.Linear:
-    """Return the projection as a linear layer with shared memory; meta tensors become zeros, as tuners read them."""
+    """Return the projection as a linear layer with shared memory; meta tensors become zeros, as tuners read values."""
     outputs, inputs = base.weight.shape[:2]
     linear = nn.Linear(inputs, outputs, device="meta")
     for name, parameter in (("weight", base.weight), ("bias", base.bias)):
@@ -98,8 +98,8 @@ class PeftMethod(Method):
     """A tuner of Hugging Face peft on the projections named in `sites`.
 
     peft builds, computes and merges the tuner. A 1×1 convolution is passed to peft as the equivalent linear layer, so
-    that every tuner supports both exactly. petlir trains the tuner: its additional loss terms and its updates between
-    steps are left out.
+    that every tuner supports both exactly. petlir trains the tuner, without the additional loss terms and the updates
+    between steps that peft defines for some tuners.
     """
 
     sites: str
@@ -116,7 +116,7 @@ class PeftMethod(Method):
             site.replace(tuned)
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if a named site is missing or not a dense projection, or if peft rejects its shape.
+        """Return a message if a named site is missing or not dense, or if peft rejects its shape; otherwise None.
 
         Raises:
             PetlirError: peft is not installed.

@@ -1,4 +1,4 @@
-"""RepAdapter: a linear bottleneck before every attention and every feed-forward, merged into their projections."""
+"""RepAdapter: a linear bottleneck before every attention layer and feed-forward network, merged into projections."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ READERS: Mapping[str, tuple[str, ...]] = {
     "cross": ("query",),
     "mlp": ("up",),
 }
-"""The projections of each kind of branch that read its normed features. The keys and values of `cross` read the memory
-instead.
+"""For each kind of branch, the projections that read the branch's normed features. In `cross`, keys and values read the
+encoder's output instead.
 """
 
 
@@ -100,9 +100,9 @@ class Fronted(nn.Module):
 class RepAdapter(BottleneckMethod):
     """Linear bottlenecks between norm and mixer and between norm and mlp of every block.
 
-    Each branch has one adapter, shared by the projections that read the normed features. Each projection applies it to
-    its own input, where it merges exactly, even if a position is added in between. In a decoder's cross-attention it
-    precedes the query; the memory stays unchanged.
+    Each branch has one adapter, shared by the projections that read the normed features. Each projection applies the
+    adapter to its own input; the two therefore merge exactly, even if a positional encoding is added in between. In a
+    decoder's cross-attention the adapter precedes only the query; the encoder's output stays unchanged.
 
     Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
     initialisation and the dropout of the authors' code. The authors' eight channels in two groups correspond to rank 4
@@ -131,7 +131,7 @@ class RepAdapter(BottleneckMethod):
                     site.replace(Fronted(base, adapter))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return the reason if a block has an odd number of channels or a reader is not a dense projection."""
+        """Return a message if a block has an odd number of channels or a projection is not dense, otherwise None."""
         blocks = list(backbone.blocks())
         odd = next((block for block in blocks if block.width % GROUPS), None)
         if odd:

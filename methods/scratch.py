@@ -33,7 +33,7 @@ def holders(backbone: Backbone) -> Iterator[nn.Module]:
 class Scratch(FullFineTuning):
     """Full fine-tuning without pre-training, to measure the value of the pre-trained weights.
 
-    Every layer is initialised like a new layer of its kind. Constants such as IPT's mean colour are kept.
+    Every layer is initialised like a new layer of its type. Constants such as IPT's mean colour are kept.
     """
 
     name = "scratch"
@@ -49,7 +49,7 @@ class Scratch(FullFineTuning):
             module.reset_parameters()
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if a layer cannot reinitialise its weights and would keep pre-trained ones."""
+        """Return a message if a layer cannot reinitialise its weights and would keep the old ones, otherwise None."""
         fixed = next((module for module in holders(backbone) if not isinstance(module, Drawn)), None)
         return None if fixed is None else f"{backbone.name}: {type(fixed).__name__} cannot draw its weights anew"
 

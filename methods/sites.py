@@ -35,7 +35,7 @@ def projections(backbone: Backbone, sites: str) -> list[Site]:
 
 
 def lacking(backbone: Backbone, sites: str) -> str | None:
-    """Return a reason with the missing projection and the available ones, or None if `backbone` has all named ones."""
+    """Return a message that names a missing projection, or None if `backbone` has all projections in `sites`."""
     present = dict.fromkeys(site.name for site in projections(backbone, ALL))
     absent = next((name for name in _names(sites) if _acting(name).isdisjoint(present)), None)
     if absent is None:
@@ -44,7 +44,7 @@ def lacking(backbone: Backbone, sites: str) -> str | None:
 
 
 def not_dense(backbone: Backbone, found: Iterable[Site]) -> str | None:
-    """Return a reason with the first projection that is not a single matrix over channels, or None if all are."""
+    """Return a message about the first projection that is not a single matrix over channels, or None if all are."""
     for site in found:
         if not _is_dense(module := site.module):
             what = module if isinstance(module, nn.Conv2d) else type(module).__name__
@@ -59,7 +59,7 @@ def _is_dense(module: nn.Module) -> bool:
 
 
 def beyond(found: list[Site], rank: int) -> str | None:
-    """Return a reason with the first projection that is narrower than the rank, or None if there is none."""
+    """Return a message about the first projection that is narrower than the rank, or None if no projection is."""
     for site in found:
         outputs, inputs = site.module.get_parameter("weight").shape[:2]
         if rank > min(outputs, inputs):

@@ -19,7 +19,7 @@ class ScaleShift(nn.Module):
 
     Args:
         base: the norm or projection.
-        maps: whether its output is a map N×C×H×W; otherwise channels are last.
+        maps: whether the output of `base` is a map N×C×H×W; otherwise channels are last.
     """
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:
@@ -47,7 +47,7 @@ class ScaleShift(nn.Module):
 
 
 def _sites(backbone: Backbone) -> Iterator[Site]:
-    """Yield the place of each norm and each projection."""
+    """Yield the site of each norm and each projection."""
     for block in backbone.blocks():
         yield from (*block.norms, *block.projections())
     yield from backbone.outer_norms()
@@ -66,7 +66,7 @@ class SSF(Method):
     """A scale and a shift after every norm and every projection of every block.
 
     Source: Lian et al., Scaling & Shifting Your Features: A New Baseline for Efficient Model Tuning,
-    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly it.
+    NeurIPS 2022, §3.2, initialised as in the authors' code: close to the identity, but not exactly equal to it.
     """
 
     name = "ssf"
@@ -81,7 +81,7 @@ class SSF(Method):
             site.replace(ScaleShift(site.module, maps=maps))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if a norm or projection has no output channels to scale."""
+        """Return a message if a norm or projection has no output channels to scale, otherwise None."""
         found = list(_sites(backbone))
         other = next((site for site in found if not _has_channels(site.module)), None)
         if other:

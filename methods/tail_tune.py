@@ -14,7 +14,7 @@ from petlir.benchmark.method import Paper
 
 @dataclass(frozen=True)
 class TailTuning(Subset):
-    """The tail of the head in use, from the body's features to the image; the baseline for adapting the body.
+    """The tail of the head in use, from the body's features to the image; a baseline for methods that adapt the body.
 
     Source: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NeurIPS 2014. Here, all layers but
     the tail are frozen.
@@ -27,5 +27,5 @@ class TailTuning(Subset):
     rates = WEIGHT_RATES
 
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Return the parameters of all tails."""
+        """Yield the parameters of all tails."""
         yield from backbone.tail_of(None)

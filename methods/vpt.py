@@ -1,4 +1,4 @@
-"""VPT: learned tokens in every self-attention."""
+"""VPT: learned tokens in every self-attention layer."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ class VPT(Method):
     """VPT-deep: each block's own prompts join the tokens before the block and are removed after it.
 
     A prompt affects the other tokens only through self-attention, and a block's output for it is discarded. This output
-    is therefore not computed: the keys and values of the normed prompts are appended to the others, which gives the
-    same function at lower cost. A prompt has no query position, a decoder's memory does not contain prompts, and in
-    windowed attention every window has the same prompts. EDT's positional convolution of the values excludes them.
-    Blocks with attention between channels have no tokens and get no prompts, so DAT's prompts are only in its window
-    attentions.
+    is therefore not computed: the keys and values of the normed prompts are appended to the keys and values of the
+    tokens, which gives the same function at lower cost. A prompt has no query position, a decoder's memory does not
+    contain prompts, and in windowed attention every window has the same prompts. EDT's positional convolution of the
+    values leaves the prompts out. Blocks with attention between channels have no tokens and get no prompts; in DAT,
+    therefore, only blocks with window attention have prompts.
 
     Source: Jia et al., Visual Prompt Tuning, ECCV 2022, §3.2, eq. 5, with the initialisation of the authors' code
-    and without dropout. The initial function is not the identity, as attention shifts to the prompts at once.
+    and without dropout. The adapted network initially differs from the frozen one, since its tokens attend to the
+    prompts from the start.
 
     Attributes:
         tokens: prompts per block.
@@ -57,7 +58,7 @@ class VPT(Method):
                 block.mixer.prompt(Prompts(self.tokens, block.width, bound))
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Return a reason if no block attends over tokens."""
+        """Return a message if no block attends over tokens, otherwise None."""
         takes = any(block.mixer.takes_prompts for block in backbone.blocks())
         return None if takes else f"{backbone.name} has no tokens that prompts could join"
 

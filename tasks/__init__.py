@@ -11,7 +11,7 @@ PHOTOGRAPHS, WED, BSD400 = 800 + 2650, 4744, 400
 
 
 def epochs(images: int, repetitions: int = 1) -> int:
-    """Return the AdaptIR paper's training steps for this many images, each repeated this often per epoch."""
+    """Return the AdaptIR paper's number of training steps for `images`, each repeated `repetitions` times per epoch."""
     return EPOCHS * (images * repetitions // BATCH)
 
 

@@ -1,4 +1,4 @@
-"""Removal of motion blur under JPEG artefacts: a mixture of two tasks, for methods trained on each alone."""
+"""Removal of motion blur and JPEG artefacts from the same image; tests methods trained on each degradation alone."""
 
 from __future__ import annotations
 

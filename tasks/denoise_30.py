@@ -1,8 +1,7 @@
 """Denoising at σ = 30; the option `noise` selects how noisy images are stored: as 8-bit integers or as floats.
 
 Some papers use floats. With `noise=official`, images are truncated to 8 bits in training and stored as floats in tests,
-as in AdaptIR's code. According to the text of that paper, it trains on all four sets; according to its Table 16, on
-two.
+as in AdaptIR's code. The text of the AdaptIR paper says that training uses all four sets; its Table 16 lists two.
 """
 
 from __future__ import annotations

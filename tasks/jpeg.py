@@ -1,9 +1,9 @@
 """Removal of JPEG artefacts at a single quality.
 
-Papers report results for qualities 10 to 40 on LIVE1, strongest compression first: Dong et al. (ARCNN, ICCV 2015),
-Zhang et al. (DnCNN, TIP 2017), Jiang et al. (FBCNN, ICCV 2021). Colour images are scored in RGB, as by FBCNN. No PETL
-paper includes the task. The paper track trains on FBCNN's photographs, for as long as the AdaptIR paper does for
-super-resolution.
+Three papers report results on LIVE1 for qualities 10 to 40 (10 is the strongest compression): Dong et al. (ARCNN, ICCV
+2015), Zhang et al. (DnCNN, TIP 2017) and Jiang et al. (FBCNN, ICCV 2021). Colour images are scored in RGB, as in FBCNN.
+No PETL paper includes the task. The paper track trains on FBCNN's photographs, for as long as the AdaptIR paper does
+for super-resolution.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Low-light enhancement under noise: a mixture of two tasks, for methods trained on each of them alone.
+"""Low-light enhancement and denoising of the same image; tests methods trained on each degradation alone.
 
 The image is about five times too dark, so noise with σ = 15 corresponds to σ = 75 after enhancement; stronger noise
 would hide the image.

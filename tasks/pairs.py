@@ -11,7 +11,7 @@ from petlir.benchmark.task import Data, Family, Task
 from petlir.benchmark.track import TRACKS
 
 DIGITS = 8
-"""The number of hexadecimal digits of the images' digest in the name of their task."""
+"""The number of hexadecimal digits that a task's name contains of the digest of its images."""
 DEEP = "own pairs, 16 bits a channel: PSNR against the peak 65535"
 
 
@@ -27,7 +27,7 @@ class Pairs(Family):
     argument = "DIR"
 
     def canonical(self, argument: str) -> str:
-        """Return the absolute path."""
+        """Return the absolute path of the folder."""
         return str(Path(argument).expanduser().resolve())
 
     def open(self, argument: str) -> Task:

@@ -1,4 +1,4 @@
-"""Removal of heavy rain streaks under noise, σ = 50: a mixture of two tasks, for methods trained on each alone."""
+"""Removal of heavy rain streaks and noise (σ = 50) from the same image; tests methods trained on each alone."""
 
 from __future__ import annotations
 

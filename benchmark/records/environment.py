@@ -46,7 +46,7 @@ def environment(device: str, deterministic: bool, threads: int, precision: str) 
 def git_state(checkout: Path) -> tuple[str | None, bool | None]:
     """Return a checkout's revision and whether it has changes; (None, None) for a folder that is not a checkout."""
     top = _git(checkout, "rev-parse", "--show-toplevel")
-    # An installed copy may lie inside someone else's repository, whose revision says nothing of it.
+    # An installed copy may be inside another project's repository, whose revision does not describe petlir.
     if top is None or Path(top).resolve() != checkout.resolve():
         return None, None
     revision, changes = _git(checkout, "rev-parse", "--verify", "HEAD"), _git(checkout, "status", "--porcelain")

@@ -1,4 +1,4 @@
-"""Record files, one per cell. Writing them needs no library.
+"""Record files, one per cell. Writing a record needs no third-party library.
 
 A record is a JSON file in its cell's folder. `schema.py` defines its type, `record.schema.json` its file format.
 """
@@ -29,8 +29,8 @@ SHIPPED_FILES = "low-resolution files of"
 def headlines(record: Record) -> dict[str, str]:
     """Return the headline protocol of each test set, which is used wherever a single number is quoted.
 
-    It is the first of the cell's protocols under which the set was scored: the task's first protocol, on images
-    restored in the cell's first restoration mode. Protocols added later come after it.
+    The headline protocol is the first of the cell's protocols under which the set was scored: the task's first
+    protocol, on images restored in the cell's first restoration mode. Protocols added later rank after it.
     """
     named = {name: place for place, name in enumerate(record.cell.protocols)}
     found: dict[str, str] = {}
@@ -49,10 +49,10 @@ def headline_tables(record: Record) -> list[ScoreTable]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the newest record of every cell and device, without superseded ones (whose data or code changed).
+    """Return the newest record of every cell and device; older records, from other data or code, are left out.
 
-    The store's own records take precedence over submitted ones, and submitted ones of a higher level over those of a
-    lower level.
+    The store's own records take precedence over submitted records, and among submitted records a higher level of
+    verification takes precedence over a newer date.
     """
     found: dict[tuple[object, ...], Record] = {}
     for record in records:
@@ -104,7 +104,7 @@ def parse_record(text: str, path: Path) -> Record:
     except ValidationError as error:
         if newer := _newer(text):
             raise PetlirError(
-                f"{path} is a {newer} record; this version reads {SCHEMA}: install a newer one to read it"
+                f"{path} is a {newer} record; this version reads {SCHEMA}: install a newer version to read it"
             ) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.records.schema import Record
 
 ANY = "none"
-"""The regime of cells that train nothing, and the device of cells that never ran; both belong to every table."""
+"""The regime of cells that train nothing, and the device of cells that never ran; such cells belong to every table."""
 
 
 @dataclass(frozen=True, order=True)
@@ -38,7 +38,7 @@ class Group:
 
 
 def grouped(records: Iterable[Record]) -> dict[Group, list[Record]]:
-    """Return the groups of these records, sorted, without those that another group covers, each with its records."""
+    """Return the records by group, in sorted order; a group that another group covers is merged into that group."""
     members = [(record.group, record) for record in records]
     known = {group for group, _ in members}
     shown = sorted(group for group in known if not any(other != group and other.covers(group) for other in known))

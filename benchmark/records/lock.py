@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 def drifted(lock: Path | None = None) -> list[str]:
-    """Return a phrase for each library that deviates from the lock: another version, or missing although required.
+    """Return a phrase for each library that has another version than the lock, or is missing although required.
 
     Libraries of extras may be missing.
 
@@ -89,6 +89,6 @@ def _needed() -> set[str]:
 
 def _installed(name: str) -> str | None:
     try:
-        return version(name).partition("+")[0]  # torch's build for a device does not count as another version
+        return version(name).partition("+")[0]  # builds of torch for other devices count as the same version
     except PackageNotFoundError:
         return None

@@ -35,7 +35,7 @@ def origins(store: Path) -> dict[str, Origin]:
 
 
 def attributed(record: Record, origin: Origin | None) -> Record:
-    """Return a record with its origin; a submitted one without the values that its verification did not recompute.
+    """Return a record with its origin; a submitted record loses the values that verification did not recompute.
 
     Times, peak memory and energy were measured by the submitter. The training curve is recomputed only by retraining,
     and the doubling test only if the project ships its trials.

@@ -19,10 +19,10 @@ class Accumulation(RecordPart):
 
 
 class RecordedCell(RecordPart):
-    """The requested cell. `label` is the name of its row; `regime` is `none` if nothing is trained.
+    """The requested cell. `label` names the method's row in tables; `regime` is `none` if nothing is trained.
 
     `degradation` is the degradation of clean images, with all its parameters; empty if all sets consist of pairs.
-    `reference` marks methods that are references, which are never ranked.
+    `reference` is true for reference methods, which are never ranked.
     """
 
     backbone: Name
@@ -62,7 +62,7 @@ class RecordedCell(RecordPart):
         return f"{whole}, batch statistics in {parts.parts} parts" if parts and parts.batch_statistics else whole
 
     def reference_or(self, otherwise: bool) -> bool:
-        """Return whether the method is a reference; `otherwise` for records older than `reference`."""
+        """Return whether the method is a reference; for older records without this field, return `otherwise`."""
         return self.reference if "reference" in self.model_fields_set else otherwise
 
     def request(self) -> requested.Cell:

@@ -6,7 +6,7 @@ from petlir.benchmark.records.types import Count, RecordPart, Seconds, Share
 
 
 class RecordedMemory(RecordPart):
-    """Memory of training in bytes; `peak` is measured by the device, null if this is not possible."""
+    """Memory of training in bytes; `peak` is measured on the device, and null if the device does not report it."""
 
     weights: Count
     gradients: Count
@@ -26,7 +26,7 @@ class RecordedCosts(RecordPart):
     """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
 
     `adaptation_seconds` is the time to insert the method, including its prior analyses (CoLoRA's attribution, a
-    router's prototypes); `required_seconds` is the training time of the cells that it requires; `waiting_share` is the
+    router's prototypes); `required_seconds` is the training time of the required cells; `waiting_share` is the
     fraction of the training time in which the device waits for a batch, null if nothing is trained.
     """
 

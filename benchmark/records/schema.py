@@ -1,6 +1,6 @@
-"""The schema of a record: the types that reading returns. `record.schema.json` is generated from it.
+"""The schema of a record: the types that reading returns. `record.schema.json` is generated from these types.
 
-`python -m petlir.benchmark.records.schema` regenerates that file.
+`python -m petlir.benchmark.records.schema` regenerates the file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RETRIED = ("failed", "out-of-memory")
 
 
 class Origin(TypedDict):
-    """The origin of a submitted record, and its level of verification; `convergence`: of the doubling test too."""
+    """The origin of a submitted record, and its level of verification; `convergence`: the doubling test is verified."""
 
     level: str
     by: str
@@ -46,7 +46,7 @@ class Nothing(RecordPart):
 
 
 class RecordedMetric(RecordPart):
-    """A metric that is not computed under protocols, on the stored images; its values are scores without a protocol.
+    """A metric that is computed on the stored images without a scoring protocol; its scores have a null protocol.
 
     `unavailable` is the reason why there are no values.
     """
@@ -60,7 +60,7 @@ class RecordedMetric(RecordPart):
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A point of the training curve: the mean loss since the previous point; validation follows only the last step."""
+    """A point of the training curve: the mean loss since the previous point; only the last point is validated."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store may contain a million points
 
@@ -173,7 +173,7 @@ class _Scored(RecordFields):
 
     @property
     def images(self) -> list[Score]:
-        """The leading score of each image, under the first protocol with one."""
+        """The leading score of each image, under the first protocol that has one."""
         found: dict[tuple[str, str], Score] = {}
         for score in self.rows():
             found.setdefault((score.set, score.image), score)
@@ -213,12 +213,12 @@ class _Scored(RecordFields):
 
     @property
     def origin(self) -> Origin | None:
-        """The origin of a submitted record; None if the cell ran in this store. It is stored in another file."""
+        """The origin of a submitted record, stored in another file; None if the cell ran in this store."""
         return self._origin
 
     @property
     def plan(self) -> SpendingPlan | None:
-        """The interim analyses planned for the cell; None without any. They are stored in another file."""
+        """The interim analyses planned for the cell, stored in another file; None if none are planned."""
         return self._plan
 
     def annotate(self, origin: Origin | None, plan: SpendingPlan | None) -> None:

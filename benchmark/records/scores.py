@@ -46,15 +46,15 @@ class ScoreTable(RecordPart):
         return self
 
     def value(self, metric: str) -> list[float]:
-        """Return the values of a metric; empty if it was not computed."""
+        """Return the values of a metric; empty if the metric was not computed."""
         return [float(value) for value in self.values.get(metric, ())]
 
     def input(self, metric: str) -> list[float]:
-        """Return the values of a metric on the degraded images; empty if there are none."""
+        """Return the values of a metric on the degraded images; empty if there are no such values."""
         return [float(value) for value in self.inputs.get(metric, ())]
 
     def mean(self, metric: str, of: Literal["values", "inputs"] = "values") -> float | None:
-        """Return the mean of a metric; None if it was not computed."""
+        """Return the mean of a metric; None if the metric was not computed."""
         found = self.value(metric) if of == "values" else self.input(metric)
         return fmean(found) if found else None
 
@@ -67,7 +67,10 @@ class ScoreTable(RecordPart):
                 yield Score(self.set, self.domain, image, unit, self.protocol, metric, value, input_)
 
     def differing(self) -> Self:
-        """Return the images that enter the means: neither the restored nor the degraded image equals the clean one."""
+        """Return the table without images whose restored or degraded version equals the clean image.
+
+        Only the remaining images enter the means.
+        """
         columns = [*self.values.values(), *self.inputs.values()]
         kept = [place for place in range(len(self.images)) if all(column[place] != "inf" for column in columns)]
         if len(kept) == len(self.images):
@@ -87,7 +90,7 @@ class ScoreTable(RecordPart):
 
 
 def tabulated(scores: Iterable[Score]) -> list[dict[str, object]]:
-    """Return rows in the stored form of `ScoreTable`, in the order of the first row of each table."""
+    """Return rows in the stored form of `ScoreTable`; tables are in the order of their first rows."""
     columns: dict[tuple[str, str, str | None, str], list[Score]] = {}
     for row in scores:
         columns.setdefault((row.set, row.domain, row.protocol, row.metric), []).append(row)

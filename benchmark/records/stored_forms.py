@@ -41,7 +41,7 @@ class StoredHalf(TypedDict):
 
 
 class StoredSelection(TypedDict):
-    """A selection. Without `half` it has not been tested for convergence; `rate` is None if all trials diverged."""
+    """A selection. Without `half`, its convergence has not been tested; `rate` is None if all trials diverged."""
 
     key: str
     cell: TunedCell

@@ -4,7 +4,7 @@ STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/      record.json  adapt
                                                               restored@<way>/…  images of further restoration modes
 STORE/images/<track>/<task>/<digest>/<set>/{degraded,clean}/  shared by all cells of that task with these test images
 STORE/work/<key>/                                             a cell in progress, with its checkpoint
-STORE/leases/<key>.<number>                                   the process that works on it, and its state
+STORE/leases/<key>.<number>                                   the process that works on the cell, and its progress
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from petlir.benchmark.records import schema
 
 CHECKPOINT = "checkpoint.pt"
-"""The checkpoint in a work folder, from which training continues after it was killed."""
+"""The checkpoint in a work folder, from which an interrupted training run resumes."""
 
 
 def _slug(name: str) -> str:
@@ -39,8 +39,8 @@ def _slug(name: str) -> str:
 class Store:
     """The folder of the records of all cells, finished and in progress.
 
-    `petlir.benchmark.store.remote.RemoteStore` keeps the records behind a URL and works on them in `root`. Its
-    transfers are in `refresh`, `fetch`, `fetch_all` and `publish`, which do nothing here.
+    `petlir.benchmark.store.remote.RemoteStore` keeps the records behind a URL, with a working copy in `root`. It
+    transfers files in `refresh`, `fetch`, `fetch_all` and `publish`, which do nothing in this class.
 
     Attributes:
         root: the folder.
@@ -94,11 +94,11 @@ class Store:
         return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
 
     def shared(self, cell: Cell | schema.RecordedCell, data: str) -> Path:
-        """Return the folder of the degraded and clean images that cells of a task share; `data` is their digest."""
+        """Return the folder of degraded and clean images that cells of a task share; `data` is the images' digest."""
         return self.root.joinpath("images", cell.track, cell.task, data[:16])
 
     def shared_by(self, record: schema.Done) -> Path:
-        """Return the folder of the degraded and clean images of a record; older stores have a single folder."""
+        """Return the folder of the degraded and clean images of a record; older stores have one folder per task."""
         own = self.shared(record.cell, record.digests.data)
         return own if own.is_dir() else own.parent
 
@@ -107,7 +107,7 @@ class Store:
         return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
 
     def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
-        """Yield all records, in the order of their folders; submitted ones include their origin.
+        """Yield all records, in the order of their folders; submitted records include their origin.
 
         Args:
             warn: receives one line for each file that is not a record, which is then left out; without `warn`, such a
@@ -131,7 +131,7 @@ class Store:
         return None
 
     def begin(self, key: str) -> Path:
-        """Return the work folder of a cell, which still contains its checkpoint if an earlier run was killed."""
+        """Return the work folder of a cell, which contains a checkpoint if an earlier run was interrupted."""
         work = self.root / "work" / key
         try:
             work.mkdir(parents=True, exist_ok=True)

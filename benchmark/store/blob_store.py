@@ -15,7 +15,7 @@ from petlir.benchmark.writing import write_bytes
 
 
 class BlobStore(Protocol):
-    """A folder of small files shared by several machines. All methods raise Unwritable if it is not reachable."""
+    """A folder of small files shared by several machines. All methods raise Unwritable if the folder is unreachable."""
 
     def create(self, name: str, content: bytes) -> bool:
         """Create a file, or return False if it exists. Of two concurrent attempts, one returns True."""
@@ -80,7 +80,7 @@ class Folder:
         found = {}
         with self._told(), suppress(FileNotFoundError), os.scandir(self.path) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # removed since
+                with suppress(FileNotFoundError):  # removed after the listing
                     if not entry.name.startswith("."):
                         found[entry.name] = entry.stat().st_mtime
         return found

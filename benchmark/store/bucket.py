@@ -16,14 +16,14 @@ from petlir.benchmark.errors import PetlirError, Unwritable
 PATIENCE: Mapping[str, Mapping[str, Any]] = {
     "s3": {"config_kwargs": {"connect_timeout": 10, "read_timeout": 60, "retries": {"max_attempts": 2}}}
 }
-"""Client options by protocol; with its defaults, a client tries for minutes to reach an unavailable server."""
+"""Client options by protocol; with default options, a client tries for minutes to reach an unavailable server."""
 WRITTEN = ("LastModified", "mtime", "updated", "last_modified")
 """Names under which file systems report the time of a file's last write."""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A folder behind a URL; also a `BlobStore`. All methods raise Unwritable if it is not reachable.
+    """A folder behind a URL; also a `BlobStore`. All methods raise Unwritable if the URL is not reachable.
 
     Raises:
         PetlirError: the URL is not supported, or a package is missing.
@@ -54,7 +54,7 @@ class Bucket:
         return self.read_all([name]).get(name)
 
     def read_all(self, names: Sequence[str]) -> dict[str, bytes]:
-        """Return the contents of those files that exist, fetched concurrently."""
+        """Return the contents of the files that exist, fetched concurrently."""
         if not names:
             return {}
         with self._told():
@@ -83,11 +83,11 @@ class Bucket:
         return moment
 
     def folders(self, name: str) -> list[str]:
-        """Return the subfolders of a folder, relative to this folder."""
+        """Return the paths of the subfolders of the folder `name`, relative to the URL."""
         return [self._name(info["name"]) for info in self._list(name) if info["type"] == "directory"]
 
     def sizes(self, name: str) -> dict[str, int]:
-        """Return the size in bytes of every file below a folder, by its path relative to this folder."""
+        """Return the size in bytes of every file below the folder `name`, by the file's path relative to the URL."""
         with self._told():
             found = self._fs.find(self._path(name), detail=True)
         return {self._name(path): int(info["size"]) for path, info in found.items()}
@@ -132,7 +132,7 @@ class Bucket:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """Return the exceptions of a file system, and of the libraries below it, raised if a server is not reachable."""
+    """Return the exceptions that file systems and the libraries they use raise if a server is not reachable."""
     below = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
     loaded = ((sys.modules.get(module), name) for module, name in below)
     return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))

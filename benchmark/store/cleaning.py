@@ -15,7 +15,7 @@ class Scratch:
     Attributes:
         key: the cell's key.
         bytes: size of the folder.
-        about: why it can be removed.
+        about: why the folder can be removed.
     """
 
     key: str
@@ -24,10 +24,10 @@ class Scratch:
 
 
 def clean(store: Store, *, abandoned: bool = False, keep: bool = False) -> list[Scratch]:
-    """Remove the work folders of finished cells, and return what was removed.
+    """Remove the work folders of finished cells, and return the removed folders.
 
-    Leased cells are skipped. Checkpoints of unfinished cells without a lease, from which training can continue, are
-    also skipped unless `abandoned` is set.
+    Leased cells are skipped. Work folders of unfinished cells without a lease hold checkpoints, from which training can
+    resume; they are also skipped unless `abandoned` is set.
 
     Args:
         store: the store to clean.

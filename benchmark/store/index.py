@@ -1,7 +1,7 @@
 """The index of a store: a cache of the record fields needed for planning and counting.
 
-It is a file in the user's cache, named by a digest of the store's path, so that reading a store does not write to it. A
-record is reread if its file has changed, and a lost or damaged index is rebuilt.
+The index is a file in the user's cache, named after a digest of the store's path; reading a store therefore does not
+write to the store. A record is reread if its file has changed, and a lost or damaged index is rebuilt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Head(BaseModel):
     """A record without its scores and its curve; the fields have the same names as in `records.schema.Record`.
 
     Attributes:
-        stamp: the time of the last write of its file in nanoseconds, and the size of the file.
+        stamp: the time of the last write of the record's file in nanoseconds, and the size of the file.
         folder: the cell's folder.
     """
 
@@ -51,7 +51,7 @@ class Head(BaseModel):
 
     @property
     def written(self) -> float:
-        """The time of the last write of its file, in seconds."""
+        """The time of the last write of the record's file, in seconds."""
         return self.stamp[0] / 1e9
 
     @property
@@ -131,7 +131,7 @@ class Index:
         return self._by_key.get(key)
 
     def beside(self, folder: Path) -> Iterator[Head]:
-        """Yield the records whose folders have the same name as `folder`, apart from the keys."""
+        """Yield the records whose folders have the same name as `folder`, apart from the key at the end."""
         yield from self._by_place.get(_place(folder), ())
 
 

@@ -1,8 +1,9 @@
 """Leases: records of the process that works on a cell of a store, and of its heartbeats.
 
-A lease is a small numbered file, `<key>.<number>`, that can be created only once. The process that creates the next
-number holds the key, and rewrites the file every few seconds. If the process is killed or disconnected, the rewriting
-stops, and the next number can be created. Thus no lock lasts forever, and only the store's own clock is used.
+A lease is a small numbered file, `<key>.<number>`, that can be created only once. The process that creates the file
+with the next number holds the lease on the key, and rewrites the file every few seconds. If the process is killed or
+disconnected, the rewriting stops, and another process may create the file with the next number. Thus no lease lasts
+forever, and only the store's own clock is used.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class LeaseInfo:
         since: start of the lease, ISO 8601.
         share: completed fraction, in [0, 1].
         text: status text.
-        released: whether it was released without a result.
-        alive: whether its holder still works on it.
+        released: whether the holder gave the lease up without a result.
+        alive: whether the holder still works on the key.
     """
 
     key: str
@@ -135,12 +136,12 @@ class Leases:
             self.blobs.remove(lease.name)
             return None
         for number in numbers:
-            if number < last:  # the last file stays: a process that considers it the newest fails to create this lease
+            if number < last:  # the last file stays: a process that still takes it for the newest cannot get the lease
                 self.blobs.remove(f"{key}.{number}")
         return lease
 
     def _give_back(self, lease: Lease) -> None:
-        """Remove the leases of a finished key, which has a record; mark an unfinished one as released."""
+        """Remove all leases of a key that has its record; mark the lease of an unfinished key as released."""
         if lease.done:
             for number in self._numbers(lease.lease_info.key):
                 self.blobs.remove(f"{lease.lease_info.key}.{number}")
@@ -169,7 +170,7 @@ class Lease:
     """A key held by this process; inside `with lease:` it sends heartbeats.
 
     Attributes:
-        done: set once the key has its result; the lease is then removed instead of released.
+        done: set as soon as the key has its result; the lease is then removed instead of marked as released.
     """
 
     def __init__(self, leases: Leases, lease_info: LeaseInfo, number: int) -> None:

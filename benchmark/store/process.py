@@ -32,7 +32,7 @@ class Process:
 
 
 def _machine() -> str:
-    """Return an id of the kernel's boot and its process namespace; containers on the same machine differ."""
+    """Return an id of the current boot and process namespace; containers on the same machine have different ids."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

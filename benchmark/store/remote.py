@@ -1,4 +1,4 @@
-"""Stores behind a URL. Cells are processed and read in a local folder, and stored behind the URL.
+"""Stores behind a URL. Cells are processed and read in a local folder; their files are kept behind the URL.
 
 Only complete files are uploaded, a cell's record last, so that a cell with a visible record is complete. Remote files
 are never moved or renamed.
@@ -145,7 +145,7 @@ class RemoteStore(Store):
         self._bring(name for name in self._upload_missing(folder) if not (self.root / name).exists())
 
     def _upload_missing(self, folder: str) -> set[str]:
-        """Upload the files of a folder that are missing remotely, and return the remote files before the upload."""
+        """Upload the files of a folder that are missing remotely; return the remote files that existed before."""
         theirs = set(self.bucket.sizes(folder))
         for path in (self.root / folder).rglob("*.*"):
             if path.relative_to(self.root).as_posix() not in theirs and not path.name.startswith("."):

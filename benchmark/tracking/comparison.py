@@ -15,7 +15,7 @@ from petlir.benchmark.scoring.registry import LEADING, METRICS
 
 FROZEN = "frozen"
 SAME = ("backbone", "label", "task", "track", "regime", "steps", "batch_size", "patch")
-"""Fields of a cell that its seeds share."""
+"""Fields that cells with different seeds have in common if they belong together."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class HeadlineScores:
 
     Attributes:
         key: the record's key.
-        cell: its cell.
-        values: metric → (set, image) → value, without images that equal their target.
+        cell: the record's cell.
+        values: metric → (set, image) → value, without images whose restored or degraded version equals the clean image.
         before: (set, image) → PSNR of the degraded image in dB.
     """
 
@@ -53,7 +53,7 @@ class HeadlineScores:
         return self.values[LEADING]
 
     def metrics(self, frozen: HeadlineScores | None) -> dict[str, float]:
-        """Return each metric, `gain_over_input` and, if known, `gain_over_frozen`, averaged over the sets' means."""
+        """Return each metric, `gain_over_input` and, if known, `gain_over_frozen`: the mean of the sets' means."""
         found = {**self.values, "gain_over_input": _minus(self.psnr, self.before)}
         if frozen is not None and frozen.key != self.key:
             found["gain_over_frozen"] = _minus(self.psnr, frozen.psnr)
@@ -81,7 +81,7 @@ class TaskScores:
 
     @classmethod
     def read(cls, folder: Path, track: str) -> TaskScores:
-        """Read the records below the folder of a task; damaged ones are left out."""
+        """Read the records below the folder of a task; damaged records are left out."""
         found = cls()
         for path in sorted(folder.glob(f"*/{RECORD}")):
             try:
@@ -93,12 +93,12 @@ class TaskScores:
         return found
 
     def add(self, record: Record) -> None:
-        """Add a record, replacing an older one of the same cell."""
+        """Add a record, replacing an older record of the same cell."""
         self.cells[record.key] = HeadlineScores.from_record(record)
 
     @property
     def frozen(self) -> HeadlineScores | None:
-        """The scores of the frozen network, if they are known."""
+        """The scores of the frozen network; None if they are not known."""
         return next((one for one in self.cells.values() if one.cell.method == FROZEN and one.psnr), None)
 
     def metrics(self, key: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from petlir.benchmark.records.schema import Record
 
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
-"""The tags that the seeds of a cell have in common."""
+"""The tags that the runs of a cell with different seeds share."""
 FORBIDDEN = re.compile(r"[^\w.\- /:]")
 """The characters that MLflow rejects in names: it allows letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
 LONGEST = 200
@@ -47,7 +47,7 @@ def params(record: Record) -> dict[str, str]:
 
 
 def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step): mean scores per set and protocol without identical images, costs, and the curve."""
+    """Yield (name, value, step): mean scores per set and protocol, without identical images; costs; and the curve."""
     for table in record.tables:
         for metric in table.values:
             if (mean := table.differing().mean(metric)) is not None:
@@ -69,5 +69,5 @@ def _flat(prefix: str, values: Mapping[str, object]) -> Iterator[tuple[str, floa
 
 
 def family(record: Record) -> dict[str, str]:
-    """Return the tags shared by all seeds of a cell, whose runs are nested in one run."""
+    """Return the tags shared by all seeds of a cell; the runs of these seeds are nested in one parent run."""
     return {name: value for name, value in tags(record).items() if name in FAMILY}

@@ -21,7 +21,7 @@ DIGEST = 36
 
 
 def source_tags(record: Record) -> dict[str, str]:
-    """Return MLflow's own tags on the program and its revision."""
+    """Return MLflow's own tags for the program and its revision."""
     revision = record.environment.git_revision
     own = {"mlflow.source.name": f"petlir {record.environment.petlir}", "mlflow.source.type": "LOCAL"}
     dirty = (

@@ -31,7 +31,7 @@ KEY = "petlir.key"
 FINISHED = "petlir.finished"
 """A tag logged with the last batch: a run without it was interrupted."""
 FAMILY_NAME = "petlir.seeds_of"
-"""The tag of a parent run that contains the runs of a cell's seeds."""
+"""The tag of a parent run, in which the runs of a cell with different seeds are nested."""
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 """MLflow's own tags for the parent run and for the text on a run's page."""
 
@@ -60,7 +60,7 @@ def default_uri(store: Path) -> str:
     """Return the URI of the sqlite database in the store, the default mirror of records."""
     path = (store / DATABASE).resolve().as_posix()
     quoted = path.replace("%", "%25").replace("?", "%3F")
-    # with the driver named, MLflow does not create a folder of the quoted name
+    # if the URI names the driver, MLflow does not create a folder with the quoted name
     return f"{SQLITE[0] if quoted == path else SQLITE[1]}{quoted}"
 
 
@@ -77,7 +77,7 @@ class NotTaken(PetlirError):
 
 
 class Tracker:
-    """A tracker with one MLflow experiment per track, one run per cell, and a parent run of a cell's seeds.
+    """A tracker with one MLflow experiment per track, one run per cell, and a parent run for the seeds of a cell.
 
     Existing records are not logged again.
 
@@ -86,7 +86,7 @@ class Tracker:
         store: the folder whose adapters and images are logged with the records.
 
     Raises:
-        ServerLost: the server or the database cannot be reached, at construction or at any `mirror`.
+        ServerLost: the server or the database cannot be reached, on construction or in `mirror`.
     """
 
     def __init__(self, uri: str, store: Path) -> None:
@@ -189,7 +189,7 @@ class Tracker:
         return self._tasks[place]
 
     def _compare(self, record: Record, track: _Experiment) -> None:
-        """Log comparable metrics of a run and of its parent; the frozen network's record adds the others' gains."""
+        """Log comparable metrics of a run and its parent; a record of the frozen network updates all runs' gains."""
         scores = self._scores(record)
         frozen = record.cell.method == FROZEN
         for key in scores.cells if frozen else [record.key]:
@@ -206,7 +206,7 @@ class Tracker:
         self._client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
 
     def _family(self, record: Record, track: _Experiment) -> str:
-        """Return the parent run of this cell's seeds."""
+        """Return the id of the parent run of this cell's seeds, creating the run if needed."""
         shared, name = family(record), family_name(record.cell)
         if name not in track.families:
             # `_` matches any character, including quotes, which a filter cannot contain
@@ -253,7 +253,7 @@ class _Experiment:
     families: dict[str, str] = field(default_factory=dict)
 
     def update(self, client: MlflowClient, query: str = "") -> None:
-        """Read the runs selected by this MLflow filter, which another process may have logged."""
+        """Read the runs that an MLflow filter selects; another process may have logged them."""
         token: str | None = None
         while True:
             page = client.search_runs([self.number], query, max_results=BATCH, page_token=token)
