@@ -42,7 +42,7 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
     Args:
         restored: an image (H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]), or a folder of images.
         clean: the reference, of the same form as `restored`; images in folders are paired by file name.
-        protocol: scoring protocol; `petlir list protocols` lists those used in the literature.
+        protocol: scoring protocol; `petlir list protocols` lists the protocols used in the literature.
 
     Returns:
         `psnr` in dB (infinite for identical images) and `ssim`, each averaged over the images.

@@ -28,7 +28,7 @@ class Degradation:
 
     `prepare` acts on a whole 8-bit image (resizing, compression, rain), where a pixel depends on its surroundings.
     `perturb` acts on a batch of crops (noise). A subclass is a frozen dataclass whose fields are the parameters of the
-    degradation. It overrides one of the two methods; if it overrides both, it also overrides `whole`.
+    degradation. The subclass overrides one of the two methods; if it overrides both, it also overrides `whole`.
     """
 
     source: ClassVar[str] = ""
@@ -50,7 +50,7 @@ class Degradation:
 
     @property
     def random(self) -> bool:
-        """True if `prepare` draws random numbers; training images are then degraded anew for each seed."""
+        """True if `prepare` draws random numbers; training images are then degraded again for each seed."""
         return self.whole
 
     @property

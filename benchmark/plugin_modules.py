@@ -20,7 +20,7 @@ from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
 
 GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics")
-"""The entry-point groups; a module declared in any of them may define plugins of every kind."""
+"""The entry-point groups; a module declared in any of them may define plugins of all types."""
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """The top-level packages of petlir 0.1 that became subpackages of `petlir` in 0.2."""
 PREFIX = "petlir_plugin_"

@@ -92,7 +92,7 @@ class Plugins:
 
 
 def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
-    """Find all plugins: the built-in ones, those of installed packages, and those of `files`.
+    """Find all plugins: built-in plugins, plugins of installed packages, and plugins defined in `files`.
 
     An installed plugin that cannot be imported is logged and left out.
 

@@ -1,4 +1,4 @@
-"""The contract of a protocol: exactly how a restored image is scored against the clean one.
+"""The contract of a protocol: exactly how a restored image is scored against the clean image.
 
 An id, e.g. `y-crop4` or `rgb-ssim3d-float@whole+x8`, has these components in this order; every combination is valid:
 
@@ -77,7 +77,7 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """A comparison of two images, and the way in which the restored one was produced.
+    """A comparison of two images, and the way in which the restored image was produced.
 
     Scores with different ids are not comparable: PSNR of the same two images differs by up to 5 dB between protocols.
     Every record and column header therefore shows the id.

@@ -17,7 +17,7 @@ class BitFit(Subset):
     """All biases that affect the output of the head in use, in projections, convolutions, norms, head and tail.
 
     No bias is added to a network without biases, so the method is not applicable to Restormer with bias-free norms. The
-    bias of keys is trained like the others but has no effect: it adds the same constant to all logits of a query.
+    bias of keys is trained like other biases but has no effect: it adds the same constant to all logits of a query.
 
     Source: Ben Zaken et al., BitFit, ACL 2022, §3.
     """

@@ -101,8 +101,8 @@ class RepAdapter(BottleneckMethod):
     """Linear bottlenecks between norm and mixer and between norm and mlp of every block.
 
     Each branch has one adapter, shared by the projections that read the normed features. Each projection applies the
-    adapter to its own input; the two therefore merge exactly, even if a positional encoding is added in between. In a
-    decoder's cross-attention the adapter precedes only the query; the encoder's output stays unchanged.
+    adapter to its own input; adapter and projection therefore merge exactly, even if a positional encoding is added in
+    between. In a decoder's cross-attention the adapter precedes only the query; the encoder's output stays unchanged.
 
     Source: Luo et al., Towards Efficient Visual Adaption via Structural Re-parameterization, 2023, §3.2, with the
     initialisation and the dropout of the authors' code. The authors' eight channels in two groups correspond to rank 4

@@ -78,7 +78,7 @@ def test_run_plan_and_status(lab, tmp_path, capsys):
     assert states == ["missing", "missing", "not-applicable"]
     code, out, err = command(capsys, "run", *asked, "--device", "cpu", "--no-report")
     assert code == 1
-    assert "3 cells: 1 done, 1 failed, 1 not-applicable; worked on 3" in out
+    assert "3 cells: 1 done, 1 failed, 1 not-applicable; processed 3" in out
     assert "ipt-nano · broken · tiny · seed 0: ValueError: no such width" in out
     assert "Traceback" not in err
     assert [row["state"] for row in answer(capsys, "plan", *asked)] == ["done", "failed", "not-applicable"]
@@ -91,7 +91,7 @@ def test_a_run_that_is_done_says_so(lab, tmp_path, capsys):
     asked = ["run", *small(lab, tmp_path, "-m", "frozen"), "--device", "cpu", "--no-report"]
     assert command(capsys, *asked)[0] == 0
     code, out, _ = command(capsys, *asked)
-    assert (code, out.splitlines()[-1]) == (0, "1 cell: 1 done; nothing was left to do")
+    assert (code, out.splitlines()[-1]) == (0, "1 cell: 1 done; nothing left to process")
 
 
 def test_a_run_writes_its_report(lab, tmp_path, capsys):

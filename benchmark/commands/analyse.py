@@ -23,8 +23,8 @@ def analyse(
         str | None, typer.Option("-m", "--method", help="labels, separated by commas; default: all")
     ] = None,
     task: Annotated[str | None, typer.Option("-t", "--task", help="names, separated by commas; default: all")] = None,
-    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="required if there are several")] = None,
-    track: Annotated[str | None, typer.Option("--track", help="required if there are several")] = None,
+    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="required if the store has several")] = None,
+    track: Annotated[str | None, typer.Option("--track", help="required if the store has several")] = None,
     store: Store = STORE,
     out: Out = None,
     data: Data = None,

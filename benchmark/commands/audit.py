@@ -53,7 +53,7 @@ def unknown_pretraining(found: Mapping[str, Card]) -> Iterator[str]:
 def described(lines: Sequence[FittedSetComparison]) -> Iterator[str]:
     """Yield the lines of the audit."""
     for line in lines:
-        beside = f"{line.comparison.test} beside {line.use}"
+        beside = f"{line.comparison.test} against {line.use}"
         for overlap in line.comparison.overlaps:
             yield from _overlap(beside, overlap)
         if line.comparison.unsearched:

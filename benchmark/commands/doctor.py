@@ -114,7 +114,7 @@ def _data(root: Path | None) -> str:
             faults.append(str(error))
     if faults:
         raise PetlirError("; ".join(faults))
-    where = root or "only the bundled ones: neither --data nor PETLIR_DATA is given"
+    where = root or "only the bundled sets: neither --data nor PETLIR_DATA is given"
     return f"{there} of {len(catalogue.names())} image sets; {where}; `petlir images` checks them"
 
 

@@ -63,5 +63,5 @@ def export_network(
     from petlir.benchmark.publishing import network_export
 
     difference = network_export.export_network(cell, out, form, tile, plugin or [], weights or [])
-    echo(f"largest difference on a tile of noise: {difference:.1e}")
+    echo(f"largest difference from the original network, on a tile of noise: {difference:.1e}")
     echo(f"to use it: python {out / network_export.RUNNER} IN OUT")

@@ -102,7 +102,7 @@ LISTS: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "weights": _weights,
     "convergence": _convergence,
 }
-"""The lists of `petlir list`; a row has a name, a description and further values for JSON."""
+"""The lists of `petlir list`; a row has a name, a description and additional values for JSON output."""
 
 
 def presence(root: Path | None) -> list[Row]:

@@ -82,7 +82,7 @@ LIGHT: Mapping[str, Callable[[Sequence[Path]], list[Row]]] = {
     "images": images,
     "tasks": tasks,
 }
-"""The lists of this module; a row has a name, a description and further values for JSON."""
+"""The lists of this module; a row has a name, a description and additional values for JSON output."""
 TESTED = {
     "backbone": "backbone", "method": "method", "task": "task", "track": "track", "rate": "rate", "trials": "trials",
     "steps": "T", "psnr": "dB at T", "half_psnr": "dB at T/2", "change": "change in dB", "verdict": "doubling test",

@@ -93,7 +93,7 @@ STORE: Any = "petlir-store"
 def chosen_grid(name: str | None, config: Path | None) -> str | Path:
     """Return the name of a grid, `demo` by default, or the path of the user's grid file."""
     if name is not None and config is not None:
-        raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected one of them")
+        raise PetlirError(f"--config {config} and a named grid, {name}, were given; expected only one of the two")
     return config or name or "demo"
 
 

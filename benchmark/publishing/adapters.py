@@ -75,7 +75,7 @@ def without_values(place: Path, record: Done, method: Method, planner: Planner) 
     """Return a cell's adapted model on the `meta` device, with tensors of the shapes in the stored adapter.
 
     Raises:
-        Tampered: the adapter's names, shapes or dtypes differ from those of the method on the backbone.
+        Tampered: the adapter's names, shapes or dtypes differ from the tensors that the method adds to the backbone.
     """
     cell, stored = record.cell.request(), shapes(place)
     task = planner.plugins.task(cell.task)
@@ -93,7 +93,7 @@ def without_values(place: Path, record: Done, method: Method, planner: Planner) 
 
 
 def tensors(adapted: Adapted) -> dict[str, Tensor]:
-    """Return the tensors of a network that are stored for its cell, without copying them."""
+    """Return the tensors of an adapted network that a cell stores, without copying them."""
     buffers = dict(adapted.backbone.named_buffers())
     return {**adapted.trainable(), **{name: buffers[name] for name in adapted.own}}
 

@@ -4,7 +4,7 @@ An archive is a zip of
 
     submission.json                                      the submitter, the tuning, and a digest of every other file
     cells/<backbone>/<task>/<cell>/record.json           as in a store, with adapter.safetensors
-    cells/<backbone>/<task>/<cell>/restored/<set>/*.png  and restored@<way> for each further restoration mode
+    cells/<backbone>/<task>/<cell>/restored/<set>/*.png  and restored@<way> for each other restoration mode
     tuning/<selection>/*.json                            the trials of learning rates, as in a store
     plugins/<digest>/*.py                                the source of plugins, for reading; it is never run
 

@@ -63,7 +63,7 @@ def _check_circumstances(record: Done) -> None:
         raise Tampered(f"device: expected the device that the cell ran on, not {ANY}")
     started, finished = (datetime.fromisoformat(moment) for moment in (record.started, record.finished))
     if not started <= finished <= datetime.now(UTC) + timedelta(days=1):
-        raise Tampered(f"finished: {record.finished} is before {record.started}, or in the future")
+        raise Tampered(f"finished: {record.finished} is before the start, {record.started}, or in the future")
 
 
 def _known(name: str) -> None:

@@ -42,7 +42,7 @@ def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
 
     Raises:
         Tampered: the adapter cannot be loaded into the network.
-        PetlirError: the weights are missing, or differ from those of the record.
+        PetlirError: the weights are missing, or differ from the weights that the record names.
     """
     try:
         return finished(place, context, device)

@@ -21,7 +21,7 @@ plugins.
 
 
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
-    """Copy the cells that a store lacks from another store, with the files that cells share; return how many.
+    """Copy the cells that `into` lacks from `source`, with the files that cells share; return the number of cells.
 
     Existing cells, compared by key, and existing files are left unchanged. The verified levels of cells are also
     copied. Incomplete cells are never visible, as each one is put in place by a single rename.

@@ -40,7 +40,7 @@ class LowRankUpdate:
 
 
 def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
-    """Return the low-rank updates by which an adapted network differs from the plain one.
+    """Return the low-rank updates by which an adapted network differs from the network without adapter.
 
     Args:
         adapted: the network with its adapter, in evaluation mode.

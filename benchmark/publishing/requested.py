@@ -40,7 +40,7 @@ def method_of(record: Done, context: Context) -> Method:
     """Return the method that a record names, with its options.
 
     Raises:
-        PetlirError: backbone, method or task are not known here.
+        PetlirError: the backbone, the method or the task is not installed.
         Tampered: the options do not fit the method.
     """
     cell, plugins = record.cell, context.plugins

@@ -165,7 +165,7 @@ class _Verifier:
         return self._verdicts[place]
 
     def _levels(self, place: Path, record: Done) -> Iterator[str]:
-        """Yield each level that a cell reaches; the exception that ends this explains what the next level failed on."""
+        """Yield each level that a cell reaches, then raise an exception that explains why the next level fails."""
         shape, rows = self._described(place, record)
         cell, context = record.cell, self._check.context
         stored = self._complete or any(place.glob("restored*"))
@@ -219,7 +219,7 @@ class _Verifier:
     def _check_inference(
         self, place: Path, record: Done, rows: scores.ScoredImages, decibel: float, stored: bool
     ) -> AdaptedModel:
-        """Rerun the restoration of some images, or of all if none are stored; return the network."""
+        """Rerun the restoration of some images, or of all images if no images are stored; return the network."""
         context, check = self._check.context, self._check
         self._check_needs(self._requests.needs(place), RE_INFERRED)
         check_rate(record, self._requests.selection(place) if record.cell.regime == "tuned" else None)

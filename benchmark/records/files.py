@@ -104,7 +104,7 @@ def parse_record(text: str, path: Path) -> Record:
     except ValidationError as error:
         if newer := _newer(text):
             raise PetlirError(
-                f"{path} is a {newer} record; this version reads {SCHEMA}: install a newer version to read it"
+                f"{path} is a {newer} record; this version reads {SCHEMA}: install a newer petlir to read it"
             ) from error
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

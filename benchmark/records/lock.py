@@ -30,9 +30,9 @@ def drifted(lock: Path | None = None) -> list[str]:
     for name, wanted in _locked(lock or LOCK).items():
         here = _installed(name)
         if here is None and name in needed:
-            found.append(f"{name} is missing, locked is {wanted}")
+            found.append(f"{name} is missing, but {wanted} is locked")
         elif here is not None and here != wanted:
-            found.append(f"{name} is {here}, locked is {wanted}")
+            found.append(f"{name} is {here}, but {wanted} is locked")
     return found
 
 

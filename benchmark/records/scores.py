@@ -59,7 +59,7 @@ class ScoreTable(RecordPart):
         return fmean(found) if found else None
 
     def rows(self, metric: str) -> Iterator[Score]:
-        """Yield a row for each image; none if the metric was not computed."""
+        """Yield a row for each image; no rows if the metric was not computed."""
         values = self.value(metric)
         inputs: Sequence[float | None] = self.input(metric) or [None] * len(self.images)
         if values:

@@ -68,7 +68,7 @@ def run(
     for count in later:
         for plan in stating:
             if methods := tied(asked, store, plan, count):
-                say(f"tied on {plan.backbone} · {plan.task}: {', '.join(methods)}; {count} seeds")
+                say(f"tied on {plan.backbone} · {plan.task}: {', '.join(methods)}; running {count} seeds")
                 chosen = replace(asked, backbones=plan.backbone, tasks=plan.task, methods=",".join(methods))
                 yield work(replace(chosen, seeds=_listed(seeds[:count])))
     for plan in stating:

@@ -48,7 +48,7 @@ class Outcome:
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
         store: the folder of the records.
         keys: keys of the grid's cells and of the cells that these require.
-        tested: for each backbone and task, the tuned methods that converged, and those that did not.
+        tested: a line for each backbone and task, with the tuned methods that converged and that did not converge.
     """
 
     states: Counter[str]
@@ -65,7 +65,7 @@ class Outcome:
         If rates were tuned, the converged methods and the rule of convergence follow.
         """
         counts = ", ".join(f"{count} {name}" for name, count in sorted(self.states.items()))
-        work = f"worked on {self.worked}" if self.worked else "nothing was left to do"
+        work = f"processed {self.worked}" if self.worked else "nothing left to process"
         lines = [f"{cell}: {why}" for cell, why in self.failed]
         lines += [f"{cell}: not applicable: {why}" for cell, why in self.inapplicable.items()]
         rule = [*self.tested, RULE] if self.tested else []

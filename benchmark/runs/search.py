@@ -146,7 +146,7 @@ class Search:
         return [cell for cell in self.planner.cells if cell.regime != "none"]
 
     def _network(self) -> str:
-        """Return the network, among the fast enough ones, that performs best after a short trial of one method."""
+        """Return the network that performs best after a short trial of one method; slow networks are left out."""
         networks = self._fast_enough()
         if len(networks) == 1:
             return networks[0]
@@ -205,7 +205,7 @@ class Search:
         return min(times) * pixels / restored[0, 0].numel()
 
     def _rates(self, cells: Iterable[Cell]) -> list[Cell]:
-        """Return each method's cell at its best rate; rates are tried one after the other while there is time."""
+        """Return each method's cell with its best learning rate; rates are tried in turn while there is time."""
         possible = [cell for cell in cells if self.planner.obstacle(cell) is None]
         for number, place in enumerate(PLACES):
             if self.limit.spent > TRIALS * self.limit.seconds and any(map(self._validated, possible)):

@@ -1,7 +1,7 @@
 """The store of cells' results: a local or network folder.
 
 STORE/cells/<backbone>/<task>/<label>-s<seed>-<key[:8]>/      record.json  adapter.safetensors  restored/…
-                                                              restored@<way>/…  images of further restoration modes
+                                                              restored@<way>/…  images of other restoration modes
 STORE/images/<track>/<task>/<digest>/<set>/{degraded,clean}/  shared by all cells of that task with these test images
 STORE/work/<key>/                                             a cell in progress, with its checkpoint
 STORE/leases/<key>.<number>                                   the process that works on the cell, and its progress

@@ -41,7 +41,7 @@ class Mirror:
         self._records.put(None)
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._warn(f"MLflow took longer than {timeout:.0f} s; the rest is mirrored by the next run")
+            self._warn(f"MLflow took longer than {timeout:.0f} s; the next run mirrors the remaining records")
 
     def _drain(self, uri: str, warn: Callable[[str], None], store: Path) -> None:
         record = None if uri == NOWHERE else self._records.get()

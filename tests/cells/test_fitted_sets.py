@@ -72,7 +72,7 @@ def asked(root: Path, *more: str | Path) -> list[str | Path]:
 def test_the_command_names_image_place_and_relation(leaking, capsys):
     code, out, _ = command(capsys, "audit", *asked(leaking, "--track", "demo"))
     assert code == 1
-    assert "LEAK   small-test beside folder:small-train (training): 1 of 2 test images found in small-train" in out
+    assert "LEAK   small-test against folder:small-train (training): 1 of 2 test images found in small-train" in out
     assert "1 in copy: the whole of it" in out.replace("the same image", "the whole of it")
     code, out, _ = command(capsys, "audit", *asked(leaking, "--track", "demo", "--json"))
     leak = next(line for line in json.loads(out) if line["overlaps"])

@@ -89,7 +89,7 @@ def test_a_node_is_killed_half_way_and_all_is_as_on_one_machine(two_nodes, small
         finally:
             process.kill()
     assert process.returncode == 0, (out, err)
-    assert out.startswith("12 cells: 12 done; worked on 12"), (out, err)
+    assert out.startswith("12 cells: 12 done; processed 12"), (out, err)
     with petlir(tmp_path / "local", small_images, "--workers", "2") as process:
         assert process.wait(timeout=900) == 0
     assert results(store) == results(tmp_path / "local") and len(Store(store).files()) == 12

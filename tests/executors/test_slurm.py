@@ -79,7 +79,7 @@ def test_jobs_that_end_early_go_on_and_all_is_as_on_one_machine(slurm, small_ima
         cancel("ipt-nano · slow[rank=2] · tiny · seed 0", store, log, environment)
         out, err = process.communicate(timeout=900)
     assert process.returncode == 0, (out, err)
-    assert out.startswith("12 cells: 12 done; worked on 12"), out
+    assert out.startswith("12 cells: 12 done; processed 12"), out
     logs = [path.read_text() for path in (store / "slurm/logs").glob("*.err")]
     assert any("DUE TO TIME LIMIT" in text for text in logs), logs
     with petlir(tmp_path / "local", small_images, slurm, "--device", "cpu", "--workers", "1") as process:

@@ -198,7 +198,7 @@ def test_a_network_that_has_not_moved_gives_no_ranks():
 
 
 def test_full_fine_tuning_comes_first_and_what_is_stored_keeps_its_ranks(lab, tmp_path):
-    assert lab.run(tmp_path, methods="colora[images=1],full-ft").summary() == "2 cells: 2 done; worked on 2"
+    assert lab.run(tmp_path, methods="colora[images=1],full-ft").summary() == "2 cells: 2 done; processed 2"
     records = {record.cell.method: record for record in finished_in(tmp_path)}
     assert records["colora"].costs.required_seconds == records["full-ft"].costs.training_seconds
     (folder,) = tmp_path.glob("cells/*/*/colora*")

@@ -289,7 +289,7 @@ def test_it_stores_what_makes_it_again():
 
 def test_cells_end_to_end(lab, tmp_path):
     asked = "uir-lora[degradations=tiny+tiny_x2; rank=2; weights=router,best]"
-    assert lab.run(tmp_path, methods=asked).summary() == "4 cells: 4 done; worked on 4"
+    assert lab.run(tmp_path, methods=asked).summary() == "4 cells: 4 done; processed 4"
     records = {record.cell.label + record.cell.task: record for record in finished_in(tmp_path)}
     loras = [records[f"lora[rank=2]{task}"] for task in ("tiny", "tiny_x2")]
     own = [record for label, record in records.items() if label.startswith("uir-lora")]

@@ -48,7 +48,7 @@ def test_an_environment_as_locked(locked):
 def test_what_has_drifted_is_named(locked, monkeypatch):
     path = locked("numpy==0.1", f"scipy=={SCIPY}", "torch==0.1")
     monkeypatch.setattr(lock, "_installed", {"numpy": NUMPY, "scipy": SCIPY}.get)
-    assert lock.drifted(path) == [f"numpy is {NUMPY}, locked is 0.1", "torch is missing, locked is 0.1"]
+    assert lock.drifted(path) == [f"numpy is {NUMPY}, but 0.1 is locked", "torch is missing, but 0.1 is locked"]
     assert environment("cpu", True, 1, "float32")["lock"] is None
 
 
@@ -64,6 +64,6 @@ def test_a_run_that_must_be_locked_is_refused(locked, small_images, tmp_path, ca
     code, out, err = command(capsys, *asked, "--store", tmp_path / "store")
     assert (code, out) == (2, "") and not (tmp_path / "store").exists()
     assert err == (
-        f"petlir: the environment differs from the lock: numpy is {NUMPY}, locked is 0.1; "
+        f"petlir: the environment differs from the lock: numpy is {NUMPY}, but 0.1;  is locked"
         "`pip install -e . -c requirements.lock` fixes it\n"
     )

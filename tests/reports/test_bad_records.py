@@ -28,7 +28,7 @@ def test_a_record_of_a_newer_schema_is_left_out_with_one_line(tmp_path):
     lines: list[str] = []
     assert [one.cell.label for one in load(store, lines.append)] == ["lora"]
     assert lines == [
-        f"{path} is a petlir-record/3 record; this version reads petlir-record/2: install a newer one to read it"
+        f"{path} is a petlir-record/3 record; this version reads petlir-record/2: install a newer petlir to read it"
     ]
     with pytest.raises(PetlirError, match="petlir-record/3"):
         read_record(path)

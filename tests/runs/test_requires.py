@@ -26,7 +26,7 @@ def folder(store: Path, label: str) -> Path:
 
 def test_what_is_required_is_done_first_and_handed_on(lab, tmp_path):
     outcome = lab.run(tmp_path, methods="follower[rank=3]")
-    assert outcome.summary() == "2 cells: 2 done; worked on 2"
+    assert outcome.summary() == "2 cells: 2 done; processed 2"
     records = {record.cell.method: record for record in finished_in(tmp_path)}
     required = load_file(folder(tmp_path, "lora-rank=3") / ADAPTER)
     (seen,) = [t for name, t in load_file(folder(tmp_path, "follower-rank=3") / ADAPTER).items() if "seen" in name]
@@ -36,7 +36,7 @@ def test_what_is_required_is_done_first_and_handed_on(lab, tmp_path):
     assert records["follower"].costs.required_seconds == records["lora"].costs.training_seconds
     assert records["lora"].costs.required_seconds == 0
     lab.executor.worked.clear()
-    assert lab.run(tmp_path, methods="follower[rank=3]").summary().endswith("nothing was left to do")
+    assert lab.run(tmp_path, methods="follower[rank=3]").summary().endswith("nothing left to process")
 
 
 @pytest.mark.parametrize(("least", "brief"), [(5, True), (1 / 40, False)])

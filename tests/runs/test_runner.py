@@ -54,12 +54,12 @@ def test_two_stores_hold_the_same(lab, tmp_path):
 def test_a_second_call_does_nothing_and_says_so(lab, tmp_path):
     first = lab.run(tmp_path, methods="frozen,elsewhere")
     head, reason = first.summary().splitlines()
-    assert head == "2 cells: 1 done, 1 not-applicable; worked on 2"
+    assert head == "2 cells: 1 done, 1 not-applicable; processed 2"
     assert ": not applicable: " in reason
     stamps = {path: path.stat().st_mtime_ns for path in Store(tmp_path).files()}
     lab.executor.worked.clear()
     second = lab.run(tmp_path, methods="frozen,elsewhere")
-    assert second.summary().splitlines()[0] == "2 cells: 1 done, 1 not-applicable; nothing was left to do"
+    assert second.summary().splitlines()[0] == "2 cells: 1 done, 1 not-applicable; nothing left to process"
     assert {path: path.stat().st_mtime_ns for path in Store(tmp_path).files()} == stamps
     assert lab.executor.worked == []
 

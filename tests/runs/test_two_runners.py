@@ -49,6 +49,6 @@ def test_two_runners_that_both_end_do_no_cell_twice(lab, tmp_path):
         told = [runner.communicate(timeout=300) for runner in (one, two)]
     assert (one.returncode, two.returncode) == (0, 0), told
     assert all(out.startswith("3 cells: 3 done") for out, _ in told), told
-    worked = [int(found[1]) if (found := re.search(r"worked on (\d+)", out)) else 0 for out, _ in told]
+    worked = [int(found[1]) if (found := re.search(r"processed (\d+)", out)) else 0 for out, _ in told]
     assert sum(worked) == 3, told
     assert len(list(Store(tmp_path).records())) == 3

@@ -89,7 +89,7 @@ def test_a_shelf_keeps_the_servers_time(url):
 
 def test_a_grid_behind_a_url_is_the_one_in_a_folder(lab, tmp_path, url, machine, capsys):
     chosen = {"methods": "frozen,follower,elsewhere"}
-    assert lab.run(url, **chosen).summary().startswith("4 cells: 3 done, 1 not-applicable; worked on 4\n")
+    assert lab.run(url, **chosen).summary().startswith("4 cells: 3 done, 1 not-applicable; processed 4\n")
     lab.run(tmp_path / "folder", **chosen)
     assert results(here(url).root) == results(tmp_path / "folder")
     assert {name.split("/")[0] for name in Bucket(url).sizes("")} == {"cells", "images", "plugins"}, "no work or leases"

@@ -58,12 +58,12 @@ def prove(file: str) -> str:
     if not cells:
         raise PetlirError(f"{file}: no cell was trained with both versions; expected at least one")
     if largest > TOLERANCE:
-        raise PetlirError(f"{file} computes something else: {place} differs by {largest:.2g}; increment its revision")
+        raise PetlirError(f"{file} does not compute the same: {place} differs by {largest:.2g}; increment its revision")
     return f"{cells} cells of two steps agree with commit {commit[:12]}, the largest difference is {largest:.2g}"
 
 
 def grid_of(file: str) -> Grid:
-    """Return a grid of the plugins that depend on a file, completed by examples where no plugin of a type does."""
+    """Return the backbones, methods and tasks that depend on a file; examples are used where there are none."""
     from petlir.benchmark.plugins import find
 
     plugins = find()
@@ -147,7 +147,7 @@ def _train(tree: Path, grid: Grid, store: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, env=environment, cwd=store.parent, capture_output=True, text=True, check=False)
     if ended.returncode not in (0, 1):  # code 1: a cell failed, which the comparison reports
-        raise PetlirError(f"two steps in {tree} failed: {ended.stderr.strip().splitlines()[-1:]}")
+        raise PetlirError(f"training with the code in {tree} failed: {ended.stderr.strip().splitlines()[-1:]}")
 
 
 def _git(*arguments: str, missing: str | None = None) -> str:

@@ -74,7 +74,7 @@ def _expected(kind: type) -> str:
 
 
 def write_grid(path: Path, selections: Sequence[Mapping[str, object]], shared: Mapping[str, object]) -> None:
-    """Write a grid as TOML: the first selection with the shared fields, then the others.
+    """Write a grid as TOML: the first selection with the shared fields, then the other selections.
 
     Raises:
         PetlirError: the file exists with other content, or cannot be written.

@@ -25,7 +25,7 @@ from petlir.benchmark.weights.sources import network_of
 BASE = 600 * 2**20
 """The memory in bytes of a process before training: torch and, on a GPU, its context."""
 OVERHEAD = 1.25
-"""The assumed ratio of peak to counted memory if no cell has finished; the rest is workspaces and temporary tensors."""
+"""The ratio of peak to counted memory assumed until a cell has finished; temporary tensors are not counted."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def _trained(planned: Planned) -> bool:
 
 
 def _kind(cell: Cell) -> tuple[object, ...]:
-    """Return the fields shared by cells of one kind, which differ only in seed and rate."""
+    """Return the fields that cells have in common if they differ only in seed or rate."""
     return cell.backbone, cell.label, cell.task, cell.track, cell.steps, cell.batch_size, cell.patch
 
 
