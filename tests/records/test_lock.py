@@ -64,6 +64,6 @@ def test_a_run_that_must_be_locked_is_refused(locked, small_images, tmp_path, ca
     code, out, err = command(capsys, *asked, "--store", tmp_path / "store")
     assert (code, out) == (2, "") and not (tmp_path / "store").exists()
     assert err == (
-        f"petlir: the environment differs from the lock: numpy is {NUMPY}, but 0.1;  is locked"
+        f"petlir: the environment differs from the lock: numpy is {NUMPY}, but 0.1 is locked; "
         "`pip install -e . -c requirements.lock` fixes it\n"
     )
