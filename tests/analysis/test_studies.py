@@ -77,7 +77,8 @@ def test_ranks_are_those_that_the_record_has_parameters_for(analysed, lab, store
     assert set(lora["rank"]) == {0, 4} and lora[lora["rank"] > 0].group.str.contains("query|value").all()
     assert "lora: rank 4 in every updated projection, on every task." in lines
     varied = ranks[(ranks.label == "colora[budget=12; images=2]") & (ranks.task == "tiny")]["rank"]
-    told = f"ipt-nano · colora[budget=12; images=2] · tiny · seed 0: ranks {varied.min()} to {varied.max()} over {len(varied)} "
+    shares = f"ranks {varied.min()} to {varied.max()} over {len(varied)} "
+    told = f"ipt-nano · colora[budget=12; images=2] · tiny · seed 0: {shares}"
     assert varied.nunique() > 1 and any(line.startswith(told) for line in lines), lines
 
 
