@@ -151,7 +151,10 @@ def test_settings_without_meaning_are_one_line():
             tiny(**options)
 
 
-@pytest.mark.parametrize("method", [LoRA(rank=2), Adapter(rank=2), SSF()])
+@pytest.mark.parametrize(
+    "method",
+    [LoRA(rank=2), *(pytest.param(one, marks=pytest.mark.long) for one in (Adapter(rank=2), SSF()))],
+)
 def test_methods_keep_their_contract_on_it(method):
     findings = check(method, tiny)
     assert [finding for finding in findings if not finding.passed] == []

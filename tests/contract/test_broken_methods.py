@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import ChainMap
 
 import pytest
+from _pytest.mark import ParameterSet
 
-from petlir.benchmark.contract import POINTS, check
-from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.contract import POINTS, examine, findings
+from petlir.benchmark.contract.toy_model import ToyTrial, tiny
 from tests.contract import broken_options, broken_outputs, broken_repetition, broken_storage, broken_weights
 from tests.contract.sound import Beside, Sound, method_of
 from tests.helpers.networks import ConvNet
@@ -40,15 +41,31 @@ def test_every_point_has_a_method_that_breaks_it():
     assert set(ChainMap(*map(dict, TABLES))) == set(POINTS)
 
 
-@pytest.mark.parametrize(
-    ("point", "kind"),
-    [(point, kind) for faults in TABLES for point, kinds in faults.items() for kind in kinds],
-    ids=lambda value: value if isinstance(value, str) else value.__name__,
-)
-def test_a_broken_method_fails_the_point_that_it_breaks_and_no_other(point: str, kind: type[Sound] | type[Beside]):
+def faults(*, whole: bool) -> list[ParameterSet]:
+    """A case per fault; where every point is to be checked, `nox -s long` does so for all but a point's first."""
+    return [
+        pytest.param(point, kind, id=f"{point}-{kind.__name__}", marks=[pytest.mark.long] if whole and place else [])
+        for table in TABLES
+        for point, kinds in table.items()
+        for place, kind in enumerate(kinds)
+    ]
+
+
+def trial_of(kind: type[Sound] | type[Beside]) -> ToyTrial:
+    return ToyTrial(method_of(kind), ConvNet if kind.__name__ in MAPS else tiny)
+
+
+@pytest.mark.parametrize(("point", "kind"), faults(whole=False))
+def test_a_broken_method_fails_the_point_that_it_breaks(point: str, kind: type[Sound] | type[Beside]):
+    found = examine(point, trial_of(kind))
+    assert not found.passed and found.detail and "\n" not in found.detail
+    assert kind.__name__ not in FURTHER or not found.detail.startswith("RuntimeError")
+
+
+@pytest.mark.parametrize(("point", "kind"), faults(whole=True))
+def test_a_broken_method_fails_no_other_point(point: str, kind: type[Sound] | type[Beside]):
     name = kind.__name__
-    findings = check(method_of(kind), ConvNet if name in MAPS else tiny)
-    failed = {finding.name: finding.detail for finding in findings if not finding.passed}
+    failed = {finding.name: finding.detail for finding in findings(trial_of(kind)) if not finding.passed}
     if name in FURTHER:
         assert not failed[point].startswith("RuntimeError")
     else:

@@ -1,6 +1,6 @@
 """The AdaptIR module against the released one, and its ablations against their formulas."""
 
-import itertools
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -228,7 +228,8 @@ def test_impossible_options_are_one_line(options, message):
 
 @pytest.mark.parametrize(
     "options",
-    [{"branches": "+".join(some)} for size in (1, 2) for some in itertools.combinations(BRANCHES, size)]
+    [{"branches": branch} for branch in BRANCHES]
+    + [pytest.param({"branches": "+".join(two)}, marks=pytest.mark.long) for two in combinations(BRANCHES, 2)]
     + [{"dense": "local+frequency"}, {"position": "after-attention"}, {"branches": "local", "ensemble": False}],
 )
 def test_the_ablations_keep_the_contract(options):

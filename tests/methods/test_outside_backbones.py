@@ -73,8 +73,7 @@ def _refused_by_peft(reasons: Mapping[str, str]) -> set[str]:
     return {name for name, reason in reasons.items() if reason.startswith("peft:")}
 
 
-@pytest.mark.parametrize("size", ["", "@1k"])
-@pytest.mark.parametrize("backbone", NAMES)
+@pytest.mark.parametrize(("backbone", "size"), [*((name, "") for name in NAMES), ("convolutional", "@1k")])
 def test_no_method_and_no_task_ends_a_grid(lab, backbone, size):
     """Tasks of scales that a network has no head for are not applicable, and so is what requires them."""
     request = lab.request(backbones=f"{backbone}:none", methods=f"*{size},uir-lora[sites=all]", tasks="*")

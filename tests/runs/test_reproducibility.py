@@ -19,7 +19,7 @@ from petlir.benchmark.training import loop
 from tests.helpers.engine import PLUGIN, laboratory, results, spawned
 from tests.helpers.samples import finished_in
 
-GRID = ["-m", "lora", "-t", "tiny", "--steps", "10", "--regime", "paper", "--workers", "1", "--no-report"]
+GRID = ["-m", "lora", "-t", "tiny", "--steps", "4", "--regime", "paper", "--workers", "1", "--no-report"]
 
 
 def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
@@ -45,7 +45,7 @@ def first(small_images, tmp_path_factory):
     """A run of this machine's CPU, in this process."""
     store = tmp_path_factory.mktemp("first") / "store"
     with laboratory(small_images) as lab:
-        lab.run(store, steps=10)
+        lab.run(store, steps=4)
     return store
 
 
