@@ -124,7 +124,7 @@ class Branch:
             PetlirError: the branch does not attend over tokens; see `takes_prompts`.
         """
         if not isinstance(self.hooks, PromptHooks):
-            raise PetlirError(f"branch {self.kind} takes no prompts: it is no attention over tokens")
+            raise PetlirError(f"branch {self.kind} takes no prompts, because it does not attend over tokens")
         self.hooks.prompts.append(module)
 
     @property

@@ -129,7 +129,7 @@ class Protocol:
         """Describe in a few sentences how the two images are processed and compared."""
         rounding = "Clipped and rounded to 8 bit" if self.rounded else "Clipped, not rounded"
         grey = "; scaled to the mean grey of the clean image, which a restorer cannot know" * self.uses_reference
-        border = f"{self.border} pixels of border off" if self.border else "no border off"
+        border = f"{self.border} border pixels cropped" if self.border else "no border cropped"
         return (
             f"{rounding}{grey}; {CHANNELS[self.channel].about}{self._channels()}; {border}; peak {self.peak:g}; "
             f"SSIM with a {self._window()}; mean of per-image values.{self._seen()}"
@@ -142,8 +142,10 @@ class Protocol:
 
     def _window(self) -> str:
         side = "×".join([str(self.window)] * (2 if self.ssim == "2d" else 3))
-        where = "where it lies wholly inside" if self.ssim == "2d" else "over the channels too, edges repeated"
-        return f"{side} Gaussian window, σ {self.sigma:g}, {where}"
+        where = (
+            "at positions entirely inside the image" if self.ssim == "2d" else "also across channels, edges replicated"
+        )
+        return f"Gaussian window of {side}, σ {self.sigma:g}, {where}"
 
     def _seen(self) -> str:
         side = self.seen.removeprefix("tiles-")

@@ -55,5 +55,5 @@ class AdaIR(Method):
     @classmethod
     def published(cls, backbone: str) -> list[Published]:
         """Return the paper's size on Restormer."""
-        note = "derived from the description; the width inside is not laid open"
+        note = "derived from the description; the inner width is not published"
         return [Published(cls(rank=62), "1.9M", note)] if backbone == "restormer" else []

@@ -32,7 +32,11 @@ class Cascade(Method):
 
     def applies(self, task: Task) -> str | None:
         """Return a message if the degradation of this task cannot be removed by a sequence of heads, otherwise None."""
-        return None if len(task.undo) > 1 else f"{task.name} is no sequence of single tasks"
+        return (
+            None
+            if len(task.undo) > 1
+            else f"cascade needs a task made of several degradations, and {task.name} has one"
+        )
 
     def heads(self, backbone: Backbone, task: Task) -> tuple[str, ...]:
         """Return the head for each single task in `task.undo`, in order.

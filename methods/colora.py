@@ -101,7 +101,7 @@ class CoLoRA(Method):
         if not 0 <= self.beta <= 1:
             raise PetlirError(f"colora: beta is {self.beta}, expected a share from 0 to 1")
         if self.images < 1:
-            raise PetlirError(f"colora: images is {self.images}, expected a whole number from 1 on")
+            raise PetlirError(f"colora: images is {self.images}, expected a positive whole number")
 
     def requires(self, cell: Cell) -> list[Cell]:
         """Return the cell of the fully fine-tuned network, if `contribution` is FAIG."""

@@ -59,6 +59,8 @@ def repeated_runs(
 ) -> list[RepeatedRun]:
     """Return the runs whose keys match shipped records, the largest difference first.
 
+    A copy of a shipped record is not a repeated run.
+
     Args:
         records: the records of the runs.
         leaderboard: the folder of the shipped stores; by default, the project's own.
@@ -70,7 +72,7 @@ def repeated_runs(
     found = [
         _repeated(record, published[record.key], tolerances.get((record.cell.label, record.cell.task), MARGIN))
         for record in records
-        if record.key in published
+        if record.key in published and record.finished != published[record.key].finished
     ]
     return sorted(found, key=lambda one: -math.inf if one.difference is None else -abs(one.difference))
 

@@ -166,22 +166,44 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """State how often each method is marked as best, or why no method is marked and which gains there are."""
+    """Name the best method of each ranked column, or state why no column is ranked and which gains there are."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
         reasons = {table.columns[index].unranked for table, index in columns} - {"smoke"}
         return [f"Nothing is ranked: {'; '.join(sorted(reasons))}.", *gains(tables)] if reasons else []
-    counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
-    best = [f"{label} in {number}" for label, number in counts.most_common(MOST_METHODS)]
-    further = [plural(len(counts) - MOST_METHODS, "further method")] if len(counts) > MOST_METHODS else []
-    told = f"Best or tied with the best in {plural(len(ranked), 'column')}: {joined([*best, *further])}"
+    if len(ranked) <= MOST_COLUMNS:
+        told = [_best(table, index, _place(table, tables)) for table, index in ranked]
+    else:
+        told = [_often(ranked)]
     provisional = any(table.columns[index].provisional for table, index in ranked)
+    limits = " (provisional: fewer than five seeds)" if provisional else ""
     demo = any(table.group.track == "demo" for table in tables)
-    return [
-        f"{told}{' (provisional: fewer than five seeds)' if provisional else ''}."
-        + (" The demo track is a demonstration; its order is not a finding." if demo else "")
-    ]
+    note = ["The demo track is a demonstration; its order is not a finding."] if demo else []
+    return [*(f"{sentence}{limits}." for sentence in told), *note]
+
+
+def _best(table: Table, index: int, place: str) -> str:
+    """Name the best method of a ranked column with its gain over the frozen network, and the methods tied with it."""
+    marked = [row for row in table.rows if row.kind == "petl" and row.values[index].mark]
+    best, *tied = sorted(marked, key=lambda row: _psnr(row, index), reverse=True)
+    gain = best.values[index].frozen
+    told = f"Best on {_column(table.columns[index])}{place}: {best.label}"
+    told += f", {signed(gain)} dB over the frozen network" if gain is not None else ""
+    return f"{told}; tied with {_first([row.label for row in tied])}" if tied else told
+
+
+def _often(ranked: Sequence[tuple[Table, int]]) -> str:
+    """State in how many of the ranked columns a method is best or tied with the best."""
+    counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
+    named = _first([f"{label} in {number}" for label, number in counts.most_common()])
+    return f"Best or tied with the best in {plural(len(ranked), 'column')}: {named}"
+
+
+def _first(texts: Sequence[str]) -> str:
+    """Join the texts on the first methods, and count the other methods."""
+    more = len(texts) - MOST_METHODS
+    return joined([*texts[:MOST_METHODS], *([plural(more, "further method")] if more > 0 else [])])
 
 
 def extent(records: Sequence[Record]) -> str:

@@ -185,7 +185,7 @@ def _note(one: Table) -> str:
 def notes(one: Table) -> list[str]:
     """Return notes that explain a table's marks, and why some columns have none."""
     why = sorted({column.unranked for column in one.columns} - {""})
-    unranked = [f"Nothing is marked in a column where: {'; '.join(why)}."] if why else []
+    unranked = [f"Reasons for columns without marks: {'; '.join(why)}."] if why else []
     marks = "bold: best PETL method, or tied with it; *: not converged."
     return [marks, *unranked, *(f"{line}." for line in one.below())]
 

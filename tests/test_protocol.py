@@ -53,7 +53,7 @@ def test_known_ids_are_protocols_and_describe_themselves(name):
     parsed = protocol(name)
     assert parsed.id == name
     assert ("luma" in parsed.describe()) == name.startswith("y")
-    assert f"{parsed.border} pixels of border" in parsed.describe() or parsed.border == 0
+    assert f"{parsed.border} border pixels cropped" in parsed.describe() or parsed.border == 0
     assert ("which a restorer cannot know" in parsed.describe()) == ("gtmean" in name) == parsed.uses_reference
 
 

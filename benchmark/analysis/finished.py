@@ -151,7 +151,7 @@ class Scene:
         """A sentence on the number of images."""
         counts = sorted({len(degraded) for degraded, _ in self.images.values()})
         shown = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
-        return f"Analysed: the centres of {shown} test images per task, fewer in large stores to limit the time."
+        return f"Analyses use the centres of {shown} test images per task, and fewer in large stores to save time."
 
 
 def images_each(total: int, networks: int) -> int:

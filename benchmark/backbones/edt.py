@@ -71,7 +71,7 @@ class EDTConfig:
         if len(self.window) != 2 or min(*counts, *self.window) < 1:
             raise PetlirError(f"EDT: every size must be at least 1, and a window has two sides; got {self}")
         if self.width % (2 * self.attention_heads):
-            raise PetlirError(f"EDT: width {self.width} is no multiple of 2 × {self.attention_heads} attention heads")
+            raise PetlirError(f"EDT: width {self.width} is not a multiple of 2 × {self.attention_heads} heads")
         if self.upsampler not in UPSAMPLERS:
             raise unknown("upsampler of EDT", self.upsampler, UPSAMPLERS)
 

@@ -94,7 +94,7 @@ def finished(folder: Path, context: Context, device: str) -> AdaptedModel:
 
     record = read_record(folder / RECORD)
     if record.state != "done":
-        raise PetlirError(f"{folder} holds a cell that is {record.state}; expected a finished one")
+        raise PetlirError(f"{folder} holds a cell in state {record.state!r}; expected a finished cell")
     path = folder / ADAPTER
     try:
         stored = load_file(path) if path.exists() or record.digests.adapter else {}
@@ -113,8 +113,8 @@ def _check_weights(card: Card, job: Job) -> None:
     if card.sha256 != expected:
         name = job.cell.backbone
         raise PetlirError(
-            f"the cell stands on other weights of {name}: sha256 {expected[:12]}…, but those at hand have "
-            f"{card.sha256[:12]}…; name its own with --weights {name}=FILE"
+            f"this cell was trained from different weights of {name}: sha256 {expected[:12]}…, but those found have "
+            f"{card.sha256[:12]}…; name the cell's weights with --weights {name}=FILE"
         )
 
 

@@ -136,7 +136,7 @@ class RateSelection:
 
     def _chosen(self) -> str:
         if self.rate is None:
-            return "diverged everywhere"
+            return "diverged at every rate"
         at = f"{self.rate:g} ({self._psnr(self.rate):.2f} dB at {self.cell['steps']} steps"
         if self.half is None or self.convergence is None:
             return f"{at}, {NOT_TESTED})"

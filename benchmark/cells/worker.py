@@ -20,7 +20,7 @@ def work(packed: dict[str, object], device: str, report: Callable[[float, str], 
     job = unpack(packed)
     with job.store.leases.hold(name(job), str(job.cell)) as lease:
         if lease is None:
-            return {"state": ELSEWHERE, "reason": "another runner works on it"}
+            return {"state": ELSEWHERE, "reason": "another runner is computing it"}
         result = finished_elsewhere(job) or _do(job, device, lease, report)
         lease.done = result["state"] == "done"
         return result

@@ -119,7 +119,7 @@ def _present(images: ImageSet, root: Path | None) -> Row:
     except Missing:
         return row | {"state": "missing", "about": f"get it: {_how(images)}"}
     except HalfThere as error:
-        return row | {"state": "half there", "about": str(error)}
+        return row | {"state": "incomplete", "about": str(error)}
     except PetlirError as error:
         return row | {"state": "unreadable", "about": str(error)}
     row |= {"count": len(entries), "digest": found.content}

@@ -85,7 +85,7 @@ class RandomMotionBlur(Degradation):
     def __post_init__(self) -> None:
         if not 0 <= self.shortest <= self.longest:
             raise PetlirError(
-                f"the shortest motion blur is 0 to {self.longest} pixels long, the longest, not {self.shortest}"
+                f"motion blur: shortest is {self.shortest}, expected 0 to the longest length, {self.longest} pixels"
             )
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:

@@ -146,7 +146,9 @@ class Schedule:
                 if lost is None:
                     self._ready.append(self._jobs[key])
                 else:
-                    skipped = Event("skipped", key, text=f"needs {lost}, which was not done", result={"lost": lost})
+                    skipped = Event(
+                        "skipped", key, text=f"requires {lost}, which did not finish", result={"lost": lost}
+                    )
                     self.end(skipped)
                     yield skipped
 

@@ -39,7 +39,7 @@ class Sharing:
             def hear(event: Event, elsewhere: set[str] = elsewhere) -> None:
                 if event.result.get("state") == ELSEWHERE or event.result.get("lost") in elsewhere:
                     elsewhere.add(event.key)
-                    event = Event("progress", event.key, event.device, text="another runner works on it")
+                    event = Event("progress", event.key, event.device, text="another runner is computing it")
                 on_event(event)
 
             self.executor.run(left, hear)

@@ -68,7 +68,7 @@ class Leaves:
     def first(self, count: int) -> Leaves:
         """Return the set with its first `count` images; `count` may exceed the current number."""
         if count > SEEDS:
-            raise PetlirError(f"{count} dead-leaves images were asked for; expected at most {SEEDS}")
+            raise PetlirError(f"{count} dead-leaves images were requested; expected at most {SEEDS}")
         return replace(self, count=count)
 
     def __call__(self, root: Path | None = None, scale: int = 1) -> list[ImageEntry]:

@@ -54,8 +54,8 @@ class PatchSampler:
         self._sizes = [degraded.shape[:2] for degraded, _ in pairs]
         small = [size for size in self._sizes if min(size) < patch]
         if not pairs or small:
-            found = f"one of {small[0][0]}×{small[0][1]}" if small else "no image"
-            raise PetlirError(f"training crops are {patch}×{patch}, but the training set holds {found}")
+            found = f"has an image of {small[0][0]}×{small[0][1]}" if small else "is empty"
+            raise PetlirError(f"training crops are {patch}×{patch}, but the training set {found}")
         self._scale, self._patch, self._device = scale, patch, torch.device(device)
         self._batch_size, self._perturb, self._seed = batch_size, perturb, seed
         self._clean = cut_from([clean for _, clean in pairs], self._device)

@@ -116,7 +116,9 @@ def fresh_noise(task: Task, track: str) -> Degradation | None:
     paired = {image_set(name).paired for name in task.on(track).training_sets}
     if len(paired) > 1:
         sets = task.on(track).train
-        raise PetlirError(f"task {task.label} trains on {sets}, pairs and clean images mixed; expected one kind")
+        raise PetlirError(
+            f"task {task.label} trains on {sets}, which mix pairs with clean images; expected only one of the two"
+        )
     return None if paired == {True} else task.degradation
 
 
@@ -131,7 +133,7 @@ def _refuse_test_images(found: Used, track: str, root: Path | None) -> None:
         if (leaked := tests.get(digest)) is not None:
             raise PetlirError(
                 f"task {task.label}: {found.set.name}/{entry.name} is the test image {leaked}; "
-                "expected training and validation images that no test set holds"
+                "expected training and validation images that are in no test set"
             )
 
 

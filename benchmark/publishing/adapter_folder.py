@@ -91,7 +91,7 @@ def trained_cell(folder: Path) -> tuple[Done, bytes]:
     """Return the record of a trained cell and its adapter file, checked against the record's digest."""
     record = read_record(folder / RECORD)
     if not isinstance(record, Done):
-        raise PetlirError(f"{folder} holds a cell that is {record.state}; expected a finished cell")
+        raise PetlirError(f"{folder} holds a cell in state {record.state!r}; expected a finished cell")
     if record.digests.adapter is None:
         raise PetlirError(f"{folder}: {record.cell.label} trains nothing, so there is no adapter to export")
     try:

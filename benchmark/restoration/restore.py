@@ -130,7 +130,7 @@ def _restored(
     height, width = images.shape[-2:]
     way = check(network, height, width, tiling)
     if way != "default" and (tile, overlap) != (None, None):
-        raise PetlirError(f"tiling {tiling!r} has tiles of its own; tile and overlap belong to 'default'")
+        raise PetlirError(f"tiling {tiling!r} defines its own tiles; tile and overlap are options of 'default'")
     forward = partial(network, head=head)
     match way, network.window:
         case "chop", int(window):

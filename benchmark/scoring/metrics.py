@@ -77,7 +77,7 @@ def _prepared(name: str, registered: Registered) -> Prepared:
     try:
         metric = registered.make()
     except FAULTS as error:
-        return one.without(f"it cannot be made here: {described(error)}")
+        return one.without(f"it cannot be created here: {described(error)}")
     about = replace(one.about, better="higher" if metric.higher_is_better else "lower")
 
     def model(restored: Tensor, clean: Tensor) -> Tensor:

@@ -127,7 +127,9 @@ def _planes(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tensor
         raise PetlirError("images of {} and {} pixels cannot be compared; equal sizes are expected".format(*sizes))
     height, width = (side - 2 * protocol.border for side in clean.shape[-2:])
     if min(height, width) < 1:
-        raise PetlirError(f"images of {clean.shape[-1]}×{clean.shape[-2]} pixels have none left under {protocol.id}")
+        raise PetlirError(
+            f"images of {clean.shape[-1]}×{clean.shape[-2]} pixels are too small for the border of {protocol.id}"
+        )
     if protocol.uses_reference:
         restored = _as_bright_as(clean, restored, protocol)
     down, across = (slice(protocol.border, protocol.border + side) for side in (height, width))

@@ -47,14 +47,14 @@ def prepare(name: str, device: str) -> Prepared:
             metric = _pyiqa().create_metric(name, device=torch.device(device))
             made.append(replace(one, model=partial(_scored, metric)))
         except FAULTS as error:
-            made.append(one.without(f"it cannot be made here: {described(error)}"))
+            made.append(one.without(f"it cannot be created here: {described(error)}"))
 
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         maker = Thread(target=make, daemon=True)
         maker.start()
         maker.join(PATIENCE)
-    late = f"its weights did not arrive within {PATIENCE:.0f} s; pyiqa.create_metric({name!r}) fetches them"
+    late = f"its weights were not downloaded within {PATIENCE:.0f} s; pyiqa.create_metric({name!r}) fetches them"
     return made[0] if made else one.without(late)
 
 

@@ -319,7 +319,7 @@ def test_the_small_network_is_small():
     [
         ({"heads": ("denoise_30",)}, "unknown head of edt 'denoise_30'; did you mean 'denoise_50'"),
         ({"upsampler": "pixelshufle"}, "unknown upsampler of EDT 'pixelshufle'; did you mean 'pixelshuffle'"),
-        ({"width": 100}, "width 100 is no multiple of 2 × 6 attention heads"),
+        ({"width": 100}, "width 100 is not a multiple of 2 × 6 heads"),
         ({"window": (6,)}, "a window has two sides"),
         ({"depth": 0}, "at least 1"),
     ],

@@ -73,7 +73,7 @@ def test_the_command_names_image_place_and_relation(leaking, capsys):
     code, out, _ = command(capsys, "audit", *asked(leaking, "--track", "demo"))
     assert code == 1
     assert "LEAK   small-test against folder:small-train (training): 1 of 2 test images found in small-train" in out
-    assert "1 in copy: the whole of it" in out.replace("the same image", "the whole of it")
+    assert "1 in copy: all of it" in out.replace("the same image", "all of it")
     code, out, _ = command(capsys, "audit", *asked(leaking, "--track", "demo", "--json"))
     leak = next(line for line in json.loads(out) if line["overlaps"])
     assert leak["overlaps"][0]["found"][0]["found_in"] == "copy"

@@ -138,7 +138,7 @@ def test_what_is_no_finished_cell_is_refused(lab, finished, tmp_path):
         restorer(tmp_path, "cpu", [PLUGIN])
     lab.run(tmp_path / "failed", methods="broken")
     (record,) = Store(tmp_path / "failed").files()
-    with pytest.raises(PetlirError, match=r"holds a cell that is failed; expected a finished one"):
+    with pytest.raises(PetlirError, match=r"holds a cell in state 'failed'; expected a finished cell"):
         restorer(record.parent, "cpu", [PLUGIN])
 
 

@@ -135,7 +135,7 @@ def test_a_choice_in_words():
     assert str(whole(30.05)) == "0.003 (30.00 dB at 40 steps, 30.05 at 20: -0.05, converged), of 8 rates"
     assert str(whole(None)) == "0.003 (30.00 dB at 40 steps, diverged at 20: not converged), of 8 rates"
     assert str(selection(dict(whole().trials))) == "0.003 (30.00 dB at 40 steps, not tested), of 8 rates"
-    assert str(selection({1e-3: None})) == "diverged everywhere, of 1 rates"
+    assert str(selection({1e-3: None})) == "diverged at every rate, of 1 rates"
 
 
 def test_a_choice_survives_its_file():

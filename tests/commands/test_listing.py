@@ -129,7 +129,7 @@ def test_a_set_is_there_half_there_different_unreadable_or_missing(tmp_path):
     mine = rows["McMaster"]
     assert (mine["state"], mine["count"], mine["expected"], len(mine["digest"])) == ("there", 18, 18, 64)
     assert mine["about"] == (f"18 images, digest {mine['digest'][:12]}; the catalogue has no digest for comparison")
-    assert rows["Kodak24"]["state"] == "half there"
+    assert rows["Kodak24"]["state"] == "incomplete"
     assert "2 of 24 files are missing: " in rows["Kodak24"]["about"]
     assert f"{tmp_path}/Kodak24/kodim23.png, {tmp_path}/Kodak24/kodim24.png;" in rows["Kodak24"]["about"]
     assert rows["Set5"]["state"] == "different"

@@ -34,7 +34,7 @@ def test_fewer_are_among_more(folder):
 def test_more_than_there_are_is_one_line(folder):
     with pytest.raises(PetlirError, match=r"^own has 7 images; 8 were requested$"):
         image_set("first:8:folder:own").index(folder)
-    with pytest.raises(PetlirError, match=r"^1001 dead-leaves images were asked for; expected at most 1000$"):
+    with pytest.raises(PetlirError, match=r"^1001 dead-leaves images were requested; expected at most 1000$"):
         image_set("first:1001:leaves-train")
 
 

@@ -100,9 +100,9 @@ def test_every_place_and_image_is_drawn():
 
 
 def test_small_images_are_one_clear_error():
-    with pytest.raises(PetlirError, match="crops are 18×18, but the training set holds one of 17×16"):
+    with pytest.raises(PetlirError, match="crops are 18×18, but the training set has an image of 17×16"):
         sampler(enlarged_pairs(1), patch=18)
-    with pytest.raises(PetlirError, match="holds no image"):
+    with pytest.raises(PetlirError, match="training set is empty"):
         sampler([])
 
 

@@ -185,7 +185,7 @@ def test_another_encoder_degrades_anew(sets, monkeypatch):
 
 
 def test_pairs_and_clean_images_are_not_mixed(sets):
-    with pytest.raises(PetlirError, match=r"trains on Set14\+PolyU-train, pairs and clean images mixed"):
+    with pytest.raises(PetlirError, match=r"trains on Set14\+PolyU-train, which mix pairs with clean images"):
         prepare.fresh_noise(varied(GaussianNoise(30), "Set14+PolyU-train"), "open")
 
 

@@ -143,7 +143,7 @@ def test_test_images_are_refused(tmp_path):
     save(tmp_path / "photos" / "a.png", images.patch(scikit_images.astronaut(), 512, np.random.default_rng(0)))
     save(tmp_path / "taken" / "b.png", next(iter(pairs_of(TASKS["denoise_30"], "demo", None))).clean)
     steps = pretrain_backbone(SMALL, "prod", "conv-tiny", tmp_path / "out", images=tmp_path / "taken", steps=1)
-    with pytest.raises(PetlirError, match=r"b.png is the test image leaves-test/.*; expected photographs outside"):
+    with pytest.raises(PetlirError, match=r"b.png is the test image leaves-test/.*; expected photographs that are"):
         list(steps)
     assert not (tmp_path / "out" / "conv-tiny.checkpoint").exists()
     assert photographs(tmp_path / "photos", 1, 0, {})[0].shape == (256, 256, 3)

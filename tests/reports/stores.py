@@ -160,8 +160,14 @@ def smoke_records() -> list[dict[str, Any]]:
     made["lora", "sr_x4"]["scores"][0]["psnr"] = "inf"
     made["ssf", "sr_x4"]["convergence"] = doubling(0.41)
     for (method, task), (state, reason) in {
-        ("cascade", "sr_x4"): ("not-applicable", "sr_x4 is no sequence of single tasks"),
-        ("cascade", "denoise_30"): ("not-applicable", "denoise_30 is no sequence of single tasks"),
+        ("cascade", "sr_x4"): (
+            "not-applicable",
+            "cascade needs a task made of several degradations, and sr_x4 has one",
+        ),
+        ("cascade", "denoise_30"): (
+            "not-applicable",
+            "cascade needs a task made of several degradations, and denoise_30 has one",
+        ),
         ("ssf", "denoise_30"): ("failed", "the loss is not a number at step 12"),
         ("full-ft", "denoise_30"): ("out-of-memory", "CUDA out of memory"),
     }.items():

@@ -32,8 +32,16 @@ def shifted(plain: dict[str, Any], by: float, set_: str = "photographs") -> dict
 
 
 def shipped(root: Path, *records: dict[str, Any]) -> Path:
-    write_store(root / "demo", list(records), images=False)
+    """A folder of shipped stores with these records, which were finished on an earlier day."""
+    write_store(root / "demo", [one | {"finished": "2026-11-01T09:00:07+00:00"} for one in records], images=False)
     return root
+
+
+def test_copies_of_shipped_records_are_no_repeated_runs(tmp_path):
+    one = record("lora", "sr_x4")
+    folder = shipped(tmp_path, one)
+    assert len(repeated_runs(typed_all([one]), folder)) == 1
+    assert repeated_runs(load(folder / "demo"), folder) == []
 
 
 def test_the_largest_difference_is_named_with_its_set(tmp_path):
@@ -109,6 +117,8 @@ def test_a_run_of_two_steps_says_that_it_agrees(lab, tmp_path, monkeypatch, caps
     store, shipped_store = tmp_path / "store", tmp_path / "leaderboard" / "demo"
     outcome = lab.run(store, methods="frozen,lora", backbones="ipt-nano", seeds="0")
     shutil.copytree(store / "cells", shipped_store / "cells")
+    for path in shipped_store.rglob("record.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"finished": "2026-11-01T09:00:07+00:00"}))
     assert agreement(repeated_runs(load(outcome.store, keys=set(outcome.keys)))) == (
         "2 of 2 runs agree with the published scores within the stated tolerance (0.1 dB); largest difference 0.00 dB."
     )

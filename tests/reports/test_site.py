@@ -113,7 +113,7 @@ def test_states_look_different_and_say_why(page):
     for state, glyph, reason in (
         ("failed", "✕", "the loss is not a number at step 12"),
         ("out-of-memory", "▲", "CUDA out of memory"),
-        ("not-applicable", "–", "sr_x4 is no sequence of single tasks"),
+        ("not-applicable", "–", "cascade needs a task made of several degradations, and sr_x4 has one"),
         ("missing", "·", "no record in this store"),
     ):
         assert f'<span class="state {state}" title="{reason}"><span class="glyph" aria-hidden="true">{glyph}' in text

@@ -301,7 +301,7 @@ def test_a_network_of_any_size_is_given_the_whole_image(size, tiling):
         (Extra(), {"tile": 0}, "tile 0 does not fit pointwise; expected a multiple of 24"),
         (Extra(), {"tile": 24, "overlap": 24}, "overlap 24 does not fit tiles of 24; expected 0 to 23"),
         (Pointwise(), {"overlap": -1}, "overlap -1 does not fit tiles of 20; expected 0 to 19"),
-        (Extra(), {"tile": 24, "tiling": "whole"}, "tiling 'whole' has tiles of its own; tile and overlap belong"),
+        (Extra(), {"tile": 24, "tiling": "whole"}, "tiling 'whole' defines its own tiles; tile and overlap are"),
         (Pointwise(), {"tiling": "whole"}, "pointwise takes 20×20 only, got 60×50; tiling 'default' takes any size"),
         (Pointwise(), {"tiling": "hole"}, r"unknown tiling 'hole'; did you mean 'whole'\?"),
         (Pointwise(), {"head": "dubble"}, r"unknown head of pointwise 'dubble'; did you mean 'double'\?"),

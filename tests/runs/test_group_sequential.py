@@ -113,7 +113,7 @@ def test_the_same_again_asks_for_nothing_new(asked, tmp_path):
 
 def test_other_looks_on_the_same_store_are_refused(asked, tmp_path):
     Pretend(tmp_path).run(asked)
-    with pytest.raises(PetlirError, match=r"ipt-nano · tiny was to be analysed after 3, 5, 8 seeds at 0.95"):
+    with pytest.raises(PetlirError, match=r"ipt-nano · tiny was to be analysed after 3, 5, 8 seeds at confidence 0.95"):
         Pretend(tmp_path).run(asked, most=10)
 
 

@@ -124,7 +124,7 @@ def test_weights_that_cannot_be_had_are_said_and_no_number_is_made_up(monkeypatc
     fsim, lpips = measured(["fsim", "lpips"], looks((64, 64)), "cpu")
     assert (len(fsim.values), fsim.unavailable) == (1, None)
     assert (lpips.values, lpips.better) == ((), "lower")
-    assert re.search("it cannot be made here: URLError: .*no net", lpips.unavailable or "")
+    assert re.search("it cannot be created here: URLError: .*no net", lpips.unavailable or "")
 
 
 def no_net(*_: object, **__: object) -> None:
@@ -140,7 +140,7 @@ def test_weights_that_do_not_come_are_not_waited_for(monkeypatch):
     start = time.monotonic()
     (one,) = measured(["dists"], looks((8, 8)), "cpu")
     assert time.monotonic() - start < 15
-    assert one.unavailable == "its weights did not arrive within 0 s; pyiqa.create_metric('dists') fetches them"
+    assert one.unavailable == "its weights were not downloaded within 0 s; pyiqa.create_metric('dists') fetches them"
 
 
 def test_an_image_that_a_metric_does_not_take_makes_it_unavailable_and_others_not():

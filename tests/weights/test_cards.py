@@ -312,7 +312,7 @@ def test_weights_on_the_command_line(lab, own, tmp_path, capsys):
     again = ["restore", lab.data / "small-test", tmp_path / "out", "--adapter", record, "--plugin", PLUGIN]
     code, _, err = command(capsys, *again, "--device", "cpu")
     assert code == 2
-    assert err.startswith("petlir: the cell stands on other weights of ipt-nano: sha256 ")
+    assert err.startswith("petlir: this cell was trained from different weights of ipt-nano: sha256 ")
     assert command(capsys, *again, "--device", "cpu", *mine)[0] == 0
 
 

@@ -30,9 +30,10 @@ def revisions(
             typer.echo(check.move(file))
         for file in raise_ or ():
             typer.echo(check.raise_revision(file))
-        for file in same_ or ():
-            typer.echo(same.prove(file))
-            typer.echo(check.keep_revision(file))
+        for files, result in same.prove(same_ or ()):
+            typer.echo(result)
+            for file in files:
+                typer.echo(check.keep_revision(file))
         for file in drop or ():
             typer.echo(check.drop(file))
         found = list(check.faults())

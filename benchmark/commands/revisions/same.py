@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
@@ -34,18 +34,29 @@ class Grid:
     tasks: str
 
 
-def prove(file: str) -> str:
-    """Train the plugins that depend on a file for two steps, with the old code and with the new; compare the results.
+def prove(files: Sequence[str]) -> Iterator[tuple[list[str], str]]:
+    """Train the plugins that depend on the files for two steps, with the old code and with the new, and compare.
 
-    The old code is the code of the file's revision.
+    The old code of a file is the code of its revision. Files on which the same plugins depend, and whose old code is in
+    the same commit, are tested by the same training.
 
     Args:
-        file: relative to the package, e.g. `methods/lora.py`.
+        files: relative to the package, e.g. `methods/lora.py`.
+
+    Yields:
+        For each comparison, its files and a sentence on the result.
 
     Raises:
-        PetlirError: a result differs, or no commit contains the code of the revision.
+        PetlirError: a result differs, or no commit contains the code of a revision.
     """
-    grid, commit = grid_of(file), commit_of(file)
+    tested_alike: dict[tuple[Grid, str], list[str]] = {}
+    for file in files:
+        tested_alike.setdefault((grid_of(file), commit_of(file)), []).append(file)
+    for (grid, commit), group in tested_alike.items():
+        yield group, _prove(", ".join(group), grid, commit)
+
+
+def _prove(names: str, grid: Grid, commit: str) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         before, after, tree = (Path(scratch) / name for name in ("before", "after", "tree"))
         _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
@@ -56,10 +67,10 @@ def prove(file: str) -> str:
             _git("worktree", "remove", "--force", str(tree))
         cells, largest, place = compared(before, after)
     if not cells:
-        raise PetlirError(f"{file}: no cell was trained with both versions; expected at least one")
+        raise PetlirError(f"{names}: no cell was trained with both versions; expected at least one")
     if largest > TOLERANCE:
-        raise PetlirError(f"{file} does not compute the same: {place} differs by {largest:.2g}; increment its revision")
-    return f"{cells} cells of two steps agree with commit {commit[:12]}, the largest difference is {largest:.2g}"
+        raise PetlirError(f"{names}: different results; {place} differs by {largest:.2g}; increment the revision")
+    return f"{names}: {cells} cells of two steps agree with commit {commit[:12]}; largest difference {largest:.2g}"
 
 
 def grid_of(file: str) -> Grid:
@@ -82,13 +93,13 @@ def grid_of(file: str) -> Grid:
 
 
 def commit_of(file: str) -> str:
-    """Return the newest commit in which the file matches the code of its revision.
+    """Return the newest commit in which the file matches the code of its revision: the current one, if it does.
 
     Raises:
         PetlirError: there is no such commit.
     """
     expected = read()[file].digest
-    for commit in _git("log", "--format=%H", "--", file).split():
+    for commit in (*_git("rev-parse", "HEAD").split(), *_git("log", "--format=%H", "--", file).split()):
         text = _git("show", f"{commit}:{file}", missing="")
         if text and normalised.digest(text) == expected:
             return commit

@@ -141,7 +141,7 @@ def relation(match: Match) -> str:
     elif all_of_it:
         words = [f"{match.share_of_other:.0%} of it, cropped"]
     elif all_of_other:
-        words = [f"the whole of it, {match.share:.0%} of the test image"]
+        words = [f"all of it, {match.share:.0%} of the test image"]
     else:
         words = [f"{match.share_of_other:.0%} of it, {match.share:.0%} of the test image"]
     if match.turn.name != "as it is":

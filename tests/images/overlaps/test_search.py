@@ -82,7 +82,7 @@ def test_relations_in_words(drawn):
     whole, part = fingerprint(drawn[0]), fingerprint(np.ascontiguousarray(drawn[0][60:220, 255:60:-1]))
     assert relation(search([whole], [whole])[0]) == "the same image"
     assert relation(search([part], [whole])[0]).endswith("% of it, cropped, mirrored")
-    assert "the whole of it" in relation(search([whole], [part])[0])
+    assert "all of it" in relation(search([whole], [part])[0])
     assert relation(search([fingerprint(resized(drawn[0], 0.5))], [whole])[0]) == "the same image, at 0.50 of its size"
 
 
