@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from petlir.benchmark.plugins import Plugins, find
-from petlir.benchmark.published import orderings
+from petlir.benchmark.published import Claim, claims, orderings
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import Task
 from petlir.reports.cells import CellRow, listed
 from petlir.reports.figures.colours import classes
+from petlir.reports.method_cards import MethodCard, method_cards
 from petlir.reports.orderings import OrderingResult, findings
 from petlir.reports.results import Table
 from petlir.reports.tables import tables
@@ -41,9 +41,14 @@ class ReportContext:
         return built_in_tasks()
 
     @cached_property
-    def plugins(self) -> Plugins:
-        """Installed plugins; a record's method may be missing."""
-        return find([])
+    def method_cards(self) -> Mapping[str, MethodCard]:
+        """The cards of the installed methods; a record's method may be missing."""
+        return method_cards()
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """All published numbers."""
+        return claims()
 
     @cached_property
     def tables(self) -> list[Table]:

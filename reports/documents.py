@@ -72,7 +72,7 @@ class Stores:
         """Return the page of a named grid; None if the store holds less than half of it."""
         if name not in self.pages:
             context = self.context(name)
-            self.pages[name] = studies(context.records, context.plugins)
+            self.pages[name] = studies(context.records, context.claims)
         return next((page for page in self.pages[name] if page.grid.name == grid), None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
-from petlir.benchmark.cells.learning_rate import COMMITTED
+from petlir.benchmark.cells.selection import COMMITTED
 from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.records.stored_forms import StoredSelection, TunedCell

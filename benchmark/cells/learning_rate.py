@@ -18,7 +18,7 @@ from petlir.benchmark.cell import Cell
 from petlir.benchmark.cells import run, train
 from petlir.benchmark.cells.adapted_model import prepare
 from petlir.benchmark.cells.job import Job
-from petlir.benchmark.cells.selection import Half, RateSelection, parse
+from petlir.benchmark.cells.selection import COMMITTED, Half, RateSelection, parse
 from petlir.benchmark.containment import contained
 from petlir.benchmark.errors import FAULTS, PetlirError
 from petlir.benchmark.records.json_files import read_json
@@ -30,7 +30,6 @@ from petlir.benchmark.writing import write_json
 
 SEED = 1000
 """The selection seed, which differs from all reported seeds."""
-COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
 WHOLE = "whole"
 """The key component of a half trial's job that contains the full number of steps of its selection."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from petlir.benchmark.records.stored_forms import Curve, StoredHalf, StoredSelection, StoredTrial, TunedCell
 from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 
+COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
+"""The folder of the selections that ship with the project."""
 TRIALS = 8
 """Number of trials for every method: its grid, then neighbours of the best rate so far."""
 FLAT = 0.01

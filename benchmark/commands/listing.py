@@ -11,7 +11,7 @@ from petlir.benchmark import grid
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.backbones.meta_device import without_memory
 from petlir.benchmark.cells import learning_rate
-from petlir.benchmark.cells.selection import RateSelection
+from petlir.benchmark.cells.selection import COMMITTED, RateSelection
 from petlir.benchmark.commands.lists import LIGHT, Row
 from petlir.benchmark.costs import count
 from petlir.benchmark.errors import PetlirError
@@ -74,7 +74,7 @@ def _convergence(_: Sequence[Path]) -> list[Row]:
     """Return the doubling tests of the learning rates that the project ships."""
     found = [
         (path.parent.name, selection)
-        for path in sorted(learning_rate.COMMITTED.glob("*/*.json"))
+        for path in sorted(COMMITTED.glob("*/*.json"))
         for selection in learning_rate.shipped(path).values()
     ]
     return [_tested(track, selection) for track, selection in found]

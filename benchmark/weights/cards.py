@@ -1,16 +1,10 @@
-"""Pre-trained weights: their location, pre-training tasks, and integrity.
-
-A card `NAME.json` describes the shipped weights of backbone NAME, which are in the weight file next to the card or are
-downloaded from the card's `source`.
-"""
+"""Pre-trained weights: their location, their integrity, and loading them into a network."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,70 +14,14 @@ from torch import Tensor
 from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.errors import PetlirError, Unwritable
 from petlir.benchmark.images.cache import cache_folder
-from petlir.benchmark.images.simulation import replaced_by_pairs
-from petlir.benchmark.task import Task
 from petlir.benchmark.weights import checkpoints, pypi
-from petlir.benchmark.weights.official import KNOWN, Official, candidates
+from petlir.benchmark.weights.card import SHIPPED as SHIPPED
+from petlir.benchmark.weights.card import Card as Card
+from petlir.benchmark.weights.card import card as card
+from petlir.benchmark.weights.card import shipped as shipped
+from petlir.benchmark.weights.official import Official, candidates
 from petlir.benchmark.weights.sources import check_digest, fetch, sha256, untrained
 from petlir.benchmark.writing import write_bytes
-
-SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
-
-
-@dataclass(frozen=True)
-class Card:
-    """The description of a weight file, stored next to it as `NAME.json`.
-
-    Attributes:
-        sha256: SHA-256 of the file as published.
-        pretrained_on: tasks that the network was pre-trained on, e.g. `sr_x4`.
-        related: task → the similar pre-training task or kind of degradation.
-        images: description of the training images.
-        recipe: name and options of the recipe.
-        licence: licence of the weights.
-        device: training device, e.g. `cpu, 1 thread`.
-        date: end of training, ISO 8601.
-        scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB of the restored images (`psnr`) and of the degraded
-            images (`input`).
-        note: further remarks.
-        sets: names of the training image sets, as in the catalogue if they are listed there; None if unknown.
-        source: download source, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty if the weights are shipped.
-        paper: the work to cite; empty if there is none.
-        origin: the authors' repository of the network; empty for weights trained in this project.
-    """
-
-    sha256: str
-    pretrained_on: tuple[str, ...]
-    related: Mapping[str, str]
-    images: str
-    recipe: Mapping[str, float | str]
-    licence: str = "Apache-2.0"
-    device: str = ""
-    date: str = ""
-    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    note: str = ""
-    sets: tuple[str, ...] | None = None
-    source: str = ""
-    paper: str = ""
-    origin: str = ""
-
-    def transfer(self, task: Task, on: str) -> str:
-        """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`).
-
-        Real noise is only related to simulated noise: if a track uses real pairs for a task, a network pre-trained only
-        on simulated degradations has not seen the task.
-        """
-        if task.parts:
-            found = {self.transfer(part, on) for part in task.parts}
-            return found.pop() if len(found) == 1 else "related"
-        if task.name in self.pretrained_on:
-            imitated = self.sets == () and task.degradation is not None and bool(task.degradation.simulated)
-            return "related" if imitated and replaced_by_pairs(task, on) else "seen"
-        return "related" if task.name in self.related else "unseen"
-
-    def write(self, path: Path) -> None:
-        """Write the card as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 class Unavailable(PetlirError):
@@ -92,38 +30,6 @@ class Unavailable(PetlirError):
     def __init__(self, line: str, card: Card) -> None:
         super().__init__(line)
         self.card = card
-
-
-def shipped(folder: Path = SHIPPED) -> list[str]:
-    """Return the names of the backbones whose weights have a card."""
-    return sorted(path.stem for path in folder.glob("*.json") if path.name != KNOWN.name)
-
-
-def described(name: str, sha256: str) -> Card | None:
-    """Return the card of backbone `name` if it describes weights with this SHA-256, otherwise None."""
-    return found if name in shipped() and (found := card(name)).sha256 == sha256 else None
-
-
-def card(name: str, folder: Path = SHIPPED) -> Card:
-    """Return the card of the weights of backbone `name`.
-
-    Raises:
-        PetlirError: there is no card, or it is invalid.
-    """
-    path = folder / f"{name}.json"
-    if not path.is_file():
-        raise PetlirError(
-            f"no weights are shipped for backbone {name!r}; expected {path.name} in {folder}, or --weights {name}=FILE"
-        )
-    try:
-        values = json.loads(path.read_text())
-        tasks, sets = tuple(values["pretrained_on"]), values.get("sets")
-        lists = {"pretrained_on": tasks, "sets": None if sets is None else tuple(sets)}
-        return Card(**{**values, **lists})
-    except (ValueError, KeyError, TypeError) as error:
-        raise PetlirError(
-            f"{path} is not a card of weights: {error!r}; expected one written by `petlir pretrain`"
-        ) from error
 
 
 def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:

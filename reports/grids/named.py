@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from petlir.benchmark import grid
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.plugins import Plugins
 from petlir.benchmark.records.json_files import read_json
 from petlir.benchmark.records.schema import Done, Record
+
+if TYPE_CHECKING:
+    from petlir.benchmark.plugins import Plugins
 
 FOLDER = Path(__file__).parents[2] / "results" / "grids"
 SIZED = "@"
@@ -88,6 +91,36 @@ def _read(path: Path) -> NamedGrid | None:
         raise PetlirError(f"grid {path} is damaged: {error}; expected what `petlir run` takes, and a page") from error
 
 
+class GridPart(NamedTuple):
+    """The track, the backbone and the name of a task, without options, of cells."""
+
+    track: str
+    backbone: str
+    task: str
+
+
+def finished_parts(records: Iterable[Record]) -> set[GridPart]:
+    """Return the parts of a store with a finished cell."""
+    cells = (record.cell for record in records if record.state == "done")
+    return {GridPart(cell.track, cell.backbone, _stem(cell.task)) for cell in cells}
+
+
+def begun(one: NamedGrid, finished: Collection[GridPart]) -> bool:
+    """Return whether a part of the grid has a finished cell; without one, `find` finds none either."""
+    return any(
+        part.track == asked["track"]
+        and part.backbone in grid.split(str(asked["backbones"]))
+        and any(fnmatchcase(part.task, _stem(item)) for item in grid.split(str(asked["tasks"])))
+        for asked in _requests(one)
+        for part in finished
+    )
+
+
+def _stem(task: str) -> str:
+    """Return the name in a task's label or in an item of a selection."""
+    return task.partition("[")[0]
+
+
 def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRecords:
     """Return the records of the cells of a grid, for any seed and budget."""
     wanted = dict(_places(one, plugins))
@@ -103,8 +136,13 @@ def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRec
 
 def _places(one: NamedGrid, plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:
     """Yield every position of the grid, and whether anything is trained there."""
+    for asked in _requests(one):
+        yield from _selected(asked, plugins)
+
+
+def _requests(one: NamedGrid) -> Iterator[Mapping[str, object]]:
     for also in [{}, *cast("list[dict[str, object]]", one.asked.get("also", []))]:
-        yield from _selected({**one.asked, **also}, plugins)
+        yield {**one.asked, **also}
 
 
 def _selected(asked: Mapping[str, object], plugins: Plugins) -> Iterator[tuple[GridPosition, bool]]:

@@ -10,8 +10,7 @@ from statistics import fmean
 import pandas as pd
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.plugins import Plugins
-from petlir.benchmark.published import Claim, claims
+from petlir.benchmark.published import Claim
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.task import IMAGES
 from petlir.reports.claims import is_method
@@ -19,7 +18,7 @@ from petlir.reports.formats import csv_text
 from petlir.reports.grids.captions import against, of_curves, of_rows, told_apart
 from petlir.reports.grids.curves import FigureCurves, drawing
 from petlir.reports.grids.means import over_tasks
-from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, find, named_grids
+from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, begun, find, finished_parts, named_grids
 from petlir.reports.grids.points import PARAMETERS, FigureKey, GridPoint, points
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
@@ -82,20 +81,31 @@ class GridPage:
 
 
 def studies(
-    records: Sequence[Record], plugins: Plugins, warn: Callable[[str], None] = lambda line: None, folder: Path = FOLDER
+    records: Sequence[Record],
+    published: Sequence[Claim],
+    warn: Callable[[str], None] = lambda line: None,
+    folder: Path = FOLDER,
 ) -> list[GridPage]:
     """Return a page for each named grid with results for at least half of its trained cells.
 
+    Plugins, which grids refer to, are imported only if a part of a grid has a result.
+
     Args:
         records: the records of a store.
-        plugins: the plugins that grid selections refer to.
+        published: the claims of papers.
         warn: receives a line for each grid that cannot be read; such grids are left out.
         folder: the folder of the grids.
     """
-    found, published = [], claims()
-    for one in _known(folder, warn):
+    finished = finished_parts(records)
+    known = [one for one in _known(folder, warn) if begun(one, finished)]
+    if not known:
+        return []
+    from petlir.benchmark import plugins  # imports torch
+
+    found, available = [], plugins.find()
+    for one in known:
         try:
-            mine = find(one, records, plugins)
+            mine = find(one, records, available)
         except PetlirError as error:
             warn(f"grid {one.name}: {error}")
             continue

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from petlir.benchmark.weights import cards
-from petlir.benchmark.weights.cards import Card
+from petlir.benchmark.weights.card import Card, described
 from petlir.reports import links
 from petlir.reports.context import ReportContext
 from petlir.reports.pages.page import Page
@@ -40,4 +39,4 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 def _card(name: str, used: list[str]) -> Card | None:
     """Return the card of the official or shipped weights; None if the cells did not all start from them."""
-    return cards.described(name, used[0]) if len(used) == 1 else None
+    return described(name, used[0]) if len(used) == 1 else None

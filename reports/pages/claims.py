@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from petlir.benchmark.published import claims
 from petlir.reports import links
 from petlir.reports.claims import by_paper, by_reason
 from petlir.reports.context import ReportContext
@@ -21,7 +20,7 @@ MOST = 200
 
 def pages(context: ReportContext) -> Iterator[Page]:
     """Yield a page for each paper, and the list of papers with the tested orderings."""
-    found = by_paper(context.records, claims())
+    found = by_paper(context.records, context.claims)
     titles = {task: context.title(task) for task in {one.claim.task for some in found.values() for one in some}}
     for paper, some in found.items():
         values = {"paper": paper, "verdicts": some, "groups": by_reason(some), "titles": titles}

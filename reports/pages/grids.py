@@ -13,7 +13,7 @@ from petlir.reports.pages.page import Page
 
 def pages(context: ReportContext) -> Iterator[Page]:
     """Yield a page and a file of points for each named grid in the store, and the list of grids."""
-    found = studies(context.records, context.plugins, context.problems.append)
+    found = studies(context.records, context.claims, context.problems.append)
     for one in found:
         name = f"grids/{one.grid.name}"
         yield Page(f"{name}.html", "grid.html.j2", {"study_page": one, "grids": curves})

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from statistics import fmean
 
-from petlir.benchmark.method import Method, spelled
-from petlir.benchmark.published import claims
 from petlir.benchmark.records.files import headlines
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.recorded_costs import RecordedCosts
@@ -49,33 +46,20 @@ def pages(context: ReportContext) -> Iterator[Page]:
     names = context.names("method")
     for name in names:
         yield Page(links.page("methods", name), "method.html.j2", _values(context, name))
-    rows = [(name, context.plugins.methods.get(name), len(context.records_of("method", name))) for name in names]
+    rows = [(name, context.method_cards.get(name), len(context.records_of("method", name))) for name in names]
     yield Page("methods/index.html", "methods.html.j2", {"rows": rows}, "Methods")
 
 
 def _values(context: ReportContext, name: str) -> dict[str, object]:
-    records, method = context.records_of("method", name), context.plugins.methods.get(name)
-    claimed = [one for one in claims() if one.method.partition("[")[0] == name]
+    records = context.records_of("method", name)
+    claimed = [one for one in context.claims if one.method.partition("[")[0] == name]
     return {
         "name": name,
-        "method": method,
-        "source": inspect.cleandoc(method.__doc__ or "") if method else "",
-        "options": options(method) if method else [],
-        "published": [(at, one) for at in sorted(context.plugins.backbones) for one in method.published(at)]
-        if method
-        else [],
+        "method": context.method_cards.get(name),
         "lines": lines(records),
         "groups": by_reason(verdicts(records, claimed)) if claimed else [],
         "titles": {task: context.title(task) for task in context.names("task")},
     }
-
-
-def options(method: type[Method]) -> list[tuple[str, str]]:
-    """Return each option with its default, as written in a grid."""
-    return [
-        (field.name, "none" if field.default is MISSING or field.default is None else spelled(field.default))
-        for field in fields(method)
-    ]
 
 
 def lines(records: Sequence[Record]) -> list[MethodResult]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from markupsafe import escape
 
-from petlir.benchmark.plugins import find
+from petlir.benchmark.published import claims
 from petlir.reports.context import ReportContext
 from petlir.reports.grids.named import named_grids
 from petlir.reports.grids.studies import studies
@@ -19,7 +19,7 @@ from petlir.reports.templating import templates
 from tests.helpers.samples import typed, typed_all
 from tests.reports.stores import doubling, record, sha, unfinished
 
-PLUGINS = find()
+CLAIMS = claims()
 COUNTS = (16, 32, 64, 128, 256)
 PLACES = ("parallel-mlp", "parallel-attention", "after-mlp", "after-attention")
 
@@ -64,7 +64,7 @@ def scaled() -> list[dict[str, Any]]:
 
 
 def of(name: str, records: list[dict[str, Any]]) -> Any:
-    return next(page for page in studies(typed_all(records), PLUGINS) if page.grid.name == name)
+    return next(page for page in studies(typed_all(records), CLAIMS) if page.grid.name == name)
 
 
 def photographs(page: Any, task: str = "") -> Any:
@@ -191,7 +191,7 @@ def test_half_a_grid_has_its_gaps_and_less_has_no_page():
     lost.append(unfinished(records[-1], "failed", "the loss is not a number"))
     page = of("adaptir-placement", lost)
     assert [line.partition(": ")[2] for line in page.missing] == ["no record", "failed: the loss is not a number"]
-    assert studies([typed(one) for one in lost if "position" not in one["cell"]["label"]], PLUGINS) == []
+    assert studies([typed(one) for one in lost if "position" not in one["cell"]["label"]], CLAIMS) == []
 
 
 def test_a_grid_that_cannot_be_read_is_named_and_the_others_stand(tmp_path):
@@ -202,11 +202,11 @@ def test_a_grid_that_cannot_be_read_is_named_and_the_others_stand(tmp_path):
             (tmp_path / "strange.json").write_text(json.dumps(strange))
     lines: list[str] = []
     records = placed((24.0, 23.5, 23.0, 22.0))
-    assert [page.grid.title for page in studies(typed_all(records), PLUGINS, lines.append, tmp_path)] == ["Known"]
+    assert [page.grid.title for page in studies(typed_all(records), CLAIMS, lines.append, tmp_path)] == ["Known"]
     assert len(lines) == 1 and lines[0].startswith("grid strange: unknown method 'nothing-known'")
     (tmp_path / "torn.json").write_text("{")
     lines.clear()
-    assert studies(typed_all(records), PLUGINS, lines.append, tmp_path) == []
+    assert studies(typed_all(records), CLAIMS, lines.append, tmp_path) == []
     assert "torn.json is damaged" in lines[0]
 
 

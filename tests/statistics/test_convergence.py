@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from petlir.benchmark.cells.learning_rate import COMMITTED, export
-from petlir.benchmark.cells.selection import Half, RateSelection
+from petlir.benchmark.cells.learning_rate import export
+from petlir.benchmark.cells.selection import COMMITTED, Half, RateSelection
 from petlir.benchmark.commands.listing import LISTS
 from petlir.benchmark.commands.lists import as_markdown
 from petlir.benchmark.plugins import find
@@ -135,7 +135,7 @@ def test_the_table_of_shipped_choices(tmp_path, monkeypatch):
     cell: TunedCell = {"backbone": "ipt-nano", "task": "tiny", "label": "lora", "steps": 40}
     halves = {5.5e-3: Half(20, 23.9, [])}
     export([RateSelection("key", cell, trials, {rate: [] for rate in trials}, halves)], tmp_path / "demo" / "nano.json")
-    monkeypatch.setattr("petlir.benchmark.cells.learning_rate.COMMITTED", tmp_path)
+    monkeypatch.setattr("petlir.benchmark.commands.listing.COMMITTED", tmp_path)
     rows = LISTS["convergence"]([])
     assert [row["about"] for row in rows] == [
         "0.0055 (24.31 dB at 40 steps, 23.90 at 20: +0.41, not converged), of 3 rates"
