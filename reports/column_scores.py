@@ -15,6 +15,7 @@ from petlir.benchmark.records.files import headlines
 from petlir.benchmark.records.groups import ANY
 from petlir.benchmark.records.schema import Record
 from petlir.benchmark.records.scores import ScoreTable
+from petlir.benchmark.records.types import Value
 from petlir.benchmark.scoring.registry import LEADING, METRICS
 from petlir.benchmark.statistics import Scores
 from petlir.benchmark.statistics.columns import Names, ScoreRows
@@ -87,8 +88,8 @@ class ColumnScores:
             np.repeat(np.arange(len(tables)), [len(table.images) for table in tables]),
             np.array([image for table in tables for image in table.images], object),
             np.array([unit for table in tables for unit in table.units], object),
-            {name: _column((table.value(name), len(table.images)) for table in tables) for name in METRICS},
-            {name: _column((table.input(name), len(table.images)) for table in tables) for name in METRICS},
+            {name: _column((table.values.get(name), len(table.images)) for table in tables) for name in METRICS},
+            {name: _column((table.inputs.get(name), len(table.images)) for table in tables) for name in METRICS},
         )
 
     def __getitem__(self, kept: Flags) -> Self:
@@ -139,10 +140,12 @@ class ColumnScores:
             self.each(lambda record: converged(record.convergence) is True).astype(bool),
         )
 
+    @cached_property
     def present(self) -> list[Record]:
-        """Return the records that have entries, each once, in order."""
-        return list({record.key: record for place in np.unique(self.run) for record in [self.records[place]]}.values())
+        """The records that have entries, each once, in order."""
+        return list({self.records[place].key: self.records[place] for place in np.unique(self.run)}.values())
 
 
-def _column(parts: Iterable[tuple[Sequence[float], int]]) -> Scores:
+def _column(parts: Iterable[tuple[Sequence[Value] | None, int]]) -> Scores:
+    """Return the values of tables one after another; `inf` is infinite, and a metric that was not computed is NaN."""
     return np.array([value for values, count in parts for value in values or [math.nan] * count], float)

@@ -12,6 +12,7 @@ from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.images.outputs import Warn, silent
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.scoring.registry import LEADING, METRICS
+from petlir.benchmark.store.reading import without_collection
 from petlir.benchmark.writing import write_bytes
 from petlir.reports import markdown
 from petlir.reports.formats import count, csv_text, decibel, percent, signed
@@ -84,9 +85,10 @@ def table(
         raise PetlirError("parquet is a binary format; expected --out FILE")
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
-    found = tables(load(store, warn, extra_protocols), built_in_tasks())
-    if format == "csv":
-        return csv(found)
+    with without_collection():
+        found = tables(load(store, warn, extra_protocols), built_in_tasks())
+        if format == "csv":
+            return csv(found)
     return "\n\n".join(_markdown(one) if format == "markdown" else _latex(one) for one in found) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,9 +90,9 @@ def csv_text(rows: pd.DataFrame) -> str:
     import pandas as pd
 
     texts = rows.select_dtypes(include=["object", "string"])
-    shown = {str(name): pd.Series(map(_inert, column), column.index, object) for name, column in texts.items()}
+    shown = {str(name): pd.Series(_inert(column), column.index, object) for name, column in texts.items()}
     return str(rows.assign(**shown).to_csv(index=False))
 
 
-def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _inert(values: Iterable[object]) -> list[object]:
+    return [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in values]

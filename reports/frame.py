@@ -132,6 +132,7 @@ def differing(rows: Rows) -> Rows:
 
 def _cell(record: Record) -> dict[str, object]:
     cell, tested = record.cell, convergence(record.convergence)
+    level, source = provenance(record)
     return {
         "key": record.key,
         **{name: getattr(cell, name) for name in (*CELL, *CELL_TEXT)},
@@ -140,19 +141,15 @@ def _cell(record: Record) -> dict[str, object]:
         "smoke": record.smoke,
         "converged": tested and tested.converged,
         "change": tested and tested.change,
-        "level": level(record),
-        "source": source(record),
+        "level": level,
+        "source": source,
     }
 
 
-def level(record: Record) -> str:
-    """Return the level of verification of a record, from `BELIEVED`."""
-    return record.origin["level"] if record.origin else HERE
-
-
-def source(record: Record) -> str:
-    """Return the submitter of a record; empty if it was run in this store."""
-    return record.origin["by"] if record.origin else ""
+def provenance(record: Record) -> tuple[str, str]:
+    """Return the level of verification of a record, from `BELIEVED`, and its submitter; empty if it was run here."""
+    origin = record.origin
+    return (origin["level"], origin["by"]) if origin else (HERE, "")
 
 
 def overlap(record: Record, test_set: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.protocol import Protocol
 from petlir.benchmark.scoring.registry import METRICS
+from petlir.benchmark.store.reading import without_collection
 from petlir.reports.context import ReportContext
 from petlir.reports.export import csv
 from petlir.reports.frame import load
@@ -42,6 +43,11 @@ def write_report(
         PetlirError: the store holds no record, an extra protocol needs more than the stored images, or `out` cannot
             be written or contains files that the report would overwrite but that are not part of a report.
     """
+    with without_collection():
+        return _write(store, out, extra_protocols, reference)
+
+
+def _write(store: Path, out: Path, extra_protocols: Sequence[Protocol], reference: Path | None) -> Path:
     problems: list[str] = []
     records = load(store, lambda line: problems.append(line.replace(f"{store}{os.sep}", "")), extra_protocols)
     if not records:

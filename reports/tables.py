@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from petlir.benchmark.records.groups import ANY, Group, grouped
 from petlir.benchmark.records.schema import Record
+from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.benchmark.task import Task
 from petlir.reports.column_scores import ColumnScores, ScoredRun, ScoredRuns, scored_runs
 from petlir.reports.costs import MedianCosts, backbone_size, costs_of
@@ -89,7 +90,11 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
     for record in members:
         if record.cell.task in by_task:
             by_task[record.cell.task][record.cell.label].append(record)
-    filled = [fill(column, _under(column, scored), by_task[column.task], kinds) for column in columns]
+    plans = _plans(by_label)
+    filled = [
+        fill(column, _under(column, scored), by_task[column.task], kinds, plans.get((column.task, column.budget)))
+        for column in columns
+    ]
     labels = sorted(by_label, key=lambda label: _order(label, kinds[label], costs[label]))
     methods = {label: cells[0].cell.method for label, cells in by_label.items()}
     rows = [
@@ -104,6 +109,15 @@ def _table(group: Group, domain: str, columns: list[Column], members: Sequence[R
         for label in (INPUT, *labels)
     ]
     return Table(group, domain, tuple(column for column, _ in filled), tuple(rows))
+
+
+def _plans(by_label: Mapping[str, Sequence[Record]]) -> dict[tuple[str, str], SpendingPlan]:
+    """Return the interim analyses planned for cells, by task and budget."""
+    found: dict[tuple[str, str], SpendingPlan] = {}
+    for record in (record for records in by_label.values() for record in records):
+        if plan := record.plan:
+            found.setdefault((record.cell.task, record.cell.budget), plan)
+    return found
 
 
 def _under(column: Column, scored: ScoredRuns) -> ColumnScores:

@@ -30,6 +30,7 @@ def templates() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     units = {function.__name__: function for function in FILTERS}
     made.filters |= units

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.grid import task
 from petlir.benchmark.plugin_modules import modules_of
@@ -16,6 +18,8 @@ def built_in_tasks() -> dict[str, Task]:
 
 def named(label: str, tasks: dict[str, Task]) -> Task | None:
     """Return the task of a record's label, including its variant; None if it is not among `tasks`."""
+    if re.split(r"[\[@]", label, maxsplit=1)[0] not in tasks:
+        return None
     try:
         return task(label, tasks)
     except PetlirError:

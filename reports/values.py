@@ -21,12 +21,16 @@ from petlir.benchmark.statistics.grouped import means, numbered
 from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.reports.column_scores import ColumnScores
 from petlir.reports.formats import plural
-from petlir.reports.frame import BELIEVED, differing, level, source
+from petlir.reports.frame import BELIEVED, differing, provenance
 from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, ResultValue
 
 
 def fill(
-    column: Column, rows: ColumnScores, by_label: dict[str, list[Record]], kinds: dict[str, str]
+    column: Column,
+    rows: ColumnScores,
+    by_label: dict[str, list[Record]],
+    kinds: dict[str, str],
+    plan: SpendingPlan | None,
 ) -> tuple[Column, dict[str, ResultValue]]:
     """Return the column with its ranking, and its values by label.
 
@@ -35,18 +39,18 @@ def fill(
         rows: its scores.
         by_label: the table's records of the column's task.
         kinds: `petl`, `reference` or `untrained` for each label.
+        plan: the interim analyses planned for its cells; None unless seeds are added until methods separate.
     """
-    values = {label: _absent(column, cells) for label, cells in by_label.items()}
-    values[INPUT] = ResultValue("missing", "no cell of this task has a result")
     kept = differing(rows)
-    values |= _scored(rows, kept)
+    values = _scored(rows, kept)
+    values |= {label: _absent(column, cells) for label, cells in by_label.items() if label not in values}
+    values.setdefault(INPUT, ResultValue("missing", "no cell of this task has a result"))
     column = replace(column, identical=len(set(rows.image)) - len(set(kept.image)))
     rows = kept
     for label, gain in _gains(rows, column.seeds).items():
         values[label] = replace(values[label], gain=gain)
     petl = rows.rows[np.array([kinds[label] == "petl" for label in rows.label], bool)]
     column = replace(column, skewed_coverage=statistics.skewed_coverage(len(set(rows.unit)), column.seeds))
-    plan = _plan(column, by_label)
     scores, why = _ranked(column, petl, plan.seeds[0] if plan else column.seeds, rows.rows)
     if why:
         return replace(column, unranked=why), values
@@ -110,12 +114,6 @@ def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> d
     every = rows[np.concatenate([np.tile(frozen, len(ran)), own])]
     seed = np.concatenate([np.repeat(np.array(ran, int), len(frozen)), rows.seed[own]])
     return tables(replace(every, seed=seed), seeds)
-
-
-def _plan(column: Column, by_label: dict[str, list[Record]]) -> SpendingPlan | None:
-    """Return the interim analyses planned for a column's cells; None unless seeds are added until methods separate."""
-    cells = (record for records in by_label.values() for record in records)
-    return next((cell.plan for cell in cells if cell.plan and cell.cell.budget == column.budget), None)
 
 
 def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
@@ -203,7 +201,7 @@ def _mean(values: Floats, finite: Floats) -> Floats:
 def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]:
     """Return, by label, whether all its cells converged (None if one was not tested), and the largest change in dB."""
     tests: dict[str, list[Convergence | None]] = {}
-    for record in rows.present():
+    for record in rows.present:
         if record.cell.regime != ANY:
             tests.setdefault(record.cell.label, []).append(convergence(record.convergence))
     found = {}
@@ -240,8 +238,8 @@ def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
 def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
     """Return, by label, the lowest level of its records, and all their submitters."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for record in rows.present():
-        found.setdefault(record.cell.label, set()).add((level(record), source(record)))
+    for record in rows.present:
+        found.setdefault(record.cell.label, set()).add(provenance(record))
     levels = {label: min((level for level, _ in pairs), key=BELIEVED.index) for label, pairs in found.items()}
     return levels, {label: "; ".join(sorted({by for _, by in pairs} - {""})) for label, pairs in found.items()}
 

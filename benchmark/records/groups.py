@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from petlir.benchmark.records.schema import Record
@@ -13,8 +12,7 @@ ANY = "none"
 """The regime of cells that train nothing, and the device of cells that never ran; such cells belong to every table."""
 
 
-@dataclass(frozen=True, order=True)
-class Group:
+class Group(NamedTuple):
     """The records of one table. Different regimes and different devices are never compared."""
 
     track: str

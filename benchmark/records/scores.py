@@ -37,6 +37,9 @@ class ScoreTable(RecordPart):
 
     @model_validator(mode="after")
     def _equal_columns(self) -> Self:
+        counts = {len(self.units), *map(len, self.values.values()), *map(len, self.inputs.values())}
+        if counts == {len(self.images)}:
+            return self
         columns = [("units", len(self.units))]
         columns += [(f"values.{name}", len(column)) for name, column in self.values.items()]
         columns += [(f"inputs.{name}", len(column)) for name, column in self.inputs.items()]

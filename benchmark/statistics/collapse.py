@@ -45,8 +45,11 @@ def collapsed_each(scores: Floats) -> NDArray[np.bool_]:
             method's means if the method lacks a score on this unit for a seed that ran.
     """
     methods, units, seeds = scores.shape
+    there = np.isfinite(scores)
+    if units and seeds and there.all():
+        return far_below(scores.mean(axis=1))
     found = np.zeros((methods, seeds), bool)
-    kinds, kind = np.unique(np.isfinite(scores).reshape(methods, -1), axis=0, return_inverse=True)
+    kinds, kind = np.unique(there.reshape(methods, -1), axis=0, return_inverse=True)
     for place, there in enumerate(kinds.reshape(-1, units, seeds)):
         alike, ran = np.flatnonzero(kind.ravel() == place), np.flatnonzero(there.any(axis=0))
         whole = np.flatnonzero(there[:, ran].all(axis=1))

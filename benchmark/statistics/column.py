@@ -165,8 +165,9 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
         analyses: all planned interim analyses, if seeds were added until methods separated; each analysis uses the
             first `seeds` entries of the list of seeds. By default there is a single analysis.
     """
-    order = sorted(scores, key=lambda name: -float(np.nanmean(scores[name])))
-    table = np.stack([scores[name] for name in order])
+    given = np.stack(list(scores.values()))
+    ordered = np.argsort(-np.nanmean(given.reshape(len(given), -1), axis=1), kind="stable")
+    order, table = [list(scores)[place] for place in ordered], given[ordered]
     there = np.asarray(np.isfinite(table).any(axis=1))
     better, worse = np.triu_indices(len(order), 1)
     counts = (there[better] & there[worse]).sum(axis=1)

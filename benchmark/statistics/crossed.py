@@ -124,10 +124,15 @@ def mean_squares(gaps: Floats) -> Squares:
 
 def half_width(squares: Squares, level: float = 0.95) -> Floats:
     """Return half the width of the interval, or zero if nothing varies."""
+    return half_widths(squares, [level])[0]
+
+
+def half_widths(squares: Squares, levels: Sequence[float]) -> list[Floats]:
+    """Return `half_width` for several levels."""
     variance = _variance(squares)
     some = variance > 0.0
-    quantile = _quantile(np.where(some, _freedom(squares), 1.0), 1 - level)
-    return np.where(some, quantile * np.sqrt(variance / (squares.units * squares.seeds)), 0.0)
+    freedom, deviation = np.where(some, _freedom(squares), 1.0), np.sqrt(variance / (squares.units * squares.seeds))
+    return [np.where(some, _quantile(freedom, 1 - level) * deviation, 0.0) for level in levels]
 
 
 def _variance(squares: Squares) -> Floats:

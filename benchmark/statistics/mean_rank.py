@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
-from petlir.benchmark.statistics.column import Comparison, compare
+from petlir.benchmark.statistics.column import compare
 from petlir.benchmark.statistics.crossed import Scores
 from petlir.benchmark.statistics.gain import Interval
 
@@ -48,12 +48,11 @@ def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05)
         compare({name: table for name, table in scores.items() if name in shared}, alpha / len(columns))
         for scores in columns.values()
     ]
-    ranks = {name: _mean(found, name) for name in sorted(shared)}
+    places = [
+        {name: (rank, *ends) for rank, (name, ends) in enumerate(column.ranks().items(), start=1)} for column in found
+    ]
+    ranks = {
+        name: Interval(*map(fmean, zip(*(place[name] for place in places), strict=True))) for name in sorted(shared)
+    }
     ordered = dict(sorted(ranks.items(), key=lambda pair: pair[1].value))
     return MeanRanks(ordered, len(columns), tuple(sorted(set.union(*every) - shared)))
-
-
-def _mean(columns: list[Comparison], name: str) -> Interval:
-    ends = [column.ranks()[name] for column in columns]
-    places = [column.order.index(name) + 1 for column in columns]
-    return Interval(fmean(places), fmean(best for best, _ in ends), fmean(worst for _, worst in ends))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from petlir.benchmark.statistics.crossed import Floats, Scores, half_width, mean_squares
+from petlir.benchmark.statistics.crossed import Floats, Scores, half_widths, mean_squares
 from petlir.benchmark.statistics.gain import Interval
 
 
@@ -51,9 +51,13 @@ def _regrets(scores: Mapping[str, Scores], name: str, level: float, columns: Seq
     if not above:
         return [Interval(0.0, 0.0, 0.0) for _ in columns]
     value = _largest(one.mean for one in above)
-    high = _largest(one.mean + half_width(one, level) for one in above)
-    levels = [1 - (1 - level) / (len(rivals) * count) for count in columns]
-    return [Interval(value, _largest(one.mean - half_width(one, joint) for one in above), high) for joint in levels]
+    joint = [1 - (1 - level) / (len(rivals) * count) for count in columns]
+    halves = [half_widths(one, (level, *joint)) for one in above]
+    high, *lows = (
+        _largest(one.mean + sign * half[place] for one, half in zip(above, halves, strict=True))
+        for place, sign in enumerate((1, *[-1] * len(joint)))
+    )
+    return [Interval(value, low, high) for low in lows]
 
 
 def _largest(parts: Iterable[Floats]) -> float:
@@ -63,6 +67,9 @@ def _largest(parts: Iterable[Floats]) -> float:
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
     """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, restricted to these seeds."""
     there = np.isfinite(gaps).all(axis=1)
+    if there.all():
+        yield gaps[:, :, there[0]]
+        return
     for kept in np.unique(there, axis=0):
         if kept.sum() > 1:
             yield gaps[(there == kept).all(axis=1)][:, :, kept]

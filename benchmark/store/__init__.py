@@ -91,7 +91,7 @@ class Store:
     def cell_folder(self, cell: Cell | schema.RecordedCell, key: str) -> Path:
         """Return the folder of a cell with this key."""
         name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
-        return self.root / "cells" / _slug(cell.backbone) / _slug(cell.task) / name
+        return self.root.joinpath("cells", _slug(cell.backbone), _slug(cell.task), name)
 
     def shared(self, cell: Cell | schema.RecordedCell, data: str) -> Path:
         """Return the folder of degraded and clean images that cells of a task share; `data` is the images' digest."""
