@@ -108,7 +108,7 @@ def revisions(session: nox.Session) -> None:
 
 @nox.session
 def perf(session: nox.Session) -> None:
-    """Measure the hot paths against each other, and write the table of ratios in docs/performance.md again."""
+    """Measure the hot paths against each other, and write the measured rows of docs/performance.md again."""
     install(session, "test")
     install_weights(session)
     session.run("pytest", "tests/perf", "--benchmark-only", "--ratios", "docs/performance.md", *session.posargs)

@@ -84,7 +84,8 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
 
 def _has_images(records: Sequence[Record], store: Path) -> bool:
     """Return whether the store has a folder of images of a task, which a store of records alone lacks."""
-    folders = (Store(store).cell_folder(record.cell, record.key) / "restored" for record in records)
+    cells = Store(store)
+    folders = (cells.cell_folder(record.cell, record.key) / "restored" for record in records)
     return (store / _shared(records, store)).is_dir() or any(folder.is_dir() for folder in folders)
 
 

@@ -87,7 +87,7 @@ def _build(context: ReportContext, folder: Path) -> None:
     made = templates()
     for one in pages(context, folder / "images"):
         if one.source:
-            shutil.copyfile(one.source, folder / one.path)
+            (folder / one.path).write_bytes(one.source.read_bytes())
             continue
         root = "../" * one.path.count("/")
         text = made.get_template(one.template).render(root=root, here=one.path, **one.values)

@@ -63,7 +63,9 @@ def _summary(table: Table, place: int) -> TaskSummary:
 def ranks_over_tasks(table: Table) -> MeanRanks | None:
     """Return the mean ranks over the ranked leading columns of a table; None with fewer than two of them."""
     columns = (table.columns[place] for place in table.leading)
-    return mean_ranks({column.task: column.ranking.scores for column in columns if column.ranking})
+    rankings = {column.task: column.ranking for column in columns if column.ranking}
+    scores = {task: ranking.scores for task, ranking in rankings.items()}
+    return mean_ranks(scores, known={task: ranking.comparison for task, ranking in rankings.items()})
 
 
 def surprises(tables: Sequence[Table], records: Sequence[Record], tested: Sequence[OrderingResult]) -> list[str]:

@@ -17,7 +17,7 @@ from petlir.benchmark.statistics.column import (
 from petlir.benchmark.statistics.conditions import printable, skewed_coverage
 from petlir.benchmark.statistics.crossed import Difference, Scores, difference, differences_of
 from petlir.benchmark.statistics.gain import SMALLEST_GAIN, Interval, intervals, recovered, shares
-from petlir.benchmark.statistics.regret import Stability, regret, stability
+from petlir.benchmark.statistics.regret import Stability, regret, stabilities, stability
 from petlir.benchmark.statistics.spending import InterimAnalysis, planned, spend
 from petlir.benchmark.statistics.winning import wins
 
@@ -47,6 +47,7 @@ __all__ = [
     "shares",
     "skewed_coverage",
     "spend",
+    "stabilities",
     "stability",
     "uncollapsed",
     "wins",

@@ -10,8 +10,9 @@ the family (Maurer and Bretz, Statistics in Biopharmaceutical Research 5, 2013).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,7 @@ class Comparison:
         units: number of source scenes.
         seeds: the smallest number of seeds of a method.
         analyses: number of interim analyses so far.
+        planned: number of planned interim analyses; 0 if none are planned.
     """
 
     order: tuple[str, ...]
@@ -113,6 +115,7 @@ class Comparison:
     units: int
     seeds: int
     analyses: int = 1
+    planned: int = 0
 
     @property
     def provisional(self) -> bool:
@@ -147,6 +150,12 @@ class Comparison:
         """Return the method with the highest mean and the methods that are not separated from it."""
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
+    def at(self, alpha: float) -> Self:
+        """Return the same pairs, without planned analyses, separated at another alpha; their intervals stay."""
+        found = self.found
+        apart = separable(found.difference[0], found.adjusted_p, found.seeds, alpha)
+        return replace(self, found=replace(found, apart=apart))
+
     def ranks(self) -> dict[str, tuple[int, int]]:
         """Return the best and the worst possible rank of each method, 1 being the best; valid jointly at 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
@@ -179,7 +188,8 @@ def compare(scores: Mapping[str, Scores], alpha: float = 0.05, analyses: Sequenc
     for number, analysis in enumerate(taken):
         ready = ~found.apart & (counts > 1) & ((counts >= analysis.seeds) | (number == 0))
         _look(found, ready, _Pairs(table, there, better, worse), analysis, alpha)
-    return Comparison(tuple(order), found, table.shape[1], int(there.sum(axis=1).min()), len(taken))
+    least = int(there.sum(axis=1).min())
+    return Comparison(tuple(order), found, table.shape[1], least, len(taken), len(analyses))
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from statistics import fmean
 
-from petlir.benchmark.statistics.column import compare
+from petlir.benchmark.statistics.column import Comparison, compare
 from petlir.benchmark.statistics.crossed import Scores
 from petlir.benchmark.statistics.gain import Interval
 
@@ -27,7 +27,9 @@ class MeanRanks:
     left_out: tuple[str, ...]
 
 
-def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05) -> MeanRanks | None:
+def mean_ranks(
+    columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05, known: Mapping[str, Comparison] = {}
+) -> MeanRanks | None:
     """Rank the methods that occur in all columns by their mean rank over these columns.
 
     Each column spends `alpha / len(columns)` on the ranges of its ranks (Bonferroni), so that all ranges of all columns
@@ -36,6 +38,7 @@ def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05)
     Args:
         columns: column → method → units × seeds in dB.
         alpha: probability that any interval misses its true mean rank.
+        known: comparisons of all methods of a column, which are not repeated.
 
     Returns:
         None with fewer than two columns, or fewer than two methods that occur in all of them.
@@ -44,10 +47,7 @@ def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05)
     shared = set.intersection(*every) if every else set()
     if len(columns) < 2 or len(shared) < 2:
         return None
-    found = [
-        compare({name: table for name, table in scores.items() if name in shared}, alpha / len(columns))
-        for scores in columns.values()
-    ]
+    found = [_compared(scores, shared, alpha / len(columns), known.get(column)) for column, scores in columns.items()]
     places = [
         {name: (rank, *ends) for rank, (name, ends) in enumerate(column.ranks().items(), start=1)} for column in found
     ]
@@ -56,3 +56,9 @@ def mean_ranks(columns: Mapping[str, Mapping[str, Scores]], alpha: float = 0.05)
     }
     ordered = dict(sorted(ranks.items(), key=lambda pair: pair[1].value))
     return MeanRanks(ordered, len(columns), tuple(sorted(set.union(*every) - shared)))
+
+
+def _compared(scores: Mapping[str, Scores], shared: Set[str], alpha: float, known: Comparison | None) -> Comparison:
+    if known is not None and not known.planned and shared == set(known.order):
+        return known.at(alpha)
+    return compare({name: table for name, table in scores.items() if name in shared}, alpha)

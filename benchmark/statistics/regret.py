@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -41,13 +42,27 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
         level: level of the interval.
         columns: number of columns for which the lower end must hold jointly.
     """
-    return _regrets(scores, name, level, (columns,))[0]
+    return _regrets(_Table.from_scores(scores), name, level, (columns,))[0]
 
 
-def _regrets(scores: Mapping[str, Scores], name: str, level: float, columns: Sequence[int]) -> list[Interval]:
+@dataclass(frozen=True)
+class _Table:
+    """The scores of a column, methods × units × seeds, and the place of each method."""
+
+    place: Mapping[str, int]
+    scores: Floats
+
+    @classmethod
+    def from_scores(cls, scores: Mapping[str, Scores]) -> Self:
+        return cls({name: place for place, name in enumerate(scores)}, np.stack(list(scores.values())))
+
+
+def _regrets(table: _Table, name: str, level: float, columns: Sequence[int]) -> list[Interval]:
     """Return `regret` for several values of `columns`, on which only the lower ends of the intervals depend."""
-    rivals = [scores[other] for other in scores if other != name]
-    above = [mean_squares(gaps) for gaps in _on_shared_seeds(np.stack(rivals) - scores[name])] if rivals else []
+    own = table.place[name]
+    rivals = np.delete(table.scores, own, axis=0)
+    gaps = rivals - table.scores[own]
+    above = [mean_squares(alike) for alike in _on_shared_seeds(gaps)] if len(gaps) else []
     if not above:
         return [Interval(0.0, 0.0, 0.0) for _ in columns]
     value = _largest(one.mean for one in above)
@@ -67,7 +82,7 @@ def _largest(parts: Iterable[Floats]) -> float:
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
     """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, restricted to these seeds."""
     there = np.isfinite(gaps).all(axis=1)
-    if there.all():
+    if there.all() and there.shape[1] > 1:
         yield gaps[:, :, there[0]]
         return
     for kept in np.unique(there, axis=0):
@@ -76,22 +91,30 @@ def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
 
 
 def stability(columns: Mapping[str, Mapping[str, Scores]], name: str, level: float = 0.95) -> Stability | None:
-    """Return a method's regret over fixed columns: the regret in each column, the largest regret, and the mean regret.
+    """Return `stabilities` for one method; None if it is missing from a column."""
+    return stabilities(columns, [name], level).get(name)
+
+
+def stabilities(
+    columns: Mapping[str, Mapping[str, Scores]], names: Iterable[str], level: float = 0.95
+) -> dict[str, Stability]:
+    """Return methods' regrets over fixed columns: the regret in each column, the largest, and the mean.
 
     The interval of the mean is the mean of the intervals. It is wide enough for any dependence between tasks, since the
     standard deviation of a sum is at most the sum of the standard deviations.
 
     Args:
         columns: column → converged PETL methods of equal size → units × seeds.
-        name: the method.
+        names: the methods; those that lack a column are left out.
         level: level of the intervals.
-
-    Returns:
-        None if the method is missing from a column, or if there are no columns.
     """
-    if not columns or any(name not in scores for scores in columns.values()):
-        return None
-    both = {column: _regrets(scores, name, level, (1, len(columns))) for column, scores in columns.items()}
+    tables = {column: _Table.from_scores(scores) for column, scores in columns.items()}
+    present = [name for name in names if tables and all(name in table.place for table in tables.values())]
+    return {name: _stability(tables, name, level) for name in present}
+
+
+def _stability(tables: Mapping[str, _Table], name: str, level: float) -> Stability:
+    both = {column: _regrets(table, name, level, (1, len(tables))) for column, table in tables.items()}
     each = {column: own for column, (own, _) in both.items()}
     floor = max(joint.low for _, joint in both.values())
     worst = Interval(max(one.value for one in each.values()), floor, max(one.high for one in each.values()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from petlir.benchmark.statistics import FIRM_SEEDS, Interval, printable, stability, wins
+from petlir.benchmark.statistics import FIRM_SEEDS, Interval, printable, stabilities, wins
 from petlir.reports.figures.axis import Axis, spanning
 from petlir.reports.results import Column, Ranking, Table
 
@@ -116,7 +116,7 @@ def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
     labels = sorted({label for found in every.values() for label in found})
     scores = {title: {label: s for label, s in found.items() if label in alike} for title, found in every.items()}
     scores = {title: found for title, found in scores.items() if found}
-    found = {label: stable for label in labels if label in alike and (stable := stability(scores, label))}
+    found = stabilities(scores, (label for label in labels if label in alike))
     if len(scores) < 2 or len(found) < 2:
         return None
     intervals = all(printable(*next(iter(some.values())).shape) for some in scores.values())

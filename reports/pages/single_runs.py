@@ -67,9 +67,10 @@ def pages(context: ReportContext, runs: RunPages, gallery: Sequence[Shown]) -> I
     """Yield a page for each cell, and unchanged copies of its records."""
     pictures = {(shown["group"], shown["task"]): shown["images"] for shown in gallery}
     copied: set[str] = set()
+    store = Store(context.store)
     for (group, label, task), records in runs.records.items():
         for record in records:
-            path = Store(context.store).cell_folder(record.cell, record.key) / RECORD
+            path = store.cell_folder(record.cell, record.key) / RECORD
             if record.key not in copied and path.is_file():
                 copied.add(record.key)
                 yield Page(f"records/{record.key}.json", source=path)

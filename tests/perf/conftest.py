@@ -1,11 +1,10 @@
 """Measurements run with `nox -s perf` only: they take time, and a busy machine spoils them.
 
-Their ratios form one table, which `--ratios FILE` writes between the markers of a document.
+Their ratios form one table between the markers of a document, in which `--ratios FILE` writes the measured rows again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,5 +102,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write(table)
     document: Path | None = config.getoption("--ratios", None)
     if document is not None:
-        text = document.read_text()
-        document.write_text(re.sub(f"{START}.*?{END}", lambda _: START + table + END, text, flags=re.DOTALL))
+        document.write_text(updated(document.read_text(), found))
+
+
+def updated(text: str, found: list[Ratio]) -> str:
+    """Return a document with these rows in its table; rows of other measurements stay."""
+    before, rest = text.split(START)
+    table, after = rest.split(END)
+    kept = {tuple(row.split(" | ")[:2]): f"{row}\n" for row in table.splitlines()[2:]}
+    rows = kept | {tuple(row.split(" | ")[:2]): row for row in (ratio.row() for ratio in found)}
+    return "".join([before, START, HEAD, *rows.values(), END, after])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from petlir.benchmark.statistics.grouped import means, numbered
 
 
-def test_means_are_those_of_pandas_to_the_last_bit():
+@pytest.mark.parametrize("count", [200, 4000], ids=["few a group", "many a group"])
+def test_means_are_those_of_pandas_to_the_last_bit(count):
     draw = np.random.default_rng(0)
     rows = pd.DataFrame(
         {
-            "label": draw.choice(list("abc"), 400),
-            "image": draw.choice(list("uvwxyz"), 400),
-            "psnr": draw.normal(30, 5, 400),
+            "label": draw.choice(list("abc"), count),
+            "image": draw.choice(list("uvwxyz"), count),
+            "psnr": draw.normal(30, 5, count),
         }
     )
     rows = rows[~((rows.label == "b") & (rows.image == "v"))]  # a group without values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from petlir.benchmark.statistics.column import compare
 from petlir.benchmark.statistics.mean_rank import mean_ranks
 
 
@@ -34,6 +35,17 @@ def test_equal_methods_may_have_every_rank():
     found = mean_ranks({name: column(draw, 0.5, a=0.0, b=0.0, c=0.0) for name in ("rain", "noise")})
     assert found
     assert {(one.low, one.high) for one in found.ranks.values()} == {(1.0, 3.0)}
+
+
+def test_known_comparisons_give_the_same_ranks():
+    draw = np.random.default_rng(2)
+    columns = {name: column(draw, 0.5, a=0.0, b=0.4, c=0.9, d=1.0) for name in ("rain", "noise", "haze")}
+    del columns["haze"]["d"]
+    known = {name: compare(scores) for name, scores in columns.items()}
+    assert mean_ranks(columns, known=known) == mean_ranks(columns)
+    columns["haze"]["d"] = columns["haze"]["a"]
+    known["haze"] = compare(columns["haze"])
+    assert mean_ranks(columns, known=known) == mean_ranks(columns)
 
 
 def test_intervals_hold_jointly():
