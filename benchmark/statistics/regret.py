@@ -108,8 +108,10 @@ def stabilities(
         names: the methods; those that lack a column are left out.
         level: level of the intervals.
     """
+    present = [name for name in names if columns and all(name in scores for scores in columns.values())]
+    if not present:
+        return {}
     tables = {column: _Table.from_scores(scores) for column, scores in columns.items()}
-    present = [name for name in names if tables and all(name in table.place for table in tables.values())]
     return {name: _stability(tables, name, level) for name in present}
 
 
