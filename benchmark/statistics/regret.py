@@ -82,8 +82,9 @@ def _largest(parts: Iterable[Floats]) -> float:
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
     """Yield the gaps, rivals × units × seeds, in groups with the same finite seeds, restricted to these seeds."""
     there = np.isfinite(gaps).all(axis=1)
-    if there.all() and there.shape[1] > 1:
-        yield gaps[:, :, there[0]]
+    every = np.ones(gaps.shape[2], bool)
+    if there.all() and len(every) > 1:
+        yield gaps[:, :, every]
         return
     for kept in np.unique(there, axis=0):
         if kept.sum() > 1:

@@ -8,7 +8,7 @@ from petlir.benchmark.records.recorded_costs import RecordedCosts
 from petlir.benchmark.records.schema import Done, Record, RecordedCell
 from petlir.benchmark.records.scores import ScoreTable
 from petlir.benchmark.scoring.registry import LEADING, METRICS
-from petlir.benchmark.weights import cards
+from petlir.benchmark.weights.card import described
 
 
 def card(record: Record) -> str:
@@ -66,7 +66,7 @@ def _scores(tables: Iterable[ScoreTable]) -> Iterator[str]:
 
 def _provenance(record: Done) -> str:
     """Return the licence, paper and source of the pre-trained weights, as far as a card contains them."""
-    known = cards.described(record.cell.backbone, record.digests.weights)
+    known = described(record.cell.backbone, record.digests.weights)
     if known is None:
         return ""
     told = (f"licence {known.licence}", known.paper, known.origin, known.source and f"`{known.source}`")
