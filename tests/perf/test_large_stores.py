@@ -58,7 +58,7 @@ def beyond(spent: Spent, alone: Spent, store: Path) -> float:
     return (spent - alone).seconds / parsing.seconds
 
 
-@pytest.mark.parametrize(("command", "module", "most"), [("export", "export", 8.0), ("report", "site", 25.0)])
+@pytest.mark.parametrize(("command", "module", "most"), [("export", "export", 6.0), ("report", "site", 18.0)])
 def test_a_store_is_shown_in_a_few_times_what_parsing_it_takes(
     benchmark, tell, store, version, tmp_path, command, module, most
 ):
