@@ -18,7 +18,7 @@ PICTURES = (
     ("report-dark-390", "index.html", "", "dark", 390, 1500),
     ("inspector-light-1400", "pictures.html", "#task=sidd&right=full-ft", "light", 1400, 1150),
     ("inspector-dark-390", "pictures.html", "#task=sidd&right=full-ft", "dark", 390, 1150),
-    ("task-light-1400", "tasks/sidd.html", "", "light", 1400, 1500),
+    ("task-light-1400", "tasks/derain_heavy.html", "", "light", 1400, 1500),
     ("explained", "explained/index.html", "", "light", 1400, 1500),
 )
 """Name, page, address, colour scheme, width and height in pixels."""
