@@ -20,7 +20,7 @@ from petlir.reports.frame import load
 LEADERBOARD = Path(__file__).parents[1] / "results" / "leaderboard"
 """The shipped stores, one folder each; the project's documents quote `reference`."""
 TOLERANCES = "tolerance.csv"
-"""A file beside these stores: the measured spread of re-runs by label and task, see
+"""A file beside the shipped stores with the measured spread of re-runs for each label and task, see
 `petlir.benchmark.publishing.spread`.
 """
 
@@ -78,7 +78,10 @@ def repeated_runs(
 
 
 def agreement_of_run(store: Path, keys: Collection[str], warn: Callable[[str], None]) -> str:
-    """Return `agreement` for the cells of a run; the store is read only if a shipped record has one of the keys."""
+    """Return the sentence of `agreement` on the cells of a run, given by their keys.
+
+    The sentence is empty if no shipped record has one of these keys; the store is then not read.
+    """
     published = _published(set(keys), LEADERBOARD, warn)
     return agreement(repeated_runs(load(store, keys=published), warn=warn)) if published else ""
 

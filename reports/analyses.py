@@ -19,9 +19,9 @@ from petlir.reports.formats import csv_text
 
 TITLES = {
     "fourier": "Frequencies that methods add",
-    "contribution": "Tensors changed by full fine-tuning, and ranks",
-    "response": "Branches",
-    "transfer": "Transfer",
+    "contribution": "Contributions of tensors to full fine-tuning, and ranks of updates",
+    "response": "Outputs of branches",
+    "transfer": "Transfer between tasks",
 }
 COLUMNS = {
     "fourier": ("label", "task", "frequency", "relative_log_amplitude"),
@@ -29,10 +29,10 @@ COLUMNS = {
     "response": ("label", "task", "branch", "strength"),
     "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most", "most_forced"),
 }
-"""The columns used by figures; a column is empty if its analysis did not apply."""
+"""The columns that figures use, by analysis; a column is empty if the analysis did not apply to any cell."""
 RESPONSES = {
-    "strength": "Strength: mean absolute output; for a gate, its mean",
-    "low_energy": "Share of a map's energy below 0.05 cycles per pixel, its mean included",
+    "strength": "Strength: mean absolute output of a branch, or mean value of a gate",
+    "low_energy": "Fraction of a feature map's energy below 0.05 cycles per pixel, including its mean",
     "channel_variance": "Variance over channels",
 }
 """The quantities measured on single branches and on the sum of everything that a method adds."""
@@ -44,9 +44,9 @@ class Study:
 
     Attributes:
         name: the name of the analysis, as on the command line.
-        rows: its table; empty if it did not apply to any cell.
-        sentences: its findings.
-        left_out: cells to which it does not apply, with the reasons.
+        rows: the table of results; empty if the analysis did not apply to any cell.
+        sentences: the findings.
+        left_out: cells to which the analysis does not apply, with the reasons.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Study:
 
     @property
     def colours(self) -> dict[str, str]:
-        """Style-sheet classes of each task."""
+        """The style-sheet classes of each task."""
         return hues(sorted(self.rows.task.dropna().unique())) if self._is("fourier") else {}
 
     @property
@@ -81,7 +81,7 @@ class Study:
 
     @property
     def forced_confusions(self) -> list[Matrix]:
-        """The same matrices, with every image assigned to an expert."""
+        """The router confusion matrices if every image is assigned to an expert, i.e. if `none` cannot be chosen."""
         return confusions(self.rows, "most_forced") if self._is("transfer") else []
 
     @property
@@ -96,7 +96,7 @@ class Study:
 
     @property
     def strengths(self) -> list[Strengths]:
-        """The branches and gates of each label that has them."""
+        """The strengths of the branches and gates of each label."""
         return strengths(self.rows) if self._is("response") else []
 
     @property
@@ -106,10 +106,10 @@ class Study:
 
     @property
     def tables(self) -> list[tuple[str, list[list[str]]]]:
-        """Tables with their captions, headings first: contributions by kind and place, or branch responses."""
+        """Captions and tables, headings first: contributions by kind and place of tensors, or branch responses."""
         if self._is("contribution"):
             wide = _contributions(self.rows)
-            return [("Means per parameter", _lines(wide))] if len(wide) else []
+            return [("Mean contribution per parameter", _lines(wide))] if len(wide) else []
         return _responses(self.rows) if self._is("response") else []
 
     def _is(self, name: str) -> bool:
@@ -200,7 +200,7 @@ def _matrices(rows: pd.DataFrame, down: str, across: str, values: str) -> list[M
 
 
 def _contributions(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean contribution per parameter of each kind and place."""
+    """Return the mean contribution per parameter for each kind of tensor and each place in the network."""
     groups = rows[rows.level.isin(["kind", "place"])]
     return groups.pivot_table(index=["label", "task"], columns="group", values="mean", sort=False)
 
@@ -216,7 +216,7 @@ def _responses(rows: pd.DataFrame) -> list[tuple[str, list[list[str]]]]:
 
 
 def _lines(wide: pd.DataFrame) -> list[list[str]]:
-    """Return the headings and rows of a table."""
+    """Return the headings and the rows of a table as text."""
     head = [*map(str, wide.index.names), *map(str, wide.columns)]
     numbers = zip(wide.index, wide.to_numpy(), strict=True)
     return [head, *([*map(str, names), *(f"{value:.3g}" for value in line)] for names, line in numbers)]

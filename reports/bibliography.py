@@ -36,7 +36,7 @@ def _entries(records: Iterable[Record], plugins: Plugins) -> Iterator[str]:
         if paper is not None and paper.bibtex:
             yield paper.bibtex
     for name in {network_of(cell.backbone) for cell in cells} & plugins.backbones.keys():
-        with without_memory(), suppress(PetlirError):  # a network whose extra is not installed is left out
+        with without_memory(), suppress(PetlirError):  # a network that needs an extra may be missing
             if (paper := plugins.build(name).paper) is not None:
                 yield paper.bibtex
     for name in {table.set.rpartition("/")[2] for record in records for table in record.scores} & set(names()):

@@ -1,4 +1,4 @@
-"""The list of all cells, including seeds that one method lacks and other methods of its column have."""
+"""The list of all cells, including missing seeds: seeds that a method lacks but other methods of its column have."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def _line(record: Record) -> CellRow:
 
 
 def _missing(group: Group, members: Sequence[Record]) -> set[CellRow]:
-    """Return the seeds that a method lacks on a task although it has other seeds there and other methods have this one.
+    """Return a row for each missing seed: the method has other seeds on the task, and another method has this seed.
 
-    A method without records on a task was not requested there. If seeds are added until methods separate, not every
-    method is requested with every seed.
+    A method without records on a task was not requested there. Records of plans that add seeds until methods separate
+    are ignored, since such plans do not request every method with every seed.
     """
     trained = [record for record in members if record.cell.regime != "none" and record.plan is None]
     seeds: dict[tuple[str, str], set[int]] = {}

@@ -1,4 +1,4 @@
-"""Comparison of published results with those of a store, with computed verdicts."""
+"""Comparison of published results with the results of a store, and verdicts on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SIZES = {"K": 1e3, "M": 1e6}
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A published result compared with that of the store.
+    """A published result compared with the result of a store.
 
     Attributes:
         claim: the published number.
@@ -31,7 +31,7 @@ class ClaimVerdict:
         source: backbone and track of the store's result.
         ours: mean over seeds and images in dB; None if no score has the claim's set and protocol.
         low: lower end of the 95 % interval over seeds, for fixed images.
-        high: upper end.
+        high: upper end of this interval.
         seeds: number of seeds.
     """
 
@@ -54,7 +54,7 @@ def by_paper(records: Iterable[Record], claims: Iterable[Claim]) -> dict[str, li
 
 
 def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> Iterator[dict[str, object]]:
-    """Yield claims as dictionaries; with records, also the store's results and the verdicts."""
+    """Yield claims as dictionaries; if records are given, with the results of the records and the verdicts."""
     if records is None:
         yield from map(asdict, claims)
         return
@@ -66,10 +66,10 @@ def rows(claims: Sequence[Claim], records: Iterable[Record] | None = None) -> It
 def verdicts(records: Iterable[Record], claims: Iterable[Claim]) -> list[ClaimVerdict]:
     """Return a verdict on each claim, from the records that match its conditions best.
 
-    A claim is *reproduced* if the interval lies within ± 0.1 dB of it, *not reproduced* if the interval lies entirely
-    outside, and *inconclusive* otherwise. It is *not comparable* if protocol, backbone, weights, data, track or size
-    differ. If nothing is trained, a single record is exact: its interval is a point, and its track, which sets the
-    training budget, is irrelevant.
+    A claim is *reproduced* if the 95 % interval of the records lies within ± 0.1 dB of the claimed value, *not
+    reproduced* if the interval lies entirely outside this range, and *inconclusive* otherwise. It is *not
+    comparable* if protocol, backbone, weights, data, track or size differ. If nothing is trained, a single record is
+    exact: its interval is a point, and its track, which sets the training budget, is irrelevant.
     """
     by_task: dict[str, dict[tuple[object, ...], list[Done]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -97,15 +97,15 @@ def _verdict(claim: Claim, candidates: Iterable[list[Done]]) -> ClaimVerdict:
     if reasons:
         return ClaimVerdict(claim, "not comparable", reasons, *ours)
     if interval is None:
-        return ClaimVerdict(claim, "inconclusive", ("one seed has no interval",), *ours)
+        return ClaimVerdict(claim, "inconclusive", ("a single seed has no interval",), *ours)
     return ClaimVerdict(claim, within(*interval, claim.psnr), (), *ours)
 
 
 def by_reason(found: Iterable[ClaimVerdict]) -> list[tuple[str, list[ClaimVerdict]]]:
-    """Return the verdicts by the reason that prevents a comparison: comparable ones first, under an empty reason.
+    """Return the verdicts by the reason that prevents a comparison: comparable claims first, under an empty reason.
 
-    The others are grouped by kinds of reasons, e.g. `not comparable: protocol, track`, the most frequent first; claims
-    that were not run come last.
+    The other claims are grouped by kinds of reasons, e.g. `not comparable: protocol, track`, the most frequent first;
+    claims that were not run come last.
     """
     groups: dict[str, list[ClaimVerdict]] = {"": []}
     for one in found:
@@ -126,8 +126,8 @@ def within(low: float, high: float, claimed: float) -> str:
 def is_method(name: str, label: str) -> bool:
     """Return whether a label belongs to the method named by a claim or an ordering, in any size.
 
-    Named options must equal those of the record. Other options must have their default values, except for numbers,
-    which set a size.
+    The options that `name` includes must have the same values in the label. All other options of the label, i.e. those
+    that differ from their defaults, must be numbers, which set the size of the method.
     """
     wanted, actual = _parsed(name), _parsed(label)
     others = {key: value for key, value in actual[1].items() if key not in wanted[1]}
@@ -148,28 +148,28 @@ def _differences(claim: Claim, record: Done) -> Iterator[str]:
     """Yield the conditions in which a record differs from the claim."""
     cell = record.cell
     if claim.protocol == UNSTATED:
-        yield "protocol: the paper states none"
+        yield "protocol: the paper does not state it"
     elif claim.protocol not in (ours := sorted({_base(name) for name in record.protocols})):
-        yield f"protocol: {', '.join(ours)} here, {claim.protocol} there"
+        yield f"protocol: {', '.join(ours)} here, {claim.protocol} in the paper"
     if cell.backbone != claim.backbone:
-        yield f"backbone weights: {cell.backbone} here, {claim.backbone} there"
+        yield f"backbone weights: {cell.backbone} here, {claim.backbone} in the paper"
     elif _unofficial(claim.backbone, record.digests.weights):
         yield "backbone weights: not the official ones"
     if cell.track != "paper" and cell.regime != "none":
-        yield f"track: {cell.track} here, paper there"
+        yield f"track: {cell.track} here, not paper"
     if cell.regime == "tuned":
         yield "training: the learning rate was tuned here"
     if other := cell.simulated or _other_data(cell.data_label):
         yield f"data: {other}"
     if all(table.set != claim.set for table in record.scores):
-        yield f"data: {claim.set} is not among our sets"
+        yield f"data: not scored on {claim.set} here"
     size, trainable = _size(claim.params), record.costs.trainable
     if size is not None and trainable and abs(trainable - size) > 0.01 * size:
-        yield f"size: {trainable:,} parameters here, {claim.params} there"
+        yield f"size: {trainable:,} parameters here, {claim.params} in the paper"
 
 
 def _other_data(label: str) -> str:
-    """Return the notes of a data label except those on shipped low-resolution files, which papers use as well."""
+    """Return the notes of a data label, except on shipped low-resolution files, which papers use as well."""
     return "; ".join(note for note in label.split("; ") if not note.startswith(SHIPPED_FILES))
 
 
@@ -201,12 +201,12 @@ def _means(claim: Claim, cells: Sequence[Done]) -> np.ndarray:
 
 
 def _first(record: Done, protocol: str) -> str | None:
-    """Return the first protocol id of a record for this protocol, which is the headline one if there are several."""
+    """Return the first id of this protocol in a record: the headline id if the record has several."""
     return next((name for name in record.protocols if _base(name) == protocol), None)
 
 
 def _interval(means: np.ndarray, trained: bool) -> tuple[float, float] | None:
-    """Return the t interval over seeds; a point if nothing is trained, None for a single seed."""
+    """Return the t interval over seeds: a point if nothing is trained, None if a trained method has a single seed."""
     from scipy import special
 
     mean = float(means.mean())

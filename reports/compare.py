@@ -29,10 +29,11 @@ class Move:
         before: mean PSNR over shared images and seeds; None if the first store has no score.
         after: mean PSNR in the second store; None if it has no score.
         delta: `after - before`.
-        low: lower end of the 95 % interval of `delta`; None with too few shared seeds or scenes.
-        high: upper end.
+        low: lower end of the 95 % interval of `delta`; None if there are too few shared seeds or scenes.
+        high: upper end of this interval.
         seeds: number of shared seeds.
-        verdict: `equal`, `moved`, `within chance`, `not tested`, or the only store with a result.
+        verdict: `equal`, `moved`, `within chance`, `not tested`, or the name of the only store with a
+            result.
         changed: key components that differ.
         environment: differences between the environments, each `name: before -> after`.
     """
@@ -51,7 +52,7 @@ class Move:
 
 @dataclass
 class ComparedColumn:
-    """One method in one column of a store: its PSNR by scene, image and seed, and the records that contain it."""
+    """One method in one column of a store: PSNR by scene, image and seed, and the records that contain these scores."""
 
     psnr: dict[Place, float] = field(default_factory=dict)
     cells: dict[str, Record] = field(default_factory=dict)
@@ -118,7 +119,7 @@ def _tested(
 
     if not printable(len(gaps), seeds):
         return Move(name, *means, delta, None, None, seeds, "not tested", changed, environment)
-    import numpy as np  # here: most comparisons need no test
+    import numpy as np  # imported here because most comparisons need no test
 
     from petlir.benchmark import statistics
 

@@ -1,4 +1,4 @@
-"""Evaluation setup: protocols, environments, and checks for mixed data and weights."""
+"""Evaluation setup: protocols and environments, and checks that compared cells used the same images and weights."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def mixed(records: Sequence[Record]) -> list[str]:
             images.setdefault((cell.track, cell.task), set()).add(digests.data)
             weights.setdefault(cell.backbone, set()).add(digests.weights)
     return [
-        f"{task} on the {track} track: cells were scored on {len(found)} different versions of the test images"
+        f"{task} on the {track} track: runs were scored on {len(found)} different versions of the test images"
         for (track, task), found in images.items()
         if len(found) > 1
     ] + [
-        f"{backbone}: cells started from {len(found)} different pre-trained weights"
+        f"{backbone}: runs started from {len(found)} different pre-trained weights"
         for backbone, found in weights.items()
         if len(found) > 1
     ]

@@ -25,14 +25,14 @@ class MedianCosts:
         flops: floating-point operations of a training step.
         step: median seconds of a training step.
         training: seconds of the whole training, including the method's prior analyses.
-        required: seconds of training, including that of required cells.
+        required: seconds of training, including the training of required cells.
         inference: seconds per megapixel of output.
         merged: seconds per megapixel of output after merging the method into the weights.
         energy: joules of training.
         waiting: fraction of the training time spent waiting for batches, in [0, 1].
         memory: bytes by component, in the order of `PARTS`.
         peak: peak bytes measured by the device.
-        exclusive: whether nothing else ran on the device; otherwise times are not reliable.
+        exclusive: whether no other work ran on the device; if False, times are not reliable.
     """
 
     trainable: float
@@ -53,7 +53,7 @@ class MedianCosts:
 
 
 def costs_of(cells: Iterable[Record], backbone: float | None) -> MedianCosts | None:
-    """Return the costs of one method; None without a finished cell.
+    """Return the median costs of one method; None if no cell is finished.
 
     Args:
         cells: the records of the method.
@@ -94,6 +94,6 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def backbone_size(table: Sequence[Record]) -> float | None:
-    """Return the backbone's number of parameters, from records without trainable ones; None without such records."""
+    """Return the number of parameters of the backbone, from records of untrained cells; None if there are none."""
     untouched = [record.costs.total for record in table if record.state == "done" and record.costs.trainable == 0]
     return median(untouched) if untouched else None

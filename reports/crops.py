@@ -58,7 +58,7 @@ def crops(versions: Sequence[Pixels], restored: Sequence[int], clean: Pixels) ->
 
 
 def contrast(versions: Sequence[Pixels], restored: Sequence[int], crop: CropBox) -> Contrast:
-    """Return the two restored versions whose pixels differ most in a crop, the one with the lower score first."""
+    """Return the two restored versions whose pixels differ most in a crop, the version with the lower score first."""
     place = (slice(crop["y"], crop["y"] + crop["side"]), slice(crop["x"], crop["x"] + crop["side"]))
     whole = [at for at in restored if versions[at].shape == versions[-1].shape]
     pieces = {at: versions[at][place].astype(np.float64) for at in whole}
@@ -82,7 +82,7 @@ def farthest(one: Pixels, other: Pixels, side: int) -> tuple[int, int]:
 
 
 def _sums(values: NDArray[np.float32], side: int = SIDE) -> NDArray[np.float64]:
-    """Return the sum over the crop at each upper left corner."""
+    """Return the sum of the values in each square crop, indexed by the upper left corner of the crop."""
     summed: NDArray[np.float64] = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     rows: NDArray[np.float64] = summed[side:] - summed[:-side]
     return rows[:, side:] - rows[:, :-side]

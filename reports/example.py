@@ -1,4 +1,4 @@
-"""The image pair of the first page: the frozen network's output, and that of the method with the largest gain."""
+"""The image pair of the first page: the frozen network's output, and the output of the method with the largest gain."""
 
 from __future__ import annotations
 

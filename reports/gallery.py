@@ -64,7 +64,7 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
         records: the records to show; the first of several seeds is used.
         store: the store with the images.
         images: the folder for the copies, beside the first page.
-        tasks: the tasks with titles.
+        tasks: the known tasks by name, for their titles.
     """
     found = []
     for group, members in grouped(records).items():
@@ -83,14 +83,14 @@ def gallery(records: Sequence[Record], store: Path, images: Path, tasks: dict[st
 
 
 def _has_images(records: Sequence[Record], store: Path) -> bool:
-    """Return whether the store has a folder of images of a task, which a store of records alone lacks."""
+    """Return whether the store has images of the task of these records; some stores hold only records."""
     cells = Store(store)
     folders = (cells.cell_folder(record.cell, record.key) / "restored" for record in records)
     return (store / _shared(records, store)).is_dir() or any(folder.is_dir() for folder in folders)
 
 
 def _first_seeds(records: Iterable[Record]) -> list[Record]:
-    """Return a record for each method, with the lowest seed."""
+    """Return one record of each method: the record with the lowest seed."""
     first: dict[str, Record] = {}
     for record in sorted(records, key=lambda r: (r.cell.regime != "none", r.cell.label, r.cell.seed)):
         first.setdefault(record.cell.label, record)

@@ -1,4 +1,4 @@
-"""The reference page of the methods in Markdown: idea, formula, options, paper and trained parameters of each."""
+"""Reference page of the methods in Markdown: idea, formula, options, paper and trained parameters of each method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from petlir.reports import markdown
 
 FORMULAS = Path(__file__).with_name("formulas.toml")
 NETWORKS = ("ipt-nano", "nafnet-nano")
-"""Networks whose sites are listed: a transformer and a convolutional network."""
+"""Networks for which the trained parameters are listed: a transformer and a convolutional network."""
 FAMILY = ":"
 """The separator between family and method, as in `peft:dora`."""
 
@@ -35,8 +35,8 @@ def page(plugins: Plugins | None = None) -> str:
     family = {name: method for name, method in sorted(found.methods.items()) if FAMILY in name}
     parts = [
         "# Methods",
-        "A block of a network maps features x to x + f(n(x)), with a norm n and a branch f: attention or feed-forward. "
-        "The formulas show what a method makes of the branch, or of a projection W; s is a constant scale.",
+        "A block of a network maps features x to x + f(n(x)), with a norm layer n and a branch f (attention or "
+        "feed-forward). Each formula shows how a method changes the branch or a projection W; s is a constant scale.",
         *(section(name, method, found) for name, method in single.items()),
         "## Tuners of Hugging Face peft",
         markdown.table(["method", "idea"], [[f"`{name}`", method.idea] for name, method in family.items()]),
@@ -59,7 +59,7 @@ def section(name: str, method: type[Method], plugins: Plugins) -> str:
 
 
 def sites(method: type[Method], backbone: str, plugins: Plugins) -> Iterator[tuple[str, int]]:
-    """Yield the names of trained parameters, with `*` for numbers, and how many values they hold together."""
+    """Yield the name of each group of trained parameters, with `*` for layer numbers, and the number of its values."""
     with without_memory():
         network = plugins.build(backbone)
         if method().supports(network) is not None:

@@ -17,7 +17,7 @@ class MetricMean:
     Attributes:
         mean: None if the metric was unavailable.
         better: `higher` or `lower`.
-        unavailable: the reason for a missing mean.
+        unavailable: why the mean is missing; empty if it is not.
     """
 
     label: str
@@ -30,7 +30,7 @@ class MetricMean:
 
 
 def extra_metrics(records: Iterable[Record]) -> list[MetricMean]:
-    """Return all measured means, by task, set, metric and method."""
+    """Return the means of all measured metrics, sorted by task, set, metric and method."""
     rows = pd.DataFrame(_rows(records))
     if rows.empty:
         return []

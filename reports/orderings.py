@@ -1,4 +1,4 @@
-"""Published orderings of methods, tested with intervals in every column that has both methods, on any backbone."""
+"""Published orderings of methods, tested with 95 % intervals in every column that has both methods, on any backbone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class OrderingResult:
         where: the column.
         difference: `left - right` in dB, over scenes and seeds.
         verdict: `holds`, `contradicted` or `inconclusive`.
-        reason: why there is no interval; empty otherwise.
+        reason: why the difference has no interval; empty if it has one.
     """
 
     ordering: Ordering
@@ -87,7 +87,8 @@ def _meant(names: Iterable[str], labels: Iterable[str]) -> set[str]:
 def _columns(records: Sequence[Record]) -> Iterator[tuple[Where, dict[str, Scores]]]:
     """Yield each headline column with the scores of its methods.
 
-    Untrained methods that have seeds join every column; without trained methods they form their own column.
+    Untrained methods that have seeds are added to every column of trained methods with the same conditions; if there is
+    no such column, they form a column of their own.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]
@@ -130,7 +131,7 @@ def _finding(
 ) -> OrderingResult:
     units, seeds = shape
     if not printable(units, seeds):
-        few = f"{units} scenes and {seeds} seeds give no interval"
+        few = f"{units} scenes and {seeds} seeds are too few for an interval"
         return OrderingResult(ordering, left, right, where, found, "inconclusive", few)
     return OrderingResult(ordering, left, right, where, found, _holds(ordering.relation, found))
 
@@ -147,7 +148,8 @@ class OrderingSummary:
     """A published statement over all its comparisons.
 
     Attributes:
-        verdict: `holds` if it holds in every comparison, `does not hold` if one contradicts it, else `undecided`.
+        verdict: `holds` if the statement holds in every comparison, `does not hold` if a comparison contradicts it, and
+            `undecided` otherwise.
         counts: the comparisons by verdict.
         smallest: the comparison with the smallest difference.
         largest: the comparison with the largest difference.

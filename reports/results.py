@@ -18,7 +18,7 @@ INPUT, FROZEN, CASCADE, FULL, SCRATCH = "input (bicubic)", "frozen", "cascade", 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The basis of a column's marks: each method's scores in dB, units × seeds, and their comparison."""
+    """The scores on which the marks of a column are based, in dB, units × seeds by method, and their comparison."""
 
     scores: Mapping[str, Scores] = field(repr=False)
     comparison: Comparison
@@ -33,7 +33,7 @@ class Column:
         title: the task's title on the page.
         set: name of the image set; empty if no cell of the task has a result.
         domain: `photographs` or `procedural`.
-        protocol: how the images were scored.
+        protocol: the protocol under which the images were scored.
         budget: steps × batch size × patch side of training; empty if nothing was trained.
         transfer: `seen`, `related` or `unseen`: the task's relation to the backbone's pre-training.
         simulated: a description of the simulated degradation.
@@ -42,13 +42,15 @@ class Column:
         images: number of images.
         seeds: number of seeds shared by the trained methods.
         hybrid: whether the task is a chain of single degradations.
-        unranked: the reason why no method is marked as best; empty if one is.
+        unranked: why no method is marked as best; empty if a method is marked.
         provisional: whether the marks are based on fewer than five seeds.
         looks: number of interim analyses behind a ranking; if there are several, alpha is spent over them.
-        skewed_coverage: simulated coverage of its 95 % intervals for strongly skewed effects; None if none is printed.
-        overlap: a note on images that the test set shares with sets used to fit cells; empty if none are known.
+        skewed_coverage: simulated coverage of the column's 95 % intervals for strongly skewed effects; None if no
+            interval is shown.
+        overlap: a note on images that the test set shares with sets used to fit cells; empty if no such image
+            is known.
         headline: whether the protocol is the headline protocol of the task; answers, means, regrets and orderings use
-            no other.
+            only the headline protocol.
         identical: number of images left out of all means because the input or an output equals the clean image.
         ranking: the basis of the marks; None if nothing is ranked.
     """
@@ -77,7 +79,7 @@ class Column:
 
     @property
     def borrowed(self) -> str:
-        """A note on information taken from the clean image by the protocol; empty if there is none."""
+        """A note on the information that the protocol takes from the clean image; empty if it takes none."""
         borrows = bool(self.protocol) and protocol(self.protocol).uses_reference
         return "GT-mean: brightness taken from the clean image" if borrows else ""
 
@@ -93,21 +95,21 @@ class ResultValue:
 
     Attributes:
         state: `done`, `failed`, `out-of-memory`, `not-applicable` or `missing`.
-        reason: the reason for a missing number.
+        reason: why the value is missing.
         scores: metric → mean over images of the mean over seeds; identical images are left out of all means and
             differences; PSNR is infinite if all images are identical.
         seeds: the mean PSNR of each seed.
-        infinite: number of images identical to the clean ones.
-        converged: whether all its cells converged; None if nothing is trained or a cell was not tested.
-        change: the largest change of its cells in the doubling test, in dB; None without a test.
+        infinite: number of restored images that are identical to the clean images.
+        converged: whether all cells of the method converged; None if nothing is trained or a cell was not tested.
+        change: the largest change of a cell in the doubling test, in dB; None without a test.
         mark: `best`, `tied` or empty.
-        share: the fraction of full fine-tuning's gain that is recovered, with its interval; None if it is not
-            meaningful.
+        share: the fraction of full fine-tuning's gain that the method recovers, with its interval; None if full
+            fine-tuning's gain is too small or too uncertain for a fraction.
         collapsed: the seeds that collapsed, see `petlir.benchmark.statistics.collapse`.
         gain: the difference from the frozen network on the images shared by all trained methods, with its interval;
             None if there are too few images or seeds for an interval.
-        level: the lowest level of verification of its records; `run here` if none was submitted.
-        source: the submitters of its records; empty if none was submitted.
+        level: the lowest level of verification among the method's records; `run here` if no record was submitted.
+        source: the submitters of the method's records; empty if no record was submitted.
     """
 
     state: str
@@ -154,9 +156,9 @@ class ResultRow:
     """A method in a table.
 
     Attributes:
-        kind: `input`, `untrained`, `composed` (of adapters trained by other cells, itself untrained), `petl` or
-            `reference` (trained, but never ranked).
-        overlap: whether a test image was among the images used to fit it.
+        kind: `input`, `untrained`, `composed` (an untrained composition of adapters trained by other cells), `petl`
+            or `reference` (trained, but never ranked).
+        overlap: whether a test image was among the images used to fit the method.
     """
 
     label: str
@@ -169,10 +171,11 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class Table:
-    """One group on one image domain.
+    """The results of one group of cells on one image domain.
 
     Attributes:
-        part: the subset of the group's methods, as text; empty for the methods compared with one another.
+        part: a description of the methods in the table if they are only a part of the group, such as composed methods;
+            empty for the table of the methods that are compared with one another.
     """
 
     group: Group
@@ -187,7 +190,7 @@ class Table:
         return f"{self.group.title}; {self.part}" if self.part else self.group.title
 
     def below(self) -> list[str]:
-        """For each column: unranked trained methods with their doubling test, unless it is smoke; collapsed seeds."""
+        """Return notes on each column: unranked trained methods, except in smoke runs, and collapsed seeds."""
         lines = []
         for index, column in enumerate(self.columns):
             values = [(row, row.values[index]) for row in self.rows if row.values[index].state == "done"]
@@ -205,7 +208,7 @@ class Table:
 
     @property
     def headlines(self) -> dict[str, list[int]]:
-        """Indices of headline columns by task: one for each test set and budget with a result."""
+        """Indices of headline columns by task: one index for each test set and budget with a result."""
         found: dict[str, list[int]] = {}
         for place, column in enumerate(self.columns):
             if column.set and column.headline:
@@ -243,7 +246,7 @@ class Table:
     def folded(self) -> dict[str, str]:
         """The configurations folded under another configuration of the same method: label → label of the other.
 
-        The other configuration is the one with the most marks, then the most results, then the first one.
+        The configuration that stays visible has the most marks, then the most results; among equals, it is the first.
         """
 
         def weight(row: ResultRow) -> tuple[int, int]:
@@ -259,7 +262,7 @@ class Table:
         return found
 
     def only(self, task: str) -> Table | None:
-        """Return the table with only the columns of one task; None if none of these has a result."""
+        """Return the table with only the columns of one task; None if no such column has a result."""
         places = [place for place, column in enumerate(self.columns) if column.task == task and column.set]
         if not places:
             return None

@@ -34,7 +34,7 @@ def write_report(
         store: the folder that holds the records.
         out: the folder to write into; it can be sent, zipped or published as is.
         extra_protocols: additional protocols for scoring the stored images, each in its own columns.
-        reference: a store whose answer and tables the first page shows in addition to its own.
+        reference: a second store, whose answer and tables are added to the first page.
 
     Returns:
         The first page.
@@ -67,7 +67,7 @@ def _refuse_others(out: Path) -> None:
     """Raise PetlirError if files that the report would replace are not part of a report."""
     there = [name for name in (*OWN_FOLDERS, "index.html", RESULTS) if (out / name).exists()]
     if there and not _ours(out / "index.html"):
-        raise PetlirError(f"{out} holds `{there[0]}`, which is not a report's; name another folder")
+        raise PetlirError(f"{out} holds `{there[0]}`, which is not part of a report; name another folder")
 
 
 def _ours(page: Path) -> bool:
@@ -99,7 +99,7 @@ def _replace(new: Path, out: Path) -> Path:
     """Replace the old report with the new one, the first page last."""
     for page in new.glob("*.html"):
         if (out / page.name).exists() and not _ours(out / page.name):
-            raise PetlirError(f"{out} holds `{page.name}`, which is not a report's; name another folder")
+            raise PetlirError(f"{out} holds `{page.name}`, which is not part of a report; name another folder")
     old = new / "old"
     old.mkdir()
     files = [page.name for folder in (new, out) for page in folder.glob("*.html") if _ours(page)]
@@ -109,5 +109,5 @@ def _replace(new: Path, out: Path) -> Path:
         if (new / name).exists():
             (new / name).rename(out / name)
     for name in (RESULTS, "index.html"):
-        os.replace(new / name, out / name)  # noqa: PTH105 - one verb for "over what is there"
+        os.replace(new / name, out / name)  # noqa: PTH105 - replaces an existing file on every system
     return out / "index.html"

@@ -1,4 +1,4 @@
-"""Summaries of tasks: the best method, those tied with it, and unexpected results."""
+"""Summaries of tasks: the best method, the methods tied with it, and unexpected results."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ NAMED = 4
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """The best PETL method of a task, those tied with it, and the reference methods.
+    """The best PETL method of a task, and the methods tied with it.
 
     Attributes:
         place: index of the task's leading column in the table.
         best: the PETL method with the highest mean; None if nothing is ranked.
-        tied: the methods tied with it.
+        tied: labels of the methods tied with the best.
     """
 
     table: Table
@@ -44,7 +44,7 @@ class TaskSummary:
         return self.best.values[self.place] if self.best else None
 
     def psnr(self, label: str) -> float | None:
-        """Return the PSNR of a row in dB, e.g. of the degraded image; None if it has none."""
+        """Return the PSNR of a row in dB, e.g. of the degraded image; None if the row is missing or has none."""
         row = self.table.row(label)
         return row.values[self.place].psnr if row else None
 
@@ -61,7 +61,7 @@ def _summary(table: Table, place: int) -> TaskSummary:
 
 
 def ranks_over_tasks(table: Table) -> MeanRanks | None:
-    """Return the mean ranks over the ranked leading columns of a table; None with fewer than two of them."""
+    """Return the mean ranks over the ranked leading columns of a table; None if fewer than two are ranked."""
     columns = (table.columns[place] for place in table.leading)
     rankings = {column.task: column.ranking for column in columns if column.ranking}
     scores = {task: ranking.scores for task, ranking in rankings.items()}
@@ -89,16 +89,19 @@ def _of_task(summary: TaskSummary) -> Iterator[str]:
     where = f"{summary.column.title} ({summary.table.group.backbone})"
     below = [row.label for row in _petl(summary) if _beyond(row.values[summary.place], -1)]
     if below:
-        yield f"On {where} training made {_some(below)} worse than the frozen network."
+        yield f"On {where}, training made {_some(below)} worse than the frozen network."
     full, scratch = summary.psnr(FULL), summary.psnr(SCRATCH)
     if full is not None and scratch is not None and scratch >= full:
         yield (
-            f"On {where} a network trained from scratch ({decibel(scratch)} dB) reaches full fine-tuning "
-            f"({decibel(full)} dB): pre-training does not help there."
+            f"On {where}, a network trained from scratch ({decibel(scratch)} dB) is at least as good as full "
+            f"fine-tuning ({decibel(full)} dB): pre-training does not help on this task."
         )
     gained = [row.label for row in _petl(summary) if _beyond(row.values[summary.place], 1)]
     if summary.column.transfer == SEEN and gained:
-        yield f"On the control, {where}, {_some(gained)} gained over the frozen network, which has seen this task."
+        yield (
+            f"On the control task {where}, {_some(gained)} gained over the frozen network, "
+            "which was pre-trained on this task."
+        )
 
 
 def _petl(summary: TaskSummary) -> list[ResultRow]:
@@ -118,7 +121,7 @@ def _some(labels: Sequence[str]) -> str:
 
 
 def untrained_beside_methods(table: Table, place: int) -> Iterator[str]:
-    """Yield sentences with the PSNR of frozen, input and the methods of each size in a column of a hybrid task.
+    """Yield sentences with the PSNR of the baselines and of the PETL methods in a column of a hybrid task.
 
     Methods are grouped by their size in percent of the backbone, rounded to one digit.
     """
@@ -139,4 +142,7 @@ def untrained_beside_methods(table: Table, place: int) -> Iterator[str]:
         above = sum(value > floor for _, value in reached)
         ordered = sorted(reached, key=lambda pair: -pair[1])
         numbers = ", ".join(f"{label} {decibel(value)} ({signed(value - floor)})" for label, value in ordered)
-        yield f"PETL methods above the input at about {size} of the backbone: {above} of {len(reached)}: {numbers}."
+        yield (
+            f"At about {size} of the backbone's parameters, {above} of {len(reached)} PETL methods reached "
+            f"a higher PSNR than the input (differences from the input in parentheses): {numbers}."
+        )

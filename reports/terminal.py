@@ -1,4 +1,4 @@
-"""Results for the terminal: a short table of a run, and sentences on it."""
+"""Results for the terminal: tables of the scores of a run, and sentences that summarize them."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ class ColumnKey:
 
 @dataclass
 class MethodScores:
-    """The scores on a test set of a method trained for a number of steps.
+    """The scores on one test set of a method that was trained for a given number of steps.
 
     Attributes:
+        trained: number of trained parameters.
         scores: image → seed → PSNR in dB.
         values: metric → the values of all images and seeds.
     """
@@ -57,7 +58,7 @@ class MethodScores:
 
     @property
     def psnr(self) -> float:
-        """The mean over images and seeds."""
+        """The mean PSNR over images and seeds, in dB."""
         return float(np.mean([np.mean(list(seeds.values())) for seeds in self.scores.values()]))
 
     def others(self) -> dict[str, float]:
@@ -67,8 +68,8 @@ class MethodScores:
     def over(self, other: MethodScores) -> Interval:
         """Return the gain in dB over another method, over the images that both restored, with its 95 % interval.
 
-        With one seed, the interval covers the variation over images; with several, that over images and seeds. Its ends
-        are not finite if there is only one image.
+        With one seed, the interval covers the variation over images; with several seeds, it covers the variation over
+        images and seeds. The ends of the interval are not finite if there is only one image.
         """
         images = [image for image in self.scores if image in other.scores]
         if not images:
@@ -215,7 +216,7 @@ def _cell(row: MethodScores | None, given: MethodScores) -> str:
 
 
 def warnings(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a line for each method whose restored images are worse than the input; count those beyond the maximum."""
+    """Yield a line for each result that is worse than the input; after `SHOWN` lines, yield the number of the rest."""
     lines = []
     for key, column in columns(records).items():
         for row in column.values():
@@ -228,7 +229,7 @@ def warnings(records: Iterable[Record]) -> Iterator[str]:
 
 
 def answer(best: Done, records: Sequence[Record]) -> Iterator[str]:
-    """Yield a sentence for each test set that compares the best adapter with the input and the frozen network."""
+    """Yield, for each test set, a sentence that compares the best adapter with the input and the frozen network."""
     label, steps = best.cell.label, best.cell.steps
     for key, column in columns(records).items():
         row, given, frozen = column.get((label, steps)), column[INPUT, 0], column.get((FROZEN, 0))
@@ -249,6 +250,6 @@ def _than(value: Interval, what: str) -> str:
 
 
 ADVICE = (
-    "No adapter beats your input. Try more time (--minutes 60), more training pairs, or another network (-b). Check "
-    "that each pair shows the same pixels: a shift of half a pixel costs more than weak noise."
+    "The best adapter does not beat your input. Try more time (--minutes 60), more training pairs, or another network "
+    "(-b). Check that the images of each pair are aligned: a shift of half a pixel lowers PSNR more than weak noise."
 )

@@ -46,8 +46,8 @@ def spanning(values: Iterable[float], start: float, stop: float, log: bool = Fal
 
     Args:
         values: finite values, positive on a logarithmic axis; at least one.
-        start: the low end in SVG units.
-        stop: the high end in SVG units.
+        start: the position of the low end, in SVG units.
+        stop: the position of the high end, in SVG units.
         log: whether the axis is logarithmic.
     """
     found = list(values)

@@ -8,7 +8,7 @@ from petlir.benchmark.records.schema import Record
 from petlir.reports.tables import kind_of
 
 HUES = 6
-"""The number of colours in a plot; further methods reuse them with other dashes."""
+"""The number of colours in a plot; further methods reuse the colours with other dashes."""
 DASHES = 4
 
 

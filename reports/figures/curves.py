@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182
 
 Series = list[tuple[int, list[float]]]
-"""Steps with the values of all seeds."""
+"""Training steps, each with the losses of all seeds."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class MethodCurve:
 
     Attributes:
         last: mean loss over seeds at the last point.
-        points: means over seeds.
-        band: from the lowest to the highest seed; empty with one seed.
+        points: the polyline of the means over seeds.
+        band: the polygon from the lowest to the highest seed; empty if there is only one seed.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Curves:
 
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
-    """Return a plot for each trained task of the records of one table."""
+    """Return a plot for each task on which records of one table were trained."""
     trained = [record for record in members if len(record.curve) > 1]
     tasks = sorted({record.cell.task for record in trained})
     return [_plot(task, [r for r in trained if r.cell.task == task], colours) for task in tasks]
@@ -63,7 +63,7 @@ def _plot(task: str, records: Sequence[Record], colours: Mapping[str, str]) -> C
 
 
 def _series(records: Sequence[Record]) -> Series:
-    """Return the values of all seeds at each step shared by every seed; without such steps, all values."""
+    """Return the losses at the steps that all seeds share; if there are no such steps, all losses."""
     found: dict[int, list[float]] = {}
     for record in records:
         for point in record.curve:

@@ -55,7 +55,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Contested:
-    """An image on which trained methods differ, with the methods of lowest and highest PSNR in dB."""
+    """An image on which trained methods differ, with the methods of the lowest and the highest PSNR, in dB."""
 
     set: str
     image: str
@@ -79,11 +79,11 @@ def per_image(rows: ColumnScores) -> tuple[list[str], list[str], Scores]:
 
 
 def distribution(name: str, rows: ColumnScores, colours: Mapping[str, str]) -> Distribution | None:
-    """Return the gains of the methods in one column; None if no method has any.
+    """Return the gains of the methods in one column; None if no method has a gain.
 
     Args:
         name: the name of the column.
-        rows: its scores.
+        rows: the scores of the column.
         colours: the style of each trained label.
     """
     images, labels, table = per_image(rows)
@@ -110,7 +110,11 @@ def _spread(label: str, gains: Scores, x: Axis, place: int, colours: Mapping[str
 
 
 def contested(columns: Mapping[tuple[str, str], ColumnScores]) -> list[Contested]:
-    """Return the images on which methods differ most, the largest spread first; `columns` by protocol and set."""
+    """Return the images on which methods differ most, the largest spread first.
+
+    Args:
+        columns: the scores of trained methods, by protocol and set.
+    """
     found: list[Contested] = []
     for (protocol, set_), rows in sorted(columns.items(), key=itemgetter(0)):
         images, labels, table = per_image(rows)

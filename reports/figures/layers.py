@@ -24,15 +24,15 @@ class Region:
 
 @dataclass(frozen=True)
 class Layers:
-    """The layer values of one cell.
+    """The values of all layers of one cell.
 
     Attributes:
-        label: its method.
-        task: its task.
+        label: the label of the cell's method.
+        task: the task of the cell.
         y: the axis of the values.
-        regions: parts of the network.
-        marks: a path for each style-sheet class.
-        width: width of a bar, in SVG units.
+        regions: the parts of the network, from left to right.
+        marks: the SVG path of the dots or bars of each style-sheet class.
+        width: width of a bar, in SVG units; 0 for dots.
     """
 
     label: str

@@ -20,9 +20,9 @@ LETTER, LONGEST = 6.8, 28
 APART = 24
 """The horizontal offset, in SVG units, of a label that does not fit next to its point."""
 STEPS = (1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
-"""The vertical offsets to try for such a label, in lines below its point."""
+"""The vertical offsets to try for a label that does not fit next to its point, in lines below the point."""
 NARROWEST = 0.2
-"""The distance in dB within which baselines are always drawn."""
+"""The distance in dB from the gains of methods within which a baseline is always drawn."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Scale:
     Attributes:
         part: the field of `MedianCosts` with the cost.
         title: the title, with the unit.
-        unit: the filter that formats a value.
+        unit: the name of the template filter that formats a value.
     """
 
     part: str
@@ -124,9 +124,9 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """Return plots of mean gains over tasks of each kind of transfer against each cost, most points first.
+    """Return plots of mean gains over the seen, related or unseen tasks against each cost, most points first.
 
-    Each task contributes the mean over its headline columns, whatever its number of test sets and protocols.
+    Each task contributes the mean over its headline columns, so that all tasks have the same weight.
     """
     kinds: dict[str, list[list[int]]] = {}
     for places in table.headlines.values():
@@ -191,7 +191,10 @@ def _plot(
 
 
 def _near(lines: Mapping[str, float], gains: Sequence[float]) -> dict[str, float]:
-    """Return the baselines within twice the range of gains, frozen included, outside that range."""
+    """Return the baselines to draw: those no farther from the range of gains than twice the width of that range.
+
+    The range includes 0, the gain of the frozen network.
+    """
     low, high = min(0.0, *gains), max(0.0, *gains)
     room = max(2 * (high - low), NARROWEST)
     return {label: gain for label, gain in lines.items() if low - room <= gain <= high + room}
@@ -233,7 +236,7 @@ def _around(label: str, x: float, y: float) -> list[Text]:
 
 
 def _apart(shown: str, x: float, y: float, side: int, down: float) -> Text:
-    """Return a label `down` lines below its point, on the right (1) or the left (-1), with the line to the point."""
+    """Return a label `down` SVG units below its point, to the right (1) or left (-1), with a line to the point."""
     wide, at, height = LETTER * len(shown), x + side * APART, y + down
     left = at if side > 0 else at - wide
     box = Box(left, height - 8, left + wide, height + 7)
@@ -269,7 +272,7 @@ def _levels(lines: Mapping[str, float], y: Axis) -> list[BaselineLine]:
 def frontier(points: Sequence[ParetoPoint]) -> str:
     """Return the Pareto frontier of PETL methods as the points of a polyline.
 
-    A method is on it if its gain exceeds that of all cheaper methods.
+    A method is on the frontier if its gain exceeds the gain of every cheaper method.
     """
     best, steps = -math.inf, []
     for point in sorted((p for p in points if p.kind == "petl"), key=lambda p: (p.cost, -p.gain)):

@@ -13,7 +13,7 @@ from petlir.reports.results import Column, Ranking, Table
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 760, 190, 740, 12, 24
 EQUAL = 1.05 / 0.95
-"""The maximum ratio of sizes that count as equal."""
+"""The maximum ratio of two sizes that count as equal."""
 MOST = 30
 """The maximum number of methods in a win matrix; larger matrices are not readable."""
 
@@ -33,11 +33,11 @@ class RankRange:
 
 @dataclass(frozen=True)
 class Strip:
-    """The ranks of a column, the highest mean first; `matrix` is empty with too many methods.
+    """The ranks of a column, the highest mean first; `matrix` is empty if there are too many methods.
 
     Attributes:
-        matrix: for each pair of methods, in order, the fraction of scenes × seeds on which the first wins; None on the
-            diagonal.
+        matrix: for each pair of methods, in order, the fraction of scenes × seeds on which the first method wins; None
+            on the diagonal.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Lost:
-    """The regret of a method in dB: in each column, and the mean and maximum over columns with their intervals."""
+    """The regret of a method in dB: in each column, and its mean and maximum over columns, with intervals."""
 
     label: str
     colour: str
@@ -69,7 +69,7 @@ class Regrets:
     Attributes:
         columns: names of the columns.
         intervals: whether there are enough scenes and seeds to show intervals.
-        left_out: methods of another size, or not ranked in all of these columns.
+        left_out: methods that have another size or are not ranked in all of these columns.
     """
 
     columns: tuple[str, ...]
@@ -109,7 +109,10 @@ def name(column: Column) -> str:
 
 
 def regrets(table: Table, colours: Mapping[str, str]) -> Regrets | None:
-    """Return the regret of each method against the best of each task; None below two ranked tasks or methods."""
+    """Return the regret of each method against the best method on each task.
+
+    The result is None if fewer than two tasks or two methods are ranked.
+    """
     ranked = _one_a_task(table)
     alike = equal_sizes({row.label: row.costs.trainable for row in table.rows if row.kind == "petl" and row.costs})
     every = {column.title: column.ranking.scores for column in ranked if column.ranking}

@@ -27,12 +27,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Strengths:
-    """The branches of one label, or its gates.
+    """The branches of one label, or the gates of one label.
 
     Attributes:
         title: the label, with `branches` or `gates`.
-        x: strengths, from 0.
-        bottom: the position of the axis.
+        x: the axis of the strengths, which starts at 0.
+        bottom: the vertical position of the axis, in SVG units.
         colours: the style of each branch.
         rows: the tasks, with the position and the strength of each branch.
     """
@@ -45,7 +45,7 @@ class Strengths:
 
 
 def strengths(rows: pd.DataFrame) -> list[Strengths]:
-    """Return a figure of the branches and a figure of the gates of every label that has them."""
+    """Return a figure of the branches and a figure of the gates of each label that has any."""
     found = []
     own = rows[rows.branch != ADDED]
     for label, one in own.groupby("label", sort=False):

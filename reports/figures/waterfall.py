@@ -1,4 +1,4 @@
-"""Savings of training memory: from full fine-tuning's bytes to each method's, component by component."""
+"""Training memory that each method saves compared with full fine-tuning, component by component."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from petlir.reports.results import FULL, Table
 
 WIDTH, LEFT, RIGHT, TOP = 760, 190, 690, 10
 STEP, GAP = 5, 9
-"""Height of a component's step and space between methods, in SVG units."""
+"""Height of the bar of a component, and space between methods, in SVG units."""
 ROW = STEP * len(PARTS) + GAP
 MIB = 2.0**20
 
 
 @dataclass(frozen=True)
 class Fall:
-    """A memory component of a method against full fine-tuning: the difference in bytes, and its position."""
+    """The bar of one memory component: the method's bytes minus those of full fine-tuning, and the bar's position."""
 
     part: str
     change: float
@@ -29,7 +29,7 @@ class Fall:
 
 @dataclass(frozen=True)
 class Falls:
-    """One method: its total in bytes, and the steps to it."""
+    """One method: its total memory in bytes, and the bars that lead from full fine-tuning's total to it."""
 
     label: str
     total: float
@@ -48,7 +48,10 @@ class Waterfall:
 
 
 def waterfall(table: Table) -> Waterfall | None:
-    """Return the steps from full fine-tuning's memory to each method's; None without full fine-tuning in the table."""
+    """Return the differences in memory between full fine-tuning and each PETL method.
+
+    The result is None if the table lacks the costs of full fine-tuning or of every PETL method.
+    """
     full = table.row(FULL)
     memories = {row.label: row.costs.memory for row in table.rows if row.costs and row.kind == "petl"}
     if full is None or full.costs is None or not memories:

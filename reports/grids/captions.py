@@ -25,11 +25,11 @@ def of_curves(found: Sequence[GridPoint], axis: str) -> Iterator[str]:
         f"{name} {signed(last.mean - first.mean)} dB ({_at(first, axis)} to {_at(last, axis)})"
         for name, (first, last) in ends.items()
     )
-    yield f"From the first to the last point: {gains}."
+    yield f"Change from the first to the last point: {gains}."
     rising = [name for name, some in series.items() if all(b.mean > a.mean for a, b in pairwise(some))]
     others = [name for name in series if name not in rising]
-    yield f"Higher at every step: {joined(rising) if rising else 'none'}" + (
-        f"; not at every step: {joined(others)}." if others else "."
+    yield f"Mean PSNR rises from each point to the next for {joined(rising) if rising else 'no curve'}" + (
+        f"; not for {joined(others)}." if others else "."
     )
     yield from _spread([point for some in series.values() for point in some])
     yield from _unconverged(series)
@@ -51,8 +51,8 @@ def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
             high, low = (choose(trained, key=lambda point: point.mean) for choose in (max, min))
             named = f"{backbone}: " if len({point.backbone for point in found}) > 1 else ""
             yield (
-                f"{named}{high.label} has the highest mean of the trained methods, {decibel(high.mean)} dB, "
-                f"{low.label} the lowest, {decibel(low.mean)} dB."
+                f"{named}{high.label} has the highest mean of the trained methods ({decibel(high.mean)} dB), "
+                f"{low.label} the lowest ({decibel(low.mean)} dB)."
             )
     yield from _over_random(found)
     yield from _spread([point for point in found if point.trained])
@@ -69,20 +69,20 @@ def _over_random(found: Sequence[GridPoint]) -> Iterator[str]:
             if own == backbone != random and (random, label) in means
         ]
         if gains:
-            yield f"{backbone} over the same network with random weights: {', '.join(gains)}."
+            yield f"Gain of {backbone} over the same network with random weights: {', '.join(gains)}."
 
 
 def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
     several = [point for point in trained if len(point.seeds) > 1]
     if not several:
-        yield "One seed each: differences may be due to chance."
+        yield "Each mean is of one seed only, so differences may be due to chance."
         return
     widest = max(max(point.seeds) - min(point.seeds) for point in several)
-    yield f"Seeds of one cell lie up to {decibel(widest)} dB apart."
+    yield f"Seeds behind the same mean differ by up to {decibel(widest)} dB."
 
 
 def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
-    """Return a caption on the trained rows that are indistinguishable from the highest, or on why there are none."""
+    """Return a caption on the best trained row and the rows tied with it, or on why rows are not compared."""
     trained = [point for point in found if point.trained]
     if any(point.smoke for point in trained):
         return SMOKE
@@ -93,21 +93,21 @@ def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:
         return behind.strip()
     scores = tables(rows[rows.label.isin(ranked)], statistics.FEWEST_SEEDS)
     if len(scores) < 2 or len(next(iter(scores.values()))) < 2:
-        return f"No two rows have {plural(statistics.FEWEST_SEEDS, 'seed')} and converged: none is compared.{behind}"
+        return f"Not compared: fewer than two rows converged with {plural(statistics.FEWEST_SEEDS, 'seed')}.{behind}"
     first, *tied = statistics.compare(scores).tied()
-    others = f"tied with it: {joined(tied)}" if tied else "significantly above every other"
-    return f"Highest of the converged: {first}; {others}.{behind}"
+    others = f"tied with it: {joined(tied)}" if tied else "significantly above every other row"
+    return f"Highest mean of the converged rows: {first}; {others}.{behind}"
 
 
 def against(paper: str, published: Mapping[str, float], found: Sequence[GridPoint]) -> str:
-    """Return a caption on the pairs of trained rows in the paper's order; empty if no pair can be compared."""
+    """Return a caption on how many pairs of trained rows are in the paper's order; empty if no pair can be compared."""
     means = {point.label: point.mean for point in found if point.trained and point.label in published}
     pairs = [(a, b) for a, b in combinations(means, 2) if published[a] != published[b]]
     if not pairs:
         return ""
     same = sum((published[a] > published[b]) == (means[a] > means[b]) for a, b in pairs)
     both = f"Of {plural(len(pairs), 'pair')} of trained rows that {paper} also reports"
-    return f"{both}, {same} {'is' if same == 1 else 'are'} in the paper's order here, by their means."
+    return f"{both}, {same} {'has' if same == 1 else 'have'} the same order of means here as in the paper."
 
 
 def _at(point: GridPoint, axis: str) -> str:

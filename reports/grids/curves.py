@@ -23,8 +23,8 @@ class Curve:
         name: name of the series.
         colour: style-sheet classes.
         points: points in the order of the axis.
-        line: the means, in SVG units.
-        band: from the lowest to the highest seed; empty if no point has two seeds.
+        line: the polyline of the means, in SVG units.
+        band: the polygon from the lowest to the highest seed; empty if no point has two seeds.
     """
 
     name: str
@@ -88,7 +88,7 @@ def by_series(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
 
 
 def along(found: Sequence[GridPoint]) -> dict[str, list[GridPoint]]:
-    """Return the trained series with several positions on the axis, each in axis order."""
+    """Return the series of trained points that have several positions on the axis, each sorted along the axis."""
     placed = {
         name: sorted((p for p in some if p.trained and p.x is not None), key=lambda p: p.x or 0.0)
         for name, some in by_series(found).items()

@@ -36,16 +36,17 @@ class FigureKey(NamedTuple):
 
 @dataclass(frozen=True)
 class GridPoint:
-    """A label on a task and image set.
+    """The results of one label on one task and image set.
 
     Attributes:
-        series: its curve: the label without the option on the axis, or the method if the axis is its size.
-        x: position on the axis; None without one.
+        series: the name of the point's curve: the label without the option on the axis, or the method if the axis is
+            `parameters`.
+        x: position on the axis; None if the point has no position.
         seeds: mean PSNR over images of each seed, in dB.
-        over_frozen: the mean minus that of the frozen network; None without a frozen network.
+        over_frozen: mean PSNR minus the mean PSNR of the frozen network, in dB; None if there is no frozen network.
         trainable: number of trainable parameters.
-        converged: whether all its cells converged in the doubling test; None if nothing is trained.
-        record: one of its records.
+        converged: whether all cells of the point converged in the doubling test; None if nothing is trained.
+        record: one record of the point.
     """
 
     backbone: str
@@ -76,7 +77,10 @@ class GridPoint:
 
 
 def points(records: Sequence[Done], along: str) -> Iterator[tuple[FigureKey, list[GridPoint], pd.DataFrame]]:
-    """Yield each figure with its points under the headline protocol, untrained ones first, and their scores."""
+    """Yield the key of each figure, its points under the headline protocol, and the scores of the points.
+
+    Untrained points come first.
+    """
     frame = score_frame(records)
     frame = frame[frame.headline]
     frame["base"] = [without(task, IMAGES) if along == IMAGES else task for task in frame.task]
@@ -131,13 +135,13 @@ def _x(record: Done, along: str) -> float | None:
 
 
 def option(label: str, name: str) -> str | None:
-    """Return the value of an option in a label, `16` for `low_light[images=16]`; None if the option is not there."""
+    """Return the value of an option, e.g. `16` for `images` in `low_light[images=16]`; None if the label lacks it."""
     match = re.search(rf"[\[;] ?{name}=([^;\]]*)", label)
     return match[1] if match else None
 
 
 def without(label: str, name: str) -> str:
-    """Return a label without one of its options."""
+    """Return the label without the option of this name."""
     stem, _, options = label.removesuffix("]").partition("[")
     kept = [part.strip() for part in options.split(";") if part.strip() and part.partition("=")[0].strip() != name]
     return f"{stem}[{'; '.join(kept)}]" if kept else stem

@@ -1,4 +1,4 @@
-"""Stored bytes over the number of tasks: a network for each task, one for all, or one with an adapter for each."""
+"""Stored bytes over the number of tasks: a network for each task, one for all, or one with an adapter for each task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from petlir.reports.grids.curves import BOTTOM, LEFT, RIGHT, TOP
 from petlir.reports.tables import kind_of
 
 MOST = 12
-"""The maximum number of lines in a plot; with more labels, only the smallest of each method is drawn."""
+"""The maximum number of lines in a plot; with more labels, only the smallest label of each method is drawn."""
 TASKS = 10
 """The minimum number of tasks on the axis."""
 BYTES = 4
@@ -59,8 +59,8 @@ class Stored:
     """The storage plot of one backbone.
 
     Attributes:
-        backbone: its name.
-        plans: all plans, by their bytes for the largest number of tasks.
+        backbone: the name of the backbone.
+        plans: all plans, by decreasing bytes for the largest number of tasks.
         tasks: the largest number of tasks.
         lines: name, style-sheet classes and points of the drawn plans.
     """
@@ -74,7 +74,7 @@ class Stored:
 
     @property
     def sentence(self) -> str:
-        """A caption on the storage of each kind, and the number of tasks from which adapters save storage."""
+        """A caption on the storage of each kind of plan, and the number of tasks from which adapters save storage."""
         ends = [
             f"{kind}: {size(min(found))}" + (f" to {size(max(found))}" if len(found) > 1 else "")
             for kind in (EACH, ONE, SHARED)
@@ -90,7 +90,7 @@ class Stored:
         never = sorted(plan.label for plan in pieces if plan.each >= whole.each)
         first = sorted({int(plan.fixed // (whole.each - plan.each)) + 1 for plan in pieces if plan.each < whole.each})
         said = [f"from {' to '.join(str(n) for n in dict.fromkeys((first[0], first[-1])))} tasks on"] if first else []
-        said += [f"never: {joined(never)}"] if never else []
+        said += [f"never with {joined(never)}"] if never else []
         return f" Adapters save storage {', '.join(said)}."
 
 

@@ -66,7 +66,7 @@ def _explained(context: ReportContext) -> Iterator[Page]:
     for study in found:
         yield Page(f"explained/{study.name}.csv", "data.csv.j2", {"text": study.csv})
     if found:
-        yield Page("explained/index.html", "analyses.html.j2", {"studies": found}, "Explained")
+        yield Page("explained/index.html", "analyses.html.j2", {"studies": found}, "Analyses")
 
 
 def _conditions(context: ReportContext) -> Page:

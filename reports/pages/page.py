@@ -13,9 +13,9 @@ class Page:
 
     Attributes:
         path: the path relative to the root of the site.
-        template: its name in `reports/templates`.
+        template: the file name of the template in `reports/templates`.
         values: values for the template.
-        title: its entry in the navigation; a page without one is linked from another page.
+        title: the page's entry in the navigation; empty for a page that is only linked from other pages.
         source: a file to copy unchanged instead of rendering a template.
     """
 
@@ -26,5 +26,9 @@ class Page:
     source: Path | None = None
 
     def within(self, navigation: Sequence[tuple[str, str]]) -> Page:
-        """Return the page with the titles and paths of the navigation."""
+        """Return the page with the navigation added to its values.
+
+        Args:
+            navigation: titles and paths of the pages in the navigation.
+        """
         return replace(self, values={**self.values, "navigation": navigation})

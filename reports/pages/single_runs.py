@@ -23,7 +23,7 @@ Place = tuple[Group, str, str]
 
 @dataclass(frozen=True)
 class ScoreMeans:
-    """The means of a run over the images of one set under one protocol, by metric; PSNR is None if all are exact."""
+    """The means of a run over the images of one set under one protocol, by metric; PSNR is None if it is infinite."""
 
     seed: int
     budget: str

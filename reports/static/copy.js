@@ -1,6 +1,6 @@
 "use strict";
 
-/* A table as it is shown (values, columns, order, filter), as text for a spreadsheet, a page or a paper. */
+/* The text of a table as displayed (values, columns, order, filter), for a spreadsheet, a page or a paper. */
 const shownIn = (element) => getComputedStyle(element).display !== "none";
 
 function headWords(table) {
@@ -53,7 +53,7 @@ const copies = {
   },
 };
 
-/* The tables that are shown now; several follow one another. Where the browser refuses, the text is there to be taken. */
+/* Copy all displayed tables, one after another. If the browser refuses, show the text so that the user can copy it. */
 const said = document.getElementById("copied");
 const taken = document.getElementById("copied-text");
 for (const button of document.querySelectorAll("button[data-copy]")) {

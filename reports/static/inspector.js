@@ -1,6 +1,6 @@
 "use strict";
 
-/* The inspector: two versions of a photograph under a slider, and one loupe that shows the same place in all of them. */
+/* The inspector: two versions of a photograph under a slider, and a loupe that shows the same crop of every version. */
 const gallery = JSON.parse(document.getElementById("gallery").textContent);
 const inspector = document.getElementById("inspector");
 const part = (name) => inspector.querySelector(`[data-part="${name}"]`);
@@ -17,7 +17,7 @@ const nameOf = (photograph) => `${photograph.set}/${photograph.name}`;
 const current = () => images().find((photograph) => nameOf(photograph) === image.value);
 const clean = () => current().pictures.at(-1).src;
 
-/* Give a choice its options; what was chosen stays where it is still there. */
+/* Fill a select element with options; keep the selected value if it is still among the options. */
 function fill(select, options, otherwise) {
   const before = select.value;
   select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
@@ -60,7 +60,7 @@ function showVersion(element, label) {
 }
 
 function cropButton(crop, index) {
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: index + 1, title: "where methods differ most" });
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: index + 1, title: "crop on which methods differ most" });
   button.addEventListener("click", () => { move(crop.x, crop.y); remember(); });
   return button;
 }
@@ -78,7 +78,7 @@ function tile({ label, src }) {
   return button;
 }
 
-/* Move the loupe: the box on the picture, and the piece that every tile shows. */
+/* Move the loupe: the box on the image, and the crop shown by every tile. */
 function move(x, y) {
   const { width, height, pictures } = current();
   const side = Math.min(SIDE, width, height);
@@ -97,12 +97,12 @@ function move(x, y) {
       });
     }
     const here = crop?.scores[index];
-    button.lastChild.textContent = crop ? (here == null ? "" : `${here.toFixed(2)} dB here`) : pictures[index].score;
+    button.lastChild.textContent = crop ? (here == null ? "" : `${here.toFixed(2)} dB in the crop`) : pictures[index].score;
   });
   [...crops.children].forEach((button, index) => button.setAttribute("aria-pressed", current().crops[index] === crop));
 }
 
-/* A choice is a step that Back takes back; moving the loupe is none. */
+/* Each choice is a history entry that the Back button undoes; moving the loupe is not. */
 function remember(step = true) {
   const shown = { group: group.value, task: task.value, image: image.value, left: left.value, right: right.value, x: place.x, y: place.y };
   if (map.checked) shown.map = 1;
@@ -111,7 +111,7 @@ function remember(step = true) {
   if (address !== location.hash) history[step ? "pushState" : "replaceState"](null, "", address);
 }
 
-/* The two restored versions that differ most in all of the gallery; an empty address opens on them. */
+/* The two restored versions that differ most in the whole gallery; they are shown if the address is empty. */
 function mostVisible() {
   const all = gallery.flatMap((entry) => entry.images.map((photograph) => ({ entry, photograph })));
   const levels = ({ photograph }) => photograph.contrast?.levels ?? -1;
@@ -121,7 +121,7 @@ function mostVisible() {
   return { group: entry.group, task: entry.task, image: nameOf(photograph), ...pair };
 }
 
-/* Addresses name the image as SET/IMAGE, or set and image apart. */
+/* Addresses name an image as SET/IMAGE, or name the set and the image separately. */
 function recall() {
   const asked = new URLSearchParams(location.hash.slice(1));
   const wanted = Object.fromEntries(asked);
@@ -137,7 +137,7 @@ function recall() {
   move(Number(wanted.x ?? first.x), Number(wanted.y ?? first.y));
 }
 
-/* What is chosen anew starts at the place where methods differ most. */
+/* A newly chosen image opens with the loupe on the crop on which methods differ most. */
 function look() {
   choose();
   const first = current().crops[0];

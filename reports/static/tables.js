@@ -1,6 +1,7 @@
 "use strict";
 
-/* The address holds what is shown: each choice is a step that Back takes back; typing is one step in all. */
+/* The address contains all choices. Each choice is a history entry that the Back button undoes; typing a filter is a
+   single entry. */
 const body = document.body;
 const standard = { ...body.dataset };
 const words = (element) => element.textContent.replace(/[↕↑↓]/g, "").replace(/\s+/g, " ").trim();
@@ -13,7 +14,7 @@ function remember(name, value, step = true) {
   history[step ? "pushState" : "replaceState"](null, "", `#${chosen}`);
 }
 
-/* Switches: values, columns and images are chosen by attributes of the body. */
+/* Switches: attributes of the body select the displayed values, columns and images. */
 const switches = [...document.querySelectorAll("fieldset input")];
 for (const input of switches) {
   input.addEventListener("change", () => { body.dataset[input.name] = input.value; remember(input.name, input.value); });
@@ -29,7 +30,7 @@ function setSwitches(chosen) {
   }
 }
 
-/* Sorting: by what a column shows, empty values last, baselines along with the rest. */
+/* Sorting: by the displayed values of a column, empty values last; baselines are sorted like all other rows. */
 const shown = (cell) => cell.dataset[body.dataset.metric] ?? cell.dataset.value ?? (cell.querySelector("span") ?? cell).textContent.trim();
 const numeric = (text) => (text === "inf" ? Infinity : text === "-inf" ? -Infinity : Number(text));
 const OPPOSITE = { ascending: "descending", descending: "ascending" };
@@ -40,7 +41,7 @@ function order(a, b, sign) {
   return sign * (Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, "en") : x - y);
 }
 
-/* The heads in the order of the body's cells, whatever the head's rows span. */
+/* The column headings in the order of the cells of a body row, although some headings span two rows. */
 function headsInOrder(table) {
   const [first, second] = table.tHead.rows;
   const tall = [...first.cells].filter((head) => !second || head.rowSpan > 1);
@@ -52,7 +53,7 @@ const tables = [...document.querySelectorAll("table.sortable")].map((table) => (
 }));
 const nameOf = (head) => head.dataset.col ?? words(head);
 
-/* Every table that has a column of this name; without one the rows stand as they were written. */
+/* Sort a table by the column of this name; a table without such a column keeps its original order. */
 function sort({ table, heads, rows }, name, direction) {
   const index = heads.findIndex((head) => nameOf(head) === name);
   heads.forEach((head, other) => head.setAttribute("aria-sort", other === index ? direction : "none"));
@@ -80,7 +81,7 @@ function setSort(chosen) {
   for (const one of tables) sort(one, direction in OPPOSITE ? name : "", direction in OPPOSITE ? direction : "none");
 }
 
-/* Rows: those that the filter leaves; without a filter, one for each method that is not unfolded. */
+/* Rows: with a filter, show all matching rows; otherwise, show only one row for each method that is not unfolded. */
 const filter = document.getElementById("filter");
 const none = document.getElementById("none");
 const folds = [...document.querySelectorAll("tr[data-fold]")].map((row) => {
@@ -134,7 +135,7 @@ if (none) {
   });
 }
 
-/* In a narrow window a table shows one task: the chosen one, or its first. */
+/* In a narrow window, a table shows one task: the chosen task, or the first task if the table lacks the chosen one. */
 const task = document.getElementById("task");
 
 function setTask(chosen) {
@@ -153,7 +154,7 @@ function setTask(chosen) {
 }
 if (task) task.addEventListener("change", () => { remember("task", task.value); setTask(asked()); });
 
-/* An address without choices that names a place on the page leaves them as they are. */
+/* An address that only names a section of the page contains no choices and leaves the current choices unchanged. */
 function recallTables() {
   if (location.hash.length > 1 && !location.hash.includes("=")) return;
   const chosen = asked();
@@ -162,7 +163,7 @@ function recallTables() {
 window.addEventListener("popstate", recallTables);
 recallTables();
 
-/* Plots: the one that all choices of its figure name. */
+/* Plots: show the plot that matches all choices of its figure. */
 for (const figure of document.querySelectorAll("figure[data-plots]")) {
   const choices = [...figure.querySelectorAll("select[data-axis]")];
   const draw = () => {

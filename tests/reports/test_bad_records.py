@@ -48,4 +48,4 @@ def test_cells_on_other_test_images_are_named(tmp_path):
     one, other = record("lora", "sr_x4"), record("ssf", "sr_x4")
     other["digests"]["data"] = "0" * 64
     page = write_report(write_store(tmp_path / "store", [one, other], images=False), tmp_path / "out").read_text()
-    assert "sr_x4 on the demo track: cells were scored on 2 different versions of the test images" in page
+    assert "sr_x4 on the demo track: runs were scored on 2 different versions of the test images" in page

@@ -75,14 +75,14 @@ def test_within(low, high, verdict):
 @pytest.mark.parametrize(
     ("claim", "changes", "reason"),
     [
-        (replace(CLAIM, protocol="rgb"), {}, "protocol: y-crop4 here, rgb there"),
-        (replace(CLAIM, protocol="unstated"), {}, "protocol: the paper states none"),
-        (CLAIM, {"backbone": "ipt-nano"}, "backbone weights: ipt-nano here, ipt there"),
-        (CLAIM, {"track": "open"}, "track: open here, paper there"),
+        (replace(CLAIM, protocol="rgb"), {}, "protocol: y-crop4 here, rgb in the paper"),
+        (replace(CLAIM, protocol="unstated"), {}, "protocol: the paper does not state it"),
+        (CLAIM, {"backbone": "ipt-nano"}, "backbone weights: ipt-nano here, ipt in the paper"),
+        (CLAIM, {"track": "open"}, "track: open here, not paper"),
         (CLAIM, {"regime": "tuned"}, "training: the learning rate was tuned here"),
         (CLAIM, {"data_label": "synthetic"}, "data: synthetic"),
-        (replace(CLAIM, set="Set14"), {}, "data: Set14 is not among our sets"),
-        (replace(CLAIM, params="995K"), {}, "size: 20,736 parameters here, 995K there"),
+        (replace(CLAIM, set="Set14"), {}, "data: not scored on Set14 here"),
+        (replace(CLAIM, params="995K"), {}, "size: 20,736 parameters here, 995K in the paper"),
     ],
 )
 def test_what_differs_is_named(claim, changes, reason):
@@ -132,7 +132,7 @@ def test_a_frozen_network_is_comparable_on_any_track_by_its_official_weights(psn
     assert (found["Set5"].verdict, found["Set5"].reasons, found["Set5"].seeds) == (verdict, reasons, 1)
     assert found["Set5"].low == found["Set5"].high
     assert found["Urban100"].verdict == "not comparable"
-    assert "data: Urban100 is not among our sets" in found["Urban100"].reasons
+    assert "data: not scored on Urban100 here" in found["Urban100"].reasons
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_about_as_good_is_within_a_tenth_of_a_decibel():
 def test_few_scenes_leave_an_ordering_open():
     records = [*seeds(*[30.0] * 5, images=4), *seeds(*[29.0] * 5, images=4, method="adapter")]
     (found,) = findings(typed_all(records), [BETTER])
-    assert (found.verdict, found.reason) == ("inconclusive", "4 scenes and 5 seeds give no interval")
+    assert (found.verdict, found.reason) == ("inconclusive", "4 scenes and 5 seeds are too few for an interval")
     assert found.difference.mean == pytest.approx(1.0, abs=0.01)
 
 

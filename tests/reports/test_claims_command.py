@@ -46,7 +46,7 @@ def test_beside_a_store_stand_our_number_and_the_verdict(capsys, tmp_path):
     lines = command(capsys, *told)[1].splitlines()
     expected = f"32.70 dB; here 32.70 [{rows[0]['low']:.2f}, {rows[0]['high']:.2f}]; reproduced"
     assert lines[0].endswith(expected)
-    assert lines[1].endswith("30.90 dB; not comparable: protocol: y-crop4 here, rgb there")
+    assert lines[1].endswith("30.90 dB; not comparable: protocol: y-crop4 here, rgb in the paper")
 
 
 def test_a_claim_without_protocol_is_refused_in_one_line(capsys, tmp_path):

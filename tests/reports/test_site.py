@@ -219,7 +219,7 @@ def test_someone_elses_files_are_left_alone(store, tmp_path, folder):
     mine = tmp_path / "out" / folder / "holiday.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(PetlirError, match=f"holds `{folder}`, which is not a report's"):
+    with pytest.raises(PetlirError, match=f"holds `{folder}`, which is not part of a report"):
         write_report(store, tmp_path / "out")
     assert mine.read_bytes() == b"mine"
 

@@ -54,7 +54,7 @@ def test_the_sentence_says_from_where_pieces_need_less():
     )
     assert one.sentence.endswith("Adapters save storage from 2 tasks on.")
     greedy = [*RECORDS, cell("huge", 5000)]
-    assert stored(typed_all(greedy))[0].sentence.endswith("tasks on, never: huge.")
+    assert stored(typed_all(greedy))[0].sentence.endswith("tasks on, never with huge.")
 
 
 def test_csv_holds_every_number_of_tasks():

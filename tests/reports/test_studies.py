@@ -93,24 +93,27 @@ def test_rows_are_means_over_images_and_seeds_beside_the_papers():
     )
     assert figure.source == "AdaptIR, tables 7 and 1: Set5, Set14, Urban100"
     assert (
-        "Of 6 pairs of trained rows that AdaptIR also reports, 5 are in the paper's order here, by their means."
+        "Of 6 pairs of trained rows that AdaptIR also reports, 5 have the same order of means here as in the paper."
         in figure.sentences
     )
-    assert "Highest of the converged: adaptir[hidden=19]; significantly above every other." in figure.sentences
+    assert (
+        "Highest mean of the converged rows: adaptir[hidden=19]; significantly above every other row."
+        in figure.sentences
+    )
 
 
 def test_what_contradicts_the_paper_is_said_as_it_is():
     figure = photographs(of("adaptir-placement", placed((22.0, 22.5, 23.0, 24.0))))
     assert figure.sentences[0].startswith("adaptir[hidden=19; position=after-attention] has the highest mean")
     assert (
-        "Of 6 pairs of trained rows that AdaptIR also reports, 1 is in the paper's order here, by their means."
+        "Of 6 pairs of trained rows that AdaptIR also reports, 1 has the same order of means here as in the paper."
         in figure.sentences
     )
 
 
 def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
     alone = photographs(of("adaptir-placement", placed((24.0, 23.5, 23.0, 22.0), seeds=1)))
-    assert "One seed each: differences may be due to chance." in alone.sentences
+    assert "Each mean is of one seed only, so differences may be due to chance." in alone.sentences
     brief = placed((24.0, 23.5, 23.0, 22.0))
     for one in brief:
         one["smoke"] = True
@@ -118,7 +121,7 @@ def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
     rising = placed((24.0, 23.5, 23.0, 22.0))
     rising[1]["convergence"] = doubling(0.3)
     said = " ".join(photographs(of("adaptir-placement", rising)).sentences)
-    assert "Highest of the converged: adaptir[hidden=19; position=parallel-attention]" in said
+    assert "Highest mean of the converged rows: adaptir[hidden=19; position=parallel-attention]" in said
     assert "Left out because they had not converged: adaptir[hidden=19]." in said
 
 
@@ -133,8 +136,8 @@ def test_curves_stand_where_their_seeds_are():
     assert [(level.name, level.mean) for level in drawn.levels] == [("frozen", 9.0)]
     gains, rising, spread, *_ = figure.sentences
     assert "colora[budget=50] +4.00 dB (16 to 256)" in gains and "full-ft +3.00 dB" in gains
-    assert rising == "Higher at every step: scratch and colora[budget=50]; not at every step: full-ft."
-    assert spread == "Seeds of one cell lie up to 0.20 dB apart."
+    assert rising == "Mean PSNR rises from each point to the next for scratch and colora[budget=50]; not for full-ft."
+    assert spread == "Seeds behind the same mean differ by up to 0.20 dB."
 
 
 def test_the_mean_over_tasks_is_taken_seed_by_seed():
@@ -167,9 +170,12 @@ def test_random_weights_are_compared_within_their_network():
     ]  # fmt: skip
     page = of("pretraining", records)
     said = photographs(page).sentences
-    assert "ipt-nano over the same network with random weights: full-ft +2.00 dB, colora[budget=50] +2.00 dB." in said
+    assert (
+        "Gain of ipt-nano over the same network with random weights: full-ft +2.00 dB, colora[budget=50] +2.00 dB."
+        in said
+    )
     assert any(
-        line.startswith("nafnet-nano: full-ft has the highest mean of the trained methods, 15.02") for line in said
+        line.startswith("nafnet-nano: full-ft has the highest mean of the trained methods (15.02") for line in said
     )
     assert (len(page.missing), page.places) == (4, 12)
     assert "restormer-nano · full-ft · low_light: no record" in page.missing
