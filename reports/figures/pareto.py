@@ -72,8 +72,8 @@ SCALES = (
     Scale("trainable", "trainable parameters", "count"),
     Scale("stored", "stored bytes", "size"),
     Scale("saved", "bytes saved for the backward pass", "size"),
-    Scale("flops", "FLOP of a training step", "flops"),
-    Scale("step", "seconds of a training step", "seconds"),
+    Scale("flops", "FLOPs per training step", "flops"),
+    Scale("step", "seconds per training step", "seconds"),
 )
 
 
