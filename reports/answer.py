@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from petlir.benchmark.records.schema import Record
 from petlir.reports.cells import CellRow
 from petlir.reports.formats import decibel, joined, plural, signed
-from petlir.reports.results import CASCADE, INPUT, Column, ResultRow, Table
+from petlir.reports.results import CASCADE, INPUT, SMOKE, Column, ResultRow, Table
 
 MOST_COLUMNS, MOST_METHODS = 4, 3
 """The maximum numbers of columns and methods that a sentence names."""
@@ -170,7 +170,7 @@ def ranks(tables: Sequence[Table]) -> list[str]:
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:
-        reasons = {table.columns[index].unranked for table, index in columns} - {"smoke"}
+        reasons = {table.columns[index].unranked for table, index in columns} - {SMOKE}
         return [f"Nothing is ranked: {'; '.join(sorted(reasons))}.", *gains(tables)] if reasons else []
     if len(ranked) <= MOST_COLUMNS:
         told = [_best(table, index, _place(table, tables)) for table, index in ranked]

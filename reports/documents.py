@@ -123,7 +123,7 @@ def _best(stores: Stores, options: Options) -> Iterator[str]:
     context = stores.context(options["store"])
     found = [one for one in task_summaries(headline(context.tables)) if _wanted(one.column.task, options)]
     if found:
-        heads = ["task", "backbone", FROZEN, FULL, "best PETL method", "over frozen, 95 %", "tied with it"]
+        heads = ["task", "backbone", FROZEN, FULL, "best PETL method", "over frozen, 95 %", "tied with the best"]
         yield table(heads, [_summary(one) for one in found])
 
 

@@ -14,6 +14,8 @@ from petlir.reports.costs import MedianCosts
 from petlir.reports.formats import plural, signed
 
 INPUT, FROZEN, CASCADE, FULL, SCRATCH = "input (bicubic)", "frozen", "cascade", "full-ft", "scratch"
+SMOKE = "too few steps (smoke run)"
+"""The reason why no method of a smoke run is marked."""
 
 
 @dataclass(frozen=True, eq=False)

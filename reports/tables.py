@@ -38,7 +38,9 @@ def _apart(table: Table) -> list[Table]:
         return [table]
     kept = [row for row in table.rows if row.kind != "composed"]
     baselines = [row for row in table.rows if row.kind in ("input", "untrained")]
-    columns = tuple(replace(column, unranked="zero-shot") for column in table.columns)
+    columns = tuple(
+        replace(column, unranked="these methods are composed of trained ones (zero-shot)") for column in table.columns
+    )
     apart = replace(table, part=COMPOSED, columns=columns, rows=(*baselines, *composed))
     return [replace(table, rows=tuple(kept)), apart]
 

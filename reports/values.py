@@ -22,7 +22,7 @@ from petlir.benchmark.statistics.spending import SpendingPlan
 from petlir.reports.column_scores import ColumnScores
 from petlir.reports.formats import plural
 from petlir.reports.frame import BELIEVED, differing, provenance
-from petlir.reports.results import FROZEN, FULL, INPUT, Column, Ranking, ResultValue
+from petlir.reports.results import FROZEN, FULL, INPUT, SMOKE, Column, Ranking, ResultValue
 
 
 def fill(
@@ -262,7 +262,7 @@ def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> t
         every: the scores of all its cells.
     """
     if column.smoke:
-        return {}, "smoke"
+        return {}, SMOKE
     if never := never_rankable(rows):
         return {}, never
     if column.seeds < statistics.FEWEST_SEEDS:
