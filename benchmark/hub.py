@@ -98,7 +98,7 @@ def upload_folder(folder: Path, source: str, message: str) -> str:
 
     repo, revision = repository(source)
     if revision is not None:
-        raise PetlirError(f"{source!r} names a revision; expected hub:OWNER/NAME to push to")
+        raise PetlirError(f"{source!r} names a revision, which cannot be pushed to; expected hub:OWNER/NAME")
     try:
         with quiet():
             api = HfApi()

@@ -35,7 +35,7 @@ class Deferred:
 
 @contextmanager
 def deferred() -> Iterator[Deferred]:
-    """Record SIGTERM instead of exiting; a signal not heeded inside the block takes effect at the end of the block.
+    """Record SIGTERM instead of exiting; a signal that the block does not handle takes effect when the block ends.
 
     Signals are delivered only to the main thread; in another thread, `deferred` has no effect.
     """

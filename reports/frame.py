@@ -51,8 +51,8 @@ def load(
     """Return the newest record of every cell in a store.
 
     Superseded records, whose cell was rerun after its data or code changed, are left out. If seeds are added until
-    methods separate, `plan` holds the plan stated for the record's cell. If a record was imported from an archive,
-    `origin` holds its submitter and its level of verification. The store's own records precede submitted ones.
+    methods separate, `plan` holds the plan of interim analyses for the record's cell. If a record was imported from an
+    archive, `origin` holds its submitter and its level of verification. The store's own records precede submitted ones.
 
     Args:
         store: the folder that holds the records.

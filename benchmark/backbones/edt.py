@@ -114,7 +114,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 class ResBlock(nn.Module):
-    """Two 3×3 convolutions with leaky ReLUs, parallel to a 1×1 convolution; `conv_down` halves the output's sides."""
+    """Two 3×3 convolutions with leaky ReLUs, parallel to a 1×1 convolution; `conv_down` halves the size."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, *, down: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The rule for choosing a learning rate: eight trials for every method, and a half trial of the chosen rate."""
+"""The rule for choosing a learning rate: eight trials for every method, then half the steps at the chosen rate."""
 
 from __future__ import annotations
 

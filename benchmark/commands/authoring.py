@@ -25,9 +25,7 @@ def pretrain(
     without: Annotated[
         str, typer.Option("--without", help="kinds of degradation to leave out, e.g. 'jpeg,motion blur'")
     ] = "",
-    only: Annotated[
-        str, typer.Option("--only", help="the only kinds of degradation to keep, e.g. 'noise,gaussian blur'")
-    ] = "",
+    only: Annotated[str, typer.Option("--only", help="keep only these degradations, e.g. 'noise,gaussian blur'")] = "",
     steps: Steps = None,
     data: Data = None,
     plugin: Plugin = None,

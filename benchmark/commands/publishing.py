@@ -114,7 +114,10 @@ def spread(
     weights: Weights = None,
     device: Device = "auto",
 ) -> None:
-    """Measure how much scores vary when training is repeated with images perturbed by 1e-6."""
+    """Measure how much scores vary when training is repeated with images perturbed by 1e-6.
+
+    Rows that the table already has are kept, so an interrupted measurement continues.
+    """
     from petlir.benchmark.cells.context import context_of
     from petlir.benchmark.devices import pick
     from petlir.benchmark.publishing import spread as spreads
@@ -123,8 +126,9 @@ def spread(
     chosen = spreads.representative(Records(Path(store)).records())
     if not chosen:
         raise PetlirError(f"store {store} holds no trained cell; run `petlir run --store {store}` first")
+    chosen = spreads.left(chosen, out)
     rows = spreads.measure(chosen, context_of(plugin or [], data, weights or []), str(pick(device)), again)
-    echo(f"{counted(spreads.write(rows, out), 'tolerance')} in {out}")
+    echo(f"{counted(spreads.write(rows, out), 'tolerance')} added to {out}")
 
 
 @app.command()

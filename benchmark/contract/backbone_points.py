@@ -1,4 +1,4 @@
-"""The points of the contract of backbones, checked on small networks: keys, sizes, sites, heads, merging."""
+"""The points of the backbone contract, checked on small networks: keys, sizes, sites, heads, merging."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def mixed_precision(trial: ToyTrial) -> str | None:
 
 
 def repeats(trial: ToyTrial) -> str | None:
-    """Check that equal seeds give equal weights and outputs, in this process and in processes with different hashes."""
+    """Check that equal seeds give equal weights and outputs, in this process and in processes with other hash seeds."""
     again = trial.adapted()
     if not _equal(again.state(), trial.adapted().state()):
         return "two networks with the same seed start with different weights"

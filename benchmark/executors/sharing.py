@@ -15,7 +15,7 @@ PAUSE = 2.0
 
 @dataclass(frozen=True)
 class Sharing:
-    """An executor that shares a store: jobs that end as `elsewhere` are reported when another runner finishes them.
+    """An executor that shares a store: jobs that another runner holds are reported when that runner finishes them.
 
     If that runner dies or releases a job, the job is run here.
 

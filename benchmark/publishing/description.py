@@ -131,7 +131,7 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
     """Compare a tuned cell's learning rate and doubling test with the trials.
 
     Raises:
-        Tampered: the trials select another rate, or give another result of the doubling test.
+        Raise an error if the trials imply another learning rate, or another result of the doubling test, than stated.
         PetlirError: the trials are missing.
     """
     said = record.convergence

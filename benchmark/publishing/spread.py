@@ -109,17 +109,36 @@ def representative(records: Iterable[Record]) -> list[Done]:
     return list(found.values())
 
 
+def left(records: Iterable[Done], path: Path) -> list[Done]:
+    """Return the records of methods and tasks that are not in the table of tolerances yet."""
+    measured = {(row["method"], row["task"]) for row in _rows(path)}
+    return [record for record in records if (record.cell.label, record.cell.task) not in measured]
+
+
+def _rows(path: Path) -> list[dict[str, object]]:
+    """Return the rows of a table of tolerances; there are none if the file does not exist.
+
+    Raises:
+        PetlirError: the table is damaged.
+    """
+    if not tolerance.read(path):
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [dict(row) for row in csv.DictReader(file)]
+
+
 def write(rows: Iterable[dict[str, object]], path: Path) -> int:
-    """Write the table of tolerances as CSV after each row, and return the number of rows."""
-    done: list[dict[str, object]] = []
+    """Add rows to a table of tolerances in CSV, each as soon as it is measured; return the number of rows added."""
+    before = _rows(path)
+    found = list(before)
     for row in rows:
-        done.append(row)
+        found.append(row)
         text = io.StringIO()
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         table.writeheader()
-        table.writerows(done)
+        table.writerows(found)
         write_bytes(path, text.getvalue().encode())
-    return len(done)
+    return len(found) - len(before)
 
 
 def _runs(record: Done, context: Context, device: str, again: int) -> list[Means]:

@@ -29,12 +29,21 @@ def measured(label: str, method: str, task: str, otherwise: float, table: Path =
     Raises:
         PetlirError: the table is damaged.
     """
-    found = _read(table)
+    found = _kept(table)
     return found.get((label, task), found.get((method, task), otherwise))
 
 
 @cache
-def _read(table: Path) -> dict[tuple[str, str], float]:
+def _kept(table: Path) -> dict[tuple[str, str], float]:
+    return read(table)
+
+
+def read(table: Path) -> dict[tuple[str, str], float]:
+    """Return the tolerances of a table by label and task; there are none if the file does not exist.
+
+    Raises:
+        PetlirError: the table is damaged.
+    """
     if not table.is_file():
         return {}
     with table.open(newline="", encoding="utf-8") as file:

@@ -77,7 +77,7 @@ class Dispatcher:
         return made
 
     def job(self, one: Planned, index: Index) -> Job:
-        """Return the job of a cell for a worker."""
+        """Return the job with which a worker computes a cell."""
         needs = tuple(need.folder(self.store).relative_to(self.store.root) for need in one.needs)
         head = index.find(one.key)
         before = head.finished if head else ""

@@ -20,7 +20,7 @@ class Registered:
 
     Attributes:
         make: builds the metric with its defaults; PSNR and SSIM then use the protocol `rgb`.
-        library: the revisions of the metric's code.
+        library: the library that computes the metric, with its version.
     """
 
     make: Callable[[], Metric]

@@ -65,7 +65,7 @@ class Budget:
 
     @property
     def curve_steps(self) -> list[int]:
-        """The steps after which the curve has a point, in order; the last step is included."""
+        """The steps after which a point is added to the curve, in order, including the last step."""
         return sorted({math.ceil(part * self.steps / CURVE_POINTS) for part in range(1, CURVE_POINTS + 1)})
 
 

@@ -52,6 +52,13 @@ def test_the_table_has_a_row_for_each_method_and_is_read_back(lab, tmp_path, cap
     table = tmp_path / "tolerance.csv"
     argv = ["spread", table, "--store", tmp_path / "store", "--again", "1", "--device", "cpu"]
     code, out, _ = command(capsys, *argv, "--data", lab.data, "--plugin", PLUGIN)
-    assert (code, out) == (0, f"2 tolerances in {table}\n")
+    assert (code, out) == (0, f"2 tolerances added to {table}\n")
     assert [line.split(",")[0] for line in table.read_text().splitlines()] == ["method", "lora", "ssf"]
     assert 0 <= measured("lora", "lora", "tiny", 1.0, table) < 0.5
+
+    first, *others = table.read_text().splitlines(keepends=True)
+    table.write_text(first + others[0].replace("lora,tiny", "lora,tiny,0.125,2,1\nunused,tiny"))
+    code, out, _ = command(capsys, *argv, "--data", lab.data, "--plugin", PLUGIN)
+    assert (code, out) == (0, f"1 tolerance added to {table}\n"), "ssf, which an interruption lost"
+    assert [line.split(",")[0] for line in table.read_text().splitlines()] == ["method", "lora", "unused", "ssf"]
+    assert "lora,tiny,0.125,2,1\n" in table.read_text()

@@ -25,7 +25,10 @@ imported = peak()
 write_report(Path(sys.argv[1]), Path(sys.argv[2]))
 print(imported, peak())
 """
-"""It imports torch first, as the report does for the named grids of these tasks. Its peak is read from /proc: what `getrusage` gives holds the peak of the process that started it, too."""
+"""It imports torch first, as the report does for the named grids of these tasks.
+
+Its peak is read from /proc: what `getrusage` gives holds the peak of the process that started it, too.
+"""
 
 
 def records(methods: int) -> list[Record]:

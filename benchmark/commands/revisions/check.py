@@ -54,7 +54,7 @@ def raise_revision(file: str) -> str:
 
 
 def keep_revision(file: str) -> str:
-    """Record that a changed file computes the same as before and keeps its revision; return a line about the change."""
+    """Keep the revision of a changed file that computes the same results; return a one-line message."""
     known = dict(read())
     known[file] = replace(_entry(file), digest=code_digest(PACKAGE / file))
     table.write(known)
