@@ -24,9 +24,10 @@ from petlir.benchmark.layers.classifier import SURE, ExpertClassifier
 from petlir.benchmark.method import PriorResults
 from petlir.benchmark.restoration.restore import to_batch, to_image
 
-CLEAN = "clean"
+CLEAN, DARK = "clean", "dark"
 NONE: Mapping[str, Degradation] = {
     CLEAN: Degradation(),
+    DARK: LowLight((1.0, 2.2), (1e6, 1e6), 0.0),
     "deblur": RandomMotionBlur(9),
     "deblur[blur=strong]": RandomMotionBlur(21),
     "gaussian blur 1": GaussianBlur(1),
@@ -49,10 +50,8 @@ task.
 """
 SHARE = 4.0
 """The importance of "none" in training, relative to that of an expert."""
-IMAGES, VERSIONS = 64, 2
-"""The maximum number of training images per degradation, and the number of degraded versions of each image for
-"none".
-"""
+IMAGES = 64
+"""The maximum number of training images per degradation."""
 SIDES = (48, 96, 192)
 """The sides of the crops taken from each training image; several, since the statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
@@ -93,8 +92,8 @@ class RouterStudy:
 
     @property
     def none(self) -> dict[str, Degradation]:
-        """The kinds of "none"; for super-resolution without clean images, which belong to the expert."""
-        taken = {*self.tasks} | ({CLEAN} if self.scale > 1 else set())
+        """The kinds of "none"; for super-resolution without clean and dark images, which belong to the expert."""
+        taken = {*self.tasks} | ({CLEAN, DARK} if self.scale > 1 else set())
         return {name: kind for name, kind in NONE.items() if name not in taken}
 
     def fit(self) -> None:
@@ -168,9 +167,8 @@ def _lowest(kinds: Sequence[Sequence[tuple[float, float]]], bounds: Sequence[flo
 
 
 def _degraded(name: str, kind: Degradation, images: Sequence[Image]) -> Iterator[Image]:
-    for version in range(VERSIONS if _drawn(kind) else 1):
-        for place, image in enumerate(images):
-            yield to_image(to_batch(kind.degrade(image, seed_of("training", name, version, place))))
+    for place, image in enumerate(images):
+        yield to_image(to_batch(kind.degrade(image, seed_of("training", name, place))))
 
 
 def _drawn(kind: Degradation) -> bool:

@@ -25,6 +25,7 @@ from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.paper import Paper
 
 OUTPUTS = ("direct", "residual")
+CONVOLUTIONS = ("1x1", "3x3")
 STEPS, FIRST, LAST = 1000, 0.00085, 0.012
 """The time steps of Stable Diffusion, and its lowest and highest noise variances (square roots are linear)."""
 ATTENTION = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("out", "to_out.0"))
@@ -48,6 +49,8 @@ class DiffusionConfig:
         window: side length of the input in pixels.
         time_step: the time step at which the U-Net reads a code.
         output: `direct`, or `residual`: the image plus the change of the decoded code, which preserves fine detail.
+        convolutions: the U-Net's convolutions among the projections: `1x1`, or also `3x3`, those of the residual block
+            before each transformer layer.
     """
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -63,10 +66,13 @@ class DiffusionConfig:
     window: int = 512
     time_step: int = 199
     output: str = "direct"
+    convolutions: str = "1x1"
 
     def __post_init__(self) -> None:
         if self.output not in OUTPUTS:
             raise unknown("output of a diffusion network", self.output, OUTPUTS)
+        if self.convolutions not in CONVOLUTIONS:
+            raise unknown("convolutions of a diffusion network", self.convolutions, CONVOLUTIONS)
         if not 0 <= self.time_step < STEPS:
             raise PetlirError(f"the time step of a diffusion network is 0 to {STEPS - 1}, not {self.time_step}")
         least = self.factor << (len(self.channels) - 1)
@@ -184,8 +190,10 @@ class LatentDiffusion(Backbone):
     def _views(self, where: str, side: int, width: int) -> Iterator[Block]:
         for index, transformer in enumerate(self.unet.get_submodule(f"{where}.attentions").children()):
             residual = self.unet.get_submodule(f"{where}.resnets.{index}")
-            shortcut = residual if getattr(residual, "conv_shortcut", None) is not None else None
-            before = [Site("shortcut", shortcut, "conv_shortcut")] if shortcut else []
+            names = {"conv1": "conv1", "conv2": "conv2"} if self.config.convolutions == "3x3" else {}
+            if getattr(residual, "conv_shortcut", None) is not None:
+                names["shortcut"] = "conv_shortcut"
+            before = [Site(name, residual, path) for name, path in names.items()]
             site = Site("block", transformer, "transformer_blocks.0")
             layer = site.module
             mixer = Branch.of(layer, "mixer", "norm1", [(name, f"attn1.{path}") for name, path in ATTENTION])
@@ -281,9 +289,10 @@ def build(
     config: DiffusionConfig,
     output: str = DiffusionConfig.output,
     time_step: int = DiffusionConfig.time_step,
+    convolutions: str = DiffusionConfig.convolutions,
 ) -> LatentDiffusion:
-    """Return a latent diffusion network of a named size; `output` is `direct` or `residual`."""
-    return LatentDiffusion(name, replace(config, output=output, time_step=time_step))
+    """Return a latent diffusion network of a named size; see `DiffusionConfig` for the options."""
+    return LatentDiffusion(name, replace(config, output=output, time_step=time_step, convolutions=convolutions))
 
 
 BACKBONES = {

@@ -20,13 +20,13 @@ HIDDEN = 16
 """The width of the hidden layer."""
 LARGEST = 1000
 """The maximum number of parameters."""
-STEPS, RATE, DECAY = 1500, 0.02, 0.01
+STEPS, RATE, DECAY = 300, 0.02, 0.01
 """Number of full-batch AdamW steps, initial learning rate (cosine decay to 0) and weight decay."""
-JITTER = 0.05
+JITTER = 0.1
 """Standard deviation of the noise that is added to standardised descriptions in training."""
 EXTREME = 4.0
 """The magnitude at which standardised descriptions are clipped."""
-SURE = 0.5
+SURE = 0.6
 """The default minimum probability at which an expert is selected."""
 
 

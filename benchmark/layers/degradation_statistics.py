@@ -20,89 +20,138 @@ SCALES = 3
 """The number of resolutions, each half the previous one."""
 LEAST = 32
 """The minimum side length in pixels; smaller images are padded by repeating the last row and column."""
-BLOCK = 8
+JPEG_BLOCK = 8
 """The side length of a JPEG block in pixels."""
+PATCH = 6
+"""The side length, in pixels, of the patches among which flat ones are selected."""
+FLAT = 0.3
+"""The fraction of patches that count as flat: there, noise dominates the texture of the image."""
+STREAK, SLANTS = 9, (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""The length of streaks in rows, and their slants in columns per row."""
 FAINT = 1e-4
 """Added to amplitudes in [0, 1] before logarithms and divisions; 1/40 of a grey level."""
+HALF_LEVEL = 0.5 / 255
+"""Half a grey level, the error of rounding to 8 bits."""
 MOST = 2**17
 """The maximum number of pixels for quantiles; in larger images only every k-th pixel is used."""
 
 
 @dataclass(frozen=True)
 class DegradationStatistics:
-    """39 statistics of exposure, noise, streaks and blocks; amplitudes are logarithmic.
+    """46 statistics of exposure, noise, streaks, blocks and demosaicking; amplitudes are logarithmic.
 
     Source: the high-pass filter and the robust noise level of Immerkær, Fast noise variance estimation, CVIU 1996, and
-    Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 1994. The selection is ours.
+    Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 1994; noise in flat patches by
+    brightness after Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; traces of
+    demosaicking after Gallagher & Chen, Image authentication by detecting traces of demosaicing, CVPRW 2008. The
+    selection is ours.
     """
 
     def width(self, backbone: Backbone) -> int:
-        """Return 39."""
-        return 39
+        """Return 46."""
+        return 46
 
     @torch.no_grad()
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Describe images N×3×H×W in [0, 1] as N×39; the backbone is not used."""
+        """Describe images N×3×H×W in [0, 1] as N×46; the backbone is not used."""
         down, right = (max(0, LEAST - side) for side in images.shape[-2:])
         images = functional.pad(images.float(), (0, right, 0, down), mode="replicate")
         luma = torch.einsum("c,nchw->nhw", images.new_tensor(LUMA), images)[:, None]
-        parts = (_exposure(images, luma), _colour(images), _scales(luma), _texture(luma), _blocks(luma))
+        parts = (
+            _exposure(images, luma),
+            _noise(images, luma),
+            _scales(luma),
+            _mosaic(images),
+            _blocks(luma),
+            _streaks(luma),
+        )
         return torch.stack([number for part in parts for number in part], 1)
 
 
 def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
-    """Yield quantiles, contrast and mean of the luma, and the fractions of black and white samples."""
+    """Yield quantiles, contrast and mean of the luma, the fractions of black and white samples, and the maximum."""
     flat = luma.flatten(1)
-    sampled = flat[:, :: -(-flat.shape[1] // MOST)]
-    yield from torch.quantile(sampled, images.new_tensor(QUANTILES), dim=1)
+    step = -(-flat.shape[1] // MOST)
+    yield from torch.quantile(flat[:, ::step], images.new_tensor(QUANTILES), dim=1)
     yield _log(flat.std(1))
     yield _log(flat.mean(1))
-    yield (images <= 0.5 / 255).float().mean((1, 2, 3))
-    yield (images >= 254.5 / 255).float().mean((1, 2, 3))
+    yield (images <= HALF_LEVEL).float().mean((1, 2, 3))
+    yield (images >= 1 - HALF_LEVEL).float().mean((1, 2, 3))
+    yield _quantile(images.amax(1).flatten(1)[:, ::step], 0.995)
 
 
-def _colour(images: Tensor) -> Iterator[Tensor]:
-    """Yield the noise level of each channel, and the correlations between channels: rain is grey, noise is not."""
-    high = high_pass(images)
-    yield from _log(noise_level(high)).T
-    for one, other in ((0, 1), (0, 2), (1, 2)):
-        yield _correlation(high[:, one], high[:, other])
+def _noise(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
+    """Yield levels, correlations between channels and between pixels, and levels by brightness, in flat patches."""
+    colours, grey = high_pass(images), high_pass(luma)
+    yield from _log(_quantile(_levels(colours), FLAT)).T
+    levels = _levels(grey)[:, 0]
+    yield _log(_quantile(levels, 0.1))
+    flat = (levels <= _quantile(levels, FLAT)[:, None]).float()
+    for one, other in ((0, 1), (0, 2), (1, 2)):  # rain is grey, noise is not
+        yield _correlation(colours[:, one], colours[:, other], flat)
+    for axis in (-1, -2):
+        red, green, blue = (_correlation(channel, channel.roll(1, axis), flat) for channel in colours.unbind(1))
+        yield green
+        yield (red + blue) / 2
+    means = functional.avg_pool2d(luma[..., 1:-1, 1:-1], PATCH).flatten(1)
+    order, third = means.argsort(1), means.shape[1] // 3
+    for place in (order[:, :third], order[:, -third:]):
+        yield _log(_quantile(levels.gather(1, place), FLAT))
+        yield _log(means.gather(1, place).mean(1))
+    yield (grey.abs() < HALF_LEVEL).float().mean((1, 2, 3))
 
 
 def _scales(luma: Tensor) -> Iterator[Tensor]:
-    """Yield the noise level, tail, direction, skewness and kurtosis at each resolution."""
+    """Yield noise level, tail and direction at each resolution, and asymmetry across thin lines at the first."""
+    for axis in (-1, -2):
+        yield _skewness(second_difference(luma, axis))
     for _ in range(SCALES):
         high = high_pass(luma)
         level = _log(noise_level(high))[:, 0]
         yield level
         yield _log(high.flatten(1).std(1)) - level
         yield _log(luma.diff(dim=-1).abs().mean((1, 2, 3))) - _log(luma.diff(dim=-2).abs().mean((1, 2, 3)))
-        yield _moment(high, 3)
-        yield _log(_moment(high, 4))
         luma = functional.avg_pool2d(luma, 2)
 
 
-def _texture(luma: Tensor) -> Iterator[Tensor]:
-    """Yield spatial correlations, dependence of the noise on the signal, and asymmetry across thin lines."""
-    high = high_pass(luma)
-    for lag in (1, 2):
-        yield _correlation(high[..., lag:], high[..., :-lag])
-        yield _correlation(high[..., lag:, :], high[..., :-lag, :])
-    centre, size = luma[..., 1:-1, 1:-1], high.abs()
-    dark = (centre <= _median(centre.flatten(1)).view(-1, 1, 1, 1)).float()
-    light = 1 - dark
-    levels = [(size * half).sum((1, 2, 3)) / half.sum((1, 2, 3)).clamp(min=1) for half in (dark, light)]
-    yield _log(levels[0]) - _log(levels[1])
+def _mosaic(images: Tensor) -> Iterator[Tensor]:
+    """Yield how much better interpolation predicts one half of the pixels of a Bayer mosaic than the other half."""
+    green = images[:, 1]
+    residual = (second_difference(green, -1)[:, 1:-1] + second_difference(green, -2)[..., 1:-1]) / 2
+    rows, columns = (torch.arange(side, device=images.device) for side in residual.shape[1:])
+    odd = (rows[:, None] + columns) % 2
+    signs = (2 * odd - 1) / torch.where(odd > 0, odd.sum(), (1 - odd).sum())
+    yield (_robust_log(residual) * signs).sum((1, 2)).abs()
     for axis in (-1, -2):
-        yield _moment(luma.narrow(axis, 1, luma.shape[axis] - 2) - _neighbours(luma, axis), 3)
+        lines = _robust_log(second_difference(images[:, ::2], axis)).mean(-3 - axis)
+        yield (lines[..., ::2].mean(-1) - lines[..., 1::2].mean(-1)).abs().mean(1)
 
 
 def _blocks(luma: Tensor) -> Iterator[Tensor]:
-    """Yield the excess of intensity steps between 8×8 blocks over those within blocks, along rows and columns."""
-    for axis, others in ((-1, (1, 2)), (-2, (1, 3))):
-        steps = luma.diff(dim=axis).abs().mean(others)
-        blocks = steps[:, : steps.shape[1] // BLOCK * BLOCK].reshape(len(steps), -1, BLOCK)
-        yield _log(blocks[..., -1].mean(1)) - _log(blocks[..., :-1].mean((1, 2)))
+    """Yield the excess of the largest of the 8 phases of intensity steps over the others, along rows and columns."""
+    for axis in (-1, -2):
+        steps = _robust_log(luma.diff(dim=axis)).mean((1, -3 - axis))
+        phases = steps[:, : steps.shape[1] // JPEG_BLOCK * JPEG_BLOCK].view(len(steps), -1, JPEG_BLOCK).mean(1)
+        largest = phases.amax(1)
+        yield largest - (phases.sum(1) - largest) / (JPEG_BLOCK - 1)
+
+
+def _streaks(luma: Tensor) -> Iterator[Tensor]:
+    """Yield how much of thin lines remains in means along near-vertical and near-horizontal streaks, and how bright."""
+    kernel = luma.new_zeros(len(SLANTS), 1, STREAK, 5)
+    rows = torch.arange(STREAK)
+    for streak, slant in zip(kernel[:, 0], SLANTS, strict=True):
+        streak[rows, (2 + slant * (rows - STREAK // 2)).round().long()] = 1 / STREAK
+    strengths = []
+    for view in (luma, luma.mT):
+        lines = second_difference(view, -1)
+        means = functional.conv2d(lines, kernel).flatten(2)
+        deviation, slant = means.std(2).max(1)
+        strengths.append(_log(deviation))
+        yield strengths[-1] - _log(lines.flatten(1).std(1))
+        if view is luma:
+            yield _skewness(means[torch.arange(len(means)), slant])
+    yield strengths[0] - strengths[1]
 
 
 def high_pass(images: Tensor) -> Tensor:
@@ -114,29 +163,43 @@ def high_pass(images: Tensor) -> Tensor:
 def noise_level(high: Tensor) -> Tensor:
     """Estimate the standard deviation N×C of Gaussian noise N×C×H×W from the median absolute deviation."""
     flat = high.flatten(2)
-    return _median((flat - _median(flat)[..., None]).abs()) / 0.6745
+    return _quantile((flat - _quantile(flat, 0.5)[..., None]).abs(), 0.5) / 0.6745
 
 
-def _median(values: Tensor) -> Tensor:
-    """Return the median along the last axis; `torch.median` has no deterministic kernel on GPUs."""
-    return values.sort(-1).values[..., (values.shape[-1] - 1) // 2]
+def second_difference(images: Tensor, axis: int) -> Tensor:
+    """Return each pixel less the mean of its two neighbours along an axis, without the border."""
+    length = images.shape[axis] - 2
+    before, pixels, after = (images.narrow(axis, start, length) for start in range(3))
+    return pixels - (before + after) / 2
 
 
-def _neighbours(luma: Tensor, axis: int) -> Tensor:
-    """Return the mean of the two neighbours of each pixel along an axis, without the border."""
-    length = luma.shape[axis] - 2
-    return (luma.narrow(axis, 0, length) + luma.narrow(axis, 2, length)) / 2
+def _levels(high: Tensor) -> Tensor:
+    """Return the standard deviation of Gaussian noise in each patch, N×C×P, from its mean absolute value."""
+    return functional.avg_pool2d(high.abs(), PATCH).flatten(2) * (torch.pi / 2) ** 0.5
 
 
-def _correlation(one: Tensor, other: Tensor) -> Tensor:
-    first, second = (values.flatten(1) - values.flatten(1).mean(1, keepdim=True) for values in (one, other))
-    spread = (first.square().mean(1) * second.square().mean(1)).sqrt()
-    return (first * second).mean(1) / (spread + FAINT**2)
+def _quantile(values: Tensor, share: float) -> Tensor:
+    """Return a lower quantile along the last axis; `torch.median` has no deterministic kernel on GPUs."""
+    return values.sort(-1).values[..., int(share * (values.shape[-1] - 1))]
 
 
-def _moment(values: Tensor, order: int) -> Tensor:
+def _correlation(one: Tensor, other: Tensor, flat: Tensor) -> Tensor:
+    """Return the correlation of N×H×W with N×H×W in patches with weights N×P; the means are 0."""
+    products = (one * other, one * one, other * other)
+    covariance, *variances = (
+        (functional.avg_pool2d(product[:, None], PATCH).flatten(1) * flat).sum(1) for product in products
+    )
+    return covariance / ((variances[0] * variances[1]).sqrt() + FAINT**2)
+
+
+def _skewness(values: Tensor) -> Tensor:
     centred = values.flatten(1) - values.flatten(1).mean(1, keepdim=True)
-    return (centred / (centred.square().mean(1, keepdim=True).sqrt() + FAINT)).pow(order).mean(1)
+    return (centred / (centred.square().mean(1, keepdim=True).sqrt() + FAINT)).pow(3).mean(1)
+
+
+def _robust_log(differences: Tensor) -> Tensor:
+    """Return log-magnitudes, whose means depend less on edges than those of magnitudes."""
+    return (differences.abs() + HALF_LEVEL).log()
 
 
 def _log(amplitude: Tensor) -> Tensor:

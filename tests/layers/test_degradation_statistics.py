@@ -2,9 +2,17 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from petlir.benchmark.contract.toy_model import tiny
+from petlir.benchmark.degradation import Degradation
+from petlir.benchmark.degradations.camera import CameraNoise
+from petlir.benchmark.degradations.jpeg import Jpeg
+from petlir.benchmark.degradations.noise import GaussianNoise
+from petlir.benchmark.degradations.rain import RainStreaks
+from petlir.benchmark.images.procedural import leaves
 from petlir.benchmark.layers.degradation_statistics import DegradationStatistics, high_pass, noise_level
+from petlir.benchmark.restoration.restore import to_batch
 
 DESCRIBE = DegradationStatistics()
 
@@ -35,3 +43,19 @@ def test_an_image_is_described_alone():
     images = torch.rand(3, 3, 40, 40)
     together = DESCRIBE(tiny(), images)
     torch.testing.assert_close(torch.cat([DESCRIBE(tiny(), image[None]) for image in images]), together)
+
+
+def described(kind: Degradation, top: int = 0) -> Tensor:
+    """The description of a degraded image whose first `top` rows and columns are cut off."""
+    return DESCRIBE(tiny(), to_batch(kind.degrade(leaves(5, 96), 3))[..., top:, top:])[0]
+
+
+@pytest.mark.parametrize("top", [0, 1, 3])
+def test_each_kind_leaves_its_own_trace_wherever_the_crop_starts(top):
+    """Of four kinds, only camera noise has traces of demosaicking, only JPEG blocks, and only rain streaks."""
+    kinds = (CameraNoise((0.01, 0.01)), Jpeg(10), RainStreaks("heavy"), GaussianNoise(50))
+    traces = torch.stack([described(kind, top) for kind in kinds])
+    mosaic, blocks, streaks = traces[:, -9:-6].mean(1), traces[:, -6:-4].mean(1), traces[:, -1]
+    for place, trace in enumerate((mosaic, blocks, streaks)):
+        assert trace.argmax() == place
+        assert trace[place] - trace[torch.arange(4) != place].max() > 0.02, (place, trace)

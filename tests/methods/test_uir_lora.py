@@ -24,7 +24,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.procedural import leaves
 from petlir.benchmark.images.reading import read_image
 from petlir.benchmark.layers import routing
-from petlir.benchmark.layers.classifier import ExpertClassifier
+from petlir.benchmark.layers.classifier import SURE, ExpertClassifier
 from petlir.benchmark.layers.degradation_statistics import DegradationStatistics
 from petlir.benchmark.layers.routing import BlockStatistics, ClipEmbedding, Router, share
 from petlir.benchmark.method import PriorResults
@@ -38,7 +38,7 @@ from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_composition import Composer, ExpertSequence, Fixed, Mixed, Mixture
 from petlir.methods.uir_controls import best_sequence
 from petlir.methods.uir_lora import UIRLoRA
-from petlir.methods.uir_routing import RouterStudy
+from petlir.methods.uir_routing import DARK, NONE, RouterStudy
 from tests.helpers.engine import PLUGIN
 from tests.helpers.samples import finished_in
 
@@ -400,28 +400,28 @@ def test_the_router_knows_each_degradation_and_none():
         for seed, image in enumerate(clean):
             yield to_batch(kinds[task].degrade(image, seed)), to_batch(image)
 
-    router = ExpertClassifier(DegradationStatistics(), 39, (True, True, True))
+    router = ExpertClassifier(describe := DegradationStatistics(), describe.width(tiny()), (True, True, True))
     torch.manual_seed(0)
     study = RouterStudy(router, tiny(), list(kinds), 1, PriorResults(images=images, validation=list))
     study.fit()
     others = [leaves(seed, 96) for seed in range(100, 106)]
-    for place, kind in enumerate([*kinds.values(), Degradation(), Jpeg(10)]):
+    for place, kind in enumerate([*kinds.values(), Degradation(), Jpeg(10), NONE[DARK]]):
         found = torch.cat([router(tiny(), to_batch(kind.degrade(image, 7))) for image in others])
         right = found[:, place] if place < 3 else 1 - found.sum(1)
         assert right.mean() >= 5 / 6, kind
     study.calibrate(lambda weights, degraded, clean: 0.0)
-    assert router.threshold.tolist() == [0.5] * 3
+    torch.testing.assert_close(router.threshold, torch.full((3,), SURE))
 
 
 def test_the_threshold_bounds_the_loss():
-    router = ExpertClassifier(DegradationStatistics(), 39, (True,))
+    router = ExpertClassifier(describe := DegradationStatistics(), describe.width(tiny()), (True,))
     for weight in router.weights:
         weight.zero_()
     router.weights[-1].copy_(torch.tensor([2.0, 0.0]))  # every image gets the expert, by a probability of 0.88
     pairs = [(to_batch(leaves(seed, 40)),) * 2 for seed in range(2)]
     study = RouterStudy(router, tiny(), ["denoise_50"], 1, PriorResults(validation=lambda: pairs))
     study.calibrate(lambda weights, degraded, clean: 0.04)
-    assert router.threshold == 0.5
+    assert router.threshold == pytest.approx(SURE)
     study.calibrate(lambda weights, degraded, clean: 0.06)
     assert router.threshold > 0.88
     assert not router(tiny(), pairs[0][0]).any()
