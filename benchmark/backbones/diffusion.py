@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Block, Branch, Site, load_strictly
-from petlir.benchmark.backbones.diffusion_layers import LinearCode, SquareTokens, TransformerLayer, library
+from petlir.benchmark.backbones.diffusion_layers import LinearCode, SquareTokens, autoencoder_of, unet_of
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.paper import Paper
 
-OUTPUTS = ("direct", "residual")
+OUTPUTS = ("direct", "residual", "reconstruction")
 CONVOLUTIONS = ("1x1", "3x3")
 STEPS, FIRST, LAST = 1000, 0.00085, 0.012
 """The time steps of Stable Diffusion, and its lowest and highest noise variances (square roots are linear)."""
@@ -48,7 +48,8 @@ class DiffusionConfig:
         linear: whether a linear code is added to the autoencoder's code.
         window: side length of the input in pixels.
         time_step: the time step at which the U-Net reads a code.
-        output: `direct`, or `residual`: the image plus the change of the decoded code, which preserves fine detail.
+        output: `direct`, `residual`, the image plus the change of the decoded code, which preserves fine detail, or
+            `reconstruction`, the decoded code without the U-Net, which limits what `direct` can restore.
         convolutions: the U-Net's convolutions among the projections: `1x1`, or also `3x3`, those of the residual block
             before each transformer layer.
     """
@@ -111,7 +112,7 @@ class LatentDiffusion(Backbone):
     def __init__(self, name: str, config: DiffusionConfig) -> None:
         super().__init__()
         self.name, self.config, self.window, self.heads = name, config, config.window, {"restore": 1}
-        self.unet, self.autoencoder = _unet(config), _autoencoder(config)
+        self.unet, self.autoencoder = unet_of(config), autoencoder_of(config)
         self.prompt = nn.Buffer(torch.randn(1, *config.prompt))
         self.linear = LinearCode(config.latent, config.factor) if config.linear else None
         widths = config.autoencoder
@@ -128,6 +129,8 @@ class LatentDiffusion(Backbone):
             raise PetlirError(f"{self.name} takes {self.config.window}×{self.config.window} only, got {size}")
         scaled = 2 * images - 1
         latents, features = self.encode(scaled)
+        if self.config.output == "reconstruction":
+            return (self.decode(latents, None) + 1) / 2
         decoded = self.decode(self.denoised(latents), features)
         if self.config.output == "residual":
             decoded = scaled + decoded - self.decode(latents, None)
@@ -229,39 +232,6 @@ class LatentDiffusion(Backbone):
 def _projected(network: nn.Module, normed: Tensor) -> Tensor:
     """Return the output of the last convolution of an encoder or a decoder."""
     return cast("Tensor", network.get_submodule("conv_out")(network.get_submodule("conv_act")(normed)))
-
-
-def _unet(config: DiffusionConfig) -> nn.Module:
-    count = len(config.channels) - 1
-    unet: nn.Module = library().UNet2DConditionModel(
-        in_channels=config.latent,
-        out_channels=config.latent,
-        down_block_types=("CrossAttnDownBlock2D",) * count + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * count,
-        block_out_channels=config.channels,
-        layers_per_block=config.layers,
-        cross_attention_dim=config.prompt[1],
-        attention_head_dim=config.attention_heads,  # diffusers takes the number of heads under this name
-        use_linear_projection=True,
-        norm_num_groups=config.groups,
-    )
-    for name in [name for name, _ in unet.named_modules() if name.endswith("transformer_blocks.0")]:
-        unet.set_submodule(name, TransformerLayer(unet.get_submodule(name)))
-    return unet
-
-
-def _autoencoder(config: DiffusionConfig) -> nn.Module:
-    levels = len(config.autoencoder)
-    autoencoder: nn.Module = library().AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=config.autoencoder,
-        layers_per_block=config.layers,
-        latent_channels=config.latent,
-        norm_num_groups=config.groups,
-        mid_block_add_attention=config.middle_attention,
-    )
-    return autoencoder
 
 
 NANO = DiffusionConfig(

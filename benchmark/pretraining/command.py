@@ -13,6 +13,7 @@ from time import monotonic
 import torch
 
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.diffusion import LatentDiffusion
 from petlir.benchmark.degradation import Image
 from petlir.benchmark.devices import pick
 from petlir.benchmark.errors import PetlirError
@@ -20,8 +21,9 @@ from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.imageset import pixels_digest
 from petlir.benchmark.images.walking import images_in
 from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.pretraining import autoencoder
 from petlir.benchmark.pretraining.images import dead_leaves, photographs
-from petlir.benchmark.pretraining.loop import Recipe, train
+from petlir.benchmark.pretraining.loop import Batches, Recipe, train
 from petlir.benchmark.pretraining.recipes import all_but, choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh
@@ -82,7 +84,15 @@ def pretrain_backbone(
         images_in(images)
     _make(out)
     yield f"pre-training {name}, {kind}: {recipe.steps} steps of {recipe.batch_size} crops; {described(recipe)}"
-    yield from _trained(network, recipe, _clean(recipe, images, plugins, data), out / f"{name}.checkpoint")
+    clean = _clean(recipe, images, plugins, data)
+    batches = training_batches(network, clean, recipe)
+    if isinstance(network, LatentDiffusion):
+        autoencoder.start(network, clean)
+        yield f"the autoencoder of {name} on clean images, then the whole network"
+        with autoencoder.reconstructing(network):
+            first = out / f"{name}.autoencoder.checkpoint"
+            yield from _trained(network, recipe, autoencoder.clean(batches), first)
+    yield from _trained(network, recipe, batches, out / f"{name}.checkpoint")
     yield f"written: {publish(network, recipe, plugins, out, data)}"
 
 
@@ -102,8 +112,7 @@ def held_out(plugins: Plugins, data: Path | None) -> dict[str, str]:
     return found
 
 
-def _trained(network: Backbone, recipe: Recipe, images: list[Image], checkpoint: Path) -> Iterator[str]:
-    batches = training_batches(network, images, recipe)
+def _trained(network: Backbone, recipe: Recipe, batches: Batches, checkpoint: Path) -> Iterator[str]:
     losses: list[float] = []
     since = monotonic()
     for step, loss in train(network, batches, recipe, checkpoint, EVERY):

@@ -7,10 +7,13 @@ from pathlib import Path
 from statistics import fmean
 
 from petlir.benchmark.backbone import Backbone
+from petlir.benchmark.backbones.diffusion import LatentDiffusion
 from petlir.benchmark.degradation import rounded
 from petlir.benchmark.degradations.resize import enlarge
+from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.prepare import ImagePair, test_pairs
 from petlir.benchmark.plugins import Plugins
+from petlir.benchmark.pretraining.autoencoder import reconstructing
 from petlir.benchmark.protocol import protocol
 from petlir.benchmark.scoring.evaluate import restore_image
 from petlir.benchmark.scoring.psnr_ssim import psnr
@@ -19,10 +22,14 @@ from petlir.benchmark.task import Task
 BUNDLED = "photographs"
 ON_DATA = (("Set5", "sr_x4"), ("BSD100", "denoise_30"))
 """The sets of the data folder and the tasks on which weights are scored."""
+RECONSTRUCTION = f"{BUNDLED} reconstruction"
+"""The name of the score of an autoencoder."""
 
 
 def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[str, dict[str, float]]:
     """Return set and task → mean PSNR in dB of the restored images (`psnr`) and of the degraded images (`input`).
+
+    For latent diffusion, `RECONSTRUCTION` → mean PSNR of the decoded codes of clean photographs, D(E(x)).
 
     Args:
         network: the pre-trained network, set to evaluation mode.
@@ -33,9 +40,12 @@ def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[
         PetlirError: a set is missing in the data folder.
     """
     network.eval()
-    return {
+    found = {
         f"{name} {task.name}": _scores(network, task, pairs) for name, task, pairs in _trials(network, plugins, root)
     }
+    if isinstance(network, LatentDiffusion):
+        found[RECONSTRUCTION] = _reconstruction(network)
+    return found
 
 
 def _trials(network: Backbone, plugins: Plugins, root: Path | None) -> Iterator[tuple[str, Task, list[ImagePair]]]:
@@ -58,3 +68,11 @@ def _scores(network: Backbone, task: Task, pairs: list[ImagePair]) -> dict[str, 
     restored = [psnr(restore_image(network, pair.degraded, (head,)), pair.clean, rule) for pair in pairs]
     untouched = [psnr(enlarge(rounded(pair.degraded), task.scale), pair.clean, rule) for pair in pairs]
     return {"psnr": round(fmean(restored), 3), "input": round(fmean(untouched), 3)}
+
+
+def _reconstruction(network: LatentDiffusion) -> dict[str, float]:
+    rule = protocol("rgb")
+    clean = [entry.clean() for entry in image_set(BUNDLED).index(None, 1)]
+    with reconstructing(network):
+        values = [psnr(restore_image(network, image, tuple(network.heads)), image, rule) for image in clean]
+    return {"psnr": round(fmean(values), 3)}

@@ -13,12 +13,17 @@ from petlir.benchmark.images.bundled import PHOTOGRAPHS
 from petlir.benchmark.images.catalogue import image_set
 from petlir.benchmark.images.procedural import leaves
 from petlir.benchmark.method import PriorResults
+from petlir.benchmark.plugins import Plugins, find
+from petlir.benchmark.pretraining.autoencoder import reconstructing
+from petlir.benchmark.pretraining.command import pretrain_backbone
 from petlir.benchmark.restoration.restore import restore, to_batch
 from petlir.benchmark.training.adaptation import adapt, folded
+from petlir.benchmark.weights import cards
 from petlir.methods.adapter import Adapter
 from petlir.methods.bitfit import BitFit
 from petlir.methods.lora import LoRA
 from petlir.methods.uir_lora import UIRLoRA
+from tests.helpers.engine import draw, save
 
 
 def test_without_diffusers_the_message_names_the_extra(monkeypatch):
@@ -130,6 +135,26 @@ def test_loras_of_convolutions_are_merged_into_them(convolutions, kernel):
         with folded(network) as whole:
             torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-5)
     assert whole
+
+
+def test_the_autoencoder_is_trained_first_and_the_card_states_its_limit(tmp_path):
+    for number in range(2):
+        save(tmp_path / "photos" / f"{number}.png", draw([number], 140, 150))
+    plugins = Plugins({}, {"denoise_30": find().task("denoise_30")}, {"small": small}, {})
+    lines = list(pretrain_backbone(plugins, "prod", "small", tmp_path, images=tmp_path / "photos", steps=2))
+    assert lines[1] == "the autoencoder of small on clean images, then the whole network"
+    first = torch.load(tmp_path / "small.autoencoder.checkpoint", weights_only=True)["network"]
+    start = small().state_dict()
+    changed = {name.split(".")[0] for name, tensor in first.items() if not torch.equal(tensor, start[name])}
+    assert changed == {"autoencoder", "linear"}
+    network = small()
+    card = cards.load(network, tmp_path)
+    assert set(card.scores) == {"photographs denoise_30", "photographs reconstruction"}
+    image = to_batch(image_set("photographs").index(None, 1)[0].clean())[..., :16, :16]
+    with torch.no_grad(), reconstructing(network):
+        codes, _ = network.encode(2 * image - 1)
+        torch.testing.assert_close(network(image), (network.decode(codes, None) + 1) / 2)
+    assert network.config.output == "direct"
 
 
 def trained(seed: int):
