@@ -24,7 +24,7 @@ from petlir.benchmark.layers.classifier import SURE, ExpertClassifier
 from petlir.benchmark.method import PriorResults
 from petlir.benchmark.restoration.restore import to_batch, to_image
 
-CLEAN, DARK = "clean", "dark"
+CLEAN, DARK, NOISY_DARK = "clean", "dark", "low_light_noise"
 NONE: Mapping[str, Degradation] = {
     CLEAN: Degradation(),
     DARK: LowLight((1.0, 2.2), (1e6, 1e6), 0.0),
@@ -42,7 +42,7 @@ NONE: Mapping[str, Degradation] = {
     "sidd": CameraNoise(),
     "derain_light": RainStreaks("light"),
     "rain_noise": Chain((RainStreaks("heavy"), GaussianNoise(50))),
-    "low_light_noise": Chain((LowLight(), GaussianNoise(15))),
+    NOISY_DARK: Chain((LowLight(), GaussianNoise(15))),
     "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
 }
 """Degradations for which no expert is selected, by the task that undoes them; left out if there is an expert for the
@@ -50,8 +50,8 @@ task.
 """
 SHARE = 4.0
 """The importance of "none" in training, relative to that of an expert."""
-IMAGES = 64
-"""The maximum number of training images per degradation."""
+IMAGES, CROPS = 64, 4
+"""The maximum number of training images per degradation, and the number of crops of each size and expert's image."""
 SIDES = (48, 96, 192)
 """The sides of the crops taken from each training image; several, since the statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
@@ -92,8 +92,13 @@ class RouterStudy:
 
     @property
     def none(self) -> dict[str, Degradation]:
-        """The kinds of "none"; for super-resolution without clean and dark images, which belong to the expert."""
+        """The kinds of "none", without those that belong to an expert.
+
+        These are clean and dark images in super-resolution, and noisy low light if there is an expert for low light.
+        """
         taken = {*self.tasks} | ({CLEAN, DARK} if self.scale > 1 else set())
+        if "low_light" in self.tasks:
+            taken.add(NOISY_DARK)
         return {name: kind for name, kind in NONE.items() if name not in taken}
 
     def fit(self) -> None:
@@ -101,23 +106,26 @@ class RouterStudy:
         if not self.eligible:
             return
         described, labels, importance = [], [], []
-        kinds = [(label, 1.0, self._expert(task)) for label, task in enumerate(self.eligible)]
+        kinds = [(label, 1.0, CROPS, self._expert(task)) for label, task in enumerate(self.eligible)]
         none, clean = self.none, list(self._clean())
-        kinds += [(len(self.eligible), SHARE / len(none), _degraded(name, kind, clean)) for name, kind in none.items()]
-        for label, weight, images in kinds:
-            rows = [self._describe(crop) for place, image in enumerate(images) for crop in _crops(image, place)]
+        weight = SHARE / len(none)
+        kinds += [(len(self.eligible), weight, 1, _degraded(name, kind, clean)) for name, kind in none.items()]
+        for label, weight, count, images in kinds:
+            rows = [self._describe(crop) for place, image in enumerate(images) for crop in _crops(image, place, count)]
             described += rows
             labels += [label] * len(rows)
             importance += [weight / max(1, len(rows))] * len(rows)
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set the lowest thresholds at which the mean loss on every kind of "none" is at most `LOSS` in total."""
+        """Set the lowest thresholds, one after another, at which the mean loss on every "none" is at most `LOSS`."""
         kinds = [list(self._taken(name, kind, loss)) for name, kind in self.none.items()] if self.eligible else []
+        bounds = [LOSS * len(kind) for kind in kinds]
         for expert in range(len(self.eligible)):
             own = [[(certainty, lost) for at, certainty, lost in kind if at == expert] for kind in kinds]
-            bounds = [LOSS * len(kind) / len(self.eligible) for kind in kinds]
-            self.router.threshold[expert] = _lowest(own, bounds)
+            self.router.threshold[expert] = threshold = _lowest(own, bounds)
+            for place, kind in enumerate(own):
+                bounds[place] -= sum(lost for certainty, lost in kind if certainty >= threshold)
 
     def _expert(self, task: str) -> Iterator[Image]:
         assert self.prior.images is not None
@@ -176,12 +184,14 @@ def _drawn(kind: Degradation) -> bool:
     return kind.random or not kind.whole
 
 
-def _crops(image: Image, place: int) -> Iterator[Image]:
-    """Yield random crops of different sizes; if the image is smaller than some sizes, yield it whole once."""
+def _crops(image: Image, place: int, count: int) -> Iterator[Image]:
+    """Yield `count` random crops of each size; if the image is smaller than some sizes, yield it whole once."""
     numbers = np.random.default_rng(seed_of("crops", place))
-    for side in sorted({min(side, max(image.shape[:2])) for side in SIDES}):
-        top, left = (int(numbers.integers(0, max(0, length - side) + 1)) for length in image.shape[:2])
-        yield image[top : top + side, left : left + side]
+    largest = max(image.shape[:2])
+    for side in sorted({min(side, largest) for side in SIDES}):
+        for _ in range(count if side < largest else 1):
+            top, left = (int(numbers.integers(0, max(0, length - side) + 1)) for length in image.shape[:2])
+            yield image[top : top + side, left : left + side]
 
 
 def loss_in_db(frozen: Tensor, routed: Tensor, clean: Tensor) -> float:

@@ -26,7 +26,7 @@ JITTER = 0.1
 """Standard deviation of the noise that is added to standardised descriptions in training."""
 EXTREME = 4.0
 """The magnitude at which standardised descriptions are clipped."""
-SURE = 0.6
+SURE = 0.5
 """The default minimum probability at which an expert is selected."""
 
 
