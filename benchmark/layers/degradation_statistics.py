@@ -146,11 +146,11 @@ def _streaks(luma: Tensor) -> Iterator[Tensor]:
     for view in (luma, luma.mT):
         lines = second_difference(view, -1)
         means = functional.conv2d(lines, kernel).flatten(2)
-        deviation, slant = means.std(2).max(1)
+        deviation, best = means.std(2).max(1)
         strengths.append(_log(deviation))
         yield strengths[-1] - _log(lines.flatten(1).std(1))
         if view is luma:
-            yield _skewness(means[torch.arange(len(means)), slant])
+            yield _skewness(means[torch.arange(len(means)), best])
     yield strengths[0] - strengths[1]
 
 
@@ -189,7 +189,8 @@ def _correlation(one: Tensor, other: Tensor, flat: Tensor) -> Tensor:
     covariance, *variances = (
         (functional.avg_pool2d(product[:, None], PATCH).flatten(1) * flat).sum(1) for product in products
     )
-    return covariance / ((variances[0] * variances[1]).sqrt() + FAINT**2)
+    correlation: Tensor = covariance / ((variances[0] * variances[1]).sqrt() + FAINT**2)
+    return correlation
 
 
 def _skewness(values: Tensor) -> Tensor:

@@ -427,6 +427,20 @@ def test_the_threshold_bounds_the_loss():
     assert not router(tiny(), pairs[0][0]).any()
 
 
+@pytest.mark.parametrize(
+    ("tasks", "scale", "left_out"),
+    [
+        (["denoise_50"], 1, set()),
+        (["sidd", "low_light"], 1, {"sidd", "low_light_noise"}),
+        (["sr_x4"], 4, {"clean", "dark"}),
+    ],
+)
+def test_none_leaves_out_what_belongs_to_an_expert(tasks, scale, left_out):
+    router = ExpertClassifier(describe := DegradationStatistics(), describe.width(tiny()), (True,) * len(tasks))
+    study = RouterStudy(router, tiny(), tasks, scale, PriorResults())
+    assert NONE.keys() - study.none.keys() == left_out
+
+
 def test_the_best_sequence_is_found_among_all():
     """Experts that add to the image or double its size; the clean image needs two of them in order."""
     steps = {0: lambda x: x / 2, 1: lambda x: x + 0.25, 2: lambda x: x.repeat_interleave(2, -1), 3: lambda x: x}
