@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import pi, sqrt
 from typing import TYPE_CHECKING
 
 import torch
@@ -175,7 +176,7 @@ def second_difference(images: Tensor, axis: int) -> Tensor:
 
 def _levels(high: Tensor) -> Tensor:
     """Return the standard deviation of Gaussian noise in each patch, N×C×P, from its mean absolute value."""
-    return functional.avg_pool2d(high.abs(), PATCH).flatten(2) * (torch.pi / 2) ** 0.5
+    return functional.avg_pool2d(high.abs(), PATCH).flatten(2) * sqrt(pi / 2)
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:
