@@ -15,14 +15,14 @@ from petlir.methods.sites import QUERY_VALUE, beyond, lacking, not_dense, projec
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """Apply two projections, linear or a k×k and a 1×1 convolution, to features in their own layout."""
-    if down.ndim == 4:
-        return functional.conv2d(functional.conv2d(features, down, padding=down.shape[-1] // 2), up)
-    return functional.linear(functional.linear(features, down), up)
+    """Apply two projections, linear or 1×1 convolutions, to features in their own layout."""
+    project = functional.conv2d if down.ndim == 4 else functional.linear
+    update: Tensor = project(project(features, down), up)
+    return update
 
 
 class LowRank(nn.Module):
-    """A frozen projection W, linear or a dense k×k convolution, with an update: W + scale · up · down.
+    """A frozen projection W, linear or a 1×1 convolution, with an update: W + scale · up · down.
 
     Args:
         base: the projection.
@@ -35,7 +35,7 @@ class LowRank(nn.Module):
         outputs, inputs, *kernel = base.weight.shape
         self.base, self.scale = base, scale
         self.down = nn.Parameter(torch.empty(rank, inputs, *kernel))
-        self.up = nn.Parameter(torch.zeros(outputs, rank, *[1] * len(kernel)))
+        self.up = nn.Parameter(torch.zeros(outputs, rank, *kernel))
         nn.init.kaiming_uniform_(self.down, a=5**0.5)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -84,7 +84,7 @@ class LoRA(Method):
     def supports(self, backbone: Backbone) -> str | None:
         """Return a message if a named site is missing, is not dense or is narrower than the rank, otherwise None."""
         found = projections(backbone, self.sites)
-        return lacking(backbone, self.sites) or not_dense(backbone, found, kernel=3) or beyond(found, self.rank)
+        return lacking(backbone, self.sites) or not_dense(backbone, found) or beyond(found, self.rank)
 
     @classmethod
     def published(cls, backbone: str) -> list[Published]:

@@ -43,27 +43,18 @@ def lacking(backbone: Backbone, sites: str) -> str | None:
     return f"{backbone.name} has no {absent} projection; option sites takes {'+'.join(present)}, or all"
 
 
-def not_dense(backbone: Backbone, found: Iterable[Site], kernel: int = 1) -> str | None:
-    """Return a message about the first projection that is not dense, or None if all are.
-
-    Args:
-        backbone: the network.
-        found: its projections.
-        kernel: the largest side length of a convolution that keeps the size of its input.
-    """
+def not_dense(backbone: Backbone, found: Iterable[Site]) -> str | None:
+    """Return a message about the first projection that is not a single matrix over channels, or None if all are."""
     for site in found:
-        if not _is_dense(module := site.module, kernel):
+        if not _is_dense(module := site.module):
             what = module if isinstance(module, nn.Conv2d) else type(module).__name__
-            sizes = " or ".join(f"{side}×{side}" for side in sorted({1, kernel}))
-            return f"{backbone.name}: {site.name} is {what}, expected a linear layer or a dense {sizes} convolution"
+            return f"{backbone.name}: {site.name} is {what}, expected a linear layer or a dense 1×1 convolution"
     return None
 
 
-def _is_dense(module: nn.Module, kernel: int) -> bool:
+def _is_dense(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
-        side, padding = module.kernel_size[0], module.kernel_size[0] // 2
-        same = (module.kernel_size, module.stride, module.padding, module.groups)
-        return side in (1, kernel) and same == ((side, side), (1, 1), (padding, padding), 1)
+        return (module.kernel_size, module.stride, module.padding, module.groups) == ((1, 1), (1, 1), (0, 0), 1)
     return isinstance(module, nn.Linear)
 
 

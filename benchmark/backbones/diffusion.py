@@ -20,12 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from petlir.benchmark.backbone import Backbone, Block, Branch, Site, load_strictly
-from petlir.benchmark.backbones.diffusion_layers import LinearCode, SquareTokens, autoencoder_of, unet_of
+from petlir.benchmark.backbones.diffusion_layers import LinearCode, SquareTokens, TransformerLayer, library
 from petlir.benchmark.errors import PetlirError, unknown
 from petlir.benchmark.paper import Paper
 
 OUTPUTS = ("direct", "residual", "reconstruction")
-CONVOLUTIONS = ("1x1", "3x3")
 STEPS, FIRST, LAST = 1000, 0.00085, 0.012
 """The time steps of Stable Diffusion, and its lowest and highest noise variances (square roots are linear)."""
 ATTENTION = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("out", "to_out.0"))
@@ -50,8 +49,6 @@ class DiffusionConfig:
         time_step: the time step at which the U-Net reads a code.
         output: `direct`, `residual`, the image plus the change of the decoded code, which preserves fine detail, or
             `reconstruction`, the decoded code without the U-Net, which limits what `direct` can restore.
-        convolutions: the U-Net's convolutions among the projections: `1x1`, or also `3x3`, those of the residual block
-            before each transformer layer.
     """
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -67,13 +64,10 @@ class DiffusionConfig:
     window: int = 512
     time_step: int = 199
     output: str = "direct"
-    convolutions: str = "1x1"
 
     def __post_init__(self) -> None:
         if self.output not in OUTPUTS:
             raise unknown("output of a diffusion network", self.output, OUTPUTS)
-        if self.convolutions not in CONVOLUTIONS:
-            raise unknown("convolutions of a diffusion network", self.convolutions, CONVOLUTIONS)
         if not 0 <= self.time_step < STEPS:
             raise PetlirError(f"the time step of a diffusion network is 0 to {STEPS - 1}, not {self.time_step}")
         least = self.factor << (len(self.channels) - 1)
@@ -112,7 +106,7 @@ class LatentDiffusion(Backbone):
     def __init__(self, name: str, config: DiffusionConfig) -> None:
         super().__init__()
         self.name, self.config, self.window, self.heads = name, config, config.window, {"restore": 1}
-        self.unet, self.autoencoder = unet_of(config), autoencoder_of(config)
+        self.unet, self.autoencoder = _unet(config), _autoencoder(config)
         self.prompt = nn.Buffer(torch.randn(1, *config.prompt))
         self.linear = LinearCode(config.latent, config.factor) if config.linear else None
         widths = config.autoencoder
@@ -193,10 +187,8 @@ class LatentDiffusion(Backbone):
     def _views(self, where: str, side: int, width: int) -> Iterator[Block]:
         for index, transformer in enumerate(self.unet.get_submodule(f"{where}.attentions").children()):
             residual = self.unet.get_submodule(f"{where}.resnets.{index}")
-            names = {"conv1": "conv1", "conv2": "conv2"} if self.config.convolutions == "3x3" else {}
-            if getattr(residual, "conv_shortcut", None) is not None:
-                names["shortcut"] = "conv_shortcut"
-            before = [Site(name, residual, path) for name, path in names.items()]
+            shortcut = residual if getattr(residual, "conv_shortcut", None) is not None else None
+            before = [Site("shortcut", shortcut, "conv_shortcut")] if shortcut else []
             site = Site("block", transformer, "transformer_blocks.0")
             layer = site.module
             mixer = Branch.of(layer, "mixer", "norm1", [(name, f"attn1.{path}") for name, path in ATTENTION])
@@ -234,6 +226,39 @@ def _projected(network: nn.Module, normed: Tensor) -> Tensor:
     return cast("Tensor", network.get_submodule("conv_out")(network.get_submodule("conv_act")(normed)))
 
 
+def _unet(config: DiffusionConfig) -> nn.Module:
+    count = len(config.channels) - 1
+    unet: nn.Module = library().UNet2DConditionModel(
+        in_channels=config.latent,
+        out_channels=config.latent,
+        down_block_types=("CrossAttnDownBlock2D",) * count + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * count,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers,
+        cross_attention_dim=config.prompt[1],
+        attention_head_dim=config.attention_heads,  # diffusers takes the number of heads under this name
+        use_linear_projection=True,
+        norm_num_groups=config.groups,
+    )
+    for name in [name for name, _ in unet.named_modules() if name.endswith("transformer_blocks.0")]:
+        unet.set_submodule(name, TransformerLayer(unet.get_submodule(name)))
+    return unet
+
+
+def _autoencoder(config: DiffusionConfig) -> nn.Module:
+    levels = len(config.autoencoder)
+    autoencoder: nn.Module = library().AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.autoencoder,
+        layers_per_block=config.layers,
+        latent_channels=config.latent,
+        norm_num_groups=config.groups,
+        mid_block_add_attention=config.middle_attention,
+    )
+    return autoencoder
+
+
 NANO = DiffusionConfig(
     channels=(64, 128),
     attention_heads=(4, 8),
@@ -259,10 +284,9 @@ def build(
     config: DiffusionConfig,
     output: str = DiffusionConfig.output,
     time_step: int = DiffusionConfig.time_step,
-    convolutions: str = DiffusionConfig.convolutions,
 ) -> LatentDiffusion:
     """Return a latent diffusion network of a named size; see `DiffusionConfig` for the options."""
-    return LatentDiffusion(name, replace(config, output=output, time_step=time_step, convolutions=convolutions))
+    return LatentDiffusion(name, replace(config, output=output, time_step=time_step))
 
 
 BACKBONES = {

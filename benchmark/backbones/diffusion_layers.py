@@ -16,8 +16,6 @@ from petlir.benchmark.errors import PetlirError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from petlir.benchmark.backbones.diffusion import DiffusionConfig
-
 EXTRA = "petlir[diffusion]"
 
 
@@ -110,38 +108,3 @@ class LinearCode(nn.Module):
             layer.weight.copy_(weight[..., None, None])
             assert layer.bias is not None
             layer.bias.copy_(bias)
-
-
-def unet_of(config: DiffusionConfig) -> nn.Module:
-    """Return the U-Net of diffusers, its transformer layers with adapter hooks."""
-    count = len(config.channels) - 1
-    unet: nn.Module = library().UNet2DConditionModel(
-        in_channels=config.latent,
-        out_channels=config.latent,
-        down_block_types=("CrossAttnDownBlock2D",) * count + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * count,
-        block_out_channels=config.channels,
-        layers_per_block=config.layers,
-        cross_attention_dim=config.prompt[1],
-        attention_head_dim=config.attention_heads,  # diffusers takes the number of heads under this name
-        use_linear_projection=True,
-        norm_num_groups=config.groups,
-    )
-    for name in [name for name, _ in unet.named_modules() if name.endswith("transformer_blocks.0")]:
-        unet.set_submodule(name, TransformerLayer(unet.get_submodule(name)))
-    return unet
-
-
-def autoencoder_of(config: DiffusionConfig) -> nn.Module:
-    """Return the autoencoder of diffusers."""
-    levels = len(config.autoencoder)
-    autoencoder: nn.Module = library().AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=config.autoencoder,
-        layers_per_block=config.layers,
-        latent_channels=config.latent,
-        norm_num_groups=config.groups,
-        mid_block_add_attention=config.middle_attention,
-    )
-    return autoencoder

@@ -1,7 +1,6 @@
 """Latent diffusion: published counts, strict keys, diffusers' own passes, the linear code, and LoRAs on it."""
 
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -43,9 +42,9 @@ LORA = LoRA(rank=2, sites="all")
 NAMES = "one+two"
 
 
-def small(convolutions: str = "1x1") -> LatentDiffusion:
+def small() -> LatentDiffusion:
     torch.manual_seed(0)
-    return LatentDiffusion("latent-diffusion", replace(SMALL, convolutions=convolutions))
+    return LatentDiffusion("latent-diffusion", SMALL)
 
 
 def test_the_published_network_has_its_published_counts():
@@ -119,22 +118,6 @@ def test_the_residual_keeps_the_image_where_the_code_does_not_change(monkeypatch
     monkeypatch.setattr(network, "denoised", lambda latents: latents)
     images = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(network(images), images, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(("convolutions", "kernel"), [("1x1", 1), ("3x3", 3)])
-def test_loras_of_convolutions_are_merged_into_them(convolutions, kernel):
-    network = small(convolutions)
-    adapted = adapt(network, LORA, "restore", 0)
-    down = [tensor for name, tensor in adapted.trainable().items() if name.endswith("down")]
-    assert max(tensor.shape[-1] for tensor in down if tensor.ndim == 4) == kernel
-    with torch.no_grad():
-        for parameter in adapted.trainable().values():
-            parameter.normal_(0, 0.1)
-        images = torch.rand(1, 3, 16, 16)
-        expected = network.eval()(images)
-        with folded(network) as whole:
-            torch.testing.assert_close(network(images), expected, rtol=0, atol=1e-5)
-    assert whole
 
 
 def test_the_autoencoder_is_trained_first_and_the_card_states_its_limit(tmp_path):
