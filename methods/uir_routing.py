@@ -48,8 +48,8 @@ NONE: Mapping[str, Degradation] = {
 """Degradations for which no expert is selected, by the task that undoes them; left out if there is an expert for the
 task.
 """
-SHARE, COSTLY = 4.0, {"low_light": 3.0}
-"""The importance of "none" in training, and that of experts whose omission costs several dB, relative to an expert."""
+SHARE = 4.0
+"""The importance of "none" in training, relative to that of an expert."""
 IMAGES, CROPS = 64, 4
 """The maximum number of training images per degradation, and the number of crops of each size and expert's image."""
 SIDES = (48, 96, 192)
@@ -108,7 +108,7 @@ class RouterStudy:
         if not self.eligible:
             return
         described, labels, importance = [], [], []
-        kinds = [(label, COSTLY.get(task, 1.0), CROPS, self._expert(task)) for label, task in enumerate(self.eligible)]
+        kinds = [(label, 1.0, CROPS, self._expert(task)) for label, task in enumerate(self.eligible)]
         none, clean = self.none, list(self._clean())
         weight = SHARE / len(none)
         kinds += [(len(self.eligible), weight, 1, _degraded(name, kind, clean)) for name, kind in none.items()]
