@@ -47,7 +47,7 @@ def test_an_impossible_dropout_is_one_clear_line():
 def test_a_cascade_goes_through_the_head_of_each_part():
     assert Cascade().heads(tiny(), HYBRID) == ("denoise_30", "sr_x2")
     assert Cascade().applies(HYBRID) is None
-    assert "no sequence" in str(Cascade().applies(replace(HYBRID, undo=())))
+    assert "several degradations" in str(Cascade().applies(replace(HYBRID, undo=())))
 
 
 def test_a_cascade_without_a_head_names_the_nearest():
