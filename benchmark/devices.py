@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -68,26 +66,6 @@ def memory() -> int:
     with suppress(OSError, ValueError):
         return min(machine, int(CGROUP.read_text()))
     return machine
-
-
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
-"""Parameters of glibc's `mallopt`, from malloc.h."""
-
-
-def reuse_freed_memory() -> None:
-    """Make the allocator of this process keep freed memory; without effect where the C library is not glibc.
-
-    By default glibc returns large blocks to the kernel, which clears their pages again when a network allocates its
-    next feature map: more than a third of the time of restoring a 1920×1080 image on a CPU. For processes that compute
-    until they exit.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "gnu_get_libc_version"):
-        library.mallopt(MMAP_THRESHOLD, 2**30)
-        library.mallopt(TRIM_THRESHOLD, 2**31 - 1)
-        library.mallopt(TOP_PAD, 64 * 2**20)
 
 
 def check_memory(name: str, needed: int) -> None:

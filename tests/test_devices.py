@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -44,24 +42,3 @@ def test_what_is_not_there_is_named(gpus, number, device):
     gpus(number)
     with pytest.raises(PetlirError, match=rf"^device '{device}' is not available; valid: auto, cpu"):
         workers_on(device, None)
-
-
-TOUCHED = """
-import resource, sys
-import numpy as np
-from petlir.benchmark.devices import reuse_freed_memory
-if sys.argv[1] == "reuse":
-    reuse_freed_memory()
-for _ in range(40):
-    np.ones(2**23)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-"""
-"""Allocates, fills and frees 64 MiB forty times; prints how often the kernel had to provide a page."""
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator is glibc's")
-def test_freed_memory_is_used_again():
-    def faults(how: str) -> int:
-        return int(subprocess.run([sys.executable, "-c", TOUCHED, how], check=True, capture_output=True).stdout)
-
-    assert faults("reuse") < faults("default") / 3

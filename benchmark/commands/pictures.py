@@ -172,7 +172,6 @@ def restore(
 ) -> None:
     """Restore an image or a folder of images with a trained adapter."""
     from petlir.benchmark.cells.own_images import restore_folder
-    from petlir.benchmark.devices import reuse_freed_memory
     from petlir.benchmark.store import Store as Records
     from petlir.benchmark.store.best import best_folder
 
@@ -183,7 +182,6 @@ def restore(
     chosen = str(best_folder(Records(store), task)) if best else adapter
     if best:
         echo(f"with {chosen}")
-    reuse_freed_memory()
     there = (source, out, chosen, bicubic, device, plugin or [], weights or [], tiling)
     count = restore_folder(*there, skip_existing=skip_existing, warn=_warn)
     echo(f"{counted(count, 'image')} in {out}")
