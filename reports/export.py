@@ -52,7 +52,7 @@ def write(
 
 
 def _replace_export(out: Path, content: bytes) -> None:
-    """Write the file; raise PetlirError if it exists and does not start like an export of this format."""
+    """Write the file; raise PetlirError if the existing file does not begin like an export of this format."""
     if out.is_dir():
         raise PetlirError(f"{out} is a folder; expected a file to write")
     if out.exists():

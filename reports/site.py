@@ -96,7 +96,7 @@ def _build(context: ReportContext, folder: Path) -> None:
 
 
 def _replace(new: Path, out: Path) -> Path:
-    """Replace the old report with the new one, the first page last."""
+    """Replace the old report with the new one; the first page is replaced last."""
     for page in new.glob("*.html"):
         if (out / page.name).exists() and not _ours(out / page.name):
             raise PetlirError(f"{out} holds `{page.name}`, which is not part of a report; name another folder")

@@ -25,7 +25,8 @@ from petlir.benchmark.protocol import protocol
 from petlir.benchmark.scoring.psnr_ssim import PSNR, SSIM
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights import checkpoints
-from petlir.benchmark.weights.cards import SHIPPED, save
+from petlir.benchmark.weights.cards import SHIPPED
+from petlir.benchmark.weights.loading import save
 from tests.helpers.engine import PLUGIN, ROOT, draw, laboratory
 from tests.helpers.engine import save as save_image
 from tests.helpers.samples import finished_in

@@ -22,7 +22,7 @@ from petlir.benchmark.records.files import read_record
 from petlir.benchmark.records.schema import Done, RecordedCell
 from petlir.benchmark.restoration.restore import to_batch
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights.cards import load
+from petlir.benchmark.weights.loading import load
 
 FEWEST = 4
 """The minimum number of images per task, regardless of the size of the store."""

@@ -26,7 +26,8 @@ from petlir.benchmark.scoring.fields_of_view import views
 from petlir.benchmark.store import Store
 from petlir.benchmark.task import Task
 from petlir.benchmark.training.adaptation import Adapted, adapt
-from petlir.benchmark.weights.cards import Card, load
+from petlir.benchmark.weights.cards import Card
+from petlir.benchmark.weights.loading import load
 
 
 @dataclass(frozen=True)

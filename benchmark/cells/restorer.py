@@ -19,7 +19,7 @@ from petlir.benchmark.images.given import Kind, given
 from petlir.benchmark.plugins import find
 from petlir.benchmark.records.files import RECORD, read_record
 from petlir.benchmark.restoration.restore import restore_batch
-from petlir.benchmark.weights import cards as pretrained
+from petlir.benchmark.weights import loading
 from petlir.benchmark.weights.sources import network_of
 
 
@@ -104,6 +104,6 @@ def load(
 def _backbone(name: str, weights: str | Path | None, device: str, plugins: Sequence[Path]) -> Backbone:
     context = context_of(plugins, weights=[] if weights is None else [f"{name}={weights}"])
     network = context.plugins.build(name)
-    pretrained.load(network, sources=context.sources)
+    loading.load(network, sources=context.sources)
     network.to(pick(device)).eval()
     return network

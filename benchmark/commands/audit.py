@@ -11,7 +11,7 @@ from petlir.benchmark.cells.fitted_sets import FittedSetComparison, audit
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.images.overlaps.compare import Overlap
 from petlir.benchmark.track import track
-from petlir.benchmark.weights import cards as weight_cards
+from petlir.benchmark.weights import loading
 from petlir.benchmark.weights.cards import Card
 
 MARKS = {"images": "LEAK", "scenes": "scenes", "maybe": "maybe"}
@@ -39,7 +39,7 @@ def cards(context: Context) -> Mapping[str, Card]:
     for name in context.sources:
         with without_memory():
             network = context.plugins.build(name)
-        found[name] = weight_cards.load(network, sources=context.sources)
+        found[name] = loading.load(network, sources=context.sources)
     return found
 
 

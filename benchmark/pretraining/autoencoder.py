@@ -38,7 +38,7 @@ def clean(batches: Batches) -> Batches:
 
 @contextmanager
 def reconstructing(network: LatentDiffusion) -> Iterator[None]:
-    """Let the network output the decoded code of its input, without the U-Net, inside the `with` block."""
+    """Make the network output the decoded code of its input, without the U-Net, inside the `with` block."""
     config = network.config
     network.config = replace(config, output="reconstruction")
     try:

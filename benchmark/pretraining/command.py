@@ -28,7 +28,7 @@ from petlir.benchmark.pretraining.recipes import all_but, choose, learnt, traini
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh
 from petlir.benchmark.pretraining.transfer import related, seen
-from petlir.benchmark.weights import cards
+from petlir.benchmark.weights import cards, loading
 
 EVERY = 250
 """The number of steps between two progress lines, and between two checkpoints."""
@@ -130,7 +130,7 @@ def publish(network: Backbone, recipe: Recipe, plugins: Plugins, out: Path, data
     scores = card_scores(network, plugins, data)
     state = {key: tensor.contiguous().cpu() for key, tensor in network.official_state_dict().items()}
     cards.Card(
-        sha256=cards.save(state, path),
+        sha256=loading.save(state, path),
         pretrained_on=seen(taught),
         related=related(taught),
         images=described(recipe),

@@ -67,12 +67,12 @@ def _regrets(table: _Table, name: str, level: float, columns: Sequence[int]) -> 
         return [Interval(0.0, 0.0, 0.0) for _ in columns]
     value = _largest(one.mean for one in above)
     joint = [1 - (1 - level) / (len(rivals) * count) for count in columns]
-    halves = [half_widths(one, (level, *joint)) for one in above]
-    high, *lows = (
-        _largest(one.mean + sign * half[place] for one, half in zip(above, halves, strict=True))
-        for place, sign in enumerate((1, *[-1] * len(joint)))
-    )
-    return [Interval(value, low, high) for low in lows]
+    bounds = [(one.mean, *half_widths(one, (level, *joint))) for one in above]
+    high = _largest(mean + half for mean, half, *_ in bounds)
+    return [
+        Interval(value, _largest(mean - lower[place] for mean, _, *lower in bounds), high)
+        for place in range(len(joint))
+    ]
 
 
 def _largest(parts: Iterable[Floats]) -> float:

@@ -8,7 +8,7 @@ from petlir.benchmark.records.recorded_costs import RecordedCosts
 from petlir.benchmark.records.schema import Done, Record, RecordedCell
 from petlir.benchmark.records.scores import ScoreTable
 from petlir.benchmark.scoring.registry import LEADING, METRICS
-from petlir.benchmark.weights.card import described
+from petlir.benchmark.weights.cards import described
 
 
 def card(record: Record) -> str:

@@ -1,189 +1,107 @@
-"""Pre-trained weights: their location, their integrity, and loading them into a network."""
+"""Cards of pre-trained weights: what each network was trained on, for which licence, and how well it restores.
+
+A card `NAME.json` describes the shipped weights of backbone NAME, which are in the weight file next to the card or are
+downloaded from the card's `source`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import torch
-from torch import Tensor
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.images.simulation import replaced_by_pairs
+from petlir.benchmark.task import Task
+from petlir.benchmark.weights.official import KNOWN
 
-from petlir.benchmark.backbone import Backbone
-from petlir.benchmark.errors import PetlirError, Unwritable
-from petlir.benchmark.images.cache import cache_folder
-from petlir.benchmark.weights import checkpoints, pypi
-from petlir.benchmark.weights.card import SHIPPED as SHIPPED
-from petlir.benchmark.weights.card import Card as Card
-from petlir.benchmark.weights.card import card as card
-from petlir.benchmark.weights.card import shipped as shipped
-from petlir.benchmark.weights.official import Official, candidates
-from petlir.benchmark.weights.sources import check_digest, fetch, sha256, untrained
-from petlir.benchmark.writing import write_bytes
+SHIPPED = Path(__file__).parents[1] / "backbones" / "weights"
 
 
-class Unavailable(PetlirError):
-    """Downloadable weights that cannot be obtained; `card` still describes them."""
+@dataclass(frozen=True)
+class Card:
+    """The description of a weight file, stored next to it as `NAME.json`.
 
-    def __init__(self, line: str, card: Card) -> None:
-        super().__init__(line)
-        self.card = card
+    Attributes:
+        sha256: SHA-256 of the file as published.
+        pretrained_on: tasks that the network was pre-trained on, e.g. `sr_x4`.
+        related: task → the similar pre-training task or kind of degradation.
+        images: description of the training images.
+        recipe: name and options of the recipe.
+        licence: licence of the weights.
+        device: training device, e.g. `cpu, 1 thread`.
+        date: end of training, ISO 8601.
+        scores: set and task, e.g. `Set5 sr_x4` → mean PSNR in dB of the restored images (`psnr`) and of the degraded
+            images (`input`).
+        note: further remarks.
+        sets: names of the training image sets, as in the catalogue if they are listed there; None if unknown.
+        source: download source, `pypi:NAME==VERSION/MEMBER#sha256=HEX`; empty if the weights are shipped.
+        paper: the work to cite; empty if there is none.
+        origin: the authors' repository of the network; empty for weights trained in this project.
+    """
+
+    sha256: str
+    pretrained_on: tuple[str, ...]
+    related: Mapping[str, str]
+    images: str
+    recipe: Mapping[str, float | str]
+    licence: str = "Apache-2.0"
+    device: str = ""
+    date: str = ""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
+    sets: tuple[str, ...] | None = None
+    source: str = ""
+    paper: str = ""
+    origin: str = ""
+
+    def transfer(self, task: Task, on: str) -> str:
+        """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`).
+
+        Real noise is only related to simulated noise: if a track uses real pairs for a task, a network pre-trained only
+        on simulated degradations has not seen the task.
+        """
+        if task.parts:
+            found = {self.transfer(part, on) for part in task.parts}
+            return found.pop() if len(found) == 1 else "related"
+        if task.name in self.pretrained_on:
+            imitated = self.sets == () and task.degradation is not None and bool(task.degradation.simulated)
+            return "related" if imitated and replaced_by_pairs(task, on) else "seen"
+        return "related" if task.name in self.related else "unseen"
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
-def load(backbone: Backbone, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> Card:
-    """Load pre-trained weights into `backbone`, either completely or not at all, and return their card.
+def shipped(folder: Path = SHIPPED) -> list[str]:
+    """Return the names of the backbones whose weights have a card."""
+    return sorted(path.stem for path in folder.glob("*.json") if path.name != KNOWN.name)
 
-    Args:
-        backbone: the network; on the `meta` device only names and shapes are checked; a backbone named `NAME:none`
-            keeps its random weights.
-        folder: folder of the shipped weights.
-        sources: the user's own weights, which take precedence; see `petlir.benchmark.weights.sources`.
+
+def described(name: str, sha256: str) -> Card | None:
+    """Return the card of backbone `name` if it describes weights with this SHA-256, otherwise None."""
+    return found if name in shipped() and (found := card(name)).sha256 == sha256 else None
+
+
+def card(name: str, folder: Path = SHIPPED) -> Card:
+    """Return the card of the weights of backbone `name`.
 
     Raises:
-        Unavailable: the weights cannot be downloaded from the source that the card names.
-        PetlirError: there are no weights, they belong to another network, or the file does not match its card.
+        PetlirError: there is no card, or it is invalid.
     """
-    name = backbone.name
-    if untrained(name):
-        return _random(name)
-    member = _in_wheel(name, folder, sources)
-    if member is None:
-        path = _verified(name, folder, sources)
-        checkpoints.load(backbone, path)
-        return _described(backbone, path, sha256(path))
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        raise PetlirError(
+            f"no weights are shipped for backbone {name!r}; expected {path.name} in {folder}, or --weights {name}=FILE"
+        )
     try:
-        state = _tensors(member, backbone.derived)
-    except PetlirError as error:
-        if name in sources:
-            raise
-        raise Unavailable(f"weights of {name}: {error}", card(name, folder)) from error
-    checkpoints.fill(backbone, state, str(member))
-    return _described(backbone, Path(member.member), member.sha256) if name in sources else card(name, folder)
-
-
-def digest(name: str, folder: Path = SHIPPED, sources: Mapping[str, str] = {}) -> str:
-    """Return the SHA-256, as published, of the file that `load` would use for backbone `name`.
-
-    Raises:
-        PetlirError: the file is missing or does not match its card.
-    """
-    if untrained(name):
-        return _random(name).sha256
-    member = _in_wheel(name, folder, sources)
-    return sha256(_verified(name, folder, sources)) if member is None else member.sha256
-
-
-def _random(name: str) -> Card:
-    """Return the card of the random weights that `Plugins.build` draws.
-
-    Their digest depends only on the name, because the network's code is already part of a cell's key.
-    """
-    return Card(hashlib.sha256(name.encode()).hexdigest(), (), {}, "none: random weights", {"name": "none"}, sets=())
-
-
-def _in_wheel(name: str, folder: Path, sources: Mapping[str, str]) -> pypi.WheelMember | None:
-    """Return the file in a wheel with the weights of a backbone, or None if they come from elsewhere.
-
-    Raises:
-        PetlirError: the card's source is invalid, or names a file with another digest.
-    """
-    if name in sources:
-        return pypi.parse(sources[name]) if sources[name].startswith(pypi.SCHEME) else None
-    known = card(name, folder)
-    if not known.source:
-        return None
-    member = pypi.parse(known.source)
-    if member.sha256 != known.sha256:
-        raise PetlirError(f"the card of {name} names two files: sha256 {known.sha256[:12]}… and {known.source}")
-    return member
-
-
-def _tensors(member: pypi.WheelMember, derived: tuple[str, ...]) -> dict[str, Tensor]:
-    """Read the weights from a file in a wheel, except keys that end in one of `derived`, and cache them for the user.
-
-    The cached file is named after the digests of the original and of its own content.
-    """
-    folder = cache_folder() / "weights"
-    for path in folder.glob(f"{member.sha256}-*.safetensors"):
-        if path.stem.endswith(sha256(path)):
-            return checkpoints.read(path)
-    with TemporaryDirectory() as temporary:
-        original = member.download(Path(temporary))
-        try:
-            check_digest(original, member.sha256, str(member))
-        except PetlirError as error:
-            raise PetlirError(f"{error}; {member.remedy('--force-reinstall')}") from error
-        read = checkpoints.read(original)
-    kept = {key: tensor for key, tensor in read.items() if not key.endswith(derived)}
-    state = {key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in kept.items()}
-    content = _serialised(state)
-    with suppress(Unwritable):  # without a writable cache, later calls only take longer
-        write_bytes(folder / f"{member.sha256}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
-    return state
-
-
-def _verified(name: str, folder: Path, sources: Mapping[str, str]) -> Path:
-    """Return the weight file of a backbone, checked against its card if it has one."""
-    path = fetch(sources[name]) if name in sources else folder / f"{name}.safetensors"
-    if name not in sources or _has_card(path):
-        check_digest(path, card(path.stem, path.parent).sha256, f"weight file {path}")
-    return path
-
-
-def _has_card(path: Path) -> bool:
-    """Return whether a weight file has a card; other JSON files with the same name do not count."""
-    beside = path.with_suffix(".json")
-    return beside.is_file() and '"sha256"' in beside.read_text(errors="replace")
-
-
-def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the card of the file or, without one, a card of the official checkpoints that the file is or may be.
-
-    If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
-    """
-    if _has_card(path):
-        return card(path.stem, path.parent)
-    found = candidates(backbone, path, sha256)
-    seen = tuple(dict.fromkeys(task for one in found for task in one.pretrained_on))
-    related = {task: like for one in found for task, like in one.related.items() if task not in seen}
-    licences = {one.licence for one in found}
-    return Card(
-        sha256=sha256,
-        pretrained_on=seen,
-        related=related,
-        images=_images(found, path, sha256),
-        recipe={},
-        licence=licences.pop() if len(licences) == 1 else "not known",
-        sets=_sets(found),
-    )
-
-
-def _sets(found: Sequence[Official]) -> tuple[str, ...] | None:
-    """Return the union of the known training sets."""
-    known = [one.sets for one in found if one.sets is not None]
-    return tuple(dict.fromkeys(name for sets in known for name in sets)) if known else None
-
-
-def _images(found: Sequence[Official], path: Path, sha256: str) -> str:
-    if not found:
-        return "not known"
-    if found[0].identical(path, sha256):
-        return found[0].images
-    names = " or ".join(one.file for one in found)
-    return f"{found[0].images if len(found) == 1 else 'not known'} (assumed to be {names} by shape, not by digest)"
-
-
-def save(backbone_state: Mapping[str, object], path: Path) -> str:
-    """Write a state dict as safetensors atomically, and return the SHA-256 of the file."""
-    content = _serialised(backbone_state)
-    write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
-
-
-def _serialised(state: Mapping[str, object]) -> bytes:
-    from safetensors.torch import save as serialise
-
-    content: bytes = serialise(dict(state))
-    return content
+        values = json.loads(path.read_text())
+        tasks, sets = tuple(values["pretrained_on"]), values.get("sets")
+        lists = {"pretrained_on": tasks, "sets": None if sets is None else tuple(sets)}
+        return Card(**{**values, **lists})
+    except (ValueError, KeyError, TypeError) as error:
+        raise PetlirError(
+            f"{path} is not a card of weights: {error!r}; expected one written by `petlir pretrain`"
+        ) from error

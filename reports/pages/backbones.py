@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from petlir.benchmark.weights.card import Card, described
+from petlir.benchmark.weights.cards import Card, described
 from petlir.reports import links
 from petlir.reports.context import ReportContext
 from petlir.reports.pages.page import Page

@@ -17,7 +17,7 @@ from petlir.benchmark.pretraining.autoencoder import reconstructing
 from petlir.benchmark.pretraining.command import pretrain_backbone
 from petlir.benchmark.restoration.restore import restore, to_batch
 from petlir.benchmark.training.adaptation import adapt, folded
-from petlir.benchmark.weights import cards
+from petlir.benchmark.weights import loading
 from petlir.methods.adapter import Adapter
 from petlir.methods.bitfit import BitFit
 from petlir.methods.lora import LoRA
@@ -131,7 +131,7 @@ def test_the_autoencoder_is_trained_first_and_the_card_states_its_limit(tmp_path
     changed = {name.split(".")[0] for name, tensor in first.items() if not torch.equal(tensor, start[name])}
     assert changed == {"autoencoder", "linear"}
     network = small()
-    card = cards.load(network, tmp_path)
+    card = loading.load(network, tmp_path)
     assert set(card.scores) == {"photographs denoise_30", "photographs reconstruction"}
     image = to_batch(image_set("photographs").index(None, 1)[0].clean())[..., :16, :16]
     with torch.no_grad(), reconstructing(network):

@@ -23,7 +23,7 @@ from petlir.benchmark.runs import runner
 from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.statistics.convergence import RULE, Convergence
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights.cards import digest
+from petlir.benchmark.weights.loading import digest
 from petlir.methods.lora import LoRA
 from tests.helpers.engine import draw, fill, results, save
 

@@ -18,7 +18,7 @@ from petlir.benchmark.runs.planning import Planner
 from petlir.benchmark.store import Store
 from petlir.benchmark.training import loop
 from petlir.benchmark.training.loop import Batch, loss_of, split
-from petlir.benchmark.weights.cards import digest
+from petlir.benchmark.weights.loading import digest
 from tests.helpers.engine import interrupt, results
 from tests.helpers.samples import finished_in
 

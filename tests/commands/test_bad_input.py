@@ -17,7 +17,7 @@ import pytest
 from petlir.benchmark import writing
 from petlir.benchmark.cells import adapted_model
 from petlir.benchmark.store import Store
-from petlir.benchmark.weights import cards
+from petlir.benchmark.weights import cards, loading
 from tests.helpers.engine import PLUGIN, ROOT, Lab, command, draw, fill, save
 
 
@@ -200,12 +200,12 @@ def test_a_corrupt_weight_file(refused, monkeypatch, tmp_path):
     shutil.copytree(cards.SHIPPED, tmp_path / "weights")
     path = tmp_path / "weights" / "ipt-nano.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(cards, "load", partial(cards.load, folder=tmp_path / "weights"))
+    monkeypatch.setattr(loading, "load", partial(loading.load, folder=tmp_path / "weights"))
     assert refused().startswith(f"petlir: weight file {path} is damaged or another file: sha256 ")
 
 
 def test_weights_that_spoil_during_a_run_fail_their_cell(lab, monkeypatch, tmp_path):
-    monkeypatch.setattr(adapted_model, "load", partial(cards.load, folder=tmp_path))
+    monkeypatch.setattr(adapted_model, "load", partial(loading.load, folder=tmp_path))
     outcome = lab.run(tmp_path / "store", methods="frozen")
     assert outcome.failed[0][1].startswith("no weights are shipped for backbone 'ipt-nano'; expected ipt-nano.json in ")
 

@@ -33,7 +33,7 @@ from petlir.benchmark.restoration.restore import restore, restore_image, to_batc
 from petlir.benchmark.store import Store
 from petlir.benchmark.training.adaptation import adapt
 from petlir.benchmark.training.loop import Diverged
-from petlir.benchmark.weights.cards import load
+from petlir.benchmark.weights.loading import load
 from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_composition import Composer, ExpertSequence, Fixed, Mixed, Mixture
 from petlir.methods.uir_controls import best_sequence

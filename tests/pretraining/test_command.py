@@ -22,7 +22,7 @@ from petlir.benchmark.pretraining.loop import Recipe
 from petlir.benchmark.pretraining.recipes import DEFAULTS, all_but, choose, learnt, training_batches
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.transfer import related, seen
-from petlir.benchmark.weights import cards
+from petlir.benchmark.weights import cards, loading
 from tests.helpers.engine import command, draw, save
 from tests.helpers.networks import ConvNet
 
@@ -49,7 +49,7 @@ def test_a_run_leaves_weights_that_load_and_a_card(recipe, folder, tmp_path):
     assert {path.name for path in out.iterdir()} == {
         f"conv-tiny.{end}" for end in ("safetensors", "json", "checkpoint")
     }
-    card = cards.load(ConvNet(4), out)
+    card = loading.load(ConvNet(4), out)
     assert (card.recipe["name"], card.recipe["steps"], card.recipe["source"]) == (recipe, 2, "photos")
     assert card.device.startswith("cpu")
     assert card.date

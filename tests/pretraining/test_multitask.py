@@ -19,7 +19,7 @@ from petlir.benchmark.pretraining import multitask
 from petlir.benchmark.pretraining.loop import Recipe
 from petlir.benchmark.pretraining.scores import card_scores
 from petlir.benchmark.pretraining.start import fresh, pass_through
-from petlir.benchmark.weights import cards
+from petlir.benchmark.weights import loading
 from tests.helpers.engine import draw
 from tests.helpers.networks import ConvNet
 
@@ -109,7 +109,7 @@ def test_the_shipped_network_beats_the_untrained_input_on_photographs():
     """Bicubic enlargement at ×4 and the noisy image at σ 30 are what anyone has without a network."""
     plugins, least = find(), {"sr_x4": 0.3, "denoise_30": 6.0}
     net = plugins.build("ipt-nano")
-    cards.load(net)
+    loading.load(net)
     scores = card_scores(net, replace(plugins, tasks={task: plugins.task(task) for task in least}), None)
     for task, gain in least.items():
         assert scores[f"photographs {task}"]["psnr"] - scores[f"photographs {task}"]["input"] >= gain

@@ -7,7 +7,8 @@ from petlir.benchmark.cells.context import Context
 from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.runs.planning import Planner
-from petlir.benchmark.weights.cards import SHIPPED, card, digest, load
+from petlir.benchmark.weights.cards import SHIPPED, card
+from petlir.benchmark.weights.loading import digest, load
 from petlir.benchmark.weights.sources import sources
 from tests.helpers.samples import finished_in
 

@@ -25,8 +25,9 @@ from petlir.benchmark.runs.planning.rates import Rates
 from petlir.benchmark.store import Store
 from petlir.benchmark.store.index import Index
 from petlir.benchmark.weights import cards as weight_cards
-from petlir.benchmark.weights import checkpoints, pypi
-from petlir.benchmark.weights.cards import Card, digest, load
+from petlir.benchmark.weights import checkpoints, loading, pypi
+from petlir.benchmark.weights.cards import Card
+from petlir.benchmark.weights.loading import digest, load
 from petlir.benchmark.weights.sources import sources
 from tests.helpers.engine import ROOT
 from tests.weights.test_checkpoints import Code
@@ -283,7 +284,7 @@ def cards(fake, tmp_path, monkeypatch):
     for kind in (".json", ".safetensors"):
         shutil.copy(weight_cards.SHIPPED / f"nafnet-nano{kind}", folder)
     Card(fake.sha256, ("sr_x4",), {}, "leaves", {}, source=fake.source, sets=()).write(folder / "ipt-nano.json")
-    monkeypatch.setattr(weight_cards, "load", partial(weight_cards.load, folder=folder))
+    monkeypatch.setattr(loading, "load", partial(loading.load, folder=folder))
     return folder
 
 

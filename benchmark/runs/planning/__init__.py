@@ -28,7 +28,7 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.task import Task
 from petlir.benchmark.track import track
 from petlir.benchmark.training.adaptation import adapt
-from petlir.benchmark.weights import cards as weight_cards
+from petlir.benchmark.weights import loading
 from petlir.benchmark.weights.cards import Card
 from petlir.benchmark.weights.sources import network_of
 
@@ -241,8 +241,8 @@ class Planner:
         """Return the card of the backbone's pre-trained weights."""
         if backbone not in self._cards:
             try:
-                found = weight_cards.load(self.network(backbone), sources=self.request.context.sources)
-            except weight_cards.Unavailable as missing:
+                found = loading.load(self.network(backbone), sources=self.request.context.sources)
+            except loading.Unavailable as missing:
                 found, self._unavailable[backbone] = missing.card, str(missing)
             self._cards[backbone] = found
         return self._cards[backbone]

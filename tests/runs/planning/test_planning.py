@@ -20,6 +20,7 @@ from petlir.benchmark.runs.planning.request import Request, request_from_grid
 from petlir.benchmark.runs.planning.survey import survey
 from petlir.benchmark.track import TRACKS
 from petlir.benchmark.weights import cards as pretrained
+from petlir.benchmark.weights import loading
 from tests.helpers.engine import PLUGIN, Lab, draw, fill, save
 
 
@@ -117,7 +118,7 @@ def test_a_stale_cell_says_what_changed(lab, tmp_path, monkeypatch):
     assert why() == ["stale changed since: data, plugin"]
     shutil.copy(PLUGIN, plugin)
     other = replace(pretrained.card("ipt-nano"), sha256="0" * 64)
-    monkeypatch.setattr(pretrained, "load", lambda network, sources: other)
+    monkeypatch.setattr(loading, "load", lambda network, sources: other)
     assert why() == ["stale changed since: weights, data"]
 
 

@@ -20,7 +20,8 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.plugins import find
 from petlir.benchmark.store import Store
 from petlir.benchmark.weights import cards, official
-from petlir.benchmark.weights.cards import Card, card, digest, load, save
+from petlir.benchmark.weights.cards import Card, card
+from petlir.benchmark.weights.loading import digest, load, save
 from petlir.benchmark.weights.official import Official
 from petlir.benchmark.weights.sources import fetch, sha256, sources
 from tests.helpers.engine import PLUGIN, command
