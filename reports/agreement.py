@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.publishing import tolerance
 from petlir.benchmark.records.files import read_record
 from petlir.benchmark.records.schema import Done, Record
 from petlir.benchmark.store import Store
@@ -19,10 +19,6 @@ from petlir.reports.frame import load
 
 LEADERBOARD = Path(__file__).parents[1] / "results" / "leaderboard"
 """The shipped stores, one folder each; the project's documents quote `reference`."""
-TOLERANCES = "tolerance.csv"
-"""A file beside the shipped stores with the measured spread of re-runs for each label and task, see
-`petlir.benchmark.publishing.spread`.
-"""
 
 
 @dataclass(frozen=True)
@@ -68,9 +64,9 @@ def repeated_runs(
     """
     leaderboard = leaderboard or LEADERBOARD
     published = _published({record.key for record in records}, leaderboard, warn)
-    tolerances = _tolerances(leaderboard / TOLERANCES)
+    table = leaderboard / tolerance.TABLE.name
     found = [
-        _repeated(record, published[record.key], tolerances.get((record.cell.label, record.cell.task), MARGIN))
+        _repeated(record, published[record.key], table)
         for record in records
         if record.key in published and record.finished != published[record.key].finished
     ]
@@ -129,20 +125,12 @@ def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -
     return found
 
 
-def _tolerances(path: Path) -> dict[tuple[str, str], float]:
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {(row["method"], row["task"]): float(row["tolerance_db"]) for row in csv.DictReader(file)}
-    except (KeyError, ValueError, TypeError) as error:
-        raise PetlirError(f"{path}: expected the columns method,task,tolerance_db") from error
-
-
-def _repeated(record: Record, published: Done, tolerance: float) -> RepeatedRun:
+def _repeated(record: Record, published: Done, table: Path) -> RepeatedRun:
     differences = dict(_differences(record, published))
     where = max(differences, key=lambda name: abs(differences[name]), default="")
-    return RepeatedRun(record.title, differences.get(where), where, tolerance)
+    cell = record.cell
+    largest = tolerance.measured(cell.label, cell.method, cell.task, MARGIN, table)
+    return RepeatedRun(record.title, differences.get(where), where, largest)
 
 
 def _differences(record: Record, published: Done) -> Iterator[tuple[str, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from petlir.benchmark.errors import PetlirError
-from petlir.benchmark.publishing.tolerance import measured
+from petlir.benchmark.publishing.tolerance import FLOOR, measured
 
 HEAD = "method,task,tolerance_db\n"
 
@@ -18,6 +18,12 @@ def test_the_table_is_read_where_there_is_one(tmp_path):
     assert measured("lora[rank=8]", "lora", "sr_x4", 0.01, table) == 0.05
     assert measured("lora[rank=4]", "lora", "sr_x4", 0.01, table) == 0.03
     assert measured("lora", "lora", "sr_x2", 0.01, table) == 0.01
+
+
+def test_a_tiny_spread_of_a_few_runs_is_not_stricter_than_rounding_allows(tmp_path):
+    table = tmp_path / "tolerance.csv"
+    table.write_text(f"{HEAD}lora,sr_x4,0\n")
+    assert measured("lora", "lora", "sr_x4", 0.1, table) == FLOOR
 
 
 @pytest.mark.parametrize("text", ["", "method,task\n", f"{HEAD}lora,sr_x4,much\n", f"{HEAD}lora,sr_x4,-1\n",

@@ -177,6 +177,17 @@ def test_a_store_that_keeps_no_images_is_restored_whole(lab, store):
     assert (found["lora-rank=2"].level, "the record says psnr 46.0" in found["lora-rank=2"].why) == ("", True)
 
 
+def test_restoring_again_allows_less_than_training_again_does(lab, store, monkeypatch):
+    without_images(store)
+    shift = 0.05
+    monkeypatch.setattr("petlir.benchmark.publishing.verify.measured", lambda *of: 2 * shift)
+    forging.edit(
+        forging.cell_in(store), lambda record: record["scores"][-1].update(psnr=record["scores"][-1]["psnr"] + shift)
+    )
+    found = {one.cell.partition("-s0")[0]: one for one in verify(store, check(lab))}
+    assert (found["lora-rank=2"].level, "the record says psnr" in found["lora-rank=2"].why) == ("", True)
+
+
 def test_a_store_without_the_adapter_of_a_petl_method_is_not_whole(lab, store):
     (forging.cell_in(store) / ADAPTER).unlink()
     found = {one.cell.partition("-s0")[0]: one for one in verify(store, check(lab))}

@@ -86,7 +86,7 @@ def test_a_measured_tolerance_goes_before_the_general_one(tmp_path):
     (run,) = repeated_runs(typed_all([ours]), folder)
     assert run.agrees
     (folder / "tolerance.csv").write_text("method,task\nlora,sr_x4\n")
-    with pytest.raises(PetlirError, match=r"tolerance.csv: expected the columns method,task,tolerance_db"):
+    with pytest.raises(PetlirError, match=r"tolerance.csv is damaged: expected the columns method, task, tolerance_db"):
         repeated_runs(typed_all([ours]), folder)
 
 
