@@ -40,7 +40,8 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
     """Score restored images against the clean ones.
 
     Args:
-        restored: an image (H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]), or a folder of images.
+        restored: an image (an H×W×3 array, uint8 or float in [0, 1], a PIL image, or an N×3×H×W tensor in [0, 1]), or a
+            folder of images.
         clean: the reference, of the same form as `restored`; images in folders are paired by file name.
         protocol: scoring protocol; `petlir list protocols` lists the protocols used in the literature.
 

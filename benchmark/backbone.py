@@ -137,10 +137,10 @@ class Layout(Protocol):
     """The conversion between a block's features and feature maps."""
 
     def to_map(self, features: Tensor) -> Tensor:
-        """Convert features to a map N×C×H×W."""
+        """Convert features to an N×C×H×W map."""
 
     def from_map(self, image: Tensor) -> Tensor:
-        """Convert a map N×C×H×W to the block's own layout."""
+        """Convert an N×C×H×W map to the block's own layout."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Block:
 
 
 class OnMap(nn.Module):
-    """A wrapper that applies a module for maps N×C×H×W to features in a block's own layout."""
+    """A wrapper that applies a module for N×C×H×W maps to features in a block's own layout."""
 
     def __init__(self, module: nn.Module, layout: Layout) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class OnMap(nn.Module):
 
 
 class Backbone(nn.Module, ABC):
-    """A restoration network that maps images N×3×H×W in [0, 1] to restored images.
+    """A restoration network that maps N×3×H×W images in [0, 1] to restored images.
 
     Attributes:
         name: the backbone's name in the grid.

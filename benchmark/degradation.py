@@ -71,11 +71,11 @@ class Degradation:
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a batch N×3×H×W in [0, 1] with noise drawn from `generator`, not clipped."""
+        """Return an N×3×H×W batch in [0, 1] with noise drawn from `generator`, not clipped."""
         return batch
 
     def perturb_crops(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return prepared training crops N×3×H×W in [0, 1] as the network sees them: perturbed and stored."""
+        """Return prepared N×3×H×W training crops in [0, 1] as the network sees them: perturbed and stored."""
         noisy = self.perturb(batch, generator)
         match self.crops_kept:
             case "float":

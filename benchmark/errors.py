@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from petlir.benchmark.terminal import one_line
+
 T = TypeVar("T")
 
 FAULTS = (Exception,)
@@ -15,6 +17,10 @@ FAULTS = (Exception,)
 
 class PetlirError(Exception):
     """An error that the user can fix; its message is one line: what, where, what was expected."""
+
+    def __str__(self) -> str:
+        """Return the message with control characters escaped: it may quote a file or the name of one."""
+        return one_line(super().__str__())
 
 
 class Unwritable(PetlirError):
@@ -57,7 +63,7 @@ def told(error: BaseException) -> str:
     """Return the type and first line of an error, with a hint if a convolution received tokens instead of a map."""
     lines = str(error).strip().splitlines()
     line = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
-    hint = "; a convolution needs maps N×C×H×W: if features are tokens, wrap it as OnMap(module, block.layout)"
+    hint = "; a convolution needs N×C×H×W maps; if the features are tokens, wrap it as OnMap(module, block.layout)"
     return line + hint if MAPS.search(line) else line
 
 

@@ -51,7 +51,7 @@ class Branched(Protocol):
     """An inserted module whose output is composed of several branches; used by `petlir analyse response`."""
 
     def responses(self, features: Tensor) -> Mapping[str, Tensor]:
-        """Return the response of each branch, by name, to the module's input features: a map N×h×H×W or vectors N×h.
+        """Return the response of each branch, by name, to the module's input features: an N×h×H×W map or vectors N×h.
 
         Gates are listed as `NAME gate`, with values in [0, 1].
         """
@@ -62,7 +62,7 @@ class ImageRouter(Protocol):
     """A child module of the backbone that decides for each whole image, before tiling, how it is restored."""
 
     def passes(self, backbone: Backbone, image: Tensor, head: str | None) -> Generator[str | None]:
-        """Yield the head of each pass that the network makes over an image 1×3×H×W to produce the output of `head`.
+        """Yield the head of each pass that the network makes over a 1×3×H×W image to produce the output of `head`.
 
         Each pass takes the clipped output of the previous pass as input, and runs before the next head is requested.
         """
@@ -80,7 +80,8 @@ class PriorResults:
         stored: tensors of this cell if it is reloaded; the adapter's shapes are then taken from them, and the prior
             results are not analysed.
         validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
-        images: task → its whole training images, degraded like test images 1×3×h×w, and clean 1×3×sh×sw in [0, 1].
+        images: task → its whole training images, 1×3×h×w, degraded like test images, and their clean images,
+            1×3×sh×sw, both in [0, 1].
         heads: the head of each required cell.
     """
 

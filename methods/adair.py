@@ -11,7 +11,7 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class DepthwiseBottleneck(nn.Sequential):
-    """A 1×1 down-projection, a 3×3 depthwise convolution and a 1×1 up-projection of maps N×C×H×W; initially zero.
+    """A 1×1 down-projection, a 3×3 depthwise convolution and a 1×1 up-projection of N×C×H×W maps; initially zero.
 
     Args:
         width: channels of the map.

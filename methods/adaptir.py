@@ -22,7 +22,7 @@ STARTS = ("independent", "cloned")
 
 
 def low_rank_convolution(features: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> Tensor:
-    """Convolve maps N×h×H×W with 3×3 kernels `a` @ `b`: depthwise if the product is h×9, dense if it is h×9h."""
+    """Convolve N×h×H×W maps with 3×3 kernels `a` @ `b`: depthwise if the product is h×9, dense if it is h×9h."""
     kernel = (a @ b).view(len(a), -1, 3, 3)
     return functional.conv2d(features, kernel, bias, padding=1, groups=len(a) // kernel.shape[1])
 
@@ -94,7 +94,7 @@ class AdaptIRModule(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for a map N×C×H×W, in the same shape."""
+        """Return the output for an N×C×H×W map, in the same shape."""
         inside = self.BN(self.head(features))
         mixed = self.spatial(inside)
         if "channel" in self.branches:
@@ -102,7 +102,7 @@ class AdaptIRModule(nn.Module):
         return cast("Tensor", self.tail(mixed))
 
     def responses(self, features: Tensor) -> dict[str, Tensor]:
-        """Return each branch's output for a map N×C×H×W, as N×h×H×W or N×h, and the values of the ensemble's gates."""
+        """Return each branch's output for an N×C×H×W map, as N×h×H×W or N×h, and the values of the ensemble's gates."""
         inside = self.BN(self.head(features))
         known = {"local": self.local, "frequency": self.frequency, "channel": self.channels}
         found = {name: known[name](inside) for name in BRANCHES if name in self.branches}

@@ -23,7 +23,7 @@ class QuickGELU(nn.Module):
 
 
 class Bypass(nn.Sequential):
-    """Convolutions (1×1 down, 3×3, 1×1 up) of maps N×C×H×W with QuickGELUs in between. The initial output is zero.
+    """Convolutions (1×1 down, 3×3, 1×1 up) of N×C×H×W maps with QuickGELUs in between. The initial output is zero.
 
     Args:
         width: channels of the map.

@@ -37,11 +37,11 @@ class Experts(nn.Module):
         nn.init.zeros_(self.tail.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for a map N×C×H×W, in the same shape."""
+        """Return the output for an N×C×H×W map, in the same shape."""
         return cast("Tensor", self.tail(sum(self.responses(features).values())))
 
     def responses(self, features: Tensor) -> dict[str, Tensor]:
-        """Return each expert's output for a map N×C×H×W, as N×h×H×W."""
+        """Return each expert's output for an N×C×H×W map, as N×h×H×W."""
         inside = self.BN(self.head(features))
         experts = zip(self.weight_a, self.weight_b, self.bias, strict=True)
         return {

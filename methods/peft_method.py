@@ -51,7 +51,7 @@ class Tuned(nn.Module):
 
     Args:
         layer: peft's layer around a linear layer.
-        maps: whether the projection was a 1×1 convolution, with features N×C×H×W; otherwise channels are last.
+        maps: whether the projection was a 1×1 convolution, with N×C×H×W features; otherwise channels are last.
     """
 
     def __init__(self, layer: nn.Module, *, maps: bool) -> None:

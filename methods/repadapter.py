@@ -42,7 +42,7 @@ class LinearAdapter(nn.Module):
         rank: channels of each group of the bottleneck.
         scale: factor of the added term.
         dropout: dropout probability of the bottleneck's values in training.
-        maps: whether features are maps N×C×H×W; otherwise channels are last.
+        maps: whether features are N×C×H×W maps; otherwise channels are last.
     """
 
     def __init__(self, width: int, rank: int, scale: float, dropout: float, *, maps: bool) -> None:
@@ -68,7 +68,7 @@ class LinearAdapter(nn.Module):
         return torch.einsum("gcr,gh->gchr", self.up, groups).flatten(2).flatten(0, 1)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Return the adapter as a matrix C×C and a shift C."""
+        """Return the adapter as a C×C matrix and a shift C."""
         up, inner = self.raising(), self.down.get_parameter("bias")
         matrix = torch.eye(len(up), device=up.device) + self.scale * up @ self.down.weight.flatten(1)
         return matrix, self.scale * (up @ inner + self.bias)

@@ -19,7 +19,7 @@ class ScaleShift(nn.Module):
 
     Args:
         base: the norm or projection.
-        maps: whether the output of `base` is a map N×C×H×W; otherwise channels are last.
+        maps: whether the output of `base` is an N×C×H×W map; otherwise channels are last.
     """
 
     def __init__(self, base: nn.Module, *, maps: bool) -> None:

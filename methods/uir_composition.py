@@ -20,7 +20,7 @@ END = -1
 """The padding of a sequence that does not use every expert."""
 
 Plan = Sequence[tuple[Tensor, str | None]]
-"""The passes of an image: the experts' weights N×K or 1×K, and the head."""
+"""The passes of an image: the experts' N×K weights or 1×K, and the head."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ class MixedCompanion(nn.Module):
         self.trained = nn.Buffer(weight.new_zeros(count, *weight.shape))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for maps N×C×H×W."""
+        """Return the output for N×C×H×W maps."""
         output: Tensor = self.layer(features)
         if self.mixture.weights is None:
             return output
@@ -128,7 +128,7 @@ class Composer(nn.Module):
     """An image router that sets the weights of the LoRAs for the passes of an image and discards them afterwards.
 
     Args:
-        weigh: (backbone, images) → weights N×K or 1×K, or a sequence; the network is frozen during the call.
+        weigh: (backbone, images) → N×K weights or 1×K, or a sequence; the network is frozen during the call.
         mixture: holder of the weights.
     """
 

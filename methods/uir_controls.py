@@ -18,11 +18,11 @@ RATE = 0.3
 """Adam's learning rate for the logits of the oracle's weights."""
 
 Pair = tuple[Tensor, Tensor]
-"""A degraded image 1×3×h×w and its clean image 1×3×sh×sw, in [0, 1]."""
+"""A degraded 1×3×h×w image and its clean 1×3×sh×sw image, in [0, 1]."""
 MixingError = Callable[[Tensor, Pair], Tensor]
 """(weights K, a pair) → error of the degraded image restored with these weights."""
 Pass = Callable[[int, Tensor], Tensor]
-"""(index of an expert or K for the frozen network, an image 1×3×h×w) → the image after this pass."""
+"""(index of an expert or K for the frozen network, a 1×3×h×w image) → the image after this pass."""
 
 
 def chosen(error: MixingError, members: Tensor, pairs: Sequence[Pair], kind: str) -> Tensor:

@@ -66,7 +66,7 @@ QUANTISATION = 1 / (12 * 255**2)
 """The mean squared error of rounding to 8 bits, below which errors are ignored."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], float]
-"""(weights 1×K, degraded image, clean image) → loss in dB relative to the frozen network; negative for a gain."""
+"""(1×K weights, degraded image, clean image) → loss in dB relative to the frozen network; negative for a gain."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from petlir.benchmark.method import Method, Paper, Published
 
 
 class Prompts(nn.Module):
-    """Learned tokens K×C, drawn uniformly from ±`bound`."""
+    """Learned K×C tokens, drawn uniformly from ±`bound`."""
 
     def __init__(self, tokens: int, width: int, bound: float) -> None:
         super().__init__()

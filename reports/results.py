@@ -36,7 +36,7 @@ class Column:
         set: name of the image set; empty if no cell of the task has a result.
         domain: `photographs` or `procedural`.
         protocol: the protocol under which the images were scored.
-        budget: steps × batch size × patch side of training; empty if nothing was trained.
+        budget: steps × batch size × side of the patches in training; empty if nothing was trained.
         transfer: `seen`, `related` or `unseen`: the task's relation to the backbone's pre-training.
         simulated: a description of the simulated degradation.
         data_label: a note on the kind of training and test data.
@@ -54,7 +54,7 @@ class Column:
         headline: whether the protocol is the headline protocol of the task; answers, means, regrets and orderings use
             only the headline protocol.
         identical: number of images left out of all means because the input or an output equals the clean image.
-        ranking: the basis of the marks; None if nothing is ranked.
+        ranking: what the marks (best, tied, worse) are based on; None if nothing is ranked.
     """
 
     task: str

@@ -236,7 +236,7 @@ def _by_seed(rows: ColumnScores) -> dict[str, tuple[float, ...]]:
 
 
 def _origins(rows: ColumnScores) -> tuple[dict[str, str], dict[str, str]]:
-    """Return, by label, the lowest level of its records, and all their submitters."""
+    """Return, for each label, the lowest level among its records, and all of their submitters."""
     found: dict[str, set[tuple[str, str]]] = {}
     for record in rows.present:
         found.setdefault(record.cell.label, set()).add(provenance(record))

@@ -171,7 +171,7 @@ def nafnet() -> petlir.Restorer:
     return load("nafnet-nano")
 
 
-EXPECTED = "; expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1]"
+EXPECTED = "; expected an H×W×3 array (uint8, or float in [0, 1]), a PIL image, or an N×3×H×W tensor in [0, 1]"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_what_cannot_be_scored_is_named(tmp_path):
         petlir.score(image, image[:16])
     with pytest.raises(petlir.PetlirError, match=r"^unknown protocol 'y-corp4'; did you mean 'y-crop4'\?$"):
         petlir.score(image, image, "y-corp4")
-    with pytest.raises(petlir.PetlirError, match=r"^the clean image is a uint8 array 20×20; expected H×W×3"):
+    with pytest.raises(petlir.PetlirError, match=r"^the clean image is a uint8 array 20×20; expected an H×W×3"):
         petlir.score(image, image[..., 0])
 
 

@@ -101,7 +101,7 @@ def _router(model: AdaptedModel) -> Weigher | None:
 
 
 def _with_none(weights: Tensor) -> Tensor:
-    """Append the weight of the frozen network, 1 minus the sum of the experts' weights N×K."""
+    """Append the weight of the frozen network, 1 minus the sum of the experts' N×K weights."""
     return torch.cat([weights, 1 - weights.sum(1, keepdim=True)], 1)
 
 

@@ -68,7 +68,7 @@ def _rows(cell: Finished, network: Backbone, seen: Scene) -> Iterator[Row]:
 
 @torch.no_grad()
 def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, Tensor]]:
-    """Return the branch outputs of each module for images N×3×h×w, in order of computation."""
+    """Return the branch outputs of each module for N×3×h×w images, in order of computation."""
     found: list[Mapping[str, Tensor]] = []
 
     def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -85,7 +85,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Return strength, low energy and channel variance of maps N×C×H×W; channel values N×C have no low energy."""
+    """Return strength, low energy and channel variance of N×C×H×W maps; channel values N×C have no low energy."""
     found = {"strength": float(values.abs().mean())}
     if values.ndim == 4:
         found["low_energy"] = low_energy(values)
@@ -94,7 +94,7 @@ def measured(values: Tensor) -> dict[str, float]:
 
 
 def low_energy(maps: Tensor) -> float:
-    """Return the fraction, in [0, 1], of the energy of maps N×C×H×W below `LOW` cycles per pixel.
+    """Return the fraction, in [0, 1], of the energy of N×C×H×W maps below `LOW` cycles per pixel.
 
     The mean of a map counts as low; on maps with sides below 20 pixels it is the only low frequency.
     """

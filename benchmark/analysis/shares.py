@@ -97,7 +97,7 @@ def _add(analysis: Analysis, cell: Finished, level: str, group: str, mean: float
 
 
 def contributions(cell: Finished, network: Backbone, images: Looked, device: str) -> Mapping[str, Tensor]:
-    """Return contributions on the centres of test images by parameter name, in order of computation."""
+    """Return contributions on centre crops of the test images by parameter name, in order of computation."""
     stored = load_file(cell.folder / ADAPTER)
     own = {name: parameter.detach() for name, parameter in in_order(network)}
     target = {name: stored[name].to(device) for name in own if name in stored}

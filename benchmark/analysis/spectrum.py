@@ -26,7 +26,7 @@ Curves = NDArray[np.float64]
 
 
 def relative_log_amplitude(maps: Tensor) -> Tensor:
-    """Return log |F| along the diagonal minus its value at frequency 0: N×⌊m/2⌋ for maps N×C×H×W, m the shorter side.
+    """Return log |F| along the diagonal minus its value at frequency 0: N×⌊m/2⌋ for N×C×H×W maps, m the shorter side.
 
     F is the two-dimensional Fourier transform of the central m×m region. Logarithms are averaged over channels.
     Column k is the value at the fraction k / ⌊m/2⌋ of the Nyquist frequency. Images whose maps are zero get NaN.
@@ -47,7 +47,7 @@ def resampled(curves: Tensor, points: int = POINTS) -> Curves:
 
 @torch.no_grad()
 def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> list[Tensor]:
-    """Return the features N×C×H×W that a method adds after each block, for images N×3×h×w.
+    """Return the N×C×H×W features that a method adds after each block, for N×3×h×w images.
 
     These features are the block's output minus the frozen block's output for the same input, wherever in the block
     the method acts.
@@ -70,7 +70,7 @@ def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -
 
 @torch.no_grad()
 def own_maps(backbone: Backbone, images: Tensor, head: str) -> list[Tensor]:
-    """Return the features N×C×H×W after each block of a network."""
+    """Return the N×C×H×W features after each block of a network."""
     found: list[Tensor] = []
 
     def watch(layout: Layout) -> Callable[..., None]:

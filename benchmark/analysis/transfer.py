@@ -16,7 +16,7 @@ RESTORED = 10_000
 
 
 def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
-    """Compute the matrix of trained × tested tasks of each label: PSNR in dB on the centres of test images.
+    """Compute the matrix of trained × tested tasks of each label: PSNR in dB on centre crops of the test images.
 
     An adapter is tested with the head of the tested task and the body that the adapter was trained with. If a label's
     method composes adapters of other cells, the label has rows for each adapter alone and for the composition; see

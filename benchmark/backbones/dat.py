@@ -86,7 +86,7 @@ class FeedForward(nn.Module):
         self.fc1, self.sg, self.fc2 = nn.Linear(width, hidden), SpatialGate(hidden // 2), nn.Linear(hidden // 2, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features N×H×W×C."""
+        """Return N×H×W×C features."""
         return cast("Tensor", self.fc2(self.sg(functional.gelu(self.fc1(features)))))
 
 
@@ -113,7 +113,7 @@ class DATBlock(nn.Module):
         self.mixer, self.mlp = AdapterHooks() if index % 2 else PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features N×H×W×C."""
+        """Return N×H×W×C features."""
         given = (self.mixer.context(self.norm1),) if isinstance(self.mixer, PromptHooks) else ()
         features = features + self.mixer(lambda normed: self.attn(normed, *given), self.norm1, features)
         return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
@@ -146,7 +146,7 @@ class ResidualGroup(nn.Module):
         self.conv = closing(config)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return features N×H×W×C."""
+        """Return N×H×W×C features."""
         output = features
         for block in self.blocks:
             output = block(output)
@@ -196,7 +196,7 @@ class DAT(Backbone):
         return cls("dat-tiny", DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4)), 2)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1] through `head`, with scale s, to N×3×sH×sW without clipping."""
+        """Restore N×3×H×W images in [0, 1] through `head`, with scale s, to N×3×sH×sW without clipping."""
         averaged = self.head_index(head) == 0
         images = images - self.mean
         if images.device.type == "cpu":  # convolutions are faster there with channels last
@@ -209,7 +209,7 @@ class DAT(Backbone):
         return self.pixels(features, averaged=averaged) + self.mean
 
     def pixels(self, features: Tensor, *, averaged: bool) -> Tensor:
-        """Return the image of features N×C×H×W, optionally averaged over squares of the scale.
+        """Return the image of N×C×H×W features, optionally averaged over squares of the scale.
 
         If a single convolution outputs all pixels of a square, its filters are averaged instead.
         """
@@ -329,4 +329,4 @@ def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
 BACKBONES = {name: partial(build, name, config) for name, config in SIZES.items()} | {
     f"{name}-x{scale}": partial(build, name, config, scale) for name, config in SIZES.items() for scale in (2, 3)
 }
-"""The builders, by the backbones' names in grids."""
+"""The builders, by the names of backbones in grids."""

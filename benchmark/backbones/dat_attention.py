@@ -21,7 +21,7 @@ SHORTEST = 1e-12
 
 
 def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor:
-    """Apply a convolution and its batch norm to maps N×C×H×W; fixed statistics are folded into the filters."""
+    """Apply a convolution and its batch norm to N×C×H×W maps; fixed statistics are folded into the filters."""
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     if norm.training:
         return cast("Tensor", norm(convolution(image)))
@@ -64,18 +64,18 @@ class Interaction(nn.Module):
         return cast("Tensor", activation(normalised(convolution, norm, values)))
 
     def channel_gate(self, image: Tensor) -> Tensor:
-        """Return a gate in [0, 1] for each channel of maps N×C×H×W, as N×C×1×1."""
+        """Return a gate in [0, 1] for each channel of N×C×H×W maps, as N×C×1×1."""
         _, convolution, norm, activation, last = self.channel_interaction
         inside = normalised(convolution, norm, image.mean((2, 3), keepdim=True))
         return torch.sigmoid(last(activation(inside)))
 
     def spatial_gate(self, image: Tensor) -> Tensor:
-        """Return a gate in [0, 1] for each position of maps N×C×H×W, as N×1×H×W."""
+        """Return a gate in [0, 1] for each position of N×C×H×W maps, as N×1×H×W."""
         convolution, norm, activation, last = self.spatial_interaction
         return torch.sigmoid(last(activation(normalised(convolution, norm, image))))
 
     def project(self, image: Tensor) -> Tensor:
-        """Return the output projection of maps N×C×H×W, as N×H×W×C."""
+        """Return the output projection of N×C×H×W maps, as N×H×W×C."""
         return cast("Tensor", self.proj(image.permute(0, 2, 3, 1)))
 
 
@@ -195,7 +195,7 @@ class SpatialAttention(Interaction):
         )
 
     def forward(self, normed: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Apply attention to normed features N×H×W×C, with optional prompts 1×K×C."""
+        """Apply attention to normed N×H×W×C features, with optional prompts 1×K×C."""
         qkv = self.qkv(normed)
         joining = None if prompts is None else self.by_heads(self.qkv(prompts))[0].permute(1, 2, 0, 3)[1:]
         attended, convolved = self.attend(qkv, joining).permute(0, 3, 1, 2), self.convolved(qkv)
@@ -241,7 +241,7 @@ class ChannelAttention(Interaction):
         nn.init.ones_(self.temperature)
 
     def forward(self, normed: Tensor) -> Tensor:
-        """Apply attention between the channels of normed features N×H×W×C."""
+        """Apply attention between the channels of normed N×H×W×C features."""
         qkv = self.qkv(normed)
         attended, convolved = self.attend(qkv).permute(0, 3, 1, 2), self.convolved(qkv)
         return self.project(attended * self.spatial_gate(convolved) + convolved * self.channel_gate(attended))

@@ -116,7 +116,7 @@ class LatentDiffusion(Backbone):
             nn.init.zeros_(skip.get_parameter("weight"))
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×s×s in [0, 1], s the window."""
+        """Restore N×3×s×s images in [0, 1], s the window."""
         self.head_index(head)
         if images.shape[-2:] != (self.config.window, self.config.window):
             size = "×".join(map(str, images.shape[:1:-1]))
@@ -162,7 +162,7 @@ class LatentDiffusion(Backbone):
 
     @torch.no_grad()
     def start_linear(self, images: Tensor) -> None:
-        """Reduce the autoencoder to the linear code, fitted to images N×3×H×W in [0, 1]; it is trained from there.
+        """Reduce the autoencoder to the linear code, fitted to N×3×H×W images in [0, 1]; it is trained from there.
 
         Raises:
             PetlirError: the network does not have a linear code.

@@ -34,7 +34,7 @@ def library() -> ModuleType:
 
 @dataclass(frozen=True)
 class SquareTokens:
-    """The layout of tokens N×side²×C in raster order.
+    """The layout of N×side²×C tokens in raster order.
 
     Attributes:
         side: side length of the map.
@@ -43,7 +43,7 @@ class SquareTokens:
     side: int
 
     def to_map(self, features: Tensor) -> Tensor:
-        """Return tokens as a map N×C×side×side."""
+        """Return tokens as an N×C×side×side map."""
         return features.mT.reshape(len(features), -1, self.side, self.side)
 
     def from_map(self, image: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class TransformerLayer(nn.Module):
         self.mixer, self.cross, self.mlp = AdapterHooks(), AdapterHooks(), AdapterHooks()
 
     def forward(self, hidden_states: Tensor, *_: object, encoder_hidden_states: Tensor, **__: object) -> Tensor:
-        """Return the output for tokens N×L×C; the second argument is the prompt N×K×D."""
+        """Return the output for N×L×C tokens; the second argument is the prompt N×K×D."""
         read = partial(self.get_submodule("attn2"), encoder_hidden_states=encoder_hidden_states)
         features = hidden_states + self.mixer(self.get_submodule("attn1"), self.get_submodule("norm1"), hidden_states)
         features = features + self.cross(read, self.get_submodule("norm2"), features)
@@ -86,16 +86,16 @@ class LinearCode(nn.Module):
         self.encoder, self.decoder = nn.Conv2d(3 * factor**2, latent, 1), nn.Conv2d(latent, 3 * factor**2, 1)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return the codes N×L×H/f×W/f of images N×3×H×W."""
+        """Return the codes N×L×H/f×W/f of N×3×H×W images."""
         return cast("Tensor", self.encoder(functional.pixel_unshuffle(images, self.factor)))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return images N×3×H×W for codes."""
+        """Return N×3×H×W images for codes."""
         return functional.pixel_shuffle(self.decoder(latents), self.factor)
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Fit the code to patches of images N×3×H×W, and scale it to a mean variance of 1."""
+        """Fit the code to patches of N×3×H×W images, and scale it to a mean variance of 1."""
         patches = functional.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2).double()
         mean, latent = patches.mean(0), self.encoder.out_channels
         variances, components = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))

@@ -100,7 +100,7 @@ class Body(nn.Module):
         self.apply(_initialise)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×C×H×W, in the same shape."""
+        """Return the output for N×C×H×W features, in the same shape."""
         tokens = self.patch_embed["norm"](features.permute(0, 2, 3, 1))
         for stage in self.layers:
             tokens = stage(tokens)
@@ -124,7 +124,7 @@ class ResBlock(nn.Module):
         self.conv_down = nn.Conv2d(outputs, outputs, 4, stride=2, padding=1, bias=False) if down else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×C×H×W, before halving."""
+        """Return the output for N×C×H×W features, before halving."""
         hidden = functional.leaky_relu(self.conv_1(features), 0.2)
         return cast("Tensor", functional.leaky_relu(self.conv_2(hidden), 0.2) + self.shortcut(features))
 
@@ -144,7 +144,7 @@ class Head(nn.ModuleList):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the body's features for images N×3×H×W, and the skips for the tail in reverse order."""
+        """Return the body's features for N×3×H×W images, and the skips for the tail in reverse order."""
         first, *blocks, last = self
         features: Tensor = first(images)
         skips: list[Tensor] = []
@@ -166,7 +166,7 @@ class SkipBlock(nn.Module):
         self.block = ResBlock(2 * outputs, outputs, outputs)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Return the output for features N×C×H×W and a skip with the shape of the output."""
+        """Return the output for N×C×H×W features and a skip with the shape of the output."""
         narrow = next(self.children())
         return cast("Tensor", self.block(torch.cat([narrow(features), skip], dim=1)))
 
@@ -185,7 +185,7 @@ class Tail(nn.ModuleList):
         )
 
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """Return the residual image N×3×sH×sW for the body's features."""
+        """Return the residual N×3×sH×sW image for the body's features."""
         first, second, *pixels = self
         features = second(first(features, skips[0]), skips[1])
         for module in pixels:
@@ -240,7 +240,7 @@ class EDT(Backbone):
         return cls("edt-tiny", config, {"sr_x2": 2, "denoise_25": 1})
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping.
+        """Restore N×3×H×W images in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping.
 
         Images are padded by reflection to multiples of `multiple(head)`, and the output is cropped.
         """
@@ -355,7 +355,7 @@ BACKBONES = {
     **{name: partial(build, name, config) for name, config in SIZES.items()},
     "edt-nano": partial(build, "edt-nano", NANO, heads=NANO_HEADS, upsampler="pixelshuffledirect"),
 }
-"""The builders, by the backbones' names in grids."""
+"""The builders, by the names of backbones in grids."""
 
 FAMILIES = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
 MIXED = ("sr_x2", "sr_x3", "denoise_15")

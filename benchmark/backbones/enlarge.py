@@ -33,7 +33,7 @@ class SizePreserving(Backbone):
         self.name, self.heads = name, dict(HEADS)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping."""
+        """Restore N×3×H×W images in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping."""
         images = enlarge(images, list(self.heads.values())[self.head_index(head)])
         padded = self.pad(images)
         if images.device.type == "cpu":  # norms and convolutions are faster there with channels last
@@ -68,7 +68,7 @@ class SizePreserving(Backbone):
 
 
 def enlarge(images: Tensor, scale: int) -> Tensor:
-    """Enlarge images N×C×H×W by `scale` with MATLAB's bicubic filter, without rounding or clipping of overshoots."""
+    """Enlarge N×C×H×W images by `scale` with MATLAB's bicubic filter, without rounding or clipping of overshoots."""
     if scale == 1:
         return images
     rows, columns = (torch.from_numpy(_matrix(side, scale)).to(images) for side in images.shape[-2:])

@@ -60,7 +60,7 @@ class IPTConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head attention without biases over tokens N×L×C."""
+    """Multi-head attention without biases over N×L×C tokens."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return tokens N×L×C: attention of `query` to `key` and `value`, both extended by `prompts` 1×K×C."""
+        """Return N×L×C tokens: attention of `query` to `key` and `value`, both extended by `prompts` 1×K×C."""
         q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
         if prompts is not None:
             k, v = (
@@ -92,7 +92,7 @@ class FeedForward(nn.Module):
     linear2: nn.Module
 
     def feed(self, tokens: Tensor) -> Tensor:
-        """Apply the feed-forward to tokens N×L×C."""
+        """Apply the feed-forward to N×L×C tokens."""
         return cast("Tensor", self.linear2(functional.relu(self.linear1(tokens))))
 
 
@@ -111,7 +111,7 @@ class EncoderLayer(FeedForward):
         self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the output for tokens N×L×C, in the same shape."""
+        """Return the output for N×L×C tokens, in the same shape."""
         prompts = self.mixer.context(self.norm1)
         tokens = tokens + self.mixer(lambda x: self.self_attn(x, x, x, prompts), self.norm1, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm2, tokens))
@@ -135,14 +135,14 @@ class DecoderLayer(FeedForward):
         self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
-        """Return the output for tokens N×L×C; `memory` is the encoder's output, `query` the task's 1×L×C."""
+        """Return the output for N×L×C tokens; `memory` is the encoder's output, `query` the task's 1×L×C."""
         prompts = self.mixer.context(self.norm1)
         tokens = tokens + self.mixer(lambda x: self.attend(x, query, prompts), self.norm1, tokens)
         tokens = tokens + self.cross(lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens)
         return cast("Tensor", tokens + self.mlp(self.feed, self.norm3, tokens))
 
     def attend(self, tokens: Tensor, query: Tensor, prompts: Tensor | None) -> Tensor:
-        """Apply self-attention to normed tokens N×L×C, with the task's query added to queries and keys."""
+        """Apply self-attention to normed N×L×C tokens, with the task's query added to queries and keys."""
         placed = tokens + query
         return cast("Tensor", self.self_attn(placed, placed, tokens, prompts))
 
@@ -164,7 +164,7 @@ class Positions(nn.Module):
 
 
 class Body(nn.Module):
-    """The transformer, which maps features N×F×S×S to features of the same shape."""
+    """The transformer, which maps N×F×S×S features to features of the same shape."""
 
     def __init__(self, config: IPTConfig, tasks: int) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class Body(nn.Module):
         self.position_encoding = Positions(config)
 
     def forward(self, features: Tensor, task: int) -> Tensor:
-        """Return the output for features N×F×S×S of a window and the index of their task."""
+        """Return the output for N×F×S×S features of a window and the index of their task."""
         patch = self.config.patch
         tokens = functional.unfold(features, patch, stride=patch).transpose(1, 2)
         tokens = self.linear_encoding(tokens) + tokens + self.position_encoding.pe.weight
@@ -209,7 +209,7 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×F×H×W, in the same shape."""
+        """Return the output for N×F×H×W features, in the same shape."""
         return cast("Tensor", self.body(features) + features)
 
 
@@ -224,7 +224,7 @@ def mean_shift(sign: int) -> nn.Conv2d:
 
 @dataclass(frozen=True)
 class TokenGrid:
-    """The layout of tokens N×L×C of a square window as a map."""
+    """The layout of N×L×C tokens of a square window as a map."""
 
     side: int
 
@@ -282,7 +282,7 @@ class IPT(Backbone):
         return cls("ipt-tiny", config, {"sr_x2": 2, "denoise_30": 1})
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore windows N×3×48×48 in [0, 1] through `head`."""
+        """Restore N×3×48×48 windows in [0, 1] through `head`."""
         if images.shape[-2:] != (self.config.window, self.config.window):
             size = "×".join(map(str, images.shape[-2:]))
             raise PetlirError(f"{self.name} takes windows of {self.window}×{self.window}, got {size}; use restore()")
@@ -360,7 +360,7 @@ def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> 
 
 
 BACKBONES = {"ipt": partial(build, "ipt", IPTConfig()), "ipt-nano": partial(build, "ipt-nano", NANO)}
-"""The builders, by the backbones' names in grids."""
+"""The builders, by the names of backbones in grids."""
 
 VARIANTS = tuple({"heads": (head,)} for head in HEADS)
 """Options for the networks of official checkpoints, each for a single task."""

@@ -1,4 +1,4 @@
-"""Components of networks on maps N×C×H×W: the layout, norms over channels, and the halves that a gate multiplies."""
+"""Components of networks on N×C×H×W maps: the layout, norms over channels, and the halves that a gate multiplies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class MapLayout:
-    """The layout of features that are already maps N×C×H×W."""
+    """The layout of features that are already N×C×H×W maps."""
 
     def to_map(self, features: Tensor) -> Tensor:
         """Return the features unchanged."""
@@ -19,10 +19,10 @@ class MapLayout:
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of maps N×C×H×W; a single fused pass if memory is channels-last."""
+    """Layer norm over the channels of N×C×H×W maps; a single fused pass if memory is channels-last."""
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the normed maps N×C×H×W in their own memory format."""
+        """Return the normed N×C×H×W maps in their own memory format."""
         if features.is_contiguous(memory_format=torch.channels_last):
             return super().forward(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         centred = features - features.mean(1, keepdim=True)
@@ -46,13 +46,13 @@ class BiasFreeNorm(nn.Module):
         nn.init.ones_(self.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the normed maps N×C×H×W."""
+        """Return the normed N×C×H×W maps."""
         centred = features - features.mean(1, keepdim=True)
         deviation = (centred.square().mean(1, keepdim=True) + self.eps).sqrt()
         return features / deviation * self.weight.view(-1, 1, 1)
 
 
 def halves(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the two halves of the channels of maps N×C×H×W, which a gate multiplies."""
+    """Return the two halves of the channels of N×C×H×W maps, which a gate multiplies."""
     one, other = features.chunk(2, 1)
     return one, other

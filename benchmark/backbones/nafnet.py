@@ -73,7 +73,7 @@ class WindowedMean(nn.Module):
         self.side = side
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the means of features N×C×H×W in the same shape, or N×C×1×1 if they are global."""
+        """Return the means of N×C×H×W features in the same shape, or N×C×1×1 if they are global."""
         if self.side >= max(features.shape[-2:]):
             return features.mean((-2, -1), keepdim=True)
         means = _sliding_mean(_sliding_mean(features, self.side).mT, self.side).mT
@@ -115,7 +115,7 @@ class NAFBlock(nn.Module):
             nn.init.zeros_(factors)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×C×H×W, in the same shape."""
+        """Return the output for N×C×H×W features, in the same shape."""
         features = features + self.mixer(self.mix, self.norm1, features)
         return cast("Tensor", features + self.mlp(self.feed, self.norm2, features))
 
@@ -139,7 +139,7 @@ class NAFNet(SizePreserving):
     """NAFNet for images of any size, which are zero-padded at the bottom and right and cropped back.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
-    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled features N×C×1×1
+    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled N×C×1×1 features
     (of the same size as the features under windowed pooling). Depthwise convolutions are not sites.
 
     Args:
@@ -176,7 +176,7 @@ class NAFNet(SizePreserving):
         return nn.AdaptiveAvgPool2d(1) if self.config.pooling == "global" else WindowedMean(POOLING_WINDOW >> level)
 
     def restore(self, images: Tensor) -> Tensor:
-        """Restore images N×3×H×W whose sides are multiples of `multiple`."""
+        """Restore N×3×H×W images whose sides are multiples of `multiple`."""
         features, skips = self.intro(images), []
         for encoder, down in zip(self.encoders, self.downs, strict=True):
             skips.append(encoder(features))
@@ -252,4 +252,4 @@ BACKBONES = {
     "nafnet-64-gopro": partial(build, "nafnet-64-gopro", replace(GOPRO, width=64)),
     "nafnet-nano": partial(build, "nafnet-nano", NANO),
 }
-"""The builders, by the backbones' names in grids."""
+"""The builders, by the names of backbones in grids."""

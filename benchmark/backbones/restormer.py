@@ -62,7 +62,7 @@ class RestormerConfig:
 
 
 class Attention(nn.Module):
-    """Multi-head attention between the channels of maps N×C×H×W, with queries and keys of unit length."""
+    """Multi-head attention between the channels of N×C×H×W maps, with queries and keys of unit length."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Attention(nn.Module):
         nn.init.ones_(self.temperature)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for maps N×C×H×W, in the same shape."""
+        """Return the output for N×C×H×W maps, in the same shape."""
         query, key, value = (self._places(part, features) for part in PROJECTIONS)
         weights = (_unit(query).mT @ _unit(key) * self.temperature).softmax(-1)
         gathered = (value @ weights.mT).transpose(1, 2).reshape(features.permute(0, 2, 3, 1).shape)
@@ -105,7 +105,7 @@ class FeedForward(nn.Module):
         self.project_out = nn.Conv2d(hidden, width, 1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for maps N×C×H×W, in the same shape."""
+        """Return the output for N×C×H×W maps, in the same shape."""
         one, other = halves(self.dwconv(self.project_in(features)))
         return cast("Tensor", self.project_out(functional.gelu(one) * other))
 
@@ -128,7 +128,7 @@ class TransformerBlock(nn.Module):
         self.mixer, self.mlp = AdapterHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×C×H×W, in the same shape."""
+        """Return the output for N×C×H×W features, in the same shape."""
         features = features + self.mixer(self.attn, self.norm1, features)
         return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
 
@@ -195,7 +195,7 @@ class Restormer(SizePreserving):
         return cls("restormer", RestormerConfig(dim=8, blocks=(1, 1, 1, 2), refinement=1))
 
     def restore(self, images: Tensor) -> Tensor:
-        """Restore images N×3×H×W whose sides are multiples of 8."""
+        """Restore N×3×H×W images whose sides are multiples of 8."""
         part = self.get_submodule
         features, skips = self.patch_embed(images), []
         for level in (1, 2, 3):
@@ -279,4 +279,4 @@ BACKBONES = {
     "restormer-biasfree": partial(Restormer, "restormer-biasfree", RestormerConfig(norm="biasfree")),
     "restormer-nano": partial(Restormer, "restormer-nano", NANO),
 }
-"""The builders, by the backbones' names in grids."""
+"""The builders, by the names of backbones in grids."""

@@ -1,4 +1,4 @@
-"""Swin blocks over features N×H×W×C, with attention inside rectangular windows that may be shifted.
+"""Swin blocks over N×H×W×C features, with attention inside rectangular windows that may be shifted.
 
 Shifted windows follow Swin (Liu et al., ICCV 2021, §3.2). Half of the channels use horizontal and half vertical
 windows, as in CSWin (Dong et al., CVPR 2022, §3.2).
@@ -44,7 +44,7 @@ class WindowAttention(nn.Module):
         self.lepe = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Prompts | None = None) -> Tensor:
-        """Return attended features N×H×W×C; H and W are multiples of the window's height and width."""
+        """Return attended N×H×W×C features; H and W are multiples of the window's height and width."""
         count, height, width, _ = value.shape
         shift, mask = (self.window[0] // 2, self.window[1] // 2), None
         if self.shifted:
@@ -57,7 +57,7 @@ class WindowAttention(nn.Module):
         return joined.roll(shift, (1, 2)) if self.shifted else joined
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prompts: Prompts | None) -> Tensor:
-        """Apply attention inside windows M×L×C, with `mask`, M×1×L×L, and to all prompts."""
+        """Apply attention inside M×L×C windows, with `mask`, M×1×L×L, and to all prompts."""
         if prompts is not None:
             added = [tokens.expand(len(key), -1, -1) for tokens in prompts]
             key, value = torch.cat([key, added[0]], 1), torch.cat([value, added[1]], 1)
@@ -66,14 +66,14 @@ class WindowAttention(nn.Module):
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
     def position(self, value: Tensor) -> Tensor:
-        """Return LePE's additions to windows M×L×C, with zeros outside a window."""
+        """Return LePE's additions to M×L×C windows, with zeros outside a window."""
         count, _, width = value.shape
         enhanced: Tensor = self.lepe(value.reshape(count, *self.window, width).permute(0, 3, 1, 2))
         return enhanced.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def split(features: Tensor, window: Sides) -> Tensor:
-    """Split features N×H×W×C into windows (N·H/h·W/w)×(h·w)×C, image by image and in reading order."""
+    """Split N×H×W×C features into windows (N·H/h·W/w)×(h·w)×C, image by image and in reading order."""
     count, height, width, channels = features.shape
     h, w = window
     grid = features.reshape(count, height // h, h, width // w, w, channels)
@@ -81,7 +81,7 @@ def split(features: Tensor, window: Sides) -> Tensor:
 
 
 def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
-    """Invert `split`: return features N×H×W×C of these sides."""
+    """Invert `split`: return N×H×W×C features of these sides."""
     (height, width), (h, w) = sides, window
     grid = windows.reshape(-1, height // h, width // w, h, w, windows.shape[-1])
     return grid.transpose(2, 3).reshape(-1, height, width, windows.shape[-1])
@@ -122,7 +122,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×H×W×C, in the same shape."""
+        """Return the output for N×H×W×C features, in the same shape."""
         hidden = functional.gelu(self.fc1(features)).permute(0, 3, 1, 2)
         mixed: Tensor = self.dwconv(hidden).permute(0, 2, 3, 1)
         return cast("Tensor", self.fc2(functional.gelu(mixed)))
@@ -155,13 +155,13 @@ class SwinBlock(nn.Module):
         self.mixer_hooks, self.mlp_hooks = PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×H×W×C, in the same shape."""
+        """Return the output for N×H×W×C features, in the same shape."""
         prompts = self.mixer_hooks.context(self.norm1)
         features = features + self.kept(self.mixer_hooks(lambda x: self.attend(x, prompts), self.norm1, features))
         return features + self.kept(self.mlp_hooks(self.mlp, self.norm2, features))
 
     def attend(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Apply attention to features N×H×W×C, with optional prompts 1×K×C, inside windows of both directions."""
+        """Apply attention to N×H×W×C features, with optional prompts 1×K×C, inside windows of both directions."""
         halves = _halves(self.query(features), self.key(features), self.value(features))
         joining = [None, None] if prompts is None else _halves(self.key(prompts), self.value(prompts))
         gathered = [part(*half, more) for part, half, more in zip(self.attns, halves, joining, strict=True)]
@@ -201,7 +201,7 @@ class Stage(nn.Module):
         return self.residual_group["blocks"]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the output for features N×H×W×C, in the same shape."""
+        """Return the output for N×H×W×C features, in the same shape."""
         output = features
         for block in self.blocks.children():
             output = block(output)
@@ -209,7 +209,7 @@ class Stage(nn.Module):
 
 
 class ChannelsLast:
-    """The layout of features N×H×W×C as a map."""
+    """The layout of N×H×W×C features as a map."""
 
     def to_map(self, features: Tensor) -> Tensor:
         """Return the features as N×C×H×W."""

@@ -2,7 +2,7 @@
 
 The learning rate affects a short run more than the method does, so every method is tuned in the same way: in eight
 trials with the same number of steps. The rate with the highest validation PSNR after the last step is chosen. The first
-six rates are the method's grid, the other two are neighbours of the best rate so far. For the doubling test, the
+six rates are the method's grid; the other two are neighbours of the best rate so far. For the doubling test, the
 network is then trained at the chosen rate for half of the steps.
 """
 

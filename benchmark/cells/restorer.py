@@ -40,7 +40,7 @@ class Restorer:
         """Restore an image, or a batch of images of equal size.
 
         Args:
-            image: H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1].
+            image: an H×W×3 array (uint8, or float in [0, 1]), a PIL image, or an N×3×H×W tensor in [0, 1].
             head: the head to use; not needed with an adapter or for a backbone with a single head.
             tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
 

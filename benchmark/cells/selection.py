@@ -105,7 +105,7 @@ class RateSelection:
         return mean if rounded in self.trials else rounded
 
     def counted(self, rates: Sequence[float]) -> RateSelection:
-        """Return the selection restricted to the trials that a method's grid requests, in sequence.
+        """Return the selection restricted to the trials that a method's grid requests one after another.
 
         Trials made under another rule do not count, so that every method has the same number of trials.
         """

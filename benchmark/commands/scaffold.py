@@ -94,7 +94,7 @@ class Layer(nn.Module):
         return fed
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features N×C×H×W to features of the same shape."""
+        """Map N×C×H×W features to features of the same shape."""
         features = features + self.mixer(self.mix, self.norm1, features)
         result: Tensor = features + self.mlp(self.feed, self.norm2, features)
         return result
@@ -122,7 +122,7 @@ class $class_name(Backbone):
         return cls(width=8, depth=2)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore images N×3×H×W in [0, 1]; an unknown head is refused."""
+        """Restore N×3×H×W images in [0, 1]; an unknown head is refused."""
         self.head_index(head)
         features = self.first(images)
         for layer in self.layers:

@@ -86,7 +86,7 @@ def keys(trial: BackboneTrial) -> str | None:
 
 
 def sizes(trial: BackboneTrial) -> str | None:
-    """Check that an image H×W gives an output scale·H × scale·W; a network with a window is tested only at its size.
+    """Check that an H×W image gives an output scale·H × scale·W; a network with a window is tested only at its size.
 
     The network may reject images with a side of a single pixel with a `PetlirError`.
     """
@@ -237,7 +237,7 @@ def repeats(trial: BackboneTrial) -> str | None:
     """Check that, in evaluation, an image gives the same output regardless of the other images in its batch."""
     network = trial.network()
     if not trial.outputs(network).equal(trial.outputs(network)):
-        return "two passes over the same images differ in evaluation mode"
+        return "in evaluation mode, two passes over the same images differ"
     for head in trial.heads:
         images = trial.images(head)
         with torch.no_grad():

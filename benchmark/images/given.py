@@ -18,9 +18,9 @@ from petlir.benchmark.images.reading import rgb
 from petlir.benchmark.restoration.restore import to_batch, to_image
 
 AnyImage = NDArray[np.generic] | PIL.Image.Image | Tensor
-"""H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1]."""
+"""An H×W×3 array (uint8, or float in [0, 1]), a PIL image, or an N×3×H×W tensor in [0, 1]."""
 Kind = TypeVar("Kind", bound=AnyImage)
-EXPECTED = "expected H×W×3 uint8 or float in [0, 1], a PIL image, or a tensor N×3×H×W in [0, 1]"
+EXPECTED = "expected an H×W×3 array (uint8, or float in [0, 1]), a PIL image, or an N×3×H×W tensor in [0, 1]"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def given(image: object, what: str = "the image") -> Given:
     """Convert images of any supported type to a batch.
 
     Args:
-        image: H×W×3 uint8 or float in [0, 1], a PIL image, or N×3×H×W in [0, 1].
+        image: an H×W×3 array (uint8, or float in [0, 1]), a PIL image, or an N×3×H×W tensor in [0, 1].
         what: name of the image in error messages.
 
     Raises:

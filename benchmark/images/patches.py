@@ -107,5 +107,5 @@ class MixedSampler:
 
 
 def _as_floats(crops: Tensor) -> Tensor:
-    """Convert crops N×3×S×S uint8 to float32 in [0, 1]."""
+    """Convert N×3×S×S uint8 crops to float32 in [0, 1]."""
     return crops.float().div_(255)

@@ -110,17 +110,17 @@ class ExpertClassifier(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the probabilities of the eligible experts and, last, of "none" for images N×3×H×W."""
+        """Return the probabilities of the eligible experts and, last, of "none" for N×3×H×W images."""
         with torch.autocast(images.device.type, enabled=False):
             standard = _standardised(self.describe(backbone, images), *self.standard)
             return _logits(standard, self.weights).softmax(1)
 
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights of the experts for images N×3×H×W: N×K, each row one-hot or, for "none", zero."""
+        """Return the weights of the experts for N×3×H×W images: N×K, each row one-hot or, for "none", zero."""
         return self.decide(self.probabilities(backbone, images))
 
     def decide(self, probabilities: Tensor) -> Tensor:
-        """Return the weights N×K for probabilities of the eligible experts and "none"."""
+        """Return the N×K weights for probabilities of the eligible experts and "none"."""
         taken = functional.one_hot(probabilities.argmax(1), probabilities.shape[1])[:, :-1]
         return self._scattered(taken * (probabilities[:, :-1] >= self.threshold))
 
@@ -132,7 +132,7 @@ class ExpertClassifier(nn.Module):
         return self._scattered(functional.one_hot(experts.argmax(1), experts.shape[1]))
 
     def _scattered(self, taken: Tensor) -> Tensor:
-        """Expand the weights of the eligible experts to weights N×K of all experts."""
+        """Expand the weights of the eligible experts to N×K weights of all experts."""
         weights = self.numbers.new_zeros(len(taken), len(self.eligible))
         weights[:, [place for place, able in enumerate(self.eligible) if able]] = taken.to(weights)
         return weights

@@ -28,7 +28,7 @@ PATCH = 6
 FLAT = 0.3
 """The fraction of patches that count as flat: there, noise dominates the texture of the image."""
 STREAK, SLANTS = 9, (-0.5, -0.25, 0.0, 0.25, 0.5)
-"""The length of streaks in rows, and their slants in columns per row."""
+"""The length of a streak (in rows), and the slants of streaks (in columns per row)."""
 FAINT = 1e-4
 """Added to amplitudes in [0, 1] before logarithms and divisions; 1/40 of a grey level."""
 HALF_LEVEL = 0.5 / 255
@@ -54,7 +54,7 @@ class DegradationStatistics:
 
     @torch.no_grad()
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Describe images N×3×H×W in [0, 1] as N×46; the backbone is not used."""
+        """Describe N×3×H×W images in [0, 1] as N×46; the backbone is not used."""
         down, right = (max(0, LEAST - side) for side in images.shape[-2:])
         images = functional.pad(images.float(), (0, right, 0, down), mode="replicate")
         luma = torch.einsum("c,nchw->nhw", images.new_tensor(LUMA), images)[:, None]
@@ -185,7 +185,7 @@ def _quantile(values: Tensor, share: float) -> Tensor:
 
 
 def _correlation(one: Tensor, other: Tensor, flat: Tensor) -> Tensor:
-    """Return the correlation of N×H×W with N×H×W in patches with weights N×P; the means are 0."""
+    """Return the correlation of N×H×W with N×H×W in patches with N×P weights; the means are 0."""
     products = (one * other, one * one, other * other)
     covariance, *variances = (
         (functional.avg_pool2d(product[:, None], PATCH).flatten(1) * flat).sum(1) for product in products

@@ -13,7 +13,7 @@ from petlir.benchmark.layers.dropout import Dropout
 
 
 def on_maps(block: Block) -> bool:
-    """Return whether the block processes maps N×C×H×W by 1×1 convolutions; otherwise, channels are the last axis."""
+    """Return whether the block processes N×C×H×W maps by 1×1 convolutions; otherwise, channels are the last axis."""
     return isinstance(block.mlp.sites[0].module, nn.Conv2d)
 
 

@@ -33,7 +33,7 @@ class Describe(Protocol):
         """Return D."""
 
     def __call__(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Describe images N×3×H×W in [0, 1] as N×D."""
+        """Describe N×3×H×W images in [0, 1] as N×D."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,13 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def study(self, backbone: Backbone, known: Iterable[Iterable[Tensor]]) -> None:
-        """Compute the prototypes from batches N×3×H×W of each degradation and, last, of clean images."""
+        """Compute the prototypes from N×3×H×W batches of each degradation and, last, of clean images."""
         for prototype, batches in zip(self.prototypes, known, strict=True):
             prototype.copy_(torch.cat([self.describe(backbone, batch) for batch in batches]).mean(0))
 
     @torch.no_grad()
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return non-negative weights N×K for images N×3×H×W; the frozen network has the remainder of each row to 1."""
+        """Return non-negative N×K weights for N×3×H×W images; the frozen network has the remainder of each row to 1."""
         centre = self.prototypes.mean(0)
         described = self.describe(backbone, images) - centre
         similarities = functional.cosine_similarity(described[:, None], self.prototypes - centre, dim=-1)
@@ -155,6 +155,6 @@ class Router(nn.Module):
 
 
 def share(similarities: Tensor, top: int, temperature: float) -> Tensor:
-    """Return weights N×K for similarities N×K: a softmax at `temperature` over the `top` of each row, 0 elsewhere."""
+    """Return N×K weights for similarities N×K: a softmax at `temperature` over the `top` of each row, 0 elsewhere."""
     highest, places = similarities.topk(min(top, similarities.shape[1]))
     return torch.zeros_like(similarities).scatter(1, places, ((highest - highest[:, :1]) / temperature).softmax(1))

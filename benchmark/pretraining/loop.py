@@ -19,7 +19,7 @@ from petlir.benchmark.errors import PetlirError
 from petlir.benchmark.writing import write_bytes
 
 Batch = tuple[str, Tensor, Tensor]
-"""A head, degraded crops N×3×P×P and clean crops N×3×sP×sP, both in [0, 1]."""
+"""A head, degraded N×3×P×P crops and clean N×3×sP×sP crops, both in [0, 1]."""
 Batches = Callable[[int], Batch]
 """A function that returns the batch of a step and depends on the step alone, so that a killed run resumes exactly."""
 

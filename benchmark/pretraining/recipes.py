@@ -30,7 +30,8 @@ def learnt(network: Backbone, recipe: Recipe) -> tuple[str, ...]:
     """Return the heads or the degradations that `network` learns by `recipe`, except the names in `recipe.without`.
 
     Raises:
-        PetlirError: the recipe does not fit the network, a name in `recipe.without` is unknown, or nothing remains.
+        PetlirError: the recipe does not fit the network, a name in `recipe.without` is unknown, or
+                `recipe.without` leaves out everything.
     """
     known = KINDS[recipe.name].learns(network)
     left_out = [name for name in recipe.without.split(", ") if name]

@@ -99,7 +99,7 @@ def trained_cell(folder: Path) -> tuple[Done, bytes]:
     except OSError as error:
         raise PetlirError(f"cannot read {folder / ADAPTER}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != record.digests.adapter:
-        raise PetlirError(f"{folder / ADAPTER} is not the adapter of its record: its SHA-256 differs")
+        raise PetlirError(f"{folder / ADAPTER} is not the adapter that its record names: the SHA-256 differs")
     return record, content
 
 

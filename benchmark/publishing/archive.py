@@ -127,5 +127,7 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, pat
         while piece := source.read(CHUNK):
             left -= len(piece)
             if left < 0:
-                raise PetlirError(f"{path}: {entry.filename} is larger than the archive declares; it is refused")
+                raise PetlirError(
+                    f"{path}: {entry.filename} is larger than the archive declares; the archive is refused"
+                )
             file.write(piece)

@@ -41,7 +41,7 @@ class OneHead(nn.Module):
         self.network, self.head = network, head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Restore images 1×3×T×T in [0, 1]."""
+        """Restore 1×3×T×T images in [0, 1]."""
         restored: Tensor = self.network(images, self.head)
         return restored
 

@@ -1,4 +1,4 @@
-"""Export of a low-rank update as a LoRA adapter of Hugging Face peft, named after modules of the plain network."""
+"""Export of a low-rank update as a LoRA adapter for Hugging Face peft, whose keys name modules of the plain network."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def method_of(record: Done, context: Context) -> Method:
 
 
 class Requests:
-    """The cells of the records in a folder, planned again from only their requests.
+    """The cells of the records in a folder, planned again from their requests alone.
 
     Args:
         folder: a store or an unpacked archive.

@@ -44,7 +44,7 @@ def axis_weights(places: list[int], side: int, overlap: int, scale: int, left: f
 
 
 def mirrored(image: Floats, side: int) -> Floats:
-    """Pad an image 1×3×H×W to at least side×side by mirroring it about its last row and column."""
+    """Pad a 1×3×H×W image to at least side×side by mirroring it about its last row and column."""
     for axis in (2, 3):
         length, last = max(image.shape[axis], side), 2 * (image.shape[axis] - 1)
         steps = np.arange(length) % max(1, last)
@@ -53,7 +53,7 @@ def mirrored(image: Floats, side: int) -> Floats:
 
 
 def restore(forward: Forward, image: Floats, tile: int, overlap: int, scale: int, left: float) -> Floats:
-    """Restore an image 1×3×H×W in [0, 1] to 1×3×sH×sW in tiles; the output is not clipped."""
+    """Restore a 1×3×H×W image in [0, 1] to 1×3×sH×sW in tiles; the output is not clipped."""
     height, width = image.shape[2:]
     padded = mirrored(image, tile)
     rows, columns = (starts(length, tile, overlap) for length in padded.shape[2:])

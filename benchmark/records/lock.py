@@ -37,10 +37,10 @@ def drifted(lock: Path | None = None) -> list[str]:
 
 
 def refuse_drift() -> None:
-    """Raise an error if the environment deviates from the lock.
+    """Raise an error if the environment differs from the lock.
 
     Raises:
-        PetlirError: the environment deviates; the message names the libraries.
+        PetlirError: the environment differs; the message names the libraries concerned.
     """
     if found := drifted():
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -50,7 +50,7 @@ def refuse_drift() -> None:
 
 @cache
 def digest() -> str | None:
-    """Return the SHA-256 of the lock file; None if the environment deviates from it, or if there is no lock file."""
+    """Return the SHA-256 of the lock file; None if the environment differs from it, or if there is no lock file."""
     if not LOCK.exists() or drifted():
         return None
     return hashlib.sha256(LOCK.read_bytes()).hexdigest()

@@ -244,12 +244,12 @@ def _up(length: int, multiple: int) -> int:
 
 
 def to_batch(image: Degraded, device: torch.device | str = "cpu") -> Tensor:
-    """Convert an image H×W×3 on the scale 0..255 to a batch 1×3×H×W on the scale 0..1."""
+    """Convert an H×W×3 image on the scale 0..255 to a 1×3×H×W batch on the scale 0..1."""
     return torch.from_numpy(np.array(image)).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def to_image(batch: Tensor) -> Image:
-    """Convert a batch 1×3×H×W to an 8-bit image, clipped and rounded."""
+    """Convert a 1×3×H×W batch to an 8-bit image, clipped and rounded."""
     rounded = (batch[0].clamp(0, 1) * 255).round().to(torch.uint8)
     image: Image = np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy())
     return image
@@ -297,7 +297,7 @@ def restore_each(
 def restore_batch(
     network: Backbone, images: Tensor, heads: Sequence[str], tiling: str = "default", tile: int | None = None
 ) -> Tensor:
-    """Restore images N×3×H×W in [0, 1] through `heads` in sequence; clip intermediate results, but not the last one."""
+    """Restore N×3×H×W images in [0, 1] through `heads` in sequence; clip intermediate results, but not the last one."""
     for place, head in enumerate(heads):
         images = restore(network, images.clamp(0, 1) if place else images, head, tiling, tile=tile)
     return images

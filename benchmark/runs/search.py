@@ -36,8 +36,8 @@ PLACES = (2, 3, 1)
 TRIALS, SCORING = 0.4, 0.1
 """Fractions of the time limit: for all trials, and for the test images of one cell."""
 FIRST_CELLS, TRAINING = (4, 2, 1), 0.6
-"""Steps of the first cells, as multiples of a trial's steps, and the fraction of the remaining time that they may
-take.
+"""The numbers of steps of the first cells, as multiples of a trial's, each with the fraction of the remaining time that
+the cells may take.
 """
 GAIN = 0.05
 """The gain on validation images, in dB, below which longer training is not worthwhile."""

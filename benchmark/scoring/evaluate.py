@@ -115,7 +115,7 @@ def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str]
 
 
 def image_scores(pair: ImagePair, image: Image | Tensor, rule: Protocol) -> list[Score]:
-    """Return a row for each metric of a restored 8-bit image, or of an unrounded image 1×3×H×W in [0, 1]."""
+    """Return a row for each metric of a restored 8-bit image, or of an unrounded 1×3×H×W image in [0, 1]."""
     if rule.id not in pair.input_scores:
         pair.input_scores[rule.id] = _values(_input(pair), pair.clean, rule)
     given = pair.input_scores[rule.id]
@@ -137,7 +137,7 @@ def _input(pair: ImagePair) -> Image:
 
 
 def write_png(path: Path, image: Degraded) -> None:
-    """Write an image H×W×3 atomically, clipped and rounded to 8 bits."""
+    """Write an H×W×3 image atomically, clipped and rounded to 8 bits."""
     content = BytesIO()
     PIL.Image.fromarray(rounded(image)).save(content, format="PNG", compress_level=PNG_LEVEL)
     write_bytes(path, content.getvalue())

@@ -27,7 +27,7 @@ RGB = protocol_of("rgb")
 
 
 def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
-    """Return the peak signal-to-noise ratio in dB of two uint8 images H×W×3; infinite if they are identical.
+    """Return the peak signal-to-noise ratio in dB of two uint8 H×W×3 images; infinite if they are identical.
 
     Raises:
         PetlirError: the sizes differ, or no pixel remains inside the border.
@@ -36,7 +36,7 @@ def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
 
 
 def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype = torch.float64) -> float:
-    """Return the structural similarity in [-1, 1] of two uint8 images H×W×3, the mean over channels and windows.
+    """Return the structural similarity in [-1, 1] of two uint8 H×W×3 images, the mean over channels and windows.
 
     Args:
         restored: the image to score.
@@ -116,7 +116,7 @@ def _scaled_planes(
 
 
 def _values(image: Image) -> Tensor:
-    """Return an image H×W×3 as a float64 batch 1×3×H×W, in 0..255."""
+    """Return an H×W×3 image as a float64 1×3×H×W batch, in 0..255."""
     return torch.tensor(image, dtype=torch.float64).permute(2, 0, 1)[None]
 
 
@@ -145,7 +145,7 @@ def _as_bright_as(clean: Tensor, restored: Tensor, protocol: Protocol) -> Tensor
 
 
 def _compared(images: Tensor, channel: Channel) -> Tensor:
-    """Return images N×3×H×W in 0..255 unchanged, or their luma N×1×H×W."""
+    """Return N×3×H×W images in 0..255 unchanged, or their luma N×1×H×W."""
     if channel.luma is None:
         return images
     red, green, blue = (weight * plane for weight, plane in zip(channel.luma, images.unbind(1), strict=True))
@@ -192,7 +192,7 @@ def _similarity(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _blur(maps: Tensor, protocol: Protocol) -> Tensor:
-    """Return Gaussian-weighted means of maps N×C×H×W.
+    """Return Gaussian-weighted means of N×C×H×W maps.
 
     For 2D SSIM, only windows inside the map are used. For 3D SSIM, each pixel of each channel is the centre of a
     window, and edges are repeated.

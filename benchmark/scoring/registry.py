@@ -52,8 +52,8 @@ class ProtocolMetric:
     Attributes:
         name: its key in records, exports and MLflow.
         title: its display name.
-        compute: returns its value for an 8-bit image H×W×3, or an unrounded image 1×3×H×W in [0, 1], against the clean
-            image H×W×3 of the same size.
+        compute: returns its value for an 8-bit H×W×3 image, or an unrounded 1×3×H×W image in [0, 1], against the clean
+            H×W×3 image of the same size.
         digits: decimals in tables.
         unit: empty if dimensionless.
     """

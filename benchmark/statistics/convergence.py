@@ -13,9 +13,9 @@ FEWEST_METHODS = 6
 RULE = (
     "Convergence is a doubling test. At the learning rate chosen for T steps, a network with the selection seed is "
     "trained for T steps, and another, with its own full schedule, for T/2; a method has converged if its PSNR on "
-    "validation images changes by less than 0.1 dB. A column is ranked if at least six PETL methods have converged; "
-    "all other methods are listed below the ranking with their change. References (frozen, input, cascade, scratch "
-    "and full-ft) are never ranked and never prevent a ranking. Smoke runs are not ranked."
+    "validation images changes by less than 0.1 dB from T/2 to T. A column is ranked if at least six PETL methods have "
+    "converged; all other methods are listed below the ranking with their change. References (frozen, input, cascade, "
+    "scratch and full-ft) are never ranked and never prevent a ranking. Smoke runs are not ranked."
 )
 """The rule as stated in the documentation, the pages and the last lines of a run."""
 CONVERGED, NOT_CONVERGED, NOT_TESTED = "converged", "not converged", "not tested"

@@ -65,7 +65,7 @@ def differences(gaps: Floats, level: float = 0.95) -> Floats:
 
     Args:
         gaps: pairs × units × seeds.
-        level: level of the intervals.
+        level: confidence level of the intervals.
 
     Returns:
         4 × pairs: the means, the lower and upper ends of their intervals, the p values.

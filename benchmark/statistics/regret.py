@@ -107,7 +107,7 @@ def stabilities(
     Args:
         columns: column → converged PETL methods of equal size → units × seeds.
         names: the methods; those that lack a column are left out.
-        level: level of the intervals.
+        level: confidence level of the intervals.
     """
     present = [name for name in names if columns and all(name in scores for scores in columns.values())]
     if not present:

@@ -72,7 +72,7 @@ class Store:
         """Download all files of the finished cells, including adapters and images."""
 
     def publish(self, path: Path) -> None:
-        """Upload a file, or all files of a folder with the record last."""
+        """Upload a file, or all files in a folder, the record last."""
 
     @property
     def leases(self) -> Leases:

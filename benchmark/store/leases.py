@@ -61,7 +61,7 @@ class LeaseInfo:
 
     @property
     def content(self) -> bytes:
-        """The content of the lease's file."""
+        """The contents of the lease file."""
         return json.dumps({k: v for k, v in asdict(self).items() if k != "alive"}).encode()
 
 

@@ -97,7 +97,7 @@ class RemoteStore(Store):
             self._bring(name for name in names if not (self.root / name).exists())
 
     def publish(self, path: Path) -> None:
-        """Upload a file, or all files of a folder with the record last."""
+        """Upload a file, or all files in a folder, the record last."""
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: (file.name == RECORD, file)):
             if file.name != UPLOADED:

@@ -168,7 +168,7 @@ FAULTS: dict[str, list[tuple[type[Sound], str]]] = {
     "sites": [(Copied, "the module that replaces site value of body.0 is never called")],
     "hooks": [(Deaf, "a module parallel to mixer of body.0 is not called")],
     "repeats": [
-        (Noisy, "two passes over the same images differ"),
+        (Noisy, "in evaluation mode, two passes over the same images differ"),
         (Mixing, "of restore for an image alone differs by "),
     ],
     "leaves no trace": [(Shared, "they share weights"), (Reseeds, "changes torch's global random numbers")],

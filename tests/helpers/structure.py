@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
-    ("signals", "devices", "writing", "hub", "revisions", "terminal", "containment"),
+    ("errors", "terminal"),
+    ("signals", "devices", "writing", "hub", "revisions", "containment"),
     ("protocol", "track", "paper", "metric", "degradation", "task", "cell", "backbone", "method", "grid"),
     ("layers", "images", "degradations", "scoring", "restoration", "training", "backbones", "costs", "statistics"),
     ("weights", "records", "store", "plugins", "plugin_modules", "tracking"),

@@ -1,0 +1,22 @@
+"""Errors: whatever a message quotes, it is one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from petlir.benchmark.errors import PetlirError
+from petlir.benchmark.records.files import RECORD, read_record
+from tests.helpers.samples import record
+
+
+@pytest.mark.parametrize("name", ["\r", "a\nb", "\x1b[2J", "\u2028", "\u202e"])
+def test_a_field_of_a_record_cannot_break_the_line_of_its_error(tmp_path, name):
+    path = tmp_path / RECORD
+    path.write_text(json.dumps(record() | {name: None}))
+    with pytest.raises(PetlirError) as refused:
+        read_record(path)
+    assert len(str(refused.value).splitlines()) == 1
+    assert str(refused.value).isprintable()
+    assert str(path) in str(refused.value)
