@@ -83,12 +83,12 @@ def long(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try 10,000 inputs of each kind (grids, records, claims, archives, weight files, folders), and as many guided."""
+    """Try 10,000 inputs of each kind (grids, records, leases, archives, weight files, folders), and as many guided."""
     install(session, "test")
     session.run("pytest", "tests/fuzz", "--hypothesis-profile", "fuzz", *session.posargs)
     if sys.platform == "linux":  # atheris has wheels for no other
         session.install("atheris")
-        for name in ("grids", "records", "claims", "archives", "weights", "folders"):
+        for name in ("grids", "records", "leases", "archives", "weights", "folders"):
             session.run("python", "-m", "tests.fuzz.guided", name, "-runs=10000")
 
 

@@ -47,7 +47,7 @@ class RepeatedRun:
 def shipped_reference() -> Path | None:
     """Return the shipped reference store; None if the installation does not include it."""
     folder = LEADERBOARD / "reference"
-    return folder if Store(folder).files() else None
+    return folder if Store(folder).holds_records() else None
 
 
 def repeated_runs(

@@ -209,7 +209,7 @@ def _first(texts: Sequence[str]) -> str:
 def extent(records: Sequence[Record]) -> str:
     """Count tasks, methods, seeds and images, and name the devices and the date."""
     done = [record for record in records if record.state == "done"]
-    scored = {(s.domain, s.set, s.image) for record in done for s in record.images}
+    scored = {(table.domain, table.set, image) for record in done for table in record.tables for image in table.images}
     photographs = sum(domain == "photographs" for domain, _, _ in scored)
     counts = [
         plural(len({record.cell.task for record in records}), "task"),

@@ -13,6 +13,7 @@ from petlir.reports import formats
 from petlir.reports.costs import PARTS
 from petlir.reports.figures import curves, distributions, pareto, ranks, strengths, waterfall
 from petlir.reports.links import page
+from petlir.reports.navigation import navigation_bar
 
 HERE = Path(__file__).parent
 FILTERS = (
@@ -37,6 +38,7 @@ def templates() -> Environment:
     made.globals |= {
         "units": units,
         "page": page,
+        "navigation_bar": navigation_bar,
         "pareto": pareto,
         "ranks": ranks,
         "chart": curves,

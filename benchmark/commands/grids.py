@@ -260,7 +260,7 @@ def why(
 def _require_records(store: Path) -> None:
     from petlir.benchmark.store import Store as Records
 
-    if not Records(store).files():
+    if not Records(store).holds_records():
         raise PetlirError(f"store {store} holds no records; run `petlir run --store {store}` first")
 
 

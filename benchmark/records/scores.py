@@ -75,9 +75,9 @@ class ScoreTable(RecordPart):
         Only the remaining images enter the means.
         """
         columns = [*self.values.values(), *self.inputs.values()]
-        kept = [place for place in range(len(self.images)) if all(column[place] != "inf" for column in columns)]
-        if len(kept) == len(self.images):
+        if not any("inf" in column for column in columns):
             return self
+        kept = [place for place in range(len(self.images)) if all(column[place] != "inf" for column in columns)]
 
         def of(columns: Mapping[str, Column]) -> dict[str, Column]:
             return {name: [column[place] for place in kept] for name, column in columns.items()}

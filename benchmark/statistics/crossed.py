@@ -36,7 +36,9 @@ SMALLEST = 1e-130
 SKEWNESS = 2.0
 """Factor by which p values are multiplied in tests of many pairs, since skewed effects make p values too small."""
 STEPS = 8
-"""The number of steps of Newton's method; six are enough."""
+"""The largest number of steps of Newton's method; six are enough."""
+CLOSE = 1e-6
+"""A step of log p after which the next one, which is about its square, would be lost in rounding."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,9 @@ def p_value(squares: Squares) -> Floats:
     for _ in range(STEPS):
         over, slope = _excess(squares, at, left)
         low, high = np.where(over > 0.0, at, low), np.where(over > 0.0, high, at)
-        at = np.clip(at - over / slope, low, high)
+        before, at = at, np.clip(at - over / slope, low, high)
+        if (np.abs(at - before) < CLOSE).all():
+            break
     return np.where(constant, np.where(squares.mean == 0.0, 1.0, 0.0), np.exp(at))
 
 

@@ -13,8 +13,11 @@ from typing import Self
 
 import numpy as np
 
-from petlir.benchmark.statistics.crossed import Floats, Scores, half_widths, mean_squares
+from petlir.benchmark.statistics.crossed import Floats, Scores, Squares, half_widths, mean_squares
 from petlir.benchmark.statistics.gain import Interval
+
+MOST_GAPS = 1 << 20
+"""The number of differences between scores that are held in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
         level: level of the interval.
         columns: number of columns for which the lower end must hold jointly.
     """
-    return _regrets(_Table.from_scores(scores), name, level, (columns,))[0]
+    ((found,),) = _regrets(_Table.from_scores(scores), [name], level, (columns,))
+    return found
 
 
 @dataclass(frozen=True)
@@ -57,26 +61,39 @@ class _Table:
         return cls({name: place for place, name in enumerate(scores)}, np.stack(list(scores.values())))
 
 
-def _regrets(table: _Table, name: str, level: float, columns: Sequence[int]) -> list[Interval]:
-    """Return `regret` for several values of `columns`, on which only the lower ends of the intervals depend."""
+def _regrets(table: _Table, names: Sequence[str], level: float, columns: Sequence[int]) -> Iterator[list[Interval]]:
+    """Yield a list for each method: its `regret` for several values of `columns`, which change only the lower end."""
+    levels = (level, *(1 - (1 - level) / (max(1, len(table.place) - 1) * count) for count in columns))
+    complete = bool(np.isfinite(table.scores).all())
+    together = max(1, MOST_GAPS // table.scores.size) if complete else 1
+    for start in range(0, len(names), together):
+        gaps = np.stack([_gaps(table, name) for name in names[start : start + together]])
+        parts = [gaps] if complete else [part[None] for part in _on_shared_seeds(gaps[0])]
+        above = [mean_squares(part) for part in parts if part.shape[1] and part.shape[3] > 1]
+        yield from _intervals(above, levels) if above else [[Interval(0.0, 0.0, 0.0) for _ in columns] for _ in gaps]
+
+
+def _gaps(table: _Table, name: str) -> Floats:
+    """Return the differences of a method's rivals from the method: rivals × units × seeds."""
     own = table.place[name]
-    rivals = np.delete(table.scores, own, axis=0)
-    gaps = rivals - table.scores[own]
-    above = [mean_squares(alike) for alike in _on_shared_seeds(gaps)] if len(gaps) else []
-    if not above:
-        return [Interval(0.0, 0.0, 0.0) for _ in columns]
-    value = _largest(one.mean for one in above)
-    joint = [1 - (1 - level) / (len(rivals) * count) for count in columns]
-    bounds = [(one.mean, *half_widths(one, (level, *joint))) for one in above]
-    high = _largest(mean + half for mean, half, *_ in bounds)
-    return [
-        Interval(value, _largest(mean - lower[place] for mean, _, *lower in bounds), high)
-        for place in range(len(joint))
-    ]
+    gaps: Floats = np.delete(table.scores, own, axis=0) - table.scores[own]
+    return gaps
 
 
-def _largest(parts: Iterable[Floats]) -> float:
-    return max(0.0, float(np.concatenate(list(parts)).max()))
+def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[list[Interval]]:
+    """Yield the intervals of each method from the squares of its rivals, methods × rivals.
+
+    The first level applies to the upper end; an interval is made for each of the others.
+    """
+    mean = np.concatenate([one.mean for one in above], axis=1)
+    upper, *lower = (
+        np.concatenate(halves, axis=1) for halves in zip(*(half_widths(one, levels) for one in above), strict=True)
+    )
+    values, highs, *lows = (
+        np.maximum(ends.max(axis=1), 0.0).tolist() for ends in (mean, mean + upper, *(mean - half for half in lower))
+    )
+    for value, high, *low in zip(values, highs, *lows, strict=True):
+        yield [Interval(value, end, high) for end in low]
 
 
 def _on_shared_seeds(gaps: Floats) -> Iterator[Floats]:
@@ -112,12 +129,16 @@ def stabilities(
     present = [name for name in names if columns and all(name in scores for scores in columns.values())]
     if not present:
         return {}
-    tables = {column: _Table.from_scores(scores) for column, scores in columns.items()}
-    return {name: _stability(tables, name, level) for name in present}
+    found: dict[str, dict[str, list[Interval]]] = {name: {} for name in present}
+    for column, scores in columns.items():
+        regrets = _regrets(_Table.from_scores(scores), present, level, (1, len(columns)))
+        for name, both in zip(present, regrets, strict=True):
+            found[name][column] = both
+    return {name: _stability(both) for name, both in found.items()}
 
 
-def _stability(tables: Mapping[str, _Table], name: str, level: float) -> Stability:
-    both = {column: _regrets(table, name, level, (1, len(tables))) for column, table in tables.items()}
+def _stability(both: Mapping[str, Sequence[Interval]]) -> Stability:
+    """Combine the regrets of a method in each column: one interval for the column alone, one for all jointly."""
     each = {column: own for column, (own, _) in both.items()}
     floor = max(joint.low for _, joint in both.values())
     worst = Interval(max(one.value for one in each.values()), floor, max(one.high for one in each.values()))

@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,7 @@ class Store:
     def cell_folder(self, cell: Cell | schema.RecordedCell, key: str) -> Path:
         """Return the folder of a cell with this key."""
         name = f"{_slug(cell.label)}-s{cell.seed}-{key[:8]}"
-        return self.root.joinpath("cells", _slug(cell.backbone), _slug(cell.task), name)
+        return self.root / f"cells/{_slug(cell.backbone)}/{_slug(cell.task)}/{name}"
 
     def shared(self, cell: Cell | schema.RecordedCell, data: str) -> Path:
         """Return the folder of degraded and clean images that cells of a task share; `data` is the images' digest."""
@@ -104,7 +105,14 @@ class Store:
 
     def files(self) -> list[Path]:
         """Return the record files of all cells, sorted."""
-        return sorted(self.root.glob(f"cells/*/*/*/{RECORD}"))
+        return sorted(self._files(), key=attrgetter("parts"))  # the order of paths, compared much faster
+
+    def holds_records(self) -> bool:
+        """Return whether any cell has a record file."""
+        return any(self._files())
+
+    def _files(self) -> Iterator[Path]:
+        return self.root.glob(f"cells/*/*/*/{RECORD}")
 
     def records(self, warn: Callable[[str], None] | None = None) -> Iterator[schema.Record]:
         """Yield all records, in the order of their folders; submitted records include their origin.

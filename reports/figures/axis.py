@@ -19,7 +19,9 @@ class Axis:
 
     def __call__(self, value: float) -> float:
         """Return the position of a value in SVG units."""
-        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        low, high, at = self.low, self.high, value
+        if self.log:
+            low, high, at = math.log10(low), math.log10(high), math.log10(at)
         return round(self.start + (at - low) / (high - low) * (self.stop - self.start), 1)
 
     @property

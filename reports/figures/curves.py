@@ -73,6 +73,7 @@ def _series(records: Sequence[Record]) -> Series:
 
 
 def _line(label: str, seeds: int, series: Series, x: Axis, y: Axis, colours: Mapping[str, str]) -> MethodCurve:
-    points = " ".join(f"{x(step)},{y(fmean(values))}" for step, values in series)
-    spread = band([(x(step), values) for step, values in series], y)
+    places = [(x(step), values) for step, values in series]
+    points = " ".join(f"{at},{y(fmean(values))}" for at, values in places)
+    spread = band(places, y)
     return MethodCurve(label, seeds, colours.get(label, ""), fmean(series[-1][1]), points, spread)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
+from statistics import fmean, median, quantiles
 
 import numpy as np
 
@@ -92,21 +93,21 @@ def distribution(name: str, rows: ColumnScores, colours: Mapping[str, str]) -> D
     given = means(rows.input_psnr, (image,), (len(images),))
     reference = table[:, labels.index(FROZEN)] if base == FROZEN else given
     every = {label: table[:, place] - reference for place, label in enumerate(labels) if label != FROZEN}
-    gains = {label: some for label, own in every.items() if len(some := own[~np.isnan(own)])}
+    gains = {label: some for label, own in every.items() if (some := own[~np.isnan(own)].tolist())}
     if not gains:
         return None
-    order = sorted(gains, key=lambda label: -float(np.median(gains[label])))
-    ends = [float(end(own)) for end in (np.min, np.max) for own in gains.values()]
+    order = sorted(gains, key=lambda label: -median(gains[label]))
+    ends = [end(own) for end in (min, max) for own in gains.values()]
     x = spanning([*ends, 0.0], LEFT, RIGHT)
     spreads = tuple(_spread(label, gains[label], x, place, colours) for place, label in enumerate(order))
     return Distribution(name, base, x, TOP + ROW * len(spreads) + 34, len(images), spreads)
 
 
-def _spread(label: str, gains: Scores, x: Axis, place: int, colours: Mapping[str, str]) -> Spread:
+def _spread(label: str, gains: list[float], x: Axis, place: int, colours: Mapping[str, str]) -> Spread:
     y = TOP + ROW * (place + 0.5)
-    low, middle, high = (x(float(value)) for value in np.percentile(gains, (25, 50, 75)))
+    low, middle, high = map(x, quantiles(gains, n=4, method="inclusive") if len(gains) > 1 else [gains[0]] * 3)
     ticks = "".join(f"M{x(gain)} {y - TICK:g}v{2 * TICK}" for gain in gains)
-    return Spread(label, colours.get(label, ""), y, x(float(gains.mean())), low, middle, high, ticks)
+    return Spread(label, colours.get(label, ""), y, x(fmean(gains)), low, middle, high, ticks)
 
 
 def contested(columns: Mapping[tuple[str, str], ColumnScores]) -> list[Contested]:

@@ -1,6 +1,6 @@
 """The properties of test_fuzz.py with inputs that atheris guides by coverage.
 
-`python -m tests.fuzz.guided NAME [-runs=10000 …]`, NAME one of grids, records, claims, archives, weights, folders;
+`python -m tests.fuzz.guided NAME [-runs=10000 …]`, NAME one of grids, records, leases, archives, weights, folders;
 what follows goes to libFuzzer. Needs `pip install atheris`, which has wheels for Linux alone; `nox -s fuzz` does so.
 """
 

@@ -1,0 +1,35 @@
+"""The links to the main pages, at the top of every page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from markupsafe import Markup
+
+LINK = Markup('<a href="{}{}"{}>{}</a>\n')
+"""A link: the path of the site's root relative to the page, the path from there, its state, and its title."""
+
+
+def navigation_bar(entries: Sequence[tuple[str, str]], root: str, here: str) -> Markup:
+    """Return the links as HTML; the link to a page, or else to its folder, is marked as current.
+
+    Args:
+        entries: titles and paths of the main pages.
+        root: the path of the site's root relative to the page.
+        here: the path of the page.
+    """
+    listed = any(path == here for _, path in entries)
+    return _bar(tuple(entries), root, here if listed else f"{here.partition('/')[0]}/")
+
+
+@lru_cache(maxsize=64)
+def _bar(entries: tuple[tuple[str, str], ...], root: str, place: str) -> Markup:
+    """Return the links; `place` is a page or a folder, so that all pages of a folder share one result."""
+    return Markup("").join(LINK.format(root, path, _state(path, place), title) for title, path in entries)
+
+
+def _state(path: str, place: str) -> Markup:
+    if path == place:
+        return Markup(' aria-current="page"')
+    return Markup(' aria-current="true"' if "/" in path and place.startswith(f"{path.partition('/')[0]}/") else "")
