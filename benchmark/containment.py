@@ -47,7 +47,8 @@ class CappedOutput(io.TextIOBase):
 def without_exit() -> Iterator[None]:
     """Make `os._exit`, which ends a process immediately, raise SystemExit inside the block.
 
-    A process forked inside the block still ends at `os._exit`: an exception would let it run this process's code.
+    In a process forked inside the block, `os._exit` still ends that process: raising an exception instead would let the
+    child go on to run the parent's code.
     """
     owner, end = os.getpid(), os._exit
     modules = (os, sys.modules[os.name])  # the functions of `os` come from `posix` or `nt`

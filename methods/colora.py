@@ -74,7 +74,7 @@ class CoLoRA(Method):
             total, but at least one such unit and at most the highest ranks.
         contribution: `faig`, which requires full fine-tuning; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
-            least 1, at most a projection's highest), as close to the budget as possible.
+            least 1, and capped at each projection's maximum), as close to the budget as possible.
         alpha: exponent of the contributions; at 0 all projections have the same importance.
         beta: fraction of the budget that does not depend on the contributions, from 0 to 1.
         images: number of training crops over which contributions are averaged.

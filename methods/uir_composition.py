@@ -17,7 +17,7 @@ from petlir.benchmark.layers.routing import Router
 from petlir.methods.lora import LowRank, low_rank
 
 END = -1
-"""The padding of a sequence that does not use every expert."""
+"""The value that pads a sequence in which not every expert is used."""
 
 Plan = Sequence[tuple[Tensor, str | None]]
 """The passes of an image: the experts' N×K weights or 1×K, and the head."""

@@ -1,4 +1,4 @@
-"""The scores of a column as arrays: a data frame of every column takes ten times as long as its numbers."""
+"""The scores of a column as arrays: building a data frame for each column would take ten times as long."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
 def _means(table: Floats) -> Floats:
     """Return the mean of each column of images × labels, summed as pandas does; NaN is left out.
 
-    To the last bit, a sum depends on its order, and the degraded image in the last column has one of its own.
+    The last bits of a sum depend on the order of its terms, and the last column, the degraded image, has another order.
     """
     found = []
     for part in (table[:, :-1], np.ascontiguousarray(table[:, -1:])):

@@ -134,7 +134,7 @@ class TransformerBlock(nn.Module):
 
 
 def _named(name: str, module: nn.Module) -> nn.Sequential:
-    """Nest the module under a name, as in the official keys."""
+    """Nest the module under a name, as in the keys of the official checkpoint."""
     return nn.Sequential(OrderedDict({name: module}))
 
 

@@ -18,7 +18,10 @@ FITTED = 64
 
 
 def start(network: LatentDiffusion, images: list[Image]) -> None:
-    """Start the autoencoder from the linear code of its images, if it has one; its own layers then add nothing."""
+    """Initialize a linear autoencoder with the principal components of images; nonlinear layers initially add nothing.
+
+    An autoencoder without a linear code is left unchanged.
+    """
     if network.linear is not None:
         device = next(network.parameters()).device
         side = min(min(image.shape[:2]) for image in images[:FITTED])

@@ -88,7 +88,7 @@ def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device
 
 
 def _batches(images: Mapping[str, Look]) -> Iterator[list[str]]:
-    """Yield batches of names of images with equal size, up to the maximum number of pixels."""
+    """Yield batches of names of images of equal size, up to the maximum number of pixels."""
     sizes = {name: look()[1].shape[:2] for name, look in images.items()}
     for (height, width), group in groupby(sorted(sizes, key=sizes.__getitem__), key=sizes.__getitem__):
         names, count = list(group), max(1, AT_ONCE // (width * height))

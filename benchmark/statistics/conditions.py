@@ -46,8 +46,8 @@ class Condition:
     """The simulated validity of one number of units and seeds.
 
     Attributes:
-        holds: whether coverage is valid in all scenarios except the skewed one, and the rate of false separations in
-            all.
+        holds: True if coverage is valid in all scenarios except the skewed one, and if the rate of false separations
+            is valid in all scenarios.
         skewed: the lowest coverage for skewed effects.
     """
 

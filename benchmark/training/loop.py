@@ -47,7 +47,7 @@ class Budget:
         steps: optimiser steps.
         rate: AdamW's initial learning rate.
         precision: `float32`, or `bfloat16` / `float16` for autocast on a GPU.
-        seed: seed of dropout, combined with the step.
+        seed: the dropout seed, combined with the step.
         checkpoint_seconds: interval between checkpoints.
         parts: number of parts into which each batch is split; gradients are accumulated before the step.
     """

@@ -45,7 +45,7 @@ class Strengths:
 
 
 def strengths(rows: pd.DataFrame) -> list[Strengths]:
-    """Return a figure of the branches and a figure of the gates of each label that has any."""
+    """Return, for each label that has branches or gates, a figure of its branches and one of its gates."""
     found = []
     own = rows[rows.branch != ADDED]
     for label, one in own.groupby("label", sort=False):

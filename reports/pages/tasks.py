@@ -95,7 +95,7 @@ def _notes(table: Table, name: str) -> Iterator[str]:
 
 
 def _photograph(gallery: Sequence[Shown], group: Group, name: str) -> Photograph | None:
-    """Return the photograph of the task on which restored versions differ most."""
+    """Return the task's photograph whose restored versions differ most from one another."""
     images = [image for one in gallery if (one["group"], one["task"]) == (group.title, name) for image in one["images"]]
     return max(images, key=lambda image: image["contrast"]["levels"] if image["contrast"] else -1.0, default=None)
 

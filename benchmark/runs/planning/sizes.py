@@ -49,7 +49,7 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
     """Return the costs of a method's training step on a backbone, or None if they cannot be counted on shapes alone.
 
     Args:
-        plugins: plugins with the backbone.
+        plugins: the plugin files that define the backbone.
         backbone: name of the backbone.
         method: the method applied to the backbone.
         head: the head that is trained.
