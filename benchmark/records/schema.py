@@ -1,4 +1,6 @@
-"""The schema of a record: the types of the objects that reading returns. `record.schema.json` is generated from these types.
+"""The schema of a record: the types of the objects that reading returns.
+
+`record.schema.json` is generated from these types.
 
 `python -m petlir.benchmark.records.schema` regenerates the file.
 """
