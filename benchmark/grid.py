@@ -134,7 +134,7 @@ def task(label: str, valid: Mapping[str, Task]) -> Task:
 
 def _expand(method: type[Method], text: str) -> Iterator[Method]:
     """Yield the method with every combination of the listed values."""
-    types = get_type_hints(method)
+    types = _types(method)
     names = [field.name for field in fields(method)]
     values: dict[str, list[object]] = {}
     for name, listed in _listed(text, method.name).items():
@@ -244,12 +244,18 @@ def restored(method: type[Method], options: Mapping[str, object]) -> Method:
     stray = [name for name in options if name not in {f.name for f in fields(method)}]
     if missing or stray:
         raise PetlirError(f"options of {method.name} do not fit this version: {', '.join(missing + stray)}")
-    types = get_type_hints(method)
+    types = _types(method)
     for name, value in options.items():
         choices = _choices(types[name])
         if not any(_is_of(value, kind) for kind in choices):
             raise PetlirError(f"{method.name}[{name}]={value!r:.60} is of the wrong type; expected {_listing(choices)}")
     return method(**options)
+
+
+@cache
+def _types(method: type[Method]) -> dict[str, object]:
+    """Return the types of a method's options; a plan asks for them once per cell."""
+    return get_type_hints(method)
 
 
 def _is_of(value: object, kind: object) -> bool:

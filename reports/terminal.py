@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 from rich.text import Text
-from scipy import stats
+from scipy import special
 
 from petlir.benchmark.records.files import headline_tables
 from petlir.benchmark.records.schema import Done, Record
@@ -94,7 +94,7 @@ def gain(gaps: Scores) -> Interval:
     if seeds > 1:
         found = difference(gaps, np.zeros_like(gaps), LEVEL)
         return Interval(mean, found.low, found.high)
-    quantile = float(stats.t.ppf((1 + LEVEL) / 2, images - 1))
+    quantile = float(special.stdtrit(images - 1, (1 + LEVEL) / 2))
     half = quantile * float(gaps[:, 0].std(ddof=1)) / images**0.5
     return Interval(mean, mean - half, mean + half)
 
