@@ -50,6 +50,10 @@ task.
 """
 SHARE = 4.0
 """The importance of "none" in training, relative to that of an expert."""
+WEAK, WEAK_SHARE = 20.0, 4.0
+"""The mean PSNR in dB of degraded training images above which a degradation is weak, and the importance of its expert:
+a weak degradation is easily taken for "none", and its expert costs little where it is selected by mistake.
+"""
 IMAGES, CROPS = 64, 4
 """The maximum number of training images per degradation, and the number of crops of each size and expert's image."""
 SIDES = (48, 96, 192)
@@ -108,7 +112,7 @@ class RouterStudy:
         if not self.eligible:
             return
         described, labels, importance = [], [], []
-        kinds = [(label, 1.0, CROPS, self._expert(task)) for label, task in enumerate(self.eligible)]
+        kinds = [(label, self.importance(task), CROPS, self._expert(task)) for label, task in enumerate(self.eligible)]
         none, clean = self.none, list(self._clean())
         weight = SHARE / len(none)
         kinds += [(len(self.eligible), weight, 1, _degraded(name, kind, clean)) for name, kind in none.items()]
@@ -133,6 +137,13 @@ class RouterStudy:
     def _expert(self, task: str) -> Iterator[Image]:
         assert self.prior.images is not None
         yield from (to_image(degraded) for degraded, _ in islice(self.prior.images(task), IMAGES))
+
+    def importance(self, task: str) -> float:
+        """Return the importance of an expert in training: `WEAK_SHARE` for a weak degradation, otherwise 1."""
+        assert self.prior.images is not None
+        pairs = islice(self.prior.images(task), IMAGES)
+        errors = [np.square(to_image(one) / 255 - self._shrunk(to_image(clean)) / 255).mean() for one, clean in pairs]
+        return WEAK_SHARE if -10 * log10(np.mean(errors) + QUANTISATION) > WEAK else 1.0
 
     def _clean(self) -> Iterator[Image]:
         """Yield clean training images, downscaled for super-resolution."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -38,7 +39,7 @@ from petlir.methods.lora import LoRA, LowRank
 from petlir.methods.uir_composition import Composer, ExpertSequence, Fixed, Mixed, Mixture
 from petlir.methods.uir_controls import best_sequence
 from petlir.methods.uir_lora import UIRLoRA
-from petlir.methods.uir_routing import DARK, NONE, RouterStudy
+from petlir.methods.uir_routing import DARK, NONE, WEAK_SHARE, RouterStudy
 from tests.helpers.engine import PLUGIN
 from tests.helpers.samples import finished_in
 
@@ -411,6 +412,21 @@ def test_the_router_knows_each_degradation_and_none():
         assert right.mean() >= 5 / 6, kind
     study.calibrate(lambda weights, degraded, clean: 0.0)
     torch.testing.assert_close(router.threshold, torch.full((3,), SURE))
+
+
+@pytest.mark.parametrize(("sigma", "scale", "expected"), [(5, 1, WEAK_SHARE), (50, 1, 1.0), (5, 2, WEAK_SHARE)])
+def test_an_expert_for_a_weak_degradation_counts_more(sigma, scale, expected):
+    """White noise of standard deviation s has a PSNR of 20 log10(255 / s) dB: 34 for 5, 14 for 50."""
+    clean = [np.full((96, 96, 3), 128, np.uint8)] * 2
+
+    def images(task: str):
+        for seed, image in enumerate(clean):
+            small = image[: 96 // scale, : 96 // scale]
+            yield to_batch(GaussianNoise(sigma).degrade(small, seed)), to_batch(image)
+
+    router = ExpertClassifier(describe := DegradationStatistics(), describe.width(tiny()), (True,))
+    study = RouterStudy(router, tiny(), ["expert"], scale, PriorResults(images=images))
+    assert study.importance("expert") == expected
 
 
 def test_the_threshold_bounds_the_loss():
