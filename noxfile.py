@@ -59,7 +59,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     install_weights(session)
     # All tests of a file run in one process, which creates their fixtures and imports their libraries once.
-    # There is one more process than cores, because each spends an eighth of its time waiting for servers and subprocesses.
+    # One process more than cores, because each spends an eighth of its time waiting for servers and subprocesses.
     processes = str((os.cpu_count() or 1) + 1)
     session.run("pytest", "-n", processes, "--dist", "loadfile", *session.posargs, env=PROCESSES)
 
@@ -110,8 +110,8 @@ def lock(session: nox.Session) -> None:
 def revisions(session: nox.Session) -> None:
     """Check the revisions in keys against the code.
 
-    `-- --raise FILE` gives a changed file a new revision; `-- --same FILE` keeps its revision if models trained before and
-    after the change are identical.
+    `-- --raise FILE` gives a changed file a new revision. `-- --same FILE` keeps its revision if models trained with the
+    code before and after the change agree.
     """
     install(session)
     session.run("python", "-m", "petlir.benchmark.commands.revisions", *session.posargs)

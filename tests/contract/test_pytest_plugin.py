@@ -1,4 +1,4 @@
-"""The contract as pytest runs it for a file outside this repository."""
+"""Test the pytest plugin that checks the contract for a file outside this repository."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from petlir.benchmark.contract.toy_model import SMALL
 
 
 class Reports:
-    """What a run of pytest reports, by the name of the test."""
+    """The outcomes and failure texts that pytest reports, by the name of the test."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}

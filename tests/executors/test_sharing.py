@@ -1,4 +1,4 @@
-"""Beside another runner: its jobs are waited for, told of when it has done them, and taken when it has not."""
+"""Test sharing jobs with another runner: wait for its jobs, report what it finishes, and take over what it abandons."""
 
 from __future__ import annotations
 
