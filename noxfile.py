@@ -110,8 +110,8 @@ def lock(session: nox.Session) -> None:
 def revisions(session: nox.Session) -> None:
     """Check the revisions in keys against the code.
 
-    `-- --raise FILE` gives a changed file a new revision. `-- --same FILE` keeps its revision if models trained with the
-    code before and after the change agree.
+    `-- --raise FILE` gives a changed file a new revision. `-- --same FILE` keeps its revision if models trained with
+    the code before and after the change agree.
     """
     install(session)
     session.run("python", "-m", "petlir.benchmark.commands.revisions", *session.posargs)

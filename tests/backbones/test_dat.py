@@ -277,7 +277,7 @@ def test_an_image_is_restored_the_same_in_any_batch(head):
 
 @pytest.mark.parametrize("name", ["lora", "repadapter", "vpt", "norm-tune"])
 def test_methods_that_meet_what_other_networks_have_not(name):
-    """A gate inside the mlp, fused projections, batch norms, blocks without tokens, parameters without effect."""
+    """DAT has a gate inside the mlp, fused projections, batch norms, token-free blocks and ineffective parameters."""
     trial = ToyTrial(find().methods[name](), SMALLEST["dat"])
     assert trial.obstacle is None
     points = ("gradients reach all", "frozen weights stay", "saves and loads", "merges exactly")

@@ -1,4 +1,4 @@
-"""Latent diffusion: published counts, strict keys, diffusers' own passes, the linear code, and LoRAs on it."""
+"""Test latent diffusion: published counts, strict keys, diffusers' forward passes, linear autoencoder, and LoRAs."""
 
 import sys
 

@@ -41,7 +41,7 @@ def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), h
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
-    """Trials in closed form, with their peak at 3e-3; notes rate, steps and seed of each."""
+    """Replace trials by a closed form with its peak at 3e-3, and return the list of rate, steps and seed of each."""
     made: list[tuple[float, int, int]] = []
 
     def curve(job: Job, device: str, parts: int) -> list[dict[str, float | None]]:
@@ -126,7 +126,7 @@ def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untra
 
 
 def test_a_half_trial_is_no_trial_of_a_shorter_selection(lab, tmp_path, untrained):
-    """What it requires was trained for the whole steps, so it does not count there."""
+    """The cells that a half trial requires were trained for all steps, so the shorter selection ignores it."""
     list(runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1))
     untrained.clear()
     list(runner.tune(lab.request(regime="tuned", steps=1), tmp_path, device="cpu", workers=1))

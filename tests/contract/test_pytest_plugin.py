@@ -22,7 +22,7 @@ class Reports:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs pytest within this process, in a folder with a new method, and nothing else installed."""
+    """Return a function that runs pytest in this process, in a folder with a new method and no other plugins."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.chdir(tmp_path)
     new("method", "my-method", tmp_path)

@@ -1,4 +1,4 @@
-"""Blur against closed forms: a Gaussian written out, the moments of a line, and straight ramps that stay."""
+"""Test blur against closed forms: the Gaussian formula, the moments of a line, and linear ramps that must not move."""
 
 import numpy as np
 import pytest

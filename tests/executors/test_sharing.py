@@ -12,7 +12,7 @@ from petlir.benchmark.executors.sharing import Sharing
 
 
 class Other:
-    """An executor of this process, and another runner that holds some jobs for some looks."""
+    """An executor in this process beside a simulated second runner, which holds some jobs for a number of polls."""
 
     def __init__(self, held: dict[str, int], ends: dict[str, str]) -> None:
         self.held, self.ends = held, ends
