@@ -183,7 +183,7 @@ def test_an_outside_plugin_stands_by_the_code_of_its_file(tmp_path):
 
 
 def test_the_digest_changes_with_what_a_plugin_is_built_on(tmp_path, monkeypatch):
-    """The digest covers a module imported by another module or by its package's name, and the plugin's location."""
+    """The digest covers modules that the plugin imports indirectly, by absolute name, or relatively."""
     package = tmp_path / "outside"
     package.mkdir()
     (package / "__init__.py").write_text("")

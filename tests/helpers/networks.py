@@ -54,7 +54,7 @@ class ConvBlock(nn.Module):
 
 
 class MapLayout:
-    """The layout of features that are already maps."""
+    """The layout of features that are already maps, so that no conversion is needed."""
 
     def to_map(self, features: Tensor) -> Tensor:
         return features
@@ -100,7 +100,8 @@ class ConvNet(Backbone):
 class Pointwise(Backbone):
     """A network without receptive field: it transforms every pixel separately and repeats it `scale` times.
 
-    Attributes:     seen: the shapes of all inputs.
+    Attributes:
+        seen: the shapes of all inputs.
     """
 
     def __init__(self, window: int | None = 20) -> None:

@@ -188,7 +188,8 @@ class Group(nn.Module):
 class PlainDAT(nn.Module):
     """A plain DAT with the size and weights of `network`.
 
-    Args:     network: the network to compare with.
+    Args:
+        network: the network to compare with.
     """
 
     def __init__(self, network: DAT) -> None:

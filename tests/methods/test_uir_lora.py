@@ -75,7 +75,7 @@ def mixed(validation=None, **options):
 
 
 def pairs_of(task: str) -> list[tuple[Tensor, Tensor]]:
-    """Return the images of a batch one by one."""
+    """Return the images of a batch as pairs of single images."""
     return [(degraded[None], clean[None]) for degraded, clean in zip(*batch(task, 0), strict=True)]
 
 

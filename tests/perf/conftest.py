@@ -20,10 +20,13 @@ HEAD = "| work | against | time | at most | FLOPs | bytes |\n| --- | --- | ---: 
 class Ratio:
     """The time of some work divided by the time of other work, both measured in the same run.
 
-    Attributes:     work: what is measured.     against: what it is compared with.     time: ratio of the times.
-    bar: the largest accepted ratio; None: the ratio is only shown.     flops: ratio of FLOPs, a lower bound if both are
-    limited by arithmetic; None if not counted.     memory: ratio of bytes, a lower bound if both are limited by memory;
-    None if not counted.
+    Attributes:
+        work: what is measured.
+        against: what it is compared with.
+        time: ratio of the times.
+        bar: the largest accepted ratio; None: the ratio is only shown.
+        flops: ratio of FLOPs, a lower bound if both are limited by arithmetic; None if not counted.
+        memory: ratio of bytes, a lower bound if both are limited by memory; None if not counted.
     """
 
     work: str

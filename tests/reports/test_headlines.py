@@ -34,7 +34,7 @@ INPUT_PSNR = 20.0
 def cell(
     label: str, task: str, levels: Mapping[str, float], seed: int = 0, images: int = 8, **given: Any
 ) -> dict[str, Any]:
-    """A record with these levels in dB by protocol, in the order in which its cell names them."""
+    """Return a record with these PSNR levels in dB by protocol; its cell lists the protocols in the same order."""
     made = record(FROZEN if label == FROZEN else "lora", task, seed, label=label, smoke=False, **given)
     made["cell"]["protocols"] = list(levels)
     made["scores"] = [
