@@ -31,7 +31,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Keep drawn and decoded images beside pytest's own cache instead of in the user's."""
+    """Keep drawn and decoded images beside pytest's own cache instead of in the user's cache."""
     assert pytestconfig.cache is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PETLIR_CACHE", str(pytestconfig.cache.mkdir("petlir")))

@@ -48,7 +48,7 @@ def fill(network: Backbone, shared: Path, expected: Shapes, constants: Mapping[s
 
 @torch.no_grad()
 def error(network: Backbone, shared: Path, archive: str, given: str = "x", wanted: str = "y") -> float:
-    """Return the maximum absolute difference between the output and the official one."""
+    """Return the maximum absolute difference between the network's output and the official output."""
     with np.load(shared / "goldens" / f"{archive}.npz") as arrays:
         restored = network(torch.from_numpy(arrays[given]))
         return float(np.abs(restored.numpy() - arrays[wanted]).max())

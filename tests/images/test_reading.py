@@ -1,4 +1,4 @@
-"""Test which images are read and which are refused, in one line that names the file."""
+"""Test which images are read and which are refused, with one line that names the file."""
 
 from pathlib import Path
 

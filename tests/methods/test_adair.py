@@ -26,7 +26,7 @@ def test_it_starts_at_zero():
 
 
 def test_size_on_restormer():
-    """At 32 channels it has about 0.98 M parameters, under 8 % of the network; the paper's setting has 1.9 M."""
+    """At 32 channels AdaIR has about 0.98 M parameters, under 8 % of the network; the paper's setting has 1.9 M."""
     with torch.device("meta"):
         network = build("restormer")
         widths = sum(block.width for block in network.blocks())

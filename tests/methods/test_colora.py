@@ -87,7 +87,7 @@ def test_no_update_has_more_parameters_than_its_layer(contribution):
 
 
 def test_a_network_of_few_projections_gets_the_highest_ranks():
-    """The layers outside the blocks are so large that 7 % of all parameters exceed what the updates may have."""
+    """The layers outside the blocks are so large that 7 % of all parameters exceed the limit of all updates."""
     network = ConvNet(4)
     network.first.register_parameter("more", nn.Parameter(torch.zeros(100, 100)))
     adapt(network, CoLoRA(), "restore", 0)

@@ -1,4 +1,4 @@
-"""Test what holds for all methods."""
+"""Test properties that all methods have in common."""
 
 from collections.abc import Mapping
 from dataclasses import replace

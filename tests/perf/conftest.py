@@ -1,4 +1,4 @@
-"""Run measurements with `nox -s perf` only, since they take time and other load on the machine distorts them.
+"""Fixtures of the measurements, which only `nox -s perf` runs: they take time, and other load distorts them.
 
 Their ratios form one table between markers in a document; `--ratios FILE` rewrites the measured rows of this table.
 """

@@ -1,4 +1,4 @@
-"""Test the command: weights, card and checkpoint of a small run, and every wrong argument in one line."""
+"""Test `petlir pretrain`: the weights, card and checkpoint of a small run, and one line for each wrong argument."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_a_head_without_a_known_degradation_is_named():
 
 
 def test_the_shipped_network_beats_the_untrained_input_on_photographs():
-    """Without a network, one has bicubic enlargement at ×4 and the noisy image at σ 30."""
+    """The baselines are bicubic enlargement at ×4 and the noisy image at σ 30, which need no network."""
     plugins, least = find(), {"sr_x4": 0.3, "denoise_30": 6.0}
     net = plugins.build("ipt-nano")
     loading.load(net)

@@ -1,4 +1,4 @@
-"""Test what a record states beyond its request: each field is changed, and none of the changes is accepted."""
+"""Test values that a record states in addition to its request: each is changed, and none of the changes is accepted."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def unequal() -> Any:
 
 
 def test_the_mean_over_tasks_counts_a_task_once(unequal):
-    """Over columns, the first method would have (2 + 2 + 0) / 3 and the second (0 + 0 + 3) / 3: the opposite order."""
+    """Averaged over columns, the gains would be (2 + 2 + 0) / 3 and (0 + 0 + 3) / 3, which is the opposite order."""
     plot = pareto.overview(unequal, {})[0]
     gains = {point.label: point.gain for point in plot.points}
     assert "(2)" in plot.title
@@ -144,7 +144,7 @@ def test_the_mean_over_tasks_counts_a_task_once(unequal):
 
 
 def test_regret_counts_a_task_once(unequal):
-    """Over columns, the first method would lose (0 + 0 + 3) / 3, less than the second; over tasks it loses more."""
+    """Averaged over columns, the first method's regret would be (0 + 0 + 3) / 3, below the second's, not above it."""
     drawn = regrets(unequal, {})
     assert drawn
     assert len(drawn.columns) == 2

@@ -339,7 +339,7 @@ def test_heads_act_one_after_the_other_in_float():
 
 
 def test_neighbours_of_one_size_share_forward_passes_and_keep_their_places():
-    """Three images have four windows each, one has six, and the last has four again; all windows have side 20."""
+    """Three images have four windows each, the next has six, and the last has four again, all with side 20."""
     network = Pointwise()
     images = [draw([seed], *size) for seed, size in enumerate([(35, 35)] * 3 + [(35, 50)] + [(35, 35)])]
     found = [to_image(output) for output in restore_each(network, images, ("double",))]

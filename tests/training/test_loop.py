@@ -111,7 +111,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, name, stop):
 
 
 def test_dropout_and_batch_statistics_are_at_work():
-    """The exact continuation must preserve both; if they were inactive, its test would prove less."""
+    """If dropout and batch statistics were inactive, the test of exact continuation would prove less."""
     state = {name: start(name) for name in ("adaptformer", "adaptir")}
     before = {key: tensor.clone() for key, tensor in state["adaptir"].state().items()}
     for adapted in state.values():
