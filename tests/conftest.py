@@ -1,4 +1,4 @@
-"""Fixtures that every test may use."""
+"""Fixtures available to all tests."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.helpers.engine import Lab, fill, laboratory
 
 
 def pytest_configure() -> None:
-    """Import setuptools before any test imports distutils, which it replaces; peft's BOFT needs both."""
+    """Import setuptools before any test imports distutils, which setuptools replaces; BOFT in peft needs both."""
     with suppress(ImportError):
         import_module("setuptools")
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of goldens and image sets beside the checkout; the test skips where it is missing."""
+    """Return the folder of golden outputs and image sets beside the checkout; skip the test if it does not exist."""
     folder = Path(__file__).resolve().parents[2] / "shared"
     if not folder.is_dir():
         pytest.skip("no ../shared beside the checkout")
@@ -31,7 +31,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Images that were drawn or decoded are kept beside pytest's own cache, and not in the user's."""
+    """Keep drawn and decoded images beside pytest's own cache instead of in the user's cache."""
     assert pytestconfig.cache is not None
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PETLIR_CACHE", str(pytestconfig.cache.mkdir("petlir")))
@@ -40,7 +40,7 @@ def kept_images(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the few small images of the tests' plugin tasks, shared by all test processes."""
+    """Return a data folder with the few small images of the tests' plugin tasks, shared by all test processes."""
     own = tmp_path_factory.getbasetemp()
     folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared" / "data"
     folder.parent.mkdir(exist_ok=True)
@@ -50,6 +50,6 @@ def small_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def lab(small_images: Path) -> Iterator[Lab]:
-    """The engine in this process, on small images, without MLflow."""
+    """Return the engine in this process, on small images, without MLflow."""
     with laboratory(small_images) as found:
         yield found

@@ -1,4 +1,4 @@
-"""`import petlir`: light, typed, and the same as the command line."""
+"""Test `import petlir`: light, typed, and with the same results as the command line."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.test_cli import HEAVY
 
 @pytest.fixture(scope="module")
 def store(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A store with one finished cell."""
+    """Yield a store with one finished cell."""
     with laboratory(small_images) as lab:
         yield lab.finished(tmp_path_factory.mktemp("api"), methods="adaptir", tasks="tiny_x2")
 
@@ -68,7 +68,7 @@ print([getattr(petlir, name).__name__ == name and bool(getattr(petlir, name).__d
 
 
 def test_a_finished_cell_restores_what_its_run_stored(store, cell):
-    """The images that a run degraded become the very files that it stored, in each kind of image."""
+    """The images that the run degraded are restored to the images that it stored, for each type of image."""
     restorer = load(cell)
     for path in (cell / "restored/small-test").iterdir():
         degraded = read_image(next(store.glob(f"images/demo/tiny_x2/*/small-test/degraded/{path.name}")))
@@ -218,7 +218,7 @@ def test_a_backbone_is_built_without_its_weights():
 
 
 def test_scores_of_images_follow_the_definition():
-    """Images that differ by 5 grey levels everywhere: PSNR is 20 log10(255 / 5); what is the same is infinite."""
+    """If images differ by 5 grey levels everywhere, PSNR is 20 log10(255 / 5); for equal images it is infinite."""
     clean = draw([2], 40, 40) // 2
     off = clean + 5
     expected = 20 * math.log10(255 / 5)

@@ -1,4 +1,4 @@
-"""Sites, hooks and heads: what a method sees of a backbone."""
+"""Test sites, hooks and heads, through which methods access a backbone."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_a_token_grid_goes_there_and_back(seed, batch, side, channels):
 
 
 def test_tokens_are_patches_in_reading_order():
-    """A token's place on the map is the place of its 3×3 patch in the image."""
+    """The position of a token on the map is the position of its 3×3 patch in the image."""
     image = torch.arange(36.0).view(1, 1, 6, 6)
     tokens = nn.functional.unfold(image, 3, stride=3).transpose(1, 2)
     corners = TokenGrid(2).to_map(tokens)[0, 0]
@@ -134,7 +134,7 @@ def test_a_refused_state_changes_nothing():
     ],
 )
 def test_each_task_has_its_head(task, scale, head):
-    """The AdaptIR code's table: hybrids ×4, rain derain, low light and camera noise denoise_50."""
+    """The table of the AdaptIR code: hybrids use ×4, rain derain, low light and camera noise denoise_50."""
     with torch.device("meta"):
         network = IPT(config=IPTConfig(features=4, layers=1, attention_heads=2))
     assert network.head_for(Task(task, task, GaussianNoise(1), ("y",), {}, scale=scale)) == head

@@ -1,4 +1,4 @@
-"""A cell's key changes with every ingredient, and with nothing else."""
+"""Test that a cell's key changes with each of its components, and with nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_key_changes_with_what_stands_beside_the_cell(part):
 
 
 def test_options_stand_in_keys_only_where_they_differ_from_their_defaults():
-    """So that an option that a method gets later leaves finished cells as they are."""
+    """If a method gets a new option later, the keys of finished cells therefore stay the same."""
     more = replace(CELL, options={**CELL.options, "new": 0})
     assert key(more) == key(CELL)
 

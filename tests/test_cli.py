@@ -1,4 +1,4 @@
-"""The command line: what scripts rely on, and what it may import."""
+"""Test the command line: the behaviour that scripts rely on, and the modules that it may import."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEAVY = ("torch", "numpy", "pandas", "skimage", "scipy", "mlflow", "datasets", "
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> Any:
-    """What a command prints as JSON; it has to end well."""
+    """Return what a command prints as JSON; the command must succeed."""
     code, out, _ = command(capsys, *arguments, "--json")
     assert code == 0
     return json.loads(out)

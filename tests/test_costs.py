@@ -1,4 +1,4 @@
-"""Costs against sums done by hand on networks small enough for it."""
+"""Test costs against sums computed by hand on small networks."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ class NoCounterError(Exception):
 
 
 def fake_nvml(readings: Iterator[int | None]) -> SimpleNamespace:
-    """NVML as documented: the total energy consumption is in millijoules."""
+    """Return a simulated NVML; as documented, it reports the total energy in millijoules."""
 
     def read(board: str) -> int:
         assert board == "GPU-1234"

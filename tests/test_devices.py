@@ -1,4 +1,4 @@
-"""Devices: one worker a GPU, one a CPU core, and what is not there is named."""
+"""Test devices: one worker per GPU or CPU core, and an error that names a missing device."""
 
 from __future__ import annotations
 

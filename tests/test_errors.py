@@ -1,4 +1,4 @@
-"""Errors: whatever a message quotes, it is one line."""
+"""Test that an error message is one line, whatever it quotes."""
 
 from __future__ import annotations
 

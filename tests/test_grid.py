@@ -1,4 +1,4 @@
-"""The grid's syntax: what is written is what is run, and what is wrong is named."""
+"""Test the syntax of grids: labels can be read back, and errors name the wrong part."""
 
 from __future__ import annotations
 

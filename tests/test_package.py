@@ -1,4 +1,4 @@
-"""One package that collides with nothing, and a wheel that holds all it needs."""
+"""Test that petlir is one package without name collisions, and that the wheel contains all it needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LARGEST = 15_000_000
 
 
 def own_packages(folder: Path) -> None:
-    """Write packages of the user's own under all the names of our folders."""
+    """Write packages of a user under the names of all of petlir's folders."""
     for name in NAMES:
         (folder / name).mkdir(parents=True)
         (folder / name / "__init__.py").write_text(THEIRS)
@@ -36,7 +36,7 @@ def own_module(folder: Path) -> None:
 
 
 def another_distribution(folder: Path) -> None:
-    """Write an installed distribution with a top-level `tasks`."""
+    """Write an installed distribution with a top-level package `tasks`."""
     own_packages(folder)
     (folder / "others-1.0.dist-info").mkdir()
     (folder / "others-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
@@ -44,7 +44,7 @@ def another_distribution(folder: Path) -> None:
 
 
 def run(folder: Path, *arguments: str | Path, path: str = "") -> str:
-    """Run this Python in a folder, with a PYTHONPATH before ours."""
+    """Run this Python in a folder, with `path` before petlir's own path in PYTHONPATH."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [path, str(SOURCE)]))}
     done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -62,7 +62,7 @@ def run(folder: Path, *arguments: str | Path, path: str = "") -> str:
     ids=["working folder", "PYTHONPATH=.", "tasks.py", "another distribution"],
 )
 def test_packages_of_the_same_names_are_left_alone(tmp_path, write, path):
-    """All of ours is there, and none of theirs is imported."""
+    """All tasks of petlir are listed, and none of the user's packages is imported."""
     folder = tmp_path / "site" if path == "SITE" else tmp_path
     folder.mkdir(exist_ok=True)
     write(folder)
@@ -88,7 +88,7 @@ def test_nothing_of_ours_is_importable_by_its_old_name(tmp_path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the unpacked sdist."""
+    """Build the wheel from the unpacked sdist."""
     pytest.importorskip("hatchling")
     out = tmp_path_factory.mktemp("dist")
     build(ROOT, "sdist", out)
@@ -127,7 +127,7 @@ def test_the_wheel_holds_all_it_needs_and_no_results(wheel):
 
 @pytest.mark.long
 def test_an_installed_wheel_plans_lists_and_trains(wheel, tmp_path):
-    """In an environment of its own, outside the checkout; the libraries are those of this one."""
+    """The wheel is installed in its own environment outside the checkout, with the libraries of this one."""
     folder = tmp_path / "environment"
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"

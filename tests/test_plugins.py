@@ -1,4 +1,4 @@
-"""Plugins are found without being registered, and a broken file is named."""
+"""Test that plugins are found without registration, and that a broken file is named."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ Install = Callable[[str, str], None]
 
 @pytest.fixture
 def install(tmp_path, monkeypatch) -> Iterator[Install]:
-    """Installs the distribution `extra` 1.0: the code of its module `petlir_extra`, and its entry points."""
+    """Return a function that installs a distribution `extra` with this module code and these entry points."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def install(code: str, points: str) -> None:
@@ -183,7 +183,7 @@ def test_an_outside_plugin_stands_by_the_code_of_its_file(tmp_path):
 
 
 def test_the_digest_changes_with_what_a_plugin_is_built_on(tmp_path, monkeypatch):
-    """Through another module, by a name of its package, and by where it stands."""
+    """The digest covers modules that the plugin imports indirectly, by absolute name, or relatively."""
     package = tmp_path / "outside"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -258,7 +258,7 @@ def test_the_nearest_name_is_offered(kind, wrong, near):
 
 
 def test_plugins_are_not_registered_by_import():
-    """Finding one file's plugins leaves no trace in a later search."""
+    """The plugins found in a file are not found again by a later search."""
     find([PLUGIN])
     assert "tiny" not in find().tasks
     code = "import petlir.benchmark.plugins, sys; print('petlir.methods' in sys.modules)"

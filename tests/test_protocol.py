@@ -1,4 +1,4 @@
-"""Protocol ids: what they mean, and that nothing else is taken for one."""
+"""Test protocol ids: their meaning, and the refusal of anything else."""
 
 from __future__ import annotations
 

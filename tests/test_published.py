@@ -1,4 +1,4 @@
-"""Published numbers as data: they are whole, agree with known sums, and bad rows are refused with file and line."""
+"""Test published numbers: they are complete and agree with known sums; bad rows are refused with file and line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GOOD = "AdaptIR,1,ipt,lora,sr_x4,Set5,y-crop4,32.70,,995K,\n"
 
 
 def test_the_adaptir_tables_are_whole():
-    """Table 1: 10 methods on 2 tasks and 5 sets; Table 4: 9 methods without moe on 5 sets; Table 15: 6 methods."""
+    """Table 1: 10 methods on 2 tasks and 5 sets. Table 4: 9 methods, without moe, on 5 sets. Table 15: 6 methods."""
     counts = Counter(claim.table for claim in claims() if claim.paper == "AdaptIR")
     assert (counts["1"], counts["4"], counts["14"], counts["15"]) == (100, 45, 45, 6)
 

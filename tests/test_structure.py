@@ -1,4 +1,4 @@
-"""The order of the rooms, and the words of their names."""
+"""Test the order of import layers, and the words in names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is too short to rank by."""
+"""Test which runs are too short to rank methods."""
 
 import pytest
 

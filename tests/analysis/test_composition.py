@@ -1,4 +1,4 @@
-"""Composition: the router's matrix against its own weights, experts alone against their LoRAs, and what is told."""
+"""Test composed LoRAs: the router's matrix against its own weights, experts against their own LoRAs, and messages."""
 
 import shutil
 from types import SimpleNamespace
@@ -37,7 +37,7 @@ def found(small_images, store):
 
 
 def test_an_expert_alone_is_its_lora(found, store):
-    """The composition with all weight on one LoRA restores as that LoRA's own cell does, on every task."""
+    """If all weight is on one LoRA, the composition restores like that LoRA's own cell, on every task."""
     _, table = found
     rows = table[table.trained.notna()].set_index(["label", "trained", "tested"]).psnr
     for expert in EXPERTS:

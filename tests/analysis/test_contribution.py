@@ -1,4 +1,4 @@
-"""Contributions against closed forms on a toy, the change of the error that they explain, and published shares."""
+"""Test contributions against closed forms on a toy network, the change in error that they explain, and shares."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ INPUTS, WANTED = (0.5, 1.5), (0.8, -0.6)
 
 
 class Toy(nn.Module):
-    """Two layers of one weight each, a dropout between them, and a weight that no head uses."""
+    """A network of two layers of one weight each, with a dropout between them and a weight that no head uses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,13 +50,13 @@ def toy_batches() -> list[tuple[Tensor, Tensor]]:
 
 
 def slopes(first: float, second: float, x: float, y: float) -> dict[str, float]:
-    """Of (second · first · x - y)², by hand."""
+    """Return the hand-derived derivatives of (second · first · x - y)² with respect to both weights."""
     error = 2 * (first * second * x - y)
     return {"first": error * second * x, "second": error * first * x}
 
 
 def toy_integral(name: str, x: float, y: float) -> float:
-    """Along the path; four Gauss points are exact, for the integrand is a polynomial of the third degree."""
+    """Integrate along the path; four Gauss points are exact, since the integrand is a polynomial of degree three."""
     points, weights = np.polynomial.legendre.leggauss(4)
     change = {key: END[key] - START[key] for key in START}
     at = [{key: START[key] + (p + 1) / 2 * change[key] for key in START} for p in points]
@@ -103,7 +103,7 @@ def test_without_images_there_is_no_mean():
 
 
 def trained(network: nn.Module, head: str, images: Tensor, clean: Tensor) -> dict[str, Tensor]:
-    """Its weights after full fine-tuning that goes as far as these few images let it."""
+    """Return the weights after full fine-tuning on these few images."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     for _ in range(60):
         optimizer.zero_grad()
@@ -117,7 +117,10 @@ def trained(network: nn.Module, head: str, images: Tensor, clean: Tensor) -> dic
     [pytest.param(name, marks=[pytest.mark.long] if name in ("restormer", "dat") else []) for name in SMALL],
 )
 def test_signed_contributions_sum_to_the_change_of_the_error(family):
-    """To 0.1 % on the whole way from the frozen to the fully tuned network; the error has kinks, so in 40 steps."""
+    """The sum equals the change between the frozen and the fully fine-tuned network within 0.1 %.
+
+    Forty steps are needed because the error is not smooth.
+    """
     network, numbers = SMALL[family]().eval().double(), torch.Generator().manual_seed(0)
     head = min(network.heads, key=lambda name: network.heads[name])
     side = network.window or 16
@@ -143,7 +146,7 @@ def test_means_per_layer_and_group_weigh_every_parameter_alike():
 
 
 def test_kinds_and_places_of_nafnet_are_those_of_its_layout():
-    """Norms, factors and biases as counted on the official network; the paper's Fig. 3 has 18 % and 80 %."""
+    """Norms, factors and biases are as counted on the official network; the paper's Fig. 3 has 18 % and 80 %."""
     with torch.device("meta"):
         network = build("nafnet-32")
     kinds, places = kinds_of(network), places_of(network)
@@ -166,7 +169,7 @@ def test_norms_outside_the_blocks_are_norms():
 
 
 def test_published_orderings_are_counted_over_tasks():
-    """Norms and biases above weights on one task of two; a group that a network lacks leaves nothing to say."""
+    """Norms and biases exceed weights on one of two tasks; groups that a network lacks are not mentioned."""
     numbers = {"rain": (3.0, 2.0, 1.0), "noise": (3.0, 0.5, 1.0)}
     rows = [
         {"label": "full-ft", "task": task, "level": "kind", "group": group, "mean": mean, "parameters": 1}

@@ -1,4 +1,4 @@
-"""Branches against the module's own output, energies against sinusoids."""
+"""Test the responses of branches against the module's own output, and energies against sinusoids."""
 
 import math
 
@@ -19,7 +19,7 @@ def wave(frequency: float) -> torch.Tensor:
 
 
 def test_energy_is_that_of_the_waves():
-    """A mean of 1, a slow wave of amplitude 1 and a fast one of amplitude 2: energies 1, ½ and 2."""
+    """A mean of 1, a slow wave of amplitude 1 and a fast wave of amplitude 2 have the energies 1, ½ and 2."""
     maps = (1 + wave(1 / 32) + 2 * wave(1 / 8))[None, None]
     assert low_energy(maps) == pytest.approx(1.5 / 3.5, abs=1e-9)
     assert low_energy(torch.ones(1, 1, 8, 8)) == 1

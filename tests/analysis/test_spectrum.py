@@ -1,4 +1,4 @@
-"""Curves against maps of known spectrum; what a method adds against the module that adds it."""
+"""Test spectra against maps of known spectrum, and the frequencies that a method adds against its inserted module."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ HEAD = "denoise_30"
 
 
 def map_of(amplitude: torch.Tensor, seed: int) -> torch.Tensor:
-    """A real map m×m whose Fourier transform has this amplitude, even in both frequencies, and drawn phases."""
+    """Return a real m×m map whose Fourier transform has this amplitude, even in both frequencies, and random phases."""
     noise = torch.rand(amplitude.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     transform = torch.fft.fft2(noise)
     image: torch.Tensor = torch.fft.ifft2(amplitude * transform / transform.abs()).real
@@ -70,7 +70,7 @@ def test_the_distance_of_tasks_is_that_of_their_means():
 
 
 def test_the_interval_covers_as_often_as_it_says():
-    """Two tasks whose curves are a known distance apart, seen in 30 images each."""
+    """The curves of two tasks differ by a known amount; each is estimated from 30 images."""
     numbers, covered = np.random.default_rng(0), 0
     for _ in range(200):
         curves = {"a": numbers.normal(0, 0.5, (30, 1)), "b": numbers.normal(1, 0.5, (30, 1))}
@@ -80,7 +80,7 @@ def test_the_interval_covers_as_often_as_it_says():
 
 
 def filled(build):
-    """An AdaptFormer that adds something, and the frozen network."""
+    """Return a network with an AdaptFormer of nonzero output, and the frozen network."""
     adapted = adapt(build(), AdaptFormer(rank=2), HEAD, 0).backbone.eval()
     with torch.no_grad():
         for name, parameter in adapted.named_parameters():

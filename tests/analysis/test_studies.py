@@ -1,4 +1,4 @@
-"""The command on finished cells: tables, sentences, and what it does not apply to."""
+"""Test `petlir analyse` on finished cells: tables, sentences, and the cells to which an analysis does not apply."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""DAT against the official network: outputs, gradients, counts, keys; and against a transcription of its equations."""
+"""Test DAT against the official network (outputs, gradients, counts, keys) and a transcription of its equations."""
 
 import json
 import re
@@ -29,15 +29,15 @@ COUNTS = {
     "dat": (14_654_339, 14_838_979, 14_802_051),
     "dat-2": (11_064_419, 11_249_059, 11_212_131),
 }
-"""Parameters at ×2, ×3 and ×4."""
+"""Numbers of parameters at ×2, ×3 and ×4."""
 DERIVED = ("attn_mask_0", "attn_mask_1", "rpe_biases", "relative_position_index")
 SMALL = DATConfig(width=32, groups=2, depth=4, attention_heads=4, window=(2, 4))
 BIASED = DATConfig(width=96, groups=2, depth=4, attention_heads=4, window=(4, 8), light=False)
-"""Wide enough for position biases that are not constant."""
+"""Configuration wide enough for position biases that are not constant."""
 
 
 def drawn(config: DATConfig, scale: int = 2) -> DAT:
-    """A network with no weight or statistic at its initial value."""
+    """Return a network in which no weight or statistic has its initial value."""
     torch.manual_seed(0)
     network = DAT("dat-small", config, scale).eval()
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_official_keys_and_shapes(shared, scale):
 @pytest.mark.parametrize("config", [SMALL, BIASED], ids=["light", "with position biases"])
 @pytest.mark.parametrize("size", [(8, 16), (9, 13), (1, 1)])
 def test_outputs_and_gradients_of_a_transcription(config, size):
-    """Masks, cyclic shifts and position biases are written out there; zeros complete windows in both."""
+    """The transcription writes out masks, cyclic shifts and position biases; both pad incomplete windows with zeros."""
     network = drawn(config).double()
     plain, images = PlainDAT(network).double(), torch.rand(2, 3, *size).double()
     outputs = network(images), plain(images)
@@ -206,7 +206,7 @@ def test_norms_inside_branches_are_those_of_the_convolutions_and_gates():
 @pytest.mark.parametrize("shifted", [False, True])
 @pytest.mark.parametrize("width", [32, 96])
 def test_prompts_join_the_keys_and_values_of_every_window(shifted, width):
-    """A window with a prompt is a window of one more token, whose position adds nothing to a logit."""
+    """A window with a prompt acts like a window with one more token, whose position adds nothing to the logits."""
     torch.manual_seed(0)
     attention = SpatialAttention(width, 4, (2, 4), shifted=shifted)
     features, prompts = torch.randn(1, 8, 8, width), torch.randn(1, 3, width)
@@ -277,7 +277,7 @@ def test_an_image_is_restored_the_same_in_any_batch(head):
 
 @pytest.mark.parametrize("name", ["lora", "repadapter", "vpt", "norm-tune"])
 def test_methods_that_meet_what_other_networks_have_not(name):
-    """A gate inside the mlp, fused projections, batch norms, blocks without tokens, parameters without effect."""
+    """DAT has a gate inside the mlp, fused projections, batch norms, token-free blocks and ineffective parameters."""
     trial = ToyTrial(find().methods[name](), SMALLEST["dat"])
     assert trial.obstacle is None
     points = ("gradients reach all", "frozen weights stay", "saves and loads", "merges exactly")
@@ -286,7 +286,7 @@ def test_methods_that_meet_what_other_networks_have_not(name):
 
 @pytest.mark.parametrize(("name", "count"), [("lora", 18 * 4 * (60 + 180)), ("vpt", 9 * 8 * 60)])
 def test_sizes_of_methods_on_the_published_network(name, count):
-    """LoRA at rank 4 updates the fused projection of every block; only attention inside windows takes prompts."""
+    """LoRA at rank 4 updates the fused projection of every block; only attention within windows accepts prompts."""
     with without_memory():
         adapted = adapt(build("dat-light"), find().methods[name](), "sr_x4", 0)
     assert sum(parameter.numel() for parameter in adapted.trainable().values()) == count

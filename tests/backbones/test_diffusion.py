@@ -1,4 +1,4 @@
-"""Latent diffusion: published counts, strict keys, diffusers' own passes, the linear code, and LoRAs on it."""
+"""Test latent diffusion: published counts, strict keys, diffusers' forward passes, linear autoencoder, and LoRAs."""
 
 import sys
 
@@ -100,7 +100,7 @@ def test_the_signal_at_a_time_step_is_the_schedulers():
 
 @torch.no_grad()
 def test_the_linear_start_keeps_photographs_above_33_db():
-    """Fitted to dead leaves alone; published bar 33 dB."""
+    """The autoencoder is fitted to dead-leaves images only; its PSNR on photographs must reach the published 33 dB."""
     network = build("diffusion-nano").eval()
     assert isinstance(network, LatentDiffusion)
     network.start_linear(torch.cat([to_batch(leaves(seed, 96)) for seed in range(12)]))

@@ -1,4 +1,4 @@
-"""EDT against the official network: keys, shapes, counts, outputs; and its windows against dense attention."""
+"""Test EDT against the official network (keys, shapes, counts, outputs), and its windows against dense attention."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ OFFICIAL = {
     "DRls_EDTB_ImageNet200K": ("edt-b", ("derain_light",)),
     "SRx2_EDTL_Div2kFlickr2K": ("edt-l", ("sr_x2",)),
 }
-"""Official configuration: how it is built here."""
+"""Official configuration → name and heads of the same network in petlir."""
 GOLDENS = [
     ("SRx4_EDTT_Div2kFlickr2K", [("x", "y0")]),
     ("SRx4_EDTB_Div2kFlickr2K", [("x", "y0"), ("x_48x72", "y_48x72"), ("x_50x41", "y_50x41_padded_cropped")]),
@@ -49,7 +49,7 @@ GOLDENS = [
 
 
 def small(heads=("sr_x2", "denoise_50"), **sizes) -> EDT:
-    """Two blocks, one of them shifted, in windows of 2×4 and 4×2."""
+    """Return a network of two blocks, one of them shifted, with windows of 2×4 and 4×2."""
     torch.manual_seed(0)
     network = build(
         "edt", heads=heads, features=2, width=8, stages=1, depth=2, attention_heads=2, window=(2, 4), **sizes
@@ -60,7 +60,7 @@ def small(heads=("sr_x2", "denoise_50"), **sizes) -> EDT:
 
 @pytest.mark.parametrize(("configuration", "pairs"), GOLDENS)
 def test_golden_outputs_of_the_official_network(shared, configuration, pairs):
-    """Weights that are a function of the official key; the file of weights also holds masks."""
+    """The weights are a function of the official keys; the file of official weights also contains masks."""
     archive, (name, heads) = f"edt_{configuration}", OFFICIAL[configuration]
     network = build(name, heads=heads).eval()
     official.fill(network, shared, official.shapes(shared, archive))
@@ -107,7 +107,7 @@ def test_missing_and_unexpected_official_keys_are_named_and_nothing_is_taken():
 
 
 def dense(query, key, value, heads: int, allowed):
-    """Attention of every pixel to every allowed one, by its definition."""
+    """Compute, by definition, attention in which each pixel attends to all pixels that `allowed` permits."""
     count, height, width, channels = value.shape
     q, k, v = (part.reshape(count, -1, heads, channels // heads) for part in (query, key, value))
     logits = torch.einsum("nihc,njhc->nhij", q, k) / (channels // heads) ** 0.5
@@ -123,7 +123,7 @@ def dense(query, key, value, heads: int, allowed):
     shifted=st.booleans(),
 )
 def test_windows_attend_to_themselves_alone(seed, window, grid, shifted):
-    """A shifted grid of windows starts half a window before the image; at the border windows are cut, not wrapped."""
+    """Shifted windows start half a window before the image; at the border, they are cut off, not wrapped."""
     torch.manual_seed(seed)
     sides = [side * times for side, times in zip(window, grid, strict=True)]
     query, key, value = torch.randn(3, 2, *sides, 8).double()
@@ -197,7 +197,7 @@ def test_an_image_is_restored_the_same_in_any_batch(head):
 
 @pytest.mark.parametrize("head", ["sr_x2", "denoise_50"])
 def test_a_silent_tail_leaves_the_image_enlarged(head):
-    """The network computes what is added to its bilinearly enlarged input, and clips nothing."""
+    """The network computes a residual that is added to its bilinearly enlarged input, and does not clip the sum."""
     network, images = small(), 3 * torch.rand(1, 3, 16, 16) - 1
     end = list(network.tail_of(head))[-2:]
     with torch.no_grad():
@@ -209,7 +209,7 @@ def test_a_silent_tail_leaves_the_image_enlarged(head):
 
 
 def doubled(images):
-    """Each new pixel lies a quarter from one neighbour and three quarters from the other; borders are repeated."""
+    """Return the images at twice the size: new pixels lie ¼ from one neighbour and ¾ from the other; borders repeat."""
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     for axis in (2, 3):
         low, middle, high = (np.take(padded, np.arange(16 + 2)[i : i + 16], axis) for i in range(3))
@@ -246,7 +246,7 @@ def test_every_site_stands_in_the_computation():
 
 
 def test_doors_stand_at_both_branches():
-    """What a module beside and one behind a branch see is the block's own features."""
+    """Modules in parallel to a branch and after it see the block's own features."""
     network, images = small(), torch.rand(1, 3, 16, 16)
     before = network(images, "sr_x2")
     for block in network.blocks():

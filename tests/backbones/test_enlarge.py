@@ -1,4 +1,7 @@
-"""The enlargement before networks that keep the size, against MATLAB's of the degradations and against Pillow's."""
+"""Test the enlargement of inputs for networks that keep the size.
+
+The references are Pillow and the MATLAB-like enlargement that degradations use.
+"""
 
 import numpy as np
 import PIL.Image
@@ -33,7 +36,7 @@ def test_it_is_the_degradations_enlargement_before_rounding(seed, height, width,
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_inside_it_is_the_bicubic_of_pillow(scale):
-    """Which has the same kernel (a = -0.5), and another rule at the border."""
+    """Pillow's bicubic enlargement has the same kernel (a = -0.5), but another rule at the border."""
     plane = np.random.default_rng(0).random((9, 11), dtype=np.float32)
     expected = np.asarray(PIL.Image.fromarray(plane).resize((11 * scale, 9 * scale), PIL.Image.Resampling.BICUBIC))
     inside = (slice(2 * scale, -2 * scale),) * 2

@@ -1,4 +1,4 @@
-"""IPT against the official network: keys, shapes, outputs."""
+"""Test IPT against the official network: keys, shapes, outputs."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,10 @@ from tests.helpers import official
 
 
 def test_golden_outputs_of_the_official_network(shared):
-    """Weights that are a function of the official key; 1e-5 of the largest value, 0..255 in and out."""
+    """The weights are a function of the official keys.
+
+    Values are in 0..255, and errors at most 1e-5 of the largest value.
+    """
     network = IPT().eval()
     constants = {key: value for key, value in network.state_dict().items() if key.startswith(("sub_", "add_"))}
     official.fill(network, shared, official.shapes(shared, "ipt"), constants)

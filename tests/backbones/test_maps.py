@@ -1,4 +1,4 @@
-"""Norms over channels, against their formulas."""
+"""Test norms over channels against their formulas."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_a_bias_free_norm_keeps_the_mean(memory_format):
 @pytest.mark.parametrize("norm", [ChannelNorm, BiasFreeNorm])
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_first_and_second_derivatives(norm, memory_format):
-    """The official NAFNet's norm has a hand-written backward that cannot be differentiated again."""
+    """The backward pass of the official NAFNet's norm is written by hand and cannot be differentiated again."""
     layer, features = drawn(norm(5, 1e-3)), maps(memory_format)[:1, :, :2, :2].requires_grad_()
     assert gradcheck(layer, features)
     assert gradgradcheck(layer, features)

@@ -1,4 +1,4 @@
-"""NAFNet against the official network, and windowed pooling against a brute-force average."""
+"""Test NAFNet against the official network, and windowed pooling against a brute-force average."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ TINY = {"width": 8, "encoders": (1, 1), "middle": 1, "decoders": (1, 1)}
 
 
 def tiny(**options):
-    """A tiny network with all weights drawn, β and γ too."""
+    """Return a tiny network with random weights, including β and γ."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build("nafnet", **{**TINY, **options})
@@ -95,7 +95,7 @@ def test_block_names():
 
 
 def brute(features: torch.Tensor, side: int) -> torch.Tensor:
-    """All whole windows, averaged one by one, then replicated to the size of the features."""
+    """Average each complete window separately, and replicate the means at the border to the size of the features."""
     height, width = features.shape[-2:]
     means = functional.avg_pool2d(features.double(), (min(side, height), min(side, width)), stride=1)
     down, right = height - means.shape[-2], width - means.shape[-1]
@@ -127,7 +127,7 @@ def test_running_sums_keep_their_digits_on_large_images():
 
 
 def test_the_window_is_half_as_large_again_as_the_training_crops():
-    """1.5 · 256 in pixels of the input, whatever the level."""
+    """In pixels of the input, the window measures 1.5 · 256 at every level."""
     with torch.device("meta"):
         modules = list(build("nafnet-32-gopro", pooling="windowed").modules())
     blocks = [module for module in modules if isinstance(module, NAFBlock)]

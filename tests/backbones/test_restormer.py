@@ -1,4 +1,4 @@
-"""Restormer against the official network, NumPy's reflection and the plain formula of its attention."""
+"""Test Restormer against the official network, NumPy's reflection and the plain formula of its attention."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_faulty_fused_weights_are_one_line(rows, fault):
 
 
 def reflected(images: torch.Tensor) -> torch.Tensor:
-    """NumPy's reflection up to multiples of 8, repeated where an image is smaller than what it lacks."""
+    """Pad with NumPy's reflection to multiples of 8, reflecting repeatedly if the image is smaller than its padding."""
     height, width = images.shape[-2:]
     margins = ((0, 0), (0, 0), (0, -height % 8), (0, -width % 8))
     return torch.from_numpy(np.pad(images.numpy(), margins, mode="reflect"))
@@ -104,7 +104,7 @@ def test_a_single_row_or_column_is_refused(size):
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_attention_between_channels(memory_format):
-    """§3.1: softmax of the temperature times q·kᵀ of unit channels, in plain steps."""
+    """Section 3.1: the softmax of the temperature times q·kᵀ of normalised channels, computed step by step."""
     torch.manual_seed(0)
     layer, features = Attention(6, 3).double(), torch.randn(2, 6, 4, 5, dtype=torch.float64)
     torch.nn.init.normal_(layer.temperature)

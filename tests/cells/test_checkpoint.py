@@ -20,7 +20,7 @@ WHOLE = {
 
 
 def flipped(path: Path) -> bytes:
-    """The archive with a byte of the tensor changed."""
+    """Return the archive with one byte of its tensor changed."""
     with zipfile.ZipFile(path) as archive:
         tensor = next(entry for entry in archive.infolist() if entry.filename.endswith("data/0"))
     content = bytearray(path.read_bytes())

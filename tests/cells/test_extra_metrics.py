@@ -1,4 +1,4 @@
-"""Finished cells measured further, and stored images seen through other protocols: nothing is trained again."""
+"""Test extra metrics on finished cells and extra protocols on stored images; nothing is trained again."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def rows(record: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def store(lab: Lab, tmp_path: Path) -> Path:
-    """A store of one trained cell, scored under `rgb@tiles-48`."""
+    """Return a store with one trained cell, scored under `rgb@tiles-48`."""
     return lab.finished(tmp_path / "store", methods="lora[rank=2]")
 
 
 @pytest.fixture
 def _untrained(store, monkeypatch):
-    """No step of training once the store has its cell."""
+    """Forbid training once the store contains its cell."""
 
     def fit(*_: object, **__: object) -> None:
         raise AssertionError("a finished cell was trained again")

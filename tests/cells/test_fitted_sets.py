@@ -1,4 +1,4 @@
-"""Traps, the command, and that a run on test images is refused."""
+"""Test the overlap audit: planted overlaps, the command, and the refusal of a run on test images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.helpers.engine import PLUGIN, command, draw, fill, save
 
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
-    """The tests' images, one of the test images among those for training: mirrored, cropped, as JPEG."""
+    """Return a data folder whose training set includes a test image, mirrored, cropped and saved as JPEG."""
     root = fill(tmp_path / "data")
     image = np.array(PIL.Image.open(root / "small-test" / "1.png"))
     PIL.Image.fromarray(image[5:, ::-1]).save(root / "small-train" / "copy.jpg", quality=80)

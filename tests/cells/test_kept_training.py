@@ -1,4 +1,4 @@
-"""A failure while scoring costs no training: the next run goes on from the trained adapter."""
+"""Test that no training is lost if scoring fails: the next run continues from the trained adapter."""
 
 from __future__ import annotations
 

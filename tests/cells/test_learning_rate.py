@@ -1,4 +1,4 @@
-"""Learning rates: the same trials for all, chosen on validation images alone."""
+"""Test the choice of learning rates: the same trials for all methods, and selection on validation images only."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from petlir.methods.lora import LoRA
 from tests.helpers.engine import draw, fill, results, save
 
 LOSS = 0.4
-"""What half of the steps lose of a made-up PSNR, in dB."""
+"""The amount in dB by which the simulated PSNR is lower after half of the steps."""
 
 
 def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), half: bool = True) -> RateSelection:
-    """A selection with its peak at a rate of the grid, and the two rates that follow from it."""
+    """Return a selection whose PSNR peaks at a rate of the grid, with the two further rates that this peak implies."""
     trials = {rate: 30 - abs(math.log10(rate / best)) for rate in (*RATES, *further)}
     halves = {best: Half(1, 30 - LOSS, [])} if half else {}
     cell: TunedCell = {"task": "tiny", "label": "lora", "backbone": "ipt-nano", "steps": 2}
@@ -41,7 +41,7 @@ def shipped(best: float = 3e-3, further: tuple[float, ...] = (1.7e-3, 2.3e-3), h
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
-    """Trials in closed form, with their peak at 3e-3; notes rate, steps and seed of each."""
+    """Replace trials by a closed form with its peak at 3e-3, and return the list of rate, steps and seed of each."""
     made: list[tuple[float, int, int]] = []
 
     def curve(job: Job, device: str, parts: int) -> list[dict[str, float | None]]:
@@ -56,7 +56,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int]]:
 
 
 EVERY = [(rate, 2, learning_rate.SEED) for rate in (*RATES, 1.7e-3, 2.3e-3)] + [(3e-3, 1, learning_rate.SEED)]
-"""The trials of two steps of each, and the half trial of the best rate."""
+"""All trials of two steps, and the half trial of the best rate."""
 
 
 def test_eight_trials_then_the_half_trial_all_with_the_selection_seed(lab, tmp_path, untrained):
@@ -106,7 +106,7 @@ def test_a_killed_tuning_goes_on_with_what_is_left(lab, tmp_path, untrained, mon
 
 
 def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untrained, monkeypatch):
-    """Both see every trial as open, as where they start at once; the second finds each made."""
+    """Both runners plan every trial, as if they had started at once; the second runner finds each trial done."""
     jobs: list[QueuedJob] = []
     real = lab.executor.run
 
@@ -126,7 +126,7 @@ def test_a_second_runner_repeats_no_trial_and_no_half_trial(lab, tmp_path, untra
 
 
 def test_a_half_trial_is_no_trial_of_a_shorter_selection(lab, tmp_path, untrained):
-    """What it requires was trained for the whole steps, so it does not count there."""
+    """The cells that a half trial requires were trained for all steps, so the shorter selection ignores it."""
     list(runner.tune(lab.request(regime="tuned"), tmp_path, device="cpu", workers=1))
     untrained.clear()
     list(runner.tune(lab.request(regime="tuned", steps=1), tmp_path, device="cpu", workers=1))
@@ -255,7 +255,7 @@ def test_tuning_restores_no_test_image(lab, tmp_path, monkeypatch):
 
 
 def test_test_images_decide_neither_rate_nor_weights(lab, tmp_path):
-    """With other test images the trials and the trained adapter are the same to the bit."""
+    """With other test images, the trials and the trained adapter are identical to the bit."""
     other = fill(tmp_path / "data")
     for number in range(2):
         save(other / "small-test" / f"{number}.png", draw([77, number], 56, 64))

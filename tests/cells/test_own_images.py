@@ -1,4 +1,4 @@
-"""Degrading and restoring anyone's own images."""
+"""Test degrading and restoring a user's own images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def clean(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def finished(lab, tmp_path: Path) -> Path:
-    """The folder of a finished cell."""
+    """Return the folder of a finished cell."""
     store = lab.finished(tmp_path / "store", methods="adaptir", tasks="tiny_x2")
     (record,) = Store(store).files()
     return record.parent
@@ -93,7 +93,7 @@ def test_bicubic_enlarges(clean, tmp_path):
 
 @pytest.mark.parametrize("named", ["", RECORD, "adapter.safetensors"])
 def test_a_finished_cell_restores_what_it_restored(finished, tmp_path, named):
-    """The images that a run degraded, given to `restore`, become the very files that the run stored."""
+    """Given the images that a run degraded, `restore` writes the very images that the run stored."""
     (degraded,) = (tmp_path / "store/images/demo/tiny_x2").glob("*/small-test/degraded")
     assert restore_folder(degraded, tmp_path / "out", finished / named, None, "cpu", [PLUGIN]) == 2
     for path in (finished / "restored/small-test").iterdir():
@@ -163,7 +163,10 @@ def test_an_adapter_of_other_options_is_refused(finished):
 
 
 def test_memory_for_an_image_grows_by_no_more_than_is_checked_for():
-    """Two sizes, in tiles that are as large in both; in proportion, 8K takes what its header is checked for."""
+    """Memory per pixel is measured at two sizes with tiles of the same size.
+
+    At this rate, an 8K image takes no more than the check of image headers assumes.
+    """
     network = Pointwise(16)
 
     def peak(height: int, width: int) -> int:

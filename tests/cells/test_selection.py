@@ -1,4 +1,4 @@
-"""The rule of eight trials, on made-up PSNR curves; nothing is trained."""
+"""Test the rule of eight trials on simulated PSNR curves, without training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def selection(trials: Mapping[float, float | None]) -> RateSelection:
 
 
 def trials(psnr: Curve) -> list[float]:
-    """The rates in the order in which they are tried."""
+    """Return the rates in the order in which they are tried."""
     found = selection({})
     while rates := found.open_rates(RATES):
         found = selection({**found.trials, **{rate: psnr(rate) for rate in rates}})
@@ -31,12 +31,12 @@ def trials(psnr: Curve) -> list[float]:
 
 
 def peak(at: float) -> Curve:
-    """A PSNR that falls by 1 dB with each factor of ten away from a rate."""
+    """Return a PSNR curve that falls by 1 dB per factor of ten away from the rate `at`."""
     return lambda rate: 30 - abs(math.log10(rate / at))
 
 
 def below(limit: float, psnr: Curve) -> Curve:
-    """The same, diverging from a rate on."""
+    """Return the curve with trials that diverge from the rate `limit` upwards."""
     return lambda rate: psnr(rate) if rate < limit else None
 
 
@@ -105,7 +105,7 @@ def test_a_nice_rate_is_the_nearest_rung(rate):
 
 
 def test_only_trials_of_the_rule_count():
-    """Ten trials of a rule that widened on and on: the first eight count where they are those of the rule."""
+    """If an older rule made ten trials, only the first eight can count, and only if the current rule would try them."""
     wide: dict[float, float | None] = {rate: peak(1.0)(rate) for rate in (*RATES, 0.1, 0.3, 1.0, 3.0)}
     assert list(selection(wide).counted(RATES).trials) == [*RATES, 0.1, 0.3]
     low = dict.fromkeys((*RATES, 3e-05, 1e-05), 30.0)

@@ -1,4 +1,4 @@
-"""Where memory runs out: once more with batches in parts, recorded, marked, and continued like any other cell."""
+"""Test training when memory runs out: it restarts with split batches, records this, and resumes like any other cell."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.helpers.samples import finished_in
 
 @pytest.fixture
 def memory(monkeypatch):
-    """Sets for how many crops at once there is memory; returns what batches were tried."""
+    """Return a function that sets how many crops fit into memory and returns the list of batch sizes tried."""
 
     def holds(most: int) -> list[int]:
         tried, real = [], loop.loss_of

@@ -1,4 +1,4 @@
-"""`petlir adapt`: from two folders of pictures to an exported adapter that restores them."""
+"""Test `petlir adapt`, from two folders of pictures to an exported adapter that restores further pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHOSEN = ("-b", "nafnet-nano", "--steps", "2", "--device", "cpu", "--workers", "
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    """Ten pairs that differ by a constant."""
+    """Write ten pairs of images that differ by a constant."""
     for number in range(10):
         clean = draw([7, number], 48, 56) // 2
         save(tmp_path / "photos, my" / "clean" / f"{number}.png", clean)
@@ -33,7 +33,7 @@ def pairs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def adapt(lab, capsys, tmp_path, pairs, monkeypatch):
-    """The command on these pairs, with one learning rate and one doubling, so that it takes seconds."""
+    """Return the command on these pairs, limited to one learning rate and one doubling, so that it takes seconds."""
     monkeypatch.setattr(search, "PLACES", (2,))
     monkeypatch.setattr(search, "GAIN", 99.0)
 

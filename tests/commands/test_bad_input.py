@@ -1,4 +1,4 @@
-"""Bad input: one line that says what, where and what was expected; exit code 2; nothing half-written."""
+"""Test bad input: one line says what, where and what was expected; the exit code is 2; no file is left incomplete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def refused(lab: Lab, store: Path, capsys: pytest.CaptureFixture[str]):
-    """A run that ends with exit code 2, one line, and an untouched store; gives the line."""
+    """Return a function that runs a command, expects exit code 2, one line and no store, and returns the line."""
 
     def ask(*arguments: str | Path, data: Path = lab.data) -> str:
         asked: list[str | Path] = ["-t", "tiny", "-m", "frozen", "--device", "cpu", "--data", data, "--store", store]
@@ -221,7 +221,7 @@ def test_nan_in_training_fails_its_cell_only(lab, store, capsys):
 
 @pytest.mark.parametrize("after", range(0, 12, 3))
 def test_a_full_disk(lab, store, capsys, monkeypatch, after):
-    """The disk fills up after so many files: one line, no record, and the next call goes on."""
+    """The disk is full after `after` files: one line is printed, no record is written, and the next call continues."""
     left = [after]
 
     def replace(path: Path, content: bytes, flush: bool) -> None:
@@ -247,7 +247,7 @@ def test_a_full_disk(lab, store, capsys, monkeypatch, after):
 
 
 def test_a_file_that_outgrows_the_disk_is_not_half_written(tmp_path):
-    """The system itself refuses the write here."""
+    """Here the operating system itself refuses the write."""
     code = f"""
 import resource
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Light commands do not import heavy libraries."""
+"""Test that light commands do not import heavy libraries."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def imported(tmp_path: Path, arguments: str, store: Path) -> set[str]:
-    """The top-level modules after a command."""
+    """Return the top-level modules that a command has imported."""
     found, words = tmp_path / "modules.json", [word.replace("STORE", str(store)) for word in arguments.split()]
     program = PROGRAM.replace("sys.argv.pop()", repr(str(found)))
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, check=False)

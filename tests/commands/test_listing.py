@@ -1,4 +1,4 @@
-"""What there is: names, counts and states."""
+"""Test the listing commands: names, counts and states."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_tasks_are_listed_with_their_options():
 
 
 def test_parameters_of_low_rank_updates_are_counted_exactly():
-    """A rank-r update of a d×d projection has 2·r·d weights; each block updates two of them."""
+    """A rank-r update of a d×d projection has 2·r·d weights; each block has two such updates."""
     four, eight = listing.parameters("ipt-nano", "lora[rank=4,8]", False, [])
     network = find().build("ipt-nano")
     branches = [branch for block in network.blocks() for branch in block.branches]

@@ -14,7 +14,7 @@ NAMES = ["images/c.bin", "weights/a.safetensors", "images/b.bin", "stores/x/cell
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch) -> Path:
-    """A cache of three files of 100 KiB, the oldest first, and a remote store's working copy."""
+    """Create a cache of three files of 100 KiB, the oldest first, and the working copy of a remote store."""
     folder = tmp_path / "cache"
     for place, name in enumerate(
         ["images/c.bin", "weights/a.safetensors", "images/b.bin", "stores/x/cells/record.json"]

@@ -1,4 +1,4 @@
-"""A start that is written works as it is, and nothing is overwritten."""
+"""Test that a generated template works unchanged, and that no existing file is overwritten."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Methods that break one point on their description and options each."""
+"""Methods whose description or options break one point of the contract each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.contract.sound import Beside, Follows, Sound, first
 
 @dataclass(frozen=True)
 class Nameless(Sound):
-    """Has a name that no grid can hold."""
+    """A method whose name cannot be used in a grid."""
 
     name = "No Name"
 
 
 @dataclass(frozen=True)
 class Idealess(Sound):
-    """Has no idea."""
+    """A method without a summary of its idea."""
 
     idea = ""
 
@@ -38,7 +38,7 @@ Undocumented.__doc__ = "Undocumented()"
 
 @dataclass(frozen=True)
 class Paperless(Sound):
-    """Cites nothing."""
+    """A method without a citation."""
 
     paper = None
 
@@ -47,7 +47,7 @@ class Paperless(Sound):
 
 
 class NoDataclass(Sound):
-    """Forgets the decorator."""
+    """A method without the dataclass decorator."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,14 +55,14 @@ class NoDataclass(Sound):
 
 @dataclass(frozen=True)
 class NotJson(Sound):
-    """Has an option that no record can hold."""
+    """A method with an option that cannot be stored in a record."""
 
     factor: complex = 1j
 
 
 @dataclass(frozen=True)
 class ChangesItself(Sound):
-    """Changes its own option as it adapts."""
+    """A method whose `adapt` changes one of its own options."""
 
     scale: float = 1.0
 
@@ -77,7 +77,7 @@ class ChangesItself(Sound):
 
 @dataclass(frozen=True)
 class Unwritable(Sound):
-    """Has an option that no grid can name: commas list values."""
+    """A method with an option whose value cannot be written in a grid, since commas separate values."""
 
     parts: str = "local,channel"
 
@@ -87,7 +87,7 @@ class Unwritable(Sound):
 
 @dataclass(frozen=True)
 class SizeWithoutEffect(Sound):
-    """Has a size that changes nothing."""
+    """A method whose size option changes nothing."""
 
     size = "rank"
     rank: int = 2
@@ -95,7 +95,7 @@ class SizeWithoutEffect(Sound):
 
 @dataclass(frozen=True)
 class SizeZero(Sound):
-    """Lets the size be zero."""
+    """A method that accepts a size of zero."""
 
     size = "rank"
     rank: int = 2
@@ -114,21 +114,21 @@ class SizeZero(Sound):
 
 @dataclass(frozen=True)
 class ForgetsTheScale(Sound):
-    """Has a scale that it does not use."""
+    """A method that ignores its scale option."""
 
     scale: float = 0.5
 
 
 @dataclass(frozen=True)
 class ForgetsAlpha(Sound):
-    """Has an optional number that it does not use."""
+    """A method that ignores an optional number."""
 
     alpha: float | None = None
 
 
 @dataclass(frozen=True)
 class ForgetsItsShare(Follows):
-    """Takes all, whatever its share."""
+    """A method that uses the whole matrix, whatever its option `share` says."""
 
     def start(self, backbone: Backbone, prior: PriorResults) -> None:
         Follows(share=1.0).start(backbone, prior)
@@ -136,7 +136,7 @@ class ForgetsItsShare(Follows):
 
 @dataclass(frozen=True)
 class IdleSwitch(Sound):
-    """Has a switch that it does not use."""
+    """A method that ignores its switch."""
 
     gated: bool = False
 

@@ -1,4 +1,4 @@
-"""Methods that break one point on outputs each: their values, types, sizes or dependencies."""
+"""Methods whose outputs break one point of the contract each: by their values, types, sizes or dependencies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.contract.sound import Beside, Sound
 
 
 class NotZero(Beside):
-    """Starts as the identity."""
+    """An inserted module that initially acts as the identity instead of adding zero."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -26,7 +26,7 @@ class NotZero(Beside):
 
 
 class HalfOnly(Beside):
-    """Divides by what is not zero in 32 bits only."""
+    """An inserted module that divides by zero under autocast."""
 
     def forward(self, features: Tensor) -> Tensor:
         offset = features.new_ones(()) if not torch.is_autocast_enabled("cpu") else features.new_zeros(())
@@ -34,7 +34,7 @@ class HalfOnly(Beside):
 
 
 class NoHalf(Beside):
-    """Multiplies matrices of the type that autocast has made by those of the parameters' type."""
+    """An inserted module that multiplies half-precision features by a float32 matrix under autocast."""
 
     def forward(self, features: Tensor) -> Tensor:
         changed = super().forward(features)
@@ -46,7 +46,7 @@ class NoHalf(Beside):
 
 
 class OneMapSize(Beside):
-    """Adds a position embedding of the map in training."""
+    """An inserted module with a position embedding for maps of the training size only."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -58,7 +58,7 @@ class OneMapSize(Beside):
 
 @dataclass(frozen=True)
 class CropsToEven(Sound):
-    """Crops the output to even sides."""
+    """A method whose network crops its output to even sides."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -69,7 +69,7 @@ class CropsToEven(Sound):
 
 @dataclass(frozen=True)
 class Double(Sound):
-    """Puts out double precision."""
+    """A method whose network outputs double precision."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -80,14 +80,14 @@ class Double(Sound):
 
 
 class DividesBySpread(Beside):
-    """Divides by the spread of the features without an epsilon."""
+    """An inserted module that divides by the standard deviation of the features without an epsilon."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward((features - features.mean((2, 3), keepdim=True)) / features.std((2, 3), keepdim=True))
 
 
 class RootOfVariance(Beside):
-    """Multiplies by a spread whose derivative is not finite at zero."""
+    """An inserted module that multiplies by a standard deviation whose derivative is infinite at zero."""
 
     def forward(self, features: Tensor) -> Tensor:
         centred = features - features.mean((2, 3), keepdim=True)
@@ -98,7 +98,7 @@ class RootOfVariance(Beside):
 
 
 class Counts(Beside):
-    """Acts less with every image."""
+    """An inserted module whose effect shrinks with every image that it evaluates."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -110,7 +110,7 @@ class Counts(Beside):
 
 
 class RemembersFirst(Beside):
-    """Normalises every image by the mean of the first one."""
+    """An inserted module that, in evaluation, replaces its input by the mean of the first batch."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -125,7 +125,7 @@ class RemembersFirst(Beside):
 
 
 class MovesBuffer(Beside):
-    """Averages features in evaluation too."""
+    """An inserted module that updates a running average in evaluation too."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -137,7 +137,7 @@ class MovesBuffer(Beside):
 
 
 class OwnNoise(Beside):
-    """Adds noise from a generator of its own, in evaluation too."""
+    """An inserted module whose effect is multiplied by noise from its own generator, in evaluation too."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -152,14 +152,14 @@ class OwnNoise(Beside):
 
 
 class TrainsForNothing(Beside):
-    """Does nothing in evaluation."""
+    """An inserted module that has no effect in evaluation."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * self.training
 
 
 class DoublesInTraining(Beside):
-    """Acts twice as much in training."""
+    """An inserted module whose effect is twice as large in training."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * (2 if self.training else 1)
@@ -169,7 +169,7 @@ class DoublesInTraining(Beside):
 
 
 class RectifiesInput(Beside):
-    """Rectifies what it reads in place."""
+    """An inserted module that rectifies its input in place."""
 
     def forward(self, features: Tensor) -> Tensor:
         with torch.no_grad():
@@ -179,7 +179,7 @@ class RectifiesInput(Beside):
 
 @dataclass(frozen=True)
 class DarkensImages(Sound):
-    """Changes the images in place."""
+    """A method that changes the input images in place."""
 
     identity = False
 
@@ -196,21 +196,21 @@ class DarkensImages(Sound):
 
 
 class MixesImages(Beside):
-    """Subtracts the mean of the batch."""
+    """An inserted module that subtracts the mean of the batch."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features - features.mean(0))
 
 
 class FirstImageGates(Beside):
-    """Gates all images by the first one."""
+    """An inserted module that gates all images of a batch by the first image."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * features[:1].sigmoid()
 
 
 class Fails(Beside):
-    """Raises an error of two lines."""
+    """An inserted module whose forward pass raises an error with a message of two lines."""
 
     def forward(self, features: Tensor) -> Tensor:
         raise RuntimeError("the forward pass fails\non two lines")

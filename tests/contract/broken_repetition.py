@@ -20,7 +20,7 @@ from tests.contract.sound import Beside, Sound, first
 
 
 class OwnEntropy(Beside):
-    """Starts from numbers of the operating system."""
+    """An inserted module whose initial weight comes from the operating system's random numbers."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -32,7 +32,7 @@ class OwnEntropy(Beside):
 
 @dataclass(frozen=True)
 class ChoosesByHash(Sound):
-    """Chooses the seed of initial weights by the hash of the block's name."""
+    """A method that derives the seed of initial weights from the hash of the block's name."""
 
     identity = False
 
@@ -46,7 +46,7 @@ class ChoosesByHash(Sound):
 
 @dataclass(frozen=True)
 class DrawsInSetOrder(Sound):
-    """Draws initial weights of outputs in the order of a set."""
+    """A method that draws initial weights in the iteration order of a set."""
 
     identity = False
 
@@ -58,7 +58,7 @@ class DrawsInSetOrder(Sound):
 
 
 class Numbered(Beside):
-    """Its scale counts the modules that the process has made."""
+    """An inserted module whose scale depends on how many modules the process has created."""
 
     made = itertools.count(1)
 
@@ -71,7 +71,7 @@ class Numbered(Beside):
 
 
 class SeededByProcess(Beside):
-    """Draws its scale from a generator seeded by the number of the process."""
+    """An inserted module that draws its scale from a generator seeded by the process id."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -85,14 +85,14 @@ class SeededByProcess(Beside):
 
 
 class ScalesByThreads(Beside):
-    """Multiplies by the number of threads."""
+    """An inserted module that multiplies by the number of threads."""
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features) * torch.get_num_threads()
 
 
 class ScalesByThreadsInTraining(Beside):
-    """Divides by the number of threads in training, where it also drops features."""
+    """An inserted module that divides by the number of threads in training, where it also uses dropout."""
 
     def forward(self, features: Tensor) -> Tensor:
         output = functional.dropout(super().forward(features), 0.1, self.training)
@@ -101,7 +101,7 @@ class ScalesByThreadsInTraining(Beside):
 
 @dataclass(frozen=True)
 class WidensByThreads(Sound):
-    """Inserts a module for each thread."""
+    """A method that inserts as many modules as there are threads."""
 
     def adapt(self, backbone: Backbone) -> None:
         for _ in range(torch.get_num_threads()):
@@ -112,7 +112,7 @@ class WidensByThreads(Sound):
 
 
 class UsesNumpy(Beside):
-    """Draws numpy's global numbers as it is made."""
+    """An inserted module that draws from numpy's global generator when it is created."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -120,7 +120,7 @@ class UsesNumpy(Beside):
 
 
 class DropsByNumpy(Beside):
-    """Draws numpy's global numbers in training."""
+    """An inserted module that draws from numpy's global generator in training."""
 
     def forward(self, features: Tensor) -> Tensor:
         if self.training:
@@ -130,7 +130,7 @@ class DropsByNumpy(Beside):
 
 @dataclass(frozen=True)
 class PatchesFunction(Sound):
-    """Replaces a function of torch as it adapts."""
+    """A method whose `adapt` replaces a function of torch."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -138,7 +138,7 @@ class PatchesFunction(Sound):
 
 
 class PatchesLayer(Beside):
-    """Replaces the forward pass of all linear layers as it computes."""
+    """An inserted module whose forward pass replaces the forward pass of all linear layers."""
 
     def forward(self, features: Tensor) -> Tensor:
         original = nn.Linear.forward
@@ -148,7 +148,7 @@ class PatchesLayer(Beside):
 
 @dataclass(frozen=True)
 class HooksEveryModule(Sound):
-    """Registers a hook for all modules of the process."""
+    """A method that registers a hook for all modules of the process."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -157,7 +157,7 @@ class HooksEveryModule(Sound):
 
 @dataclass(frozen=True)
 class SetsEnvironment(Sound):
-    """Sets an environment variable."""
+    """A method that sets an environment variable."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -166,7 +166,7 @@ class SetsEnvironment(Sound):
 
 @dataclass(frozen=True)
 class InsertsWhenAsked(Sound):
-    """Changes the network that it is asked about."""
+    """A method whose `supports` changes the network."""
 
     def supports(self, backbone: Backbone) -> str | None:
         next(backbone.blocks()).mlp.parallel(Beside(next(backbone.blocks())))

@@ -1,4 +1,4 @@
-"""Methods that break one point each in what they store, load or merge."""
+"""Methods that break one point of the contract each when they are stored, loaded or merged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.contract.sound import Beside, Follows, Sound
 
 
 def keep_weights(backbone: Backbone) -> None:
-    """Make a frozen weight of each block a buffer of what was inserted there."""
+    """Register a frozen weight of each block as a buffer of the module inserted there."""
     for block in backbone.blocks():
         weight = block.mlp.sites[0].module.get_parameter("weight")
         block.mlp.hooks.beside[0].kept = nn.Buffer(weight.detach().clone())
@@ -25,7 +25,7 @@ def keep_weights(backbone: Backbone) -> None:
 
 @dataclass(frozen=True)
 class SavesBackbone(Sound):
-    """Keeps copies of frozen weights as buffers, which are stored with every adapter."""
+    """A method that keeps copies of frozen weights as buffers, so that they are stored with every adapter."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -34,7 +34,7 @@ class SavesBackbone(Sound):
 
 @dataclass(frozen=True)
 class FollowsAndSavesBackbone(Follows):
-    """Stores frozen weights beside what it required."""
+    """A method that stores frozen weights besides the values taken from the cell that it requires."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -45,7 +45,7 @@ class FollowsAndSavesBackbone(Follows):
 
 
 class Hidden(Beside):
-    """Its output depends on a tensor that is neither parameter nor buffer."""
+    """An inserted module whose output depends on a tensor that is neither a parameter nor a buffer."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -57,7 +57,7 @@ class Hidden(Beside):
 
 @dataclass(frozen=True)
 class AsksAgain(Follows):
-    """Cannot be loaded without what it required."""
+    """A method that cannot be loaded without the results of the cell that it requires."""
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
         self.adapt(backbone)
@@ -65,7 +65,7 @@ class AsksAgain(Follows):
 
 
 class LearnsNumber(Beside):
-    """Keeps what it learns of the data in a plain number."""
+    """An inserted module that keeps a value learnt from data in a plain number."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -78,7 +78,7 @@ class LearnsNumber(Beside):
 
 
 class ForgetsBuffer(Beside):
-    """Does not store the random buffer that it computes with."""
+    """An inserted module that computes with a random buffer but does not store it."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -92,7 +92,7 @@ class ForgetsBuffer(Beside):
 
 
 class MergesWrong(Beside):
-    """Is folded into the identity."""
+    """An inserted module that is merged into an identity layer."""
 
     def merged(self) -> nn.Module:
         folded = deepcopy(self)
@@ -101,7 +101,7 @@ class MergesWrong(Beside):
 
 
 class MergesInPlace(Beside):
-    """Empties itself as it is folded."""
+    """An inserted module that is emptied when it is merged."""
 
     def merged(self) -> nn.Module:
         folded = deepcopy(self)
@@ -111,7 +111,7 @@ class MergesInPlace(Beside):
 
 
 class ForgetsBias(Beside):
-    """Loses its bias as it is folded."""
+    """An inserted module that loses its bias when it is merged."""
 
     def merged(self) -> nn.Module:
         folded = deepcopy(self)

@@ -1,4 +1,4 @@
-"""Methods that break one point on weights each: training, freezing or sharing."""
+"""Methods that break one point of the contract each by what they train, freeze or share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.contract.sound import Beside, Sound, first
 
 @dataclass(frozen=True)
 class Nothing(Sound):
-    """Has nothing to train, and says it trains."""
+    """A method that declares that it trains but has nothing to train."""
 
     def adapt(self, backbone: Backbone) -> None:
         pass
@@ -24,13 +24,13 @@ class Nothing(Sound):
 
 @dataclass(frozen=True)
 class Baseline(Sound):
-    """Trains, and says it does not."""
+    """A method that trains although it declares that it does not."""
 
     trains = False
 
 
 class UnfreezesLater(Beside):
-    """Freezes its bias after the first image."""
+    """An inserted module that freezes its own weight in its first training step."""
 
     def forward(self, features: Tensor) -> Tensor:
         output = super().forward(features)
@@ -40,7 +40,7 @@ class UnfreezesLater(Beside):
 
 
 class GrowsLater(Beside):
-    """Makes a parameter when it first computes."""
+    """An inserted module that creates a parameter in its first forward pass."""
 
     def forward(self, features: Tensor) -> Tensor:
         if not hasattr(self, "late"):
@@ -52,7 +52,7 @@ class GrowsLater(Beside):
 
 
 class Unused(Beside):
-    """Has a parameter that it does not use."""
+    """An inserted module with an unused parameter."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -64,7 +64,7 @@ class Unused(Beside):
 
 @dataclass(frozen=True)
 class ScalesFrozen(Sound):
-    """Changes a frozen weight as it adapts."""
+    """A method that changes a frozen weight in `adapt`."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -73,7 +73,7 @@ class ScalesFrozen(Sound):
 
 
 class Drifts(Beside):
-    """Moves one of its own frozen parameters as it trains."""
+    """An inserted module that changes one of its own frozen parameters during training."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -86,7 +86,7 @@ class Drifts(Beside):
 
 
 class MovesNorm(Beside):
-    """Moves a frozen weight in evaluation."""
+    """An inserted module that changes a frozen weight in evaluation."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -107,7 +107,7 @@ class MovesNorm(Beside):
 
 @dataclass(frozen=True)
 class Leaks(Sound):
-    """Leaves a frozen weight trainable that it did not insert."""
+    """A method that makes a frozen weight of the backbone trainable without declaring it."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -116,7 +116,7 @@ class Leaks(Sound):
 
 @dataclass(frozen=True)
 class UnfreezesNothing(Sound):
-    """Declares that it unfreezes, and does not."""
+    """A method that declares that it unfreezes weights but does not."""
 
     unfreezes = True
 
@@ -126,7 +126,7 @@ class UnfreezesNothing(Sound):
 
 @dataclass(frozen=True)
 class SharesModule(Sound):
-    """Puts one module at several places."""
+    """A method that inserts one module at several places."""
 
     def adapt(self, backbone: Backbone) -> None:
         one = Beside(next(backbone.blocks()))
@@ -136,7 +136,7 @@ class SharesModule(Sound):
 
 @dataclass(frozen=True)
 class SharesTensor(Sound):
-    """Gives its modules one parameter."""
+    """A method whose inserted modules have one parameter in common."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -147,7 +147,7 @@ class SharesTensor(Sound):
 
 @dataclass(frozen=True)
 class SharesMemory(SharesTensor):
-    """Gives its modules parameters on the same memory."""
+    """A method whose inserted modules have parameters that occupy the same memory."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)
@@ -158,7 +158,7 @@ class SharesMemory(SharesTensor):
 
 @dataclass(frozen=True)
 class OverlappingViews(Sound):
-    """Its two biases are windows of one vector."""
+    """A method with two inserted modules whose biases are overlapping views of one vector."""
 
     shared = True
 
@@ -173,7 +173,7 @@ class OverlappingViews(Sound):
 
 @dataclass(frozen=True)
 class BufferOnWeight(Sound):
-    """Keeps a buffer on the memory of a trained weight."""
+    """A method whose inserted module has a buffer in the memory of one of its trained parameters."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)

@@ -1,4 +1,4 @@
-"""The method that each fault is put into, and one that requires another cell."""
+"""A correct method that the broken methods modify, and a method that requires another cell."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ PAPER = Paper("A title", "Someone", "2024", "@misc{someone}")
 
 
 class Beside(nn.Module):
-    """A layer over channels that starts at zero.
+    """A linear layer over channels, initialised with zeros.
 
-    Each subclass has a method that inserts it, which other processes can import by its qualified name.
+    Each subclass has an attribute `method`, a method that inserts the module and that other processes can import by its
+    qualified name.
     """
 
     method: ClassVar[type[Sound]]
@@ -47,7 +48,7 @@ class Beside(nn.Module):
 
 @dataclass(frozen=True)
 class Sound(Method):
-    """Holds every point."""
+    """A method that satisfies every point of the contract."""
 
     name = "sound"
     idea = "A sentence."
@@ -66,12 +67,12 @@ def first(backbone: Backbone) -> Beside:
 
 
 def method_of(kind: type[Sound] | type[Beside]) -> Method:
-    """Return the method, or the method that inserts the module."""
+    """Return an instance of the method, or of the method that inserts the module."""
     return kind.method() if issubclass(kind, Beside) else kind()
 
 
 class Beginning(Beside):
-    """Starts from a fixed matrix, which is stored."""
+    """An inserted module with a fixed matrix, which is stored."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -83,7 +84,7 @@ class Beginning(Beside):
 
 @dataclass(frozen=True)
 class Follows(Sound):
-    """Requires a cell on another task, and starts from a share of what that has trained."""
+    """A method that requires a cell on another task and starts from a share of the weights trained there."""
 
     identity = False
     module: ClassVar[type[Beside]] = Beginning

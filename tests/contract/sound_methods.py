@@ -1,4 +1,4 @@
-"""Methods that hold every point of the contract, each in a way that a narrower contract would reject."""
+"""Methods that satisfy every point of the contract, but that a stricter contract would wrongly reject."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.contract.sound import Beside, Sound
 
 
 class LowRankUpdate(nn.Module):
-    """A parametrization of a weight: the weight and a product of two thin matrices."""
+    """A parametrization that adds the product of two low-rank matrices to a weight."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class LowRankUpdate(nn.Module):
 
 @dataclass(frozen=True)
 class ParametrizedLoRA(Sound):
-    """LoRA by `torch.nn.utils.parametrize`."""
+    """LoRA implemented with `torch.nn.utils.parametrize`."""
 
     rank: int = 2
     size: ClassVar[str | None] = "rank"
@@ -44,7 +44,7 @@ class ParametrizedLoRA(Sound):
 
 @dataclass(frozen=True)
 class ConvolutionOnMaps(Sound):
-    """A depthwise convolution on tokens or maps."""
+    """A method that inserts a depthwise convolution on tokens or maps."""
 
     def adapt(self, backbone: Backbone) -> None:
         for block in backbone.blocks():
@@ -55,7 +55,7 @@ class ConvolutionOnMaps(Sound):
 
 
 class Side(nn.Module):
-    """A small network beside the whole backbone, on half the resolution."""
+    """A small network parallel to the whole backbone, at half the resolution."""
 
     def __init__(self, scale: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Side(nn.Module):
 
 @dataclass(frozen=True)
 class SideNetwork(Sound):
-    """Adds the output of a side network to the restored image."""
+    """A method that adds the output of a side network to the restored image."""
 
     def adapt(self, backbone: Backbone) -> None:
         side = Side(backbone.heads[str(backbone.head_in_use)])
@@ -80,7 +80,7 @@ class SideNetwork(Sound):
 
 
 class Gate(Beside):
-    """Gates the update by the mean and the spread of the image's features."""
+    """A module whose update is gated by the mean and the standard deviation of the image's features."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -97,7 +97,7 @@ class Gate(Beside):
 
 @dataclass(frozen=True)
 class GatedByStatistics(Sound):
-    """Gates its update by statistics of the image."""
+    """A method whose update is gated by statistics of the image."""
 
     module: ClassVar[type[Beside]] = Gate
 
@@ -106,7 +106,7 @@ class GatedByStatistics(Sound):
 
 
 class Normalised(Beside):
-    """Keeps running statistics, and drops features in training."""
+    """A module with running statistics and dropout."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -119,13 +119,13 @@ class Normalised(Beside):
 
 @dataclass(frozen=True)
 class KeepsStatistics(Sound):
-    """Has buffers that are stored: running statistics."""
+    """A method with buffers that are stored: running statistics."""
 
     module: ClassVar[type[Beside]] = Normalised
 
 
 class FixedBasis(Beside):
-    """Reads a random projection that every network draws again."""
+    """A module that uses a random projection drawn anew, from a fixed seed, in every network."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -138,14 +138,14 @@ class FixedBasis(Beside):
 
 @dataclass(frozen=True)
 class DrawsAgain(Sound):
-    """Has a buffer that is not stored: a fixed random basis."""
+    """A method with a buffer that is not stored: a random basis from a fixed seed."""
 
     module: ClassVar[type[Beside]] = FixedBasis
 
 
 @dataclass(frozen=True)
 class Tied(Sound):
-    """Uses one layer in all blocks of a width, and declares it."""
+    """A method that shares one layer among all blocks of the same width, and declares it."""
 
     shared = True
 
@@ -157,7 +157,7 @@ class Tied(Sound):
 
 @dataclass(frozen=True)
 class TunesNorms(Sound):
-    """Trains norms of the backbone, and declares it."""
+    """A method that trains norms of the backbone, and declares it."""
 
     unfreezes = True
 
@@ -169,7 +169,7 @@ class TunesNorms(Sound):
 
 @dataclass(frozen=True)
 class SortedSites(Sound):
-    """Collects the names of sites in a set, and sorts them."""
+    """A method that collects the names of sites in a set and sorts them before use."""
 
     def adapt(self, backbone: Backbone) -> None:
         for block in backbone.blocks():
@@ -181,7 +181,7 @@ class SortedSites(Sound):
 
 
 class Folding(nn.Module):
-    """A projection with a trained factor for each output, which is folded into it."""
+    """A projection with one trained factor per output; `merged` multiplies the weights by these factors."""
 
     def __init__(self, base: nn.Linear | nn.Conv2d) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class Folding(nn.Module):
 
 @dataclass(frozen=True)
 class Folds(Sound):
-    """Is folded into the projections."""
+    """A method whose factors are merged into the projections."""
 
     def adapt(self, backbone: Backbone) -> None:
         for block in backbone.blocks():
@@ -214,7 +214,7 @@ class Folds(Sound):
 
 
 class Spectrum(Beside):
-    """Scales the frequencies of the map, whatever its size."""
+    """A module that scales the frequencies of a map of any size."""
 
     def __init__(self, block: Block) -> None:
         super().__init__(block)
@@ -231,7 +231,7 @@ class Spectrum(Beside):
 
 @dataclass(frozen=True)
 class Frequencies(Sound):
-    """Works on the spectrum of the map."""
+    """A method that works on the spectrum of the map."""
 
     module: ClassVar[type[Beside]] = Spectrum
 

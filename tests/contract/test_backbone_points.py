@@ -1,4 +1,4 @@
-"""The contract accepts the backbones of the project and one of a user's, and rejects what breaks one point each."""
+"""Test that the contract accepts petlir's backbones and a user's, and rejects backbones that break one point each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ FAMILIES = find().backbone_families
 
 
 class Sound(ConvNet):
-    """Two blocks of eight channels."""
+    """A correct backbone of two blocks with eight channels."""
 
     def __init__(self) -> None:
         super().__init__(8)
 
 
 class Nameless(Sound):
-    """Has a name that no grid can hold."""
+    """A backbone whose name cannot be used in a grid."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Nameless(Sound):
 
 
 class Hidden(Sound):
-    """Computes with a tensor that is neither parameter nor buffer."""
+    """A backbone that computes with a tensor that is neither a parameter nor a buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,28 +48,28 @@ class Hidden(Sound):
 
 
 class Forgiving(Sound):
-    """Loads whatever it is given."""
+    """A backbone that loads any state dict without checking it."""
 
     def load_official(self, state):
         self.load_state_dict(state, strict=False)
 
 
 class Even(Sound):
-    """Takes sides that are multiples of two alone."""
+    """A backbone that accepts only images with even sides."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         return super().forward(images, head) + images.unfold(2, 2, 2).mean() * 0 if images.shape[2] > 1 else images[1:]
 
 
 class AnyHead(Sound):
-    """Restores through a head that it does not have."""
+    """A backbone that accepts the name of a head that it does not have."""
 
     def head_index(self, head: str | None) -> int:
         return 0
 
 
 class Withheld(Sound):
-    """Leaves out the last convolution."""
+    """A backbone whose `tunable` omits the last convolution."""
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
         yield from self.first.parameters()
@@ -77,14 +77,14 @@ class Withheld(Sound):
 
 
 class NoBlocks(Sound):
-    """Offers no place."""
+    """A backbone without blocks."""
 
     def blocks(self) -> Iterator[Block]:
         return iter(())
 
 
 class Misplaced(Sound):
-    """Names a projection that is not there."""
+    """A backbone whose block names a projection that does not exist."""
 
     def blocks(self) -> Iterator[Block]:
         for block in super().blocks():
@@ -93,7 +93,7 @@ class Misplaced(Sound):
 
 
 class Copied(Sound):
-    """Names projections that its forward pass does not use."""
+    """A backbone whose named projections are not used in its forward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Copied(Sound):
 
 
 class Deaf(Sound):
-    """Computes its branches without their hooks."""
+    """A backbone whose branches bypass their hooks."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         self.head_index(head)
@@ -124,21 +124,21 @@ class Deaf(Sound):
 
 
 class Noisy(Sound):
-    """Adds noise in evaluation too, from a generator of its own."""
+    """A backbone that adds noise from its own generator in evaluation too."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         return super().forward(images, head) + torch.rand(1, generator=NOISE)
 
 
 class Mixing(Sound):
-    """Subtracts the mean of its batch."""
+    """A backbone that subtracts the mean of the batch."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         return super().forward(images - images.mean(), head)
 
 
 class Shared(Sound):
-    """All of its class have one first convolution."""
+    """A backbone whose instances all share one first convolution."""
 
     FIRST = nn.Conv2d(3, 8, 3, padding=1)
 
@@ -148,7 +148,7 @@ class Shared(Sound):
 
 
 class Reseeds(Sound):
-    """Seeds the global generator as it runs."""
+    """A backbone whose forward pass seeds the global generator."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         torch.manual_seed(next(SEEDS))

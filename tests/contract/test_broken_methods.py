@@ -1,4 +1,4 @@
-"""Each broken method fails the point that names its fault, and no other."""
+"""Test that each broken method fails the point that names its fault, and no other point."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.helpers.networks import ConvNet
 
 TABLES = [kinds.FAULTS for kinds in (broken_options, broken_outputs, broken_repetition, broken_storage, broken_weights)]
 MAPS = {"OneMapSize", "CropsToEven", "DividesBySpread", "RootOfVariance", "RectifiesInput"}
-"""Faults that show on a network of maps of any size."""
+"""Faults that show only on a network of maps that accepts images of any size."""
 DECLARED = {
     "described", "frozen dataclass", "named in a grid", "sizes", "options act", "unfreezes what it says",
     "shares what it says",
 }  # fmt: skip
-"""Points that hold whatever the forward pass does."""
+"""Points that do not depend on the forward pass."""
 ALSO = {
     "ChangesItself": {"repeats from a seed"},
     "Fails": set(POINTS) - DECLARED,
@@ -31,9 +31,9 @@ ALSO = {
     "Numbered": {"saves and loads"},
     "RemembersFirst": {"training and evaluation agree"},
 }
-"""Further points that a fault cannot but break."""
+"""Further points that a fault breaks inevitably."""
 FURTHER = {"RectifiesInput", "UnfreezesLater", "GrowsLater"}
-"""Faults that break many points: autograd refuses the first, and the others' tensors are not those of the start."""
+"""Faults that break many points: autograd refuses the first one, and the others change the set of trained tensors."""
 
 
 def test_every_point_has_a_method_that_breaks_it():
@@ -42,7 +42,10 @@ def test_every_point_has_a_method_that_breaks_it():
 
 
 def faults(*, whole: bool) -> list[ParameterSet]:
-    """A case per fault; where every point is to be checked, `nox -s long` does so for all but a point's first."""
+    """Return one case per fault.
+
+    If the whole contract is checked, all but the first case of each point are marked `long`.
+    """
     return [
         pytest.param(point, kind, id=f"{point}-{kind.__name__}", marks=[pytest.mark.long] if whole and place else [])
         for table in TABLES

@@ -1,4 +1,4 @@
-"""The contract accepts what holds it, on tokens and on maps."""
+"""Test that the contract accepts correct methods on tokens and on maps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ def test_a_sound_method_passes_every_point(method):
 
 @dataclass(frozen=True)
 class Declared(SharesTensor, Leaks):
-    """Shares and unfreezes, and says both."""
+    """A method that shares and unfreezes weights, and declares both."""
 
     shared = True
     unfreezes = True

@@ -1,4 +1,4 @@
-"""Whatever a plugin raises is a failure, and never the end of the check with exit code 0."""
+"""Test that any exception in a plugin counts as a failure and never ends the check with exit code 0."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_plugin_that_exits_fails(code, parts, said, tmp_path, capsys):
 
 @dataclass(frozen=True)
 class Convolves(Sound):
-    """Puts a convolution beside the mlp, without a layout."""
+    """A method that adds a convolution parallel to the mlp without converting the layout."""
 
     def adapt(self, backbone: Backbone) -> None:
         block = next(backbone.blocks())
@@ -70,7 +70,7 @@ class Convolves(Sound):
 
 @dataclass(frozen=True)
 class Normalises(Sound):
-    """Puts a batch norm of maps beside the mlp."""
+    """A method that adds a batch norm for maps parallel to the mlp."""
 
     def adapt(self, backbone: Backbone) -> None:
         block = next(backbone.blocks())
@@ -84,7 +84,7 @@ def test_a_module_for_maps_on_tokens_hints_at_on_map(method):
 
 @dataclass(frozen=True)
 class MovesFrozen(Sound):
-    """Moves a frozen weight whenever it is evaluated."""
+    """A module that changes a frozen weight whenever it is evaluated."""
 
     def adapt(self, backbone: Backbone) -> None:
         super().adapt(backbone)

@@ -1,4 +1,4 @@
-"""The contract as pytest runs it for a file outside this repository."""
+"""Test the pytest plugin that checks the contract for a file outside this repository."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from petlir.benchmark.contract.toy_model import SMALL
 
 
 class Reports:
-    """What a run of pytest reports, by the name of the test."""
+    """The outcomes and failure texts that pytest reports, by the name of the test."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}
@@ -22,7 +22,7 @@ class Reports:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs pytest within this process, in a folder with a new method, and nothing else installed."""
+    """Return a function that runs pytest in this process, in a folder with a new method and no other plugins."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.chdir(tmp_path)
     new("method", "my-method", tmp_path)

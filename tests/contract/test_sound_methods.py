@@ -1,4 +1,4 @@
-"""Correct methods of many kinds pass every point, on tokens and on maps."""
+"""Test that correct methods of many kinds pass every point, on tokens and on maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blur against closed forms: a Gaussian written out, the moments of a line, and straight ramps that stay."""
+"""Test blur against closed forms: the Gaussian formula, the moments of a line, and linear ramps that must not move."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_a_gaussian_blur_is_a_convolution_with_a_gaussian(sigma):
 @settings(deadline=None, max_examples=40)
 @given(st.floats(0.1, 20), st.floats(-180, 180))
 def test_a_line_has_the_moments_of_a_line(length, angle):
-    """Uniform over a length L its variance is L²/12; sharing a point between pixels adds at most 1/4 an axis."""
+    """A uniform line of length L has variance L²/12; interpolation between pixels adds at most 1/4 along each axis."""
     kernel = line(length, angle)
     reach = kernel.shape[0] // 2
     y, x = np.mgrid[reach : -reach - 1 : -1, -reach : reach + 1].astype(float)
@@ -61,7 +61,7 @@ def test_stripes_along_the_motion_stay_and_those_across_fade(angle, axis):
 
 @pytest.mark.parametrize(("length", "angle"), [(3, 0), (9, 40), (21, 135), (12.5, 90)])
 def test_a_motion_blur_is_a_convolution_with_its_line(length, angle):
-    """Edges are mirrored, the pixel at the edge twice."""
+    """Edges are mirrored so that the pixel at the edge appears twice."""
     plane, kernel = np.random.default_rng(2).integers(0, 256, (40, 53)), line(length, angle)
     expected = ndimage.convolve(plane.astype(float), kernel, mode="reflect")
     assert kernel.sum() == pytest.approx(1)
@@ -82,7 +82,7 @@ def test_a_random_motion_blur_keeps_light_and_is_a_function_of_the_seed():
 @settings(deadline=None, max_examples=30)
 @given(st.floats(1, 4), st.integers(33, 60), st.integers(33, 60))
 def test_resizing_keeps_a_straight_ramp_in_its_place(ratio, height, width):
-    """Keys' kernel reproduces straight lines, so a shift of a tenth of a pixel would show."""
+    """Keys' kernel reproduces linear ramps, so a shift of a tenth of a pixel would show."""
     y, x = np.indices((height, width))
     plane = 20.0 + 1.5 * y + 2 * x
     found = Resized(ratio).degrade(grey(np.round(plane)), 0)[..., 0]

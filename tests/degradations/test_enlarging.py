@@ -1,4 +1,4 @@
-"""Enlargement in bands is enlargement at once."""
+"""Test that enlargement in bands of rows equals enlargement of the whole image."""
 
 from __future__ import annotations
 

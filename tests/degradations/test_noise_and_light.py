@@ -1,4 +1,4 @@
-"""Noise, JPEG, rain, low light and camera noise against closed forms, a golden and the real test sets."""
+"""Test noise, JPEG, rain, low light and camera noise against closed forms, golden values and the real test sets."""
 
 import re
 
@@ -176,7 +176,10 @@ def test_camera_noise_without_photons_leaves_the_image():
 
 
 def test_camera_noise_has_the_variance_of_its_model():
-    """On a mosaic site variance is shot·signal + read; interpolated green is the mean of four, a quarter of it."""
+    """On a mosaic site the variance is shot·signal + read.
+
+    Interpolated green averages four sites, so it has a quarter of it.
+    """
     level, shot = 128, 2e-4
     image = np.full((256, 256, 3), level, np.uint8)
     noise = CameraNoise((shot, shot)).degrade(image, 1)[..., 1].astype(float) - level

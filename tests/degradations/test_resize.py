@@ -1,4 +1,4 @@
-"""Resizing against MATLAB's own output, another library's kernel and closed forms."""
+"""Test resizing against MATLAB's own output, another library's kernel and closed forms."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md work as they stand there."""
+"""Test that the examples in CONTRIBUTING.md work as printed there."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ BLOCK = {name: re.compile(rf"```{name}\n(.*?)```", re.DOTALL) for name in ("pyth
 
 
 def example(language: str, mark: str) -> str:
-    """The only block of code of a language that holds `mark`."""
+    """Return the only code block of a language that contains `mark`."""
     (code,) = (code for code in BLOCK[language].findall(GUIDE.read_text(encoding="utf-8")) if mark in code)
     return str(code)
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes the Python example that holds a mark to a file of a name."""
+    """Return a function that writes the Python example containing `mark` to a file of the given name."""
 
     def write(name: str, mark: str) -> Path:
         file = tmp_path / name
@@ -96,7 +96,7 @@ def test_a_method_is_tried_on_the_example_backbone_as_the_guide_says(written, ca
 
 
 def test_the_example_metric_is_the_slope_of_a_ramp(written):
-    """Of an error that rises by 0.01 a pixel to the right, and is even from top to bottom."""
+    """The error increases by 0.01 per pixel to the right and is constant from top to bottom."""
     metric = find([written("gradient_error.py", "class GradientError")]).metrics["gradient-error"]()
     clean = torch.rand(2, 3, 8, 10)
     assert metric(clean + 0.01 * torch.arange(10), clean) == pytest.approx(0.01, abs=1e-6)
@@ -186,7 +186,7 @@ def test_the_example_page_is_in_the_report_and_in_every_navigation(tmp_path, mon
 
 @pytest.fixture
 def fog(written) -> Path:
-    """The task of the guide, as a plugin file."""
+    """Write the guide's task to a plugin file."""
     file: Path = written("fog.py", "Task(")
     return file
 
@@ -196,7 +196,7 @@ def test_the_example_task_is_none_of_the_built_in_ones(fog):
 
 
 def test_the_example_task_degrades_a_folder_as_the_guide_says(fog, tmp_path, capsys):
-    """One line for all pixels, through white: what is lost in contrast is added in light."""
+    """All pixel values follow one straight line through white: contrast lost by fog is added as white light."""
     image = draw([0], 48, 64)
     save(tmp_path / "clean" / "a.png", image)
     given = ("degrade", "fog", tmp_path / "clean", tmp_path / "out", "--plugin", fog)

@@ -1,4 +1,4 @@
-"""The table of ratios: measured rows are written again, and the others stay."""
+"""Test the table of ratios: measured rows are rewritten, and the others stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny work functions that the executors' tests run in worker processes."""
+"""Tiny work functions that the tests of executors run in worker processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from petlir.benchmark.executors import Report
 
 
 def work(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
-    """Do what `packed["do"]` names."""
+    """Do what `packed["do"]` asks for."""
     do = packed.get("do", "done")
     if do == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -31,24 +31,24 @@ def work(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
 
 
 def slow(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
-    """Take a moment, so that two workers overlap."""
+    """Sleep for a moment, so that two workers overlap."""
     time.sleep(0.1)
     return {"state": "done", "pid": os.getpid()}
 
 
 def torch_threads(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
-    """Tell how many threads torch uses here."""
+    """Return the number of threads that torch uses in this process."""
     import torch
 
     return {"state": "done", "threads": torch.get_num_threads()}
 
 
 class Ended(BaseException):
-    """No ordinary exception."""
+    """An exception that is not derived from `Exception`."""
 
 
 def stubborn(packed: dict[str, Any], device: str, report: Report) -> dict[str, Any]:
-    """End as `packed["do"]` says, or sleep; `deaf` ignores SIGTERM."""
+    """Exit as `packed["do"]` says, or sleep; with `deaf`, ignore SIGTERM as well."""
     if packed["do"] == "base":
         raise Ended("in a plugin")
     if packed["do"] == "exit":

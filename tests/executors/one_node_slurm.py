@@ -1,6 +1,6 @@
-"""A real SLURM of one node on this machine, apart from any other: ports, munge and folder of its own.
+"""A real one-node SLURM on this machine, isolated from any other by its own ports, munge daemon and folder.
 
-Debian packages: slurmctld slurmd slurm-client munge. Run as root.
+It needs the Debian packages slurmctld, slurmd, slurm-client and munge, and must be run as root.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 def lacking() -> str:
-    """Why no SLURM can be started here; empty where it can."""
+    """Return why SLURM cannot be started here, or an empty string if it can."""
     if os.geteuid() != 0:
         return "starting SLURM needs root"
     missing = [name for name in (*DAEMONS, "srun", "sbatch") if shutil.which(name) is None]
@@ -69,7 +69,7 @@ def _munge(folder: Path) -> list[str]:
 
 @contextmanager
 def one_node() -> Iterator[Mapping[str, str]]:
-    """A running SLURM; gives the environment in which sbatch, squeue and scancel find it."""
+    """Start SLURM and yield the environment variables that sbatch, squeue and scancel need to reach it."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     for name in ("state", "spool"):
@@ -102,7 +102,7 @@ def _wait(environment: Mapping[str, str]) -> None:
 
 
 def _end_jobs(environment: Mapping[str, str]) -> None:
-    """Kill what still runs: the processes of a job outlive the daemon that started them."""
+    """Kill all jobs, since the processes of a job outlive the daemon that started them."""
     subprocess.run(["scancel", "--me", "--signal=KILL", "--full"], env=environment, capture_output=True, check=False)
     subprocess.run(["scancel", "--me"], env=environment, capture_output=True, check=False)
     left = ["squeue", "--noheader", "--me"]

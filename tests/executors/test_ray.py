@@ -1,4 +1,4 @@
-"""Cells as tasks of a real Ray cluster of two nodes on this machine, one of which is killed half-way."""
+"""Test cells as tasks of a real Ray cluster of two nodes on this machine; one node is killed halfway."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ASKED = ["-m", f"slow[rank={','.join(map(str, RANKS))}]", "-t", "tiny", "--steps
 
 @pytest.fixture(scope="module")
 def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A cluster of a node that stays and one that may be killed, each with one CPU."""
+    """Start a cluster of two nodes with one CPU each; the test may kill the second node."""
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -66,12 +66,12 @@ def until(condition: Callable[[], bool], seconds: float = 600) -> None:
 
 
 def steps() -> Counter[str]:
-    """How many batches each rank has seen."""
+    """Return the number of batches that each rank has seen."""
     return Counter(Path(os.environ["PETLIR_SLOW_LOG"]).read_text().split())
 
 
 def both_train(store: Path) -> bool:
-    """Whether each node is in the midst of a cell."""
+    """Return whether both nodes are in the middle of training a cell."""
     working = [one.title.partition("rank=")[2].partition("]")[0] for one in Store(store).leases.standing() if one.alive]
     return len(working) == 2 and all(2 < steps()[rank] < STEPS for rank in working)
 

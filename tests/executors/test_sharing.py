@@ -1,4 +1,4 @@
-"""Beside another runner: its jobs are waited for, told of when it has done them, and taken when it has not."""
+"""Test sharing jobs with another runner: wait for its jobs, report what it finishes, and take over what it abandons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from petlir.benchmark.executors.sharing import Sharing
 
 
 class Other:
-    """An executor of this process, and another runner that holds some jobs for some looks."""
+    """An executor in this process beside a simulated second runner, which holds some jobs for a number of polls."""
 
     def __init__(self, held: dict[str, int], ends: dict[str, str]) -> None:
         self.held, self.ends = held, ends

@@ -1,4 +1,4 @@
-"""Cells as jobs of a real one-node SLURM: cancelled ones and those at their time limit go on from their checkpoints."""
+"""Test cells as jobs of a real one-node SLURM: cancelled and timed-out jobs continue from their checkpoints."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def petlir(store: Path, data: Path, environment: Mapping[str, str], *more: str) 
 
 
 def cancel(title: str, store: Path, log: Path, environment: Mapping[str, str]) -> None:
-    """Cancel the job that works on a cell, once it has begun to train."""
+    """Cancel the job that runs a cell once the cell has begun to train."""
     working = until(lambda: [one for one in Store(store).leases.standing() if one.title == title and one.alive])
     until(lambda: log.exists() and log.read_text().split().count("2") > 1)  # one to count costs, and a step
     process = Path(f"/proc/{working[0].process.pid}/environ").read_text().split("\0")
@@ -57,7 +57,7 @@ def cancel(title: str, store: Path, log: Path, environment: Mapping[str, str]) -
 
 
 def shown(number: str, environment: Mapping[str, str]) -> str:
-    """What SLURM says of a job."""
+    """Return what `scontrol` prints about a job."""
     show = ["scontrol", "show", "job", number]
     return subprocess.run(show, env=environment, capture_output=True, text=True, check=True).stdout
 

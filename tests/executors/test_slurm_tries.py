@@ -1,4 +1,4 @@
-"""Jobs that end early on a queue that is only played: after four times in a row without progress they have failed."""
+"""Test jobs that end early, on a simulated queue: after four times in a row without progress they count as failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from petlir.benchmark.executors.slurm import SlurmExecutor, SlurmProgram
 
 
 class Queue:
-    """Takes jobs, lets each end at once, and leaves what `words` says in the file for its answer."""
+    """A simulated queue that ends each job at once and writes the next entry of `words` as the job's answer."""
 
     def __init__(self, words: Sequence[dict[str, object]]) -> None:
         self.words, self.sent = list(words), 0

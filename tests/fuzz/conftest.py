@@ -1,4 +1,4 @@
-"""How many inputs are tried: some in every run of the tests, 10,000 with `--hypothesis-profile fuzz`."""
+"""Set how many inputs are tried: a few in every test run, 10,000 with `--hypothesis-profile fuzz`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage to files, as hypothesis draws it; and what the project may do with them: work, or refuse in one line."""
+"""Damage to files, drawn by hypothesis, and the accepted reactions of petlir: it works, or refuses in one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = st.recursive(
 
 
 def refused_in_a_line(function: Callable[[], T]) -> T | None:
-    """What `function` gives; None where it refuses, in one line. Whatever else it raises is a bug."""
+    """Return the result of `function`, or None if it refuses in one line; any other exception is a bug."""
     try:
         return function()
     except PetlirError as error:
@@ -31,7 +31,7 @@ def refused_in_a_line(function: Callable[[], T]) -> T | None:
 
 
 def in_a_folder(test: Callable[..., None]) -> Callable[..., None]:
-    """The test, each time with an empty folder of its own before what is drawn."""
+    """Return the test with a new empty folder passed before its drawn arguments."""
 
     def run(**drawn: Any) -> None:
         with tempfile.TemporaryDirectory() as name:
@@ -43,7 +43,7 @@ def in_a_folder(test: Callable[..., None]) -> Callable[..., None]:
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """A file's content, cut, overwritten or with something put in, at some places."""
+    """Draw a file's content that is cut, overwritten or extended at some places."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
         end = min(len(content), start + draw(st.sampled_from([0, 1, 4, 64, len(content)])))
@@ -53,7 +53,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 @st.composite
 def altered(draw: st.DrawFn, plain: Any) -> Any:
-    """JSON data of which one value, however deep, is another one, is gone or has a neighbour."""
+    """Draw JSON data in which a value at any depth is replaced or removed, or its key is renamed."""
     if not isinstance(plain, dict | list) or not plain or draw(st.integers(0, 3)) == 0:
         return draw(JSON)
     if isinstance(plain, list):

@@ -1,7 +1,8 @@
-"""The properties of test_fuzz.py with inputs that atheris guides by coverage.
+"""The properties of test_fuzz.py on inputs that atheris derives from code coverage.
 
-`python -m tests.fuzz.guided NAME [-runs=10000 …]`, NAME one of grids, records, leases, archives, weights, folders;
-what follows goes to libFuzzer. Needs `pip install atheris`, which has wheels for Linux alone; `nox -s fuzz` does so.
+Run `python -m tests.fuzz.guided NAME [-runs=10000 …]`, where NAME is grids, records, leases, archives, weights or
+folders; further arguments go to libFuzzer. It needs atheris, which has wheels for Linux only; `nox -s fuzz` installs
+it.
 """
 
 from __future__ import annotations

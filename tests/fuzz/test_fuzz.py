@@ -1,4 +1,4 @@
-"""Whatever is in a grid, a record, an archive, a weight file or a folder: it is taken, or refused in one line."""
+"""Test that any grid, record, lease, archive, weight file or folder is accepted, or refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of a user's own images, whatever is in them: restored, degraded and scored, or refused in one line."""
+"""Test that any folder of a user's images is restored, degraded and scored, or refused in one line."""
 
 from __future__ import annotations
 

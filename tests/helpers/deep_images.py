@@ -1,4 +1,4 @@
-"""Image files of 16 bits a channel, written from their specifications."""
+"""Image files with 16 bits per channel, written from their specifications."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 Deep = NDArray[np.uint16]
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
-"""Channels → colour type of PNG."""
+"""Number of channels → colour type of PNG."""
 
 
 def deep_files(pixels: Deep) -> dict[str, bytes]:
-    """H×W×3 pixels as a file of each format, by suffix."""
+    """Return H×W×3 pixels encoded in each format, by file suffix."""
     height, width = pixels.shape[:2]
     return {
         "png": deep_png(pixels),
@@ -27,7 +27,7 @@ def deep_files(pixels: Deep) -> dict[str, bytes]:
 
 
 def deep_png(pixels: Deep, more: bytes = b"") -> bytes:
-    """H×W×C pixels as a PNG whose rows take the five filters in turn; `more` are chunks after the header."""
+    """Encode H×W×C pixels as a PNG whose rows use the five filters in turn; `more` are chunks after the header."""
     height, width, count = pixels.shape
     rows = pixels.astype(">u2").view(np.uint8).reshape(height, -1).astype(int)
     step = 2 * count
@@ -47,12 +47,12 @@ def deep_png(pixels: Deep, more: bytes = b"") -> bytes:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a PNG chunk."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def deep_tiff(pixels: Deep, orientation: int = 1, **options: Any) -> bytes:
-    """H×W×C pixels as a TIFF; options are those of tifffile."""
+    """Encode H×W×C pixels as a TIFF; `options` are passed to tifffile."""
     buffer, count = io.BytesIO(), pixels.shape[2]
     alpha: dict[str, Any] = {"extrasamples": ["unassalpha"]} if count == 4 else {}
     tags = [(274, 3, 1, orientation, True)]

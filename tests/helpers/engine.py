@@ -1,4 +1,4 @@
-"""The engine on a few small images, in this process, so that a cell takes one or two seconds."""
+"""Petlir's engine on a few small images, in this process, so that a cell takes one or two seconds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SETS = {"small-train": 3, "small-validation": 2, "small-test": 2}
 
 
 def draw(seed: list[int], height: int = 52, width: int = 100) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Draw a smooth image H×W×3 from a seed."""
+    """Draw a smooth H×W×3 image from a seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
     return np.array(PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC))
 
@@ -59,13 +59,13 @@ def fill(root: Path) -> Path:
 
 
 class Inline:
-    """An executor that works in this process; jobs still pass through JSON."""
+    """An executor that runs jobs in this process; jobs still pass through JSON."""
 
     def __init__(self) -> None:
         self.worked: list[str] = []
 
     def run(self, jobs: Sequence[QueuedJob], on_event: Callable[[Event], None]) -> None:
-        """Run jobs one after the other, in the order of their requirements."""
+        """Run the jobs one after the other, each after the jobs that it requires."""
         schedule = Schedule(jobs)
         while schedule:
             for event in schedule.refresh():
@@ -86,7 +86,7 @@ class Inline:
 
 
 class Silent:
-    """A mirror that keeps nothing."""
+    """A replacement of the MLflow mirror that stores nothing."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -97,7 +97,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class Lab:
-    """Small images, and runs on them; by default two steps at the paper's learning rate."""
+    """Small images, and functions that run cells on them; by default two steps at the paper's learning rate."""
 
     data: Path
     executor: Inline
@@ -154,7 +154,7 @@ main()
 
 
 def spawned(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """Start `petlir` in a process of its own, with its own workers, in a process group that signals can be sent to."""
+    """Start `petlir` in a separate process with its own workers, in a process group that can be signalled."""
     asked = [sys.executable, "-c", UNMIRRORED, *map(str, arguments)]
     setting = os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment
     pipe = subprocess.PIPE
@@ -162,7 +162,10 @@ def spawned(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
-    """Let the batch of `step` interrupt the run in this process once, and return the steps whose batches were drawn."""
+    """Interrupt the run in this process once, when it draws the batch of `step`.
+
+    Return a list of the steps whose batches are drawn.
+    """
     stops, seen, real = [step], list[int](), PatchSampler.batch
 
     def batch(self: PatchSampler, step: int) -> tuple[Tensor, Tensor]:
@@ -177,7 +180,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, step: int) -> list[int]:
 
 
 def results(store: Path) -> dict[str, dict[str, Any]]:
-    """Return everything that must be equal for equal cells: all that is computed and not measured by a clock."""
+    """Return everything that must be equal for equal cells, that is, all computed values except measured times."""
     kept = {"state", "reason", "cell", "key_components", "scores", "curve", "convergence", "digests", "key"}
     return {f"{r.cell.label} {r.cell.task}": r.model_dump(include=kept) for r in Store(store).records()}
 

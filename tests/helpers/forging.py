@@ -1,4 +1,4 @@
-"""The tools of a forger: a submission is changed, its keys are made anew, and its digests are sealed again."""
+"""Tools to forge a submission: they change it, recompute its keys, and update its digests."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Edit = Callable[[dict[str, Any]], None]
 
 
 def cell_in(folder: Path, name: str = "lora") -> Path:
-    """The folder of the first cell whose name begins so."""
+    """Return the folder of the first cell whose name starts with `name`."""
     return next(path.parent for path in Store(folder).files() if path.parent.name.startswith(name))
 
 
 def edit(cell: Path, change: Edit) -> None:
-    """Change a record in place, in the first version of the schema, whose scores are edited one by one."""
+    """Change a record in place, in the first version of the schema, where each score can be edited by itself."""
     record = json.loads((cell / RECORD).read_text())
     record = version_1(record) if record["schema"] == "petlir-record/2" else record
     change(record)
@@ -36,7 +36,7 @@ def edit(cell: Path, change: Edit) -> None:
 
 
 def rekey(folder: Path, cell: Path, components: Mapping[str, str | None] = {}) -> Path:
-    """Make a record's key anew, with these components changed or left out, and move it to the place of that key."""
+    """Recompute a record's key with these components changed (None: removed), and move it to the folder of that key."""
     plain = json.loads((cell / RECORD).read_text())
     changed = {**plain["key_components"], **components}
     plain["key_components"] = {name: value for name, value in changed.items() if value is not None}
@@ -46,7 +46,7 @@ def rekey(folder: Path, cell: Path, components: Mapping[str, str | None] = {}) -
 
 
 def move(folder: Path, cell: Path) -> Path:
-    """Move a cell to the place of its key."""
+    """Move a cell to the folder that belongs to its key."""
     one = typed(json.loads((cell / RECORD).read_text()))
     target = Store(folder).cell_folder(one.cell, one.key)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,17 +54,17 @@ def move(folder: Path, cell: Path) -> Path:
 
 
 def copy(cell: Path) -> Path:
-    """A copy of a cell beside it."""
+    """Copy a cell to a folder beside it."""
     return shutil.copytree(cell, cell.with_name(f"{cell.name}-copy"))
 
 
 def reseal_adapter(cell: Path) -> None:
-    """Let the record name the adapter that is there."""
+    """Write the digest of the present adapter into the record."""
     edit(cell, lambda record: record["digests"].update(adapter=sha256(cell / ADAPTER)))
 
 
 def seal(folder: Path) -> None:
-    """List the digests of the files as they are."""
+    """Update the manifest with the digests of the present files."""
     listed = json.loads((folder / MANIFEST).read_text())
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     listed["files"] = {name: sha256(path) for name, path in files.items() if name != MANIFEST}
@@ -72,12 +72,12 @@ def seal(folder: Path) -> None:
 
 
 def cell_of(**fields: Any) -> Edit:
-    """An edit of the cell."""
+    """Return an edit that changes these fields of the cell."""
     return lambda record: record["cell"].update(fields)
 
 
 def score_of(protocol: str = "rgb@tiles-48", **fields: Any) -> Edit:
-    """An edit of the last score under a protocol."""
+    """Return an edit that changes these fields of the last score under a protocol."""
 
     def change(record: dict[str, Any]) -> None:
         last = [row for row in record["scores"] if row["protocol"] == protocol][-1]
@@ -87,6 +87,6 @@ def score_of(protocol: str = "rgb@tiles-48", **fields: Any) -> Edit:
 
 
 def verdicts(folder: Path, lab: Lab) -> list[VerifiedCell]:
-    """Return the levels of a submission whose digests are sealed again; one image of each cell is restored."""
+    """Update the digests of a submission and return its verified cells; one image of each cell is restored."""
     seal(folder)
     return verify(folder, Check(lab.context(), "cpu", 1, 0, random.Random(0)))

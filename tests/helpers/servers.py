@@ -1,4 +1,4 @@
-"""Servers for tests: on loopback, on a free port, for one test session."""
+"""Servers for tests, on a free port of the loopback interface, for one test session."""
 
 from __future__ import annotations
 

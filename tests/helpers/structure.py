@@ -1,6 +1,6 @@
-"""Check the import layers of `benchmark/` and `reports`, and the words of names: `python tests/helpers/structure.py`.
+"""Check the import layers of `benchmark/` and `reports/`, and the words used in names.
 
-It only parses source files, so that `nox -s lint` needs no installation.
+Run `python tests/helpers/structure.py`. It only parses source files, so `nox -s lint` needs no installation of petlir.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("reports",),
     ("commands", "api", "cli"),
 )
-"""Layers of `benchmark/` and `reports`, lowest first; a package or module imports only from its layer and below."""
+"""Layers of `benchmark/` and `reports`, lowest first; a package or module imports only from its own layer and below."""
 MODULES = 25
 """The maximum number of top-level modules in `benchmark/`."""
 AVOIDED: Mapping[str, str] = {
@@ -34,7 +34,7 @@ AVOIDED: Mapping[str, str] = {
     "evidence": "prior results", "lens": "extra protocols", "shelf": "blob store",
     "overtaken": "lease lost", "holding": "lease info", "looks": "validation points",
 }  # fmt: skip
-"""Words avoided in names of modules, classes, functions and parameters → the term of the field."""
+"""Words to avoid in the names of modules, classes, functions and parameters → the field's term."""
 
 
 def faults(root: Path = ROOT) -> list[str]:
@@ -43,7 +43,7 @@ def faults(root: Path = ROOT) -> list[str]:
 
 
 def imports(root: Path = ROOT) -> Mapping[tuple[str, str], list[str]]:
-    """Return (importing, imported) → the locations of the imports, including those inside functions."""
+    """Return (importing, imported) → the locations of these imports, including imports inside functions."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path in _sources(root):
         room = _room(path.relative_to(root))

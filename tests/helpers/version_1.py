@@ -1,4 +1,4 @@
-"""Records in the first version of the schema, whose scores tests edit one by one."""
+"""Records in the first version of the schema, where tests can edit each score by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Plain = dict[str, Any]
 
 
 def flat(scores: list[Plain]) -> list[Plain]:
-    """Return stored scores as an object for each image and protocol, in the order in which images are scored."""
+    """Return stored scores as one object per image and protocol, in the order in which images are scored."""
     found: dict[tuple[str, str], list[Plain]] = {}
     for table in scores:
         for place, image in enumerate(table["images"] if table["protocol"] is not None else ()):
@@ -24,7 +24,7 @@ def flat(scores: list[Plain]) -> list[Plain]:
 
 
 def measured(scores: list[Plain], metric: str) -> list[Plain]:
-    """Return the values of a further metric."""
+    """Return the values of a metric that has no protocol."""
     return [
         {"set": table["set"], "image": image, "value": value}
         for table in scores
@@ -43,7 +43,7 @@ def version_1(record: Plain) -> Plain:
 
 
 def version_2(record: Plain) -> Plain:
-    """Return a record of the first version in the second, by rows made here."""
+    """Convert a record from the first to the second version of the schema, building its rows here."""
     rows = [
         Score(one["set"], one["domain"], one["image"], one["unit"], one["protocol"], metric, *values)
         for one in record["scores"]

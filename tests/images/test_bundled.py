@@ -1,4 +1,4 @@
-"""The bundled sets: disjoint, cached without trusting the cache, and there without a network."""
+"""Test the bundled image sets: they are disjoint, verified even if cached, and available without a network."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The catalogue on the real sets: sizes, splits without a shared scene, digests, errors."""
+"""Test the catalogue on the real sets: sizes, splits without a common scene, digests, errors."""
 
 import hashlib
 import re
@@ -91,7 +91,7 @@ def test_light_and_heavy_rain_share_their_scenes(shared):
 
 
 def test_a_scene_that_is_there_twice_is_one_unit(shared):
-    """Nine clean images of Rain100L are the same as another, to the pixel, and no further ones."""
+    """Nine clean images of Rain100L are identical, pixel for pixel, to another image of the set; no others are."""
     entries = image_set("Rain100L").index(shared / "datasets")
     digests = [hashlib.sha256(entry.read().clean.tobytes()).hexdigest() for entry in entries]
     units = [entry.unit for entry in entries]

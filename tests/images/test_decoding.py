@@ -1,4 +1,7 @@
-"""Image files come upright, at their own depth, with a real alpha channel apart; anything else is refused by name."""
+"""Test decoding: images come upright, at their own bit depth and with a separate alpha channel.
+
+Other files are refused with their names.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def file(image: PIL.Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def decoded(content: bytes) -> Picture:
-    """The picture, whose size its header tells too."""
+    """Return the picture after checking that its header states its size and depth."""
     picture, head = decode(io.BytesIO(content), "a file"), header(io.BytesIO(content), "a file")
     assert (head.height, head.width) == picture.pixels.shape[:2]
     assert 2**head.bits - 1 == picture.peak
@@ -47,7 +50,10 @@ UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1), 7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: np.rot90,
 }  # fmt: skip
-"""What a viewer shows of stored pixels, by EXIF orientation: the side that the stored first row and column are on."""
+"""Stored pixels → what a viewer shows, by EXIF orientation.
+
+The orientation tells on which side the stored first row and column lie.
+"""
 LOSSLESS: dict[str, dict[str, Any]] = {
     "PNG": {},
     "TIFF": {},

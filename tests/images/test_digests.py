@@ -1,4 +1,4 @@
-"""What a set's images are: the same in every layout, checked against the catalogue, computed once."""
+"""Test the digest of an image set: the same in every folder layout, checked against the catalogue, computed once."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_digest_sees_names_pixels_sizes_and_degraded():
 
 
 def test_content_is_the_same_in_every_layout_and_crop():
-    """Names, their order, and crops to multiples of 2, 3 or 4 make no difference; a pair joined otherwise does."""
+    """Names, order, and crops to multiples of 2, 3 or 4 do not change the digest; other pairings do."""
     one, two = draw([1], 50, 75), draw([2], 61, 47)
     expected = digests("toy", [entry("a", one), entry("b", two)]).content
     assert digests("toy", [entry("img_1", two), entry("img_2", one)]).content == expected

@@ -1,4 +1,4 @@
-"""Some images of a set: as many as asked for, fewer among more, and the rest as it was."""
+"""Test tasks with a limited number of training images: the count, nested subsets, and nothing else changed."""
 
 from dataclasses import replace
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Sets of the hub in each of its makes, from local stand-ins for what is downloaded; the network is not touched."""
+"""Test sets on the Hugging Face hub in each of their formats, on local stand-ins for downloads, without a network."""
 
 import io
 import tarfile
@@ -38,7 +38,7 @@ def offline(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """Has `tmp_path/hub` loaded where the hub would be asked for `someone/set` at the commit."""
+    """Make the hub's dataset `someone/set` at the commit load from `tmp_path/hub`, and return this folder."""
     real = datasets.load_dataset
 
     def load(repo: str, *configuration: str, revision: str, split: str) -> object:
@@ -71,7 +71,7 @@ def index(root: Path, layouts: list[FolderLayout], rest: str = "", **changes: ob
 
 
 def check(entries: list[ImageEntry], names: list[str], clean: Batch, degraded: Batch | None = None) -> None:
-    """The entries are these images in this order."""
+    """Check that the entries are these images in this order."""
     samples = [entry.read() for entry in entries]
     assert [sample.name for sample in samples] == names
     for number, sample in enumerate(samples):
@@ -247,7 +247,7 @@ def test_an_archive_that_is_cut_off(stand_in, tmp_path):
 
 @pytest.mark.parametrize("spoil", [lambda text: text.replace('"Image"', '"Picture"'), lambda text: text[:20]])
 def test_a_cache_of_another_version(stand_in, tmp_path, spoil):
-    """What a newer version writes: a kind of feature that this one does not have; or half of it."""
+    """A newer version may write a kind of feature unknown to this one, or write only half of the file."""
     folder(stand_in, "train", IMAGES, ["a", "b", "c"])
     assert len(index(tmp_path, CLEAN)) == 3
     (kept,) = (tmp_path / "cache").rglob("dataset_info.json")

@@ -1,4 +1,4 @@
-"""Sets in folders: the layouts of the wild, how pairs are joined, and what is missing by name."""
+"""Test image sets in folders: the layouts in common use, how pairs are matched, and the names of missing files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Images in one mapped file: the same bits, made once, whole or not there, and never all in memory."""
+"""Test images in a memory-mapped file: identical bits, written once, complete or absent, never all in memory."""
 
 from __future__ import annotations
 

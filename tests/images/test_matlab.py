@@ -1,4 +1,4 @@
-"""SIDD's validation blocks: both formats of .mat, and files that are another set's, cut off, or of another kind."""
+"""Test SIDD's validation blocks in both formats of .mat files, and files that are truncated or have other contents."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def version_5(path: Path, name: str, array: Blocks) -> None:
 
 
 def version_73(path: Path, name: str, array: Blocks) -> None:
-    """As MATLAB does: a header of 512 bytes, and the axes in reverse, since its arrays are column by column."""
+    """Write a file as MATLAB does: a header of 512 bytes, and reversed axes, since its arrays are column-major."""
     h5py = pytest.importorskip("h5py")
     path.parent.mkdir(parents=True, exist_ok=True)
     with h5py.File(path, "w", userblock_size=512) as file:

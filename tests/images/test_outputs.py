@@ -1,4 +1,4 @@
-"""Where outputs go: never over an input, nor over a file that petlir did not write."""
+"""Test that outputs never overwrite an input or a file that petlir did not write."""
 
 from __future__ import annotations
 

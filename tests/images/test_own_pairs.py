@@ -1,4 +1,4 @@
-"""From a user's folder of pairs to an adapter and restored images; what stands behind a folder's name is in the key."""
+"""Test a user's folder of pairs, from training to restored images; the contents of the folder determine the key."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.helpers.engine import PLUGIN, Lab, command, draw, save
 
 
 def photos(root: Path, scale: int = 1, shift: int = 0) -> Path:
-    """Pairs that differ by 24 grey levels, and by the scale."""
+    """Write pairs whose images differ by 24 grey levels, and in size by `scale`."""
     for part, count in (("train", 6), ("test", 2)):
         for number in range(count):
             clean = draw([shift, len(part), number], 64 * scale, 72 * scale)
@@ -66,7 +66,7 @@ def test_rates_and_keys_are_those_of_the_images_and_not_of_the_folders_name(lab,
 
 
 def psnr(image: np.ndarray, clean: np.ndarray) -> float:
-    """PSNR in dB of values up to 65535, from its definition."""
+    """Compute the PSNR in dB for values up to 65535, by its definition."""
     return float(10 * np.log10(65535**2 / np.mean((image.astype(float) - clean) ** 2)))
 
 

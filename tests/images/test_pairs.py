@@ -1,4 +1,4 @@
-"""A user's own pairs: folders and files named as people name them, joined by name, and what does not match."""
+"""Test a user's own pairs: common names of folders and files, matching by name, and images without a partner."""
 
 import itertools
 import re
@@ -131,7 +131,7 @@ def test_equal_names_are_partners_whatever_they_are_and_order_is_nothing(found, 
 
 
 def test_names_that_cannot_be_told_apart_are_refused():
-    """`1_clean` and `1_gt` have the same in common with `1_noisy`; equal names come first."""
+    """`1_clean` and `1_gt` are equally similar to `1_noisy`; equal names are matched first."""
     assert partners({"1_clean": 1, "1_gt": 2}, {"1_noisy": 3, "1_gt": 4}) == {"1_clean": (3, 1), "1_gt": (4, 2)}
     with pytest.raises(PetlirError, match=r"a_clean, a_gt, a_noisy, … \(4 images\) have no partner"):
         partners({name: name for name in ("a_clean", "a_gt")}, {name: name for name in ("a_noisy", "a_lq")})

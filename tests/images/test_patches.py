@@ -1,4 +1,4 @@
-"""Training batches: a pure function of seed and step, aligned, in all eight orientations."""
+"""Test training batches: a pure function of seed and step, aligned, in all eight orientations."""
 
 from collections.abc import Sequence
 
@@ -107,7 +107,7 @@ def test_small_images_are_one_clear_error():
 
 
 def test_noise_is_drawn_on_the_cpu_wherever_batches_are_made(monkeypatch):
-    """One key must mean one noise: the generator that perturbs crops is a CPU's, whatever the device."""
+    """A key must determine the noise, so noise on crops is drawn by a CPU generator on every device."""
     drawn_on = []
 
     class Watched(GaussianNoise):

@@ -1,4 +1,4 @@
-"""PNG files as others read them, and how they are told from a user's own."""
+"""Test the PNG files that petlir writes: other programs read them, and they are distinguished from a user's files."""
 
 from __future__ import annotations
 

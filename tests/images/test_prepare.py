@@ -1,4 +1,4 @@
-"""Pairs of a task: degraded whole, seeded by name, and no test image among those that fit or select."""
+"""Test the pairs of a task: whole images are degraded with seeds from their names, and test images never train."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_real_pairs_are_taken_as_they_are(shared):
 
 @pytest.fixture
 def sets(tmp_path):
-    """Images in the places where BasicSR keeps Set5, Set14 and BSD100."""
+    """Write images to the folders in which BasicSR keeps Set5, Set14 and BSD100."""
     for name, count in (("Set5", 5), ("Set14", 14), ("BSD100", 100)):
         for number, stem in enumerate(FIVE if count == 5 else map(str, range(count))):
             save(tmp_path / name / "HR" / f"{stem}.png", draw([count, number], 24, 32))
@@ -110,14 +110,14 @@ def varied(degradation: Degradation, train: str = "Set14", scale: int = 1) -> Ta
 
 @pytest.fixture
 def known(monkeypatch):
-    """Toy images under the names of sets that the catalogue knows the pixels of."""
+    """Let toy images pass for sets whose digests the catalogue knows."""
     monkeypatch.setattr(prepare, "digest_of", lambda images, root: images.name)
 
 
 @settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.sampled_from(FIVE), min_size=1))
 def test_an_image_is_degraded_as_if_it_were_alone(sets, chosen):
-    """Rain and noise of one are the same whatever other images there are, as each has a seed of its own."""
+    """Each image has its own seed, so its rain and noise do not depend on the other images."""
     rainy = varied(Chain((RainStreaks("light"), GaussianNoise(30))))
     whole = {pair.name: pair for pair in prepare.test_pairs(rainy, "open", sets)}
     found = use(rainy, "Set5", sets)
@@ -160,7 +160,7 @@ def test_low_resolution_files_of_another_size_are_an_error(sets):
 
 
 def test_the_digest_sees_what_is_tested_on(sets, known):
-    """Noise, its rounding, who shrank the images, and every pixel of a test set."""
+    """Noise, its rounding, the origin of the small images, and every pixel of a test set change the digest."""
 
     def digest(degradation: Degradation) -> str:
         return prepare.data_digest(varied(degradation, scale=4), "open", sets)
@@ -203,7 +203,7 @@ def test_clean_images_need_a_degradation():
 
 
 def test_training_images_of_whole_image_degradations_are_drawn_for_each_seed():
-    """Rain differs from seed to seed; what is not random, and what is tested on, does not."""
+    """Rain differs from seed to seed; test images and deterministic degradations do not."""
     rain = [prepare.training_pairs(few(DERAIN_LIGHT), "demo", None, seed=seed) for seed in (0, 1, 0)]
     assert [(one == two).all() for (one, _), (two, _) in zip(rain[0], rain[1], strict=True)] == [False, False]
     assert all((one == two).all() for (one, _), (two, _) in zip(rain[0], rain[2], strict=True))

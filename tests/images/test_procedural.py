@@ -1,4 +1,4 @@
-"""Dead leaves: deterministic, covered, and with the statistics that photographs have."""
+"""Test dead-leaves images: deterministic, fully covered, and with the statistics of photographs."""
 
 import numpy as np
 import pytest
@@ -25,12 +25,12 @@ def images():
 
 
 def test_differences_of_neighbours_are_heavy_tailed(images):
-    """Kurtosis of natural images' derivatives is far above a Gaussian's 3 (Lee, Mumford & Huang 2001)."""
+    """The kurtosis of natural images' derivatives is far above a Gaussian's 3 (Lee, Mumford & Huang 2001)."""
     assert np.median([kurtosis(np.diff(image).ravel(), fisher=False) for image in images]) > 8
 
 
 def test_power_falls_like_that_of_natural_images(images):
-    """Amplitude about 1/f (Field 1987): a slope of log power over log frequency between -1.2 and -3."""
+    """Amplitudes fall about as 1/f (Field 1987): the slope of log power over log frequency lies between -3 and -1.2."""
     power = np.mean([np.abs(np.fft.fft2(image - image.mean())) ** 2 for image in images], 0)
     frequency = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(128))
     used = (frequency > 0.02) & (frequency < 0.4)

@@ -1,4 +1,4 @@
-"""What is read, what is refused, and that the refusal is one line that names the file."""
+"""Test which images are read and which are refused, with one line that names the file."""
 
 from pathlib import Path
 

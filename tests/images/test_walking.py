@@ -1,4 +1,4 @@
-"""Folders of images with sub-folders, and what is skipped in them."""
+"""Test folders of images with sub-folders, and which files in them are skipped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sets in the folders and under the file names that their makers and the field's repositories ship, written out."""
+"""Test the sets in the folders and under the file names that their authors and the field's repositories use."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -38,7 +38,7 @@ def write(root: Path, files: Iterable[str], content: bytes) -> None:
 
 
 def lol() -> Iterator[tuple[str, str]]:
-    """As `our485` and `eval15` come out of the authors' archive; the numbers of the training images have gaps."""
+    """Yield the paths of `our485` and `eval15` in the authors' archive, where training images have number gaps."""
     for number in range(2, 2 + 485):
         yield f"LOLdataset/our485/high/{number}.png", f"LOLdataset/our485/low/{number}.png"
 
@@ -149,7 +149,7 @@ LAYOUTS = [
 
 @pytest.mark.parametrize(("name", "layout"), LAYOUTS)
 def test_every_layout_of_every_set_loads_and_no_other_takes_it(tmp_path, name, layout: FolderLayout):
-    """Three images, at the names that the set has, else at `one`, `two` and `three`."""
+    """Three images are written, under the set's own names if it has any, else as `one`, `two` and `three`."""
     listed = image_set(name).find
     assert isinstance(listed, CataloguedIndex)
     stars = list(listed.names or ("one", "two", "three"))[:3]

@@ -1,4 +1,4 @@
-"""The classifier of degradations: what it learns, "none", its threshold, and its size."""
+"""Test the classifier of degradations: what it learns, the class "none", its threshold, and its size."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from petlir.benchmark.layers.classifier import ExpertClassifier
 
 @dataclass(frozen=True)
 class Means:
-    """The mean of each channel."""
+    """A description of images by the mean of each channel."""
 
     def width(self, backbone: Backbone) -> int:
         return 3
@@ -27,7 +27,7 @@ COLOURS = torch.eye(3)
 
 
 def coloured(noise: float = 0.0, seed: int = 0) -> Tensor:
-    """An image 3×3×1×1 of each colour."""
+    """Return a 3×3×1×1 batch with one image of each colour."""
     numbers = torch.Generator().manual_seed(seed)
     return (COLOURS + noise * torch.randn(3, 3, generator=numbers))[..., None, None]
 
@@ -42,7 +42,7 @@ def classifier():
 
 
 def test_it_tells_apart_what_it_learnt_and_leaves_out_what_is_not_eligible(classifier):
-    """Red is the first expert, green none, blue the third expert; the second is not eligible."""
+    """Red belongs to the first expert, green to none, blue to the third; the second expert is not eligible."""
     weights = classifier(tiny(), coloured(0.05, 99))
     assert weights.tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 1]]
 

@@ -1,4 +1,4 @@
-"""Statistics of degradations: against their closed forms on noise, and of images of any size."""
+"""Test the statistics that describe degradations: closed forms on noise, and images of any size."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_an_image_is_described_alone():
 
 
 def described(kind: Degradation, image: Image, top: int = 0) -> Tensor:
-    """The description of a degraded image whose first `top` rows and columns are cut off."""
+    """Return the statistics of a degraded image whose first `top` rows and columns are removed."""
     return DESCRIBE(tiny(), to_batch(kind.degrade(image, 3))[..., top:, top:])[0]
 
 

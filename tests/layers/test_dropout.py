@@ -1,4 +1,4 @@
-"""Our dropout is torch's on a CPU, to the bit, and draws there on every device."""
+"""Test that petlir's dropout equals torch's on a CPU, to the bit, and draws its masks there for every device."""
 
 from __future__ import annotations
 

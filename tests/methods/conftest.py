@@ -1,4 +1,4 @@
-"""Tests of methods draw their random numbers from one seed each."""
+"""Seed the random numbers of each test of a method."""
 
 import pytest
 import torch

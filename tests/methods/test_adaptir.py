@@ -1,4 +1,4 @@
-"""The AdaptIR module against the released one, and its ablations against their formulas."""
+"""Test the AdaptIR module against the released code, and its ablations against their formulas."""
 
 from itertools import combinations
 from typing import Any
@@ -20,11 +20,11 @@ CASES = {
     "adaptir_module_576": (576, 24, 8, 1e-5, 1e-5),
     "adaptir_module_180": (180, 12, 4, 1e-3, 1e-2),
 }
-"""File: width, hidden channels, gate reduction, tolerance of outputs and of gradients."""
+"""File → width, hidden channels, gate reduction, and tolerances of outputs and of gradients."""
 
 
 def to_map(features: Tensor) -> Tensor:
-    """IPT's tokens L×N×C of a square, EDT's N×H×W×C."""
+    """Convert IPT's L×N×C tokens of a square image, or EDT's N×H×W×C features, to a map."""
     image = GRID.to_map(features.transpose(0, 1)) if features.ndim == 3 else features.permute(0, 3, 1, 2)
     return image.contiguous()  # the order of summation decides the phase's sign at self-conjugate frequencies
 
@@ -68,7 +68,7 @@ def test_any_hidden_width_starts_at_zero(hidden, ensemble):
 
 
 def test_frequencies_pass_unchanged_at_the_start():
-    """Amplitude and phase of a non-negative image, put together again, are that image."""
+    """A non-negative image is recovered from its amplitude and phase."""
     image = torch.rand(2, 6, 8, 8)
     torch.testing.assert_close(AdaptIRModule(20, 6).frequency(image), image, rtol=0, atol=1e-5)
 
@@ -83,7 +83,7 @@ def test_the_local_branch_is_a_depthwise_convolution_of_low_rank():
 
 @pytest.fixture
 def filled():
-    """A module with random weights and statistics, by its branches."""
+    """Return a function that builds a module with random weights and statistics and the given options."""
 
     def make(**options: Any) -> AdaptIRModule:
         module = AdaptIRModule(20, 6, reduction=2, **options).eval()
@@ -178,7 +178,7 @@ def two_layers() -> IPT:
 
 
 def modules_of(start: str) -> dict[str, list[dict[str, Tensor]]]:
-    """The tensors of each module of a network of two encoder and two decoder layers, by stack."""
+    """Return the tensors of the modules in a network of two encoder and two decoder layers, by stack."""
     adapted = adapt(two_layers(), AdaptIR(hidden=4, start=start), "denoise_30", 0)
     found: dict[str, list[dict[str, Tensor]]] = {"encoder": [], "decoder": []}
     for name, module in adapted.backbone.named_modules():
@@ -192,7 +192,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def test_modules_start_independent_or_as_clones_within_a_stack():
-    """The official code of IPT deep-copies one encoder layer and one decoder layer."""
+    """IPT's official code deep-copies one encoder layer and one decoder layer."""
     own, cloned = modules_of("independent"), modules_of("cloned")
     assert not equal(*own["encoder"])
     assert not equal(*own["decoder"])
@@ -233,7 +233,7 @@ def test_impossible_options_are_one_line(options, message):
     + [{"dense": "local+frequency"}, {"position": "after-attention"}, {"branches": "local", "ensemble": False}],
 )
 def test_the_ablations_keep_the_contract(options):
-    """Where there are no gates, `reduction` has nothing to act on."""
+    """In variants without gates, `reduction` has no effect."""
     gated = options.get("ensemble", True) and options.get("branches") != "channel"
     findings = [finding for finding in check(AdaptIR(hidden=4, **options)) if gated or finding.name != "options act"]
     assert [finding for finding in findings if not finding.passed] == []

@@ -1,4 +1,4 @@
-"""Adapter and AdaptFormer against their formulas: where they stand, what they read, how they start."""
+"""Test Adapter and AdaptFormer against their formulas: their positions, their inputs and their initial values."""
 
 from collections.abc import Callable
 
@@ -23,14 +23,14 @@ def randomised(module: Backbone) -> Backbone:
 
 
 def branches(block: Block, normed: Tensor) -> Tensor:
-    """The block's feed-forward without what was inserted."""
+    """Compute the block's feed-forward without the inserted modules."""
     up, down = (site.module for site in block.mlp.sites)
     hidden: Tensor = down(functional.relu(up(normed)))
     return hidden
 
 
 def run(network: Backbone, formula: Callable[[Bottleneck, Block, Tensor], Tensor]) -> None:
-    """The first block's mlp branch, as the network computes it and as the formula says."""
+    """Check that the network computes the first block's mlp branch as the formula says."""
     block = next(network.blocks())
     inserted = next(module for module in block.mlp.hooks.modules() if isinstance(module, Bottleneck))
     features = torch.randn(2, 16, block.width)

@@ -1,4 +1,4 @@
-"""CoLoRA: its budget, how contributions become ranks, and the fully fine-tuned network that it requires."""
+"""Test CoLoRA: its budget, how contributions become ranks, and the fully fine-tuned network that it requires."""
 
 from functools import partial
 from pathlib import Path
@@ -34,12 +34,12 @@ MOVED = "body.decoder.layers.0.multihead_attn.value.weight"
 
 
 def ranks(network: nn.Module) -> dict[str, int]:
-    """The rank of every update by where it stands."""
+    """Return the rank of every update by its name in the network."""
     return {name: len(module.down) for name, module in network.named_modules() if isinstance(module, LowRank)}
 
 
 def moved(trial: ToyTrial, names: tuple[str, ...] = ()) -> PriorResults:
-    """As if full fine-tuning had moved the tensors of these names ten times as far as the others."""
+    """Return results as if full fine-tuning had moved the named tensors ten times as far as the others."""
     numbers = torch.Generator().manual_seed(0)
     network = adapt(trial.network(), FullFineTuning(), trial.head, 0)
     tuned: dict[str, Tensor] = {}
@@ -75,7 +75,7 @@ def test_seven_percent_of_the_published_networks(backbone):
 
 @pytest.mark.parametrize("contribution", ["faig", "gradient", "saliency", "uniform"])
 def test_no_update_has_more_parameters_than_its_layer(contribution):
-    """A few layers contribute by far the most, so that without a limit they would get ranks beyond it."""
+    """A few layers contribute by far the most; without a limit, their ranks would be too high."""
     method, builder = CoLoRA(contribution=contribution, images=1), partial(alive, partial(build, "nafnet-nano"))
     widest = ("middle_blks.0.conv1.weight", "middle_blks.0.conv3.weight", "middle_blks.0.conv4.weight")
     network = adapted(ToyTrial(method, builder), method, widest).backbone
@@ -87,7 +87,7 @@ def test_no_update_has_more_parameters_than_its_layer(contribution):
 
 
 def test_a_network_of_few_projections_gets_the_highest_ranks():
-    """Its ends outweigh its blocks, so that 7 % of all is more than all updates may have."""
+    """The layers outside the blocks are so large that 7 % of all parameters exceed the limit of all updates."""
     network = ConvNet(4)
     network.first.register_parameter("more", nn.Parameter(torch.zeros(100, 100)))
     adapt(network, CoLoRA(), "restore", 0)

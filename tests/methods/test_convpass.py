@@ -1,4 +1,4 @@
-"""Convpass against its formula in plain torch, and where it stands."""
+"""Test Convpass against its formula in plain torch code, and its position in the network."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The parameter counts that papers print, at the published size of the backbone."""
+"""Test the parameter counts that papers print, at the published size of the backbone."""
 
 import re
 
@@ -10,7 +10,7 @@ from petlir.benchmark.plugins import find
 from petlir.benchmark.training.adaptation import adapt
 
 HEADS = {"ipt": "sr_x4", "edt-b": "sr_x4", "restormer": "restore"}
-"""The backbones that papers report counts on, and the head that is counted."""
+"""The backbones for which papers report counts, and the head with which they are counted."""
 EXACT = {
     "ipt": {
         "full-ft": 118_892_370,
@@ -66,7 +66,7 @@ def trainable(method: Method, backbone: str = "ipt") -> int:
 
 
 def prints(setting: Published, count: int) -> bool:
-    """Whether `count` is what the paper prints: it floors thousands, now and then rounds them."""
+    """Return whether the paper's printed number stands for `count`; papers round down, or occasionally to nearest."""
     assert re.fullmatch(r"\d+(\.\d)?[KM]", setting.parameters)
     number, unit = setting.parameters[:-1], setting.parameters[-1]
     last_digit = {"K": 1e3, "M": 1e6}[unit] / 10 ** len(number.partition(".")[2])
@@ -75,7 +75,7 @@ def prints(setting: Published, count: int) -> bool:
 
 @pytest.mark.parametrize(("backbone", "setting"), PUBLISHED, ids=lambda value: getattr(value, "parameters", value))
 def test_published_settings_have_the_printed_count(backbone, setting):
-    """Where nothing derives the printed count, the setting declares its own, and that it differs."""
+    """If petlir's count does not round to the printed one, the published setting must state petlir's own count."""
     if setting.method.tunes_backbone:
         with torch.device("meta"):
             count = sum(parameter.numel() for parameter in find().build(backbone).tunable(None))
@@ -95,5 +95,5 @@ def test_the_default_of_adaptir_is_the_released_size():
 
 
 def test_full_fine_tuning_trains_one_head_of_six():
-    """The official single-task network, with the queries of all six tasks, without the mean shifts."""
+    """The count is that of the official single-task network with the queries of all six tasks, but no mean shifts."""
     assert trainable(find().method("full-ft")()) == 115_608_155 + 5 * 147_456 - 24

@@ -1,4 +1,4 @@
-"""FacT against its equations, piece by piece, and folded into the weights."""
+"""Test FacT against its equations, for each piece of a weight, and merged into the weights."""
 
 from itertools import product
 
@@ -25,7 +25,7 @@ def drawn(module: nn.Module) -> nn.Module:
 
 
 def shaken(method: FacT) -> Adapted:
-    """The method on the small network, with random weights instead of zeros."""
+    """Adapt the small network and replace the method's zeros by random weights."""
     adapted = adapt(tiny(), method, HEAD, seed=0)
     with torch.no_grad():
         for parameter in adapted.trainable().values():
@@ -39,7 +39,7 @@ def base(rows: int, columns: int, *, maps: bool) -> nn.Linear | nn.Conv2d:
 
 
 def check(layer: Factored, sigma: dict[tuple[int, int], Tensor], *, maps: bool) -> None:
-    """The layer is one whose weight has s · (U Σ V)ᵀ added to each of its pieces, and folds into it."""
+    """Check that the layer adds s · (U Σ V)ᵀ to each piece of its weight, and that merging keeps its output."""
     u, v = layer.factors.u, layer.factors.v
     weight, bias = layer.base.weight.detach().flatten(1).clone(), layer.base.get_parameter("bias")
     for (row, column), core in sigma.items():
@@ -101,7 +101,10 @@ def test_merging_leaves_the_network_as_it_was_in_size_and_output(form):
 @pytest.mark.parametrize(("out", "pieces"), [(False, 2 * 7), (True, 2 * 8)])
 @pytest.mark.parametrize("form", ["tt", "tk"])
 def test_factors_are_counted_once_for_all_projections(form, out, pieces):
-    """Two blocks of query, key, value, maybe out, and an mlp of twice the width: 3 or 4 + 2 + 2 pieces each."""
+    """Each of two blocks has query, key, value, optionally out, and an mlp of twice the width:
+
+    3 or 4 + 2 + 2 pieces.
+    """
     adapted = adapt(tiny(), FacT(form=form, rank=5, out=out), HEAD, seed=0)
     cores = {"tt": 5**2 * pieces, "tk": 5 * pieces + 5**3}[form]
     assert sum(p.numel() for p in adapted.trainable().values()) == 2 * 36 * 5 + cores
@@ -123,7 +126,7 @@ def test_a_decoder_gets_updates_in_its_self_attention_and_its_mlp_alone():
 
 
 def test_training_drops_a_share_of_what_the_core_puts_out():
-    """With V the identity, what is dropped shows as zeros."""
+    """With V the identity, dropped values show as zeros."""
     layer = Factored(nn.Linear(64, 64), Factors(64, 64), OwnCore(64, 64), SCALE, dropout=0.3)
     with torch.no_grad():
         layer.factors.v.copy_(torch.eye(64))
@@ -149,7 +152,7 @@ def test_a_projection_that_cannot_be_cut_is_named():
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("bias", [False, True])
 def test_gradients_are_those_of_finite_differences(rows, columns, dropout, bias):
-    """The rank is no multiple of what processors like, so zeros are inside."""
+    """Since the rank is not a multiple of the vector length of processors, the tensors are padded with zeros."""
     inputs, outputs = rows * WIDTH, columns * WIDTH
     shapes = ((4, inputs), (WIDTH, RANK), (rows * RANK, columns * RANK), (RANK, WIDTH))
     tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]

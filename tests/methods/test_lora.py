@@ -1,4 +1,4 @@
-"""LoRA against Hugging Face peft, and its updates folded into the weights."""
+"""Test LoRA against Hugging Face peft, and its updates merged into the weights."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ HEAD = "denoise_30"
 
 
 def shaken(method: LoRA):
-    """The method on the small network, with random weights instead of zeros."""
+    """Adapt the small network and replace LoRA's zeros by random weights."""
     adapted = adapt(tiny(), method, HEAD, seed=0)
     with torch.no_grad():
         for index, parameter in enumerate(adapted.trainable().values()):

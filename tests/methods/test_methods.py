@@ -1,4 +1,4 @@
-"""What holds for all methods together."""
+"""Test properties that all methods have in common."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,13 +17,13 @@ from petlir.methods.adaptformer import AdaptFormer
 from petlir.methods.cascade import Cascade
 
 METHODS: Mapping[str, type[Method]] = {name: method for name, method in find().methods.items() if ":" not in name}
-"""All but families, which have tests of their own."""
+"""All methods except families such as `peft:…`, which have their own tests."""
 SIZES = {name: method.size for name, method in METHODS.items() if method.size}
 HYBRID = Task("hybrid", "Hybrid", GaussianNoise(30), ("y",), {}, undo=("denoise_30", "sr_x2"), scale=2)
 
 
 FEWER = {"colora": {"images": 2}}
-"""Options that make a method's preparation shorter, and that no point of the contract depends on."""
+"""Options that shorten the preparation of a method and that no point of the contract depends on."""
 
 
 @pytest.mark.parametrize("name", METHODS)

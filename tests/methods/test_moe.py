@@ -1,4 +1,4 @@
-"""MoE: three experts against three convolutions of torch's."""
+"""Test MoE: its three experts against three convolutions of torch."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Every method on backbones as users bring them: it works there, or says in one line why it cannot."""
+"""Test every method on backbones of users: it works, or states in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ FILE = Path(__file__).parents[1] / "helpers" / "plugins" / "outside.py"
 PLUGINS = find([FILE])
 NAMES = ("normless", "convolutional", "single-head")
 SITED = {"lora", "uir-lora", *(name for name in PLUGINS.methods if name.startswith("peft:"))}
-"""They name their sites; the networks have no query, so that without the option each says so at once."""
+"""Methods that select sites by name. The networks have no query, so without the option `sites` each refuses at once."""
 FITTING = {"fact": "fact[rank=4]", "partial": "partial[where=encoder]"}
-"""The networks are narrower than FacT's rank, and have an encoder and a middle only."""
+"""Options that fit the networks, which are narrower than FacT's rank and have only an encoder and a middle."""
 MATRICES = {"fact", "colora", "repadapter", *SITED}
 NOWHERE: Mapping[str, set[str]] = {
     "normless": {"ssf", "norm-tune"},
     "convolutional": MATRICES,
     "single-head": set(),
 }
-"""The methods that cannot work: they scale or train norms, or add a matrix to a projection."""
+"""Backbone → methods that cannot work on it, since they scale or train norms, or add a matrix to a projection."""
 ANYWHERE = {"vpt", "cascade"}
-"""They need tokens, or two heads of weights of their own."""
+"""Methods that work on none of these backbones: they need tokens, or two heads with their own weights."""
 
 
 def methods() -> Iterator[tuple[str, Method]]:
-    """Each method, with options that fit small networks."""
+    """Yield each method with options that fit small networks."""
     for name in PLUGINS.methods:
         text = f"{name}[sites=all]" if name in SITED else FITTING.get(name, name)
         (method,) = grid.methods(text, PLUGINS.methods)
@@ -47,7 +47,7 @@ def methods() -> Iterator[tuple[str, Method]]:
 
 @pytest.mark.parametrize("backbone", NAMES)
 def test_every_method_works_or_says_why_not(backbone):
-    """Works: it trains something, and what is folded computes the same."""
+    """A method works if it trains something and merging keeps its output."""
     reasons, builder = {}, partial(alive, partial(PLUGINS.build, backbone))
     for name, method in methods():
         with without_memory():
@@ -69,13 +69,13 @@ def test_every_method_works_or_says_why_not(backbone):
 
 
 def _refused_by_peft(reasons: Mapping[str, str]) -> set[str]:
-    """The tuners of which peft itself says that they do not take layers of these sizes."""
+    """Return the tuners for which peft itself reports that they cannot handle layers of these sizes."""
     return {name for name, reason in reasons.items() if reason.startswith("peft:")}
 
 
 @pytest.mark.parametrize(("backbone", "size"), [*((name, "") for name in NAMES), ("convolutional", "@1k")])
 def test_no_method_and_no_task_ends_a_grid(lab, backbone, size):
-    """Tasks of scales that a network has no head for are not applicable, and so is what requires them."""
+    """Tasks whose scale no head of the network has are not applicable, and neither are cells that require them."""
     request = lab.request(backbones=f"{backbone}:none", methods=f"*{size},uir-lora[sites=all]", tasks="*")
     context = lab.context(plugin_files=(str(PLUGIN), str(FILE)))
     planner = Planner(type(request)(**{**vars(request), "context": context}))
@@ -93,7 +93,7 @@ def test_no_method_and_no_task_ends_a_grid(lab, backbone, size):
 
 
 def test_a_grid_on_them_is_run_to_its_end(lab, tmp_path):
-    """What cannot work leaves its reason, and the others their scores."""
+    """Methods that cannot work leave a reason, and the others leave scores."""
     asked = lab.request(backbones="normless:none,single-head:none", methods="frozen,ssf", tasks="tiny,tiny_x2")
     context = lab.context(plugin_files=(str(PLUGIN), str(FILE)))
     outcome = runner.run(type(asked)(**{**vars(asked), "context": context}), tmp_path, device="cpu", workers=1)

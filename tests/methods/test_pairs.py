@@ -1,4 +1,7 @@
-"""No two methods are the same function: a predecessor of this suite shipped nine of them as one and the same file."""
+"""Test that no two methods compute the same function.
+
+An earlier benchmark shipped nine methods as one and the same file.
+"""
 
 import importlib.util
 import itertools
@@ -15,11 +18,11 @@ from petlir.methods.adaptir import AdaptIR
 
 SIZE = 6
 SAME = {("full-ft", "scratch"), ("lora", "peft:lora")}
-"""Full fine-tuning from other starting weights; and one method from two libraries, which has to be the same."""
+"""Pairs that are equal on purpose: full fine-tuning from other weights, and one method from two libraries."""
 
 
 def built_in() -> dict[str, Method]:
-    """Every method that trains, at one size where it has one, and its variants."""
+    """Return every method that trains, and its variants; all that have a size get the same one."""
     found = find().methods
     methods = {name: method(**({method.size: SIZE} if method.size else {})) for name, method in found.items()}
     methods["adaptir, summed"] = AdaptIR(hidden=SIZE, ensemble=False)
@@ -29,7 +32,7 @@ def built_in() -> dict[str, Method]:
 
 
 def filled(method: Method, images: Tensor) -> Tensor:
-    """What the small network puts out when the n-th trainable tensor was drawn from seed n."""
+    """Return the small network's output when the n-th trainable tensor is drawn with seed n."""
     adapted = adapt(tiny(), method, "denoise_30", seed=0)
     with torch.no_grad():
         for order, parameter in enumerate(adapted.trainable().values()):

@@ -1,4 +1,4 @@
-"""Hugging Face peft's tuners: the contract, closed forms, and LoRA against the project's own."""
+"""Test Hugging Face peft's tuners: the contract, closed forms, and its LoRA against petlir's."""
 
 import importlib.util
 
@@ -36,7 +36,10 @@ COUNTS = {
     "peft:ia3": 3 * 2 * WIDTH + 2 * 2 * WIDTH,
     "peft:road[sites=all]": 12 * WIDTH + 2 * (2 * WIDTH + WIDTH),
 }
-"""Trainable parameters on the small IPT: 2 blocks with 3 attentions, each of 36×36 projections, mlp of 72."""
+"""Trainable parameters on the small IPT:
+
+2 blocks with 3 attentions of 36×36 projections each, and an mlp of width 72.
+"""
 
 
 def method(item: str) -> Method:
@@ -45,7 +48,7 @@ def method(item: str) -> Method:
 
 
 def shaken(adapted: Adapted) -> Adapted:
-    """With random numbers added to what starts at zero or one."""
+    """Add random numbers to all trained parameters, which start at zero or one."""
     numbers = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in adapted.trainable().values():
@@ -69,7 +72,7 @@ def test_on_maps_too(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_convolution_is_the_linear_layer_that_it_is(name):
-    """The same tuner on the same numbers, once as a linear layer and once as a 1×1 convolution."""
+    """The same tuner gets the same numbers once as a linear layer and once as a 1×1 convolution."""
     convolution = tuned(shaken(adapt(ConvNet(), method(f"{name}[sites=up]"), "restore", 0)).backbone)[0].eval()
     linear = Tuned(convolution.layer, maps=False)
     image = torch.randn(2, 24, 4, 5)
@@ -87,7 +90,7 @@ def test_it_trains_as_many_parameters_as_its_formula_says(item):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_counting_needs_no_memory(name):
-    """Tuners that look at the weights cannot be built on `meta` alone."""
+    """Tuners that read the frozen weights cannot be built on the device `meta` alone."""
     here = adapt(tiny(), METHODS[name](), HEAD, 0).trainable()
     with torch.device("meta"):
         there = adapt(tiny(), METHODS[name](), HEAD, 0).trainable()
@@ -96,7 +99,7 @@ def test_counting_needs_no_memory(name):
 
 
 def steps(adapted: Adapted, images: Tensor) -> Tensor:
-    """The output after ten steps of AdamW."""
+    """Return the output after ten steps of AdamW."""
     optimizer = torch.optim.AdamW(adapted.trainable().values(), lr=1e-3)
     for _ in range(10):
         optimizer.zero_grad()
@@ -125,7 +128,7 @@ def test_lora_is_the_project_s_own_at_the_start_and_after_ten_steps(alpha):
 
 
 def weights(item: str) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """The first projection's weight, the weight that it amounts to, and what was trained of it."""
+    """Return the first projection's frozen weight, its effective weight, and its trained parameters."""
     network = shaken(adapt(tiny(), method(item), HEAD, 0)).backbone
     first = tuned(network)[0]
     trained = {name: p.detach() for name, p in first.named_parameters() if p.requires_grad}
@@ -134,7 +137,7 @@ def weights(item: str) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 
 
 def test_dora_is_its_formula():
-    """Magnitude times direction, eq. 5, with the norm of each row."""
+    """Eq. 5: magnitude times direction, with the norm of each row."""
     frozen, effective, trained = weights("peft:dora[rank=3]")
     down, up, magnitude = trained.values()
     direction = frozen + up @ down
@@ -161,7 +164,7 @@ def test_ia3_scales_keys_values_and_what_goes_into_down():
 
 
 def test_hra_mirrors_the_inputs_at_planes():
-    """W (I - 2uu'/u'u) for each u, eq. 3."""
+    """Eq. 3: W (I - 2uu'/u'u) for each u."""
     frozen, effective, trained = weights("peft:hra[rank=2]")
     (planes,) = trained.values()
     rotation = torch.eye(WIDTH)

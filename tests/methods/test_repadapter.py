@@ -1,4 +1,4 @@
-"""RepAdapter against grouped convolutions of torch's, and folded into the projections behind it."""
+"""Test RepAdapter against torch's grouped convolutions, and merged into the projections that follow it."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_the_adapter_is_a_residual_of_two_convolutions_the_second_in_two_groups(
     ids=["ipt", "conv", "restormer"],
 )
 def test_folding_is_exact(make, head, side):
-    """In IPT's decoder queries get a position before their projection."""
+    """In IPT's decoder, positions are added to queries before their projection."""
     adapted, images = shaken(make(), RepAdapter(rank=2, scale=0.5), head), torch.rand(2, 3, side, side)
     plain = make().state_dict().keys()
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_a_branch_has_one_adapter_and_the_memory_none():
 
 
 def test_parameters_of_the_published_size():
-    """Hidden width 8 in two groups (Luo et al., §3.2): d·8 + 8 down, d·8/2 + d up, 60 branches on IPT."""
+    """Hidden width 8 in two groups (Luo et al., §3.2) gives d·8 + 8 down and d·8/2 + d up, on 60 branches of IPT."""
     with torch.device("meta"):
         adapted = adapt(build("ipt"), RepAdapter(), "sr_x4", 0)
     assert sum(p.numel() for p in adapted.trainable().values()) == 60 * (576 * 8 + 8 + 576 * 4 + 576)

@@ -1,4 +1,4 @@
-"""SSF against its closed form, and folded into the weights."""
+"""Test SSF against its closed form, and merged into the weights."""
 
 from collections.abc import Callable
 
@@ -52,7 +52,10 @@ def test_a_network_with_such_norms_is_not_merged():
 
 
 def test_on_edt_the_norms_around_the_blocks_belong():
-    """36 blocks of 2 norms (180 each), query, key, value, out, up (360) and down: the paper's 117K with 360 more."""
+    """The paper counts 117K for 36 blocks of 2 norms (180 each), query, key, value, out, up (360) and down.
+
+    The norms around the blocks add 360.
+    """
     with torch.device("meta"):
         adapted = adapt(build("edt-b"), SSF(), "sr_x4", seed=0)
     own = 36 * 2 * (2 * 180 + 4 * 180 + 360 + 180)
@@ -70,7 +73,7 @@ def test_the_whole_network_folds():
 
 
 def test_starts_near_the_identity_as_published():
-    """Scale N(1, 0.02), shift N(0, 0.02)."""
+    """The scale is drawn from N(1, 0.02) and the shift from N(0, 0.02)."""
     module = ScaleShift(nn.LayerNorm(200_000), maps=False)
     assert module.scale.mean().item() == pytest.approx(1, abs=1e-3)
     assert module.shift.mean().item() == pytest.approx(0, abs=1e-3)

@@ -1,4 +1,4 @@
-"""BitFit, norm tuning, tail tuning, partial fine-tuning and training from scratch: what they train, counted by hand."""
+"""Test BitFit, norm tuning, tail tuning, partial fine-tuning and training from scratch against counts by hand."""
 
 import copy
 
@@ -21,7 +21,7 @@ from tests.helpers.networks import ConvNet
 
 HEAD = "denoise_30"
 IPT_BODY = 12 * (2304 + 576) + 12 * (2304 + 576)
-"""Biases of the feed-forwards; attention has none."""
+"""The number of biases in the feed-forward layers; attention has none."""
 
 
 def counted(method: Method, backbone: str, head: str) -> int:
@@ -57,7 +57,10 @@ def test_counts(backbone, head, method, expected):
 
 
 def test_shares_of_nafnet_are_those_that_colora_reports():
-    """Encoder and decoder hold 18 % of the parameters, the middle 80 % (measured: 19.0 and 76.2, the rest between)."""
+    """The paper reports 18 % of the parameters in encoder and decoder, and 80 % in the middle.
+
+    Measured are 19.0 % and 76.2 %; the rest lies between them.
+    """
     shares = {where: counted(PartialFineTuning(where=where), "nafnet-32", "restore") / 29_159_715 for where in PLACES}
     assert shares["encoder"] + shares["decoder"] == pytest.approx(0.190, abs=5e-4)
     assert shares["middle"] == pytest.approx(0.762, abs=5e-4)
@@ -114,7 +117,7 @@ def test_from_scratch_trained_norms_start_anew():
 
 @pytest.mark.parametrize("backbone", ["nafnet-nano", "restormer-nano", "edt-t"])
 def test_from_scratch_every_family_draws_all_its_weights(backbone):
-    """Filled with sevens before, nothing is seven after."""
+    """All weights are set to seven first; none may be seven afterwards."""
     network = build(backbone)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -125,7 +128,7 @@ def test_from_scratch_every_family_draws_all_its_weights(backbone):
 
 
 class Fixed(nn.Module):
-    """A layer that has no way to draw its weights."""
+    """A layer without a function that initialises its weights."""
 
     def __init__(self) -> None:
         super().__init__()

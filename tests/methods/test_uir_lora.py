@@ -1,4 +1,4 @@
-"""Mixed LoRAs: against single ones, against dense updates by hand, and routed on real degradations."""
+"""Test mixed LoRAs against single LoRAs and dense updates by hand, and their routing on real degradations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NAMES = "one+two+three"
 
 
 def single(seed: int):
-    """A LoRA with random weights instead of zeros, on the small network."""
+    """Adapt the small network with LoRA and replace its zeros by random weights."""
     adapted = adapt(tiny(), LoRA(rank=RANK), HEAD, seed)
     numbers = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -59,14 +59,14 @@ def single(seed: int):
 
 
 def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
-    """Grey images whose brightness is the task's."""
+    """Return grey images whose brightness depends on the task."""
     level = NAMES.split("+").index(task) / 3
     images = level + 0.2 * torch.rand(4, 3, 12, 12, generator=torch.Generator().manual_seed(index))
     return images, images
 
 
 def mixed(validation=None, **options):
-    """The three LoRAs on the small network."""
+    """Adapt the small network with the three LoRAs."""
     method = UIRLoRA(**{"degradations": NAMES, "rank": RANK, **options})
     adapters = tuple(single(seed).state() for seed in range(3))
     prior = PriorResults(
@@ -76,12 +76,12 @@ def mixed(validation=None, **options):
 
 
 def pairs_of(task: str) -> list[tuple[Tensor, Tensor]]:
-    """Return the images of a batch one by one."""
+    """Return the images of a batch as pairs of single images."""
     return [(degraded[None], clean[None]) for degraded, clean in zip(*batch(task, 0), strict=True)]
 
 
 def weighted(weights: list[float]) -> Backbone:
-    """The three LoRAs with these weights for every image."""
+    """Return the small network with the three LoRAs, combined with these weights for every image."""
     network: Backbone = mixed(weights="uniform").backbone
     network.get_submodule("composer.weigh").get_buffer("weights").copy_(torch.tensor(weights))
     return network
@@ -166,13 +166,13 @@ def nano() -> Backbone:
 
 
 def windows(degradation, seeds: range) -> Tensor:
-    """Four windows 48×48 of each procedural image."""
+    """Return four 48×48 windows of each procedural image."""
     images = torch.cat([to_batch(degradation.degrade(leaves(seed, 96), seed)) for seed in seeds])
     return images.unfold(2, 48, 48).unfold(3, 48, 48).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, 48, 48)
 
 
 def test_degradations_are_told_apart(nano):
-    """Prototypes of some images, other images routed; a third right would be chance."""
+    """The prototypes come from other images than those routed; by chance, a third would be routed correctly."""
     kinds = (RainStreaks("heavy"), GaussianNoise(50), LowLight())
     describe = BlockStatistics(UIRLoRA().reads(nano))
     router = Router(describe, torch.zeros(4, describe.width(nano)), top=1, temperature=0.1)
@@ -182,7 +182,7 @@ def test_degradations_are_told_apart(nano):
 
 
 def test_what_is_described_are_the_frozen_features_of_one_head(nano):
-    """By hand: what the body adds to the tokens before its last layer's output is undone."""
+    """The expected features are the tokens that enter the body's `mlp_head` if the head is `derain`."""
     images = torch.rand(2, 3, 48, 48)
     inputs: list[Tensor] = []
     hook = nano.get_submodule("body.mlp_head").register_forward_hook(lambda module, args, out: inputs.append(args[0]))
@@ -246,7 +246,7 @@ def test_a_copy_weighs_for_itself():
 
 
 def restored_by(weights: list[float], count: int = 2, size: tuple[int, int] = (15, 20)):
-    """Pairs whose clean images are what these weights make of the degraded ones."""
+    """Return pairs whose clean images are restored from the degraded ones by the network with these weights."""
     network = weighted(weights)
     images = [torch.rand(1, 3, *size) for _ in range(count)]
     return [(image, restore(network, image, HEAD)) for image in images]
@@ -393,7 +393,7 @@ def test_only_experts_of_the_heads_scale_are_eligible():
 
 
 def test_the_router_knows_each_degradation_and_none():
-    """On the small network, with images of real degradations; the threshold is the lowest one."""
+    """The small network is used with images of real degradations, and with the lowest threshold."""
     kinds = {"derain_heavy": RainStreaks("heavy"), "denoise_50": GaussianNoise(50), "low_light": LowLight()}
     clean = [leaves(seed, 96) for seed in range(12)]
 
@@ -458,7 +458,7 @@ def test_none_leaves_out_what_belongs_to_an_expert(tasks, scale, left_out):
 
 
 def test_the_best_sequence_is_found_among_all():
-    """Experts that add to the image or double its size; the clean image needs two of them in order."""
+    """Experts add a constant to the image or double its size; the clean image needs two of them in order."""
     steps = {0: lambda x: x / 2, 1: lambda x: x + 0.25, 2: lambda x: x.repeat_interleave(2, -1), 3: lambda x: x}
     run = lambda place, image: steps[place](image)  # noqa: E731
     image = torch.rand(1, 3, 4, 4) / 2

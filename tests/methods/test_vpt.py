@@ -1,4 +1,4 @@
-"""VPT against a naive reference: prompts among the tokens, the whole layer over all of them, prompts dropped."""
+"""Test VPT against a naive reference that adds prompts to the tokens, runs the whole layer and removes the prompts."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ TOKENS, WIDTH, COUNT = CONFIG.tokens, CONFIG.width, 5
 
 
 def drawn(module: nn.Module) -> nn.Module:
-    """In double precision, every weight drawn at random, norms and biases too."""
+    """Convert the module to double precision and draw all its weights at random, norms and biases included."""
     module.double()
     with torch.no_grad():
         for parameter in module.parameters():
@@ -34,7 +34,7 @@ def numbers(*shape: int) -> Tensor:
 
 
 def prompted(layer: nn.Module, hooks: str) -> Tensor:
-    """Puts prompts into the layer."""
+    """Insert prompts into the layer and return their tokens."""
     prompts = Prompts(COUNT, WIDTH, 1.0).double()
     hook = layer.get_submodule(hooks)
     assert isinstance(hook, PromptHooks)
@@ -43,7 +43,7 @@ def prompted(layer: nn.Module, hooks: str) -> Tensor:
 
 
 def same(ours: Callable[[], Tensor], naive: Callable[[], Tensor], leaves: list[Tensor]) -> None:
-    """Both give the same output, and the same gradients of a random sum of it."""
+    """Check that both functions give the same output, and the same gradients of a random weighted sum of it."""
     output, expected = ours(), naive()
     torch.testing.assert_close(output, expected)
     weights = torch.randn_like(expected)
@@ -65,7 +65,7 @@ def test_an_encoder_layer_equals_the_naive_one():
 
 
 def test_a_decoder_layer_equals_the_naive_one():
-    """Prompts stand in the decoder's own tokens, with query position zero; the memory has none."""
+    """Prompts join the decoder's own tokens, with query position zero; the encoder's output gets no prompts."""
     plain = drawn(DecoderLayer(CONFIG))
     layer = DecoderLayer(CONFIG).double()
     layer.load_state_dict(plain.state_dict())
@@ -81,7 +81,7 @@ def test_a_decoder_layer_equals_the_naive_one():
 
 
 def naive_swin(block: SwinBlock, features: Tensor, prompts: Tensor, window: tuple[int, int], heads: int) -> Tensor:
-    """A Swin block window by window: prompts put in front of its tokens, and dropped after the attention."""
+    """Compute a Swin block window by window, with prompts before its tokens that are removed after the attention."""
     normed, half = block.norm1(features), features.shape[-1] // 2
     gathered = torch.zeros_like(features)
     for index, (h, w) in enumerate((window, window[::-1])):
@@ -125,7 +125,7 @@ def test_a_swin_block_equals_the_naive_one(shifted):
 
 
 def test_prompts_start_uniform_as_published():
-    """Xavier's bound over a patch of three channels and the width."""
+    """The bound is Xavier's, for a patch of three channels and the width."""
     adapted = adapt(tiny(), VPT(tokens=400), "denoise_30", seed=0)
     bound = (6 / (3 * 3**2 + 36)) ** 0.5
     for prompts in adapted.trainable().values():

@@ -1,6 +1,6 @@
-"""Measurements run with `nox -s perf` only: they take time, and a busy machine spoils them.
+"""Fixtures of the measurements, which only `nox -s perf` runs: they take time, and other load distorts them.
 
-Their ratios form one table between the markers of a document, in which `--ratios FILE` writes the measured rows again.
+Their ratios form one table between markers in a document; `--ratios FILE` rewrites the measured rows of this table.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ HEAD = "| work | against | time | at most | FLOPs | bytes |\n| --- | --- | ---: 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The time of some work over that of other work, both measured in one run.
+    """The time of some work divided by the time of other work, both measured in the same run.
 
     Attributes:
         work: what is measured.
         against: what it is compared with.
-        time: ratio of times.
-        bar: the largest ratio that is accepted; None: it is only shown.
-        flops: ratio of FLOPs, the floor where both are bound by arithmetic; None if not counted.
-        memory: ratio of bytes, the floor where both are bound by memory; None if not counted.
+        time: ratio of the times.
+        bar: the largest accepted ratio; None: the ratio is only shown.
+        flops: ratio of FLOPs, a lower bound if both are limited by arithmetic; None if not counted.
+        memory: ratio of bytes, a lower bound if both are limited by memory; None if not counted.
     """
 
     work: str
@@ -73,7 +73,7 @@ def _one_thread():
 
 @pytest.fixture
 def tell(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Callable[[Ratio], None]:
-    """Add a ratio to the table, and fail where it is above its bar."""
+    """Return a function that adds a ratio to the table and fails if the ratio exceeds its bar."""
 
     def add(ratio: Ratio) -> None:
         benchmark.extra_info[f"{ratio.work} against {ratio.against}"] = round(ratio.time, 3)
@@ -85,7 +85,7 @@ def tell(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Callabl
 
 @pytest.fixture(autouse=True)
 def _figures_are_told(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The table of pytest-benchmark shows seconds; print the other figures too."""
+    """Print the measured ratios as well, since the table of pytest-benchmark shows only seconds."""
     told = request.getfixturevalue("benchmark").extra_info if "benchmark" in request.fixturenames else {}
     yield
     terminal = request.config.get_terminal_writer()
@@ -106,7 +106,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def updated(text: str, found: list[Ratio]) -> str:
-    """Return a document with these rows in its table; rows of other measurements stay."""
+    """Return the document with these rows in its table; rows of other measurements are kept."""
     before, rest = text.split(START)
     table, after = rest.split(END)
     kept = {tuple(row.split(" | ")[:2]): f"{row}\n" for row in table.splitlines()[2:]}

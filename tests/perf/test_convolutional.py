@@ -1,4 +1,4 @@
-"""NAFNet and Restormer against a plain forward of the same operations, on the same weights."""
+"""Compare NAFNet and Restormer with a plain forward pass of the same operations, on the same weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def named(**modules: nn.Module) -> nn.Sequential:
 
 
 class Norm(nn.Module):
-    """Layer norm over channels as its formula reads."""
+    """Layer norm over channels, written as its formula."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class PlainNAFNet(nn.Module):
 
 
 class PlainAttention(nn.Module):
-    """With query, key and value in one convolution, as the official network has them."""
+    """Attention whose query, key and value come from one convolution, as in the official network."""
 
     def __init__(self, c: int, heads: int) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class PlainRestormer(nn.Module):
 
 
 def pair(name: str) -> tuple[Backbone, nn.Module]:
-    """A network with drawn weights, and the plain one with the same."""
+    """Return a network with random weights, and the plain network with the same weights."""
     torch.manual_seed(0)
     network = build(name).eval()
     for key, parameter in network.named_parameters():
@@ -184,7 +184,7 @@ def pair(name: str) -> tuple[Backbone, nn.Module]:
 
 
 def floors(one: nn.Module, other: nn.Module, images: Tensor) -> tuple[float, float]:
-    """Ratios of the FLOPs of a training step, and of the bytes saved for backward."""
+    """Return the ratio of the FLOPs of a training step, and the ratio of the bytes saved for the backward pass."""
     work, kept = [], []
     for network in (one, other):
         held = [*network.parameters(), *network.buffers()]
@@ -200,7 +200,10 @@ def _mean(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def ratio(one: Callable[[], object], other: Callable[[], object], rounds: int) -> float:
-    """Processor time of `one` over that of `other`: the fastest of `rounds`, taken in turn, after one that warms up."""
+    """Return the processor time of `one` divided by that of `other`.
+
+    Both run alternately; after a warm-up round, the fastest of `rounds` counts.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds + 1):
         for work, taken in zip((one, other), times, strict=True):

@@ -1,4 +1,4 @@
-"""DAT-light against a plain transcription of its equations, on the same weights."""
+"""Compare DAT-light with a plain transcription of its equations, on the same weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Work = Callable[[], object]
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[nn.Module, nn.Module]:
-    """DAT-light and its transcription, frozen but for a LoRA of rank 4 on every `qkv`."""
+    """Return DAT-light and its transcription, both frozen except for a LoRA of rank 4 on every `qkv`."""
     network = build("dat-light")
     assert isinstance(network, DAT)
     plain = PlainDAT(network).requires_grad_(False)

@@ -1,4 +1,7 @@
-"""What plans, counts and re-issued commands cost in large grids, beyond importing torch; records are synthetic."""
+"""Measure what planning, counting and repeated commands cost in large grids, beyond importing torch.
+
+The records are synthetic.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +32,12 @@ GRID: dict[str, Any] = {
     "tasks": "tiny,tiny_x2",
     "regime": "paper",
 }
-"""Ten methods on two tasks; with fifty seeds 1,000 cells."""
+"""Ten methods on two tasks; with fifty seeds, 1,000 cells."""
 
 
 @dataclass(frozen=True)
 class Spent:
-    """CPU seconds and peak memory in MB of a process and what it started."""
+    """The CPU seconds and the peak memory in MB of a process and its children."""
 
     seconds: float
     megabytes: float
@@ -69,7 +72,7 @@ def asked(small_images: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def thousand(small_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a record of each of 1,000 cells."""
+    """Return a store with a record for each of 1,000 cells."""
     store = Store(tmp_path_factory.mktemp("thousand"))
     planner = Planner(request_from_grid("demo", [PLUGIN], small_images, True, "float32", seeds=SEEDS, **GRID))
     rates = Rates(planner, store)

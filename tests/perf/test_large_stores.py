@@ -1,4 +1,7 @@
-"""Exports and reports of large stores: per record, in units of parsing its JSON. Records are synthetic."""
+"""Measure the time per record of exports and reports of large stores, in units of parsing the record's JSON.
+
+The records are synthetic.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def write_large_store(root: Path, *, first_version: bool) -> Path:
 
 @pytest.fixture(scope="module", params=[1, 2])
 def version(request: pytest.FixtureRequest) -> int:
-    """The version of the schema of the records."""
+    """Return the version of the schema of the records."""
     found: int = request.param
     return found
 
@@ -53,7 +56,7 @@ def store(version: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def beyond(spent: Spent, alone: Spent, store: Path) -> float:
-    """Return the CPU time beyond the start of the command, in units of parsing every record's JSON."""
+    """Return the CPU time of a command without its start-up, as a multiple of the time to parse all records' JSON."""
     parsing = least(lambda: spent_by("-c", PARSING, store)) - least(lambda: spent_by("-c", "import json, pathlib"))
     return (spent - alone).seconds / parsing.seconds
 

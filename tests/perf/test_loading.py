@@ -1,4 +1,4 @@
-"""What training waits for its batches, in fits as a run does them."""
+"""Measure how long training waits for its batches, in training runs like those of a grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hot paths, measured; what is asserted is a ratio of two measurements of one run, never a time."""
+"""Measure hot paths; assertions are about ratios of two measurements in the same run, never about seconds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEAD = "denoise_30"
 
 
 def seconds(work: Callable[[], object], repeats: int = 7) -> float:
-    """The median of `repeats` runs, after one that warms up."""
+    """Return the median time of `repeats` runs after one warm-up run."""
     times = []
     for _ in range(repeats + 1):
         start = perf_counter()
@@ -44,7 +44,7 @@ def seconds(work: Callable[[], object], repeats: int = 7) -> float:
 
 
 def against(slow: Callable[[], object], fast: Callable[[], object], repeats: int = 9) -> float:
-    """How many times the processor time of `fast` the other takes, in turns, so that both meet the same machine."""
+    """Return the processor time of `slow` over that of `fast`; they run alternately, so that load affects both."""
     times: dict[Callable[[], object], list[float]] = {slow: [], fast: []}
     for _ in range(repeats):
         for work, taken in times.items():
@@ -64,7 +64,7 @@ def sampler() -> PatchSampler:
 
 
 def step_of(name: str) -> Callable[[], None]:
-    """Forward and backward of a batch of four windows; the optimiser's step is left out."""
+    """Return a function that runs the forward and backward pass of four windows, without the optimiser step."""
     network, batch = adapted(name), sampler().batch(0)
     network.train()
 
@@ -88,7 +88,7 @@ def test_a_training_step_against_full_fine_tuning(benchmark, tell, name):
 
 
 def test_psnr_and_ssim_against_scikit_image(benchmark, tell):
-    """A 1×3×512×512 pair; scikit-image is given floats, as from 8-bit images it multiplies in 8 bit."""
+    """The pair is 1×3×512×512; scikit-image is given floats, since on 8-bit images it multiplies in 8 bits."""
     images = [draw([seed], 512, 512) for seed in (1, 2)]
     one, other = (torch.tensor(image).permute(2, 0, 1)[None] / 255 for image in images)
     planes = [image.astype(np.float64) for image in images]
@@ -109,7 +109,7 @@ def test_psnr_and_ssim_against_scikit_image(benchmark, tell):
 
 
 def test_tiles_cost_what_their_overlap_does(benchmark, tell):
-    """At 192×192, 25 windows of 48×48 hold 1.56 times the pixels."""
+    """At 192×192, 25 windows of 48×48 have 1.56 times as many pixels as the image."""
     network = adapted("lora").backbone.eval()
     images = torch.rand(1, 3, 192, 192)
     benchmark.pedantic(lambda: restore(network, images, head=HEAD), rounds=5, warmup_rounds=1)
@@ -120,7 +120,7 @@ def test_tiles_cost_what_their_overlap_does(benchmark, tell):
 
 
 def test_a_grid_costs_little_beside_its_cells(benchmark, tell, lab, tmp_path):
-    """Wall time over the cells' own training and evaluation; start-up and MLflow are left out."""
+    """The wall time is divided by the cells' own training and evaluation time; start-up and MLflow are excluded."""
     chosen = {"methods": "full-ft,lora", "tasks": "tiny", "steps": 40}
     lab.run(tmp_path / "warm", methods="lora")
     benchmark.pedantic(lambda: lab.run(tmp_path / "store", **chosen), rounds=1)
@@ -134,7 +134,7 @@ def test_a_grid_costs_little_beside_its_cells(benchmark, tell, lab, tmp_path):
 
 
 def test_help_starts_quickly(benchmark, tell):
-    """The command's start over that of Python itself."""
+    """The start-up time of the command is divided by that of Python itself."""
 
     def start(*arguments: str) -> None:
         subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

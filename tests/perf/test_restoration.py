@@ -1,4 +1,4 @@
-"""What tilings cost, against each other and against the official ones."""
+"""Measure the cost of tilings, against each other and against the official tilings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.perf.test_ratios import seconds
 
 
 def test_default_windows_against_the_official_ones(benchmark, tell):
-    """At 128×128, 16 windows against 78."""
+    """A 128×128 image takes 16 windows, compared with 78 in the official tiling."""
     network, images = build("ipt-nano").eval(), torch.rand(1, 3, 128, 128)
     benchmark.pedantic(lambda: restore(network, images, "denoise_30"), rounds=7, warmup_rounds=1)
     official = seconds(lambda: restore(network, images, "denoise_30", "official"), 3)
@@ -21,7 +21,7 @@ def test_default_windows_against_the_official_ones(benchmark, tell):
 
 
 def test_edt_without_a_superfluous_window(benchmark, tell):
-    """A 48×48 image stays 48×48; the official code makes it 72×72, 2.25 times the pixels."""
+    """A 48×48 image stays 48×48; the official code enlarges it to 72×72, with 2.25 times as many pixels."""
     network, images = build("edt-b").eval(), torch.rand(1, 3, 48, 48)
     benchmark.pedantic(lambda: restore(network, images), rounds=5, warmup_rounds=1)
     official = seconds(lambda: restore(network, images, tiling="official"), 5)
@@ -31,7 +31,7 @@ def test_edt_without_a_superfluous_window(benchmark, tell):
 
 @pytest.mark.parametrize(("name", "head"), [("nafnet-nano", "restore"), ("restormer-nano", "restore")])
 def test_tiles_cost_what_their_overlap_does(benchmark, tell, name, head):
-    """At 256×256, 9 tiles of 128×128 hold 2.25 times the pixels."""
+    """At 256×256, 9 tiles of 128×128 have 2.25 times as many pixels as the image."""
     network, images = build(name).eval(), torch.rand(1, 3, 256, 256)
     benchmark.pedantic(lambda: restore(network, images, head, tile=128), rounds=3, warmup_rounds=1)
     whole = seconds(lambda: restore(network, images, head, "whole"), 3)
@@ -40,7 +40,7 @@ def test_tiles_cost_what_their_overlap_does(benchmark, tell, name, head):
 
 
 def test_measuring_memory(benchmark, tell):
-    """At the size where it begins, with the quickest network: here its share of the time is largest."""
+    """Memory is measured from this image size on, and this network is the fastest, so the overhead is largest here."""
     network, images = build("nafnet-nano").eval(), torch.rand(1, 3, 256, 272)
     benchmark.pedantic(lambda: restore(network, images, "restore"), rounds=5, warmup_rounds=1)
     whole = seconds(lambda: restore(network, images, "restore", "whole"), 5)

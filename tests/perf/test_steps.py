@@ -1,9 +1,10 @@
-"""A training step of the papers' methods, at their published sizes: time, FLOPs and memory against full fine-tuning.
+"""Compare training steps of the papers' methods, at published sizes, with full fine-tuning: time, FLOPs and memory.
 
-One 48×48 image, one CPU thread, forward and backward pass; the optimiser's step is left out. Every round takes one step
-of each, so that what else the machine does slows all alike: a time is the median over rounds of the process's own
-time over that of full fine-tuning, or of the floor, in the same round. The floor is the same network with everything
-frozen but one bias before its first block: what any method inside the blocks has to pay.
+A step is the forward and backward pass of one 48×48 image on one CPU thread, without the optimiser. Every round takes
+one step of each method, so that other load on the machine slows all methods alike. The time of a method is the median
+over rounds of its processor time, divided by that of full fine-tuning, or of the floor, in the same round. The floor is
+the same network with all weights frozen except one bias before its first block: any method that inserts modules into
+the blocks has at least this cost.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ BARS = {
     "ipt": {"vpt": 0.88, "fact": 0.80, **dict.fromkeys(("adapter", "lora", "adaptformer", "ssf", "adaptir"), 0.74)},
     "edt-b": dict.fromkeys(("adapter", "lora", "adaptformer", "adaptir"), 1.10),
 }
-"""At most so much of full fine-tuning's time on IPT, of the floor's on EDT-B."""
+"""The largest accepted time, relative to full fine-tuning on IPT and to the floor on EDT-B."""
 SAVES_MORE = ("ssf", "vpt")
-"""These save more for backward by construction: what they scale, or attention to further tokens."""
+"""Methods that inherently save more for the backward pass: scaled features, or attention to additional tokens."""
 
 
 def twin(name: str, original: Backbone) -> Backbone:
-    """The network on the same memory."""
+    """Return another instance of the network that shares the memory of `original`."""
     with without_memory():
         network = find().build(name)
     network.load_state_dict(original.state_dict(), assign=True)
@@ -50,14 +51,14 @@ def twin(name: str, original: Backbone) -> Backbone:
 
 
 def floor(network: Backbone) -> Adapted:
-    """All frozen but the bias of the norm before the first block."""
+    """Freeze all weights except the bias of the norm before the first block."""
     network.eval().requires_grad_(False)
     next(network.blocks()).norms[0].module.get_parameter("bias").requires_grad_(True)
     return Adapted(network, HEAD, frozenset(), ())
 
 
 def models(backbone: str) -> dict[str, Adapted]:
-    """Every method at its first published setting, and the floor."""
+    """Return every method at its first published setting, and the floor."""
     original, methods = find().build(backbone), find().methods
     chosen = {name: methods[name].published(backbone)[0].method for name in METHODS}
     found = {name: adapt(twin(backbone, original), method, HEAD, 0) for name, method in chosen.items()}
@@ -65,7 +66,7 @@ def models(backbone: str) -> dict[str, Adapted]:
 
 
 def step(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> float:
-    """Seconds of the process for a forward and a backward pass."""
+    """Return the seconds of processor time of one forward and backward pass."""
     adapted.backbone.zero_grad()
     start = process_time()
     torch.autograd.backward(loss_of(adapted, batch))
@@ -73,7 +74,7 @@ def step(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> float:
 
 
 def peak(adapted: Adapted, batch: tuple[Tensor, Tensor]) -> int:
-    """Bytes of weights, gradients, optimiser and of what is saved for backward."""
+    """Return the bytes of weights, gradients, optimiser state and tensors saved for the backward pass."""
     network = adapted.backbone
     network.zero_grad()
     with costs.undisturbed(network):

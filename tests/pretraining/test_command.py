@@ -1,4 +1,4 @@
-"""The command: weights, card and checkpoint of a small run, and every wrong argument in one line."""
+"""Test `petlir pretrain`: the weights, card and checkpoint of a small run, and one line for each wrong argument."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_card_of_before_scores_still_loads(tmp_path):
 
 
 def test_what_was_seen_and_what_resembles_it():
-    """Whatever a recipe teaches, low light stays unseen, and no task is both seen and related."""
+    """For every recipe, low light stays unseen, and no task is both seen and related."""
     ipt = ("sr_x2", "sr_x3", "sr_x4", "derain", "denoise_30", "denoise_50")
     shipped = cards.card("ipt-nano")
     assert set(seen(ipt)) == set(shipped.pretrained_on)

@@ -1,4 +1,4 @@
-"""The loop: its learning rate, that it is plain AdamW, and that it continues to the same bits."""
+"""Test the pre-training loop: its learning rate, its equality with plain AdamW, and its bit-identical continuation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_rate_warms_up_then_falls_as_a_cosine():
 
 
 def test_it_is_plain_adamw_with_clipped_gradients(tmp_path):
-    """The arithmetic that the shipped weights of IPT were trained with."""
+    """The shipped weights of IPT were trained with this arithmetic."""
     plain, trained = network(), network()
     optimizer = torch.optim.AdamW(plain.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
     for step in range(4):

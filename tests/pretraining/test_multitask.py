@@ -1,4 +1,7 @@
-"""Multi-task pre-training: where IPT starts, what each head sees, and what the shipped weights can do."""
+"""Test multi-task pre-training:
+
+IPT's initial weights, the data of each head, and the quality of the shipped weights.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def network(heads: dict[str, int] | None = None) -> IPT:
 
 @torch.no_grad()
 def test_the_start_passes_its_input_through():
-    """To within two grey levels: the tails read a little of the channels that carry no colour."""
+    """The output equals the input within two grey levels, since the tails also read channels without colour."""
     net = network()
     pass_through(net)
     images = torch.rand(2, 3, 24, 24)
@@ -44,7 +47,7 @@ def test_the_start_passes_its_input_through():
 @torch.no_grad()
 @pytest.mark.parametrize(("head", "scale"), [("sr_x2", 2), ("sr_x3", 3), ("sr_x4", 4)])
 def test_the_start_enlarges_a_ramp(head, scale):
-    """A quadratic through three neighbours reproduces every straight line, away from the borders."""
+    """A quadratic through three neighbours reproduces every linear ramp, except near the borders."""
     net = network()
     pass_through(net)
     place = torch.arange(24.0)
@@ -72,7 +75,7 @@ def test_a_start_is_a_function_of_its_seed():
 
 
 def test_heads_take_turns_on_their_own_degradation():
-    """What the recipe of the shipped IPT says: enlarging from exact crops, fresh noise, two strengths of rain."""
+    """The recipe of the shipped IPT uses exact crops for enlargement, fresh noise, and two strengths of rain."""
     images = [draw([n], 108, 108) for n in range(2)]
     heads = {"sr_x3": 3, "denoise_50": 1, "derain": 1}
     stream = multitask.batches(network(heads), images, RECIPE, tuple(heads))
@@ -106,7 +109,7 @@ def test_a_head_without_a_known_degradation_is_named():
 
 
 def test_the_shipped_network_beats_the_untrained_input_on_photographs():
-    """Bicubic enlargement at ×4 and the noisy image at σ 30 are what anyone has without a network."""
+    """The baselines are bicubic enlargement at ×4 and the noisy image at σ 30, which need no network."""
     plugins, least = find(), {"sr_x4": 0.3, "denoise_30": 6.0}
     net = plugins.build("ipt-nano")
     loading.load(net)

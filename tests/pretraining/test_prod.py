@@ -1,4 +1,4 @@
-"""PROD: how many compositions there are, and that each of them comes up as often as it should."""
+"""Test PROD: the number of its compositions, and that each of them is drawn with the expected frequency."""
 
 import itertools
 from collections import Counter
@@ -47,7 +47,7 @@ def test_every_composition_comes_up_and_lengths_follow_one_over_k():
 
 
 def test_low_light_is_left_out():
-    """It must stay a task that no weights have seen."""
+    """Low light must remain a task that no weights have seen."""
     assert not any("light" in kind for kind in SYNTHETIC)
 
 

@@ -1,4 +1,4 @@
-"""Synthetic degradations reach from mild to as strong as the tasks'; the stock of tiles is a function of the step."""
+"""Test that synthetic degradations range from mild to as strong as the tasks', and that a step determines its tiles."""
 
 import math
 

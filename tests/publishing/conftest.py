@@ -15,14 +15,14 @@ from tests.helpers.engine import Lab, laboratory
 
 @pytest.fixture(scope="module")
 def lab(small_images: Path) -> Iterator[Lab]:
-    """The engine in this process, on small images, without MLflow."""
+    """Yield the engine in this process, on small images, without MLflow."""
     with laboratory(small_images) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def honest(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An unpacked submission of one cell, with an unrounded protocol and a metric beside its own."""
+    """Return an unpacked submission of one cell, scored under an unrounded protocol and with a metric in addition."""
     root = tmp_path_factory.mktemp("honest")
     lab.run(root / "store", methods="lora[rank=2]", tasks="tiny", protocols="rgb-float", metrics="psnr")
     submit(root / "store", root / "a.zip", "someone", None, False)
@@ -32,5 +32,5 @@ def honest(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def forged(honest: Path, tmp_path: Path) -> Path:
-    """A copy of the submission, to be changed."""
+    """Return a copy of the submission that a test may change."""
     return shutil.copytree(honest, tmp_path / "forged")

@@ -1,4 +1,4 @@
-"""Archives: what goes in comes out, and nothing else does."""
+"""Test that archives return exactly the files that were put into them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways out of a store: a folder of the adapter, a peft adapter, the hub, ONNX and torch.export."""
+"""Test exports from a store: a folder with the adapter, a peft adapter, the hub, ONNX and torch.export."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.helpers.engine import PLUGIN, command, draw, laboratory, save
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> dict[str, Path]:
-    """Folders of cells by method, trained for two steps on NAFNet-nano."""
+    """Train cells for two steps on NAFNet-nano, and return their folders by method."""
     store = tmp_path_factory.mktemp("exports")
     methods = "lora[sites=all; rank=2],bitfit,frozen,adapter"
     with laboratory(small_images) as lab:
@@ -44,7 +44,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory, small_images: Path) -> dict[
 
 @pytest.fixture(scope="module")
 def exported(cells: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
-    """Exports the network of a method's cell in a format, once, for tiles of 32 pixels."""
+    """Return a cached function that exports the network of a method's cell in a format, for tiles of 32 pixels."""
 
     @cache
     def export(method: str, form: str) -> Path:
@@ -100,7 +100,7 @@ LOW_RANK = [
 
 @pytest.mark.parametrize(("backbone", "method"), LOW_RANK)
 def test_low_rank_updates_load_in_peft_on_the_plain_network(tmp_path, backbone, method):
-    """The network that peft makes of the plain one restores as ours does."""
+    """The network that peft builds from the unadapted one gives the same output as petlir's."""
     peft = pytest.importorskip("peft")
 
     def build():
@@ -130,7 +130,7 @@ def test_low_rank_updates_load_in_peft_on_the_plain_network(tmp_path, backbone, 
 
 
 class LocalHub:
-    """A hub in a folder: what `huggingface_hub` needs for pushing and downloading."""
+    """A hub in a folder, with the functions that `huggingface_hub` needs for pushing and downloading."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.commit = root, "0" * 40
@@ -188,7 +188,7 @@ def test_a_bad_target_is_refused(cells, capsys, target):
     ],
 )
 def test_an_exported_network_restores_as_petlir_does(cells, exported, method, form):
-    """Images smaller and larger than a tile, in tiles of the same size."""
+    """The images are smaller and larger than a tile; both sides use tiles of the same size."""
     folder = exported(method, form)
     about = json.loads((folder / "network.json").read_text())
     forward = tile_runner.load(folder / about["file"])
@@ -223,7 +223,7 @@ sys.modules["petlir"] = sys.modules["torch"] = None
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""A process in which petlir and torch cannot be imported."""
+"""Code that runs in a process where petlir and torch cannot be imported."""
 
 
 def test_a_tile_that_does_not_fit_is_refused(cells, tmp_path):

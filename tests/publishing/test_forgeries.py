@@ -1,4 +1,4 @@
-"""Forgeries whose digests and keys were made anew: none earns a level, and none is taken into a store."""
+"""Test forgeries with recomputed digests and keys: none earns a level, and none is merged into a store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Record = dict[str, Any]
 
 
 def key_of_another(folder: Path) -> None:
-    """The cell takes the place of one that was not run yet."""
+    """Move the cell to the folder of a cell that has not been run."""
     forging.rekey(folder, forging.cell_in(folder), {"seed": "7"})
 
 
@@ -57,7 +57,7 @@ def another_folder(folder: Path) -> None:
 
 
 def larger_adapter(folder: Path) -> None:
-    """An adapter of a larger rank, whose cell is called one of rank 2."""
+    """Give a cell of rank 2 an adapter of a larger rank."""
     cell = forging.cell_in(folder)
     tensors = {name: tensor.repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in load_file(cell / ADAPTER).items()}
     save_file(tensors, cell / ADAPTER)
@@ -65,7 +65,7 @@ def larger_adapter(folder: Path) -> None:
 
 
 def huge_rank(folder: Path) -> None:
-    """A rank whose factors would take petabytes."""
+    """Claim a rank whose factors would take petabytes."""
     cell = forging.cell_in(folder)
 
     def change(record: Record) -> None:
@@ -83,7 +83,7 @@ def damaged_adapter(folder: Path) -> None:
 
 
 def no_adapter(folder: Path) -> None:
-    """No adapter, so that the frozen network seems to have been trained."""
+    """Remove the adapter, so that the frozen network seems to have been trained."""
     cell = forging.cell_in(folder)
     (cell / ADAPTER).unlink()
     forging.edit(cell, lambda record: record["digests"].update(adapter=None))

@@ -1,4 +1,4 @@
-"""Stores put together: nothing twice, nothing overwritten, nothing lost."""
+"""Test merging of stores: nothing is duplicated, overwritten or lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far re-runs with perturbed images differ."""
+"""Test the measurement of differences between re-runs with perturbed images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record states beyond its request: each field is changed, and none of the changes is believed."""
+"""Test values that a record states in addition to its request: each is changed, and none of the changes is accepted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def costs_of(**fields: Any) -> Callable[[Record], None]:
 
 
 def exchanged(record: Record) -> None:
-    """One protocol's score of an image for a second one of another: every image is scored, and no score is lost."""
+    """Replace an image's score under one protocol by a second copy of another image's score.
+
+    The number of scores stays the same, and every image still has a score.
+    """
     rounded = [
         row for row in record["scores"] if row["protocol"].endswith("@tiles-48") and "float" not in row["protocol"]
     ]

@@ -1,4 +1,4 @@
-"""Measured tolerances: the line of a row's label comes first, then that of its method, then the constant."""
+"""Test measured tolerances: the row of a label precedes the row of its method, which precedes the constant."""
 
 from __future__ import annotations
 

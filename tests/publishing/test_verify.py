@@ -1,4 +1,4 @@
-"""Verification of submissions and of stores: what is honest earns its level, and what was changed is named."""
+"""Test verification of submissions and stores: honest ones earn their levels, and changes are named."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.helpers.samples import finished_in
 
 @pytest.fixture(scope="module")
 def ran(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of a LoRA, of a cell that requires it, and of the frozen network; beside it a submission of it."""
+    """Return a store with a LoRA, a cell that requires it, and the frozen network, and a submission of this store."""
     root = tmp_path_factory.mktemp("ran")
     lab.run(root / "store", methods="lora[rank=2],follower,frozen", tasks="tiny")
     submit(root / "store", root / "a.zip", "someone", None, False)
@@ -35,20 +35,20 @@ def ran(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def archive(ran: Path) -> Path:
-    """The submission."""
+    """Return the path of the submission."""
     return ran / "a.zip"
 
 
 @pytest.fixture
 def unpacked(archive: Path, tmp_path: Path) -> Path:
-    """The unpacked submission, to be changed."""
+    """Return a copy of the unpacked submission that a test may change."""
     with opened(archive) as folder:
         return shutil.copytree(folder, tmp_path / "unpacked")
 
 
 @pytest.fixture
 def store(ran: Path, tmp_path: Path) -> Path:
-    """The store, to be changed."""
+    """Return a copy of the store that a test may change."""
     return shutil.copytree(ran / "store", tmp_path / "store")
 
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_listed_is_refused(lab, unpacked):
 
 
 def test_images_that_the_adapter_does_not_make_are_found_by_restoring(lab, unpacked):
-    """Scores and images agree, but come from another network: the frozen one's adapter is zero."""
+    """Scores and images agree with each other, but another adapter produced them."""
     from safetensors.torch import load_file, save_file
 
     cell = forging.cell_in(unpacked)
@@ -123,7 +123,7 @@ def test_without_the_images_a_cell_stays_claimed_and_is_not_taken_over(lab, unpa
 
 
 def test_a_cell_that_lacks_what_it_requires_is_claimed(lab, unpacked):
-    """Its key holds that of the other, and cannot be made without it."""
+    """The cell's key contains the key of the required cell and cannot be computed without it."""
     shutil.rmtree(forging.cell_in(unpacked))
     forging.seal(unpacked)
     found = {one.cell.partition("-s0")[0]: one for one in verify(unpacked, check(lab))}

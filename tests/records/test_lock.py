@@ -1,4 +1,4 @@
-"""The locked environment: what has drifted is named, and records say whether anything had."""
+"""Test the locked environment: versions that differ are named, and records state whether any did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMPY, SCIPY = version("numpy"), version("scipy")
 
 @pytest.fixture
 def locked(tmp_path, monkeypatch):
-    """Writes a lock file of the given lines in place of the project's."""
+    """Return a function that replaces petlir's lock file by the given lines."""
 
     def write(*lines):
         path = tmp_path / "requirements.lock"

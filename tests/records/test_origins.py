@@ -1,4 +1,4 @@
-"""Records of a store and submitted ones: which of them is shown, and with which figures."""
+"""Test a store's own records beside submitted ones: which of them is shown, and with which values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTE = {"by": "Ada", "tuning": "six rates", "used_test_data": False}
 
 
 def several(root: Path, *levels: tuple[str, str]) -> Path:
-    """A store with records of one cell, each with its level and the time at which it finished."""
+    """Write a store with several records of one cell, each with its level and the time at which it finished."""
     records = []
     for place, (_, finished) in enumerate(levels):
         records.append(record(key=f"{place}" * 64, finished=f"2026-11-21T{finished}"))

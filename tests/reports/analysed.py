@@ -1,4 +1,4 @@
-"""Made-up analyses of a store, with known numbers."""
+"""Analyses of a store with made-up values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def curve(label: str, task: str, slope: float) -> list[dict[str, Any]]:
 
 
 def write_analyses(store: Path) -> None:
-    """One of each kind, into `analyses` of a store."""
+    """Write an analysis of each kind into the store's folder `analyses`."""
     fourier: list[dict[str, Any]] = [
         *curve("lora", "rain", 1.0),
         *curve("lora", "noise", 2.0),

@@ -1,4 +1,4 @@
-"""The system's Chromium, driven by playwright; what goes wrong on a page fails the test that opened it."""
+"""The system's Chromium, driven by playwright; any error on a page fails the test that opened the page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def opened(browser: Browser, path: Path, address: str = "", width: int = 1400) -> Iterator[Page]:
-    """A page; no script may fail there, and nothing be asked for that lies outside `path`'s site."""
+    """Open a page; the test fails on a script error or a request for anything outside the site of `path`."""
     site = next(folder for folder in path.parents if (folder / "static").is_dir())
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()

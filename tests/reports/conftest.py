@@ -14,18 +14,18 @@ from tests.reports.stores import ranked_records, write_smoke_store, write_store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A smoke run with every state, and one torn record."""
+    """Return the store of a smoke run with cells of every state and one incomplete record."""
     return write_smoke_store(tmp_path / "store")
 
 
 @pytest.fixture
 def ranked(tmp_path: Path) -> Path:
-    """A grid of three seeds."""
+    """Return the store of a grid with three seeds."""
     return write_store(tmp_path / "ranked", ranked_records(), images=False)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """Yield the system's Chromium."""
     with chromium() as found:
         yield found

@@ -1,4 +1,7 @@
-"""Pictures of a report for docs/: `nox -s pictures -- STORE NAME …`; the inspector's need a store with its images."""
+"""Take the screenshots of reports for docs/: `nox -s pictures -- STORE NAME …`.
+
+Screenshots of the image inspector need a store with its images.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ PICTURES = (
 
 
 def main(store: Path, names: Sequence[str]) -> None:
-    """Write the pictures of these names, in 256 colours."""
+    """Write the screenshots with these names, reduced to 256 colours."""
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         site = write_report(store, Path(folder) / "site").parent
         for name, page, address, scheme, width, height in (one for one in PICTURES if one[0] in names):

@@ -1,4 +1,4 @@
-"""Stores of made-up records: everything that a page must be able to show."""
+"""Stores of made-up records that contain everything a page must be able to show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETS = {
     "leaves-test": ("procedural", tuple(f"leaves-{i:02}" for i in range(6))),
 }
 RANKED_TOO = ("moon", "page")
-"""Photographs beside the four, which are too few for a rank."""
+"""Further photographs beside the four, which are too few for a ranking."""
 Record = dict[str, Any]
 Edit = Callable[[Record], None]
 
@@ -32,7 +32,7 @@ def sha(text: str) -> str:
 
 
 def record(method: str, task: str, seed: int = 0, label: str = "", smoke: bool = True, **cell: Any) -> dict[str, Any]:
-    """A record of a cell that is done, in the form that the engine writes."""
+    """Return the record of a finished cell as the engine writes it."""
     trains = method not in ("frozen", "cascade")
     label = label or method
     key = sha(f"{label}{task}{seed}{sorted(cell.items())}")
@@ -67,12 +67,12 @@ def record(method: str, task: str, seed: int = 0, label: str = "", smoke: bool =
 
 
 def doubling(change: float, half: float = 24.0) -> dict[str, float]:
-    """The doubling test that moved by so many dB."""
+    """Return a doubling test in which PSNR changed by `change` dB."""
     return {"psnr": half + change, "half_psnr": half, "change": change}
 
 
 def scores(method: str, task: str, seed: int, further: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Scores as the two-way crossed model has them: a level, a unit's effect, a seed's effect and noise."""
+    """Draw scores from the two-way crossed model: a level, effects of the unit and of the seed, and noise."""
     draw = random.Random(f"{method}{task}{seed}")
     rows = []
     for set_, (domain, names) in SETS.items():
@@ -114,13 +114,13 @@ def costs(method: str) -> dict[str, Any]:
 
 
 def unfinished(plain: dict[str, Any], state: str, reason: str) -> dict[str, Any]:
-    """The same cell without a result."""
+    """Return the record of the same cell without a result."""
     empty: dict[str, Any] = {"scores": [], "curve": [], "costs": {}, "digests": {}}
     return {**plain, **empty, "state": state, "reason": reason}
 
 
 def write_store(root: Path, records: list[dict[str, Any]], images: bool = True) -> Path:
-    """Lay out records as the store does, with tiny images."""
+    """Write records into the folders of a store, with tiny images."""
     for one in records:
         cell = one["cell"]
         slug = "".join(c if c.isalnum() or c in "._=-" else "-" for c in cell["label"]).strip("-.")
@@ -138,7 +138,7 @@ def write_store(root: Path, records: list[dict[str, Any]], images: bool = True) 
 
 
 def write_smoke_store(root: Path) -> Path:
-    """A smoke run with every state, and one torn record."""
+    """Write the store of a smoke run with cells of every state and one incomplete record."""
     write_store(root, smoke_records())
     torn = root / "cells" / "ipt-nano" / "sr_x4" / "torn-s0-00000000" / "record.json"
     torn.parent.mkdir()
@@ -147,7 +147,7 @@ def write_smoke_store(root: Path) -> Path:
 
 
 def write_png(path: Path, side: int, by: str = "") -> None:
-    """A ramp, shifted by its name; what a method has made of it has rows of its own."""
+    """Write a ramp that is shifted depending on the file's name and, for restored images, on the method `by`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ramp = np.linspace(0, 255, side, dtype=np.uint8)
     image = np.stack([ramp[:, None] + 0 * ramp, ramp[None] + 0 * ramp[:, None], 0 * ramp[:, None] + 0 * ramp], -1)
@@ -155,7 +155,7 @@ def write_png(path: Path, side: int, by: str = "") -> None:
 
 
 def smoke_records() -> list[dict[str, Any]]:
-    """One seed, every state, a hostile label, an infinite PSNR, a cell that is not there."""
+    """Return records of one seed with every state, a hostile label, an infinite PSNR and a missing cell."""
     made = {(method, task): record(method, task) for method in TRAINABLE for task in TASKS}
     made["lora", "sr_x4"]["scores"][0]["psnr"] = "inf"
     made["ssf", "sr_x4"]["convergence"] = doubling(0.41)
@@ -179,7 +179,7 @@ def smoke_records() -> list[dict[str, Any]]:
 
 
 def ranked_records(seeds: int = 3) -> list[dict[str, Any]]:
-    """Converged cells of six PETL methods with several seeds; one is never told apart from the best."""
+    """Return converged cells of six PETL methods with several seeds; one method is statistically tied with the best."""
     several = [record(m, t, s, smoke=False) for m in ("full-ft", "lora", "adapter", "ssf") for t in TASKS
                for s in range(seeds)]  # fmt: skip
     once = [record(method, task, smoke=False) for method in ("frozen", "cascade") for task in TASKS]

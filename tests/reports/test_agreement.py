@@ -1,4 +1,4 @@
-"""Repeated runs against shipped records of the same keys: made up, and trained for two steps."""
+"""Test repeated runs against shipped records with the same keys, both made-up and trained for two steps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shifted(plain: dict[str, Any], by: float, set_: str = "photographs") -> dict
 
 
 def shipped(root: Path, *records: dict[str, Any]) -> Path:
-    """A folder of shipped stores with these records, which were finished on an earlier day."""
+    """Write shipped stores with these records, finished on an earlier day, and return their folder."""
     write_store(root / "demo", [one | {"finished": "2026-11-01T09:00:07+00:00"} for one in records], images=False)
     return root
 
@@ -112,7 +112,7 @@ def test_the_reference_is_shown_where_it_is_shipped_and_not_beside_itself(tmp_pa
 
 
 def test_a_run_of_two_steps_says_that_it_agrees(lab, tmp_path, monkeypatch, capsys):
-    """What `petlir run` ends with, where a store that was trained is shipped with one score moved by half a decibel."""
+    """The store of the run is shipped; afterwards, one shipped score is changed by half a decibel."""
     monkeypatch.setattr("petlir.reports.agreement.LEADERBOARD", tmp_path / "leaderboard")
     store, shipped_store = tmp_path / "store", tmp_path / "leaderboard" / "demo"
     outcome = lab.run(store, methods="frozen,lora", backbones="ipt-nano", seeds="0")

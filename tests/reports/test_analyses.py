@@ -1,4 +1,4 @@
-"""Pages of analyses: what is drawn is what the rows hold."""
+"""Test that the pages of analyses plot the values of the rows."""
 
 import re
 

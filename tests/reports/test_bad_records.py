@@ -1,4 +1,4 @@
-"""Records that must not stand beside others: left out or set apart, each with one clear line."""
+"""Test records that must not be compared with others: they are omitted or separated, each with one clear line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.reports.stores import record, write_store
 
 
 def newer(root: Path) -> Path:
-    """The file of a record that a later version has written."""
+    """Write a record of a later schema version and return its file."""
     later = record("ssf", "sr_x4") | {"schema": "petlir-record/3", "novelty": 1}
     write_store(root, [later], images=False)
     return next(root.glob("cells/*/*/ssf-*/record.json"))

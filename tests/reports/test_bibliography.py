@@ -1,4 +1,4 @@
-"""BibTeX of what was used, and of nothing else."""
+"""Test that the BibTeX lists what a store uses and nothing else."""
 
 from __future__ import annotations
 

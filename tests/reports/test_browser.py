@@ -1,4 +1,4 @@
-"""The site in a real Chromium: sorted, filtered, copied, inspected, and looked through by axe."""
+"""Test the site in a real Chromium: sorting, filtering, copying, inspecting images, and accessibility checks by axe."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def ranked_site(tmp_path_factory):
 
 
 def column(page, title):
-    """The number of a column of the first table among its tasks."""
+    """Return the index of a task's column among the task columns of the first table."""
     titles = page.locator(TABLE).locator("thead .task .title").all_inner_texts()
     return next(index for index, text in enumerate(titles) if text.startswith(title))
 
 
 def shown(page, index):
-    """Method and PSNR of each visible row."""
+    """Return the method and the PSNR of each visible row."""
     rows = page.locator(TABLE).locator("tbody tr:visible").all()
     return [
         (row.locator("th").inner_text(), row.locator("td.quality").nth(index).get_attribute("data-psnr"))
@@ -183,7 +183,7 @@ def test_keys_step_through_images_versions_and_places(browser, site):
 
 
 def test_the_error_map_is_eight_times_the_difference(browser, site, tmp_path):
-    """A degraded picture of one level of difference shows as that level times eight, saturated at white."""
+    """A difference of d grey levels between restored and clean image shows as 8·d, saturated at white."""
     folder = tmp_path / "store"
     one = smoke_records()[0]
     write_store(folder, [one])
@@ -205,7 +205,10 @@ def test_the_error_map_is_eight_times_the_difference(browser, site, tmp_path):
     [(1400, "light", True), (360, "dark", False), pytest.param(360, "dark", True, marks=pytest.mark.long)],
 )
 def test_axe_finds_nothing_serious(browser, site, ranked_site, width, scheme, kinds):
-    """By default all kinds of pages in one scheme, and the largest in the other, whose colours all pages share."""
+    """By default, pages of all kinds are checked in one colour scheme, and the largest ones in the other.
+
+    All pages share the same colours.
+    """
     axe = Axe()
     for path in (site / "index.html", site / "pictures.html", *(one_of_each_kind(ranked_site) if kinds else ())):
         with opened(browser, path, width=width) as page:
@@ -224,7 +227,7 @@ def test_no_page_is_wider_than_its_window(browser, ranked_site):
 
 
 def one_of_each_kind(folder):
-    """The pages of the top, each list, and the first task, method, backbone, paper and run."""
+    """Return the top-level pages, each list, and the first task, method, backbone, paper and run."""
     kinds = [sorted(folder.glob(f"{kind}/*.html")) for kind in ("tasks", "methods", "backbones", "claims", "runs")]
     return [*sorted(folder.glob("*.html")), *folder.glob("*/index.html"),
             *(next(path for path in found if path.name != "index.html") for found in kinds)]  # fmt: skip

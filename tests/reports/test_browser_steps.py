@@ -1,4 +1,4 @@
-"""What a reader does on the pages, in a real Chromium: folds, filters, sorts, goes back, narrows the window."""
+"""Test what readers do on the pages in a real Chromium: fold, filter, sort, go back, narrow the window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLE = "table.results >> nth=0"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A smoke run with three sizes of LoRA and one task under two protocols, beside a reference of three seeds."""
+    """Return the site of a smoke run with three sizes of LoRA and a task with two protocols, beside a reference."""
     folder = tmp_path_factory.mktemp("steps")
     sizes = [record("lora", task, label=f"lora[rank={rank}]") for task in ("sr_x4", "denoise_30") for rank in (4, 16)]
     records = [*smoke_records(), *sizes]

@@ -1,4 +1,4 @@
-"""Verdicts on claims and orderings, from made-up records with known scores."""
+"""Test verdicts on claims and orderings, on made-up records with known scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BETTER = Ordering("a beats b", "us", ("lora",), ">", ("adapter", "ssf"), ("sr_x4
 
 
 def cell(psnr: float, seed: int = 0, method: str = "lora", images: int = 8, **changes: Any) -> dict[str, Any]:
-    """A record as the paper's set-up would leave it: all images `psnr`, more or less."""
+    """Return a record with the paper's setup, in which all images have approximately this PSNR."""
     given = {"backbone": "ipt", "track": "paper", "regime": "paper", **changes}
     made = record(method, "sr_x4", seed, smoke=False, **given)
     made["scores"] = [
@@ -124,7 +124,7 @@ def test_an_untrained_method_needs_no_seeds():
     ],
 )
 def test_a_frozen_network_is_comparable_on_any_track_by_its_official_weights(psnr, weights, verdict, reasons):
-    """DAT-light on Set5 ×4: one record without training, so no interval over seeds, against 32.57 dB ± 0.1."""
+    """The claim is 32.57 ± 0.1 dB for DAT-light on Set5 ×4. Without training there is one record and no interval."""
     known = {claim.set: claim for claim in claims() if claim.paper == "DAT"}
     one = cell(psnr, method="frozen", regime="none", backbone="dat-light", track="open", images=5)
     one["digests"]["weights"] = weights

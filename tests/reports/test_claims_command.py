@@ -1,4 +1,4 @@
-"""`petlir claims`: what papers say, and what came out here beside it."""
+"""Test `petlir claims`: the papers' statements beside the results of the store."""
 
 from __future__ import annotations
 

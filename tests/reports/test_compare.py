@@ -1,4 +1,4 @@
-"""What moved between two stores, against hand-made differences."""
+"""Test the comparison of two stores on known differences."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_same_store_twice_moves_nothing(tmp_path):
 
 
 def test_a_move_that_is_the_same_for_all_seeds_has_the_interval_of_a_t_test_over_scenes(tmp_path):
-    """Without an effect of the seed the crossed interval is that of the scenes' means."""
+    """Without an effect of the seed, the crossed interval is the t interval of the scenes' means."""
     before = [record("lora", "sr_x4", seed) for seed in range(5)]
     steps = [0.2, 0.4, 0.3, 0.1, 0.35, 0.5]
     after = [shifted(one, steps) for one in before]

@@ -1,4 +1,4 @@
-"""Figures of documents stand between markers and are those of the records; none is typed by hand."""
+"""Test that numbers in documents stand between markers and equal those of the records; none is typed by hand."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.reports.stores import ranked_records, write_store
 ROOT = Path(__file__).parents[2]
 PATHS = sorted(path for pattern in DOCUMENTS for path in ROOT.glob(pattern))
 DECIBELS = re.compile(r"(?<![\d.])(?<![<>≤≥±])(?<![<>≤≥±] )\d+(?:[.,]\d+)*\s*dB\b")
-"""A number in dB; behind a sign of comparison it is the bound of a rule, not a result."""
+"""A number in dB; after a comparison sign, it is the bound of a rule, not a result."""
 BOUNDS = ("changes by less than 0.1 dB", "flat within 0.01 dB of the best")
-"""Bounds of rules in words, as documents state them; no other number may stand so."""
+"""Bounds of rules that documents state in a sentence; no other number may appear like this."""
 SCORES = re.compile(r"^\s*\|.*(?<![\d.])\d{1,2}\.\d{2,}(?![\d.])", re.MULTILINE)
-"""A row of a table with a number that has decimals."""
+"""A table row with a decimal number."""
 
 
 def typed_by_hand(text: str) -> list[str]:
-    """The figures of a document that stand outside its blocks."""
+    """Return the results in a document that are not in a generated block."""
     outside = BLOCK.sub("", text)
     for bound in BOUNDS:
         outside = re.sub(r"\s+".join(map(re.escape, bound.split())), "", outside)
@@ -37,7 +37,7 @@ def committed():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A store whose task `denoise_30` is scored under a second protocol too, 5 dB higher; and its records."""
+    """Return records whose task `denoise_30` is also scored under a second protocol, 5 dB higher, and their store."""
     records = ranked_records(2)
     for one in records:
         if one["cell"]["task"] == "denoise_30":

@@ -1,4 +1,4 @@
-"""The figures that the first page shows are those of the record files, worked out here by other means."""
+"""Test that the numbers on the first page are those of the record files, computed here by other means."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.reports.stores import TASKS, ranked_records, write_store
 
 SHOWN = ("psnr", "ssim", "frozen", "full", "input", "share")
 ROUNDED = {"ssim": 0.5e-4, "share": 0.5}
-"""By which a printed figure may differ: half of its last digit, of 0.01 dB where nothing else is said."""
+"""The accepted rounding error of a printed number: half of its last digit, and half of 0.01 dB by default."""
 
 
 class Results(HTMLParser):
-    """The tables of results: the pages that the heads lead to, and for each row its cells' figures as they are read."""
+    """The tables of results: the pages linked in their headings, and the values that each row shows."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -73,7 +73,10 @@ def _number(text: str) -> float:
 
 
 def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
-    """Label × figure, from the JSON files: means over images of means over seeds, images with an ∞ left out of all."""
+    """Compute a table label × value from the JSON files.
+
+    Means are over images of means over seeds; images with an infinite PSNR in any record are omitted.
+    """
     rows = [
         {"label": one["cell"]["label"], **score, "psnr": float(score["psnr"])}
         for one in (json.loads(path.read_text()) for path in store.glob("cells/*/*/*/record.json"))
@@ -95,7 +98,7 @@ def recomputed(store: Path, task: str, set_: str) -> pd.DataFrame:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """Three seeds, one image that is restored exactly."""
+    """Write a store with three seeds and one image that is restored exactly."""
     records = ranked_records()
     next(one for one in records if one["cell"]["label"] == "lora")["scores"][1]["psnr"] = "inf"
     return write_store(tmp_path / "store", records, images=False)

@@ -1,4 +1,4 @@
-"""One protocol is quoted of each task, one task counts once, and means are over the same images: from known numbers."""
+"""Test summaries on known values: each task counts once, under one protocol, and means are over the same images."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.helpers.samples import typed, typed_all
 from tests.reports.stores import record, write_store
 
 WINDOWS = ("rgb@whole", "rgb-float@whole", "rgb@tiles-48", "rgb-float@tiles-48")
-"""As SIDD is scored on a network with operators over the whole image; the alphabet has the last ones first."""
+"""The protocols of SIDD on a network with global operators; alphabetical order would put the last two first."""
 INPUT_PSNR = 20.0
 
 
 def cell(
     label: str, task: str, levels: Mapping[str, float], seed: int = 0, images: int = 8, **given: Any
 ) -> dict[str, Any]:
-    """A record with these levels in dB by protocol, in the order in which its cell names them."""
+    """Return a record with these PSNR levels in dB by protocol; its cell lists the protocols in the same order."""
     made = record(FROZEN if label == FROZEN else "lora", task, seed, label=label, smoke=False, **given)
     made["cell"]["protocols"] = list(levels)
     made["scores"] = [
@@ -56,7 +56,7 @@ def photographs(records: list[dict[str, Any]]) -> Any:
 
 @pytest.fixture(scope="module")
 def several() -> list[dict[str, Any]]:
-    """Two methods whose order in the first protocol is that of no other."""
+    """Return two methods whose order under the first protocol is reversed under all others."""
     first, second = dict(zip(WINDOWS, (30, 20, 20, 20), strict=True)), dict(zip(WINDOWS, (29, 25, 25, 25), strict=True))
     trained = [cell(name, "sidd", levels, seed) for name, levels in (("lora", first), ("adapter", second))
                for seed in range(5)]  # fmt: skip
@@ -121,7 +121,7 @@ def test_networks_with_other_windows_share_no_figure():
 
 TWO = ("rgb@tiles-48", "rgb-float@tiles-48")
 GAINS = {"first": (2.0, 0.0), "second": (0.0, 3.0), **{f"other{n}": (-1.0, -1.0) for n in range(5)}}
-"""Gains over frozen on SIDD, which has two protocols, and on denoising, which has one."""
+"""Gains over the frozen network on SIDD, which has two protocols, and on denoising, which has one."""
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def unequal() -> Any:
 
 
 def test_the_mean_over_tasks_counts_a_task_once(unequal):
-    """Over columns the first method has (2 + 2 + 0) / 3 and the second (0 + 0 + 3) / 3, which turns their order."""
+    """Averaged over columns, the gains would be (2 + 2 + 0) / 3 and (0 + 0 + 3) / 3, which is the opposite order."""
     plot = pareto.overview(unequal, {})[0]
     gains = {point.label: point.gain for point in plot.points}
     assert "(2)" in plot.title
@@ -144,7 +144,7 @@ def test_the_mean_over_tasks_counts_a_task_once(unequal):
 
 
 def test_regret_counts_a_task_once(unequal):
-    """Over columns the first method loses (0 + 0 + 3) / 3, less than the second; over tasks it loses more."""
+    """Averaged over columns, the first method's regret would be (0 + 0 + 3) / 3, below the second's, not above it."""
     drawn = regrets(unequal, {})
     assert drawn
     assert len(drawn.columns) == 2
@@ -173,7 +173,7 @@ def test_test_sets_of_a_task_share_its_weight():
 
 
 def test_a_second_evaluation_window_does_not_apply_to_other_methods():
-    """On a network without operators over the whole image, a method with one is scored in training-size tiles too."""
+    """Only a method with an operator over the whole image is also scored in training-size tiles."""
     both = {"rgb@whole": 25.0, "rgb@tiles-48": 24.0}
     records = [
         cell(FROZEN, "sidd", {"rgb@whole": 20.0}),
@@ -200,7 +200,7 @@ def test_what_could_be_measured_is_missing():
 
 
 def identical(*, of_input: bool) -> Any:
-    """Two methods on four images, of which the first is identical to its clean one: as it is given, or as restored."""
+    """Return two methods on four images, of which the first input or restored image equals its clean image."""
     records = [cell(FROZEN, "sidd", {"rgb@whole": 20.0}, images=4), cell("lora", "sidd", {"rgb@whole": 24.0}, images=4)]
     for made in records:
         made["scores"][0] |= {"input_psnr": "inf", "input_ssim": 1.0} if of_input else {}

@@ -1,4 +1,4 @@
-"""How far each record can be believed, and who submitted it: in frames, tables and exports."""
+"""Test that tables and exports show each record's level of verification and its submitter."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def origin(level: str, by: str) -> dict[str, object]:
 
 @pytest.fixture
 def merged(tmp_path):
-    """Cells of this store beside those that two archives brought: one method from both, one from here and there."""
+    """Write a store whose cells are partly its own and partly from two archives.
+
+    One method comes from both archives, and another from the store and one archive.
+    """
     cells = {(method, seed): record(method, "sr_x4", seed) for method in ("lora", "adapter", "ssf") for seed in (0, 1)}
     store = write_store(tmp_path, list(cells.values()), images=False)
     known = {

@@ -1,4 +1,4 @@
-"""Cards of methods: the generated file is that of the code, and reports that need nothing else import no torch."""
+"""Test the cards of methods: the generated file matches the code, and reports import no torch just for the cards."""
 
 from __future__ import annotations
 

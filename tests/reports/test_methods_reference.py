@@ -1,4 +1,4 @@
-"""The reference page of the methods: complete, and with the sites that a method really trains."""
+"""Test the reference page of the methods: it is complete, and lists the sites that a method really trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_every_method_has_a_formula_and_no_formula_is_left_over():
 
 
 def test_sites_are_those_of_the_network_and_count_every_trained_value():
-    """LoRA's published count: rank × (inputs + outputs) for each query and value."""
+    """LoRA's published count is rank × (inputs + outputs) for each query and value."""
     found = dict(sites(LoRA, "ipt-nano", find()))
     assert "body.encoder.layers.*.self_attn.query.down" in found
     network = find().build("ipt-nano")

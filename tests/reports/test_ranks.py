@@ -1,4 +1,4 @@
-"""Ranks as drawn: against counting and the statistics' own definitions."""
+"""Test plotted ranks against counting and against the definitions of the statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large stores: the report stays within its memory, and its first page small."""
+"""Test large stores: the report stays within its memory limit, and its first page stays small."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ imported = peak()
 write_report(Path(sys.argv[1]), Path(sys.argv[2]))
 print(imported, peak())
 """
-"""It imports torch first, as the report does for the named grids of these tasks.
+"""A program that measures the peak memory of a report.
 
-Its peak is read from /proc: what `getrusage` gives holds the peak of the process that started it, too.
+It imports torch first, since the report needs it for the named grids of these tasks. It reads the peak from /proc,
+since `getrusage` includes the peak of the parent process.
 """
 
 
 def records(methods: int) -> list[Record]:
-    """Many sizes of one method beside the baselines."""
+    """Return the records of many sizes of one method, beside the baselines."""
     untrained = [record(method, task, smoke=False) for method in ("frozen", "cascade") for task in TASKS]
     full = [record("full-ft", task, seed, smoke=False) for task in TASKS for seed in range(SEEDS)]
     lora = [
@@ -46,7 +47,7 @@ def records(methods: int) -> list[Record]:
 
 @pytest.mark.parametrize("methods", [METHODS // 5, pytest.param(METHODS, marks=pytest.mark.long)])
 def test_ten_thousand_records_and_a_fifth_of_them(tmp_path: Path, methods: int) -> None:
-    """A fifth may take a fifth of what the limit leaves beside the libraries."""
+    """Beyond the memory of imported libraries, a fifth of the records may take a fifth of the limit."""
     made = records(methods)
     assert len(made) > 10_000 * (methods / METHODS)
     store, out = write_store(tmp_path / "store", made, images=False), tmp_path / "out"

@@ -30,7 +30,7 @@ VOID = {"meta", "link", "input", "img", "br"}
 
 
 class Page(HTMLParser):
-    """The page's elements; complains of tags that do not match."""
+    """The elements of a page; raises an error if tags do not match."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -57,14 +57,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The first page of the report of a smoke run, only to be read."""
+    """Write the report of a smoke run and return its first page, which tests must not change."""
     root = tmp_path_factory.mktemp("site")
     return write_report(write_smoke_store(root / "store"), root / "out")
 
 
 @pytest.fixture(scope="module")
 def texts(page):
-    """Every page of the report by its path."""
+    """Return the text of every page of the report by its path."""
     return {path: path.read_text() for path in sorted(page.parent.rglob("*.html"))}
 
 

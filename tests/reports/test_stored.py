@@ -1,4 +1,4 @@
-"""Stored bytes over tasks, against sums by hand."""
+"""Test the stored bytes as a function of the number of tasks, against sums computed by hand."""
 
 import csv as reader
 import io
@@ -47,7 +47,7 @@ def test_each_kind_is_its_own_sum():
 
 
 def test_the_sentence_says_from_where_pieces_need_less():
-    """4000 + 200 N < 4200 N from N = 1 on, 4000 + 1000 N < 4200 N from N = 2 on."""
+    """4000 + 200 N < 4200 N holds from N = 2 on, and 4000 + 1000 N < 4200 N as well; with 5000 N it never holds."""
     (one,) = stored(typed_all(RECORDS))
     assert one.sentence.startswith(
         "For 10 tasks on ipt-nano: N for N: 41.0 KiB; 1 for N: 4.39 KiB; 1 + N for N: 5.86 KiB"

@@ -1,4 +1,4 @@
-"""Pages of named grids, from made-up records with known numbers."""
+"""Test the pages of named grids on made-up records with known values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLACES = ("parallel-mlp", "parallel-attention", "after-mlp", "after-attention")
 
 
 def cell(method: str, psnr: float, seed: int = 0, task: str = "hybrid_lr4_noise30", **given: Any) -> dict[str, Any]:
-    """A record whose mean PSNR over photographs is `psnr`, with images a decibel apart."""
+    """Return a record with mean PSNR `psnr` over photographs, whose images differ by 1 dB from each to the next."""
     known = "frozen" if method == "frozen" else "lora"
     made = record(known, "hybrid_lr4_noise30", seed, smoke=False, **{"label": method, **given})
     made["cell"] |= {"task": task, "method": method}
@@ -38,7 +38,7 @@ def cell(method: str, psnr: float, seed: int = 0, task: str = "hybrid_lr4_noise3
 
 
 def placed(levels: tuple[float, ...], seeds: int = 3, **given: Any) -> list[dict[str, Any]]:
-    """The grid adaptir-placement; seeds lie 0.02 dB apart."""
+    """Return records of the grid adaptir-placement, with steps of 0.02 dB between seeds."""
     labels = ["adaptir[hidden=19]", *(f"adaptir[hidden=19; position={place}]" for place in PLACES[1:])]
     return [cell("frozen", 20.0), *(
         cell("adaptir", level + 0.02 * seed, seed, label=label, options={"hidden": 19, "position": place}, **given)
@@ -47,7 +47,7 @@ def placed(levels: tuple[float, ...], seeds: int = 3, **given: Any) -> list[dict
 
 
 def scaled() -> list[dict[str, Any]]:
-    """The grid data-scale on one task: colora rises, full-ft does not."""
+    """Return records of the grid data-scale in which colora improves with more images and full-ft does not always."""
     levels = {
         "colora[budget=50]": (21, 22, 23, 24, 25),
         "full-ft": (21, 23, 22, 24, 24),
@@ -68,7 +68,7 @@ def of(name: str, records: list[dict[str, Any]]) -> Any:
 
 
 def photographs(page: Any, task: str = "") -> Any:
-    """The figure of a task on photographs; without one, the first."""
+    """Return the figure of a task on photographs, or the first figure if no task is given."""
     return next(f for f in page.figures if f.place.set == "photographs" and f.place.task.startswith(task))
 
 

@@ -1,4 +1,4 @@
-"""What is said of each task, what was not expected, and how papers' numbers are grouped."""
+"""Test the sentences about each task, the unexpected results, and the grouping of published results."""
 
 from __future__ import annotations
 

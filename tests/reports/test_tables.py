@@ -1,4 +1,4 @@
-"""Against pandas on the raw JSON."""
+"""Test tables against pandas on the raw JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.reports.stores import (
 
 
 def raw(store, label, task):
-    """PSNR by image of all done cells of one method, straight from the files."""
+    """Return the scores of a method's finished cells on photographs, read directly from the files."""
     rows = []
     for path in store.glob("cells/*/*/*-s?-*/record.json"):
         if path.parent.name.startswith("torn"):
@@ -130,7 +130,7 @@ def test_a_collapsed_seed_is_counted_and_its_interval_is_of_the_others():
 
 
 def test_what_has_not_converged_is_not_ranked():
-    """Six methods have converged: with the best two of another size not, there are six others; with one more, five."""
+    """Six methods have converged without the best two; if one more has not, five remain and nothing is ranked."""
     records = ranked_records()
     for one in ranked_records():
         if one["cell"]["label"] in ("lora", "ssf"):
@@ -250,7 +250,7 @@ def test_a_protocol_that_looks_at_the_clean_image_says_so():
 
 
 def test_shares_of_the_gain_stand_where_they_say_something():
-    """On six procedural images intervals hold; on four photographs none is printed."""
+    """Six procedural images suffice for intervals; with four photographs, no share is printed."""
     photographs, procedural = (
         next(table for table in of_four_photographs(5) if table.domain == domain)
         for domain in ("photographs", "procedural")
@@ -267,7 +267,7 @@ def test_shares_of_the_gain_stand_where_they_say_something():
 
 
 def test_gains_over_frozen_have_intervals_where_there_are_units_enough():
-    """Methods are made a known number of dB better; six procedural images and three seeds do, four photographs not."""
+    """The true gains are known; six procedural images and three seeds suffice for intervals, four photographs not."""
     photographs, procedural = (
         next(table for table in of_four_photographs(3) if table.domain == domain)
         for domain in ("photographs", "procedural")

@@ -1,4 +1,4 @@
-"""Memory that lives at once, against arithmetic."""
+"""Test the peak memory of live tensors against arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restoring images of any size: whole, in windows, in tiles, and as the official codes do."""
+"""Test restoring images of any size: whole, in windows, in tiles, and with the official tilings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.helpers.networks import ConvNet, Pointwise
 SIZES = st.integers(2, 90)
 HEADS = st.sampled_from(["same", "double", "triple"])
 CHOPPED = {(48, 48): 6, (57, 86): 15, (128, 128): 78, (256, 192): 297, (321, 481): 972, (768, 1024): 5289}
-"""Windows that the official IPT code puts through for images of some sizes; published."""
+"""Image size → the published number of windows that the official IPT code uses."""
 
 
 def noise(*shape: int) -> Tensor:
@@ -58,7 +58,7 @@ class Extra(Pointwise):
 
 
 class Uneven(Chopped):
-    """What becomes of a pixel depends on where it stands in its window, and on all others there."""
+    """A network in which a pixel's value depends on its position in the window and on all other pixels there."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         restored = super().forward(images, head)
@@ -90,7 +90,7 @@ def test_an_image_does_not_depend_on_the_others_of_its_batch(height, width):
 
 
 def test_a_photograph_needs_few_windows():
-    """At 481×321 a quarter of overlap needs 14 × 9 windows; the official code runs 972."""
+    """At 481×321, an overlap of a quarter needs 14 × 9 windows; the official code uses 972."""
     network = Pointwise(48)
     restore(network, noise(1, 3, 321, 481), "same")
     assert sum(shape[0] for shape in network.seen) == 14 * 9
@@ -137,7 +137,7 @@ def test_tiles_cover_an_image_and_count_as_one(length, side, overlap, scale, lef
 
 
 def test_weights_fall_in_a_straight_line():
-    """Over an overlap of 3: 1/4, 2/4, 3/4; with its outer third left to the neighbour, 0, 1/2, 1."""
+    """Over an overlap of 3 the weights are 1/4, 2/4, 3/4; if its outer third belongs to the neighbour, 0, 1/2, 1."""
     assert evenly(9, 6, 3, 1, 0).weights().tolist() == [[1, 1, 1, 0.75, 0.5, 0.25], [0.25, 0.5, 0.75, 1, 1, 1]]
     assert evenly(9, 6, 3, 1, 1 / 3).weights().tolist() == [[1, 1, 1, 1, 0.5, 0], [0, 0.5, 1, 1, 1, 1]]
 
@@ -162,7 +162,10 @@ def test_the_official_tiling_changes_no_pointwise_network(height, width, head):
 
 
 def chopped_by_pixel(network: Backbone, image: Tensor, head: str, window: int) -> Tensor:
-    """The official tiling pixel by pixel: which windows hold it in their inner half, or at the image's border."""
+    """Compute the official tiling pixel by pixel, from the windows that contribute to each pixel.
+
+    A window contributes to the pixels in its inner half, and to those at the border of the image.
+    """
     scale, side, quarter = network.heads[head], window, window // 4
     height, width = image.shape[-2:]
     result = torch.zeros(1, 3, height * scale, width * scale)
@@ -242,7 +245,7 @@ def test_padding_mirrors_and_keeps_the_image(height, width):
 @settings(deadline=None, max_examples=15)
 @given(st.integers(20, 140), st.integers(20, 140), st.integers(17, 64))
 def test_tiles_of_a_local_network_give_what_the_whole_image_gives(height, width, tile):
-    """The network sees 4 pixels far; of an overlap of 12 to 16, the outer 4 or 5 are left to the neighbour."""
+    """The network's receptive field reaches 4 pixels; of an overlap of 12 to 16, the outer 4 or 5 are discarded."""
     network, images = ConvNet(4).eval(), noise(2, 3, height, width)
     restored = restore(network, images, tile=tile, overlap=12 + tile % 5)
     assert torch.allclose(restored, whole(network, images), atol=1e-6)
@@ -336,7 +339,7 @@ def test_heads_act_one_after_the_other_in_float():
 
 
 def test_neighbours_of_one_size_share_forward_passes_and_keep_their_places():
-    """Three images of four windows, one of six, then one of four again, all through windows of 20."""
+    """Three images have four windows each, the next has six, and the last has four again, all with side 20."""
     network = Pointwise()
     images = [draw([seed], *size) for seed, size in enumerate([(35, 35)] * 3 + [(35, 50)] + [(35, 35)])]
     found = [to_image(output) for output in restore_each(network, images, ("double",))]
@@ -348,7 +351,7 @@ def test_neighbours_of_one_size_share_forward_passes_and_keep_their_places():
 
 
 def test_large_tiles_come_few_at_once_on_a_cpu():
-    """Eight windows of 48, or as many pixels, fill its caches."""
+    """Eight windows of side 48, or as many pixels in larger windows, fill the caches of a CPU."""
     network = Pointwise(48)
     restore(network, noise(3, 3, 84, 84), "same")
     assert [shape[0] for shape in network.seen] == [8, 4]

@@ -1,4 +1,4 @@
-"""The mean over eight flips and rotations."""
+"""Test the mean over eight flips and rotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGES = torch.rand(2, 3, 5, 7, generator=RANDOM)
 
 
 def network(images: Tensor) -> Tensor:
-    """Looks at its neighbours unevenly, and doubles what it is given."""
+    """Apply an asymmetric convolution and double the size."""
     return torch.nn.functional.conv2d(images, KERNEL, padding=1).repeat_interleave(2, -1).repeat_interleave(2, -2)
 
 
@@ -31,7 +31,7 @@ def test_the_ensemble_of_any_network_turns_with_its_input(quarters, mirrored):
 
 
 def test_it_is_the_convolution_with_the_mean_of_the_eight_kernels():
-    """For a convolution, averaging outputs is averaging turned kernels; numpy turns them."""
+    """For a convolution, averaging outputs equals averaging the transformed kernels; numpy transforms them."""
     views = [np.rot90(k, n, (-2, -1)) for k in (KERNEL.numpy(), KERNEL.numpy()[..., ::-1]) for n in range(4)]
     mean = torch.from_numpy(np.mean(views, 0))
     expected = torch.nn.functional.conv2d(IMAGES, mean, padding=1)

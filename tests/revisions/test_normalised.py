@@ -1,4 +1,4 @@
-"""The normalised code keeps what is computed and drops the rest, on every Python alike."""
+"""Test the normalised code: it keeps what affects results and drops the rest, on every Python version alike."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_comments_anywhere_keep_every_digest(data):
 
 
 def test_the_digest_is_the_committed_one_on_every_version():
-    """A golden: keys would change with the Python that makes them."""
+    """This is a golden value: otherwise, keys would depend on the Python version that computes them."""
     assert digest(CODE) == "00c60bca96200871ae45bd2f4cc5d4b118d26bb2e8db01eaedbadeb236b9d5cc"
     assert normalised("x = 'ä', b'\\xff', 1e-3, None, ...\n") == (
         '[(Assign targets=[(Name id="x")] value=(Tuple elts=[(Constant value="\\u00e4") (Constant value=bytes:ff) '

@@ -1,4 +1,4 @@
-"""The committed table names the code as it is; keys follow the revision, not the bytes."""
+"""Test the committed table of revisions: it matches the code, and keys depend on revisions, not on bytes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PARTS = ("benchmark", "methods", "tasks", "reports")
 
 
 def keys() -> dict[str, list[str]]:
-    """The keys of two cells, as the package that is imported makes them; a process of its own runs this text too."""
+    """Compute the keys of two cells with the imported package; this function's source also runs in another process."""
     planner = Planner(Request("ipt-nano", "lora,adapter", "denoise_30", "demo"))
     return {cell.method: [planner.plan(cell.at(1e-3)).key, planner.selection_context(cell)] for cell in planner.cells}
 
 
 def test_every_keyed_file_is_the_code_of_its_revision():
-    """Where this fails, each line names the two ways out."""
+    """If this test fails, each line names the two ways to fix it."""
     assert not list(check.faults())
 
 
@@ -49,7 +49,7 @@ def test_the_engines_listed_modules_stand_in_every_key():
 
 @pytest.fixture
 def own_table(tmp_path, monkeypatch):
-    """A copy of the table that a test may change."""
+    """Return a copy of the table that a test may change."""
     path = tmp_path / "revisions.toml"
     shutil.copy(table.FILE, path)
     monkeypatch.setattr(table, "FILE", path)
@@ -139,7 +139,7 @@ def test_a_near_name_is_offered(own_table):
 
 
 def test_keys_survive_comments_docstrings_annotations_and_moves(tmp_path):
-    """In a copy of the package whose files are edited as one edits them."""
+    """The files are edited in a copy of the package."""
     home = tmp_path / "petlir"
     home.mkdir()
     shutil.copy(PACKAGE / "__init__.py", home)

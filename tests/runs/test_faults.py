@@ -1,4 +1,4 @@
-"""What breaks on the way: one clear line, nothing that was finished is lost, and the same command goes on."""
+"""Test failures during a run: one clear line, no loss of finished results, and continuation by the same command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRID = ["-m", "frozen,lora", "-t", "tiny", "--steps", "2", "--regime", "paper", 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of a megabyte."""
+    """Mount a file system of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
@@ -32,7 +32,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def one_line(err: str) -> str:
-    """What a command that failed in this process has for the user: no more than a line."""
+    """Return the only line that a failed command printed for the user."""
     (line,) = (line for line in err.splitlines() if line.startswith("petlir: "))
     assert "Traceback" not in err, err
     return line

@@ -1,4 +1,7 @@
-"""Seeds for what is tied: who gets more, how many looks, and what is refused. Records are made up, none is trained."""
+"""Test adding seeds to tied methods: which get more, how many interim analyses there are, and what is refused.
+
+Records are made up, and nothing is trained.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from tests.helpers.engine import Lab, command
 from tests.reports.stores import QUALITY, doubling, record, write_store
 
 LEVELS = {"lora": 1.0, "adapter": 1.0, "ssf": 3.0, "moe": 4.0, "fact": 5.0, "vpt": 6.0}
-"""Six PETL methods, the fewest that are ranked, of which two are tied."""
+"""Six PETL methods, the fewest that are ranked; two of them are tied."""
 REFERENCES = {"full-ft": 7.0, "scratch": 8.0}
 
 
 class Pretend:
-    """Leaves records as a run would: each method at its level, and notes what was asked for."""
+    """A replacement of a run that writes records of each method at its level and notes what was requested."""
 
     def __init__(self, root: Path, converged: bool = True) -> None:
         self.root, self.converged = root, converged

@@ -1,4 +1,7 @@
-"""SIGKILLs at random over a grid, restarted each time: every record is whole, and equal to the undisturbed run's."""
+"""Test random SIGKILLs during a grid that is restarted each time.
+
+Every record must be complete and equal to that of an undisturbed run.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def at_work(store: Path) -> list[LeaseInfo]:
 
 
 def strike(process: subprocess.Popen[str], store: Path, dice: random.Random) -> None:
-    """Kill the runner with its workers, the runner alone or a worker alone; at once, as it starts or as it works."""
+    """Kill the runner and its workers, the runner alone or a worker alone, at a random time during start-up or work."""
     deadline = time.monotonic() + dice.choice([1, 5, 30])
     while process.poll() is None and time.monotonic() < deadline and not at_work(store):
         time.sleep(0.05)

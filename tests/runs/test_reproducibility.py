@@ -1,4 +1,4 @@
-"""Reproducibility: to the bit on one machine, within 1e-3 dB on one type of device."""
+"""Test reproducibility: identical bits on one machine, and 1e-3 dB on devices of the same type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GRID = ["-m", "lora", "-t", "tiny", "--steps", "4", "--regime", "paper", "--work
 
 
 def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
-    """A run in processes of its own."""
+    """Run petlir in separate processes and return its store."""
     places: list[str | Path] = ["--data", data, "--plugin", PLUGIN, "--store", store]
     with spawned("run", *GRID, "--device", "cpu", *places, *more, **environment) as process:
         _, err = process.communicate()
@@ -32,7 +32,7 @@ def run(store: Path, data: Path, *more: str, **environment: str) -> Path:
 
 
 def psnr(store: Path) -> dict[str, list[float]]:
-    """The PSNR of each image, by method."""
+    """Return the PSNR of each image, by method."""
     return {r.cell.label: [score.value for score in r.rows()] for r in finished_in(store)}
 
 
@@ -42,7 +42,7 @@ def digests(store: Path) -> dict[tuple[str, int], Any]:
 
 @pytest.fixture(scope="module")
 def first(small_images, tmp_path_factory):
-    """A run of this machine's CPU, in this process."""
+    """Run the grid in this process, with the default instruction set of this CPU, and return its store."""
     store = tmp_path_factory.mktemp("first") / "store"
     with laboratory(small_images) as lab:
         lab.run(store, steps=4)
@@ -55,7 +55,7 @@ def test_the_same_machine_gives_the_same_bits(first, small_images, tmp_path):
 
 
 def test_another_cpu_gives_the_same_within_a_thousandth_of_a_decibel(first, small_images, tmp_path):
-    """Kernels for another instruction set stand for another machine; they do not give the same bits."""
+    """Another instruction set stands for another CPU; its results are not identical to the bit."""
     if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"):
         pytest.skip("this CPU has one set of kernels")
     setting = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
@@ -84,7 +84,7 @@ def test_a_gpu_repeats_itself_and_lies_within_the_seeds(first, small_images, tmp
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_starts_as_a_cpu_does(lab, tmp_path, monkeypatch):
-    """One key means one training: the losses of the first ten steps agree, those behind dropout too."""
+    """The key is the same, so the losses of the first ten steps must agree, dropout included."""
     losses: dict[str, list[float]] = {"cpu": [], "cuda:0": []}
     for device, found in losses.items():
         monkeypatch.setattr(loop, "loss_of", partial(noted, found))

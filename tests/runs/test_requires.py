@@ -1,4 +1,4 @@
-"""Cells that need other cells: they come first, their results are handed on, and their loss is told."""
+"""Test cells that require other cells: those run first and pass on their results, and their failure is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.samples import finished_in
 
 
 def folder(store: Path, label: str) -> Path:
-    """Where the cell of this label lies."""
+    """Return the folder of the cell with this label."""
     (found,) = store.glob(f"cells/*/*/{label}-s0-*")
     return found
 
@@ -48,7 +48,7 @@ def test_what_is_composed_is_as_brief_as_its_parts(lab, tmp_path, monkeypatch, l
 
 
 def test_the_key_holds_what_is_required(lab):
-    """Another task of the required cell is another cell, though nothing else of it changed."""
+    """If the required cell is on another task, the key changes although nothing else of the cell does."""
 
     def parts(methods: str) -> dict[str, str]:
         planner = Planner(lab.request(methods=methods))

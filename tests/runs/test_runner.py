@@ -1,4 +1,4 @@
-"""A grid from request to records: resume, failures, exact repetition, and what a kill leaves."""
+"""Test the runner from request to records: continuation, failures, exact repetition, and leftovers of killed runs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if __name__ == "__main__":
     runner.Mirror = type("Silent", (), dict.fromkeys(("__init__", "put", "close"), lambda *_: None))
     print("worked on", runner.run(replace(asked, context=context), store, device="cpu", workers=1).worked)
 """
-"""`petlir run`, keeping a checkpoint after every step."""
+"""A program that runs `petlir run` and saves a checkpoint after every step."""
 
 
 def files(store: Path) -> dict[str, bytes]:
-    """Adapters and restored images of a store."""
+    """Return the contents of adapters and restored images of a store."""
     found = [path for path in store.glob("cells/**/*") if path.suffix in (".safetensors", ".png")]
     return {str(path.relative_to(store)): path.read_bytes() for path in found}
 
@@ -142,7 +142,7 @@ def drive(
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
-    """SIGKILL to the whole group while the second cell trains; then the same command again."""
+    """SIGKILL hits the whole process group while the second cell trains; then the same command runs again."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with drive(lab, tmp_path / "run.py", killed) as process:
         deadline = time.monotonic() + 120
@@ -161,7 +161,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(lab, tmp_path):
 
 
 def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
-    """Both are asked for the same cells, one of which needs another; this process joins in the first one's first."""
+    """Both runners get the same cells, one of which requires another; this process joins during the first cell."""
     methods = "frozen,lora,bitfit,follower,elsewhere"
     shared, alone = tmp_path / "shared", tmp_path / "alone"
     with drive(lab, tmp_path / "run.py", shared, methods, 2) as other:
@@ -179,7 +179,7 @@ def test_two_runners_on_one_store_do_no_cell_twice(lab, tmp_path):
 
 
 def test_a_run_goes_on_from_its_checkpoint(lab, tmp_path, monkeypatch):
-    """Interrupted in this process before its step 3, a cell does only the steps that are left."""
+    """The run is interrupted in this process before step 3; the next run makes only the remaining steps."""
     asked = lab.request(methods="adaptformer", steps=5)
     asked = replace(asked, context=replace(asked.context, checkpoint_seconds=0))
     seen = interrupt(monkeypatch, 3)

@@ -1,4 +1,4 @@
-"""Two `petlir run` at once on one store, as two users would start them; one of them is killed."""
+"""Test two `petlir run` commands on one store at the same time, as two users would start them; one is killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network with several weights: random ones, and such as the user labels."""
+"""Test one network with several weights: random ones, and weights that the user labels."""
 
 import pytest
 import torch

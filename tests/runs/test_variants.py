@@ -1,4 +1,4 @@
-"""A variant of a task is a cell of its own: key, record, pictures and column."""
+"""Test that a variant of a task has its own cell: key, record, pictures and column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `degrade`, `restore` and `score` make of each other's sizes."""
+"""Test that `degrade`, `restore` and `score` accept the image sizes that the others write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores in bands of rows are those of the whole image; 16-bit images are scored against their own peak."""
+"""Test that scores in bands of rows equal those of the whole image, and that 16-bit images have their own peak."""
 
 from __future__ import annotations
 

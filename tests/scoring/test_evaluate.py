@@ -1,4 +1,4 @@
-"""Scoring restored images as they are stored."""
+"""Test the scoring of restored images as they are stored."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_scores_are_of_the_stored_images(tmp_path):
 
 
 class Centred(Pointwise):
-    """A network that takes off the mean of what it sees, so makes other images of tiles."""
+    """A network that subtracts the mean of its input, so that tiles give other results than the whole image."""
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
         return images - images.mean((-2, -1), keepdim=True) + 0.5
@@ -85,7 +85,7 @@ def test_the_official_way_is_the_official_tiling(tmp_path):
 
 
 def test_what_is_not_rounded_is_scored_before_it_is_stored(tmp_path):
-    """A constant error of a fraction of a grey level: stored images would show none, or a whole one."""
+    """The error is a constant fraction of a grey level: in stored images it would be zero or a whole level."""
 
     class Brighter(Pointwise):
         def forward(self, images: Tensor, head: str | None = None) -> Tensor:
@@ -137,7 +137,7 @@ def test_time_is_per_megapixel_of_output():
 
 
 def test_the_input_is_scored_once_for_all_networks(tmp_path, monkeypatch):
-    """What is scored again is what the network puts out; the rows are those of a pair that nothing is known of."""
+    """The second evaluation scores only the network's outputs, and takes the scores of the inputs from the first."""
     known, asked = pairs(), []
     first = evaluate(Pointwise(), ("same",), known, RGB, tmp_path / "a", tmp_path / "s").rows
 

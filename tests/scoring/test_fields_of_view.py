@@ -1,4 +1,4 @@
-"""What a network sees at once: one window, the whole image, or both where an operator spans it."""
+"""Test a network's field of view: one window, the whole image, or both if an operator spans the image."""
 
 from __future__ import annotations
 

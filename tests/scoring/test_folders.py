@@ -1,4 +1,4 @@
-"""Scores of folders: published baselines on real sets, pairing, and what is refused."""
+"""Test scores of folders: published baselines on real sets, pairing of files, and refused input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def save(folder: Path, **images: NDArray[Any]) -> Path:
 
 
 def shrunk(reference: Path, folder: Path, scale: int) -> Path:
-    """What `petlir degrade` makes of a folder for super-resolution."""
+    """Return a folder of the images that `petlir degrade` makes for super-resolution."""
     return save(folder, **{path.stem: imresize(read_image(path), 1 / scale) for path in reference.iterdir()})
 
 

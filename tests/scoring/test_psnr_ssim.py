@@ -1,4 +1,4 @@
-"""PSNR and SSIM against official values, scikit-image, pyiqa and what must hold for any image."""
+"""Test PSNR and SSIM against official values, scikit-image, pyiqa and properties that hold for any image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SEEDED = st.integers(0, 2**32 - 1)
 
 
 def noisy_pair(seed: int, size: tuple[int, int, int] = (37, 45, 3)) -> tuple[Image, Image]:
-    """A textured image and a version of it that is noisy and darker."""
+    """Return a noisy, darkened version of a textured image, and the image."""
     rng = np.random.default_rng(seed)
     clean = rng.integers(0, 256, size, dtype=np.uint8)
     restored = (0.8 * clean + rng.normal(0, 30, size)).clip(0, 255).astype(np.uint8)
@@ -41,7 +41,7 @@ def noisy_pair(seed: int, size: tuple[int, int, int] = (37, 45, 3)) -> tuple[Ima
 
 
 def luma(image: Image) -> Plane:
-    """ITU-R BT.601 luma as printed in MATLAB's documentation of `rgb2ycbcr`."""
+    """Return the ITU-R BT.601 luma as printed in MATLAB's documentation of `rgb2ycbcr`."""
     red, green, blue = np.moveaxis(image.astype(np.float64) / 255, -1, 0)
     plane: Plane = 16 + 65.481 * red + 128.553 * green + 24.966 * blue
     return plane
@@ -132,7 +132,7 @@ def test_rounded_luma_is_that_of_scikit_image_rounded(seed):
 
 
 def scipy_ssim3d(restored: Plane, clean: Plane) -> float:
-    """The definition with scipy's Gaussian filter over rows, columns and channels, edges repeated."""
+    """Compute 3D SSIM by its definition, with scipy's Gaussian filter over rows, columns and channels."""
     blur = partial(gaussian_filter, sigma=1.5, radius=5, mode="nearest")
     mean, other = blur(restored), blur(clean)
     variance, other_variance = blur(restored**2) - mean**2, blur(clean**2) - other**2
@@ -154,7 +154,7 @@ def test_ssim_over_channels_is_the_definition(seed, height, width):
 
 
 def test_ssim_over_channels_is_the_higher():
-    """NAFNet's tables print 0.961 on SIDD where the mean over channels is 0.925."""
+    """NAFNet's tables print 0.961 on SIDD; the mean of SSIM over channels is 0.925."""
     pair = noisy_pair(3)
     assert ssim(*pair, protocol("rgb-ssim3d")) > ssim(*pair, protocol("rgb"))
 

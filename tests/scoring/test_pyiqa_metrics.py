@@ -1,4 +1,4 @@
-"""Metrics of pyiqa: the values that it gives, their direction, and what is not available."""
+"""Test metrics of pyiqa: their values, their direction, and metrics that are not available."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WEIGHTLESS = ("fsim", "ms_ssim", "gmsd", "vif", "nlpd")
 
 
 def pair(seed: int, height: int, width: int) -> tuple[Image, Image]:
-    """A blurred image and the sharp one, with texture: of smooth images some metrics are not a number."""
+    """Return a blurred image and the sharp one. They have texture, since some metrics are NaN on smooth images."""
     noise = np.random.default_rng(seed).normal(0, 12, (height, width, 3))
     clean = (draw([seed], height, width) + noise).clip(0, 255).astype(np.uint8)
     return uniform_filter(clean, (3, 3, 1)), clean
@@ -41,7 +41,7 @@ def looks(*sizes: tuple[int, int]) -> dict[str, Look]:
 
 
 def measured(names: Iterable[str], images: Mapping[str, Look], device: str) -> list[Measurement]:
-    """Score by metrics of pyiqa alone."""
+    """Score images with pyiqa's metrics only."""
     return measured_by(names, images, device, {})
 
 
@@ -87,7 +87,7 @@ def test_the_direction_is_the_one_in_which_a_better_image_lies():
 
 
 def test_the_colour_that_a_metric_looks_at_is_said():
-    """A metric of luma does not notice a change of hue at equal luma, one of RGB does."""
+    """A metric of luma ignores a change of hue at constant luma, and a metric of RGB does not."""
     found = {one.name: one for one in measured(("gmsd", "psnr"), looks((64, 64)), "cpu")}
     assert found["gmsd"].colour == "luma (yiq, full range) of RGB in [0, 1]"
     assert found["psnr"].colour == "RGB in [0, 1]"

@@ -1,4 +1,4 @@
-"""A third metric that stands in the registry is computed, recorded, exported and shown like PSNR and SSIM."""
+"""Test that a third metric in the registry is computed, recorded, exported and shown like PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.samples import finished_in
 
 
 def error(image, clean, rule) -> float:
-    """The mean absolute error in grey levels, of 8-bit images."""
+    """Return the mean absolute error of 8-bit images in grey levels."""
     return float(np.abs(image.astype(float) - clean).mean())
 
 

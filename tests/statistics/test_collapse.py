@@ -1,4 +1,4 @@
-"""Collapsed seeds: the rule, and what is compared without them."""
+"""Test collapsed seeds: the rule, and the comparisons without them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS = 6
 
 
 def table(*means: float) -> np.ndarray:
-    """Seeds of these means on images that differ."""
+    """Return a table of seeds with these means, on images that differ."""
     images = np.random.default_rng(0).normal(0, 3, (UNITS, 1))
     found: np.ndarray = images - images.mean() + np.array(means)
     return found

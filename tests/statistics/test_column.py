@@ -1,4 +1,4 @@
-"""Families of pairs: ties, ranks, wins."""
+"""Test comparisons of all pairs in a column: ties, ranks, wins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNITS, SEEDS = 8, 5
 
 
 def column(*levels: float, spread: float = 0.01, seed: int = 0) -> dict[str, np.ndarray]:
-    """Methods a, b, c … at these levels, on images that differ much more than the methods do."""
+    """Return methods a, b, c … with these mean scores, on images that differ much more than the methods do."""
     draw = np.random.default_rng(seed)
     images = draw.normal(25, 3, (UNITS, 1))
     return {chr(97 + i): images + level + draw.normal(0, spread, (UNITS, SEEDS)) for i, level in enumerate(levels)}
@@ -21,7 +21,7 @@ def column(*levels: float, spread: float = 0.01, seed: int = 0) -> dict[str, np.
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.001, 0.999))
 def test_an_adjusted_p_value_is_below_alpha_where_holms_steps_reject(p, alpha):
-    """Holm 1979: reject the smallest while it is at most alpha over the number of those that are left."""
+    """Holm 1979: reject the smallest p value as long as it is at most alpha divided by the number of remaining ones."""
     left = sorted(range(len(p)), key=lambda i: p[i])
     while left and p[left[0]] * len(left) <= alpha:
         left.pop(0)

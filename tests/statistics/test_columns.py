@@ -1,4 +1,4 @@
-"""Which columns are ranked, and why others are not."""
+"""Test which columns are ranked, and the reasons why others are not."""
 
 from __future__ import annotations
 

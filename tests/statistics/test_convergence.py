@@ -1,4 +1,4 @@
-"""The doubling test: what it decides, who is ranked by it, and that all say it in the same words."""
+"""Test the doubling test: its decision, its effect on the ranking, and its identical wording everywhere."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_references_are_declared_by_their_methods():
 
 
 def column(converged: int, rising: int = 0, untested: int = 0, reference: float = 0.5) -> Table:
-    """A table of one column: PETL methods that have converged or not, one untested, and references that never do."""
+    """Return a table of one column with PETL methods that have converged, have not, or are untested, and references."""
     kinds = "c" * converged + "r" * rising + "u" * untested
     names = [f"{kind}{number}" for number, kind in enumerate(kinds)]
     made = []

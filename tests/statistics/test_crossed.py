@@ -1,4 +1,4 @@
-"""Against scipy where one of the two effects is missing, textbook formulas where both are, and simulation."""
+"""Test the crossed model against scipy with one effect missing, textbook formulas with both, and simulation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_pair_is_the_paired_t_test_where_seeds_agree():
 
 
 def test_both_effects_without_error_are_satterthwaites_sum_of_mean_squares():
-    """The textbook formula; equally many units and seeds, so that no degrees of freedom are the fewer."""
+    """The textbook formula is used with as many units as seeds, so that the degrees of freedom are equal."""
     unit, seed = np.array([0.0, 1.0, 4.0, 6.0]), np.array([1.0, 2.0, 2.0, 5.0])
     gap = unit[:, None] + seed
     rows, columns = 4 * unit.var(ddof=1), 4 * seed.var(ddof=1)
@@ -46,7 +46,7 @@ def test_both_effects_without_error_are_satterthwaites_sum_of_mean_squares():
 
 
 def test_the_p_value_solves_banerjees_equation():
-    """Mean squares worked out by hand: 272/9 and 37/3 with 3 and 2 degrees of freedom."""
+    """The mean squares computed by hand are 272/9 and 37/3, with 3 and 2 degrees of freedom."""
     gap = np.array([[1.0, 2.0, 4.0], [2.0, 4.0, 5.0], [6.0, 7.0, 10.0], [7.0, 9.0, 11.0]])
     p = difference(gap, np.zeros_like(gap)).p
     right = stats.t.isf(p / 2, 3) ** 2 * 272 / 9 + stats.t.isf(p / 2, 2) ** 2 * 37 / 3
@@ -81,7 +81,7 @@ def test_few_seeds_are_told_apart_only_beyond_a_tenth_of_a_decibel():
 
 
 def test_the_p_value_of_many_pairs_solves_its_equation_however_large():
-    """Scipy's t distribution on the right side, for differences from a thousandth to a thousand of the spread."""
+    """The equation is evaluated with scipy's t distribution, for differences from 1e-3 to 1e3 times the spread."""
     draw = np.random.default_rng(2)
     squares = Squares(24, 3, *(10 ** draw.uniform(-3, 3, 2000) for _ in range(4)))
     p = p_value(squares)

@@ -1,4 +1,4 @@
-"""The share of full fine-tuning's gain, against Fieller's closed form."""
+"""Test the share of full fine-tuning's gain against Fieller's closed form."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNITS, SEEDS = 12, 4
 
 
 def fieller(own: np.ndarray, whole: np.ndarray) -> tuple[float, float]:
-    """The two roots of (x̄ − r ȳ)² = t² (s_xx − 2 r s_xy + r² s_yy) / n, for paired samples."""
+    """Return the two roots of (x̄ − r ȳ)² = t² (s_xx − 2 r s_xy + r² s_yy) / n, for paired samples."""
     t = stats.t.ppf(0.975, len(own) - 1)
     (xx, xy), (_, yy) = np.cov(own, whole) * t**2 / len(own)
     x, y = own.mean(), whole.mean()

@@ -1,4 +1,4 @@
-"""Means of groups are those of pandas, to the last bit."""
+"""Test that means of groups equal those of pandas, to the last bit."""
 
 from __future__ import annotations
 

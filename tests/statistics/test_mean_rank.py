@@ -1,4 +1,4 @@
-"""Mean ranks over columns: against counting, and joint intervals against simulation of equal methods."""
+"""Test mean ranks over columns against counting, and joint intervals against simulated methods of equal quality."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_known_comparisons_give_the_same_ranks():
 
 
 def test_intervals_hold_jointly():
-    """With two equal methods and a worse one, the true mean ranks are 1 to 2 and 3: no interval may exclude these."""
+    """For two equal methods and a worse one, the true mean ranks are 1 to 2 and 3; no interval may exclude these."""
     missed = 0
     for seed in range(60):
         draw = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Regret to the best method, and stability over columns."""
+"""Test the regret relative to the best method, and its stability over columns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_method_without_one_of_the_columns_has_no_stability():
 
 
 def test_the_interval_covers_the_regret_of_nearly_equal_methods():
-    """The largest of several differences overshoots; the interval is to cover the truth nevertheless."""
+    """The largest of several estimated differences is biased upwards; the interval must still cover the truth."""
     covered, levels = 0, {"a": 0.02, "b": 0.0, "c": 0.02, "d": 0.01}
     for seed in range(200):
         found = regret(column(seed, **levels), "b")

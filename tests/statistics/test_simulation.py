@@ -1,4 +1,4 @@
-"""Coverage and false separations, simulated anew for a few conditions; the committed table for all."""
+"""Test coverage and false separations: new simulations of a few conditions, and the committed table for all."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from petlir.benchmark.statistics.simulation import (
 
 REPEATS = 20_000
 ERROR = 3 * (0.95 * 0.05 / REPEATS) ** 0.5
-"""Three standard errors."""
+"""Three standard errors of a simulated coverage."""
 
 
 def plain(found: Squares) -> np.ndarray:
-    """Satterthwaite's interval from the textbook, negative components cut at zero."""
+    """Return half the width of Satterthwaite's textbook interval, with negative variance components set to zero."""
     unit, seed = np.maximum(found.unit, found.error), np.maximum(found.seed, found.error)
     total = unit + seed - found.error
     units, seeds = found.units - 1, found.seeds - 1
@@ -60,7 +60,7 @@ def test_the_textbook_interval_would_fail_both_ways():
 @pytest.mark.parametrize(("units", "seeds", "repeats"), [(5, 3, 10_000), (15, 5, 10_000), (100, 5, 2000)])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_equal_methods_are_rarely_told_apart(scenario, units, seeds, repeats):
-    """A true rate of 5 % would show as more than this once in a thousand times."""
+    """If the true rate were 5 %, the simulation would exceed this bound less than once in a thousand times."""
     assert false_separations(scenario, units, seeds, repeats) <= FALSE + 3 * (FALSE / repeats) ** 0.5
 
 
@@ -101,7 +101,7 @@ def test_every_condition_again(units, seeds):
 
 
 def test_what_is_simulated_is_what_a_column_is_told_by():
-    """`compare` on whole tables says the same of each repeat."""
+    """For each repetition, `compare` on whole tables gives the same decision as the simulation."""
     each = [draws(SCENARIOS[1], 6, 5, 40, np.random.default_rng(seed)) for seed in range(4)]
     methods = Draws(*(np.stack([getattr(one, part) for one in each]) for part in ("unit", "seed", "error")))
     methods.error[0] += 1.2  # so that some are told apart

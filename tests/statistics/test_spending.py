@@ -1,4 +1,4 @@
-"""Alpha spending, and false separations of one pair that is looked at several times."""
+"""Test alpha spending, and the rate of false separations of one pair that is analysed several times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from petlir.benchmark.statistics import compare, planned, spend
 
 
 def test_it_is_the_obrien_fleming_type_function_of_lan_and_demets():
-    """Spent at 5 looks of equal size, two-sided 0.05: the table of Lan and DeMets' function."""
+    """The table gives the alpha spent at five equally spaced analyses by Lan and DeMets' function, two-sided 0.05."""
     spent = np.cumsum([analysis.share * 0.05 for analysis in spend((2, 4, 6, 8, 10))])
     assert spent == pytest.approx([0.00001, 0.00194, 0.01140, 0.02843, 0.05], abs=5e-5)
 
@@ -27,7 +27,7 @@ def test_looks_grow_by_half():
 
 
 def test_stopping_when_it_shows_finds_nothing_where_there_is_nothing():
-    """One pair without a difference, seeds added until it separates: at most 5 %, though plain t tests give more."""
+    """One pair has no difference, and seeds are added until it separates: at most 5 % do, more with plain t tests."""
     analyses = spend((3, 5, 8, 10))
     gaps = np.random.default_rng(0).normal(size=(20_000, 10))
     p = np.stack([stats.ttest_1samp(gaps[:, : analysis.seeds], 0.0, axis=1).pvalue for analysis in analyses])

@@ -1,4 +1,4 @@
-"""Win probabilities, against the normal closed form and counts by hand."""
+"""Test win probabilities against the closed form for normal effects and against counts by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_pair_is_compared_on_the_seeds_that_both_have():
 
 
 def test_of_normal_effects_it_is_the_normal_probability_of_a_new_scene_and_seed():
-    """Phi(mean / sqrt(sum of the three variances)), from 5,000 small tables: the estimate has no bias."""
+    """The closed form is Phi(mean / sqrt(sum of the three variances)); over 5,000 tables, the estimate is unbiased."""
     draw = np.random.default_rng(0)
     unit, seed, error = 0.6, 0.3, 0.5
     gaps = 0.4 + draw.normal(0, unit, (5000, 6, 1)) + draw.normal(0, seed, (5000, 1, 3))
@@ -34,7 +34,7 @@ def test_of_normal_effects_it_is_the_normal_probability_of_a_new_scene_and_seed(
 
 
 def test_it_agrees_with_scipys_count_of_positive_differences():
-    """With one seed it is the share of positive differences: the statistic of the sign test."""
+    """With one seed, the probability is the share of positive differences, the statistic of the sign test."""
     draw = np.random.default_rng(1)
     a, b = draw.normal(25, 3, (2, 40, 1))
     positive = int((a > b).sum())

@@ -1,4 +1,4 @@
-"""`petlir clean` takes what is left over and nothing else; `petlir why` names what has changed."""
+"""Test that `petlir clean` removes leftovers and nothing else, and that `petlir why` names what has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index: what it says is what the records say, whatever happened to its file."""
+"""Test that the index agrees with the records, whatever happened to the index file."""
 
 from __future__ import annotations
 

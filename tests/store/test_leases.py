@@ -1,4 +1,4 @@
-"""Leases: one holder at a time, taken over when it dies, on whatever they are kept."""
+"""Test leases: one holder at a time, and takeover when the holder dies, on every kind of storage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def files(leases: Leases) -> list[str]:
 
 
 def silent_since(leases: Leases, name: str, seconds: float) -> None:
-    """Make a claim look as if its holder on another machine had last been heard of so long ago."""
+    """Make a lease look as if another machine held it and had last renewed it this many seconds ago."""
     assert isinstance(leases.blobs, Folder)
     path = leases.blobs.path / name
     path.write_bytes(path.read_bytes().replace(b'"machine": "', b'"machine": "another '))
@@ -144,7 +144,7 @@ def test_a_living_holder_gives_signs_of_life(leases, monkeypatch):
 
 
 def test_news_that_were_old_do_not_make_a_second_holder(leases):
-    """Who saw a dead claim, and slept while others took over, finds them there."""
+    """A runner that saw an expired lease, and then slept while another runner took over, finds the new holder."""
     with leases.hold("key", "a cell") as first:
         silent_since(leases, first.name, DEAD + 5)
         seen = leases._numbers("key")

@@ -1,4 +1,4 @@
-"""Commands that read a store leave it as they found it, and read those of older versions."""
+"""Test that commands that read a store leave it unchanged, and that they read stores of older versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Listing = dict[str, tuple[int, str]]
 
 
 def listing(root: Path) -> Listing:
-    """Every folder and file below `root`, when it was last changed, and what it holds."""
+    """Return the time of the last change and the contents of every folder and file below `root`."""
     return {
         str(path.relative_to(root)): (
             path.stat().st_mtime_ns,
@@ -35,7 +35,7 @@ def listing(root: Path) -> Listing:
 
 
 def test_reading_writes_nothing(lab, tmp_path, monkeypatch, capsys):
-    """With a fresh cache, a cell that is held on another machine and a file that is no record."""
+    """The cache is new, another machine holds a cell, and one file is not a valid record."""
     store = lab.finished(tmp_path / "store", methods="frozen,lora")
     write_json(store / "cells" / "ipt-nano" / "tiny" / "torn-s0-00000000" / RECORD, {})
     held = LeaseInfo("f" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
@@ -71,7 +71,7 @@ def test_verifying_a_whole_store_writes_nothing(lab, tmp_path, capsys):
 
 
 def test_who_works_elsewhere_is_told_by_the_age_of_the_last_sign(tmp_path):
-    """Without a file written to read the store's clock."""
+    """No file is written to read the clock of the store."""
     blobs = Folder(tmp_path)
     held = LeaseInfo("a" * 64, "a cell", Process("elsewhere", "another machine", 1, "1"), "2026-11-21T09:00:00+00:00")
     blobs.write(f"{held.key}.1", held.content)
@@ -83,7 +83,7 @@ def test_who_works_elsewhere_is_told_by_the_age_of_the_last_sign(tmp_path):
 
 
 def test_records_of_an_older_version_stay_readable(tmp_path, capsys):
-    """Their key has components that this version does not know; they are counted, exported and reported."""
+    """Their keys have components unknown to this version; they are still counted, exported and reported."""
     for left in (record(), failed() | {"key": "f" * 64, "cell": record()["cell"] | {"seed": 1}}):
         write_json(folder_of(tmp_path, left) / RECORD, left)
     before = listing(tmp_path)

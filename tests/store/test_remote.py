@@ -1,4 +1,4 @@
-"""Stores behind a URL, on an S3 server of this machine."""
+"""Test stores at a URL, on an S3 server on this machine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def url() -> str:
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Makes this machine look like another one, with a folder of its own to work in."""
+    """Return a function that lets this machine pass for another one with its own working folder."""
 
     def be(name: str) -> None:
         monkeypatch.setenv("PETLIR_CACHE", str(tmp_path / name))
@@ -102,7 +102,7 @@ def test_a_grid_behind_a_url_is_the_one_in_a_folder(lab, tmp_path, url, machine,
 
 
 def whole(root: Path) -> dict[str, bytes]:
-    """Adapters and images of a store."""
+    """Return the contents of the adapters and images of a store."""
     found = [path for kind in ("cells", "images") for path in (root / kind).rglob("*.*")]
     return {str(path.relative_to(root)): path.read_bytes() for path in found if path.suffix in (".png", ".safetensors")}
 

@@ -1,4 +1,4 @@
-"""A mixture is its parts: their images, their scores, their crops."""
+"""Test that a mixture consists of its parts: their images, their scores, their crops."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_its_images_are_those_of_its_parts(pairs):
 
 
 class Constant:
-    """A sampler of crops of one value."""
+    """A sampler of crops with a constant value."""
 
     def __init__(self, value: int) -> None:
         self.value = value

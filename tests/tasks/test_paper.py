@@ -1,4 +1,4 @@
-"""The paper track: the AdaptIR paper's sets, budgets and schedule, on tiny images in the true layouts."""
+"""Test the paper track: the AdaptIR paper's sets, budgets and schedule, on tiny images in the real folder layouts."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ STEPS_AN_EPOCH = {
     "derain_heavy": 112,
     "low_light": 121,
 }
-"""As counted from the official code at batches of 64 in all; of SIDD, JPEG and blur nothing is known."""
+"""Steps per epoch in the official code at a total batch size of 64; for SIDD, JPEG and blur they are unknown."""
 ELSEWHERE = {"LOLv1": "LOLv1-test", "SIDD": "SIDD-validation"}
-"""Test sets that the published table calls otherwise."""
+"""Test sets that have another name in the published table."""
 DIV2K, FLICKR = "DIV2K/DIV2K_train_HR", "Flickr2K/Flickr2K_HR"
 PHOTOGRAPHS = {
     f"{DIV2K}/0001": 1, f"{DIV2K}/0002": 2, f"{FLICKR}/000001": 3, "DIV2K/DIV2K_valid_HR/0801": 4,
@@ -57,7 +57,7 @@ SHRUNK = {"DIV2K/DIV2K_train_LR_bicubic/X4/0001x4": 101, "DIV2K/DIV2K_train_LR_b
 
 
 def few(name: str) -> ImageSet:
-    """The image set of this name, however many images of it there are."""
+    """Return the image set of this name with its expected number of images removed."""
     found = image_set(name)
     assert isinstance(found.find, CataloguedIndex)
     return replace(found, known=None, count=None, find=replace(found.find, names=None, count=None))
@@ -65,7 +65,7 @@ def few(name: str) -> ImageSet:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """One or two images of each set, where people have them."""
+    """Write one or two images of each set in the usual folder layouts."""
     for place, seed in PHOTOGRAPHS.items():
         save(tmp_path / f"{place}.png", draw([seed], 200, 208))
     for place, seed in SHRUNK.items():

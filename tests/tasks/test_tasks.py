@@ -1,4 +1,4 @@
-"""The tasks are data: every name they use exists, and what is simulated says so."""
+"""Test the tasks, which are data: every name in them exists, and simulated degradations are labelled."""
 
 import importlib
 import io
@@ -61,7 +61,7 @@ def test_names_exist_and_scales_agree(task):
 
 @pytest.mark.parametrize(("task", "track"), ON_TRACKS.values(), ids=ON_TRACKS)
 def test_every_task_declares_its_images_and_what_may_be_done_with_them(task, track):
-    """Licence, citation, protocol, and digest or count of every image set; the three parts share no set."""
+    """Every image set has a licence, a citation, and a digest or count; training, validation and test share no set."""
     data = task.on(track)
     held_out = (data.validation, *data.tests)
     for found in map(image_set, (*data.training_sets, *held_out)):
@@ -90,7 +90,7 @@ def test_blurred_video_is_not_called_simulated():
 
 @pytest.mark.parametrize("quality", [10, 20, 30, 40])
 def test_jpeg_is_what_pillow_makes_of_the_whole_image(quality):
-    """The qualities that ARCNN, DnCNN and FBCNN report; libjpeg's default halves chroma along both axes."""
+    """The qualities are those of ARCNN, DnCNN and FBCNN; libjpeg halves chroma along both axes by default."""
     task = TASKS["jpeg"].varied({"quality": str(quality)})
     pair = prepare.test_pairs(task, "demo", None)[-1]
     file = io.BytesIO()
@@ -101,7 +101,7 @@ def test_jpeg_is_what_pillow_makes_of_the_whole_image(quality):
 
 @pytest.mark.parametrize(("blur", "longest"), [("slight", 9), ("strong", 21)])
 def test_deblur_draws_a_line_for_each_image(blur, longest):
-    """A point becomes a line through where it was, at most half as long to each side as the longest that is drawn."""
+    """A point becomes a line through its position, which reaches at most half of the longest length to each side."""
     degradation = TASKS["deblur"].varied({"blur": blur}).degradation
     assert degradation is not None
     point = np.zeros((41, 41, 3), np.uint8)
@@ -122,7 +122,7 @@ def test_deblur_draws_a_line_for_each_image(blur, longest):
     ],
 )
 def test_what_was_pre_trained_on_compression_or_blur_does_not_pass_as_new(backbone, jpeg, deblur):
-    """PROD drew JPEG files, and no blur for these weights; the self-supervised recipe draws Gaussian blur."""
+    """PROD used JPEG files, but no blur for these weights; the self-supervised recipe used Gaussian blur."""
     found = cards.card(backbone)
     assert tuple(found.transfer(TASKS[name], "demo") for name in ("jpeg", "deblur")) == (jpeg, deblur)
 

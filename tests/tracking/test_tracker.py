@@ -95,7 +95,7 @@ def test_adapter_record_card_and_an_image_of_each_set_go_with_it(tmp_path):
 
 
 def test_runs_compare_by_short_names_and_the_run_above_has_mean_and_spread(tmp_path):
-    """Three seeds, then the frozen network, whose record gives the others their gain."""
+    """The frozen network is mirrored after three seeds of a method; its record gives them their gain."""
     tracker = Tracker(default_uri(tmp_path), tmp_path)
     for seed, psnr in enumerate((27.0, 28.0, 30.0)):
         scores = [score("a", psnr, 0.8), score("b", psnr + 2, 0.9), score("c", "inf", 1.0)]

@@ -1,4 +1,4 @@
-"""What the engine does for every method: freeze, count, store, load, train, merge."""
+"""Test what the engine does for every method: freeze, count, store, load, train, merge."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ def _seeded() -> None:
 
 
 def step(adapted: Adapted) -> None:
-    """One optimiser step."""
+    """Take one optimiser step."""
     images = torch.rand(2, 3, 12, 12)
     optimizer = torch.optim.AdamW(adapted.trainable().values(), lr=0.1)
     adapted.train()
@@ -101,7 +101,7 @@ def test_an_adapter_that_does_not_fit_is_one_line(change, message):
 
 
 def test_frozen_modules_stay_in_evaluation_mode():
-    """No DropPath and no moving statistics in what is not trained."""
+    """Frozen modules use no DropPath and do not update running statistics."""
     network = ConvNet()
     network.add_module("norm", nn.BatchNorm2d(network.width))
     frozen = list(network.modules())
@@ -128,7 +128,7 @@ def test_a_backbones_batch_norms_keep_their_statistics_where_they_are_trained():
 
 @dataclass(frozen=True)
 class NormBeside(Method):
-    """A batch norm beside every mlp."""
+    """A method that adds a batch norm parallel to an mlp."""
 
     name = "norm-beside"
     idea = "For tests."
@@ -179,7 +179,7 @@ def test_merging_says_whether_anything_was_left(method, whole):
     ("method", "whole"), [(LoRA(), True), (SSF(), True), (FullFineTuning(), True), (Adapter(), False)]
 )
 def test_a_network_folded_for_a_while_goes_on_training_to_the_same_bits(method, whole):
-    """Beside one that was never folded; folding is seen in the modules, and gone afterwards."""
+    """The network is compared with one that was never merged; merging shows in its modules and is undone afterwards."""
     watched, plain = (adapt(tiny(), method, HEAD, seed=0) for _ in range(2))
     for adapted in (watched, plain):
         torch.manual_seed(1)

@@ -1,4 +1,4 @@
-"""The fitting loop: the paper's schedule, exact continuation, and what is not a number."""
+"""Test the training loop: the paper's schedule, exact continuation, and losses that are NaN."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SIDE = 12
 
 
 def start(name: str) -> Adapted:
-    """A fresh small network with a method on it, as after a restart."""
+    """Return a new small network with a method, as after a restart."""
     return ToyTrial(METHODS[name](), tiny).adapted()
 
 
 class Batches(PatchSampler):
-    """Crops of small seeded images, which stop before step `until`."""
+    """Crops of small seeded images; the sampler interrupts training before step `until`."""
 
     def __init__(self, until: float = math.inf) -> None:
         images = [draw([7, number], 24, 24) for number in range(3)]
@@ -54,7 +54,7 @@ class Batches(PatchSampler):
 
 
 def validation(adapted: Adapted) -> Callable[[], float]:
-    """A mean PSNR of a fixed noisy batch, in evaluation mode."""
+    """Return a function that computes the mean PSNR of a fixed noisy batch in evaluation mode."""
     degraded, clean = Batches().batch(1000)
 
     @torch.no_grad()
@@ -111,7 +111,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, name, stop):
 
 
 def test_dropout_and_batch_statistics_are_at_work():
-    """What the exact continuation has to keep: without either, it would prove less than it says."""
+    """If dropout and batch statistics were inactive, the test of exact continuation would prove less."""
     state = {name: start(name) for name in ("adaptformer", "adaptir")}
     before = {key: tensor.clone() for key, tensor in state["adaptir"].state().items()}
     for adapted in state.values():

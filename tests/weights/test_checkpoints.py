@@ -1,4 +1,4 @@
-"""Checkpoint files of every make: all of them in, or nothing and one line that says why."""
+"""Test checkpoint files of every format: they are loaded completely, or refused with a reason in one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ State = dict[str, Tensor]
 
 
 def other() -> State:
-    """The weights of a tiny network that was moved from its start."""
+    """Return the weights of a tiny network, changed from their initial values."""
     network = tiny()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -38,7 +38,7 @@ def other() -> State:
 
 
 def refusal(path: Path) -> str:
-    """The line with which a file is refused; the network is as before."""
+    """Check that a file is refused without changing the network, and return the error line."""
     network = tiny()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.raises(PetlirError) as caught:
@@ -100,7 +100,7 @@ def test_a_file_that_is_cut_off(tmp_path, make, share):
 
 
 class Code:
-    """Runs a command when it is unpickled without care."""
+    """An object that runs a command when it is unpickled carelessly."""
 
     def __init__(self, witness: Path) -> None:
         self.witness = witness
@@ -161,7 +161,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A sound file of each make."""
+    """Return a valid file of each format."""
     folder = tmp_path_factory.mktemp("sound")
     return {make: write(folder / make, make=make) for make in ("zip", "legacy", "safetensors")}
 
@@ -170,7 +170,7 @@ def contents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @settings(max_examples=100, deadline=None)
 @given(place=st.floats(0, 1), value=st.integers(0, 255), make=st.sampled_from(["zip", "legacy", "safetensors"]))
 def test_whatever_is_wrong_is_one_line(tmp_path_factory, contents, place, value, make):
-    """A byte changed anywhere: the file is read, or refused in one line; nothing else escapes."""
+    """One byte is changed anywhere: the file is read, or refused in one line; no other exception is raised."""
     path = tmp_path_factory.mktemp("one") / "a.pth"
     content = bytearray(contents[make])
     content[min(int(place**4 * len(content)), len(content) - 1)] = value
@@ -219,7 +219,7 @@ def test_a_missing_an_unexpected_and_a_misshapen_key(tmp_path):
 
 
 def shapes(path: Path) -> State:
-    """The official keys and shapes that were written down from the authors' own networks."""
+    """Return the official keys and shapes, which were written down from the authors' networks."""
     return {key: torch.empty(shape, device="meta") for key, shape in json.loads(path.read_text()).items()}
 
 

@@ -1,4 +1,4 @@
-"""Weights, shipped or the user's own: what is damaged, missing or another network's is named in one line."""
+"""Test shipped and user weights: damaged, missing or mismatched files are named in one line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CARD = Card("", ("sr_x4",), {"sr_x3": "sr_x4"}, "leaves", {"steps": 3}, "CC0-1.0
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Weights of a tiny network, and their card."""
+    """Write the weights of a tiny network and their card."""
     network = tiny()
     with torch.no_grad():
         for parameter in network.parameters():
@@ -131,7 +131,7 @@ NAMES = {"ipt-nano", "ipt-tiny"}
 
 
 def moved(network: Backbone) -> Backbone:
-    """The network, away from its start."""
+    """Change the network's weights from their initial values."""
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.01)
@@ -140,7 +140,7 @@ def moved(network: Backbone) -> Backbone:
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's own weights for the shipped network, as a framework saves them."""
+    """Write a user's own weights for the shipped network, as a framework saves them."""
     monkeypatch.delenv("PETLIR_WEIGHTS", raising=False)
     network = backbones.build("ipt-nano")
     load(network)
@@ -214,7 +214,7 @@ def test_a_source_that_is_not_pinned_or_not_understood(text, said):
 
 @pytest.fixture
 def asked(own, monkeypatch) -> list[tuple[str, str, str]]:
-    """A stand-in for the hub, which has the user's file under any name; gives what it was asked for."""
+    """Replace the hub by a stand-in that returns the user's file for any name; return the list of its requests."""
     calls = []
 
     def download(repo: str, file: str, *, revision: str, repo_type: str) -> str:

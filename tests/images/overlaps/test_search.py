@@ -1,4 +1,4 @@
-"""Planted overlaps are found, and nothing else is: on drawn images, and on real ones where they are at hand."""
+"""Test that planted overlaps are found and nothing else is, on drawn images and, where available, on real ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan says what is done, what is missing, and what made a record stale."""
+"""Test plans: the cells that are done or missing, and the reason why a record is stale."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_new_store_misses_everything(lab, tmp_path):
 
 
 def test_a_scale_that_the_network_has_not_is_not_applicable(lab):
-    """The other cells of the request are planned; a task that keeps the size gets crops of whole windows."""
+    """The other cells of the request are planned; a task without enlargement gets crops made of whole windows."""
     planner = Planner(lab.request(backbones="dat-light", methods="frozen", tasks="tiny,tiny_x2"))
     reason = "dat-light has no head for task 'tiny_x2' (scale 2); it restores at ×1, ×4"
     found = {cell.task: planner.network("dat-light").applies(planner.plugins.task(cell.task)) for cell in planner.cells}
@@ -136,7 +136,7 @@ def test_a_failed_cell_is_not_done(lab, tmp_path):
 
 @pytest.fixture(scope="module")
 def counts():
-    """What is counted of a method on a backbone is counted once for all grids."""
+    """Count the parameters of each method on each backbone once for all grids."""
     known, real = dict[tuple[str, Method], int](), Planner.count
 
     def count(self: Planner, backbone: str, method: Method) -> int:
@@ -152,7 +152,7 @@ def counts():
 @pytest.mark.usefixtures("counts")
 @pytest.mark.parametrize("name", sorted(path.stem for path in GRIDS.glob("*.json")))
 def test_every_named_grid_can_be_planned(name, monkeypatch):
-    """Each option of a grid of the papers' ablations is one that its method takes on its backbone; no image is read."""
+    """Each method accepts its options in the grids of the papers' ablations, on its backbone; no image is read."""
     monkeypatch.setattr(planning, "data_digest", lambda *_: "")
     monkeypatch.setattr(planning, "check_images", lambda *_: None)
     planner = Planner(request_from_grid(name, [], None, True, "float32"))
@@ -200,16 +200,16 @@ def test_dropout_that_draws_on_the_device_puts_its_type_into_the_key(tmp_path, m
 
 @dataclass(frozen=True)
 class Asking(Method):
-    """Its answer is an exception."""
+    """A method whose `supports` raises an exception."""
 
     name = "asking"
     idea = "It raises when it is asked."
 
     def adapt(self, backbone: Backbone) -> None:
-        """Never called."""
+        """Do nothing; this is never called."""
 
     def supports(self, backbone: Backbone) -> str | None:
-        """Raise, after too many words."""
+        """Raise an exception after printing a million characters."""
         sys.stdout.write("z" * 10**6)
         raise SystemExit(7)
 

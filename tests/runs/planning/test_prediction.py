@@ -1,4 +1,4 @@
-"""What a plan says cells will take, against what they took."""
+"""Test the time and memory that a plan predicts against what cells took."""
 
 from __future__ import annotations
 

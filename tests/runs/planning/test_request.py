@@ -1,4 +1,4 @@
-"""A named grid of several selections, and what a user's choice makes of it."""
+"""Test named grids of several selections, and how a user's options change them."""
 
 from __future__ import annotations
 
