@@ -52,7 +52,7 @@ class AdapterHooks(nn.Module):
         self.behind = nn.ModuleList()
 
     def forward(self, branch: Callable[[Tensor], Tensor], norm: nn.Module, features: Tensor) -> Tensor:
-        """Return the update that the branch adds to `features`: branch(norm(features)) with all inserted modules."""
+        """Return the update that the branch adds to `features`: branch(norm(features)), changed by inserted modules."""
         normed: Tensor = norm(features)
         output = branch(normed)
         for module in self.beside:
@@ -72,7 +72,7 @@ class PromptHooks(AdapterHooks):
         self.prompts = nn.ModuleList()
 
     def context(self, norm: nn.Module) -> Tensor | None:
-        """Return the prompts 1×K×C, normalised by `norm` like the branch's tokens; None if there are no prompts."""
+        """Return the 1×K×C prompts, normalised by `norm` as the branch's tokens are; None if there are no prompts."""
         if not self.prompts:
             return None
         context: Tensor = norm(torch.cat([module() for module in self.prompts])[None])
@@ -129,7 +129,7 @@ class Branch:
 
     @property
     def takes_prompts(self) -> bool:
-        """True if the branch attends over tokens, so that `prompt` applies."""
+        """True if the branch attends over tokens, so that prompts can be inserted."""
         return isinstance(self.hooks, PromptHooks)
 
 
@@ -224,7 +224,7 @@ class Backbone(nn.Module, ABC):
     official_tiling: ClassVar[str] = "whole"
     """The inference scheme of the official code: `whole`, `chop` (IPT) or `extra-window` (EDT)."""
     derived: ClassVar[tuple[str, ...]] = ()
-    """Key suffixes of the entries in official state dicts that are derived tables, such as masks, and not weights."""
+    """Suffixes of official state-dict keys whose entries are derived tables, such as masks, rather than weights."""
     head_in_use: str | None = None
     """The head that is adapted; set by the engine."""
     tuned: frozenset[str] = frozenset()
@@ -256,7 +256,7 @@ class Backbone(nn.Module, ABC):
         yield from ()
 
     def outer_norms(self) -> Iterator[Site]:
-        """Yield the norms before and after the blocks, in order of computation."""
+        """Yield the norms before the first block and after the last one, in order of computation."""
         yield from ()
 
     def inner_norms(self) -> Iterator[nn.Module]:
@@ -280,15 +280,18 @@ class Backbone(nn.Module, ABC):
         return ""
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side length of degraded training crops: `window` or, if None, `least` rounded up to `multiple`."""
+        """Return the side length of degraded training crops.
+
+        The side length is `window` or, if that is None, `least` rounded up to a multiple of `multiple(head)`.
+        """
         multiple = self.multiple(head)
         return self.window or -(-least // multiple) * multiple
 
     def head_for(self, task: Task) -> str:
         """Return the head for `task`.
 
-        A head with the task's name comes first, then the head that `task_heads` lists for the task, then a head with
-        the task's scale.
+        A head with the task's name is preferred, then the head that `task_heads` lists for the task, then a head with
+        the task's upscaling factor.
 
         Raises:
             PetlirError: no head fits the task.

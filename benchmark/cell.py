@@ -34,7 +34,7 @@ class Cell:
         label: name of the method's row in tables.
         task: name of the task.
         track: name of the track.
-        seed: seed of data order and initial weights.
+        seed: random seed of the data order and the initial weights.
         regime: `tuned`, `paper`, or `none` if nothing is trained.
         rate: AdamW's initial learning rate; None if nothing is trained, or if the rate has not been tuned yet.
         steps: optimiser steps.
@@ -70,7 +70,7 @@ class Cell:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return the cell as it is written to JSON."""
+        """Return the cell as a dictionary that can be written as JSON."""
         return {**{field.name: getattr(self, field.name) for field in fields(self)}, "options": dict(self.options)}
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ class Common:
         engine: revisions of the engine's modules.
         heads: the heads that an image passes through.
         protocols: ids of the scoring protocols, each including the network's field of view.
-        device: device type if random numbers are drawn on the device; empty if they do not depend on it.
+        device: device type if random numbers are drawn on the device; empty if they do not depend on the device.
     """
 
     options: Mapping[str, object]
@@ -146,7 +146,7 @@ class Common:
         }
 
     def selection(self, cell: Cell, needs: tuple[str, ...] = ()) -> str:
-        """Return the digest of all key components except seed and rate, which identifies a learning-rate selection.
+        """Return the digest that identifies a learning-rate selection: all key components except seed and rate.
 
         Args:
             cell: the cell.

@@ -37,7 +37,7 @@ PANELS = {
     "Extend": authoring,
     "Maintain": maintenance,
 }
-"""The headings of `petlir --help` and the commands under each."""
+"""The headings of `petlir --help`, each with the module that defines the commands under it."""
 for heading, part in PANELS.items():
     for command in part.app.registered_commands:
         command.rich_help_panel = heading

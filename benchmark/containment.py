@@ -71,7 +71,7 @@ def without_exit() -> Iterator[None]:
 def contained() -> Iterator[None]:
     """Contain plugin code: send a limited amount of its output to standard error, and keep it from ending the program.
 
-    Ordinary exceptions and signals that end the program are passed on.
+    Ordinary exceptions, and exceptions that a signal raises to end the program, are passed on.
 
     Raises:
         PluginExit: the code raised SystemExit or another exception that is not an `Exception`.

@@ -35,7 +35,7 @@ class Memory:
 
     Attributes:
         weights: parameters and buffers of the network.
-        gradients: one for each trainable parameter.
+        gradients: the gradient of each trainable parameter.
         optimizer: AdamW's two moments for each trainable parameter.
         activations: tensors saved for the backward pass of a step.
         peak: measured peak of allocated memory; None if the device does not report it.
@@ -78,7 +78,7 @@ def memory(network: nn.Module, activations: int, peak: int | None) -> Memory:
 def saved_for_backward_bytes(forward: Callable[[], object], leave_out: Iterable[Tensor] = ()) -> int:
     """Return the bytes that autograd keeps between the forward and the backward pass.
 
-    A storage counts once and in full, even if several tensors that share it are saved.
+    A storage is counted once and in full, even if several saved tensors share it.
 
     Args:
         forward: computes a loss; may include its backward pass.
@@ -139,10 +139,10 @@ class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _convolution_backward(args: tuple[object, ...]) -> int:
-    """Return the FLOPs of a convolution's gradients, each of which costs as much as the convolution itself.
+    """Return the FLOPs of a convolution's gradients; each gradient costs as much as the convolution itself.
 
-    PyTorch's own formula counts the gradient of a grouped weight as if it were dense: 16 times too many FLOPs for a
-    depthwise convolution with 16 channels.
+    PyTorch's own formula counts the weight gradient of a grouped convolution as if the convolution were dense, which
+    gives 16 times too many FLOPs for a depthwise convolution with 16 channels.
     """
     gradient, images, weight, transposed, wanted = args[0], args[1], args[2], args[7], args[10]
     assert isinstance(gradient, Tensor)
@@ -177,7 +177,7 @@ class StepTimer:
 
     Attributes:
         seconds: duration of each step, including warm-up.
-        warm_up: number of initial steps, which load kernels and fill caches, that the summary excludes.
+        warm_up: number of initial steps that the summary excludes, because they load kernels and fill caches.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -245,7 +245,10 @@ class Energy:
 
 
 def _millijoules(device: torch.device) -> int | None:
-    """Return the energy used since the driver was loaded; the GPU is identified by UUID, as CUDA renumbers GPUs."""
+    """Return the energy that the GPU has used since its driver was loaded.
+
+    The GPU is identified by its UUID, because CUDA may number GPUs differently from NVML.
+    """
     if device.type != "cuda":
         return None
     try:

@@ -20,7 +20,7 @@ Image = NDArray[np.uint8]
 Degraded = NDArray[np.uint8] | NDArray[np.float32]
 """One degraded image, H×W×3, RGB, on the scale 0..255: 8 bit, or float32 if noise is stored unrounded."""
 KEPT = ("rounded", "truncated", "float")
-"""Storage formats of noisy images: clipped to 8 bit, `rounded` or `truncated`; or unclipped `float`."""
+"""Storage formats of noisy images: `rounded` and `truncated` are clipped to 8 bit; `float` is not clipped."""
 
 
 class Degradation:
@@ -62,7 +62,7 @@ class Degradation:
     def crops_kept(self) -> str:
         """The storage format of training crops; they are clipped but not rounded if the format is `rounded`.
 
-        Rounding would only add a variance of 1/12 on the scale 0..255.
+        Rounding would only add noise with a variance of 1/12 on the scale 0..255.
         """
         return self.kept
 
@@ -75,7 +75,7 @@ class Degradation:
         return batch
 
     def perturb_crops(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return prepared N×3×H×W training crops in [0, 1] as the network sees them: perturbed and stored."""
+        """Perturb prepared N×3×H×W training crops in [0, 1], and convert them to the storage format `crops_kept`."""
         noisy = self.perturb(batch, generator)
         match self.crops_kept:
             case "float":

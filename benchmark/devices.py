@@ -20,7 +20,7 @@ class WorkerSpec:
 
 
 def workers_on(device: str, workers: int | None) -> list[WorkerSpec]:
-    """Return one worker per GPU or CPU core, each with one thread, so that results do not depend on their number.
+    """Return the workers to start, each with one thread, so that results do not depend on the number of workers.
 
     Args:
         device: `auto`, `cpu`, `cuda` (all GPUs) or `cuda:N`.
@@ -61,7 +61,7 @@ CGROUP = Path("/sys/fs/cgroup/memory.max")
 
 
 def memory() -> int:
-    """Return the memory in bytes of this machine, or of the container in which the process runs."""
+    """Return the total memory, in bytes, of this machine or of the container in which the process runs."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with suppress(OSError, ValueError):
         return min(machine, int(CGROUP.read_text()))
@@ -69,7 +69,7 @@ def memory() -> int:
 
 
 def check_memory(name: str, needed: int) -> None:
-    """Raise PetlirError if an image, identified by `name`, needs more bytes of memory than there are in total."""
+    """Raise PetlirError if the image called `name` needs more memory than the machine has; `needed` is in bytes."""
     if needed > (there := memory()):
         gib = f"about {needed / 2**30:.1f} GiB of memory, and this machine has {there / 2**30:.1f}"
         raise PetlirError(f"{name} needs {gib}; expected a smaller image")

@@ -16,10 +16,10 @@ FAULTS = (Exception,)
 
 
 class PetlirError(Exception):
-    """An error that the user can fix; its message is one line: what, where, what was expected."""
+    """An error that the user can fix; its one-line message states what is wrong, where, and what was expected."""
 
     def __str__(self) -> str:
-        """Return the message with control characters escaped: it may quote a file or the name of one."""
+        """Return the message with control characters escaped, as it may quote a file's name or content."""
         return one_line(super().__str__())
 
 
@@ -56,7 +56,7 @@ MAPS = re.compile(
     r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
     r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""The error messages of PyTorch and Python for a module that expects feature maps but receives other input."""
+"""A pattern of PyTorch's and Python's error messages when a module expects feature maps but receives other input."""
 
 
 def told(error: BaseException) -> str:

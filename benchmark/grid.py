@@ -79,7 +79,8 @@ def methods(
     """Parse a selection of methods.
 
     Args:
-        text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`; commas separate methods and values, semicolons options.
+        text: e.g. `lora[rank=4,8; alpha=4],adapter,*@250k`; commas separate methods, and the values of an option;
+            semicolons separate options.
         valid: the methods by name.
         resize: scales a method to the size after `@`, e.g. `250k` or `0.6%`.
     """
@@ -200,7 +201,7 @@ def target(size: str, total: int) -> int:
 def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method:
     """Return the method with its size option chosen such that `count` is nearest to `wanted`.
 
-    A method without a size option, or without training, is returned unchanged.
+    A method that has no size option, or that is not trained, is returned unchanged.
     """
     option = method.size
     if option is None or not method.trains:
@@ -214,7 +215,7 @@ def solve(method: Method, wanted: int, count: Callable[[Method], int]) -> Method
         return count(at(value))
 
     low, high, before = 1, 2, 0
-    while before < (now := counted(high)) < wanted:  # the count stops growing once a factor is a full matrix
+    while before < (now := counted(high)) < wanted:  # the count stops growing once the rank is full
         low, high, before = high, high * 2, now
     while high - low > 1:
         middle = (low + high) // 2

@@ -51,7 +51,7 @@ class Branched(Protocol):
     """An inserted module whose output is composed of several branches; used by `petlir analyse response`."""
 
     def responses(self, features: Tensor) -> Mapping[str, Tensor]:
-        """Return the response of each branch, by name, to the module's input features: an N×h×H×W map or vectors N×h.
+        """Return each branch's response to the module's input features, by name: an N×h×H×W map or N×h vectors.
 
         Gates are listed as `NAME gate`, with values in [0, 1].
         """
@@ -121,9 +121,9 @@ class Method(ABC):
     unfreezes: ClassVar[bool] = False
     """True if the method trains some of the backbone's own tensors (biases, norms, a tail)."""
     shared: ClassVar[bool] = False
-    """True if the network uses trainable tensors in several places."""
+    """True if the network uses the same trainable tensors in several places."""
     size: ClassVar[str | None] = None
-    """The integer option that size-matched grids solve for."""
+    """The integer option that size-matched grids adjust to reach the requested number of parameters."""
     rates: ClassVar[tuple[float, ...]] = RATES
 
     def __post_init__(self) -> None:

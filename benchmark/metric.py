@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Metric(ABC):
-    """A measure of the similarity of restored and clean images, or of perceptual quality."""
+    """A measure of the similarity of restored and clean images, or of the perceptual quality of restored images."""
 
     name: ClassVar[str]
     """Its key in scores, e.g. `psnr`."""

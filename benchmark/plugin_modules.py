@@ -24,7 +24,7 @@ GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics"
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """The top-level packages of petlir 0.1 that became subpackages of `petlir` in 0.2."""
 PREFIX = "petlir_plugin_"
-"""The prefix of a plugin file's module name, which ends with the file's own name."""
+"""The prefix of the module name under which a plugin file is imported; the file's own name follows it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,10 @@ def any_installed() -> bool:
 
 
 def installed(broken: list[str]) -> Iterator[Loaded]:
-    """Import the entry points of installed packages; append a line to `broken` for each that cannot be imported."""
+    """Import the modules that installed packages declare as plugins.
+
+    For each module that cannot be imported, a line is appended to `broken`.
+    """
     for group in GROUPS:
         for entry in entry_points(group=group):
             described = f"plugin {entry.value}" + (f" of {entry.dist.name} {entry.dist.version}" if entry.dist else "")

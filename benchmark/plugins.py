@@ -30,7 +30,7 @@ from petlir.benchmark.weights.sources import network_of, untrained
 T = TypeVar("T")
 NOTHING = "no method, task, backbone or metric"
 CLASSES: Mapping[str, type] = {"method": Method, "metric": Metric}
-"""The kinds of plugins that are classes, and the contract of each kind."""
+"""The kinds of plugins that are classes, and the base class of each kind."""
 KINDS: tuple[str, ...] = (*CLASSES, "task", "family", "backbone", "backbone family")
 TABLES = {"METHODS": "method", "BACKBONES": "backbone"}
 """Names of module-level dictionaries (name → plugin) that define several plugins, and the kind of these plugins."""
@@ -44,11 +44,11 @@ class Plugins:
     tasks: Mapping[str, Task]
     backbones: Mapping[str, Builder]
     sources: Mapping[str, Path]
-    """The file that defines each `kind:name`."""
+    """The file that defines each plugin, by `kind:name`."""
     families: Mapping[str, Family] = field(default_factory=dict)
     metrics: Mapping[str, type[Metric]] = field(default_factory=dict)
     backbone_families: Mapping[str, type[Backbone]] = field(default_factory=dict)
-    """The classes of backbones that declare a small size, see `Backbone.small`."""
+    """The classes of backbones, each of which can build a small network; see `Backbone.small`."""
     broken: Sequence[str] = ()
     """One line for each installed plugin that could not be imported."""
 
@@ -82,7 +82,7 @@ class Plugins:
         }
 
     def revisions(self, *names: str) -> tuple[str, ...]:
-        """Return revisions of the files that define these `kind:name`s, and of their dependencies."""
+        """Return revisions of the files that define these plugins (each given as `kind:name`) and their dependencies."""
         return table.components(path for name in names for path in built_on(self.sources[name]))
 
     def _named(self, kind: str, name: str, found: Mapping[str, T]) -> T:
@@ -98,7 +98,7 @@ def find(files: Sequence[Path] = (), opened: Sequence[str] = ()) -> Plugins:
 
     Args:
         files: the plugin files.
-        opened: tasks of families, each `FAMILY:ARGUMENT`.
+        opened: tasks that belong to a family, each `FAMILY:ARGUMENT`.
 
     Raises:
         PetlirError: a plugin file is missing, cannot be imported or defines no plugin; a plugin's name is taken; or a

@@ -118,7 +118,7 @@ class Protocol:
 
     @property
     def way(self) -> str:
-        """The suffix of the id for how the image was restored, e.g. `@whole`, `@tiles-48+x8`."""
+        """The suffix of the id that states how the image was restored, e.g. `@whole`, `@tiles-48+x8`."""
         return (f"@{self.seen}" if self.seen else "") + "+x8" * (self.ensemble == 8)
 
     def restored_as(self, way: Protocol) -> Protocol:
@@ -187,7 +187,10 @@ def protocols(names: str) -> tuple[Protocol, ...]:
 
 
 def _spellings(name: str) -> Iterator[str]:
-    """Yield ids that a misspelt `name` may mean: every combination of components, with the numbers in `name`."""
+    """Yield the ids that a misspelt `name` may mean.
+
+    The ids are all combinations of components, with common numbers and the numbers in `name`.
+    """
     numbers = {int(number) for number in re.findall("[0-9]+", name)} - {0}
     borders = ["", *(f"-crop{number}" for number in sorted({2, 3, 4} | numbers))]
     seen = ["", "@whole", "@official", *(f"@tiles-{number}" for number in sorted({48} | numbers))]

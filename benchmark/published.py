@@ -96,7 +96,7 @@ def of_paper(paper: str | None, found: Sequence[Claim]) -> list[Claim]:
     """Return the claims of one paper, or all claims if `paper` is None.
 
     Raises:
-        PetlirError: there are no claims of this paper; the message suggests the nearest.
+        PetlirError: there are no claims of this paper; the message suggests the nearest name.
     """
     papers = list(dict.fromkeys(claim.paper for claim in found))
     if paper is not None and paper not in papers:

@@ -1,4 +1,4 @@
-"""The contract of a task: a degradation with its images and its protocols. A task is plain data."""
+"""The contract of a task: a degradation with its image sets and scoring protocols. A task is plain data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Data:
     Attributes:
         train: an image set, or several joined by `+`, whose images are sampled with equal probability.
         validation: an image set that shares no scene with the training and test sets.
-        tests: image sets.
+        tests: image sets to test on.
         label: a note for the column header if the training and test data are of different types, e.g.
             `synthetic streaks → Rain100L`.
         steps: optimiser steps; None for the track's default.
@@ -67,8 +67,8 @@ class Task:
         parts: for a mixture, the tasks that it consists of: one network trains on the images of all parts, and is
             tested on each part separately.
         test_only: whether the task only serves to test methods that train on other tasks.
-        variants: options for details on which papers differ. Each option maps its values to the attributes of the task
-            that the value changes; the first value is the default.
+        variants: options for details on which papers differ. An option maps each of its values to the task attributes
+            that this value sets; the first value is the default.
         chosen: by option, the values that differ from the default.
     """
 
@@ -98,7 +98,7 @@ class Task:
         """Return the task with these option values; every task has the option `images`.
 
         Raises:
-            PetlirError: unknown option or value; the message suggests the nearest.
+            PetlirError: an option or a value is unknown; the message suggests the nearest.
         """
         if IMAGES in options and IMAGES not in self.variants:
             others = {option: value for option, value in options.items() if option != IMAGES}
@@ -139,12 +139,12 @@ class Task:
 
 
 def mixture(name: str, title: str, parts: tuple[Task, ...]) -> Task:
-    """Return an all-in-one task: the union of tasks of one scale, on the tracks that all of them have.
+    """Return an all-in-one task: the union of tasks with the same scale, on the tracks that all of them support.
 
     Args:
         name: the task's name in the grid.
         title: the task's display name in reports.
-        parts: the tasks of the union; a training crop comes from each with equal probability.
+        parts: the tasks of the union; a training crop is drawn from each task with equal probability.
     """
     tracks = [track for track in parts[0].data if all(track in part.data for part in parts)]
     protocols = tuple(dict.fromkeys(protocol for part in parts for protocol in part.protocols))
@@ -193,4 +193,4 @@ class Family(ABC):
 
     @abstractmethod
     def recall(self, name: str) -> Task:
-        """Return the task that a record names, without its images; `name` is the part of its name after `NAME:`."""
+        """Return the task that a record names, without its images; `name` is the part after `NAME:` in the record."""

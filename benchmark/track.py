@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from petlir.benchmark.errors import unknown
 
 LONGER = 5
-"""A cell of a smoke track is ranked only if it has this many times the track's steps and passes the doubling test."""
+"""A cell of a smoke track is ranked only if it trains for this many times the track's steps and passes the doubling
+test."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def write_json(path: Path, data: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, flush: bool = False) -> None:
-    """Write a file atomically: after a kill or on a full disk `path` holds the old content or the new.
+    """Write a file atomically: after a kill, or on a full disk, `path` holds either the old content or the new.
 
     Args:
         path: the file; its folder is created if missing.

@@ -120,7 +120,7 @@ def _check_weights(card: Card, job: Job) -> None:
 
 
 def _prior(job: Job, head: str, device: str, stored: Mapping[str, Tensor] | None) -> PriorResults:
-    """Return the trained parameters of the required cells, with batches for evaluating them."""
+    """Return the trained parameters of the required cells, and functions that supply batches and images."""
 
     def batch(task: str, index: int) -> tuple[Tensor, Tensor]:
         degraded, clean = sampler(job.cell.on(task), job.context).batch(index)

@@ -32,7 +32,7 @@ class Context:
         exclusive: whether the device processes one cell at a time, so that times are meaningful.
         checkpoint_seconds: interval between checkpoints of a cell's training state.
         weights: the user's own pre-trained weights, each `NAME=SOURCE`.
-        opened: tasks of families, each `FAMILY:ARGUMENT`.
+        opened: tasks that belong to a family, each `FAMILY:ARGUMENT`.
         allow_overlap: whether test images may occur in training, validation and pre-training sets; records list such
             overlaps.
     """
@@ -83,7 +83,7 @@ class Context:
         return [note for family, _, folder in opened if family == PAIRS for note in PairFolder(Path(folder)).notes]
 
     def opening(self, tasks: str) -> tuple[str, Context]:
-        """Return the selected tasks, with canonical names for tasks of families, and a context with these tasks.
+        """Return the selected tasks, those of families under canonical names, and a context that contains these tasks.
 
         Raises:
             PetlirError: a family rejects its argument.

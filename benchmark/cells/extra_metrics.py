@@ -43,7 +43,7 @@ class ExtraMetrics:
     """Metrics and protocols in addition to a task's own.
 
     Attributes:
-        protocols: ids; an id without a field of view applies to each field of view of a cell.
+        protocols: ids; an id without a field of view applies to each field of view with which a cell was evaluated.
         metrics: names, see `petlir.benchmark.scoring.metrics`.
     """
 
@@ -55,7 +55,7 @@ class ExtraMetrics:
         """Return the metrics and protocols named in comma-separated lists.
 
         Raises:
-            PetlirError: a name is unknown, or names a metric of pyiqa, which is not installed.
+            PetlirError: a name is unknown, or names a metric of pyiqa although pyiqa is not installed.
         """
         return cls(tuple(rule.id for rule in protocols(names)), choose(metrics, plugins.registered_metrics()))
 
@@ -162,7 +162,7 @@ def _restored_again(job: Job, record: Done, folder: Path, rules: Sequence[Protoc
 
 
 def _images(record: Done, store: Store, folder: Path) -> dict[str, Look]:
-    """Return functions that read an image restored in the record's first mode and its clean image, by image name."""
+    """Return, by image name, functions that read a clean image and its restoration in the record's first mode."""
     shared = store.shared_by(record)
     files = [(score.set, f"{score.image}.png") for score in record.images]
     return {

@@ -12,7 +12,7 @@ from petlir.benchmark.task import Task
 from petlir.benchmark.weights.cards import Card
 
 SELECTION = "selection"
-"""The role of a training set in comparisons with a validation set, as selection on training images is biased."""
+"""The role of a training set that is compared with a validation set: selection on training images would be biased."""
 
 
 @dataclass(frozen=True)

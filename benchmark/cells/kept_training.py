@@ -1,4 +1,4 @@
-"""Storage of trained parameters until a cell is scored, so that training survives a failure of scoring."""
+"""Storage of trained parameters until a cell is scored, so that a failure during scoring does not lose them."""
 
 from __future__ import annotations
 

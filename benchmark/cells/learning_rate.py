@@ -31,7 +31,7 @@ from petlir.benchmark.writing import write_json
 SEED = 1000
 """The selection seed, which differs from all reported seeds."""
 WHOLE = "whole"
-"""The key component of a half trial's job that contains the full number of steps of its selection."""
+"""The key component, in the job of a half-length trial, that contains the full number of steps of the selection."""
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:
@@ -123,7 +123,7 @@ def _folder(store: Store) -> Path:
 
 
 def _half_folder(whole: int | str) -> str:
-    """Return the folder of a selection's half trials, distinct from the folder of full trials with as many steps."""
+    """Return the folder of half-length trials, which differs from the folder of full trials with as many steps."""
     return f"half-of-{whole}"
 
 
@@ -152,7 +152,7 @@ def shipped(path: Path) -> dict[str, RateSelection]:
 
 
 def export(selections: Sequence[RateSelection], path: Path) -> None:
-    """Write selections to the file that later runs read, and keep its selections for other cells."""
+    """Write selections to the file that later runs read, and keep the file's selections for other cells."""
     ours = {selection.key: selection.to_dict() for selection in selections}
     theirs = {key: selection.to_dict() for key, selection in shipped(path).items()}
     rows = sorted({**theirs, **ours}.values(), key=lambda row: (row["cell"]["task"], row["cell"]["label"]))

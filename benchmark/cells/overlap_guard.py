@@ -1,4 +1,4 @@
-"""The guard against runs with leaking test images, unless the user allows overlaps."""
+"""Rejection of runs whose test images occur among the images used for fitting, unless the user allows overlaps."""
 
 from __future__ import annotations
 

@@ -118,9 +118,9 @@ def restore_folder(
         The number of images written.
 
     Raises:
-        PetlirError: `adapter` and `bicubic` are both given or both missing, a file is not a supported image, a file
-            would be overwritten, or an image is too large for the tiling or the memory: nothing was written. An image
-            could not be decoded: the others were written.
+        PetlirError: nothing was written, because `adapter` and `bicubic` are both given or both missing, a file is not
+            a supported image, a file would be overwritten, or an image is too large for the tiling or the memory; or
+            an image could not be decoded, and the others were written.
     """
     if (adapter is None) == (bicubic is None):
         raise PetlirError("restore needs one of --adapter (a finished cell), --best and --bicubic FACTOR")

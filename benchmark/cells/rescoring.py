@@ -33,13 +33,13 @@ def ways(record: Record, store: Store) -> list[Protocol]:
 
 
 def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
-    """Return the protocols that `rule` denotes: itself or, without a field of view, one per stored mode."""
+    """Return the protocols that `rule` denotes: the rule itself or, if it has no field of view, one per stored mode."""
     found = [rule.restored_as(way) for way in ways(record, store) if rule.ensemble in (1, way.ensemble)]
     return [one for one in found if one == rule or not rule.seen]
 
 
 def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
-    """Return the scores of a finished record under protocols whose restoration mode is stored.
+    """Return the scores of a finished record under protocols for whose restoration mode images are stored.
 
     The scores are in the order of the record's images.
 
@@ -101,7 +101,7 @@ def _check(path: Path, pair: ImagePair, image: Image, recorded: Sequence[Score])
 
 
 def stored_pairs(record: Done, store: Store) -> Iterator[ImagePair]:
-    """Yield the test images of a record, degraded and clean, from its store."""
+    """Yield the test images of a record, degraded and clean, as read from its store."""
     shared = store.shared_by(record)
     for score in record.images:
         degraded, clean = (

@@ -87,7 +87,7 @@ def load(
 
     Raises:
         PetlirError: no backbone or folder has this name, the folder does not belong to a finished cell, or the weights
-            differ from the weights on which the adapter was trained.
+            differ from the weights with which the adapter was trained.
     """
     files = [Path(file) for file in plugins]
     backbones = find(files).backbones

@@ -77,7 +77,7 @@ def _work(
     record["overlap"] = recorded(overlaps_of(job.cell, job.context.plugins, one.model.card, job.context.root))
     required = _required(job)
     record |= _measured(one, job.context, work, job.store, sum(need.costs.training_seconds for need in required))
-    if not job.cell.steps and required:  # a composition is a smoke run if one of its parts is
+    if not job.cell.steps and required:  # a composition is a smoke run if a required cell is
         record["smoke"] = any(need.smoke for need in required)
 
 

@@ -1,4 +1,7 @@
-"""The rule for choosing a learning rate: eight trials for every method, then half the steps at the chosen rate."""
+"""The rule for choosing a learning rate: eight trials for every method, then one at the best rate with half the steps.
+
+The last of these is called the half trial.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from petlir.benchmark.statistics.convergence import NOT_TESTED, Convergence
 COMMITTED = Path(__file__).parents[2] / "results" / "tuning"
 """The folder of the selections that ship with the project."""
 TRIALS = 8
-"""Number of trials for every method: its grid, then neighbours of the best rate so far."""
+"""Number of trials for every method: the rates of its grid, then neighbours of the best rate so far."""
 FLAT = 0.01
 """Tolerance in dB: of the neighbouring rates whose PSNR is this close to the best, the largest is chosen."""
 STEP = 10**0.5
@@ -21,7 +24,7 @@ STEP = 10**0.5
 
 @dataclass(frozen=True)
 class Half:
-    """Training at the chosen rate for half of the steps.
+    """A half trial: training at the chosen rate for half of the steps.
 
     Attributes:
         steps: number of steps, with a complete schedule.
@@ -54,7 +57,7 @@ class RateSelection:
 
     @property
     def rate(self) -> float | None:
-        """The rate with the highest validation PSNR, or the largest in a flat region; None if all trials diverged."""
+        """The rate with the highest validation PSNR, or a larger one that is about as good; None if all diverged."""
         tried = sorted(self.trials)
         best = max(map(self._psnr, tried), default=-math.inf)
         if best == -math.inf:
@@ -105,7 +108,7 @@ class RateSelection:
         return mean if rounded in self.trials else rounded
 
     def counted(self, rates: Sequence[float]) -> RateSelection:
-        """Return the selection restricted to the trials that a method's grid requests one after another.
+        """Return the selection restricted to the trials that the selection rule requests for a method's grid.
 
         Trials made under another rule do not count, so that every method has the same number of trials.
         """

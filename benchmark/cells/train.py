@@ -1,7 +1,7 @@
 """Training of an adapted model on its task, repeated with each batch split into parts if memory runs out.
 
-The effective batch size stays the same: gradients of the parts are summed before the step. Only batch statistics are
-then computed from fewer crops, which changes the result; the record notes this.
+The effective batch size stays the same: gradients of the parts are summed before the step. Batch statistics, however,
+are then computed from fewer crops. This changes the result, and the record notes it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def sparing(job: Job, attempt: Callable[[int], T], checkpoint: Path | None = Non
     except torch.cuda.OutOfMemoryError:
         if parts > 1 or job.cell.batch_size == 1 or not job.cell.steps:
             raise
-    # after the `except`, because its traceback keeps the memory in use
+    # outside the `except` block, because the exception's traceback keeps the memory in use
     torch.cuda.empty_cache()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -143,7 +143,7 @@ def fit(
 
 
 def _counted(model: AdaptedModel, context: Context, parts: int) -> StoredCosts:
-    """Return the costs that can be counted before training; activation memory is counted for one part."""
+    """Return the costs that can be counted before training; activation memory is counted for one part of a batch."""
     network = model.network
     size = costs.count(network)
     saved = flops = 0

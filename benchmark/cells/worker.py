@@ -11,7 +11,7 @@ from petlir.benchmark.store.leases import ELSEWHERE, Lease, LeaseLost
 
 
 def work(packed: dict[str, object], device: str, report: Callable[[float, str], None]) -> dict[str, object]:
-    """Run one job, a `cell`, a tuning `trial` or a `measure` of extra metrics, and return its outcome.
+    """Run one job (a `cell`, a tuning `trial` or a `measure` of extra metrics) and return its outcome.
 
     The state is `elsewhere` if another runner of the same store is processing the job. If another runner has finished
     the job since it was created, the state is the state of that result, and `worked` is false. `recorded` is true if

@@ -52,8 +52,8 @@ def run(
         asked: the grid; its seeds are the seeds of the first analysis, which has at least three.
         store: the store of the records.
         work: the function that runs a request.
-        say: called with a line before each additional run, and for each column at the end.
-        confidence: probability that no separation in a column is false, over all analyses.
+        say: called with a line before each additional run, and at the end for each column, i.e. image set and protocol.
+        confidence: probability that no separation in a column is false, over all analyses together.
         most: number of seeds at the last analysis.
 
     Yields:
@@ -91,7 +91,10 @@ def tied(asked: Request, store: Store, plan: SpendingPlan, seeds: int) -> list[s
 
 
 def columns(asked: Request, store: Store, plan: SpendingPlan) -> dict[str, Comparison]:
-    """Return the comparison of methods on each image set that can be ranked, under the headline protocols."""
+    """Return the comparison of methods on each image set, under the headline protocols.
+
+    Image sets on which too few methods can be ranked are left out.
+    """
     import pandas as pd
 
     methods = asked.context.plugins.methods

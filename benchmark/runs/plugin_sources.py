@@ -48,7 +48,7 @@ def keep(plugins: Plugins, components: Iterable[str], store: Store) -> None:
 
 
 def check(root: Path) -> None:
-    """Require that each stored source file has the digest in its path.
+    """Check that each stored source file has the digest that its path states.
 
     Raises:
         PetlirError: a file has another digest or cannot be parsed; the message names the first one.

@@ -94,7 +94,7 @@ def run(
         ray_address: address of a Ray cluster.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         workers: number of workers on the CPU, or on each GPU.
-        mlflow_uri: the mirror of the records; None for a database in the store, `none` for no mirror.
+        mlflow_uri: address of the records' MLflow mirror; None for a database in the store, `none` for no mirror.
         cell_timeout: seconds after which the local executor stops a cell or trial; None for no limit.
 
     Raises:
@@ -176,9 +176,9 @@ def mirrored(store: Store, uri: str | None = None) -> Iterator[Mirror]:
 def _memory(
     planner: Planner, planned: Sequence[Planned], index: Index, engine: str, device: str, specs: Sequence[WorkerSpec]
 ) -> Callable[[Planned], int]:
-    """Return a function from a cell to its predicted device memory; locally, warn of cells that do not fit."""
+    """Return a function that predicts a cell's device memory; for a local run, warn of cells that do not fit."""
     here = engine == "local"
-    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # otherwise only cached counts
+    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else only cached counts are used
     predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
     todo = open_cells(planned, index)
     needed = {one.key: predictor.memory(one) for one in todo}
@@ -200,7 +200,7 @@ def _shared(runs_on: Executor) -> Executor:
 
 
 def _mirror_done(planned: Sequence[Planned], index: Index, mirror: Mirror) -> None:
-    """Mirror records that an unavailable server missed; existing entries are not repeated."""
+    """Mirror the records that the server missed while it was unavailable; existing entries are not repeated."""
     for head in filter(None, (index.find(one.key) for one in planned)):
         mirror.put(read_record(head.folder / RECORD))
 
@@ -226,7 +226,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """Return a line for each backbone and task with the converged and other methods, and tests of reference methods."""
+    """Return a line for each backbone and task: the methods that did not converge, and the tests of references."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:

@@ -34,17 +34,17 @@ METHODS = "frozen,adapter,convpass,adaptir,lora[sites=all]"
 PLACES = (2, 3, 1)
 """Positions in a method's grid of learning rates, in the order in which they are tried."""
 TRIALS, SCORING = 0.4, 0.1
-"""Fractions of the time limit: for all trials, and for the test images of one cell."""
+"""Fractions of the time limit: for all trials, and for restoring the test images of one cell."""
 FIRST_CELLS, TRAINING = (4, 2, 1), 0.6
-"""The numbers of steps of the first cells, as multiples of a trial's, each with the fraction of the remaining time that
-the cells may take.
+"""The candidate ratios of the first cells' steps to the steps of a trial, largest first; and the fraction of the
+remaining time that these cells may take, which determines the ratio.
 """
 GAIN = 0.05
 """The gain on validation images, in dB, below which longer training is not worthwhile."""
 WORTHWHILE = 1.3
 """The minimum factor by which steps must increase for another round of training; otherwise the search ends."""
 SHORTEST = 0.001
-"""A time limit in seconds that is over before the search begins."""
+"""The time limit, in seconds, if no time is left when the search begins."""
 SIDE, ROUNDS = 64, 3
 """The side in pixels of the image used for timing networks, and the number of timings, of which the shortest counts."""
 
@@ -200,7 +200,7 @@ class Search:
         with torch.no_grad(), one_thread():
             for _ in range(ROUNDS):
                 started = perf_counter()
-                restored = restore(network, image, head=network.head_for(task)).cpu()  # waits for a GPU
+                restored = restore(network, image, head=network.head_for(task)).cpu()  # `cpu` waits for a GPU
                 times.append(perf_counter() - started)
         return min(times) * pixels / restored[0, 0].numel()
 
@@ -216,7 +216,7 @@ class Search:
         return [cell.at(max(scores, key=lambda rate: scores[rate])) for cell, scores in tried if scores]
 
     def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell], steps: int) -> None:
-        """Train these cells with more and more steps, from `steps` on, until this no longer helps or time is up."""
+        """Train these cells with more and more steps, beginning with `steps`, until this stops helping or time is up."""
         wall, left = 0.0, list(ranked)
         before: dict[str, float] = {}
         while left:

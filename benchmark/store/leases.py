@@ -32,7 +32,7 @@ ELSEWHERE = "elsewhere"
 
 
 class LeaseLost(Interruption):
-    """The loss of a lease to another process after too long a time without a heartbeat."""
+    """The loss of a lease to another process because no heartbeat was written for too long."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LeaseInfo:
 
     Attributes:
         key: the leased key.
-        title: description of the key.
+        title: description of the work that the key denotes.
         process: the holder.
         since: start of the lease, ISO 8601.
         share: completed fraction, in [0, 1].

@@ -55,7 +55,7 @@ class Planner:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """All cells of the request; tuned learning rates are not chosen yet."""
+        """All cells of the request; learning rates that need tuning are not chosen yet."""
         return [cell for one in self.request.selections for cell in self._selected(one)]
 
     def _selected(self, chosen: GridSelection) -> Iterator[Cell]:
@@ -76,7 +76,7 @@ class Planner:
         return self._missed if self.cells else []
 
     def cell_of(self, backbone: str, method: Method, task: str, seed: int, steps: int | None) -> Cell:
-        """Return the cell of a method on the track; a tuned learning rate is not chosen yet."""
+        """Return the cell of a method on the track; a learning rate that needs tuning is not chosen yet."""
         steps = steps or self.plugins.task(task).on(self.request.track).steps or self.track.steps
         regime = (self.request.regime or self.track.regime) if method.trains else "none"
         if regime not in ("tuned", "paper", "none"):
@@ -113,7 +113,7 @@ class Planner:
         return grid.restored(self.plugins.method(cell.method), cell.options)
 
     def network(self, backbone: str) -> Backbone:
-        """Return the backbone as a network of shapes without values; do not modify it."""
+        """Return the backbone as a network whose tensors have shapes but no values; do not modify it."""
         if backbone not in self._backbones:
             with without_memory():
                 self._backbones[backbone] = self.plugins.build(backbone)
@@ -233,7 +233,7 @@ class Planner:
         return self.card(backbone).sha256
 
     def unavailable(self, cell: Cell) -> str | None:
-        """Return why the cell's weights cannot be fetched or its method fails, or None if neither is so."""
+        """Return why the cell's weights cannot be fetched or why its method fails, or None if neither applies."""
         self.card(cell.backbone)
         return self._unavailable.get(cell.backbone) or self._broken.get(_combination(cell))
 
@@ -251,7 +251,8 @@ class Planner:
         """Raise an error if test images of a cell are among the images it is fitted to, unless the user allows this.
 
         Raises:
-            PetlirError: a test image is among the fitted images; the message names the first and where it was found.
+            PetlirError: a test image is among the fitted images; the message names the first such image and the place
+                where it was found.
         """
         context = self.request.context
         if not context.allow_overlap:

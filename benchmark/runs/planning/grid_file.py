@@ -89,7 +89,7 @@ def write_grid(path: Path, selections: Sequence[Mapping[str, object]], shared: M
 
 
 def _lines(values: Mapping[str, object]) -> list[str]:
-    """Return the TOML line `key = value`; numbers and strings are written as in JSON."""
+    """Return a TOML line `key = value` for each value that is set; numbers and strings are written as in JSON."""
     return [
         f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items() if value not in (None, "")
     ]

@@ -18,7 +18,7 @@ from petlir.benchmark.scoring.fields_of_view import scored_as, tiling_of
 from petlir.benchmark.task import Task
 
 BYTES_PER_PIXEL = 200
-"""The memory in bytes per pixel of a test image that is scored whole in float64, in addition to a forward pass."""
+"""The memory, in bytes per pixel, for scoring a whole test image in float64, in addition to that of a forward pass."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def check_images(
         patch: side of a training crop in degraded pixels; None if nothing is trained.
 
     Raises:
-        PetlirError: an image is too small for a training crop, for SSIM's window inside the border or for the network,
-            or too large for the memory of this machine; the message names the first such image.
+        PetlirError: an image is too small (for a training crop, for the network, or for SSIM's window after the border
+            is cropped), or too large for the memory of this machine; the message names the first such image.
     """
     for part in task.parts or (task,):
         data = part.on(track)

@@ -25,7 +25,7 @@ from petlir.benchmark.weights.sources import network_of
 BASE = 600 * 2**20
 """The memory in bytes of a process before training: torch and, on a GPU, its context."""
 OVERHEAD = 1.25
-"""The ratio of peak to counted memory assumed until a cell has finished; temporary tensors are not counted."""
+"""The assumed ratio of peak memory to counted memory, which leaves out temporary tensors, until a cell has finished."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Predictor:
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """Return the number of cells, not counting other seeds and rates, whose costs are not in the cache yet."""
+        """Return the number of cells whose costs are not in the cache yet; other seeds and rates are not counted."""
         kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
@@ -173,7 +173,7 @@ class Predictor:
             self._kept.add(key, sizes)
         return self._kept[key]
 
-    @cache  # noqa: B019 - it lives as long as a command
+    @cache  # noqa: B019 - the predictor lives only as long as a command
     def _source(self, backbone: str, method: str) -> tuple[str, ...]:
         names = (f"backbone:{network_of(backbone)}", f"method:{method}")
         return (*self._planner.plugins.revisions(*names), *table.engine())
@@ -185,7 +185,7 @@ class Predictor:
 
 
 def _trained(planned: Planned) -> bool:
-    """Return whether a cell can be trained; an error in its method leaves it without heads."""
+    """Return whether a cell can be trained; a cell whose method raised an error has no heads."""
     return planned.obstacle is None and bool(planned.parts["heads"])
 
 

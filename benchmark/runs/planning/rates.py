@@ -88,7 +88,7 @@ class Rates:
         return found.counted(self.planner.method(cell).rates)
 
     def planned(self, cell: Cell) -> Planned:
-        """Return the cell with the cells that it requires, each with its rate; without a rate, a cell has a fault."""
+        """Return the cell and the cells that it requires, each with its rate; a cell without a rate has a fault."""
         needs = tuple(self.planned(need) for need in self.planner.required(cell))
         one = self.planner.plan(cell, needs)
         if cell.regime != "tuned" or one.obstacle is not None or one.fault is not None:
@@ -103,7 +103,7 @@ class Rates:
     def choose(self, cells: Sequence[Cell], runs_on: Executor, finish: Finish) -> None:
         """Try learning rates until one is chosen for every tuned cell, and test each chosen rate for convergence.
 
-        The rates of required cells are chosen first. Required cells that trials use are trained with the selection
+        The rates of required cells are chosen first. The cells that a trial requires are trained with the selection
         seed.
         """
         needed = [need for cell in cells for need in self.planner.required(cell)]

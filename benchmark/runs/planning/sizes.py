@@ -1,4 +1,4 @@
-"""FLOPs and bytes of a cell's training step, counted on shapes alone and cached."""
+"""FLOPs and bytes of a cell's training step, counted from tensor shapes alone and cached."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Return the bytes including gradients and AdamW's moments; `share` is the fraction of the batch per pass."""
+        """Return the bytes in total, with gradients and AdamW's moments; each pass gets a `share` of the batch."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
 def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: int, patch: int) -> Sizes | None:
-    """Return the costs of a method's training step on a backbone, or None if they cannot be counted on shapes alone.
+    """Return the costs of a method's training step on a backbone, or None if shapes alone do not suffice to count them.
 
     Args:
         plugins: the plugin files that define the backbone.
@@ -68,7 +68,7 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
 
 
 def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
-    """Return the FLOPs of a training step and the bytes saved for its backward pass, from a network without values."""
+    """Return the FLOPs of a training step and the bytes saved for its backward pass; `adapted` needs no values."""
     network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
     degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
     adapted.train()
@@ -105,7 +105,10 @@ def _attention(
 
 @contextmanager
 def _saved(network: nn.Module) -> Iterator[dict[int, torch.UntypedStorage]]:
-    """Collect the storages saved for backward, like `costs.saved_for_backward_bytes`, but without memory addresses."""
+    """Collect the storages saved for the backward pass, of tensors that have no values and thus no memory addresses.
+
+    For tensors with values, see `costs.saved_for_backward_bytes`.
+    """
     held = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers())}
     saved: dict[int, torch.UntypedStorage] = {}
 

@@ -21,7 +21,7 @@ ROUNDS = 5
 
 
 def training_speed(network: Backbone, head: str, batch: int, patch: int, device: str) -> float:
-    """Return the FLOPs per second of full fine-tuning's forward and backward pass on random images, on one CPU thread.
+    """Return the FLOPs per second of full fine-tuning, measured on random images with one CPU thread.
 
     Args:
         network: the network, whose gradients are overwritten.

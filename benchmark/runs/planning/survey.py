@@ -61,7 +61,7 @@ def survey(
         asked: the request.
         folder: the store.
         device: device of the prediction.
-        warn: called with a line for each unmet part of the request, and before slow operations.
+        warn: called with a line for each part of the request that cannot be met, and before slow operations.
     """
     planner, store = Planner(replace(asked, device=device)), store_at(folder)
     store.refresh()

@@ -1,4 +1,4 @@
-"""Reasons to reprocess a finished cell: the changes between its record's key components and the current ones."""
+"""Reasons to reprocess a finished cell: the key components that have changed since its record was written."""
 
 from __future__ import annotations
 
