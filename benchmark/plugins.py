@@ -82,7 +82,7 @@ class Plugins:
         }
 
     def revisions(self, *names: str) -> tuple[str, ...]:
-        """Return revisions of the files that define these plugins (each given as `kind:name`) and their dependencies."""
+        """Return revisions of the files that define the plugins `kind:name`, and of the files that these depend on."""
         return table.components(path for name in names for path in built_on(self.sources[name]))
 
     def _named(self, kind: str, name: str, found: Mapping[str, T]) -> T:

@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command()
 def pretrain(
     recipe: Annotated[str | None, typer.Argument(help="multitask, prod or self-supervised")] = None,
-    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="default: the recipe's")] = None,
+    backbone: Annotated[str | None, typer.Option("-b", "--backbone", help="default: the recipe's own backbone")] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="folder of photographs; default: procedural images")
     ] = None,

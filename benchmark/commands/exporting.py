@@ -21,7 +21,7 @@ def export_adapter(
     plugin: Plugin = None,
     weights: Weights = None,
 ) -> None:
-    """Export an adapter with its card, options and digests to a folder; low-rank ones also for Hugging Face peft."""
+    """Export an adapter with its card, options and digests; low-rank adapters also in Hugging Face peft's format."""
     from petlir.benchmark.publishing import adapter_folder
 
     for path in adapter_folder.export_adapter(cell, out, plugin or [], weights or []):

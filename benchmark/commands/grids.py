@@ -79,7 +79,7 @@ def run(
     deterministic: Annotated[bool, typer.Option(help="use only deterministic kernels")] = True,
     locked: Annotated[bool, typer.Option("--locked", help="require the versions in requirements.lock")] = False,
     mlflow_uri: Annotated[
-        str | None, typer.Option("--mlflow-uri", help="where to mirror records; none: do not mirror")
+        str | None, typer.Option("--mlflow-uri", help="MLflow server that mirrors the records; none: no mirror")
     ] = None,
     allow_overlap: Overlap = False,
     protocols: Annotated[str | None, typer.Option("--protocols", help="additional protocols, e.g. y,rgb+x8")] = None,
@@ -87,7 +87,7 @@ def run(
     no_report: Annotated[bool, typer.Option("--no-report", help="do not write a report at the end")] = False,
     reference: Reference = None,
     until_separable: Annotated[
-        float | None, typer.Option("--until-separable", help="add seeds until ties separate at a confidence, e.g. 0.95")
+        float | None, typer.Option("--until-separable", help="add seeds until ties separate at this confidence (0.95)")
     ] = None,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="maximum number of seeds with --until-separable")] = 10,
 ) -> int:

@@ -39,7 +39,7 @@ def list_(
 
 @app.command()
 def images(data: Data = None, as_json: Json = False) -> None:
-    """Check the image sets: complete, incomplete or missing, and where to get them."""
+    """Show which image sets are complete, incomplete or missing, and where to get them."""
     from petlir.benchmark.commands.listing import presence
 
     show_rows(presence(data), as_json, lambda row: f"{row['name']:<20} {row['state']:<11} {row['about']}")
@@ -72,7 +72,7 @@ def audit(
 def params(
     backbone: Annotated[str, typer.Option("-b", "--backbone")] = "ipt-nano",
     method: Methods = "*",
-    published: Annotated[bool, typer.Option("--published", help="count the settings that papers report")] = False,
+    published: Annotated[bool, typer.Option("--published", help="count with the options that papers report")] = False,
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:

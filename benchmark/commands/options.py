@@ -54,7 +54,7 @@ Backbones = Annotated[
 Methods = Annotated[str | None, typer.Option("-m", "--method", "--methods", help="e.g. 'lora[rank=4,8],adapter@20k'")]
 Tasks = Annotated[str | None, typer.Option("-t", "--task", "--tasks", help="names, separated by commas; * for all")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="e.g. 0,1,2")]
-Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; default: the track's")]
+Steps = Annotated[int | None, typer.Option("--steps", min=1, help="optimiser steps; default: set by the track")]
 Regime = Annotated[str | None, typer.Option("--regime", help="tuned, or paper (AdamW at 1e-4 for every method)")]
 Grid = Annotated[str | None, typer.Option("--grid", help="the named grid that supplies omitted options; default: demo")]
 Config = Annotated[
@@ -75,7 +75,7 @@ CellTimeout = Annotated[
     float | None,
     typer.Option("--cell-timeout", min=1, help="seconds after which a cell or trial is stopped and counts as failed"),
 ]
-Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; `petlir list protocols`")]
+Protocol = Annotated[str, typer.Option("--protocol", help="e.g. y-crop4, y or rgb; see `petlir list protocols`")]
 Metrics = Annotated[
     str | None, typer.Option("--metrics", help="metrics of a plugin or of pyiqa, e.g. lpips,dists,fsim")
 ]

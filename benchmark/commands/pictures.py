@@ -167,7 +167,7 @@ def restore(
     device: Device = "auto",
     plugin: Plugin = None,
     weights: Weights = None,
-    tiling: Annotated[str, typer.Option(help="default, official (as its own code does) or whole")] = "default",
+    tiling: Annotated[str, typer.Option(help="default, official (as in the network's code) or whole")] = "default",
     skip_existing: SkipExisting = False,
 ) -> None:
     """Restore an image or a folder of images with a trained adapter."""

@@ -133,7 +133,7 @@ def spread(
 
 @app.command()
 def compare(first: Path, second: Path, as_json: Json = False) -> None:
-    """Compare two stores: list the scores that changed, whether the change is significant, and its causes."""
+    """Compare two stores: list the scores that changed, whether each change is significant, and its causes."""
     from dataclasses import asdict
 
     from petlir.reports.compare import compare as moves
@@ -154,7 +154,7 @@ def claims(
     paper: Annotated[str | None, typer.Argument(help="short name, e.g. AdaptIR; default: all papers")] = None,
     store: AnyStore = None,
     published: Annotated[
-        Path | None, typer.Option("--published", help="folder of CSV files with papers' results; default: petlir's")
+        Path | None, typer.Option("--published", help="folder of CSV files with papers' results; default: petlir's own")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -192,7 +192,7 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
 @app.command()
 def sync(
     store: Cells = STORE,
-    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="where to mirror records")] = None,
+    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="MLflow server for the records")] = None,
 ) -> int:
     """Mirror missing records to MLflow; exit with 1 if a record is damaged or rejected."""
     from petlir.benchmark.store import Store as Records

@@ -156,7 +156,7 @@ NEXT = {
 
 
 def new(kind: str, name: str, folder: Path) -> Path:
-    """Write a template of a method, backbone or task to `folder`/name.py; it passes its contract.
+    """Write a template of a method, backbone or task to a file `name`.py in `folder`; the template passes its contract.
 
     Raises:
         PetlirError: the kind is unknown, the name is invalid, or the file exists.

@@ -71,8 +71,9 @@ class Event:
         key: key of the job.
         device: device of the job; empty if it never ran.
         fraction: fraction done, in [0, 1].
-        text: status text, or the one-line reason why it died or was skipped.
-        result: return value of the work function; for a skipped job `lost`, the key of the job without a result.
+        text: status text, or the one-line reason why the job died or was skipped.
+        result: return value of the work function; for a skipped job, `lost`: the key of the required job that has no
+            result.
     """
 
     kind: EventKind

@@ -1,4 +1,4 @@
-"""The local executor: a spawned process per device or slot, reused for many jobs."""
+"""The local executor: one spawned process per worker, reused for many jobs."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class _Worker:
         if self.job and self.left <= 0 and self._process.is_alive():
             late = f"it took longer than --cell-timeout {self._timeout:g} s; a longer run continues from its checkpoint"
             died = Event("died", self.job.key, self.spec.device, text=late)
-            self.terminate()  # its state is saved
+            self.terminate()  # the worker saves its state
             self.join()
             self._replace()
             yield died
@@ -191,7 +191,7 @@ def _serve(connection: Connection, work: str, spec: WorkerSpec) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Torch reads these variables when it is imported, that is, with the work function's module.
+    # Torch reads these variables when it is imported, which happens together with the work function's module.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(spec.threads)
     function = resolve(work)
     while True:

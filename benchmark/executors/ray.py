@@ -33,7 +33,7 @@ START = "start one with `ray start --head`, or name one with --ray-address HOST:
 
 
 class Mailbox:
-    """An actor that keeps the latest message of each job until it is fetched, reachable from all nodes."""
+    """An actor, reachable from all nodes, that keeps the latest message of each job until the message is fetched."""
 
     def __init__(self) -> None:
         self._words: dict[str, tuple[float, str, str]] = {}
@@ -77,7 +77,7 @@ class RayProgram:
             return {"result": resolve(self.work)(packed, self.device, _Told(key, node, mailbox))}
         except PetlirError as error:
             return {"result": {"state": "failed", "reason": str(error)}}
-        except Terminated:  # its state is saved
+        except Terminated:  # the job has saved its state
             return {"lost": node}
 
 
@@ -140,7 +140,7 @@ class RayExecutor:
             finally:
                 for reference in sent:
                     ray.cancel(reference)
-                if sent:  # running jobs finish their step and release their leases
+                if sent:  # let running jobs finish their step and release their leases
                     ray.wait(list(sent), num_returns=len(sent), timeout=5)
                 ray.kill(mailbox)
 
@@ -258,7 +258,7 @@ def _connect(address: str) -> None:
     where = address or os.environ.get("RAY_ADDRESS", "") or "auto"
     host, colon, port = where.removeprefix("ray://").rpartition(":")
     try:
-        if colon:  # Ray itself keeps trying for minutes
+        if colon:  # fail early, because Ray itself keeps trying for minutes
             socket.create_connection((host, int(port)), timeout=5).close()
         if not ray.is_initialized():
             ray.init(address=where, log_to_driver=False, logging_level="error")

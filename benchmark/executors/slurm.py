@@ -2,7 +2,7 @@
 
 A job that ends without a result, because it was cancelled, preempted or timed out, is resubmitted and continues from
 its checkpoint in the store. The state of jobs is read from `squeue` and from small JSON files next to the logs, because
-there may be no accounting database and files written by a job must not be unpickled here.
+there may be no accounting database, and because unpickling files written by a job would be unsafe.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PAUSE = 2.0
 
 
 def options(text: str) -> dict[str, object]:
-    """Parse the options of `--slurm`, e.g. `time=60,partition=gpu,gpus=1`; times in minutes.
+    """Parse the options of `--slurm`, e.g. `time=60,partition=gpu,gpus=1`; the time is in minutes.
 
     Raises:
         PetlirError: an option is unknown, or its value is not a valid number or name.
@@ -70,7 +70,7 @@ class SlurmProgram:
     def __call__(self) -> None:
         """Run the job; on SIGTERM, save the state and exit without an answer."""
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"  # read when torch is imported, below
-        # overrides submitit's handlers: its warning comes up to a minute before the time limit, SIGTERM at the limit
+        # overrides submitit's handlers; SIGUSR2 warns up to a minute before the time limit, SIGTERM comes at the limit
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, leave)
         try:
@@ -92,7 +92,7 @@ class SlurmProgram:
 
 @dataclass
 class _Sent:
-    """A submitted job with its number in the queue, the number of polls that missed it, and its progress."""
+    """A submitted job with its number in the queue, its progress, and the number of polls in which it was missing."""
 
     job: QueuedJob
     answer: Path
@@ -191,7 +191,7 @@ class SlurmExecutor:
             if state == "R" and not one.running:
                 one.running = True
                 yield one.event("started")
-            if one.gone > 1:  # missed by two polls, since the answer may be delayed
+            if one.gone > 1:  # missing in two polls, because the answer may be delayed
                 one.tries += 1
                 if one.tries > TRIES:
                     logs = self.folder / "logs" / one.number

@@ -1,4 +1,4 @@
-"""Stored adapters: their contents and tensor shapes; shapes are checked against the method before any allocation."""
+"""Stored adapters: contents, and tensor shapes, which are checked against the method before memory is allocated."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _check_fit(record: Done, stored: Mapping[str, Tensor], expected: Mapping[str
 
 
 def repeated(places: Sequence[Path]) -> list[set[Path]]:
-    """Return the groups of cells with equal adapters, compared by names and values; damaged adapters are ignored."""
+    """Return the groups of cells whose adapters have equal tensor names and values; damaged adapters are ignored."""
     found: dict[str, set[Path]] = defaultdict(set)
     for place in places:
         with suppress(Tampered):

@@ -1,4 +1,4 @@
-"""Archives of results: written atomically, and unpacked only if all of their files are expected.
+"""Archives of results: written atomically, and unpacked only if they contain no unexpected file.
 
 An archive is a zip of
 
@@ -42,7 +42,7 @@ CHUNK = 2**20
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, EOFError, ValueError)
 """The exceptions that `zipfile` raises for a damaged archive."""
 MOMENT = (2000, 1, 1, 0, 0, 0)
-"""The date of every file, so that equal content gives equal archives."""
+"""The date that every file in an archive gets, so that archives of equal content are equal."""
 
 
 def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
@@ -120,7 +120,7 @@ def check_name(name: str, path: Path) -> None:
 
 
 def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, path: Path) -> None:
-    """Extract a file of at most the number of bytes that the archive declares."""
+    """Extract a file, and raise PetlirError if it is larger than the archive declares."""
     target.parent.mkdir(parents=True, exist_ok=True)
     left = entry.file_size
     with archive.open(entry) as source, target.open("xb") as file:

@@ -1,4 +1,4 @@
-"""Checks of a record's values, except scores, which are derived again from the request, the weights and the images."""
+"""Checks of a record's values (except scores), which are derived again from its request, the weights and the images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_description(record: Done, model: AdaptedModel, needs: Sequence[Done], 
 
     Args:
         record: the record.
-        model: the cell's adapted model without values.
+        model: the cell's adapted model, whose tensors have shapes but no values.
         needs: the records of the cells that the cell requires.
         context: plugins, images and weights.
 
@@ -105,7 +105,7 @@ def _place(one: RecordedOverlap) -> tuple[str, str, str, str]:
 
 
 def _check_sizes(record: Done, model: AdaptedModel, needs: Sequence[Done]) -> None:
-    """Compare the numbers of parameters and bytes, which are determined by shapes."""
+    """Compare the recorded numbers of parameters and bytes with the numbers that follow from tensor shapes."""
     costs, size = record.costs, count(model.network)
     said = {**vars(costs), **vars(costs.memory)}
     weights = size.total_bytes + sum(buffer.nbytes for buffer in model.network.buffers())
@@ -131,7 +131,7 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
     """Compare a tuned cell's learning rate and doubling test with the trials.
 
     Raises:
-        Raise an error if the trials imply another learning rate, or another result of the doubling test, than stated.
+        Tampered: the record's learning rate, or its result of the doubling test, does not follow from the trials.
         PetlirError: the trials are missing.
     """
     said = record.convergence

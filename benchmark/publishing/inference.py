@@ -29,12 +29,12 @@ from petlir.benchmark.training import loop
 from petlir.benchmark.training.adaptation import folded
 
 LEVEL_TOLERANCE = 1
-"""The tolerance in grey levels of a pixel that is restored on another device."""
+"""The tolerance, in grey levels, of a pixel's value when an image is restored again, maybe on another device."""
 KERNELS = 0.25
-"""The relative tolerance of a step's FLOPs and bytes on another type of device, whose kernels differ."""
+"""The relative tolerance of a training step's FLOPs and bytes for cells run on a GPU, whose kernels differ."""
 
 Exact = Callable[[ImagePair, Protocol], Tensor]
-"""A function that restores a test image as a protocol requires, 1×3×H×W, neither clipped nor rounded."""
+"""A function that restores a test image as a protocol requires, to a 1×3×H×W tensor, neither clipped nor rounded."""
 
 
 def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
@@ -51,7 +51,7 @@ def network_of(place: Path, context: Context, device: str) -> AdaptedModel:
 
 
 def restoring(model: AdaptedModel) -> Exact:
-    """Return a function that restores a test image as a protocol requires, 1×3×H×W, neither clipped nor rounded."""
+    """Return a function that restores a test image as a protocol requires; see `Exact`."""
 
     def restore(pair: ImagePair, rule: Protocol) -> Tensor:
         with folded(model.network):
@@ -61,7 +61,7 @@ def restoring(model: AdaptedModel) -> Exact:
 
 
 def rounding(restore: Exact) -> Restore:
-    """Return a function that restores a test image as it is stored, H×W×3 uint8."""
+    """Return a function that restores a test image to an H×W×3 uint8 array, as restored images are stored."""
 
     def restore_rounded(pair: ImagePair, rule: Protocol) -> Image:
         return to_image(restore(pair, rule))
@@ -107,7 +107,7 @@ def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
 
 
 def check_network(record: Done, model: AdaptedModel, context: Context, decibel: float) -> None:
-    """Raise Tampered if the record is wrong about the adapter being mergeable, or the validation PSNR (± `decibel`)."""
+    """Raise Tampered if the record is wrong about the validation PSNR (± `decibel`), or about merging the adapter."""
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
     if record.curve:
@@ -121,7 +121,7 @@ def check_step(record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
     Args:
         record: the record.
         model: the network with the stored adapter.
-        shape: the same network without values.
+        shape: the same network, whose tensors have shapes but no values.
 
     Raises:
         Tampered: a value differs; the message names the first one.

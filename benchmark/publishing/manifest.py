@@ -84,7 +84,7 @@ def check_files(submission: Submission, folder: Path) -> None:
 
 
 def check_places(submission: Submission, cells: Collection[str]) -> None:
-    """Require that every file in a cell's folder belongs to a finished cell.
+    """Check that every file under `cells/` belongs to a finished cell.
 
     Args:
         submission: the manifest.

@@ -23,8 +23,8 @@ plugins.
 def merge(source: Path, into: Path, *, without_images: bool = False) -> int:
     """Copy the cells that `into` lacks from `source`, with the files that cells share; return the number of cells.
 
-    Existing cells, compared by key, and existing files are left unchanged. The verified levels of cells are also
-    copied. Incomplete cells are never visible, as each one is put in place by a single rename.
+    Existing cells, compared by key, and existing files are left unchanged. The cells' levels of verification are also
+    copied. Incomplete cells are never visible, as each cell is put in place by a single rename.
 
     Args:
         source: the store to read; it is not changed.
@@ -68,7 +68,7 @@ def copy_cell(folder: Path, into: Store, record: Record, *, without_images: bool
 
 
 def add_missing(source: Path, into: Path) -> None:
-    """Copy the files of a folder that another folder lacks."""
+    """Copy the files of `source` that `into` lacks."""
     for path in source.rglob("*"):
         target = into / path.relative_to(source)
         if path.is_file() and not target.exists():

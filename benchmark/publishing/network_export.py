@@ -48,7 +48,10 @@ class OneHead(nn.Module):
 
 @dataclass(frozen=True)
 class TileSize:
-    """The tiles of an exported network: side, overlap, and the share of the overlap taken from the neighbour alone."""
+    """The tiles of an exported network; side and overlap are in pixels of the degraded image.
+
+    `left` is the outer fraction of the overlap in which a tile is replaced by its neighbour.
+    """
 
     side: int
     overlap: int

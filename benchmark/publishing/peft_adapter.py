@@ -1,4 +1,4 @@
-"""Export of a low-rank update as a LoRA adapter for Hugging Face peft, whose keys name modules of the plain network."""
+"""Export of low-rank updates as a LoRA adapter for Hugging Face peft; its keys name modules of the plain network."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class LowRankUpdate:
 
 
 def low_rank_updates(adapted: Backbone, plain: Backbone) -> list[LowRankUpdate]:
-    """Return the low-rank updates by which an adapted network differs from the network without adapter.
+    """Return the low-rank updates by which an adapted network differs from the same network without an adapter.
 
     Args:
         adapted: the network with its adapter, in evaluation mode.
@@ -87,7 +87,7 @@ def _factored(name: str, layer: nn.Linear | nn.Conv2d, change: Tensor) -> LowRan
 def write_peft(network: str, updates: Sequence[LowRankUpdate], out: Path) -> list[Path]:
     """Write updates as a peft adapter, and return the files.
 
-    `peft.PeftModel.from_pretrained(petlir.load(network).module, out)` loads it.
+    `peft.PeftModel.from_pretrained(petlir.load(network).module, out)` loads this adapter.
     """
     from safetensors.torch import save
 

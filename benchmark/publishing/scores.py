@@ -140,7 +140,7 @@ def check_scores(scores: ScoredImages, pair: ImagePair, way: str, image: Image |
         scores: the record's scores.
         pair: the test image.
         way: the restoration mode, e.g. `@tiles-48+x8`.
-        image: the restored image; only protocols that score its dtype are compared.
+        image: the restored image; only the protocols that score images of this type, rounded or not, are compared.
         decibel: tolerance of PSNR in dB and of SSIM.
 
     Raises:

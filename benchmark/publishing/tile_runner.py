@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Forward = Callable[[Floats], Floats]
-"""Maps a tile 1×3×T×T in [0, 1] to a restored tile 1×3×sT×sT."""
+"""A function that maps a 1×3×T×T tile in [0, 1] to a restored 1×3×sT×sT tile."""
 
 
 def starts(length: int, side: int, overlap: int) -> list[int]:
-    """Return the positions of the smallest number of tiles that cover a length with at least this overlap."""
+    """Return the positions of tiles along a length: as few tiles as possible, with at least this overlap."""
     count = 1 + -(-(length - side) // (side - overlap))
     return [round(place) for place in np.linspace(0, length - side, count)]
 
@@ -80,7 +80,7 @@ def load(path: Path) -> Forward:
 
 
 def read(path: Path) -> Floats:
-    """Read an image as 1×3×H×W in [0, 1], rotated according to its EXIF orientation."""
+    """Read an image as a 1×3×H×W array in [0, 1], rotated according to its EXIF orientation."""
     with PIL.Image.open(path) as file:
         image = np.asarray(PIL.ImageOps.exif_transpose(file).convert("RGB"), np.float32)
     return np.ascontiguousarray(image.transpose(2, 0, 1)[None] / 255)

@@ -9,12 +9,12 @@ from pathlib import Path
 from petlir.benchmark.errors import PetlirError
 
 TABLE = Path(__file__).parents[2] / "results" / "leaderboard" / "tolerance.csv"
-"""The committed table, with the columns `COLUMNS` and possibly others; `method` is the label of a row or the name of a
-method.
+"""The committed table, with the columns `COLUMNS` and possibly others; the column `method` holds a method's label or
+its name.
 """
 COLUMNS = ("method", "task", "tolerance_db")
 FLOOR = 1e-3
-"""The smallest tolerance in dB: a few re-runs may happen to differ less than runs on another processor do."""
+"""The smallest tolerance in dB: a few re-runs may by chance differ less than runs on different processors do."""
 
 
 def measured(label: str, method: str, task: str, otherwise: float, table: Path = TABLE) -> float:

@@ -44,8 +44,8 @@ CLAIMED, RE_SCORED, RE_INFERRED, RE_TRAINED = LEVELS
 SCORE_TOLERANCE = 1e-6
 """The tolerance, in dB and SSIM, of scores recomputed from the same 8-bit images."""
 INFERENCE_TOLERANCE = 0.01
-"""The largest tolerance, in dB and SSIM, of scores after rerunning the restoration: the spread of training, which
-measured tolerances include, is not part of it.
+"""The largest tolerance, in dB and SSIM, of scores after rerunning the restoration. Measured tolerances may be larger,
+because they also include the spread of training.
 """
 
 
@@ -191,7 +191,7 @@ class _Verifier:
             yield RE_TRAINED
 
     def _described(self, place: Path, record: Done) -> tuple[AdaptedModel, scores.ScoredImages]:
-        """Check what can be checked without weights; return the model without values, and the scores by image."""
+        """Check what can be checked without weights; return the model, without values, and the scores by image."""
         context = self._check.context
         if place in self._twins:
             raise Tampered(self._twins[place])
@@ -212,7 +212,7 @@ class _Verifier:
         return shape, scores.scored_images(record, pairs, own)
 
     def _check_step(self, record: Done, model: AdaptedModel, shape: AdaptedModel) -> None:
-        """Compare the counts of a training step in a store; older records may be based on other counting rules."""
+        """Check the FLOPs and bytes of a training step in a store's record, which may follow older counting rules."""
         try:
             inference.check_step(record, model, shape)
         except Tampered as error:

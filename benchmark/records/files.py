@@ -23,11 +23,11 @@ SCHEMA = "petlir-record/2"
 RECORD = "record.json"
 ADAPTER = "adapter.safetensors"
 SHIPPED_FILES = "low-resolution files of"
-"""The start of the note in `data_label` on image sets with their own low-resolution images."""
+"""The start of the note in `data_label` that lists the image sets that come with low-resolution images."""
 
 
 def headlines(record: Record) -> dict[str, str]:
-    """Return the headline protocol of each test set, which is used wherever a single number is quoted.
+    """Return the headline protocol of each test set: the protocol used wherever a single number is quoted.
 
     The headline protocol is the first of the cell's protocols under which the set was scored: the task's first
     protocol, on images restored in the cell's first restoration mode. Protocols added later rank after it.

@@ -18,7 +18,7 @@ SHOWN = 5
 
 
 def drifted(lock: Path | None = None) -> list[str]:
-    """Return a phrase for each library that has another version than the lock, or is missing although required.
+    """Return a phrase for each library whose version differs from the lock, or that is required but missing.
 
     Libraries of extras may be missing.
 

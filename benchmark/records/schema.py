@@ -106,7 +106,7 @@ class RecordedConvergence(RecordPart):
     """The doubling test: validation PSNR in dB at the cell's learning rate with the selection seed.
 
     `psnr` is reached after the cell's number of steps, `half_psnr` after half of these steps with its own full
-    schedule, and `change` is the difference; the last two are null if the half trial diverged.
+    schedule, and `change` is the difference; the last two are null if training with half of the steps diverged.
     """
 
     psnr: Number

@@ -1,4 +1,4 @@
-"""The first version of a record, which is upgraded when it is read: one object for each image and protocol.
+"""The first version of the record format, with one object for each image and protocol; reading upgrades it.
 
 Each object contained PSNR and SSIM under separate names; the values of other metrics were stored with the descriptions
 of these metrics.

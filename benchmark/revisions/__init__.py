@@ -1,1 +1,1 @@
-"""Revisions of source files: a cell's key identifies the code that computed the cell by revision numbers."""
+"""Revision numbers of source files, by which a cell's key identifies the code that computed the cell."""

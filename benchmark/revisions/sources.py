@@ -1,4 +1,4 @@
-"""The source files that a plugin depends on, whose revisions are part of its identity."""
+"""The source files that a plugin depends on; their revisions are part of the plugin's identity."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def built_on(path: Path) -> set[Path]:
 
 @lru_cache(maxsize=256)
 def _imported(path: Path, changed: int) -> frozenset[Path]:
-    """Return the directly imported files, recomputed only if `path` has changed."""
+    """Return the files that `path` imports directly; the answer is recomputed only if `path` has changed."""
     named = ((name, getattr(sys.modules.get(name), "__file__", None)) for name in _names(path))
     files = {name: Path(file) for name, file in named if file is not None}
     beside = {

@@ -42,7 +42,7 @@ class RevisionEntry:
 
 
 def read(path: Path | None = None) -> Mapping[str, RevisionEntry]:
-    """Return the table: path of a file relative to the package, with `/` → entry.
+    """Return the entries of the table, by the file's path relative to the package, with `/`.
 
     Raises:
         PetlirError: the table is missing or damaged; the message names the location.
@@ -130,7 +130,7 @@ def component(path: Path) -> str:
 
 
 def components(paths: Iterable[Path]) -> tuple[str, ...]:
-    """Return the key components of several source files, each name once, sorted."""
+    """Return the distinct key components of several source files, sorted."""
     return tuple(sorted({component(path) for path in paths}))
 
 
@@ -149,19 +149,19 @@ def entry_of(file: str, digest: str, table: Mapping[str, RevisionEntry]) -> Revi
 
 
 def engine() -> tuple[str, ...]:
-    """Return the key components of the engine: its listed modules by revision.
+    """Return the key components of the engine, one for each engine module in the table.
 
     Raises:
-        PetlirError: the table is damaged, or a listed module is missing.
+        PetlirError: the table is damaged, or an engine module in it is missing.
     """
     return components(engine_files())
 
 
 def engine_files() -> list[Path]:
-    """Return the engine's listed modules, including moved ones.
+    """Return the files of the engine modules in the table, including moved files.
 
     Raises:
-        PetlirError: a listed module is missing.
+        PetlirError: an engine module in the table is missing.
     """
     return [_place(file, entry) for file, entry in read().items() if entry.name.startswith(ENGINE)]
 

@@ -178,7 +178,7 @@ def _memory(
 ) -> Callable[[Planned], int]:
     """Return a function that predicts a cell's device memory; for a local run, warn of cells that do not fit."""
     here = engine == "local"
-    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else only cached counts are used
+    scarce = specs[0].device != "cpu" if here else engine == "ray" and device != "cpu"  # else use only cached counts
     predictor = Predictor(planner, index, device if here else "cpu", counting=scarce)
     todo = open_cells(planned, index)
     needed = {one.key: predictor.memory(one) for one in todo}

@@ -216,7 +216,7 @@ class Search:
         return [cell.at(max(scores, key=lambda rate: scores[rate])) for cell, scores in tried if scores]
 
     def _lengthen(self, ranked: Sequence[Cell], frozen: Sequence[Cell], steps: int) -> None:
-        """Train these cells with more and more steps, beginning with `steps`, until this stops helping or time is up."""
+        """Train these cells with ever more steps, beginning with `steps`, until this stops helping or time is up."""
         wall, left = 0.0, list(ranked)
         before: dict[str, float] = {}
         while left:

@@ -136,7 +136,7 @@ class Leases:
             self.blobs.remove(lease.name)
             return None
         for number in numbers:
-            if number < last:  # the last file stays: a process that still takes it for the newest cannot get the lease
+            if number < last:  # the last file stays, so that a process with an outdated list cannot create it again
                 self.blobs.remove(f"{key}.{number}")
         return lease
 
@@ -167,7 +167,7 @@ class Leases:
 
 
 class Lease:
-    """A key held by this process; inside `with lease:` it sends heartbeats.
+    """A lease held by this process; it sends heartbeats inside `with lease:`.
 
     Attributes:
         done: set as soon as the key has its result; the lease is then removed instead of marked as released.

@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Process:
-    """A process, identified uniquely across machines; `machine` is empty if the system does not identify it."""
+    """A process, identified uniquely across machines; `machine` is empty if the operating system provides no id."""
 
     host: str
     machine: str
@@ -41,7 +41,7 @@ def _machine() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return a process' start time in ticks since boot, or "" if it does not exist or is a zombie."""
+    """Return a process's start time in ticks since boot, or "" if the process does not exist or is a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except (OSError, IndexError):

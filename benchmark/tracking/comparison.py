@@ -15,7 +15,7 @@ from petlir.benchmark.scoring.registry import LEADING, METRICS
 
 FROZEN = "frozen"
 SAME = ("backbone", "label", "task", "track", "regime", "steps", "batch_size", "patch")
-"""Fields that cells with different seeds have in common if they belong together."""
+"""The fields on which cells with different seeds must agree to be averaged over seeds."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,10 @@ class HeadlineScores:
         return self.values[LEADING]
 
     def metrics(self, frozen: HeadlineScores | None) -> dict[str, float]:
-        """Return each metric, `gain_over_input` and, if known, `gain_over_frozen`: the mean of the sets' means."""
+        """Return the mean of each metric, of `gain_over_input` and, if it is known, of `gain_over_frozen`.
+
+        Each is averaged over the images of a set, and then over the sets.
+        """
         found = {**self.values, "gain_over_input": _minus(self.psnr, self.before)}
         if frozen is not None and frozen.key != self.key:
             found["gain_over_frozen"] = _minus(self.psnr, frozen.psnr)

@@ -47,7 +47,10 @@ def params(record: Record) -> dict[str, str]:
 
 
 def metrics(record: Record) -> Iterator[tuple[str, float, int]]:
-    """Yield (name, value, step): mean scores per set and protocol, without identical images; costs; and the curve."""
+    """Yield (name, value, step) for mean scores per set and protocol, costs, and the points of the curve.
+
+    Images whose restored or degraded version equals the clean image are left out of the means.
+    """
     for table in record.tables:
         for metric in table.values:
             if (mean := table.differing().mean(metric)) is not None:

@@ -15,7 +15,7 @@ NOWHERE = "none"
 
 
 class Mirror:
-    """A `Tracker` in a separate thread, so that no cell waits for it.
+    """A `Tracker` that runs in a separate thread, so that no cell waits for MLflow.
 
     If the server is lost, one warning is issued, and the records of this run are mirrored by a later run. If the server
     rejects a record, a warning is issued, and the other records are still mirrored.

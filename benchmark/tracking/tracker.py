@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 KEY = "petlir.key"
 FINISHED = "petlir.finished"
-"""A tag logged with the last batch: a run without it was interrupted."""
+"""A tag logged with the last batch of a run; a run without this tag was interrupted."""
 FAMILY_NAME = "petlir.seeds_of"
 """The tag of a parent run, in which the runs of a cell with different seeds are nested."""
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
@@ -41,8 +41,8 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-"""Environment variables that MLflow reads at import; values set by the user are kept. By default, MLflow waits for
-minutes for a lost server.
+"""Environment variables that MLflow reads at import; values set by the user are kept. By default, MLflow waits
+several minutes for an unreachable server.
 """
 
 SQLITE = ("sqlite:///", "sqlite+pysqlite:///")
@@ -79,7 +79,7 @@ class NotTaken(PetlirError):
 class Tracker:
     """A tracker with one MLflow experiment per track, one run per cell, and a parent run for the seeds of a cell.
 
-    Existing records are not logged again.
+    Records that are already logged are not logged again.
 
     Args:
         uri: URI of the server or the database.
@@ -99,8 +99,8 @@ class Tracker:
         self._tasks: dict[tuple[str, str], TaskScores] = {}
         try:
             _check_database(uri)
-            # if two processes created the same database, the second would fail, and consider runs in progress
-            # interrupted
+            # without the lock, the second of two processes that create the same database would fail, and would treat
+            # the runs that the first one is logging as interrupted
             file = database(uri)
             self._alone = nullcontext() if file is None else FileLock(f"{file}.lock", timeout=LOCKED)
             with self._alone:
@@ -246,7 +246,7 @@ def family_name(cell: RecordedCell) -> str:
 
 @dataclass(frozen=True)
 class _Experiment:
-    """The contents of an experiment: runs by the key of their cell, and parent runs of seeds."""
+    """The contents of an experiment: the runs by the keys of their cells, and the parent runs by name."""
 
     number: str
     runs: dict[str, tuple[str, str | None]] = field(default_factory=dict)

@@ -12,17 +12,17 @@ from petlir.benchmark.errors import PetlirError
 
 def revisions(
     same_: Annotated[
-        list[str] | None, typer.Option("--same", metavar="FILE", help="the file computes the same: prove it")
+        list[str] | None, typer.Option("--same", metavar="FILE", help="a file with unchanged results: verify this")
     ] = None,
     raise_: Annotated[
-        list[str] | None, typer.Option("--raise", metavar="FILE", help="the file's results changed")
+        list[str] | None, typer.Option("--raise", metavar="FILE", help="a file whose results changed")
     ] = None,
     new: Annotated[list[str] | None, typer.Option("--new", metavar="FILE", help="a new file")] = None,
     name: Annotated[str, typer.Option("--name", help="with --new: the entry of the file that it was split from")] = "",
     moved: Annotated[list[str] | None, typer.Option("--moved", metavar="FILE", help="a file that was moved")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", metavar="FILE", help="a deleted file")] = None,
 ) -> None:
-    """Check results/revisions.toml against the code; with an option, change it first."""
+    """Check the table results/revisions.toml against the code; with an option, first change the table."""
     try:
         for file in new or ():
             typer.echo(check.add(file, name))

@@ -1,4 +1,4 @@
-"""Proof that a changed source file still computes the same: two training steps with the old code and with the new."""
+"""Proof that changed code still computes the same results: two training steps with the old code and with the new."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from petlir.benchmark.revisions.sources import built_on
 from petlir.benchmark.revisions.table import PACKAGE, engine_files, read
 
 TOLERANCE = 1e-6
-"""The largest difference of an adapter's tensors or training curve at which two cells still count as equal."""
+"""The largest difference between the adapters, or the training curves, of two cells that still count as equal."""
 CHECKOUT = (PACKAGE / "benchmark").resolve().parent
 BACKBONES, METHODS, TASKS = "ipt-nano,nafnet-nano", "lora,full-ft,adaptir", "hybrid_lr4_noise30,derain_heavy"
 """The plugins of each type to train with if no plugin of this type depends on the changed file."""
@@ -37,8 +37,8 @@ class Grid:
 def prove(files: Sequence[str]) -> Iterator[tuple[list[str], str]]:
     """Train the plugins that depend on the files for two steps, with the old code and with the new, and compare.
 
-    The old code of a file is the code of its revision. Files on which the same plugins depend, and whose old code is in
-    the same commit, are tested by the same training.
+    The old code of a file is the code whose digest the table of revisions states. Files on which the same plugins
+    depend, and whose old code is in the same commit, share one comparison.
 
     Args:
         files: relative to the package, e.g. `methods/lora.py`.
@@ -93,7 +93,7 @@ def grid_of(file: str) -> Grid:
 
 
 def commit_of(file: str) -> str:
-    """Return the newest commit in which the file matches the code of its revision: the current one, if it does.
+    """Return the newest commit, beginning with the current one, in which a file has the code of its revision.
 
     Raises:
         PetlirError: there is no such commit.
