@@ -52,7 +52,7 @@ class AdapterHooks(nn.Module):
         self.behind = nn.ModuleList()
 
     def forward(self, branch: Callable[[Tensor], Tensor], norm: nn.Module, features: Tensor) -> Tensor:
-        """Return the update that the branch adds to `features`: branch(norm(features)), changed by inserted modules."""
+        """Return the update to be added to `features`: branch(norm(features)), modified by the inserted modules."""
         normed: Tensor = norm(features)
         output = branch(normed)
         for module in self.beside:

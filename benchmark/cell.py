@@ -60,7 +60,7 @@ class Cell:
         return replace(self, rate=rate)
 
     def on(self, task: str) -> Cell:
-        """Return this cell on another task."""
+        """Return this cell for another task."""
         return replace(self, task=task)
 
     def of(self, method: Chosen, task: str | None = None) -> Cell:

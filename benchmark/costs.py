@@ -113,7 +113,7 @@ def flops_of_step(forward: Callable[[], Tensor]) -> int:
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that sums the FLOPs of all operations that have a formula.
 
-    PyTorch's `FlopCounterMode` also tracks modules; for this it imports the compiler, which takes seconds.
+    PyTorch's `FlopCounterMode` also tracks modules and therefore imports the compiler, which takes seconds.
     """
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ class Degradation:
 
     @property
     def whole(self) -> bool:
-        """True if `prepare` does anything, and therefore needs the whole image."""
+        """True if the degradation overrides `prepare`, which needs the whole image."""
         return type(self).prepare is not Degradation.prepare
 
     @property
@@ -67,7 +67,7 @@ class Degradation:
         return self.kept
 
     def prepare(self, image: Image, rng: np.random.Generator) -> Image:
-        """Return a whole image, H×W×3 uint8, with every degradation except noise."""
+        """Apply every degradation except noise to a whole H×W×3 uint8 image, and return the result."""
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:

@@ -25,8 +25,8 @@ class HubFile:
     Attributes:
         repo: `owner/name`.
         revision: the commit, 40 hexadecimal digits.
-        file: its path in the repository.
-        sha256: SHA-256 of its content, 64 hexadecimal digits.
+        file: the file's path in the repository.
+        sha256: SHA-256 of the file's content, 64 hexadecimal digits.
     """
 
     repo: str

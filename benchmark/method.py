@@ -59,7 +59,7 @@ class Branched(Protocol):
 
 @runtime_checkable
 class ImageRouter(Protocol):
-    """A child module of the backbone that decides for each whole image, before tiling, how it is restored."""
+    """A child module of the backbone that decides how each whole image is restored, before the image is tiled."""
 
     def passes(self, backbone: Backbone, image: Tensor, head: str | None) -> Generator[str | None]:
         """Yield the head of each pass that the network makes over a 1×3×H×W image to produce the output of `head`.
@@ -80,7 +80,7 @@ class PriorResults:
         stored: tensors of this cell if it is reloaded; the adapter's shapes are then taken from them, and the prior
             results are not analysed.
         validation: the validation images of the cell's task, degraded 1×3×h×w and clean 1×3×sh×sw in [0, 1].
-        images: task → its whole training images, 1×3×h×w, degraded like test images, and their clean images,
+        images: task → pairs of a whole training image, 1×3×h×w, degraded like a test image, and its clean image,
             1×3×sh×sw, both in [0, 1].
         heads: the head of each required cell.
     """
@@ -100,7 +100,7 @@ class Method(ABC):
     """A PETL method: a frozen dataclass whose fields are its options.
 
     The fields define the grid syntax (`lora[rank=4,8]`), the record and the cell key. The engine freezes the backbone
-    before `adapt`. Afterwards it counts, trains, saves, loads and merges the trainable parameters.
+    before `adapt`, and afterwards counts, trains, saves, loads and merges the trainable parameters.
     """
 
     name: ClassVar[str]

@@ -20,7 +20,7 @@ from petlir.benchmark.errors import PetlirError, unknown
 
 @dataclass(frozen=True)
 class Channel:
-    """The values of an image in 0..255 that are compared.
+    """The values of an image that are compared, on the scale 0..255.
 
     Attributes:
         about: a description.
@@ -88,7 +88,7 @@ class Protocol:
         ssim: `2d`: a window within each channel, then the mean over channels; `3d`: a window across channels (NAFNet).
         uses_reference: whether the restored image is first scaled to the mean brightness of the clean one (GT-mean,
             LOL), which makes the score less informative about the method.
-        rounded: whether the restored image is rounded to 8 bit, as in a file; if not, it is scored before it is stored.
+        rounded: whether the restored image is rounded to 8 bit, as in a file, before it is scored.
         seen: field of view of the network, `whole`, `tiles-48` or `official`; empty if unknown.
         ensemble: number of flips and rotations that the restored image is averaged over, 1 or 8.
         peak: largest possible pixel value, which PSNR and SSIM depend on.

@@ -1,4 +1,4 @@
-"""Handling of SIGTERM, which can be deferred so that no work is lost, and time limits."""
+"""Time limits, and the handling of SIGTERM, which can be deferred so that no work is lost."""
 
 from __future__ import annotations
 

@@ -193,4 +193,4 @@ class Family(ABC):
 
     @abstractmethod
     def recall(self, name: str) -> Task:
-        """Return the task that a record names, without its images; `name` is the part after `NAME:` in the record."""
+        """Return the task that a record names, without its images; `name` is what follows `NAME:` in the record."""

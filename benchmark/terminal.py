@@ -7,7 +7,7 @@ import re
 import sys
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Characters that a terminal obeys instead of showing, such as a change of text direction; not tab and line feed."""
+"""Characters that a terminal obeys instead of displaying, e.g. changes of text direction, except tab and line feed."""
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Additional scores of finished cells: protocols beyond the task's own, and further metrics, without training.
+"""Additional scores of finished cells, computed without training: further protocols, and further metrics.
 
 Additional scores do not affect a cell's result, so they are added to its record and are not part of its key. Where
 possible, scores are computed from the stored images. Otherwise (unrounded floats, another restoration mode) the network

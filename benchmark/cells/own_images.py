@@ -48,7 +48,7 @@ def degrade_folder(
 ) -> int:
     """Degrade every image in `clean` and its sub-folders to a PNG of the same name in `out`; return the number of PNGs.
 
-    Images with 16 bits per channel are rounded to 8 bits, for which degradations are defined.
+    Images with 16 bits per channel are rounded to 8 bits, because degradations are defined for 8 bits.
 
     Raises:
         PetlirError: nothing was written, because the task has no degradation to apply, a file is not a supported image
@@ -99,8 +99,8 @@ def restore_folder(
 ) -> int:
     """Restore an image, or every image of a folder and its sub-folders, into PNGs of the same names in `out`.
 
-    A PNG has the bit depth of its input. A real alpha channel is kept, and enlarged bicubically if the image is
-    enlarged.
+    A PNG has the bit depth of its input. An alpha channel is kept unless it is opaque everywhere; if the image is
+    enlarged, its alpha channel is enlarged bicubically.
 
     Args:
         source: an image or a folder of images.

@@ -22,7 +22,7 @@ TOLERANCE = 1e-6
 
 
 def ways(record: Record, store: Store) -> list[Protocol]:
-    """Return a protocol for each restoration mode whose images are stored, first the mode of the headline score.
+    """Return a protocol for each restoration mode whose images are stored, beginning with the headline score's mode.
 
     Raises:
         PetlirError: the record names a protocol that is unknown in this version.
@@ -39,7 +39,7 @@ def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
 
 
 def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
-    """Return the scores of a finished record under protocols for whose restoration mode images are stored.
+    """Score a finished record's stored images under protocols whose restoration modes are among the stored ones.
 
     The scores are in the order of the record's images.
 

@@ -120,7 +120,7 @@ def _commit(record: dict[str, object], work: Path, job: Job) -> Record:
 
 
 def choose_kernels(context: Context) -> None:
-    """Select deterministic kernels, or let the device choose."""
+    """Select deterministic kernels, or let the device choose its kernels."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # needed for determinism of cuBLAS
     # equivalent to `use_deterministic_algorithms`, which would import the compiler and cost each worker seconds
     torch.set_deterministic_debug_mode("error" if context.deterministic else "default")
@@ -163,7 +163,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
 
 
 def _inference(model: AdaptedModel) -> dict[str, object]:
-    """Return seconds per output megapixel, as trained and, if every inserted module can be merged, after merging."""
+    """Return the inference time per output megapixel, as trained and, if all inserted modules can be merged, merged."""
     network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:

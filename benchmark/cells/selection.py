@@ -1,6 +1,6 @@
 """The rule for choosing a learning rate: eight trials for every method, then one at the best rate with half the steps.
 
-The last of these is called the half trial.
+The trial with half the steps is called the half trial.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Half:
     """A half trial: training at the chosen rate for half of the steps.
 
     Attributes:
-        steps: number of steps, with a complete schedule.
+        steps: number of steps, over which the complete learning-rate schedule runs.
         psnr: final validation PSNR in dB, None if training diverged.
         curve: training curve.
     """
@@ -57,7 +57,7 @@ class RateSelection:
 
     @property
     def rate(self) -> float | None:
-        """The rate with the highest validation PSNR, or a larger one that is about as good; None if all diverged."""
+        """The rate with the highest validation PSNR, or a larger, about equally good one; None if all diverged."""
         tried = sorted(self.trials)
         best = max(map(self._psnr, tried), default=-math.inf)
         if best == -math.inf:
@@ -87,7 +87,7 @@ class RateSelection:
         return len(self.trials) >= TRIALS and (self.rate is None or self.half is not None)
 
     def open_rates(self, rates: Sequence[float]) -> list[float]:
-        """Return the rates that can be tried now: missing rates of the method's grid, else one near the best rate."""
+        """Return the rates that can be tried now: the grid's missing rates or, if there are none, one near the best."""
         missing = [rate for rate in rates if rate not in self.trials]
         return missing or ([self._following()] if len(self.trials) < TRIALS else [])
 

@@ -76,12 +76,12 @@ class Asked:
 
 
 def adapt(asked: Asked, store_address: str, out: Path | None, say: Callable[[str], None]) -> Found:
-    """Search for the best adapter for a folder of pairs, and export it; Ctrl-C keeps the best one so far.
+    """Search for the best adapter for a folder of pairs, and export it; Ctrl-C exports the best one found so far.
 
     Args:
         asked: the folder, the selection and the time limit.
         store_address: folder or URL of the store.
-        out: the folder to export to; by default a folder of the store that is named after the task.
+        out: the folder to export to; by default a folder inside the store, named after the task.
         say: called with a line for each decision.
 
     Raises:

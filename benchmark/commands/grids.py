@@ -200,7 +200,7 @@ def plan(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """List the cells of a grid by state, with the predicted time and memory of cells to run; run nothing."""
+    """List the cells of a grid with their states, and the predicted time and memory of cells to run; run nothing."""
     from petlir.benchmark.runs.planning.request import request_from_grid
     from petlir.benchmark.runs.planning.survey import as_rows, survey, totals
 

@@ -1,4 +1,4 @@
-"""Lists that need neither torch nor pandas: tracks, protocols, image sets, tasks, the states of a store."""
+"""Lists that need neither torch nor pandas: tracks, protocols, image sets, tasks, and the states of a store's cells."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from os import _exit  # taken here, because containment replaces it in the module
+from os import _exit  # imported by name, because containment replaces `os._exit`
 from types import ModuleType
 
 from petlir.benchmark.devices import WorkerSpec

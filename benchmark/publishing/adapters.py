@@ -117,7 +117,7 @@ def repeated(places: Sequence[Path]) -> list[set[Path]]:
 
 
 def _content(place: Path) -> str:
-    """Return the digest of an adapter's values by name, regardless of their order in the file and of its header."""
+    """Return the digest of an adapter's tensor names and values, regardless of the file's order and header."""
     from safetensors import safe_open
 
     digest = hashlib.sha256()

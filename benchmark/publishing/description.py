@@ -140,7 +140,7 @@ def check_rate(record: Done, found: RateSelection | None) -> None:
             raise Tampered(f"convergence: no rate was tuned in the regime {record.cell.regime}")
         return
     if found is None:
-        raise PetlirError("the trials that chose its learning rate are not in the submission")
+        raise PetlirError("the trials of its learning rate are not in the submission")
     check_same({"learning_rate": record.cell.learning_rate}, {"learning_rate": found.rate})
     if said is not None:
         derived = found.convergence.to_dict() if found.convergence else {}

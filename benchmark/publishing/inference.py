@@ -107,7 +107,11 @@ def check_exact(scores: ScoredImages, restore: Exact, decibel: float) -> None:
 
 
 def check_network(record: Done, model: AdaptedModel, context: Context, decibel: float) -> None:
-    """Raise Tampered if the record is wrong about the validation PSNR (± `decibel`), or about merging the adapter."""
+    """Check the recorded validation PSNR, and whether the adapter can be merged as the record states.
+
+    Raises:
+        Tampered: the PSNR differs by more than `decibel`, or the record is wrong about merging.
+    """
     with folded(model.network) as whole:
         check_same({"merged": record.costs.merged}, {"merged": whole}, "costs: ")
     if record.curve:

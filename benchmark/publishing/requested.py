@@ -173,5 +173,5 @@ def _check_cell(record: Done, method: Method, planner: Planner) -> None:
     if (said.rate is None) != (not method.trains) or (derived.rate is not None and said.rate != derived.rate):
         raise Tampered(f"the record says learning_rate {said.rate}, but the regime {said.regime} has {derived.rate}")
     if not method.trains and not method.requires(said) and said.seed != 0:
-        raise Tampered(f"the record says seed {said.seed}, but nothing is trained or required: seed 0 is the only one")
+        raise Tampered(f"the record says seed {said.seed}, but nothing is trained or required: only seed 0 is valid")
     check_same({"reference": record.cell.reference_or(method.reference)}, {"reference": method.reference})

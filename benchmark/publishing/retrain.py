@@ -19,7 +19,7 @@ from petlir.benchmark.records.schema import Done
 from petlir.benchmark.store import Store
 
 TOLERANCE = 1e-3
-"""The tolerance of a set's mean PSNR in dB on the same type of device, used if no tolerance was measured."""
+"""The tolerance, in dB, of a set's mean PSNR after retraining on the same type of device, if none was measured."""
 LOSSES = 0.01
 """The relative tolerance of a loss on the training curve after retraining."""
 

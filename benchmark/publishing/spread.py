@@ -40,7 +40,7 @@ Means = dict[str, float]
 
 
 def spread(runs: Sequence[Sequence[float]]) -> float:
-    """Return the difference in dB that is not exceeded by 95 % of pairs of runs of the same cell.
+    """Return the difference in dB that 95 % of the pairs of runs of one cell do not exceed.
 
     The scores of a cell's runs are assumed to be normally distributed with the same variance for all cells. The
     difference is then t · s · √2, where s is the pooled standard deviation and t is the 97.5 % quantile of Student's t

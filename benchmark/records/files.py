@@ -65,7 +65,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
 
 
 def _precedence(record: Record) -> tuple[int, datetime]:
-    """Return the sort key of a cell's records: run in this store, level, date."""
+    """Return the sort key for records of one cell: the level of verification (highest for own records) and the date."""
     level = len(LEVELS) if record.origin is None else LEVELS.index(record.origin["level"])
     return level, datetime.fromisoformat(record.finished)
 

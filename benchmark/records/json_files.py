@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 64 * 2**20
-"""The maximum size of a file in bytes; the record of 10,000 images has a tenth of this size."""
+"""The maximum size of a file in bytes; a record of 10,000 images is a tenth as large."""
 
 
 def parsed(text: str | bytes) -> Any:

@@ -34,7 +34,7 @@ RETRIED = ("failed", "out-of-memory")
 
 
 class Origin(TypedDict):
-    """The origin of a submitted record, and its level of verification; `convergence`: the doubling test is verified."""
+    """The origin of a submitted record, its level of verification, and whether its doubling test is verified."""
 
     level: str
     by: str
@@ -62,7 +62,7 @@ class RecordedMetric(RecordPart):
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A point of the training curve: the mean loss since the previous point; only the last point is validated."""
+    """A point of the training curve: the mean loss since the previous point; only the last has a validation PSNR."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")  # slots: a store may contain a million points
 
@@ -175,7 +175,7 @@ class _Scored(RecordFields):
 
     @property
     def images(self) -> list[Score]:
-        """The leading score of each image, under the first protocol that has one."""
+        """The score of each image in the leading metric, under the first protocol that has such a score."""
         found: dict[tuple[str, str], Score] = {}
         for score in self.rows():
             found.setdefault((score.set, score.image), score)

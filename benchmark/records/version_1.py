@@ -1,7 +1,7 @@
-"""The first version of the record format, with one object for each image and protocol; reading upgrades it.
+"""The first version of the record format, with one object for each image and protocol.
 
-Each object contained PSNR and SSIM under separate names; the values of other metrics were stored with the descriptions
-of these metrics.
+Records of this version are upgraded when they are read. Each object contained PSNR and SSIM under separate names; the
+values of other metrics were stored with the descriptions of these metrics.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _tables(scores: Sequence[_ImageScores]) -> Iterator[ScoreTable]:
     for score in scores:
         found.setdefault((score.set, score.domain, score.protocol), []).append(score)
     for (set_, domain, protocol), rows in found.items():
-        yield ScoreTable.model_construct(  # its parts were validated before
+        yield ScoreTable.model_construct(  # without validation: the parts have been validated
             set=set_,
             domain=domain,
             protocol=protocol,

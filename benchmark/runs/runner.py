@@ -48,7 +48,7 @@ class Outcome:
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
         store: the folder of the records.
         keys: keys of the grid's cells and of the cells that these require.
-        tested: a line for each backbone and task, with the tuned methods that converged and that did not converge.
+        tested: a line for each backbone and task, on which tuned methods converged and which did not.
     """
 
     states: Counter[str]
@@ -226,7 +226,7 @@ def _outcome(planned: Sequence[Planned], index: Index, worked: int, lost: list[t
 
 
 def _tested(planned: Sequence[Planned], context: Context) -> list[str]:
-    """Return a line for each backbone and task: the methods that did not converge, and the tests of references."""
+    """Return a line for each backbone and task: how many methods converged, which did not, and tests of references."""
     places: dict[str, dict[str, tuple[Convergence, bool]]] = {}
     for one in planned:
         if one.convergence is not None:

@@ -1,4 +1,4 @@
-"""Search for the best adapter for a task within a time limit: short trials, then cells with doubling steps.
+"""Search for the best adapter for a task within a time limit: short trials, then cells with repeatedly doubled steps.
 
 Networks, methods and learning rates are compared only on validation images. The search trains ordinary cells, whose
 records, adapters and images stay in the store, so that a repeated search continues where the previous one stopped.
@@ -71,7 +71,7 @@ def first_cells(count: int, trials: float) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """A time limit in seconds from its creation."""
+    """A time limit; the seconds count from the creation of this object."""
 
     seconds: float
     started: float = field(default_factory=monotonic)

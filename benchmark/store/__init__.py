@@ -105,7 +105,7 @@ class Store:
 
     def files(self) -> list[Path]:
         """Return the record files of all cells, sorted."""
-        return sorted(self._files(), key=attrgetter("parts"))  # the order of the paths, but much faster
+        return sorted(self._files(), key=attrgetter("parts"))  # gives the order of paths, but much faster
 
     def holds_records(self) -> bool:
         """Return whether any cell has a record file."""

@@ -81,7 +81,7 @@ class Leases:
 
     @contextmanager
     def hold(self, key: str, title: str) -> Iterator[Lease | None]:
-        """Hold a key inside the `with` block, or yield None if it is already held.
+        """Hold the lease on a key inside the `with` block, or yield None if it is already held.
 
         Raises:
             Unwritable: the store is not reachable.

@@ -31,7 +31,7 @@ def _lines(record: Record) -> Iterator[str]:
     yield ""
     yield from _scores(record.tables)
     yield ""
-    yield f"Trained for the weights of {cell.backbone} with sha256 {_weights(record)}…{_provenance(record)}; to use it:"
+    yield f"Trained with the weights of {cell.backbone}, sha256 {_weights(record)}…{_provenance(record)}; to use it:"
     yield ""
     yield "    petlir restore IN OUT --adapter CELL_FOLDER"
 

@@ -136,7 +136,7 @@ def test_what_a_submission_holds_is_its_own(lab, forged, change, line):
     ("change", "level", "line"),
     [
         (another_engine, "claimed", "key components do not match this installation: engine"),
-        (tuned_without_trials, "re-scored", "the trials that chose its learning rate are not in the submission"),
+        (tuned_without_trials, "re-scored", "the trials of its learning rate are not in the submission"),
     ],
 )
 def test_what_cannot_be_derived_here_is_not_believed(lab, forged, change, level, line):
@@ -190,7 +190,7 @@ def test_the_untrained_counts_once(lab, tmp_path):
     forging.edit(cell, cell_of(seed=1))
     forging.rekey(tmp_path / "store", cell, {"seed": "1"})
     (found,) = verify(tmp_path / "store", Check(lab.context(), "cpu", 1, 0, random.Random(0)))
-    assert (found.level, "seed 0 is the only one" in found.why) == ("", True), found.why
+    assert (found.level, "only seed 0 is valid" in found.why) == ("", True), found.why
 
 
 def test_no_images_no_level(lab):

@@ -44,7 +44,7 @@ def keyed_files() -> set[Path]:
 
 
 def raise_revision(file: str) -> str:
-    """Increment the revision of a file and of all files that share its name; return a line about the change."""
+    """Increment the revision of a file and of all files with the same name in keys; return a line about the change."""
     known = dict(read())
     name, revision = _entry(file).name, _entry(file).revision + 1
     for other in [other for other, entry in known.items() if entry.name == name]:

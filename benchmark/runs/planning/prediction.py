@@ -103,7 +103,7 @@ class Predictor:
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """Return the number of cells whose costs are not in the cache yet; other seeds and rates are not counted."""
+        """Return the number of cells whose costs are not in the cache yet; seeds and rates of a cell count once."""
         kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 

@@ -41,7 +41,7 @@ class Sizes:
     trained: int
 
     def bytes(self, share: float = 1.0) -> int:
-        """Return the bytes in total, with gradients and AdamW's moments; each pass gets a `share` of the batch."""
+        """Return the bytes of training, with gradients and AdamW's moments; a pass processes a `share` of the batch."""
         return self.weights + 3 * self.trained + int(share * self.saved)
 
 
@@ -68,7 +68,7 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
 
 
 def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
-    """Return the FLOPs of a training step and the bytes saved for its backward pass; `adapted` needs no values."""
+    """Return the FLOPs of a training step and the bytes saved for its backward pass; its tensors need no values."""
     network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
     degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
     adapted.train()
