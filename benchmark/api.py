@@ -57,7 +57,7 @@ def score(restored: AnyImage | str | Path, clean: AnyImage | str | Path, protoco
         return {"psnr": float(mean["psnr"]), "ssim": mean["ssim"]}
     for side, what in ((restored, "restored"), (clean, "clean")):
         if isinstance(side, str | Path):
-            raise PetlirError(f"{what} is the folder {side}, the other is an image; expected two images or two folders")
+            raise PetlirError(f"{what} is the folder {side}, but the other is an image; expected two images or folders")
     pair = given(restored, "the restored image").batch, given(clean, "the clean image").batch
     return {metric.name: metric(*pair) for metric in (PSNR(rule), SSIM(rule))}
 

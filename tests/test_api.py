@@ -255,7 +255,7 @@ def test_scores_of_folders_are_means(tmp_path):
 def test_what_cannot_be_scored_is_named(tmp_path):
     image = draw([1], 20, 20)
     with pytest.raises(
-        petlir.PetlirError, match=r"^clean is the folder .*, the other is an image; expected two images or"
+        petlir.PetlirError, match=r"^clean is the folder .*, but the other is an image; expected two images or"
     ):
         petlir.score(image, tmp_path)
     with pytest.raises(petlir.PetlirError, match=r"^images of 20×20 and 20×16 pixels cannot be compared"):

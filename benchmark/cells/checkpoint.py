@@ -44,7 +44,7 @@ def _damage(checkpoint: Path) -> str:
     try:
         with zipfile.ZipFile(checkpoint) as archive:  # torch does not compare checksums
             if changed := archive.testzip():
-                return f"{changed} in it was changed"
+                return f"its entry {changed} is corrupt"
         content = torch.load(checkpoint, weights_only=True, mmap=True)
     except FAULTS as error:  # a damaged archive or pickle may raise any exception
         return told(error)
@@ -53,4 +53,4 @@ def _damage(checkpoint: Path) -> str:
     wrong = [name for name, kind in CONTENT.items() if not isinstance(content.get(name), kind)]
     if not wrong and not content["fit"].keys() <= {field.name for field in fields(Fit)}:
         wrong = ["fit"]
-    return f"it holds no {', '.join(wrong)} of training" if wrong else ""
+    return f"it holds no valid {', '.join(wrong)}" if wrong else ""

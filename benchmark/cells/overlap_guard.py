@@ -44,7 +44,7 @@ def refuse(cells: Sequence[Cell], plugins: Plugins, cards: Mapping[str, Card], r
             if overlap.shared == "images":
                 raise PetlirError(
                     f"task {cell.task}: {_first(use, overlap)}; expected test images that are not used for fitting; "
-                    "--allow-overlap continues, and the record notes the overlap"
+                    "with --allow-overlap, the run continues and its records note the overlap"
                 )
 
 

@@ -96,8 +96,8 @@ def _check(path: Path, pair: ImagePair, image: Image, recorded: Sequence[Score])
     for score in recorded:
         for name, value, expected in compared(derived[score.metric], score):
             if value != expected and not abs(value - expected) <= TOLERANCE:
-                line = f"{path}, its degraded or its clean image changed since it was scored"
-                raise PetlirError(f"{line}: {name} under {score.protocol} is {value}, recorded {expected}")
+                line = f"{path}, or its degraded or clean image, has changed since it was scored"
+                raise PetlirError(f"{line}: {name} under {score.protocol} is {value}, but {expected} is recorded")
 
 
 def stored_pairs(record: Done, store: Store) -> Iterator[ImagePair]:

@@ -87,7 +87,8 @@ def run(
     no_report: Annotated[bool, typer.Option("--no-report", help="do not write a report at the end")] = False,
     reference: Reference = None,
     until_separable: Annotated[
-        float | None, typer.Option("--until-separable", help="add seeds until ties separate at this confidence (0.95)")
+        float | None,
+        typer.Option("--until-separable", help="add seeds until tied methods separate at this confidence, e.g. 0.95"),
     ] = None,
     max_seeds: Annotated[int, typer.Option("--max-seeds", help="maximum number of seeds with --until-separable")] = 10,
 ) -> int:

@@ -72,7 +72,9 @@ def audit(
 def params(
     backbone: Annotated[str, typer.Option("-b", "--backbone")] = "ipt-nano",
     method: Methods = "*",
-    published: Annotated[bool, typer.Option("--published", help="count with the options that papers report")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="count parameters with the options that papers report")
+    ] = False,
     plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:

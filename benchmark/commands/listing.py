@@ -132,7 +132,7 @@ def _present(images: ImageSet, root: Path | None) -> Row:
 def _how(images: ImageSet) -> str:
     """Return the command or page to get an image set, and the hub repositories that a file `SET.hub` may name."""
     page = f" ({images.source})" if images.get else ""
-    hub = f"; or write to {images.name}.hub one of {', '.join(images.mirrors)}" if images.mirrors else ""
+    hub = f"; or write one of {', '.join(images.mirrors)} to {images.name}.hub" if images.mirrors else ""
     return f"{images.get or images.source}{page}{hub}"
 
 

@@ -94,7 +94,7 @@ def merge(
     into: Annotated[Path, typer.Option("--into", help="store to merge into")],
     without_images: Annotated[
         bool,
-        typer.Option("--without-images", help="omit images and adapters of reference methods, as the leaderboard does"),
+        typer.Option("--without-images", help="omit images and adapters of reference methods, as in the leaderboard"),
     ] = False,
 ) -> None:
     """Merge the cells of several stores into one; existing cells are kept."""
@@ -192,7 +192,9 @@ def cite(store: Store = STORE, plugin: Plugin = None) -> None:
 @app.command()
 def sync(
     store: Cells = STORE,
-    mlflow_uri: Annotated[str | None, typer.Option("--mlflow-uri", help="MLflow server for the records")] = None,
+    mlflow_uri: Annotated[
+        str | None, typer.Option("--mlflow-uri", help="MLflow server that mirrors the records")
+    ] = None,
 ) -> int:
     """Mirror missing records to MLflow; exit with 1 if a record is damaged or rejected."""
     from petlir.benchmark.store import Store as Records

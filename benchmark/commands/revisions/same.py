@@ -70,7 +70,10 @@ def _prove(names: str, grid: Grid, commit: str) -> str:
         raise PetlirError(f"{names}: no cell was trained with both versions; expected at least one")
     if largest > TOLERANCE:
         raise PetlirError(f"{names}: different results; {place} differs by {largest:.2g}; increment the revision")
-    return f"{names}: {cells} cells of two steps agree with commit {commit[:12]}; largest difference {largest:.2g}"
+    return (
+        f"{names}: {cells} cells trained for two steps agree with commit {commit[:12]}; "
+        f"largest difference {largest:.2g}"
+    )
 
 
 def grid_of(file: str) -> Grid:
