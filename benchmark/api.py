@@ -69,9 +69,9 @@ class Run(Outcome):
     def table(self) -> pd.DataFrame:
         """Return the results: a row for each method, task, image set and protocol.
 
-        Each row holds the scores (PSNR in dB, and SSIM), their differences from the frozen network, full fine-tuning
-        and the input, confidence intervals if there are enough seeds, and the costs of the method. A row without a
-        score has a `state` and a `reason`.
+        Each row holds the scores (PSNR in dB, and SSIM), their differences from the scores of the frozen network, of
+        full fine-tuning and of the input, confidence intervals if there are enough seeds, and the costs of the method.
+        A row without a score has a `state` and a `reason`.
         """
         from petlir.reports.export import rows
         from petlir.reports.frame import load

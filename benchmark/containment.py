@@ -69,7 +69,7 @@ def without_exit() -> Iterator[None]:
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Contain plugin code: send a limited amount of its output to standard error, and keep it from ending the program.
+    """Contain plugin code: limit its output, send the output to standard error, and keep it from ending the program.
 
     Ordinary exceptions, and exceptions that a signal raises to end the program, are passed on.
 

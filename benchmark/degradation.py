@@ -26,7 +26,7 @@ KEPT = ("rounded", "truncated", "float")
 class Degradation:
     """A degradation in two steps, so that training can draw fresh noise for each crop.
 
-    `prepare` acts on a whole 8-bit image (resizing, compression, rain), where a pixel depends on its surroundings.
+    `prepare` acts on a whole 8-bit image (resizing, compression, rain), where a pixel depends on neighbouring pixels.
     `perturb` acts on a batch of crops (noise). A subclass is a frozen dataclass whose fields are the parameters of the
     degradation. The subclass overrides one of the two methods; if it overrides both, it also overrides `whole`.
     """

@@ -145,7 +145,7 @@ class Method(ABC):
         return []
 
     def adapt_from(self, backbone: Backbone, prior: PriorResults) -> None:
-        """Adapt the backbone given the results of the required cells; the default ignores them and calls `adapt`."""
+        """Adapt the backbone given the results of the required cells; by default, ignore them and call `adapt`."""
         self.adapt(backbone)
 
     def supports(self, backbone: Backbone) -> str | None:

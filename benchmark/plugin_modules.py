@@ -24,7 +24,7 @@ GROUPS = ("petlir.methods", "petlir.tasks", "petlir.backbones", "petlir.metrics"
 MOVED = ("benchmark", "methods", "tasks", "reports")
 """The top-level packages of petlir 0.1 that became subpackages of `petlir` in 0.2."""
 PREFIX = "petlir_plugin_"
-"""The prefix of the module name under which a plugin file is imported; the file's own name follows it."""
+"""The prefix of the module name under which a plugin file is imported, followed by the file's own name."""
 
 
 @dataclass(frozen=True)

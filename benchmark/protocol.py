@@ -77,7 +77,7 @@ PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class Protocol:
-    """A comparison of two images, and the way in which the restored image was produced.
+    """The rules for comparing two images, and the way in which the restored image was produced.
 
     Scores with different ids are not comparable: PSNR of the same two images differs by up to 5 dB between protocols.
     Every record and column header therefore shows the id.

@@ -29,7 +29,7 @@ class Claim:
     Attributes:
         paper: short name of the paper.
         table: table in the paper.
-        backbone: the network; its name in this project, if it is implemented here.
+        backbone: the network, under its name in this project if it is implemented here.
         method: spelled as in a grid, e.g. `adaptir[ensemble=false]`.
         task: name of the task.
         set: name of the image set.

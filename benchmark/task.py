@@ -69,7 +69,7 @@ class Task:
         test_only: whether the task only serves to test methods that train on other tasks.
         variants: options for details on which papers differ. An option maps each of its values to the task attributes
             that this value sets; the first value is the default.
-        chosen: by option, the values that differ from the default.
+        chosen: the chosen value of each option whose value is not the default.
     """
 
     name: str

@@ -83,7 +83,7 @@ class Context:
         return [note for family, _, folder in opened if family == PAIRS for note in PairFolder(Path(folder)).notes]
 
     def opening(self, tasks: str) -> tuple[str, Context]:
-        """Return the selected tasks, those of families under canonical names, and a context that contains these tasks.
+        """Return the selected tasks, with canonical names if they belong to a family, and a context that contains them.
 
         Raises:
             PetlirError: a family rejects its argument.

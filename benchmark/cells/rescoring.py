@@ -39,9 +39,10 @@ def meant(rule: Protocol, record: Record, store: Store) -> list[Protocol]:
 
 
 def rescored(record: Done, store: Store, rules: Collection[Protocol]) -> list[Score]:
-    """Score a finished record's stored images under protocols whose restoration modes are among the stored ones.
+    """Return the scores of a finished record's stored images under further protocols.
 
-    The scores are in the order of the record's images.
+    The restored images must be stored for each protocol's restoration mode. The scores are in the order of the
+    record's images.
 
     Raises:
         PetlirError: an image is missing, unreadable or not the one that was scored, or a protocol needs unrounded

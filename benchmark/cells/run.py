@@ -199,7 +199,7 @@ def described(model: AdaptedModel, root: Path | None) -> dict[str, object]:
 
 
 def requested(cell: Cell) -> dict[str, object]:
-    """Return the description of a cell for its record, as far as it is known before training."""
+    """Return the description of a cell for its record; values that are unknown before training have defaults."""
     plain = cell.to_dict()
     plain["learning_rate"] = plain.pop("rate")
     unknown = {"heads": [], "protocols": [], "simulated": "", "data_label": "", "degradation": "", "transfer": "unseen"}

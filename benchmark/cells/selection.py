@@ -94,8 +94,8 @@ class RateSelection:
     def _following(self) -> float:
         """Return the next rate to try.
 
-        If the best rate is the lowest or the highest so far, the next one lies beyond it; otherwise, between the best
-        rate and its better neighbour. If all trials diverged, the next rate is lower than all of them.
+        If the best rate is the lowest or the highest so far, the next rate lies beyond it; otherwise, the next rate
+        lies between the best rate and its better neighbour. If all trials diverged, the next rate is lower than all.
         """
         tried, best = sorted(self.trials), self.rate
         if best is None or best == tried[0]:

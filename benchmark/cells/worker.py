@@ -14,7 +14,7 @@ def work(packed: dict[str, object], device: str, report: Callable[[float, str], 
     """Run one job (a `cell`, a tuning `trial` or a `measure` of extra metrics) and return its outcome.
 
     The state is `elsewhere` if another runner of the same store is processing the job. If another runner has finished
-    the job since it was created, the state is the state of that result, and `worked` is false. `recorded` is true if
+    the job since it was created, the state is that of the existing result, and `worked` is false. `recorded` is true if
     this call has written a record.
     """
     job = unpack(packed)

@@ -40,7 +40,7 @@ def examine(data: Path | None) -> Iterator[Finding]:
     """Check each part of the installation; nothing is downloaded or written.
 
     Args:
-        data: folder of image sets; None if only the bundled ones are used.
+        data: folder of image sets; None if only the bundled sets are used.
     """
     checks: dict[str, Callable[[], str]] = {
         "petlir": _versions,

@@ -170,7 +170,7 @@ def parameters(backbone: str, methods: str, published: bool, files: Sequence[Pat
 
 
 def _trainable(plugins: Plugins, backbone: str, method: Method) -> tuple[int, int, int]:
-    """Return the number of trainable parameters, of bytes to store, and of all parameters with the inserted ones."""
+    """Return the number of trainable parameters, the bytes to store, and the total number of parameters."""
     with without_memory():
         network = plugins.build(backbone)
         every = dict(network.named_parameters())

@@ -69,7 +69,7 @@ class Event:
         kind: `started`, `progress`, `finished` (the work function returned), `died` (it raised an exception, or the
             worker was killed) or `skipped` (a job that it needs has no result).
         key: key of the job.
-        device: device of the job; empty if it never ran.
+        device: device of the job; empty if the job never ran.
         fraction: fraction done, in [0, 1].
         text: status text, or the one-line reason why the job died or was skipped.
         result: return value of the work function; for a skipped job, `lost`: the key of the required job that has no
@@ -97,7 +97,7 @@ class Executor(Protocol):
 
 
 class Schedule:
-    """The jobs that remain to be handed out, in the given order as far as dependencies allow.
+    """The jobs that remain to be handed out, in the given order unless dependencies require another order.
 
     Raises:
         PetlirError: the needs of jobs form a cycle.

@@ -35,8 +35,8 @@ tags: [petlir, image-restoration, parameter-efficient, {method}]
 def export_adapter(cell: Path, out: Path, plugins: Sequence[Path] = (), weights: Sequence[str] = ()) -> list[Path]:
     """Write a trained cell's adapter with its card, options and digests to a folder, and return the files.
 
-    If the trained update consists only of low-rank changes of weights, the folder `peft/` in it contains the update in
-    the format of Hugging Face peft.
+    If the trained update consists only of low-rank changes of weights, the subfolder `peft/` contains the update in the
+    format of Hugging Face peft.
 
     Args:
         cell: the cell's folder, or a file in it.

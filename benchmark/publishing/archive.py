@@ -49,7 +49,7 @@ def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
     """Write an archive of these files, each given as content or as a path, atomically.
 
     Raises:
-        PetlirError: a name may not occur in an archive; nothing was written.
+        PetlirError: a name is not allowed in an archive; nothing was written.
         Unwritable: the file cannot be written.
     """
     for name in files:
@@ -114,7 +114,7 @@ def _check(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def check_name(name: str, path: Path) -> None:
-    """Raise PetlirError unless the name may occur in an archive."""
+    """Raise PetlirError if a file of this name is not allowed in an archive."""
     if ALLOWED.fullmatch(name) is None or ".." in name.split("/"):
         raise PetlirError(f"{path}: {name!r} is not a valid name in an archive of results; it is refused")
 

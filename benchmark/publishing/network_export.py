@@ -59,7 +59,7 @@ class TileSize:
 
 
 def tile_size(network: Backbone, head: str, tile: int | None) -> TileSize:
-    """Return the tiles of a network: its fixed window if it has one, otherwise tiles of the given side.
+    """Return the tile size of a network: its fixed window if it has one, otherwise the given side.
 
     Raises:
         PetlirError: the network does not take tiles of this side.

@@ -64,7 +64,7 @@ class Requests:
 
     Args:
         folder: a store or an unpacked archive.
-        records: the finished cells in `folder`, by their own folders.
+        records: the records of the finished cells in `folder`, by cell folder.
         context: plugins, images and weights.
     """
 
@@ -141,7 +141,7 @@ class Requests:
         return self._planned[place]
 
     def _required(self, place: Path, needs: list[Cell]) -> tuple[Path, ...]:
-        """Return the folders of the required cells; if several cells match, return the ones that the key identifies."""
+        """Return the folders of the required cells; if several cells match, the key in the record identifies them."""
         candidates = [self._candidates(need) for need in needs]
         for need, fitting in zip(needs, candidates, strict=True):
             if not fitting:

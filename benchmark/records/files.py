@@ -49,7 +49,7 @@ def headline_tables(record: Record) -> list[ScoreTable]:
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """Return the newest record of every cell and device; older records, from other data or code, are left out.
+    """Return the newest record of every cell and device; older records, based on other data or code, are left out.
 
     The store's own records take precedence over submitted records, and among submitted records a higher level of
     verification takes precedence over a newer date.

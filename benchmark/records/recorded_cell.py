@@ -66,7 +66,7 @@ class RecordedCell(RecordPart):
         return self.reference if "reference" in self.model_fields_set else otherwise
 
     def request(self) -> requested.Cell:
-        """Return the cell as it was requested."""
+        """Return the cell in the form in which it was requested."""
         return requested.Cell(
             backbone=self.backbone,
             method=self.method,

@@ -1,7 +1,7 @@
 """Normalised source code: a text that depends only on what the code computes, and is the same on Python 3.11 to 3.14.
 
 Imports, docstrings, bare strings, comments, annotations and a class's `paper` (its citation) are removed. The
-annotation of a class field is reduced to what `dataclass` reads from it: that it is a field, `ClassVar`, `InitVar` or
+annotation of a class field is reduced to what `dataclass` reads from it: a plain field, `ClassVar`, `InitVar` or
 `KW_ONLY`.
 """
 
@@ -80,7 +80,7 @@ def _text(value: object) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield the non-empty fields; empty ones are skipped, as new versions of Python add such fields."""
+    """Yield the non-empty fields; empty fields are skipped, because new versions of Python add such fields."""
     for name, value in ast.iter_fields(node):
         if name in LEFT_OUT or (name != "value" and (value is None or value == [])):
             continue

@@ -18,7 +18,7 @@ SHARED = (
 
 
 def built_on(path: Path) -> set[Path]:
-    """Return the file of an imported plugin and its direct and indirect imports.
+    """Return the file of an imported plugin and the files that it imports, directly or indirectly.
 
     Only files from `SHARED`, or from the plugin's own folder, are part of a plugin.
     """

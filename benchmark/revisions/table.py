@@ -114,9 +114,9 @@ def relative(path: Path) -> str | None:
 def component(path: Path) -> str:
     """Return the key component of a source file.
 
-    For a file of the package it is `NAME@REVISION`, or `NAME@DIGEST` if the code differs from that revision, so that
-    results of modified code are never confused with results of the committed code. For a file outside the package it
-    is the digest of the normalised code.
+    For a file of the package, the component is `NAME@REVISION`, or `NAME@DIGEST` if the code differs from that
+    revision, so that results of modified code are never confused with results of the committed code. For a file
+    outside the package, the component is the digest of the normalised code.
 
     Raises:
         PetlirError: a file of the package has no entry in the table, or the table is damaged.

@@ -13,7 +13,7 @@ from petlir.benchmark.records.schema import Record
 FAMILY = ("petlir.backbone", "petlir.method", "petlir.label", "petlir.task", "petlir.track", "petlir.regime")
 """The tags that the runs of a cell with different seeds share."""
 FORBIDDEN = re.compile(r"[^\w.\- /:]")
-"""The characters that MLflow rejects in names: it allows letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
+"""The characters that MLflow rejects in names: all except letters, digits, `_`, `.`, `-`, spaces, `/` and `:`."""
 LONGEST = 200
 """The maximum length of a name; MLflow allows 250 characters."""
 

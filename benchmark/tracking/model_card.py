@@ -65,7 +65,7 @@ def _scores(tables: Iterable[ScoreTable]) -> Iterator[str]:
 
 
 def _provenance(record: Done) -> str:
-    """Return the licence, paper and source of the pre-trained weights, as far as a card contains them."""
+    """Return the licence, paper and source of the pre-trained weights, if their card states them."""
     known = described(record.cell.backbone, record.digests.weights)
     if known is None:
         return ""

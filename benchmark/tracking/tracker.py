@@ -221,7 +221,7 @@ class Tracker:
         return track.families[name]
 
     def _log_files(self, record: Record, run: str) -> None:
-        """Log the adapter, the record and one restored image of each set, as far as they exist."""
+        """Log the record, the adapter and one restored image of each set, if they exist."""
         folder = self._folder(record)
         for path in (folder / RECORD, folder / ADAPTER):
             if path.exists():

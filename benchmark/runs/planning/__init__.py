@@ -37,7 +37,7 @@ PAPER_RATE = 1e-4
 
 
 class Planner:
-    """A planner of a request's cells; it reads names, weights and digests, and runs nothing."""
+    """A planner of a request's cells; planning reads names, weights and digests, and trains nothing."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -248,7 +248,7 @@ class Planner:
         return self._cards[backbone]
 
     def refuse_overlap(self) -> None:
-        """Raise an error if test images of a cell are among the images it is fitted to, unless the user allows this.
+        """Raise an error if test images of a cell are among its fitted images, unless the user allows such overlaps.
 
         Raises:
             PetlirError: a test image is among the fitted images; the message names the first such image and the place

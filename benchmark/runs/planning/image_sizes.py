@@ -18,7 +18,7 @@ from petlir.benchmark.scoring.fields_of_view import scored_as, tiling_of
 from petlir.benchmark.task import Task
 
 BYTES_PER_PIXEL = 200
-"""The memory, in bytes per pixel, for scoring a whole test image in float64, in addition to that of a forward pass."""
+"""The memory, in bytes per pixel, for scoring a whole test image in float64, on top of a forward pass's memory."""
 
 
 @dataclass(frozen=True)
