@@ -16,7 +16,7 @@ LIMIT = 64 * 1024
 
 
 class PluginExit(PetlirError):
-    """An exception raised by a plugin that would otherwise end the program, such as SystemExit."""
+    """An exception, such as SystemExit, that a plugin raised and that would otherwise end the program."""
 
 
 class CappedOutput(io.TextIOBase):

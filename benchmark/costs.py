@@ -57,7 +57,7 @@ class StepSeconds:
 
 
 def count(network: nn.Module) -> Size:
-    """Count the parameters of the network, in total and trainable."""
+    """Count all parameters of the network, and its trainable parameters."""
     parameters = list(network.parameters())
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     return Size(_numel(trainable), _numel(parameters), _nbytes(trainable), _nbytes(parameters))

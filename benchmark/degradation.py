@@ -71,7 +71,7 @@ class Degradation:
         return image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return an N×3×H×W batch in [0, 1] with noise drawn from `generator`, not clipped."""
+        """Add noise drawn from `generator` to an N×3×H×W batch in [0, 1]; the result is not clipped."""
         return batch
 
     def perturb_crops(self, batch: Tensor, generator: torch.Generator) -> Tensor:

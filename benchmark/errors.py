@@ -56,7 +56,7 @@ MAPS = re.compile(
     r"expected input\[.*\] to have \d+ channels|Expected 3D \(unbatched\) or 4D \(batched\) input to conv"
     r"|expected 4D input \(got \dD|not enough values to unpack \(expected 4, got 3\)"
 )
-"""A pattern of PyTorch's and Python's error messages when a module expects feature maps but receives other input."""
+"""Matches the error messages of PyTorch and Python when a module that expects feature maps receives other input."""
 
 
 def told(error: BaseException) -> str:

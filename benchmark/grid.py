@@ -28,7 +28,7 @@ V = TypeVar("V")
 
 
 def split(text: str) -> list[str]:
-    """Split a comma-separated list; commas in brackets or double quotes do not separate.
+    """Split a comma-separated list; commas in brackets or double quotes do not separate items.
 
     >>> split('lora[rank=4,8],adapter,pairs:"a, b"')
     ['lora[rank=4,8]', 'adapter', 'pairs:"a, b"']

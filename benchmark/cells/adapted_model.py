@@ -150,7 +150,7 @@ def _adapter(store: Store, folder: Path) -> dict[str, Tensor]:
 
 
 def whole_images(cell: Cell, context: Context, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield a cell's whole training images: degraded like test images, and clean."""
+    """Yield each whole training image of a cell as a pair: degraded in the same way as test images, and clean."""
     noise = fresh_noise(context.plugins.task(cell.task), cell.track)
     for place, (prepared, clean) in enumerate(context.training(cell.task, cell.track, cell.seed)):
         degraded = noise.perturbed(prepared, seed_of(cell.task, place, cell.seed)) if noise else prepared

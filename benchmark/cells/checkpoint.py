@@ -13,7 +13,7 @@ from petlir.benchmark.errors import FAULTS, Unwritable, told
 from petlir.benchmark.training.loop import Fit
 
 ASIDE = ".damaged"
-"""The suffix of the folder for a damaged checkpoint, which is otherwise named like the work folder."""
+"""The suffix that distinguishes the folder of a damaged checkpoint from the cell's work folder."""
 CONTENT = {"adapter": dict, "optimizer": dict, "scaler": dict, "fit": dict, "times": list}
 """The entries of a checkpoint, and their types."""
 

@@ -61,7 +61,7 @@ class FittedSetComparison:
 def audit(
     tasks: Sequence[Task], track: str, cards: Mapping[str, Card], root: Path | None
 ) -> Iterator[FittedSetComparison]:
-    """Yield a comparison of each held-out set with each set on which the results on the held-out set depend.
+    """Yield a comparison of each held-out set with each image set that influences the results on the held-out set.
 
     Args:
         tasks: the tasks to audit.

@@ -35,7 +35,7 @@ WHOLE = "whole"
 
 
 def selection_key(cell: Cell, selection_context: str) -> str:
-    """Return the digest of a selection's budget and its selection context, from `Planner.selection_context`."""
+    """Return the digest of a selection's budget and its context; for the context, see `Planner.selection_context`."""
     return cells.digest([cell.budget, selection_context])
 
 

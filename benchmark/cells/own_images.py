@@ -46,7 +46,7 @@ def degrade_folder(
     skip_existing: bool = False,
     warn: Warn = silent,
 ) -> int:
-    """Degrade every image in `clean` and its sub-folders to a PNG of the same name in `out`; return the number of PNGs.
+    """Degrade the images in `clean` and its sub-folders into PNGs of the same names in `out`; return their number.
 
     Images with 16 bits per channel are rounded to 8 bits, because degradations are defined for 8 bits.
 

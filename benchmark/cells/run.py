@@ -163,7 +163,7 @@ def _measured(one: Trained, context: Context, work: Path, store: Store, required
 
 
 def _inference(model: AdaptedModel) -> dict[str, object]:
-    """Return the inference time per output megapixel, as trained and, if all inserted modules can be merged, merged."""
+    """Return the inference time per output megapixel as trained and, if all modules can be merged, after merging."""
     network, heads = model.network, model.heads
     plain = evaluate.seconds_per_megapixel(network, heads)
     with folded(network) as whole:

@@ -78,7 +78,7 @@ class RateSelection:
 
     @property
     def convergence(self) -> Convergence | None:
-        """The doubling test of the chosen rate; None before its half trial."""
+        """The doubling test of the chosen rate; None until the half trial is finished."""
         return Convergence(self._psnr(self.rate), self.half.psnr) if self.rate is not None and self.half else None
 
     @property

@@ -1,4 +1,4 @@
-"""Training of an adapted model on its task, repeated with each batch split into parts if memory runs out.
+"""Training of an adapted model on its task; if memory runs out, it is repeated with each batch split into parts.
 
 The effective batch size stays the same: gradients of the parts are summed before the step. Batch statistics, however,
 are then computed from fewer crops. This changes the result, and the record notes it.
@@ -63,7 +63,7 @@ def trained(job: Job, device: str, checkpoint: Path, report: Report) -> Trained:
     """Train the cell's adapted model, continuing from its checkpoint.
 
     Raises:
-        torch.cuda.OutOfMemoryError: memory ran out even with batches in parts.
+        torch.cuda.OutOfMemoryError: memory ran out even with divided batches.
         loop.Diverged: the loss is not a finite number.
     """
     return sparing(job, lambda parts: _attempt(job, device, checkpoint, report, parts), checkpoint)

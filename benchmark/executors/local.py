@@ -122,7 +122,7 @@ class _Worker:
         return inf if self._timeout is None else self._since + self._timeout - time.monotonic()
 
     def events(self) -> Iterator[Event]:
-        """Yield the worker's new events; if the worker has died, the last event is its death."""
+        """Yield the worker's new events; if the worker has died, the last event reports its death."""
         try:
             while self.job and self._connection.poll():
                 event: Event = self._connection.recv()

@@ -46,7 +46,7 @@ MOMENT = (2000, 1, 1, 0, 0, 0)
 
 
 def pack(files: Mapping[str, Path | bytes], path: Path) -> None:
-    """Write an archive of these files, each given as content or as a path, atomically.
+    """Write an archive atomically; each of its files is given as content or as a path.
 
     Raises:
         PetlirError: a name is not allowed in an archive; nothing was written.
@@ -78,8 +78,8 @@ def unpack(path: Path, folder: Path) -> None:
 
     Raises:
         PetlirError: the file is not an archive or is damaged; a file name in the archive is unexpected or points
-            outside the folder; or the content is larger than declared or than the limit. Some files may already be
-            unpacked.
+            outside the folder; or the content is larger than declared, or exceeds the limit. Some files may
+            already be unpacked.
     """
     try:
         with zipfile.ZipFile(path) as archive:

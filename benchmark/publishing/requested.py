@@ -112,7 +112,7 @@ class Requests:
             raise Tampered(f"its folder is called {place.name}; expected {named.name} for its key")
 
     def selection(self, place: Path) -> RateSelection | None:
-        """Return the learning-rate trials of a tuned cell, shipped with the project or stored in the folder."""
+        """Return a tuned cell's learning-rate trials, which are shipped with the project or stored in the folder."""
         record = self._records[place]
         return Rates(self.planner(record), Store(self._folder)).selection(record.cell.request())
 
@@ -164,7 +164,7 @@ class Requests:
 
 
 def _check_cell(record: Done, method: Method, planner: Planner) -> None:
-    """Raise Tampered if the cell differs from the one derived from its request."""
+    """Raise Tampered if the cell differs from the cell that its request implies."""
     said = record.cell.request()
     task = planner.plugins.task(said.task).label
     derived = planner.cell_of(said.backbone, method, task, said.seed, said.steps or None)

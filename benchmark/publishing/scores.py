@@ -29,7 +29,7 @@ METRIC_TOLERANCE = 1e-3
 DESCRIBED = ("domain", "unit")
 
 Restore = Callable[[ImagePair, Protocol], Image | Tensor]
-"""A function that returns a test image restored as a protocol requires: H×W×3 uint8, or unrounded 1×3×H×W in [0, 1]."""
+"""A function that returns a restored test image: an H×W×3 uint8 array, or an unrounded 1×3×H×W tensor in [0, 1]."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Group(NamedTuple):
 
 
 def grouped(records: Iterable[Record]) -> dict[Group, list[Record]]:
-    """Return the records by group, in sorted order; a group that others cover is merged into each of these."""
+    """Return the records by group, in sorted order; a group that other groups cover is merged into each of them."""
     members = [(record.group, record) for record in records]
     known = {group for group, _ in members}
     shown = sorted(group for group in known if not any(other != group and other.covers(group) for other in known))

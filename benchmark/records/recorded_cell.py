@@ -55,7 +55,7 @@ class RecordedCell(RecordPart):
     def budget(self) -> str:
         """Steps, batch size and crop side; cells with different budgets do not share a column.
 
-        A method with batch statistics whose batches were split after memory ran out has a separate budget.
+        If a method uses batch statistics, and its batches were split because memory ran out, its budget is separate.
         """
         whole = f"{self.steps} steps × {self.batch_size} × {self.patch}²"
         parts = self.accumulation

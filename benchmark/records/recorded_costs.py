@@ -23,7 +23,7 @@ class RecordedStepSeconds(RecordPart):
 
 
 class RecordedCosts(RecordPart):
-    """Costs of the cell; times are comparable only within one device, and only if `exclusive`.
+    """Costs of the cell; times are comparable only between runs on the same device, and only if `exclusive` is true.
 
     `adaptation_seconds` is the time to insert the method, including its prior analyses (CoLoRA's attribution, a
     router's prototypes); `required_seconds` is the training time of the required cells; `waiting_share` is the

@@ -46,7 +46,7 @@ def _within(name: str, roots: Sequence[str]) -> bool:
 
 
 def _names(path: Path) -> Iterator[str]:
-    """Yield the name of every module imported anywhere in the file; some names are attributes of a module instead."""
+    """Yield the name of every module imported anywhere in the file; some names may denote attributes of a module."""
     own = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None) == str(path))
     package = next((module.__package__ for module in own), None)
     for node in ast.walk(ast.parse(path.read_bytes())):

@@ -42,7 +42,7 @@ class RevisionEntry:
 
 
 def read(path: Path | None = None) -> Mapping[str, RevisionEntry]:
-    """Return the entries of the table, by the file's path relative to the package, with `/`.
+    """Return the entries of the table by file path, relative to the package and with `/`.
 
     Raises:
         PetlirError: the table is missing or damaged; the message names the location.

@@ -1,4 +1,4 @@
-"""Interim analyses, after each of which tied methods get more seeds; all are stated before the first analysis.
+"""Interim analyses, which are stated in advance; after each analysis, tied methods get more seeds.
 
 The store's file `interim_analyses.json` lists them, so that readers of the records know the number of analyses.
 """

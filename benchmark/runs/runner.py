@@ -48,7 +48,7 @@ class Outcome:
         inapplicable: each combination of backbone, method and task that is not applicable, with the reason.
         store: the folder of the records.
         keys: keys of the grid's cells and of the cells that these require.
-        tested: a line for each backbone and task, on which tuned methods converged and which did not.
+        tested: a line for each backbone and task, which states the tuned methods that converged and those that did not.
     """
 
     states: Counter[str]

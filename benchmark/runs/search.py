@@ -100,7 +100,7 @@ class Search:
         say: called with a line for each decision.
         workers: number of jobs that run simultaneously.
         cells: the cells that were started, by key.
-        pace: seconds per finished trial of all workers together; None before the first trial.
+        pace: seconds per finished trial, with all workers together; None before the first trial.
     """
 
     planner: Planner
@@ -163,7 +163,7 @@ class Search:
         return best
 
     def _fast_enough(self) -> list[str]:
-        """Return the networks that restore the test images in a small part of the time limit, or else the fastest."""
+        """Return the networks that restore the test images in a small part of the time limit, or else the fastest one."""
         reasons, seconds = {}, {}
         for cell in {cell.backbone: cell for cell in self._trained}.values():
             network, task = self.planner.network(cell.backbone), self.planner.plugins.task(cell.task)

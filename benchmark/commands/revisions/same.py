@@ -77,7 +77,7 @@ def _prove(names: str, grid: Grid, commit: str) -> str:
 
 
 def grid_of(file: str) -> Grid:
-    """Return the backbones, methods and tasks that depend on a file; examples are used where there are none."""
+    """Return the backbones, methods and tasks that depend on a file; if there are none of a type, return examples."""
     from petlir.benchmark.plugins import find
 
     plugins = find()

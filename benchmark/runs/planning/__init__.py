@@ -149,7 +149,7 @@ class Planner:
             self._common(cell)
 
     def _common(self, cell: Cell) -> tuple[str | None, Common]:
-        """Return the obstacle of a cell, see `obstacle`, and the key components that all its seeds and rates share."""
+        """Return a cell's obstacle (see `obstacle`) and the key components that all its seeds and rates share."""
         kind = _combination(cell)
         if kind not in self._shared:
             self._shared[kind] = self._look(cell)
@@ -223,7 +223,7 @@ class Planner:
         return Planned(cell, parts, obstacle, self.unavailable(cell) or fault, needs)
 
     def changed(self, planned: Planned, index: Index) -> str:
-        """Return the names of the key components that differ from the newest record of the same cell."""
+        """Return a phrase that names the key components in which the cell differs from its newest record."""
         newest = max(predecessors(planned, index), key=lambda head: head.finished)
         names = [name for name, value in planned.parts.items() if newest.key_components.get(name) != value]
         return f"changed since: {', '.join(names)}"

@@ -23,7 +23,7 @@ from petlir.benchmark.store.index import Index
 from petlir.benchmark.weights.sources import network_of
 
 BASE = 600 * 2**20
-"""The memory in bytes of a process before training: torch and, on a GPU, its context."""
+"""The bytes that a process needs before training: for torch and, on a GPU, for its context."""
 OVERHEAD = 1.25
 """The assumed ratio of peak memory to counted memory, which leaves out temporary tensors, until a cell has finished."""
 
@@ -103,7 +103,7 @@ class Predictor:
         self._kept.write()
 
     def lacking(self, planned: Iterable[Planned]) -> int:
-        """Return the number of cells whose costs are not in the cache yet; seeds and rates of a cell count once."""
+        """Return the number of cells with costs not in the cache; cells that differ only in seed or rate count once."""
         kinds = {_kind(one.cell): one for one in planned if _trained(one)}
         return len({key for one in kinds.values() if (key := self._key(one)) not in self._kept})
 
@@ -112,7 +112,7 @@ class Predictor:
 
     @cached_property
     def _overhead(self) -> float:
-        """The ratio of measured peak to counted memory of finished cells on this type of device."""
+        """The median ratio of measured peak memory to counted memory, over finished cells on this type of device."""
         known = [
             memory.peak / (memory.weights + memory.gradients + memory.optimizer + memory.activations)
             for memory in (costs.memory for _, costs in self._finished)

@@ -68,7 +68,7 @@ def sizes_of(plugins: Plugins, backbone: str, method: Method, head: str, batch: 
 
 
 def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
-    """Return the FLOPs of a training step and the bytes saved for its backward pass; its tensors need no values."""
+    """Count the FLOPs of a training step and the bytes saved for its backward pass; shapes without values suffice."""
     network, scale = adapted.backbone, adapted.backbone.heads[adapted.head]
     degraded, clean = torch.empty(batch, 3, patch, patch), torch.empty(batch, 3, patch * scale, patch * scale)
     adapted.train()
@@ -78,7 +78,7 @@ def counted(adapted: Adapted, batch: int, patch: int) -> tuple[int, int]:
 
 
 class _Fused(TorchFunctionMode):
-    """Attention as a single fused kernel, as on real devices; on meta tensors torch would use separate products."""
+    """Attention as a single fused kernel, as on real devices; on meta tensors torch would compute separate products."""
 
     def __torch_function__(
         self, func: Callable[..., object], types: object, args: tuple[object, ...] = (), kwargs: Kwargs = None

@@ -31,8 +31,8 @@ class PlanRow:
         task: the cell's task.
         state: `done`, `failed`, `stale`, `missing`, `to be tuned` or `not-applicable`.
         why: what changed since the record of a stale cell; otherwise the obstacle or fault, if there is one.
-        seconds: predicted time, including the trials of its learning rate for the first cell that needs them; None if
-            there is nothing to do or the time is unknown.
+        seconds: predicted time; for the first cell that needs them, it includes the trials of the learning rate. None
+            if there is nothing to do or the time is unknown.
         bytes: predicted peak memory; None if there is nothing to do or the memory is unknown.
         unfit: why the cell does not fit the device with whole batches; empty if it fits.
     """
