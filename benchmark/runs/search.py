@@ -163,7 +163,7 @@ class Search:
         return best
 
     def _fast_enough(self) -> list[str]:
-        """Return the networks that restore the test images in a small part of the time limit, or else the fastest one."""
+        """Return the networks that restore the test images within a fraction of the time limit, or else the fastest."""
         reasons, seconds = {}, {}
         for cell in {cell.backbone: cell for cell in self._trained}.values():
             network, task = self.planner.network(cell.backbone), self.planner.plugins.task(cell.task)
