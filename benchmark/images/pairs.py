@@ -59,7 +59,7 @@ class PairFolder:
         ]
 
     def files(self, part: Part) -> dict[str, Files]:
-        """Return the files of one part by name; raises as `index`."""
+        """Return the files of one part by name; raise the same errors as `index`."""
         if self._folder(part) and part != "train":
             return self._joined(part)
         left = self._joined("train")
@@ -100,7 +100,7 @@ class PairFolder:
 
     @property
     def notes(self) -> list[str]:
-        """A line if images have an opaque alpha channel, which is dropped; any other is rejected when it is read."""
+        """A line if images have an alpha channel; it is dropped if opaque, otherwise reading the image fails."""
         count = sum(header_of(path).alpha for files in self._all() for path in files)
         return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 

@@ -65,7 +65,7 @@ class PatchSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
 
-        Clean crops are in [0, 1]; degraded crops too, unless the task stores noise as floats.
+        Clean crops are in [0, 1]; degraded crops are too, unless the task stores noise as floats.
         """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]

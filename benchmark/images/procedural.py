@@ -89,7 +89,7 @@ def _norm(u: Array, v: Array, shape: float) -> Array:
 
 
 def _palette(rng: np.random.Generator, count: int) -> Array:
-    """Draw a colour per leaf, count×3 in 0..1, from a few recurring base colours, mostly near grey, some saturated."""
+    """Draw a colour per leaf, count×3 in 0..1, from a few base colours, most of them near grey, some saturated."""
     kinds = int(rng.integers(2, 16))
     lightness = rng.beta(1.2, 1.4, kinds) * rng.uniform(0.4, 1) + rng.uniform(0, 0.1)
     saturation = rng.gamma(0.8, 0.16, kinds)[:, None] * rng.uniform(0.3, 1.5)

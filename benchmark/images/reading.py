@@ -92,7 +92,7 @@ def header_of(path: Path) -> Header:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Return the upright width and height of an image file without decoding it; raises as `header_of`."""
+    """Return the upright width and height of an image file without decoding it; see `header_of`."""
     found = header_of(path)
     return found.width, found.height
 

@@ -97,7 +97,7 @@ def _holds_images(feature: object) -> bool:
 
 
 def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
-    """Return the path of each image without suffix: a webdataset key, else folder or label with name or number."""
+    """Return each image's path without suffix: its webdataset key, else folder or label, and name or row number."""
     import pyarrow.compute as arrow
 
     if "__key__" in rows.column_names:
@@ -136,12 +136,13 @@ def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReade
 
 
 def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
-    """Return clean and degraded images by name, classified by columns, folders and names; if not paired, clean twice.
+    """Return name → (clean, degraded) image, classified by columns, folders and names; if not paired, clean twice.
 
     Args:
         pictures: the images.
         paired: whether the set consists of pairs.
-        name: name of the set; if it ends in the name of a part and folders of that part exist, only their images count.
+        name: name of the set; if it ends in the name of a part and folders of that part exist, only the images in these
+            folders are used.
 
     Raises:
         PetlirError: two images have the same name, or one has no partner.

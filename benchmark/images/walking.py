@@ -27,7 +27,7 @@ class ImageFolder:
     skipped: list[str]
 
     def skipped_line(self) -> str:
-        """Return a line that counts and names what was skipped, or "" if nothing was."""
+        """Return a line with the number and names of skipped files, or "" if there are none."""
         count = len(self.skipped)
         shown = ", ".join(self.skipped[:SHOWN]) + (", …" if count > SHOWN else "")
         return f"{count} {'file' if count == 1 else 'files'} skipped: {shown}" if count else ""
@@ -92,5 +92,5 @@ def _is_image(path: Path) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Return a file name without the stray bytes that some systems allow."""
+    """Return a file name with `?` in place of bytes that are not valid UTF-8, which some systems allow."""
     return text.encode(errors="replace").decode()
