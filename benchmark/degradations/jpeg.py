@@ -1,4 +1,4 @@
-"""JPEG compression, with the channels in the right order or, as in the code of some papers, swapped."""
+"""JPEG compression, with the channels in the right order or, as in some papers' code, with red and blue swapped."""
 
 from __future__ import annotations
 

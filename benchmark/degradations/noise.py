@@ -24,7 +24,7 @@ class GaussianNoise(Degradation):
     Attributes:
         sigma: standard deviation on the scale 0..255.
         kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: storage format of training crops; None for the format `kept`.
+        trained_on: storage format of training crops; None for the same format as `kept`.
     """
 
     sigma: float

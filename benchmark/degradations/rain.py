@@ -22,7 +22,7 @@ class Streaks:
         layers: number of superimposed layers of streaks.
         coverage: fraction of the image that the drops of a layer would cover if they did not overlap.
         brightness: maximum value that a layer adds, 0..255.
-        tilt: standard deviation, in degrees, of a layer's direction around the direction drawn for the image.
+        tilt: standard deviation in degrees of the layers' directions around the direction that is drawn for the image.
     """
 
     layers: tuple[int, int]
