@@ -44,7 +44,7 @@ def add_nothing(network: Backbone) -> None:
 
 
 def pass_through(network: IPT) -> None:
-    """Initialise the weights in place: branches add nothing; heads and tails keep colours within two levels."""
+    """Initialise the weights in place: branches add nothing; heads and tails change colours by at most 2/255."""
     with torch.no_grad():
         for module in network.modules():
             _silence(module)
