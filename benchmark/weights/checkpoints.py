@@ -105,7 +105,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
 
 @cache
 def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
-    """Return the module of each built-in backbone, and its network without memory for weights."""
+    """Return the module of each built-in backbone, and the network with shapes but without values."""
     families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
     networks: dict[str, Backbone] = {}
     for name, module in families.items():
