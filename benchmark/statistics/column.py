@@ -29,7 +29,7 @@ FIRM_SEEDS = 5
 PROVISIONAL_GAP = 0.1
 """The smallest gap of a provisional separation, in dB."""
 FIRM_GAP = 0.02
-"""The smallest gap of any separation, in dB: smaller gaps are invisible and always count as ties."""
+"""The smallest gap of any separation, in dB: smaller gaps are invisible, so such methods always count as tied."""
 AT_ONCE = 4_000_000
 """The number of score differences computed at once."""
 Flags = NDArray[np.bool_]
@@ -119,7 +119,7 @@ class Comparison:
 
     @property
     def provisional(self) -> bool:
-        """Whether the separations are based on fewer than five seeds."""
+        """True if the separations are based on fewer than five seeds."""
         return self.seeds < FIRM_SEEDS
 
     @property
@@ -140,7 +140,7 @@ class Comparison:
 
     @property
     def apart(self) -> Flags:
-        """Whether methods are separated: methods × methods, in their order."""
+        """True for each separated pair: methods × methods, both in the order of `order`."""
         size = len(self.order)
         table = np.zeros((size, size), bool)
         table[np.triu_indices(size, 1)] = self.found.apart
@@ -151,13 +151,13 @@ class Comparison:
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def at(self, alpha: float) -> Self:
-        """Return the same pairs, without planned analyses, separated at another alpha; their intervals stay."""
+        """Separate the same pairs at another alpha, for a comparison without planned analyses; intervals are kept."""
         found = self.found
         apart = separable(found.difference[0], found.adjusted_p, found.seeds, alpha)
         return replace(self, found=replace(found, apart=apart))
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """Return the best and the worst possible rank of each method, 1 being the best; valid jointly at 1 − alpha."""
+        """Return each method's best and worst possible rank, from 1; all hold jointly with probability 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}

@@ -113,7 +113,7 @@ def rankable(
     """Return the scores of the methods that are ranked in a column, and the reason if the column is not ranked.
 
     Args:
-        rows: as for `tables`, of the column's PETL methods, with the column `converged`.
+        rows: rows of the PETL methods, as for `tables`, with the additional column `converged`.
         fewest: minimum number of seeds of a method.
         references: rows of full fine-tuning and training from scratch, as named by `method`; either may be missing.
     """

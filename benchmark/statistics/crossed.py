@@ -38,7 +38,7 @@ SKEWNESS = 2.0
 STEPS = 8
 """The largest number of steps of Newton's method; six are enough."""
 CLOSE = 1e-6
-"""A step of log p after which the next one, which is about its square, would be lost in rounding."""
+"""Newton's method stops after a smaller step of log p: the next step, about its square, would be rounded off."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from petlir.benchmark.statistics.crossed import Floats
 
 Codes = NDArray[np.intp]
 FEW = 25
-"""The number of values of a group above which pandas computes means faster."""
+"""The number of values in the largest group above which pandas is faster."""
 
 
 def numbered(values: ArrayLike) -> tuple[Codes, list[Hashable]]:

@@ -51,7 +51,7 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
 
 @dataclass(frozen=True)
 class _Table:
-    """The scores of a column, methods × units × seeds, and the place of each method."""
+    """The scores of a column, methods × units × seeds, and the index of each method on the first axis."""
 
     place: Mapping[str, int]
     scores: Floats
@@ -83,7 +83,7 @@ def _gaps(table: _Table, name: str) -> Floats:
 def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[list[Interval]]:
     """Yield the intervals of each method from the squares of its rivals, methods × rivals.
 
-    The first level applies to the upper end; an interval is made for each of the others.
+    The first level applies to the upper end; for each other level, there is one interval.
     """
     mean = np.concatenate([one.mean for one in above], axis=1)
     upper, *lower = (

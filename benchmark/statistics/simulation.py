@@ -83,7 +83,7 @@ SKEWED_EFFECTS = Scenario(SKEWED, skewed)
 
 @dataclass(frozen=True)
 class Draws:
-    """Effects and errors without differences: repeats × units, repeats × seeds, repeats × units × seeds."""
+    """Effects of units (repeats × units) and seeds (repeats × seeds), and errors (repeats × units × seeds)."""
 
     unit: Floats
     seed: Floats
