@@ -12,7 +12,7 @@ from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 
 RESTORED = 10_000
-"""The approximate total number of restored images; each adapter of a label restores images of all its tasks."""
+"""The approximate total number of restored images; each adapter of a label restores images of all the label's tasks."""
 
 
 def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
