@@ -50,7 +50,7 @@ class CheckResult:
 
 
 def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[[], Backbone]:
-    """Return the method, or the builder of a small backbone, given as `FILE.py:Class`, a grid item or a family's name.
+    """Return a method, or the builder of a small backbone, from `FILE.py:Class`, a grid item or a family's name.
 
     Raises:
         PetlirError: the file, class, method or family does not exist, or the item names several methods.

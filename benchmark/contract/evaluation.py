@@ -24,14 +24,14 @@ def repeats(trial: ToyTrial) -> str | None:
     """Check that an image gives the same output again, even after other images, and that no tensor changes."""
     found = trial.evaluation
     if found.frozen:
-        return None  # the fault of another point
+        return None  # another point reports this fault
     if found.other:
         return f"evaluation changes {', '.join(found.other[:4])}"
     if found.drift:
         return f"the output for an image differs by {found.drift:.1e} when it is restored again after another image"
     adapted = trial.retrained()
     if any(not tensor.equal(trial.trained[0].state()[name]) for name, tensor in adapted.state().items()):
-        return None  # the fault of another point
+        return None  # another point reports this fault
     with torch.no_grad():
         later, sooner = (adapted.backbone(trial.images[[index]], trial.head) for index in (1, 0))
     distance = apart(torch.cat([sooner, later]), found.outputs)

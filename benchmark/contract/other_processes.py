@@ -106,7 +106,8 @@ def _others() -> Sequence[OtherProcess]:
 def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
     """Return the fingerprint of the trial's method, or the error that it raises, from each of the other processes.
 
-    The list is empty if another process cannot import the method or network, such as a class defined in a function.
+    The list is empty if the other processes cannot import the method or the network, e.g. because its class is defined
+    in a function.
     """
     try:
         pickled = pickle.dumps((trial.method, trial.build, trial.weights, trial.finished))
@@ -132,7 +133,7 @@ def _answer(request: Pickled) -> Fingerprint | str | None:
         for file in files:
             load_file(file)
         method, build, weights, finished = pickle.loads(pickled)
-    except (Exception, SystemExit):  # noqa: BLE001 - it may be importable only in the first process
+    except (Exception, SystemExit):  # noqa: BLE001 - the method may be importable only in the first process
         return None
     try:
         return fingerprint(ToyTrial(method, build, weights, finished))

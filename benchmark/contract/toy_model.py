@@ -29,9 +29,9 @@ STEPS = 3
 RATE = 1e-2
 """The approximate change of each weight in a step."""
 ROUNDING = 1e-4
-"""Tolerance for sums in a different order, as a fraction of the largest output."""
+"""Tolerance for outputs that are summed in a different order, as a fraction of their largest magnitude."""
 CLOSE = 1e-5
-"""Tolerance for equal outputs, as a fraction of their largest magnitude."""
+"""Tolerance for outputs that should be equal, as a fraction of their largest magnitude."""
 
 
 def apart(one: Tensor, other: Tensor) -> float:
@@ -101,7 +101,7 @@ class Evaluation:
 
     @property
     def repeats(self) -> bool:
-        """Whether another pass over the same image gives the same output."""
+        """True if another pass over the same image gives the same output."""
         return not self.frozen and not self.other and self.drift == 0
 
 
@@ -143,7 +143,7 @@ def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
 
 
 class ToyTrial:
-    """A method under test, and new networks with equal weights to apply it to.
+    """A method under test, and a source of networks with equal weights to which the method is applied.
 
     Required cells are trained for a few steps on synthetic images of each task.
 

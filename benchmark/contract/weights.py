@@ -42,7 +42,7 @@ class TensorCopy:
     value: Tensor
 
     def stays(self, network: nn.Module) -> bool:
-        """Return whether the tensor, wherever it is now in `network`, or its replacement has the same value."""
+        """Return whether the tensor, if it is still in `network`, or otherwise its replacement has the same value."""
         kept = any(tensor is self.tensor for tensor in network.parameters())
         now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
         return torch.equal(now, self.value)
@@ -85,7 +85,7 @@ def unfreezes(trial: ToyTrial) -> str | None:
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that a trainable tensor is used in one place or, if the method declares sharing, is a single parameter."""
+    """Check that each trainable tensor is used in one place only, unless it is one parameter and declared as shared."""
     network = trial.adapted().backbone
     places = defaultdict(list)
     for name, parameter in network.named_parameters(remove_duplicate=False):
