@@ -96,7 +96,7 @@ def heterogeneity(curves: Mapping[str, Curves]) -> float:
 
 
 def interval(curves: Mapping[str, Curves], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval over images; tasks with the same images share resamples."""
+    """Return the 95 % percentile bootstrap interval over images; tasks with equally many images share resamples."""
     numbers = np.random.default_rng(seed)
     counts = sorted({len(one) for one in curves.values()})
     found = []

@@ -25,8 +25,8 @@ def build(name: str, **options: object) -> Backbone:
     """Build the network `name` on CPU with random weights.
 
     Args:
-        name: e.g. `ipt`, `edt-b`, `nafnet-32`, `restormer`, or the name of a family, with the sizes as options
-            (`nafnet`).
+        name: name of a network, e.g. `ipt`, `edt-b`, `nafnet-32` or `restormer`, or of a family whose sizes are
+            options, e.g. `nafnet`.
         options: options of the family, e.g. `heads=("sr_x4",)` for networks with several heads, `pooling="windowed"`.
 
     Raises:

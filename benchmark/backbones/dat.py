@@ -29,7 +29,7 @@ SCALES = (2, 3, 4)
 DERIVED = ("attn_mask_0", "attn_mask_1", "rpe_biases", "relative_position_index")
 """Entries of official files that are not weights: masks and tables that follow from the network's sizes."""
 AVERAGED = "averaged"
-"""The head of tasks that preserve the size."""
+"""The head for tasks whose output has the size of the input."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class FeedForward(nn.Module):
         self.fc1, self.sg, self.fc2 = nn.Linear(width, hidden), SpatialGate(hidden // 2), nn.Linear(hidden // 2, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C features."""
+        """Return the output for N×H×W×C features, in the same shape."""
         return cast("Tensor", self.fc2(self.sg(functional.gelu(self.fc1(features)))))
 
 
@@ -114,7 +114,7 @@ class DATBlock(nn.Module):
         self.mixer, self.mlp = AdapterHooks() if index % 2 else PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C features."""
+        """Return the output for N×H×W×C features, in the same shape."""
         given = (self.mixer.context(self.norm1),) if isinstance(self.mixer, PromptHooks) else ()
         features = features + self.mixer(lambda normed: self.attn(normed, *given), self.norm1, features)
         return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
@@ -147,7 +147,7 @@ class ResidualGroup(nn.Module):
         self.conv = closing(config)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C features."""
+        """Return the output for N×H×W×C features, in the same shape."""
         output = features
         for block in self.blocks:
             output = block(output)
@@ -237,7 +237,7 @@ class DAT(Backbone):
         return max(self.config.window)
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side length of a training crop: the most whole windows within `least`, but at least one."""
+        """Return the side length of a training crop: as many whole windows as fit in `least` pixels, at least one."""
         multiple = self.multiple(head)
         return max(1, least // multiple) * multiple
 

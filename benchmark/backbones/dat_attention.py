@@ -98,7 +98,7 @@ class PositionBias(nn.Module):
 
     @property
     def constant(self) -> bool:
-        """True if the bias is constant: the layer norm of a single number is always its learned bias."""
+        """True if the bias is constant: a layer norm over a single number always outputs its learned bias."""
         return self.pos_proj.weight.shape[0] == 1
 
     def forward(self, window: Sides) -> Tensor | None:
@@ -253,7 +253,7 @@ class ChannelAttention(Interaction):
         """
         tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
         query, key, value = tokens.chunk(3, -1)
-        # pow and sum, because autocast keeps them in float32
+        # pow and sum are used because autocast keeps them in float32
         inverse = tokens[..., : 2 * width].pow(2).sum(1).clamp_min(SHORTEST**2).rsqrt()
         query_scale, key_scale = inverse[:, None].chunk(2, -1)
         head = torch.arange(heads, device=qkv.device).repeat_interleave(width // heads)

@@ -121,7 +121,7 @@ class LatentDiffusion(Backbone):
             nn.init.zeros_(skip.get_parameter("weight"))
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore N×3×s×s images in [0, 1], s the window."""
+        """Restore N×3×s×s images in [0, 1], where s is the side length of the window."""
         self.head_index(head)
         if images.shape[-2:] != (self.config.window, self.config.window):
             size = "×".join(map(str, images.shape[:1:-1]))

@@ -52,7 +52,7 @@ class SquareTokens:
 
 
 class TransformerLayer(nn.Module):
-    """A transformer layer of diffusers with hooks around its branches and unchanged keys.
+    """A transformer layer of diffusers with hooks around its branches; the keys of its state dict are unchanged.
 
     Args:
         layer: diffusers' `BasicTransformerBlock`, whose modules are used.

@@ -175,7 +175,7 @@ class SkipBlock(nn.Module):
 
 
 class Tail(nn.ModuleList):
-    """The decoder of a task: two blocks with the head's skips, then the layers that output pixels."""
+    """The decoder of a task: two blocks that also read the head's skips, then the layers that output pixels."""
 
     def __init__(self, config: EDTConfig, scale: int) -> None:
         features, up = config.features, scale == 1

@@ -16,13 +16,13 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradations.resize import axis_weights
 
 HEADS = {"restore": 1, "enlarged_x2": 2, "enlarged_x3": 3, "enlarged_x4": 4}
-"""The scale of each head; all four have the same weights, and their names tell a report if the input was enlarged."""
+"""The scale of each head; all have the same weights, and a head's name shows in reports if the input was enlarged."""
 
 
 class SizePreserving(Backbone):
     """A network with a single set of weights, whose output has the size of its input.
 
-    A head `enlarged_x4` first enlarges its input by MATLAB's bicubic filter. The default head is `restore`.
+    A head such as `enlarged_x4` first enlarges its input with MATLAB's bicubic filter. The default head is `restore`.
     """
 
     window = None
@@ -77,6 +77,6 @@ def enlarge(images: Tensor, scale: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _matrix(side: int, scale: int) -> NDArray[np.float64]:
-    """Return the enlargement of an axis as a matrix (scale·side)×side."""
+    """Return the enlargement of an axis as a (scale·side)×side matrix."""
     matrix: NDArray[np.float64] = axis_weights(side, side * scale, scale).toarray()
     return matrix

@@ -34,7 +34,7 @@ class IPTConfig:
 
     Attributes:
         features: number of channels of heads and tails.
-        layers: number of encoder layers and, likewise, of decoder layers.
+        layers: number of encoder layers, which is also the number of decoder layers.
         attention_heads: number of attention heads per layer.
         expansion: ratio of the feed-forward layers' hidden width to the token width.
         patch: side length of a patch, which becomes a token.
@@ -92,7 +92,7 @@ class FeedForward(nn.Module):
     linear2: nn.Module
 
     def feed(self, tokens: Tensor) -> Tensor:
-        """Apply the feed-forward to N×L×C tokens."""
+        """Apply the feed-forward layer to N×L×C tokens."""
         return cast("Tensor", self.linear2(functional.relu(self.linear1(tokens))))
 
 

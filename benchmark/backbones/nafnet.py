@@ -34,7 +34,7 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class NAFNetConfig:
-    """The size of a NAFNet; the defaults are the published SIDD layout at width 32.
+    """The size of a NAFNet; the defaults are the published layout for SIDD, with width 32.
 
     Attributes:
         width: number of channels at full resolution; each level down doubles it.
@@ -137,11 +137,11 @@ MLP = (("up", "conv4"), ("down", "conv5"))
 
 
 class NAFNet(SizePreserving):
-    """NAFNet for images of any size, which are zero-padded at the bottom and right and cropped back.
+    """NAFNet for images of any size: inputs are zero-padded at the bottom and right, and outputs are cropped.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
-    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled N×C×1×1 features
-    (of the same size as the features under windowed pooling). Depthwise convolutions are not sites.
+    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled features: N×C×1×1,
+    or N×C×H×W with windowed pooling. Depthwise convolutions are not sites.
 
     Args:
         name: name of the network in grids.

@@ -38,7 +38,7 @@ class RestormerConfig:
         blocks: number of blocks at each level, the lowest resolution last; a decoder has as many blocks as its encoder.
         refinement: number of blocks after the last decoder; like the last decoder, they have twice `dim` channels.
         attention_heads: number of attention heads per block, for each level.
-        expansion: ratio of the gated feed-forward's channels to the channels of the features.
+        expansion: ratio of the gated feed-forward layers' hidden channels to the channels of the features.
         norm: `withbias`, as in the official weights for rain and blur, or `biasfree`, as in those for denoising.
     """
 
@@ -151,7 +151,7 @@ MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
 
 
 class Restormer(SizePreserving):
-    """Restormer for images of any size, which are padded by reflection at the bottom and right and cropped back.
+    """Restormer for images of any size: inputs are padded at the bottom and right by reflection; outputs are cropped.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, with levels in
     the order of computation, and `refinement.INDEX`. Depthwise convolutions are not sites.

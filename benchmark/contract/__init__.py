@@ -112,7 +112,7 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
 
 @contextmanager
 def _named(target: str) -> Iterator[None]:
-    """Convert any exception raised while building a plugin into a one-line error that names it."""
+    """Convert any exception raised while building a plugin into a one-line error that names the plugin."""
     try:
         yield
     except RAISED as error:

@@ -86,7 +86,7 @@ def keys(trial: BackboneTrial) -> str | None:
 
 
 def sizes(trial: BackboneTrial) -> str | None:
-    """Check that an H×W image gives an output scale·H × scale·W; a network with a window is tested only at its size.
+    """Check that an H×W image gives a scale·H × scale·W output; a network with a window is tested only at that size.
 
     The network may reject images with a side of a single pixel with a `PetlirError`.
     """

@@ -25,7 +25,7 @@ from petlir.benchmark.plugin_modules import PREFIX, load_file
 HASH_SEEDS = (3, 8, 18)
 """Values of PYTHONHASHSEED for which the hashes of common site and block names differ in order and parity."""
 Pickled = tuple[list[Path], list[str], int, bytes]
-"""Plugin files, module search path, thread count, and a method with its builder, weights and required cells."""
+"""Plugin files, module search path, thread count, and a pickled trial: method, builder, weights, cells."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process with a different hash seed, which waits for methods and ends with its parent."""
+    """A process with a different hash seed, which answers with fingerprints of methods and ends with its parent."""
 
     def __init__(self, hash_seed: int) -> None:
         self._process = subprocess.Popen(

@@ -49,7 +49,7 @@ def tiny() -> IPT:
 
 
 def alive(builder: Callable[[], Backbone], seed: int = 0) -> Backbone:
-    """Return the seeded network with small random values instead of zero-initialised weights, which hide effects."""
+    """Return the seeded network with small random values instead of zero-initialised weights, as zeros hide effects."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         network = builder()

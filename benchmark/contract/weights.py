@@ -42,7 +42,7 @@ class TensorCopy:
     value: Tensor
 
     def stays(self, network: nn.Module) -> bool:
-        """Return whether the tensor, if it is still in `network`, or otherwise its replacement has the same value."""
+        """Return whether the value is unchanged: of the tensor if it is still in `network`, else of its replacement."""
         kept = any(tensor is self.tensor for tensor in network.parameters())
         now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
         return torch.equal(now, self.value)

@@ -48,7 +48,7 @@ def cap(limit: int, *, keep: bool = False) -> list[CachedFile]:
     A process that has mapped a removed file can use it until the process ends.
 
     Args:
-        limit: bytes.
+        limit: maximum size of the cache in bytes.
         keep: whether to remove nothing and only return the files that would be removed.
 
     Raises:

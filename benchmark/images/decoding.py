@@ -130,7 +130,7 @@ def picture(image: PIL.Image.Image, name: str) -> Picture:
         PetlirError: its colour mode is not supported.
     """
     if image.mode not in READABLE:
-        raise PetlirError(f"{name} is of colour mode {image.mode}; expected 8-bit RGB or greyscale")
+        raise PetlirError(f"{name} has the colour mode {image.mode}; expected 8-bit RGB or greyscale")
     notes = _further_pictures(image)
     if not image.has_transparency_data:
         return Picture(np.asarray(_as_mode(upright(image), "RGB")), notes=notes)
@@ -177,7 +177,7 @@ def _png_tells_orientation(file: BinaryIO) -> bool:
 def _check(image: PIL.Image.Image, name: str) -> None:
     """Reject files that would be read incorrectly or only in part."""
     if image.format not in FORMATS:
-        raise PetlirError(f"{name} is a file of {image.format}; expected {', '.join(FORMATS)}")
+        raise PetlirError(f"{name} has the format {image.format}; expected {', '.join(FORMATS)}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         kind = "pages" if image.format == "TIFF" else "frames (animated)"
@@ -189,7 +189,7 @@ def _check(image: PIL.Image.Image, name: str) -> None:
     if image.mode.startswith(("I", "F")) or _maximum(image) > 255:
         raise PetlirError(f"{name} has more than 8 bits per channel in an unsupported form; {EXPECTED}")
     if image.mode not in READABLE:
-        raise PetlirError(f"{name} is of colour mode {image.mode}; {EXPECTED}")
+        raise PetlirError(f"{name} has the colour mode {image.mode}; {EXPECTED}")
 
 
 def _is_deep(image: PIL.Image.Image) -> bool:

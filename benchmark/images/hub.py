@@ -62,7 +62,7 @@ def parse(pointer: Path) -> HubSet:
     text = pointer.read_text(encoding="utf-8").strip()
     found = SOURCE.fullmatch(text)
     if found is None:
-        raise PetlirError(f"{pointer} says {text[:80]!r}; expected {FORM}")
+        raise PetlirError(f"{pointer} contains {text[:80]!r}; expected {FORM}")
     check_pinned(found["repo"], found["revision"] or "")
     return HubSet(found["repo"], found["revision"], found["rest"] or "train")
 

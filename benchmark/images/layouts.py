@@ -18,7 +18,7 @@ from petlir.benchmark.images.matlab import blocks
 from petlir.benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
-"""The texts that the stars of a pattern match."""
+"""The texts that the stars of a pattern match, called star texts."""
 Found = Mapping[Key, Reader]
 BLOCKS = ".mat"
 """The suffix of a file that contains blocks."""

@@ -44,7 +44,8 @@ class CataloguedIndex:
         names: star texts of all images in the set; other files are ignored. None if all files belong to the set.
         digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
         called: format string that turns an image's star texts into its name.
-        unit: regular expression whose first group in the name is the source scene; None if the name is the scene.
+        unit: regular expression that is searched for in an image's name and whose first group is the source scene; None
+            if the name is the scene.
         unit_called: format string that turns the group matched by `unit` into the name of the unit.
         units: units that belong to the set; None for all.
         same: scene → identical scene of this or another set; both are given as the text that names a unit.

@@ -55,7 +55,7 @@ def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
     Args:
         source: an image file or a folder.
         out: the output folder; ignored as an input if it is below `source`.
-        skip_existing: skip images whose PNG exists.
+        skip_existing: whether images whose PNG file exists are skipped.
 
     Raises:
         PetlirError: the source is missing or has no images, or an input, or a file that petlir did not write, would be

@@ -48,7 +48,7 @@ class PairFolder:
             raise PetlirError(f"{self.path} {state}; expected a folder of pairs, {LAYOUT}")
 
     def index(self, part: Part, scale: int) -> list[ImageEntry]:
-        """Return the pairs of one part in the order of names; `scale` is the scale of the folder.
+        """Return the pairs of one part in the order of names; `scale` is the upscaling factor of all clean images.
 
         Raises:
             PetlirError: a folder is missing or empty, or names do not match; the message names the first.

@@ -74,7 +74,7 @@ class PatchSampler:
         if self._degraded is not self._clean:
             degraded = _as_floats(self._degraded(crops, self._patch))
         if self._perturb is not None:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # equal on all devices
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # noise is equal on all devices
             degraded = self._perturb.perturb_crops(degraded, generator)
         return degraded, clean
 

@@ -60,7 +60,7 @@ def _draw(
     centre: NDArray[np.float64],
     axes: tuple[float, float],
 ) -> None:
-    """Write `leaf` where its shape covers background: an ellipse, box or rhombus, possibly cut or bent."""
+    """Write `leaf` to the background pixels that its shape covers: an ellipse, box or rhombus, possibly cut or bent."""
     angle, shape, cut, bend = rng.uniform(0, np.pi), rng.random(), rng.uniform(-1, 2), rng.normal() * 0.15
     cos, sin = np.cos(angle), np.sin(angle)
     reach = max(axes) * 1.5

@@ -116,7 +116,7 @@ def rgb(image: PIL.Image.Image, name: str) -> Image:
 
 
 def opaque(picture: Picture, name: str) -> Picture:
-    """Return the picture; raise PetlirError if it has a real alpha channel."""
+    """Return the picture; raise PetlirError if its alpha channel is not opaque."""
     if picture.alpha is not None:
         raise PetlirError(f"{name} has an alpha channel that is not opaque; expected RGB or greyscale")
     return picture

@@ -19,8 +19,9 @@ class ImageFolder:
     """The files of a folder and its sub-folders.
 
     Attributes:
-        images: image files by path below the folder, with `/` and without suffix, in the order of these names.
-        skipped: files that are not read, by path below the folder; sub-folders end with `/`.
+        images: name → image file, in the order of names; a name is the path below the folder, with `/` and without
+            suffix.
+        skipped: paths, below the folder, of files and sub-folders that are not read; sub-folders end with `/`.
     """
 
     images: dict[str, Path]

@@ -44,8 +44,8 @@ class DegradationStatistics:
     Source: the high-pass filter and the robust noise level of Immerkær, Fast noise variance estimation, CVIU 1996, and
     Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 1994; noise in flat patches by
     brightness after Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; traces of
-    demosaicking after Gallagher & Chen, Image authentication by detecting traces of demosaicing, CVPRW 2008. No
-    publication combines these statistics; the selection is specific to petlir.
+    demosaicking after Gallagher & Chen, Image authentication by detecting traces of demosaicing, CVPRW 2008. The
+    selection of these statistics was made for petlir.
     """
 
     def width(self, backbone: Backbone) -> int:
@@ -175,7 +175,7 @@ def noise_level(high: Tensor) -> Tensor:
 
 
 def second_difference(images: Tensor, axis: int) -> Tensor:
-    """Return each pixel less the mean of its two neighbours along an axis, without the border."""
+    """Return each pixel minus the mean of its two neighbours along an axis, without the border."""
     length = images.shape[axis] - 2
     before, pixels, after = (images.narrow(axis, start, length) for start in range(3))
     return pixels - (before + after) / 2

@@ -18,7 +18,7 @@ FEATURE_RANGE = 8.0
 
 
 def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:
-    """Return the backbone `name` on the CPU with its initial weights, a function of `seed` alone."""
+    """Return the backbone `name` on the CPU, with initial weights that depend only on `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = plugins.build(name)

@@ -31,9 +31,9 @@ RELATED: Mapping[str, tuple[str, ...]] = {
 """The pre-training kinds similar to a task: noise of another strength or colour, another kind of blur, or upscaling
 without the additional degradation.
 
-For a network that preserves the size, super-resolution is only similar to `resize`: in pre-training, images are
-downscaled and enlarged again, and the network never enlarges an image itself. `low_light` is not similar to any of
-them.
+For a network that preserves the size, super-resolution counts as similar to `resize`, not as seen: such a network is
+trained on images that were downscaled and enlarged again to full size, never on small images at a task's scale.
+`low_light` is not similar to any of them.
 """
 
 

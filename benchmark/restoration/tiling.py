@@ -1,6 +1,6 @@
 """Cut images into overlapping tiles and merge the restored tiles.
 
-This module is independent of networks; `Forward` maps tiles M×3×h×w to M×3×sh×sw, s being the scale.
+This module is independent of networks; `Forward` maps M×3×h×w tiles to M×3×sh×sw tiles, where s is the scale.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TilePositions:
         return slice(self.starts[tile] * self.scale, (self.starts[tile] + self.side) * self.scale)
 
     def weights(self) -> Tensor:
-        """Return the weights of each tile at its output pixels; they sum to 1 at every output pixel."""
+        """Return the weights of each tile at its output pixels; at every output pixel, all weights sum to 1."""
         ends = len(self.edge)
         weights = torch.ones(len(self.starts), self.side * self.scale)
         weights[1:, :ends] *= self.edge

@@ -19,7 +19,7 @@ RULE = (
 
 
 def far_below(means: Floats) -> NDArray[np.bool_]:
-    """Return, for the seeds of one method with means `... × seeds` in dB, whether each has collapsed by the rule."""
+    """Return whether each seed of a method has collapsed by the rule, from the seeds' means, `... × seeds` in dB."""
     below = np.median(means, axis=-1, keepdims=True) - means
     return np.asarray((below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below), axis=-1, keepdims=True)))
 

@@ -23,13 +23,14 @@ from petlir.benchmark.statistics.spending import InterimAnalysis
 FEWEST_SEEDS = 3
 """The minimum number of seeds for a separation."""
 FIRM_SEEDS = 5
-"""The minimum number of seeds for a final separation; with fewer, it is provisional and must exceed
-`PROVISIONAL_GAP`.
+"""The minimum number of seeds for a final separation.
+
+With fewer seeds, a separation is provisional, and its gap must exceed `PROVISIONAL_GAP`.
 """
 PROVISIONAL_GAP = 0.1
 """The smallest gap of a provisional separation, in dB."""
 FIRM_GAP = 0.02
-"""The smallest gap of any separation, in dB: smaller gaps are invisible, so such methods always count as tied."""
+"""The smallest gap of any separation, in dB: methods with a smaller, invisible gap always count as tied."""
 AT_ONCE = 4_000_000
 """The number of score differences computed at once."""
 Flags = NDArray[np.bool_]
@@ -157,7 +158,7 @@ class Comparison:
         return replace(self, found=replace(found, apart=apart))
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """Return each method's best and worst possible rank, from 1; all hold jointly with probability 1 − alpha."""
+        """Return each method's best and worst possible rank, 1 being the best; all hold jointly at level 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
@@ -214,7 +215,7 @@ class _Pairs:
 
 
 def _look(found: PairArrays, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
-    """Add an analysis's results for the pairs that are ready; the family is all pairs that are not separated yet."""
+    """Add an analysis's results for the `ready` pairs; the tested family is all pairs that are not separated yet."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):
         seeds = shared[: analysis.seeds]

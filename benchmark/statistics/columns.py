@@ -53,7 +53,7 @@ def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
     A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
 
     Args:
-        rows: one per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
+        rows: one row per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
         fewest: minimum number of seeds; methods with fewer are left out.
 
     Returns:

@@ -30,7 +30,7 @@ def means(values: Floats, codes: Sequence[Codes], shape: tuple[int, ...]) -> Flo
 
     Args:
         values: the values; NaN is left out.
-        codes: for each axis of the result, the index of each value.
+        codes: for each axis of the result, the index of each value along this axis.
         shape: the shape of the result.
     """
     there = ~np.isnan(values)

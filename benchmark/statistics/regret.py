@@ -81,7 +81,7 @@ def _gaps(table: _Table, name: str) -> Floats:
 
 
 def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[list[Interval]]:
-    """Yield the intervals of each method from the squares of its rivals, methods × rivals.
+    """Yield the intervals of each method from the mean squares of its rivals' gaps, methods × rivals.
 
     The first level applies to the upper end; for each other level, there is one interval.
     """

@@ -1,4 +1,4 @@
-"""Alpha spending: the fraction of alpha for each interim analysis that is stated beforehand.
+"""Alpha spending: the fraction of alpha that each interim analysis spends; the analyses are stated beforehand.
 
 Adding seeds until a difference appears gives a false difference in 14 to 18 % of the cases. Here alpha is spent over
 analyses stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983): little at the

@@ -201,7 +201,7 @@ def _step(
 
 def _add_point(budget: Budget, state: Fit) -> None:
     loss = sum(state.losses) / len(state.losses)
-    rate = budget.rate_at(state.step - 1)  # of the step just completed
+    rate = budget.rate_at(state.step - 1)  # the rate of the step just completed
     state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": None})
     state.losses = []
 
