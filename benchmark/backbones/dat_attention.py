@@ -134,7 +134,7 @@ class WindowAttention(nn.Module):
         self.pos = PositionBias(width, heads)
 
     def forward(self, qkv: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return N×H×W×heads×d features for N×H×W×3×heads×d; H and W are multiples of the window's sides.
+        """Return N×H×W×heads×d features for N×H×W×3×heads×d `qkv`; H and W are multiples of the window's sides.
 
         Args:
             qkv: queries, keys and values.

@@ -219,7 +219,7 @@ class LatentDiffusion(Backbone):
         yield from self.autoencoder.get_submodule("decoder.conv_out").parameters()
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Load exactly the weights of U-Net, autoencoder and prompt; the skips are kept."""
+        """Load U-Net, autoencoder and prompt, whose keys and shapes must all match; the skips are kept."""
         skips = {key: tensor for key, tensor in self.state_dict().items() if key.startswith("skips.")}
         load_strictly(self, {**skips, **state}, f"weights for {self.name}")
 

@@ -257,13 +257,13 @@ class ToyTrial:
 
     @cached_property
     def trained(self) -> tuple[Adapted, set[str]]:
-        """The method after a few steps, and the names of the parameters that received a gradient."""
+        """The method after a few training steps, and the names of the parameters that received a gradient."""
         adapted = self.adapted()
         return adapted, self.train(adapted)
 
     @torch.enable_grad()
     def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
-        """Train a few steps, optionally in mixed precision, and return the names of parameters with a gradient."""
+        """Train for a few steps, optionally in mixed precision; return the names of the parameters with a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:

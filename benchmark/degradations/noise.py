@@ -42,7 +42,7 @@ class GaussianNoise(Degradation):
         return self.trained_on or self.kept
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return an N×3×H×W batch in [0, 1] with noise drawn on the generator's device; not clipped."""
+        """Add noise, drawn on the generator's device, to an N×3×H×W batch in [0, 1]; the result is not clipped."""
         import torch
 
         noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype, device=generator.device)

@@ -84,7 +84,7 @@ LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "t
 
 @dataclass(frozen=True)
 class BundledPhotograph:
-    """A photograph from scikit-image, read on demand; it is downscaled by half if it is large enough, then cropped."""
+    """A photograph from scikit-image, read on demand; it is halved in size if large enough, then cropped."""
 
     where: str
 

@@ -137,7 +137,7 @@ def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid
 
 
 def _fractal_noise(rng: np.random.Generator, side: int, roughness: float) -> Array:
-    """Return noise of unit variance, side×side, whose amplitude falls with frequency to the power `roughness`."""
+    """Return side×side noise of unit variance, with amplitudes proportional to 1 / frequency^`roughness`."""
     from scipy.fft import irfft2
 
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])

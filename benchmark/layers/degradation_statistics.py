@@ -70,7 +70,10 @@ class DegradationStatistics:
 
 
 def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
-    """Yield quantiles, contrast and mean of the luma, the fractions of black and white samples, and the maximum."""
+    """Yield quantiles, contrast and mean of the luma, the fractions of black and white samples, and peak brightness.
+
+    The peak brightness is the 0.995 quantile, over pixels, of the largest channel.
+    """
     flat = luma.flatten(1)
     step = -(-flat.shape[1] // MOST)
     yield from torch.quantile(flat[:, ::step], images.new_tensor(QUANTILES), dim=1)

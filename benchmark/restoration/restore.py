@@ -67,9 +67,10 @@ def restore(
     window, a tile has weight 0 in the outer third of the overlap, where only its neighbour is used. If the receptive
     field of the network extends no further than that third, tiles give the same result as the whole image.
 
-    Memory is assumed to be proportional to the number of pixels. It is measured on one small crop, unless the images
-    stay within the limit at `BYTES_PER_PIXEL` bytes per output pixel. Images, result and internal allocations of
-    kernels need additional memory; on a CPU, the memory of a process was measured to grow by up to 1.7 times the limit.
+    Memory is assumed to be proportional to the number of pixels. The memory per pixel is measured on one small crop,
+    unless the images stay within the limit at `BYTES_PER_PIXEL` bytes per output pixel. Images, result and internal
+    allocations of kernels need additional memory; on a CPU, the memory of a process was measured to grow by up to 1.7
+    times the limit.
 
     Args:
         network: the backbone, adapted or not.

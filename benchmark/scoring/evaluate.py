@@ -131,7 +131,7 @@ def _values(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, fl
 
 
 def _input(pair: ImagePair) -> Image:
-    """Return the degraded image, enlarged bicubically if it is smaller."""
+    """Return the degraded image, enlarged bicubically if it is smaller than the clean image."""
     scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
     return enlarge(image, scale) if scale > 1 else image
 

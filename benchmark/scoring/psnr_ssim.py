@@ -45,7 +45,7 @@ def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype =
         dtype: float64 for recorded values; float32 is faster and accurate to 1e-4.
 
     Raises:
-        PetlirError: the sizes differ, or are smaller than the window inside the border.
+        PetlirError: the sizes differ, or the area inside the border is smaller than the window.
     """
     return _ssim(*_planes(_values(restored).to(dtype), _values(clean).to(dtype), protocol), protocol).item()
 

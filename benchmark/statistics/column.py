@@ -89,7 +89,7 @@ class PairArrays:
     """All pairs of a column as arrays, in the order of `itertools.combinations`; see `MethodPair`.
 
     Attributes:
-        difference: 4 × pairs: mean, lower end, upper end, p value.
+        difference: 4 × pairs: the means, the lower ends and the upper ends of their intervals, and the p values.
     """
 
     difference: Floats

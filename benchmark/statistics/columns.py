@@ -80,7 +80,7 @@ def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
 
 
 def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
-    """Return the means over the `whole` images (units × images × ...), for units with at least one such image."""
+    """Average each unit over the images that `whole` marks; units without a marked image are left out."""
     import pandas as pd
 
     unit, _ = np.nonzero(whole)

@@ -39,7 +39,7 @@ def mean_ranks(
     Args:
         columns: column → method → units × seeds in dB.
         alpha: probability that any interval misses its true mean rank.
-        known: comparisons of all methods of a column, which are not repeated.
+        known: column → comparison of all its methods, which is used where possible instead of comparing them again.
 
     Returns:
         None with fewer than two columns, or fewer than two methods that occur in all of them.

@@ -123,7 +123,7 @@ def stabilities(
 
     Args:
         columns: column → converged PETL methods of equal size → units × seeds.
-        names: the methods; those that lack a column are left out.
+        names: the methods; methods that are missing from a column are left out.
         level: confidence level of the intervals.
     """
     present = [name for name in names if columns and all(name in scores for scores in columns.values())]

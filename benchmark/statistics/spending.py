@@ -84,7 +84,7 @@ class SpendingPlan:
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at the analyses: each is 1.5 times the previous one, up to the maximum."""
+    """Return the numbers of seeds at the analyses: each is 1.5 times the previous one, rounded up, until `most`."""
     found = [first]
     while found[-1] < most:
         found.append(min(most, found[-1] + (found[-1] + 1) // 2))
