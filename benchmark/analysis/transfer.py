@@ -50,7 +50,7 @@ def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel
     if networks and not any(one.adapted.state() for one in networks.values()):
         analysis.left_out.append(f"{label}: it has no trained weights")
     elif len(networks) < 2:
-        analysis.left_out.append(f"{label}: a matrix needs cells of two tasks, and it has {len(networks)}")
+        analysis.left_out.append(f"{label}: a matrix needs cells of at least two tasks; there are {len(networks)}")
     else:
         return True
     return False

@@ -216,7 +216,7 @@ def _layout(block: Block, features: Tensor) -> str | None:
     if image.dim() != 4 or image.shape[1] != block.width:
         return f"the layout of {block.name} gives {tuple(image.shape)}, expected N×{block.width}×H×W"
     same = block.layout.from_map(image)
-    return None if same.equal(features) else f"from_map(to_map(features)) of {block.name} is not the features"
+    return None if same.equal(features) else f"from_map(to_map(features)) of {block.name} changes the features"
 
 
 def merging(trial: BackboneTrial) -> str | None:
@@ -243,7 +243,7 @@ def repeats(trial: BackboneTrial) -> str | None:
         with torch.no_grad():
             distance = apart(torch.cat([network(image[None], head) for image in images]), network(images, head))
         if distance > CLOSE:
-            return f"the output of {head} for an image alone differs by {distance:.1e} from that in a batch"
+            return f"the output of {head} for an image alone differs by {distance:.1e} from its output in a batch"
     return None
 
 

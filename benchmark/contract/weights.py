@@ -148,7 +148,7 @@ def stores_its_own(trial: ToyTrial) -> str | None:
     own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
     if spare <= SPARE * own:
         return None
-    return f"stores {spare:,} bytes that any new network has, and {own:,} of parameters: {', '.join(idle[:4])}"
+    return f"stores {spare:,} bytes that any new network has, for {own:,} bytes of parameters: {', '.join(idle[:4])}"
 
 
 def merges(trial: ToyTrial) -> str | None:
