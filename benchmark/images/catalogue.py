@@ -148,7 +148,7 @@ def _bundled() -> Iterator[ImageSet]:
 
 
 def _folder(path: str) -> ImageSet:
-    """Return a set of clean images outside the catalogue, for external tasks."""
+    """Return a set of clean images that is not in the catalogue, for tasks of plugins."""
     name, source = path.replace("/", "-"), "your own"
     find = CataloguedIndex(name, source, [FolderLayout(f"{path}/*")])
     return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)

@@ -81,7 +81,7 @@ class PairFolder:
         """The upscaling factor of the clean images, derived from the sizes of all pairs.
 
         Raises:
-            PetlirError: as `index`, or the sizes do not match; the message names the first pair.
+            PetlirError: as for `index`, or the sizes do not match; the message names the first pair.
         """
         scale = 0
         for degraded, clean in self._all():
@@ -108,7 +108,7 @@ class PairFolder:
         """Return the SHA-256 over names and pixels of all pairs, part by part; decoded images are cached.
 
         Raises:
-            PetlirError: as `index`, or an image cannot be read.
+            PetlirError: as for `index`, or an image cannot be read.
         """
         digest = hashlib.sha256()
         for part in ("train", "validation", "test"):

@@ -101,7 +101,7 @@ def decode(file: BinaryIO, name: str) -> Image:
     """Decode an open image file to H×W×3 uint8; `name` identifies it in error messages.
 
     Raises:
-        PetlirError: as `read_image`.
+        PetlirError: as for `read_image`.
     """
     return _eight_bit(decoding.decode(file, name), name)
 

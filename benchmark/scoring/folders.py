@@ -181,7 +181,7 @@ def matched(
     """Return the pairs of two folders in the order of names, with their sizes checked from the headers.
 
     Raises:
-        PetlirError: as `score_folders`.
+        PetlirError: as for `score_folders`.
     """
     pairs = [_aligned(*files, rules, bicubic) for files in _named(restored, reference, warn)]
     if cropped := [pair for pair in pairs if pair.alignment.scale > 1]:
