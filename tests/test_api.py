@@ -189,7 +189,7 @@ EXPECTED = "; expected an H×W×3 array (uint8, or float in [0, 1]), a PIL image
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), f"the image is a uint8 tensor 1×3×8×8{EXPECTED}"),
         (-torch.ones(1, 3, 8, 8), "the image has values from -1 to -1; expected [0, 1]: scale or clip it first"),
         (PIL.Image.new("RGBA", (8, 8)), "the image has an alpha channel that is not opaque; expected RGB or greyscale"),
-        (PIL.Image.new("I;16", (8, 8)), "the image is of colour mode I;16; expected 8-bit RGB or greyscale"),
+        (PIL.Image.new("I;16", (8, 8)), "the image has the colour mode I;16; expected 8-bit RGB or greyscale"),
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )

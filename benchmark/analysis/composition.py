@@ -26,7 +26,7 @@ from petlir.benchmark.scoring.psnr_ssim import psnr
 TOGETHER = "composed"
 """The label of rows for the whole composition, as opposed to one of its experts."""
 NONE = "none"
-"""The column for images that are assigned to no expert."""
+"""The column of a confusion matrix for images that are assigned to no expert."""
 EFFECT = 0.3
 """The minimum gain over the frozen network, in dB on validation images, of an expert that has an effect."""
 

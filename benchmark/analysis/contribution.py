@@ -50,8 +50,8 @@ def faig(
         batches: the images.
         head: the head through which the images are restored.
         steps: number of steps along the path.
-        signed: keep the sign. Summed over all parameters, signed contributions equal the error of the baseline minus
-            the error of the target.
+        signed: whether to keep the sign. Summed over all parameters, signed contributions equal the error of the
+            baseline minus the error of the target.
 
     Raises:
         PetlirError: there are no images.
@@ -135,7 +135,7 @@ def is_vector(parameter: Tensor) -> bool:
 
 
 def places_of(backbone: Backbone) -> dict[str, str]:
-    """Return the place of each parameter: the place of its block (see `places`), or `outside` for no block."""
+    """Return the place of each parameter: the place of its block (see `places`), or `outside` if it is in no block."""
     held = {
         parameter: place
         for place, blocks in places(backbone).items()

@@ -27,7 +27,7 @@ from petlir.benchmark.weights.loading import load
 FEWEST = 4
 """The minimum number of images per task, regardless of the size of the store."""
 PASSED = 4_000
-"""The approximate total number of images for analyses that pass each image through an adapted network once."""
+"""The approximate total number of images passed through adapted networks, in analyses with one pass per image."""
 SIDE = 64
 """Side length in pixels of the analysed image region, for networks that accept any size."""
 
@@ -155,7 +155,7 @@ class Scene:
 
 
 def images_each(total: int, networks: int) -> int:
-    """Return the number of images per task, at least `FEWEST`, for a total of about `total` over `networks` passes."""
+    """Return the number of images per task, at least `FEWEST`, for about `total` passes through `networks` networks."""
     return max(FEWEST, total // max(1, networks))
 
 

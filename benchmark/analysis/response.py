@@ -34,9 +34,9 @@ def response(found: Sequence[Finished], context: Context, device: str) -> Analys
     """Measure, for each label and task, the outputs of the method's branches and the features that it adds to blocks.
 
     Values are means over modules and images. `strength` is the mean absolute value of a branch's output. `low_energy`
-    is the fraction of a map's energy below 0.05 cycles per pixel, including its mean. `channel_variance` is the
-    variance over channels of their mean values. The strength of a gate is its mean value. The branch `added` denotes
-    everything that a method adds to the features after a block.
+    is the fraction of a map's energy below 0.05 cycles per pixel, including the map's mean. `channel_variance` is the
+    variance, over channels, of the channels' mean values. The strength of a gate is its mean value. The branch `added`
+    denotes everything that a method adds to the features after a block.
     """
     analysis = Analysis()
     seen = scene(found, context, device, analysis, images_each(PASSED, len(found)))
@@ -85,7 +85,7 @@ def answered(network: Backbone, images: Tensor, head: str) -> list[Mapping[str, 
 
 
 def measured(values: Tensor) -> dict[str, float]:
-    """Return strength, low energy and channel variance of N×C×H×W maps; channel values N×C have no low energy."""
+    """Return strength, low energy and channel variance of N×C×H×W maps; N×C channel values have no low energy."""
     found = {"strength": float(values.abs().mean())}
     if values.ndim == 4:
         found["low_energy"] = low_energy(values)

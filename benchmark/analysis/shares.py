@@ -23,7 +23,7 @@ STEPS = 10
 IMAGES = 8
 """The maximum number of images per task; each image needs a forward and a backward pass per attribution step."""
 ATTRIBUTED = 200
-"""The approximate total number of images."""
+"""The approximate total number of images for which contributions are computed, over all cells."""
 
 
 def shares(found: Sequence[Finished], context: Context, device: str) -> Analysis:

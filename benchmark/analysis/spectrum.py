@@ -40,7 +40,7 @@ def relative_log_amplitude(maps: Tensor) -> Tensor:
 
 
 def resampled(curves: Tensor, points: int = POINTS) -> Curves:
-    """Interpolate curves N×L, of any length L, linearly at `points` frequencies."""
+    """Interpolate N×L curves, of any length L, linearly at `points` frequencies."""
     own, wanted = np.linspace(0, 1, curves.shape[1], endpoint=False), np.linspace(0, 1, points, endpoint=False)
     return np.stack([np.interp(wanted, own, curve) for curve in curves.cpu().numpy()])
 
@@ -49,8 +49,8 @@ def resampled(curves: Tensor, points: int = POINTS) -> Curves:
 def added_maps(adapted: Backbone, frozen: Backbone, images: Tensor, head: str) -> list[Tensor]:
     """Return the N×C×H×W features that a method adds after each block, for N×3×h×w images.
 
-    These features are the block's output minus the frozen block's output for the same input, wherever in the block
-    the method acts.
+    These features are the block's output minus the output of the frozen block for the same input; it does not matter
+    where in the block the method acts.
     """
     found: list[Tensor] = []
 
@@ -96,7 +96,7 @@ def heterogeneity(curves: Mapping[str, Curves]) -> float:
 
 
 def interval(curves: Mapping[str, Curves], draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval over images; tasks with the same images share resamples."""
+    """Return the 95 % percentile bootstrap interval over images; tasks with equally many images share resamples."""
     numbers = np.random.default_rng(seed)
     counts = sorted({len(one) for one in curves.values()})
     found = []

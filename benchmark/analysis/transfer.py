@@ -12,7 +12,7 @@ from petlir.benchmark.cells.adapted_model import AdaptedModel
 from petlir.benchmark.cells.context import Context
 
 RESTORED = 10_000
-"""The approximate total number of restored images; each adapter of a label restores images of all its tasks."""
+"""The approximate total number of restored images; each adapter of a label restores images of all the label's tasks."""
 
 
 def transfer(found: Sequence[Finished], context: Context, device: str) -> Analysis:
@@ -50,7 +50,7 @@ def _applies(analysis: Analysis, label: str, networks: Mapping[str, AdaptedModel
     if networks and not any(one.adapted.state() for one in networks.values()):
         analysis.left_out.append(f"{label}: it has no trained weights")
     elif len(networks) < 2:
-        analysis.left_out.append(f"{label}: a matrix needs cells of two tasks, and it has {len(networks)}")
+        analysis.left_out.append(f"{label}: a matrix needs cells of at least two tasks; there are {len(networks)}")
     else:
         return True
     return False

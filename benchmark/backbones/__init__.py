@@ -25,7 +25,8 @@ def build(name: str, **options: object) -> Backbone:
     """Build the network `name` on CPU with random weights.
 
     Args:
-        name: e.g. `ipt`, `edt-b`, `nafnet-32`, `restormer`, or a family's own name for free sizes (`nafnet`).
+        name: name of a network, e.g. `ipt`, `edt-b`, `nafnet-32` or `restormer`, or of a family whose sizes are
+            options, e.g. `nafnet`.
         options: options of the family, e.g. `heads=("sr_x4",)` for networks with several heads, `pooling="windowed"`.
 
     Raises:

@@ -27,9 +27,9 @@ from petlir.benchmark.paper import Paper
 
 SCALES = (2, 3, 4)
 DERIVED = ("attn_mask_0", "attn_mask_1", "rpe_biases", "relative_position_index")
-"""Entries of official files besides the weights: masks and tables that are derived from the sizes."""
+"""Entries of official files that are not weights: masks and tables that follow from the network's sizes."""
 AVERAGED = "averaged"
-"""The head of tasks that preserve the size."""
+"""The head for tasks whose output has the size of the input."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class DATConfig:
         groups: number of residual groups.
         depth: number of blocks per group; every second block attends between channels.
         attention_heads: number of attention heads, for attention inside windows and between channels.
-        expansion: ratio of the feed-forward's width to the width of the features.
-        window: height and width of a flat window; half of the heads use upright windows.
-        light: whether a group ends in a bottleneck of three convolutions and a single convolution outputs the pixels.
+        expansion: ratio of the feed-forward layers' hidden width to the width of the features.
+        window: height and width of a horizontal window; half of the heads use vertical windows, which are transposed.
+        light: whether each group ends in a bottleneck of three convolutions, and a single convolution outputs the
+            pixels, as in DAT-light.
     """
 
     width: int = 60
@@ -65,7 +66,7 @@ class DATConfig:
 
 
 class SpatialGate(nn.Module):
-    """The gate of a feed-forward layer: half of the channels, times the other half after a norm and a convolution."""
+    """The gate of a feed-forward layer: one half of the channels times the normed and convolved other half."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class SpatialGate(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C for N×H×W×2C."""
+        """Return gated N×H×W×C features for N×H×W×2C features."""
         kept, gate = features.chunk(2, -1)
         return cast("Tensor", kept * self.conv(self.norm(gate).permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
@@ -86,7 +87,7 @@ class FeedForward(nn.Module):
         self.fc1, self.sg, self.fc2 = nn.Linear(width, hidden), SpatialGate(hidden // 2), nn.Linear(hidden // 2, width)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C features."""
+        """Return the output for N×H×W×C features, in the same shape."""
         return cast("Tensor", self.fc2(self.sg(functional.gelu(self.fc1(features)))))
 
 
@@ -113,7 +114,7 @@ class DATBlock(nn.Module):
         self.mixer, self.mlp = AdapterHooks() if index % 2 else PromptHooks(), AdapterHooks()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C features."""
+        """Return the output for N×H×W×C features, in the same shape."""
         given = (self.mixer.context(self.norm1),) if isinstance(self.mixer, PromptHooks) else ()
         features = features + self.mixer(lambda normed: self.attn(normed, *given), self.norm1, features)
         return cast("Tensor", features + self.mlp(self.ffn, self.norm2, features))
@@ -146,7 +147,7 @@ class ResidualGroup(nn.Module):
         self.conv = closing(config)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return N×H×W×C features."""
+        """Return the output for N×H×W×C features, in the same shape."""
         output = features
         for block in self.blocks:
             output = block(output)
@@ -158,11 +159,11 @@ class DAT(Backbone):
     """The Dual Aggregation Transformer for a single scale and images of any size.
 
     Its head `sr_x4` (or `sr_x2`, `sr_x3`) enlarges the image. Its head `averaged`, for tasks that preserve the size,
-    outputs the same image averaged over squares of 4×4 pixels and does not have weights of its own.
+    averages that enlarged image over squares of `scale` by `scale` pixels and does not have weights of its own.
 
     Args:
-        name: its name in grids.
-        config: its size.
+        name: name of the network in grids.
+        config: size of the network.
         scale: ratio of the output size to the input size.
     """
 
@@ -196,10 +197,10 @@ class DAT(Backbone):
         return cls("dat-tiny", DATConfig(width=32, groups=2, depth=2, attention_heads=4, window=(2, 4)), 2)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore N×3×H×W images in [0, 1] through `head`, with scale s, to N×3×sH×sW without clipping."""
+        """Restore N×3×H×W images in [0, 1] through `head`, of scale s, to N×3×sH×sW, not clipped."""
         averaged = self.head_index(head) == 0
         images = images - self.mean
-        if images.device.type == "cpu":  # convolutions are faster there with channels last
+        if images.device.type == "cpu":  # on a CPU, convolutions are faster with channels last
             images = images.contiguous(memory_format=torch.channels_last)
         first = self.conv_first(images)
         features = self.before_RG(first.permute(0, 2, 3, 1))
@@ -209,9 +210,9 @@ class DAT(Backbone):
         return self.pixels(features, averaged=averaged) + self.mean
 
     def pixels(self, features: Tensor, *, averaged: bool) -> Tensor:
-        """Return the image of N×C×H×W features, optionally averaged over squares of the scale.
+        """Return the image for N×C×H×W features, optionally averaged over squares of `scale` by `scale` pixels.
 
-        If a single convolution outputs all pixels of a square, its filters are averaged instead.
+        If a single convolution outputs all pixels of a square, its filters are averaged instead of the pixels.
         """
         if not self.config.light:
             image: Tensor = self.conv_last(self.upsample(self.conv_before_upsample(features)))
@@ -236,7 +237,7 @@ class DAT(Backbone):
         return max(self.config.window)
 
     def patch(self, head: str | None, least: int) -> int:
-        """Return the side length of a training crop: as many whole windows as fit, at least one, to avoid padding."""
+        """Return the side length of a training crop: as many whole windows as fit in `least` pixels, at least one."""
         multiple = self.multiple(head)
         return max(1, least // multiple) * multiple
 
@@ -253,7 +254,7 @@ class DAT(Backbone):
                 yield Block(f"group.{number}.{index}", self.config.width, branches, ChannelsLast(), site)
 
     def tunable(self, head: str | None) -> Iterator[nn.Parameter]:
-        """Yield all parameters except in constant position biases, to which attention is invariant."""
+        """Yield all parameters except those of constant position biases, which have no effect on attention."""
         unseen = {
             p
             for module in self.modules()
@@ -273,7 +274,7 @@ class DAT(Backbone):
         yield Site("norm", self, "norm")
 
     def inner_norms(self) -> Iterator[nn.Module]:
-        """Yield the batch norms parallel to attention and the norms of the gates, but not of the position biases."""
+        """Yield the batch norms parallel to attention and the norms of the gates, but no norms of position biases."""
         for layer in (layer for layer in self.modules() if isinstance(layer, DATBlock)):
             yield from (module for module in layer.attn.modules() if isinstance(module, nn.BatchNorm2d))
             yield layer.ffn.sg.norm
@@ -282,8 +283,8 @@ class DAT(Backbone):
         """Load a state dict with the official keys; masks and index tables are ignored.
 
         Raises:
-            PetlirError: the weights are for another scale, or missing, unexpected or of a wrong shape; nothing was
-                loaded.
+            PetlirError: the weights are for another scale, or some are missing, unexpected or of a wrong shape; then
+                none are loaded.
         """
         found = scale_of(state)
         if found not in (None, self.scale):
@@ -329,4 +330,4 @@ def build(name: str, config: DATConfig, scale: int = 4) -> DAT:
 BACKBONES = {name: partial(build, name, config) for name, config in SIZES.items()} | {
     f"{name}-x{scale}": partial(build, name, config, scale) for name, config in SIZES.items() for scale in (2, 3)
 }
-"""The builders, by the names of backbones in grids."""
+"""The functions that build the backbones, keyed by the backbones' names in grids."""

@@ -17,11 +17,11 @@ from petlir.benchmark.backbones.windows import Sides
 LANES = 16
 """Head dimensions are zero-padded to multiples of this number, because fused attention on a CPU is slow otherwise."""
 SHORTEST = 1e-12
-"""The minimum norm by which a query or key is divided in attention between channels."""
+"""The lower bound of the norms by which queries and keys are divided in attention between channels."""
 
 
 def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor:
-    """Apply a convolution and its batch norm to N×C×H×W maps; fixed statistics are folded into the filters."""
+    """Apply a convolution and its batch norm to N×C×H×W maps; in evaluation mode, fold the norm into the filters."""
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     if norm.training:
         return cast("Tensor", norm(convolution(image)))
@@ -33,7 +33,7 @@ def normalised(convolution: nn.Module, norm: nn.Module, image: Tensor) -> Tensor
 
 
 class Interaction(nn.Module):
-    """The common part of both kinds of attention: a convolution of the values, and gates between both branches.
+    """The common part of both kinds of attention: a convolution of the values, and gates between it and attention.
 
     Args:
         width: channels of the features.
@@ -98,11 +98,11 @@ class PositionBias(nn.Module):
 
     @property
     def constant(self) -> bool:
-        """Whether the bias is constant: a LayerNorm over a single number always outputs its bias."""
+        """True if the bias is constant: a layer norm over a single number always outputs its learned bias."""
         return self.pos_proj.weight.shape[0] == 1
 
     def forward(self, window: Sides) -> Tensor | None:
-        """Return the bias heads×L×L for a window's L positions, or None for a constant bias, as softmax ignores it."""
+        """Return the heads×L×L bias for a window's L positions, or None if it is constant and softmax ignores it."""
         if self.constant:
             return None
         (height, width), weight = window, self.pos_proj.weight
@@ -134,11 +134,11 @@ class WindowAttention(nn.Module):
         self.pos = PositionBias(width, heads)
 
     def forward(self, qkv: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return N×H×W×heads×d for N×H×W×3×heads×d, with H and W multiples of the window's sides.
+        """Return N×H×W×heads×d features for N×H×W×3×heads×d `qkv`; H and W are multiples of the window's sides.
 
         Args:
             qkv: queries, keys and values.
-            prompts: keys and values, 2×heads×K×d, that are added to those of every window.
+            prompts: 2×heads×K×d keys and values that are appended to those of every window.
         """
         if not self.shifted:
             return self.attend(qkv, self.window, prompts)
@@ -178,12 +178,12 @@ def in_bands(attend: Callable[[Tensor, int], Tensor], features: Tensor, side: in
 
 
 class SpatialAttention(Interaction):
-    """Attention inside windows: half of the heads use flat windows, the other half upright windows.
+    """Attention inside windows: half of the heads use horizontal windows, the other half vertical windows.
 
     Args:
         width: channels of the features.
         heads: attention heads.
-        window: sides of a flat window.
+        window: sides of a horizontal window; vertical windows are transposed.
         shifted: whether the windows are shifted by half their sides.
     """
 
@@ -195,20 +195,20 @@ class SpatialAttention(Interaction):
         )
 
     def forward(self, normed: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Apply attention to normed N×H×W×C features, with optional prompts 1×K×C."""
+        """Apply attention to normed N×H×W×C features, with optional 1×K×C prompts."""
         qkv = self.qkv(normed)
         joining = None if prompts is None else self.by_heads(self.qkv(prompts))[0].permute(1, 2, 0, 3)[1:]
         attended, convolved = self.attend(qkv, joining).permute(0, 3, 1, 2), self.convolved(qkv)
         return self.project(attended * self.channel_gate(convolved) + convolved * self.spatial_gate(attended))
 
     def attend(self, qkv: Tensor, prompts: Tensor | None) -> Tensor:
-        """Return N×H×W×C for N×H×W×3C.
+        """Return attended N×H×W×C features for N×H×W×3C queries, keys and values.
 
         Zeros at the bottom and right complete the windows and take part in attention, as in the official network.
 
         Args:
             qkv: queries, keys and values.
-            prompts: keys and values, 2×heads×K×d, that are added to those of every window.
+            prompts: 2×heads×K×d keys and values that are appended to those of every window.
         """
         height, width = qkv.shape[1:3]
         down, right = -height % self.multiple, -width % self.multiple
@@ -220,7 +220,7 @@ class SpatialAttention(Interaction):
         return gathered[:, :height, :width].flatten(-2)
 
     def by_heads(self, qkv: Tensor) -> Tensor:
-        """Return …×3×heads×d for …×3C."""
+        """Split the last axis, of length 3C, into 3×heads×d."""
         return qkv.view(*qkv.shape[:-1], 3, self.heads, qkv.shape[-1] // (3 * self.heads))
 
 
@@ -247,10 +247,13 @@ class ChannelAttention(Interaction):
         return self.project(attended * self.spatial_gate(convolved) + convolved * self.channel_gate(attended))
 
     def attend(self, qkv: Tensor) -> Tensor:
-        """Return N×H×W×C for N×H×W×3C, from one product for all heads; entries between heads are masked."""
+        """Return attended N×H×W×C features for N×H×W×3C queries, keys and values.
+
+        One matrix product serves all heads; its entries between channels of different heads are masked.
+        """
         tokens, width, heads = qkv.flatten(1, 2), qkv.shape[-1] // 3, len(self.temperature)
         query, key, value = tokens.chunk(3, -1)
-        # pow and sum, because autocast keeps them in float32
+        # pow and sum are used because autocast keeps them in float32
         inverse = tokens[..., : 2 * width].pow(2).sum(1).clamp_min(SHORTEST**2).rsqrt()
         query_scale, key_scale = inverse[:, None].chunk(2, -1)
         head = torch.arange(heads, device=qkv.device).repeat_interleave(width // heads)

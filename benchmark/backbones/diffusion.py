@@ -1,7 +1,7 @@
 """One-step latent diffusion: an autoencoder and a U-Net at one fixed time step, built with diffusers.
 
-An image is encoded, the U-Net predicts the noise in its code once, and the code without this noise is decoded. The
-prompt of the U-Net is a fixed embedding of the empty text.
+An image is encoded into a latent, the U-Net predicts the noise in the latent once, and the latent without this noise is
+decoded. The prompt of the U-Net is a fixed embedding of the empty text.
 
 Source: Sauer et al., Adversarial diffusion distillation, ECCV 2024, for sd-turbo; Wu et al., One-step effective
 diffusion network for real-world image super-resolution (OSEDiff), NeurIPS 2024, for restoration in one step; Parmar et
@@ -26,29 +26,34 @@ from petlir.benchmark.paper import Paper
 
 OUTPUTS = ("direct", "residual", "reconstruction")
 STEPS, FIRST, LAST = 1000, 0.00085, 0.012
-"""The time steps of Stable Diffusion, and its lowest and highest noise variances (square roots are linear)."""
+"""Stable Diffusion's number of time steps, and its noise variances at the first and the last step.
+
+The square roots of the variances rise linearly in between.
+"""
 ATTENTION = (("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("out", "to_out.0"))
 
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """The size of a latent diffusion network; the defaults are Stable Diffusion 2.1's, and so sd-turbo's.
+    """The size of a latent diffusion network; the defaults are the size of Stable Diffusion 2.1 and of sd-turbo.
 
     Attributes:
-        channels: channels of the U-Net's levels, from the resolution of the code down; the last level has no attention.
-        attention_heads: heads of the attention of each level.
-        layers: residual blocks per level, of the U-Net and of the autoencoder.
-        prompt: tokens and channels of the prompt's embedding.
-        latent: channels of the code.
+        channels: channels of the U-Net's levels, from the resolution of the latent down; the last level has no
+            attention.
+        attention_heads: number of attention heads at each level.
+        layers: number of residual blocks per level, both in the U-Net and in the autoencoder.
+        prompt: number of tokens and of channels of the prompt's embedding.
+        latent: number of channels of a latent.
         autoencoder: channels of the autoencoder's levels, each at half the resolution of the previous level.
-        middle_attention: whether the autoencoder has an attention at its lowest resolution.
-        groups: number of groups of the norms.
-        scaling: factor from the autoencoder's code to the U-Net's code.
-        linear: whether a linear code is added to the autoencoder's code.
+        middle_attention: whether the autoencoder has an attention layer at its lowest resolution.
+        groups: number of groups of the group norms.
+        scaling: factor by which the autoencoder's latents are multiplied for the U-Net.
+        linear: whether the latents and images of a linear autoencoder are added to those of the autoencoder.
         window: side length of the input in pixels.
-        time_step: the time step at which the U-Net reads a code.
-        output: `direct`, `residual`, the image plus the change of the decoded code, which preserves fine detail, or
-            `reconstruction`, the decoded code without the U-Net, which limits what `direct` can restore.
+        time_step: the time step that the U-Net is given for each latent.
+        output: `direct` decodes the denoised latent. `residual` adds to the input the difference that denoising makes
+            in the decoded image, which preserves fine detail. `reconstruction` decodes the latent without the U-Net,
+            which shows how much detail `direct` can preserve at best.
     """
 
     channels: tuple[int, ...] = (320, 640, 1280, 1280)
@@ -76,12 +81,12 @@ class DiffusionConfig:
 
     @property
     def factor(self) -> int:
-        """The ratio of the side length of the image to that of the code."""
+        """The ratio of an image's side length to the side length of its latent."""
         return 1 << (len(self.autoencoder) - 1)
 
     @property
     def signal(self) -> float:
-        """The fraction of the variance of a code at the time step that is not noise."""
+        """The fraction of a latent's variance at the time step that is signal; the rest is noise."""
         variances = np.linspace(FIRST**0.5, LAST**0.5, STEPS) ** 2
         return float(np.cumprod(1 - variances)[self.time_step])
 
@@ -93,8 +98,8 @@ class LatentDiffusion(Backbone):
     each adapter and are stored with it. The blocks are the transformer layers of the U-Net.
 
     Args:
-        name: its name in grids.
-        config: its size.
+        name: name of the network in grids.
+        config: size of the network.
 
     Raises:
         PetlirError: diffusers is not installed.
@@ -116,7 +121,7 @@ class LatentDiffusion(Backbone):
             nn.init.zeros_(skip.get_parameter("weight"))
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore N×3×s×s images in [0, 1], s the window."""
+        """Restore N×3×s×s images in [0, 1], where s is the side length of the window."""
         self.head_index(head)
         if images.shape[-2:] != (self.config.window, self.config.window):
             size = "×".join(map(str, images.shape[:1:-1]))
@@ -131,7 +136,7 @@ class LatentDiffusion(Backbone):
         return (decoded + 1) / 2
 
     def encode(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the codes of images in [-1, 1], and the features before each level of the encoder."""
+        """Return the latents of images in [-1, 1], and the features before each level of the encoder."""
         encoder, features = self.autoencoder.get_submodule("encoder"), []
         hidden = encoder.get_submodule("conv_in")(images)
         for level in cast("nn.ModuleList", encoder.get_submodule("down_blocks")):
@@ -143,7 +148,7 @@ class LatentDiffusion(Backbone):
         return (latents if self.linear is None else latents + self.linear.encode(images)), features
 
     def denoised(self, latents: Tensor) -> Tensor:
-        """Return the codes without the noise that the U-Net predicts at its time step."""
+        """Return the latents without the noise that the U-Net predicts at its time step."""
         prompt = self.prompt.to(latents).expand(len(latents), -1, -1)
         time = torch.full((len(latents),), self.config.time_step, device=latents.device)
         (noise,) = self.unet(latents, time, encoder_hidden_states=prompt, return_dict=False)
@@ -151,7 +156,7 @@ class LatentDiffusion(Backbone):
         return cast("Tensor", (latents - (1 - signal) ** 0.5 * noise) / signal**0.5)
 
     def decode(self, latents: Tensor, features: list[Tensor] | None) -> Tensor:
-        """Return images in [-1, 1] for codes, with the encoder's features through the skips if they are given."""
+        """Return images in [-1, 1] for latents; if the encoder's features are given, they pass through the skips."""
         decoder = self.autoencoder.get_submodule("decoder")
         hidden = self.autoencoder.get_submodule("post_quant_conv")(latents / self.config.scaling)
         hidden = decoder.get_submodule("mid_block")(decoder.get_submodule("conv_in")(hidden))
@@ -162,10 +167,12 @@ class LatentDiffusion(Backbone):
 
     @torch.no_grad()
     def start_linear(self, images: Tensor) -> None:
-        """Reduce the autoencoder to the linear code, fitted to N×3×H×W images in [0, 1]; it is trained from there.
+        """Fit the linear autoencoder to N×3×H×W images in [0, 1], and set the output of the other autoencoder to zero.
+
+        Training starts from this state.
 
         Raises:
-            PetlirError: the network does not have a linear code.
+            PetlirError: the network does not have a linear autoencoder.
         """
         if self.linear is None:
             raise PetlirError(f"{self.name} does not have a linear code")
@@ -212,7 +219,7 @@ class LatentDiffusion(Backbone):
         yield from self.autoencoder.get_submodule("decoder.conv_out").parameters()
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
-        """Load U-Net, autoencoder and prompt, each strictly; the skips are kept."""
+        """Load U-Net, autoencoder and prompt, whose keys and shapes must all match; the skips are kept."""
         skips = {key: tensor for key, tensor in self.state_dict().items() if key.startswith("skips.")}
         load_strictly(self, {**skips, **state}, f"weights for {self.name}")
 
@@ -272,7 +279,7 @@ NANO = DiffusionConfig(
     linear=True,
     window=64,
 )
-"""The size for training and benchmarking within minutes on a CPU; the code has 16 values for each 4×4 pixels."""
+"""The size for training and benchmarking within minutes on a CPU; a latent has 16 values per 4×4 pixels."""
 SMALL = replace(
     NANO, channels=(8, 16), attention_heads=(2, 2), prompt=(3, 8), latent=4, autoencoder=(4, 8), groups=4, window=16
 )
@@ -293,4 +300,4 @@ BACKBONES = {
     "sd-turbo": partial(build, "sd-turbo", DiffusionConfig()),
     "diffusion-nano": partial(build, "diffusion-nano", NANO),
 }
-"""The builders by their names in grids."""
+"""The functions that build the backbones, keyed by the backbones' names in grids."""

@@ -1,4 +1,4 @@
-"""Components of one-step latent diffusion: transformer layers with hooks, and a linear code."""
+"""Components of one-step latent diffusion: transformer layers with hooks, and a linear autoencoder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class SquareTokens:
 
 
 class TransformerLayer(nn.Module):
-    """A transformer layer of diffusers with hooks around its branches and unchanged keys.
+    """A transformer layer of diffusers with hooks around its branches; the keys of its state dict are unchanged.
 
     Args:
         layer: diffusers' `BasicTransformerBlock`, whose modules are used.
@@ -65,7 +65,7 @@ class TransformerLayer(nn.Module):
         self.mixer, self.cross, self.mlp = AdapterHooks(), AdapterHooks(), AdapterHooks()
 
     def forward(self, hidden_states: Tensor, *_: object, encoder_hidden_states: Tensor, **__: object) -> Tensor:
-        """Return the output for N×L×C tokens; the second argument is the prompt N×K×D."""
+        """Return the output for N×L×C tokens; `encoder_hidden_states` is the N×K×D prompt."""
         read = partial(self.get_submodule("attn2"), encoder_hidden_states=encoder_hidden_states)
         features = hidden_states + self.mixer(self.get_submodule("attn1"), self.get_submodule("norm1"), hidden_states)
         features = features + self.cross(read, self.get_submodule("norm2"), features)
@@ -73,11 +73,11 @@ class TransformerLayer(nn.Module):
 
 
 class LinearCode(nn.Module):
-    """A linear code with L values for each f×f patch; when fitted, the principal components of the patches.
+    """A linear autoencoder that maps each f×f patch to L values, which are the principal components after fitting.
 
     Args:
-        latent: L.
-        factor: f.
+        latent: L, the number of values per patch.
+        factor: f, the side length of a patch.
     """
 
     def __init__(self, latent: int, factor: int) -> None:
@@ -86,16 +86,16 @@ class LinearCode(nn.Module):
         self.encoder, self.decoder = nn.Conv2d(3 * factor**2, latent, 1), nn.Conv2d(latent, 3 * factor**2, 1)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Return the codes N×L×H/f×W/f of N×3×H×W images."""
+        """Return N×L×H/f×W/f latents for N×3×H×W images."""
         return cast("Tensor", self.encoder(functional.pixel_unshuffle(images, self.factor)))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Return N×3×H×W images for codes."""
+        """Return N×3×H×W images for latents."""
         return functional.pixel_shuffle(self.decoder(latents), self.factor)
 
     @torch.no_grad()
     def fit(self, images: Tensor) -> None:
-        """Fit the code to patches of N×3×H×W images, and scale it to a mean variance of 1."""
+        """Fit the autoencoder to patches of N×3×H×W images, and scale the latents to a mean variance of 1."""
         patches = functional.pixel_unshuffle(images, self.factor).movedim(1, -1).flatten(0, 2).double()
         mean, latent = patches.mean(0), self.encoder.out_channels
         variances, components = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))

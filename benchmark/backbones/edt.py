@@ -1,9 +1,9 @@
 """EDT, the Encoder-Decoder-based Transformer for low-level vision (Li et al., IJCAI 2023), at any size.
 
-The convolutional head of a task encodes the image, at a quarter of its size if the task preserves the size. A body of
-Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from the head, decodes the
-features into a residual image. State dicts have the keys of the official release, except that packed projections are
-separate.
+Each task has a convolutional head, which encodes the image, at a quarter of its resolution if the task preserves the
+size. A body of Swin blocks, shared by all tasks, transforms the features. The tail of the task, with skips from the
+head, decodes the features into a residual image. State dicts have the keys of the official release, except that packed
+query, key and value projections are separate.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ PACKED = {f".qkv.{kind}": apart(f".{kind}") for kind in ("weight", "bias")}
 MASKS = ("attn_mask_h", "attn_mask_v")
 UPSAMPLERS = ("pixelshuffle", "pixelshuffledirect")
 SHRINK = 4
-"""Downscaling factor of the body for tasks that preserve the size: two convolutions of stride 2."""
+"""The factor by which the body's features are smaller than the image for tasks that preserve the size.
+
+The head reaches it by two convolutions of stride 2.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,15 +47,15 @@ class EDTConfig:
     """The size of an EDT; the defaults are EDT-B's.
 
     Attributes:
-        features: channels of the first convolution; the blocks of the head double the number twice.
+        features: number of channels of the first convolution; each of the head's two blocks doubles it.
         width: number of channels of the body.
         stages: groups of blocks, each with a skip connection.
         depth: blocks per stage; every second block has shifted windows.
-        attention_heads: attention heads of each half of the channels.
+        attention_heads: number of attention heads for each half of the channels.
         window: height and width of a horizontal window; vertical windows are transposed.
-        expansion: ratio of the feed-forward's width to the width of the body.
+        expansion: ratio of the feed-forward layers' hidden width to the width of the body.
         upsampler: `pixelshuffle`, or `pixelshuffledirect` with a single convolution to the pixels.
-        drop_path: drop rate of stochastic depth at the last block, decreasing to 0 at the first block; 0.1 in the
+        drop_path: drop rate of stochastic depth at the last block, falling linearly to 0 at the first block; 0.1 in the
             official code. It is active only in training mode; petlir keeps a frozen network in evaluation mode.
     """
 
@@ -144,7 +147,7 @@ class Head(nn.ModuleList):
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the body's features for N×3×H×W images, and the skips for the tail in reverse order."""
+        """Return the body's input for N×3×H×W images, and the skips in the order in which the tail reads them."""
         first, *blocks, last = self
         features: Tensor = first(images)
         skips: list[Tensor] = []
@@ -172,7 +175,7 @@ class SkipBlock(nn.Module):
 
 
 class Tail(nn.ModuleList):
-    """The decoder of a task: two blocks with the head's skips, then the layers that output pixels."""
+    """The decoder of a task: two blocks that also read the head's skips, then the layers that output pixels."""
 
     def __init__(self, config: EDTConfig, scale: int) -> None:
         features, up = config.features, scale == 1
@@ -204,9 +207,9 @@ class EDT(Backbone):
     """The Encoder-Decoder-based Transformer, with a head and a tail per task.
 
     Args:
-        name: its name in grids.
-        config: its size.
-        heads: head names with their scales.
+        name: name of the network in grids.
+        config: size of the network.
+        heads: name of each head → its scale.
     """
 
     paper = Paper.from_bib(__file__, "li2023edt")
@@ -240,7 +243,7 @@ class EDT(Backbone):
         return cls("edt-tiny", config, {"sr_x2": 2, "denoise_25": 1})
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore N×3×H×W images in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping.
+        """Restore N×3×H×W images in [0, 1] of any size through `head`, of scale s, to N×3×sH×sW, not clipped.
 
         Images are padded by reflection to multiples of `multiple(head)`, and the output is cropped.
         """
@@ -288,7 +291,7 @@ class EDT(Backbone):
         yield Site("norm", self.body, "norm")
 
     def multiple(self, head: str | None) -> int:
-        """Return the multiple that gives whole windows in both directions: 24, or 96 for a body at quarter size."""
+        """Return the multiple that gives whole windows: 24, or 96 if the body works at a quarter of the resolution."""
         return math.lcm(*self.config.window) * (SHRINK if self._scale(head) == 1 else 1)
 
     def load_official(self, state: Mapping[str, Tensor]) -> None:
@@ -308,10 +311,11 @@ SIZES = {
 }
 """The published sizes."""
 NANO = EDTConfig(features=8, width=48, stages=2, depth=2, attention_heads=2, window=(4, 12))
-"""The size for training and benchmarking within minutes on a CPU; 48×48 crops are whole windows for every head."""
+"""The size for training and benchmarking within minutes on a CPU; all heads cut 48×48 crops into whole windows."""
 NANO_HEADS = ("sr_x2", "sr_x3", "sr_x4", "denoise_25", "denoise_50", "derain_heavy")
-"""The heads of `edt-nano`, without `derain_light`: its tail stays zero with an L1 loss, as the median of light rain is
-0.
+"""The heads of `edt-nano`, without `derain_light`.
+
+Trained with an L1 loss, that head would output its input unchanged, because the median of light rain is 0.
 """
 
 
@@ -319,8 +323,8 @@ def build(name: str, config: EDTConfig, heads: Sequence[str] = ("sr_x4",), upsam
     """Return an EDT with a selection of the eight heads.
 
     Args:
-        name: its name in grids.
-        config: its size.
+        name: name of the network in grids.
+        config: size of the network.
         heads: names of the heads, in the order of the official configuration.
         upsampler: `pixelshuffle` or `pixelshuffledirect`; by default the upsampler of `config` for a single head, and
             `pixelshuffle` for several heads, as in the official configurations.
@@ -355,9 +359,9 @@ BACKBONES = {
     **{name: partial(build, name, config) for name, config in SIZES.items()},
     "edt-nano": partial(build, "edt-nano", NANO, heads=NANO_HEADS, upsampler="pixelshuffledirect"),
 }
-"""The builders, by the names of backbones in grids."""
+"""The functions that build the backbones, keyed by the backbones' names in grids."""
 
 FAMILIES = (("sr_x2", "sr_x3", "sr_x4"), ("denoise_15", "denoise_25", "denoise_50"), ("derain_light", "derain_heavy"))
 MIXED = ("sr_x2", "sr_x3", "denoise_15")
 VARIANTS = tuple({"heads": heads} for heads in (*((head,) for head in HEADS), *FAMILIES, MIXED))
-"""Options for the networks of official checkpoints: for a single task, for related tasks, or for mixed tasks."""
+"""Options that build the networks of official checkpoints: for a single task, for related tasks, or for mixed tasks."""

@@ -1,4 +1,4 @@
-"""Networks whose output has the size of their input, which is first enlarged bicubically for tasks with a scale."""
+"""Networks whose output has the size of their input; for super-resolution, the input is first enlarged bicubically."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from petlir.benchmark.backbone import Backbone
 from petlir.benchmark.degradations.resize import axis_weights
 
 HEADS = {"restore": 1, "enlarged_x2": 2, "enlarged_x3": 3, "enlarged_x4": 4}
-"""Four names for the same weights, so that every column of a report shows whether the input was enlarged first."""
+"""The scale of each head; all have the same weights, and a head's name shows in reports if the input was enlarged."""
 
 
 class SizePreserving(Backbone):
     """A network with a single set of weights, whose output has the size of its input.
 
-    A head `enlarged_x4` first enlarges its input by MATLAB's bicubic filter. The default head is `restore`.
+    A head such as `enlarged_x4` first enlarges its input with MATLAB's bicubic filter. The default head is `restore`.
     """
 
     window = None
@@ -33,10 +33,10 @@ class SizePreserving(Backbone):
         self.name, self.heads = name, dict(HEADS)
 
     def forward(self, images: Tensor, head: str | None = None) -> Tensor:
-        """Restore N×3×H×W images in [0, 1] of any size through `head`, with scale s, to N×3×sH×sW without clipping."""
+        """Restore N×3×H×W images in [0, 1] of any size through `head`, of scale s, to N×3×sH×sW, not clipped."""
         images = enlarge(images, list(self.heads.values())[self.head_index(head)])
         padded = self.pad(images)
-        if images.device.type == "cpu":  # norms and convolutions are faster there with channels last
+        if images.device.type == "cpu":  # on a CPU, norms and convolutions are faster with channels last
             padded = padded.contiguous(memory_format=torch.channels_last)
         return self.restore(padded)[..., : images.shape[-2], : images.shape[-1]]
 
@@ -62,7 +62,7 @@ class SizePreserving(Backbone):
         yield from self.parameters()
 
     def missing(self, images: Tensor) -> tuple[int, int]:
-        """Return the numbers of rows and columns to add up to the next multiples."""
+        """Return the numbers of rows and columns to add so that both sides become multiples of `multiple`."""
         step = self.multiple(None)
         return -images.shape[-2] % step, -images.shape[-1] % step
 
@@ -77,6 +77,6 @@ def enlarge(images: Tensor, scale: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _matrix(side: int, scale: int) -> NDArray[np.float64]:
-    """Return the enlargement of an axis as a matrix (scale·side)×side."""
+    """Return the enlargement of an axis as a (scale·side)×side matrix."""
     matrix: NDArray[np.float64] = axis_weights(side, side * scale, scale).toarray()
     return matrix

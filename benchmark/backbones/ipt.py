@@ -1,9 +1,9 @@
 """IPT, the Image Processing Transformer (Chen et al., CVPR 2021), at any size.
 
 A 48×48 window passes through the convolutional head of its task and is cut into 3×3 patches. The patches pass through
-an encoder and a decoder, are folded back into a map, and pass through the task's tail. A learned query identifies the
-task to the decoder. State dicts have the keys of the official release, except that packed attention projections are
-separate.
+an encoder and a decoder, are folded back into a map, and pass through the task's tail. A learned query tells the
+decoder which task it is. State dicts have the keys of the official release, except that packed query, key and value
+projections are separate.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class IPTConfig:
 
     Attributes:
         features: number of channels of heads and tails.
-        layers: number of encoder layers and, likewise, of decoder layers.
+        layers: number of encoder layers, which is also the number of decoder layers.
         attention_heads: number of attention heads per layer.
-        expansion: ratio of the feed-forward's width to the token width.
+        expansion: ratio of the feed-forward layers' hidden width to the token width.
         patch: side length of a patch, which becomes a token.
         window: side length of the input, which is fixed.
     """
@@ -71,7 +71,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(width, width, bias=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Return N×L×C tokens: attention of `query` to `key` and `value`, both extended by `prompts` 1×K×C."""
+        """Return N×L×C tokens: attention of `query` to `key` and `value`, both extended by 1×K×C `prompts`."""
         q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
         if prompts is not None:
             k, v = (
@@ -92,7 +92,7 @@ class FeedForward(nn.Module):
     linear2: nn.Module
 
     def feed(self, tokens: Tensor) -> Tensor:
-        """Apply the feed-forward to N×L×C tokens."""
+        """Apply the feed-forward layer to N×L×C tokens."""
         return cast("Tensor", self.linear2(functional.relu(self.linear1(tokens))))
 
 
@@ -135,7 +135,7 @@ class DecoderLayer(FeedForward):
         self.mlp = AdapterHooks()
 
     def forward(self, tokens: Tensor, memory: Tensor, query: Tensor) -> Tensor:
-        """Return the output for N×L×C tokens; `memory` is the encoder's output, `query` the task's 1×L×C."""
+        """Return the output for N×L×C tokens; `memory` is the encoder's output, `query` the task's 1×L×C query."""
         prompts = self.mixer.context(self.norm1)
         tokens = tokens + self.mixer(lambda x: self.attend(x, query, prompts), self.norm1, tokens)
         tokens = tokens + self.cross(lambda x: self.multihead_attn(x + query, memory, memory), self.norm2, tokens)
@@ -241,9 +241,9 @@ class IPT(Backbone):
     """The Image Processing Transformer, with a head and a tail per task.
 
     Args:
-        name: its name in grids.
-        config: its size.
-        heads: head names with their scales, in the order of the official scale list.
+        name: name of the network in grids.
+        config: size of the network.
+        heads: name of each head → its scale, in the order of the official scale list.
     """
 
     paper = Paper.from_bib(__file__, "chen2021ipt", licence="Apache-2.0")
@@ -327,7 +327,7 @@ class IPT(Backbone):
 
 
 BranchPlan = tuple[str, str, tuple[tuple[str, str], ...]]
-"""Kind of branch, its norm, and its projections as (name, attribute)."""
+"""The kind of a branch, the attribute of its norm, and its projections as pairs (name, attribute)."""
 
 
 def _attention(where: str) -> tuple[tuple[str, str], ...]:
@@ -360,7 +360,7 @@ def build(name: str, config: IPTConfig, heads: Sequence[str] = tuple(HEADS)) -> 
 
 
 BACKBONES = {"ipt": partial(build, "ipt", IPTConfig()), "ipt-nano": partial(build, "ipt-nano", NANO)}
-"""The builders, by the names of backbones in grids."""
+"""The functions that build the backbones, keyed by the backbones' names in grids."""
 
 VARIANTS = tuple({"heads": (head,)} for head in HEADS)
-"""Options for the networks of official checkpoints, each for a single task."""
+"""Options that build the networks of official checkpoints, each of which is for a single task."""

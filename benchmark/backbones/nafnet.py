@@ -3,9 +3,10 @@
 A U-shaped network of blocks without activation functions: 1×1 and depthwise convolutions, a gate that multiplies the
 two halves of the channels, and channel attention from a pooled mean. State dicts have the keys of the official release.
 
-For inserted modules: a branch is multiplied by its trained factors β or γ per channel before the residual sum, and the
-factors belong to the branch. A module parallel to a branch is added to the product, and a module after a branch reads
-the product; neither is multiplied again. In a new network β and γ are zero, so each block is the identity.
+Before the residual sum, the output of each branch is multiplied by trained factors per channel, β or γ. For modules
+that methods insert, these factors belong to the branch: the output of a module parallel to the branch is added to the
+product, and a module after the branch reads the product; neither output is multiplied again. In a new network β and γ
+are zero, so each block is the identity.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class NAFNetConfig:
-    """The size of a NAFNet; the defaults are the published SIDD layout at width 32.
+    """The size of a NAFNet; the defaults are the published layout for SIDD, with width 32.
 
     Attributes:
         width: number of channels at full resolution; each level down doubles it.
         encoders: blocks per level, from full resolution down.
         middle: blocks at the lowest resolution.
         decoders: blocks per level, from the lowest resolution up.
-        pooling: region of the mean in channel attention: `global`, or `windowed` (Chu et al., Improving Image
+        pooling: region over which channel attention averages: `global`, or `windowed` (Chu et al., Improving Image
             Restoration by Revisiting Global Information Aggregation, ECCV 2022), as in the published GoPro scores.
     """
 
@@ -61,8 +62,8 @@ class WindowedMean(nn.Module):
     """The mean over a square window around each position, or a global mean if the window covers everything.
 
     Positions too near the border for a whole window use the mean of the nearest whole window (replication). Running
-    sums make the cost independent of the side. They are computed axis by axis, because over both axes at once they lose
-    precision on large images.
+    sums make the cost independent of the window's side. They are computed axis by axis, because over both axes at once
+    they lose precision on large images.
 
     Args:
         side: side length of the window, in positions.
@@ -93,7 +94,7 @@ class NAFBlock(nn.Module):
 
     Args:
         width: channels.
-        pool: the module that computes the mean for channel attention.
+        pool: the module that computes the means for channel attention.
     """
 
     def __init__(self, width: int, pool: nn.Module) -> None:
@@ -136,15 +137,15 @@ MLP = (("up", "conv4"), ("down", "conv5"))
 
 
 class NAFNet(SizePreserving):
-    """NAFNet for images of any size, which are zero-padded at the bottom and right and cropped back.
+    """NAFNet for images of any size: inputs are zero-padded at the bottom and right, and outputs are cropped.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` and `decoder.LEVEL.INDEX`, with levels in the order of
-    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled N×C×1×1 features
-    (of the same size as the features under windowed pooling). Depthwise convolutions are not sites.
+    computation. The site `attention` is the 1×1 convolution of channel attention, which reads pooled features: N×C×1×1,
+    or N×C×H×W with windowed pooling. Depthwise convolutions are not sites.
 
     Args:
-        name: its name in grids.
-        config: its size.
+        name: name of the network in grids.
+        config: size of the network.
     """
 
     paper = Paper.from_bib(__file__, "chen2022nafnet", licence="MIT")
@@ -252,4 +253,4 @@ BACKBONES = {
     "nafnet-64-gopro": partial(build, "nafnet-64-gopro", replace(GOPRO, width=64)),
     "nafnet-nano": partial(build, "nafnet-nano", NANO),
 }
-"""The builders, by the names of backbones in grids."""
+"""The functions that build the backbones, keyed by the backbones' names in grids."""

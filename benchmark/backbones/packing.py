@@ -11,16 +11,16 @@ PROJECTIONS = ("query", "key", "value")
 """The projections in packing order."""
 
 Packed = Mapping[str, tuple[str, ...]]
-"""The ending of an official key → the endings of the project's three keys."""
+"""The ending of an official key → the endings of the three keys that replace it in this project."""
 
 
 def apart(ending: str) -> tuple[str, ...]:
-    """Return the endings of the project's three keys, e.g. `.query.weight` for `.weight`."""
+    """Return the endings of the three keys that replace a packed key, e.g. `.query.weight` etc. for `.weight`."""
     return tuple(f".{name}{ending}" for name in PROJECTIONS)
 
 
 def unpack(state: Mapping[str, Tensor], packed: Packed, constants: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Convert official keys to the project's keys: split packed tensors, and drop `constants` (endings of keys)."""
+    """Convert official keys to the project's keys: split packed tensors, and drop keys that end in `constants`."""
     ours: dict[str, Tensor] = {}
     for key, tensor in state.items():
         ending = next((ending for ending in packed if key.endswith(ending)), None)

@@ -1,8 +1,8 @@
 """Restormer (Zamir et al., CVPR 2022), at any size.
 
-A U-shaped transformer with attention between channels (§3.1): the attention map of a head is c×c for any image size.
-State dicts have the keys of the official release, except that fused query, key and value convolutions are separate.
-Convolutions do not have biases.
+A U-shaped transformer with attention between channels (§3.1): for images of any size, the attention map of a head with
+c channels is c×c. State dicts have the keys of the official release, except that fused query, key and value
+convolutions are separate. Convolutions do not have biases.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class RestormerConfig:
     Attributes:
         dim: number of channels at full resolution; each of three levels down doubles it.
         blocks: number of blocks at each level, the lowest resolution last; a decoder has as many blocks as its encoder.
-        refinement: blocks after the last decoder; like that decoder, they have twice `dim` channels.
-        attention_heads: attention heads per block of each level.
-        expansion: ratio of the gated feed-forward's channels to the channels of the features.
-        norm: `withbias` (rain, blur) or `biasfree` (denoising), as in the official weights.
+        refinement: number of blocks after the last decoder; like the last decoder, they have twice `dim` channels.
+        attention_heads: number of attention heads per block, for each level.
+        expansion: ratio of the gated feed-forward layers' hidden channels to the channels of the features.
+        norm: `withbias`, as in the official weights for rain and blur, or `biasfree`, as in those for denoising.
     """
 
     dim: int = 48
@@ -151,14 +151,14 @@ MLP = (("up", "ffn.project_in"), ("down", "ffn.project_out"))
 
 
 class Restormer(SizePreserving):
-    """Restormer for images of any size, which are padded by reflection at the bottom and right and cropped back.
+    """Restormer for images of any size: inputs are padded at the bottom and right by reflection; outputs are cropped.
 
     Its blocks are `encoder.LEVEL.INDEX`, `middle.INDEX` (officially `latent`), `decoder.LEVEL.INDEX`, with levels in
     the order of computation, and `refinement.INDEX`. Depthwise convolutions are not sites.
 
     Args:
-        name: its name in grids.
-        config: its size.
+        name: name of the network in grids.
+        config: size of the network.
     """
 
     paper = Paper.from_bib(__file__, "zamir2022restormer", licence="academic, non-commercial")
@@ -279,4 +279,4 @@ BACKBONES = {
     "restormer-biasfree": partial(Restormer, "restormer-biasfree", RestormerConfig(norm="biasfree")),
     "restormer-nano": partial(Restormer, "restormer-nano", NANO),
 }
-"""The builders, by the names of backbones in grids."""
+"""The functions that build the backbones, keyed by the backbones' names in grids."""

@@ -20,10 +20,10 @@ Sides = tuple[int, int]
 """Height and width."""
 
 Prompts = tuple[Tensor, Tensor]
-"""Keys and values 1×K×C that are added to the keys and values of every window."""
+"""1×K×C keys and 1×K×C values that are appended to the keys and values of every window."""
 
 APART = -100.0
-"""The value added to the logit of two tokens that are in one window only because of a shift."""
+"""The value added to the attention logit of two tokens that are in one window only because of a shift."""
 
 
 class WindowAttention(nn.Module):
@@ -57,7 +57,7 @@ class WindowAttention(nn.Module):
         return joined.roll(shift, (1, 2)) if self.shifted else joined
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, prompts: Prompts | None) -> Tensor:
-        """Apply attention inside M×L×C windows, with `mask`, M×1×L×L, and to all prompts."""
+        """Apply attention inside M×L×C windows, with an M×1×L×L `mask`; every token also attends to all prompts."""
         if prompts is not None:
             added = [tokens.expand(len(key), -1, -1) for tokens in prompts]
             key, value = torch.cat([key, added[0]], 1), torch.cat([value, added[1]], 1)
@@ -66,7 +66,7 @@ class WindowAttention(nn.Module):
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
     def position(self, value: Tensor) -> Tensor:
-        """Return LePE's additions to M×L×C windows, with zeros outside a window."""
+        """Return the values that LePE adds to M×L×C windows; each window is zero-padded."""
         count, _, width = value.shape
         enhanced: Tensor = self.lepe(value.reshape(count, *self.window, width).permute(0, 3, 1, 2))
         return enhanced.permute(0, 2, 3, 1).flatten(1, 2)
@@ -81,7 +81,7 @@ def split(features: Tensor, window: Sides) -> Tensor:
 
 
 def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
-    """Invert `split`: return N×H×W×C features of these sides."""
+    """Invert `split`: return N×H×W×C features with height and width `sides`."""
     (height, width), (h, w) = sides, window
     grid = windows.reshape(-1, height // h, width // w, h, w, windows.shape[-1])
     return grid.transpose(2, 3).reshape(-1, height, width, windows.shape[-1])
@@ -89,7 +89,7 @@ def join(windows: Tensor, window: Sides, sides: Sides) -> Tensor:
 
 @lru_cache(maxsize=8)
 def shift_mask(sides: Sides, window: Sides, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the mask between tokens that are neighbours only because a roll by half a window joins opposite edges.
+    """Return the mask that separates tokens in one window only because a roll by half a window joins opposite edges.
 
     Returns:
         A mask per window, (H/h·W/w)×1×(h·w)×(h·w), 0 or -100, computed once for each size.
@@ -135,9 +135,9 @@ class SwinBlock(nn.Module):
         width: channels of the features.
         heads: attention heads of each half.
         window: height and width of a horizontal window; vertical windows are transposed.
-        hidden: channels inside the feed-forward.
+        hidden: number of channels inside the feed-forward layer.
         shifted: whether the windows are shifted by half their sides.
-        drop_path: fraction of the images whose branches are dropped in training.
+        drop_path: fraction of the images for which a branch's output is dropped in training.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class SwinBlock(nn.Module):
         return features + self.kept(self.mlp_hooks(self.mlp, self.norm2, features))
 
     def attend(self, features: Tensor, prompts: Tensor | None = None) -> Tensor:
-        """Apply attention to N×H×W×C features, with optional prompts 1×K×C, inside windows of both directions."""
+        """Apply attention to N×H×W×C features, with optional 1×K×C prompts, inside horizontal and vertical windows."""
         halves = _halves(self.query(features), self.key(features), self.value(features))
         joining = [None, None] if prompts is None else _halves(self.key(prompts), self.value(prompts))
         gathered = [part(*half, more) for part, half, more in zip(self.attns, halves, joining, strict=True)]

@@ -50,7 +50,7 @@ class CheckResult:
 
 
 def target_of(target: str, plugins: Plugins | None = None) -> Method | Callable[[], Backbone]:
-    """Return the method, or the builder of a small backbone, given as `FILE.py:Class`, a grid item or a family's name.
+    """Return a method, or the builder of a small backbone, from `FILE.py:Class`, a grid item or a family's name.
 
     Raises:
         PetlirError: the file, class, method or family does not exist, or the item names several methods.
@@ -112,7 +112,7 @@ def trials(target: str, names: str = "*", plugins: Plugins | None = None) -> dic
 
 @contextmanager
 def _named(target: str) -> Iterator[None]:
-    """Convert any exception raised while building a plugin into a one-line error that names it."""
+    """Convert any exception raised while building a plugin into a one-line error that names the plugin."""
     try:
         yield
     except RAISED as error:

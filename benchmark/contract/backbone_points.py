@@ -43,7 +43,7 @@ class BackboneTrial:
         return alive(self.build, seed).eval()
 
     def images(self, head: str, size: tuple[int, int] | None = None) -> Tensor:
-        """Return two images 2×3×h×w for `head`, by default of the size of the network's window, or 16×16."""
+        """Return two images, 2×3×h×w, for `head`; by default as large as the network's window, or about 16×16."""
         side = self.example.window or self.example.patch(head, 16)
         return torch.rand(2, 3, *(size or (side, side)), generator=torch.Generator().manual_seed(1))
 
@@ -67,7 +67,7 @@ def described(trial: BackboneTrial) -> str | None:
 
 
 def keys(trial: BackboneTrial) -> str | None:
-    """Check that strictly loading the saved weights into another network gives the same outputs."""
+    """Check that another network with the saved weights gives the same outputs, and that a missing key is rejected."""
     expected = trial.outputs(network := trial.network())
     state = network.official_state_dict()
     other, third = trial.network(2), trial.network(2)
@@ -86,7 +86,7 @@ def keys(trial: BackboneTrial) -> str | None:
 
 
 def sizes(trial: BackboneTrial) -> str | None:
-    """Check that an H×W image gives an output scale·H × scale·W; a network with a window is tested only at its size.
+    """Check that an H×W image gives a scale·H × scale·W output; a network with a window is tested only at that size.
 
     The network may reject images with a side of a single pixel with a `PetlirError`.
     """
@@ -156,7 +156,7 @@ def _sites(network: Backbone) -> Iterator[tuple[str, Site]]:
         for site in (*block.norms, *block.projections()):
             yield block.name, site
     yield from (("the network", site) for site in network.outer_norms())
-    for block in network.blocks():  # last: a wrapped block hides the sites inside
+    for block in network.blocks():  # last, because a wrapped block hides the sites inside it
         yield block.name, block.site
 
 
@@ -216,7 +216,7 @@ def _layout(block: Block, features: Tensor) -> str | None:
     if image.dim() != 4 or image.shape[1] != block.width:
         return f"the layout of {block.name} gives {tuple(image.shape)}, expected N×{block.width}×H×W"
     same = block.layout.from_map(image)
-    return None if same.equal(features) else f"from_map(to_map(features)) of {block.name} is not the features"
+    return None if same.equal(features) else f"from_map(to_map(features)) of {block.name} changes the features"
 
 
 def merging(trial: BackboneTrial) -> str | None:
@@ -243,7 +243,7 @@ def repeats(trial: BackboneTrial) -> str | None:
         with torch.no_grad():
             distance = apart(torch.cat([network(image[None], head) for image in images]), network(images, head))
         if distance > CLOSE:
-            return f"the output of {head} for an image alone differs by {distance:.1e} from that in a batch"
+            return f"the output of {head} for an image alone differs by {distance:.1e} from its output in a batch"
     return None
 
 

@@ -24,14 +24,14 @@ def repeats(trial: ToyTrial) -> str | None:
     """Check that an image gives the same output again, even after other images, and that no tensor changes."""
     found = trial.evaluation
     if found.frozen:
-        return None  # the fault of another point
+        return None  # another point reports this fault
     if found.other:
         return f"evaluation changes {', '.join(found.other[:4])}"
     if found.drift:
         return f"the output for an image differs by {found.drift:.1e} when it is restored again after another image"
     adapted = trial.retrained()
     if any(not tensor.equal(trial.trained[0].state()[name]) for name, tensor in adapted.state().items()):
-        return None  # the fault of another point
+        return None  # another point reports this fault
     with torch.no_grad():
         later, sooner = (adapted.backbone(trial.images[[index]], trial.head) for index in (1, 0))
     distance = apart(torch.cat([sooner, later]), found.outputs)
@@ -44,7 +44,7 @@ def images_apart(trial: ToyTrial) -> str | None:
     network = trial.trained[0].backbone.eval()
     alone = torch.cat([network(image[None], trial.head) for image in trial.images])
     distance = apart(alone, trial.output(network))
-    return None if distance <= CLOSE else f"the output of one image differs by {distance:.1e} from that in a batch"
+    return None if distance <= CLOSE else f"the output for an image differs by {distance:.1e} in a batch"
 
 
 @torch.no_grad()
@@ -136,7 +136,7 @@ def threads(trial: ToyTrial) -> str | None:
             for mode in outputs:
                 distance = apart(found[mode], outputs[mode])
                 if not distance <= ROUNDING:
-                    return f"in {mode}, the output with {number} threads differs by {distance:.1e} from that with one"
+                    return f"in {mode}, the outputs with {number} threads and with one differ by {distance:.1e}"
     finally:
         torch.set_num_threads(before)
     return None
@@ -165,7 +165,7 @@ def modes_agree(trial: ToyTrial) -> str | None:
     if drawn or adapted.batch_statistics:
         return None
     distance = apart(output, evaluated)
-    return None if distance <= CLOSE else f"the output in training differs by {distance:.1e} from that in evaluation"
+    return None if distance <= CLOSE else f"the outputs in training and in evaluation differ by {distance:.1e}"
 
 
 @torch.no_grad()

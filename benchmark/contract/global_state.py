@@ -79,7 +79,7 @@ def replaced(before: Attributes) -> dict[Place, object]:
 
 
 def _same(known: Mapping[str, object], now: Mapping[str, object]) -> bool:
-    """Compare by identity without a loop in Python, because most of about 600 modules and classes never change."""
+    """Compare by identity, without a slow Python loop: most of the about 600 modules and classes never change."""
     return len(known) == len(now) and all(map(operator.is_, known.values(), now.values()))
 
 
@@ -109,7 +109,7 @@ def spelled(place: Place) -> str:
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Restore random states, common settings and replaced functions after the block; keep the block from exiting."""
+    """Restore random states, common settings and replaced functions after the block, which cannot end the process."""
     before, numbers, generator = functions(), np.random.get_state(), random.getstate()
     threads, kind = torch.get_num_threads(), torch.get_default_dtype()
     environment, folder, hooks = dict(os.environ), Path.cwd(), [dict(each) for each in _hooks()]

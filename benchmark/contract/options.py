@@ -130,7 +130,7 @@ def _others(method: Method, option: str) -> list[float]:
 
 
 def _outcome(trial: ToyTrial, method: Method) -> Outcome:
-    """Return the number of stored values, and the output after a few steps."""
+    """Return the number of stored values, and the output after a few training steps."""
     adapted = trial.adapted(method=method)
     trial.train(adapted)
     return sum(tensor.numel() for tensor in adapted.state().values()), trial.output(adapted.backbone)

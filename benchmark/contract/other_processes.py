@@ -25,7 +25,7 @@ from petlir.benchmark.plugin_modules import PREFIX, load_file
 HASH_SEEDS = (3, 8, 18)
 """Values of PYTHONHASHSEED for which the hashes of common site and block names differ in order and parity."""
 Pickled = tuple[list[Path], list[str], int, bytes]
-"""Plugin files, module search path, thread count, and a method with its builder, weights and required cells."""
+"""Plugin files, module search path, thread count, and a pickled trial: method, builder, weights, cells."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 class OtherProcess:
-    """A process with a different hash seed, which waits for methods and ends with its parent."""
+    """A process with a different hash seed, which answers with fingerprints of methods and ends with its parent."""
 
     def __init__(self, hash_seed: int) -> None:
         self._process = subprocess.Popen(
@@ -106,7 +106,8 @@ def _others() -> Sequence[OtherProcess]:
 def fingerprints(trial: ToyTrial) -> list[Fingerprint | str]:
     """Return the fingerprint of the trial's method, or the error that it raises, from each of the other processes.
 
-    The list is empty if another process cannot import the method or network, such as a class defined in a function.
+    The list is empty if the other processes cannot import the method or the network, e.g. because its class is defined
+    in a function.
     """
     try:
         pickled = pickle.dumps((trial.method, trial.build, trial.weights, trial.finished))
@@ -132,7 +133,7 @@ def _answer(request: Pickled) -> Fingerprint | str | None:
         for file in files:
             load_file(file)
         method, build, weights, finished = pickle.loads(pickled)
-    except (Exception, SystemExit):  # noqa: BLE001 - it may be importable only in the first process
+    except (Exception, SystemExit):  # noqa: BLE001 - the method may be importable only in the first process
         return None
     try:
         return fingerprint(ToyTrial(method, build, weights, finished))

@@ -1,4 +1,4 @@
-"""Contract points on outputs: their initial values, their dependencies, and the absence of side effects."""
+"""Contract points on outputs: initial values, mixed precision, repeatability, and the absence of side effects."""
 
 from __future__ import annotations
 

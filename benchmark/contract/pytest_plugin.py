@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TARGET",
         action="append",
         default=[],
-        help="FILE.py:Class, a method as in a grid, or a backbone family; adds one test per point; may be repeated",
+        help="FILE.py:Class, a method as in a grid, or a backbone family; adds a test for each point; may be repeated",
     )
     group.addoption(
         "--petlir-backbone", metavar="NAMES", default="*", help="backbone families or backbones; * for all families"

@@ -29,9 +29,9 @@ STEPS = 3
 RATE = 1e-2
 """The approximate change of each weight in a step."""
 ROUNDING = 1e-4
-"""Tolerance for sums in a different order, as a fraction of the largest output."""
+"""Tolerance for outputs that are summed in a different order, as a fraction of their largest magnitude."""
 CLOSE = 1e-5
-"""Tolerance for equal outputs, as a fraction of their largest magnitude."""
+"""Tolerance for outputs that should be equal, as a fraction of their largest magnitude."""
 
 
 def apart(one: Tensor, other: Tensor) -> float:
@@ -49,7 +49,7 @@ def tiny() -> IPT:
 
 
 def alive(builder: Callable[[], Backbone], seed: int = 0) -> Backbone:
-    """Return the seeded network with small random values instead of zero-initialised weights, which hide effects."""
+    """Return the seeded network with small random values instead of zero-initialised weights, as zeros hide effects."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         network = builder()
@@ -101,7 +101,7 @@ class Evaluation:
 
     @property
     def repeats(self) -> bool:
-        """Whether another pass over the same image gives the same output."""
+        """True if another pass over the same image gives the same output."""
         return not self.frozen and not self.other and self.drift == 0
 
 
@@ -143,7 +143,7 @@ def evaluate(adapted: Adapted, images: Tensor, head: str) -> Evaluation:
 
 
 class ToyTrial:
-    """A method under test, and new networks with equal weights to apply it to.
+    """A method under test, and a source of networks with equal weights to which the method is applied.
 
     Required cells are trained for a few steps on synthetic images of each task.
 
@@ -257,13 +257,13 @@ class ToyTrial:
 
     @cached_property
     def trained(self) -> tuple[Adapted, set[str]]:
-        """The method after a few steps, and the names of the parameters that received a gradient."""
+        """The method after a few training steps, and the names of the parameters that received a gradient."""
         adapted = self.adapted()
         return adapted, self.train(adapted)
 
     @torch.enable_grad()
     def train(self, adapted: Adapted, task: str = TASK, seed: int = 1, *, mixed: bool = False) -> set[str]:
-        """Train a few steps, optionally in mixed precision, and return the names of parameters with a gradient."""
+        """Train for a few steps, optionally in mixed precision; return the names of the parameters with a gradient."""
         reached: set[str] = set()
         trainable = adapted.trainable()
         if not trainable:

@@ -42,7 +42,7 @@ class TensorCopy:
     value: Tensor
 
     def stays(self, network: nn.Module) -> bool:
-        """Return whether the tensor, wherever it is now in `network`, or its replacement has the same value."""
+        """Return whether the value is unchanged: of the tensor if it is still in `network`, else of its replacement."""
         kept = any(tensor is self.tensor for tensor in network.parameters())
         now: Tensor = self.tensor if kept else getattr(self.module, self.attribute)
         return torch.equal(now, self.value)
@@ -85,7 +85,7 @@ def unfreezes(trial: ToyTrial) -> str | None:
 
 
 def shares(trial: ToyTrial) -> str | None:
-    """Check that a trainable tensor is used in one place or, if the method declares sharing, is a single parameter."""
+    """Check that each trainable tensor is used in one place only, unless it is one parameter and declared as shared."""
     network = trial.adapted().backbone
     places = defaultdict(list)
     for name, parameter in network.named_parameters(remove_duplicate=False):
@@ -148,7 +148,7 @@ def stores_its_own(trial: ToyTrial) -> str | None:
     own, spare = sum(state[name].nbytes for name in trainable), sum(state[name].nbytes for name in idle)
     if spare <= SPARE * own:
         return None
-    return f"stores {spare:,} bytes that any new network has, and {own:,} of parameters: {', '.join(idle[:4])}"
+    return f"stores {spare:,} bytes that any new network has, for {own:,} bytes of parameters: {', '.join(idle[:4])}"
 
 
 def merges(trial: ToyTrial) -> str | None:

@@ -48,7 +48,7 @@ class CameraNoise(Degradation):
 
 
 def _demosaicked(noise: Array) -> Array:
-    """Sample noise H×W×3 on an RGGB mosaic, and return the bilinear interpolation of the samples, H×W×3."""
+    """Sample H×W×3 noise on an RGGB mosaic, and interpolate the samples bilinearly to H×W×3."""
     from scipy.ndimage import convolve
 
     rows, columns = np.indices(noise.shape[:2]) % 2

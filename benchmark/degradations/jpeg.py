@@ -1,4 +1,4 @@
-"""JPEG compression, with the channels in the right order or, as in the code of some papers, swapped."""
+"""JPEG compression, with the channels in the right order or, as in some papers' code, with red and blue swapped."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Jpeg(Degradation):
         return self._through_file(image) if self.whole else image
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Compress and decompress each image of an N×3×H×W batch in [0, 1] separately, on the CPU by libjpeg."""
+        """Compress and decompress each image of an N×3×H×W batch in [0, 1] separately, by libjpeg on the CPU."""
         import torch
 
         if self.whole:

@@ -16,8 +16,8 @@ class LowLight(Degradation):
 
     Source: Lv et al., MBLLEN, BMVC 2018, for the darkening (α in 0.9..1, β in 0.5..1, γ in 1.5..5); Wei et al., A
     physics-based noise formation model for extreme low-light raw denoising, CVPR 2020, for the photon and read noise. β
-    and γ are drawn from lower ranges than in MBLLEN, so that the mean brightness is a few per cent of white, as in
-    LOL's dark images (Wei et al., BMVC 2018), and no image becomes black.
+    and γ are drawn from ranges that lie lower than in MBLLEN, so that the mean brightness is a few per cent of white,
+    as in LOL's dark images (Wei et al., BMVC 2018), and no image becomes black.
 
     Attributes:
         gamma: lowest and highest γ.

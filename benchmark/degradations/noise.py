@@ -24,7 +24,7 @@ class GaussianNoise(Degradation):
     Attributes:
         sigma: standard deviation on the scale 0..255.
         kept: storage format of noisy images, one of `petlir.benchmark.degradation.KEPT`.
-        trained_on: storage format of training crops; None for the format `kept`.
+        trained_on: storage format of training crops; None for the same format as `kept`.
     """
 
     sigma: float
@@ -42,7 +42,7 @@ class GaussianNoise(Degradation):
         return self.trained_on or self.kept
 
     def perturb(self, batch: Tensor, generator: torch.Generator) -> Tensor:
-        """Return an N×3×H×W batch in [0, 1] with noise drawn on the generator's device; not clipped."""
+        """Add noise, drawn on the generator's device, to an N×3×H×W batch in [0, 1]; the result is not clipped."""
         import torch
 
         noise = torch.randn(batch.shape, generator=generator, dtype=batch.dtype, device=generator.device)

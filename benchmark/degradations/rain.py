@@ -22,7 +22,7 @@ class Streaks:
         layers: number of superimposed layers of streaks.
         coverage: fraction of the image that the drops of a layer would cover if they did not overlap.
         brightness: maximum value that a layer adds, 0..255.
-        tilt: standard deviation, in degrees, of a layer's direction around the direction drawn for the image.
+        tilt: standard deviation in degrees of the layers' directions around the direction that is drawn for the image.
     """
 
     layers: tuple[int, int]
@@ -87,7 +87,7 @@ def _fall(rng: np.random.Generator, shape: tuple[int, ...], angle: float, covera
 def _streak(length: float, width: float, angle: float) -> Array:
     """Return the streak of a drop, centred in a square whose side is odd, with peak 1.
 
-    The streak is `length` pixels long; its profile across is a Gaussian of σ `width`.
+    The streak is `length` pixels long; its cross-section is a Gaussian with standard deviation `width`.
     """
     reach = int(np.ceil(length / 2 + 2))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float32)

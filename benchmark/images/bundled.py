@@ -78,13 +78,13 @@ class Leaves:
 
 
 SEEDS = 1000
-"""The difference between the first seeds of two parts, so large that two parts never share images."""
+"""The distance between the first seeds of two parts, and so the maximum number of images in a part."""
 LEAVES = {"train": Leaves(2000, 64, 256), "validation": Leaves(3000, 12, 84), "test": Leaves(4000, 32, 48)}
 
 
 @dataclass(frozen=True)
 class BundledPhotograph:
-    """A photograph from scikit-image, read on demand; it is downscaled by half if it is large enough, then cropped."""
+    """A photograph from scikit-image, read on demand; it is halved in size if large enough, then cropped."""
 
     where: str
 

@@ -18,7 +18,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A file in the cache, with its size in bytes and the time of its last use in seconds."""
+    """A file in the cache, with its size in bytes and the time of its last use in seconds since 1970."""
 
     path: Path
     bytes: int
@@ -35,7 +35,7 @@ def cached_files() -> Iterator[CachedFile]:
 
 
 def sizes() -> Counter[str]:
-    """Return name → size in bytes of each folder in the cache and of each file outside folders."""
+    """Return the size in bytes of each folder in the cache, and of each file outside folders, by name."""
     folder, found = cache_folder(), Counter[str]()
     for file in cached_files():
         found[file.path.relative_to(folder).parts[0]] += file.bytes
@@ -48,8 +48,8 @@ def cap(limit: int, *, keep: bool = False) -> list[CachedFile]:
     A process that has mapped a removed file can use it until the process ends.
 
     Args:
-        limit: bytes.
-        keep: remove nothing; only return the files that would be removed.
+        limit: maximum size of the cache in bytes.
+        keep: whether to remove nothing and only return the files that would be removed.
 
     Raises:
         Unwritable: a file cannot be removed.

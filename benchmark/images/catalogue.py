@@ -2,8 +2,8 @@
 
 Each table in these files describes a set (`title`, `licence`, `citation`, `bibtex`; the `origins` table holds defaults
 for sets of the same origin), how to obtain it (`source`, a page; `get`, a command; `mirrors`, repositories of the hub),
-its images (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and its folder structure and
-pairing (`layouts`: see `petlir.benchmark.images.layouts`).
+its images (`count`, `names`, `units`, `same`: see `petlir.benchmark.images.listed`), and the folders and file names by
+which its images are found and paired (`layouts`: see `petlir.benchmark.images.layouts`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def names() -> list[str]:
 
 @cache
 def _sets() -> tuple[Mapping[str, ImageSet], Mapping[str, str]]:
-    """Return the sets by name, and the name that each alias refers to."""
+    """Return name → set, and alias → name of a set."""
     sets = {entry.name: entry for entry in _bundled()}
     aliases: dict[str, str] = {}
     for path in sorted(SETS.glob("*.toml")):
@@ -148,7 +148,7 @@ def _bundled() -> Iterator[ImageSet]:
 
 
 def _folder(path: str) -> ImageSet:
-    """Return a set of clean images outside the catalogue, for external tasks."""
+    """Return a set of clean images that is not in the catalogue, for tasks of plugins."""
     name, source = path.replace("/", "-"), "your own"
     find = CataloguedIndex(name, source, [FolderLayout(f"{path}/*")])
     return ImageSet(name, f"Folder {path}", "photographs", source, source, source, False, find)

@@ -29,7 +29,7 @@ class Crop(NamedTuple):
     flip: bool
 
     def scaled(self, scale: int) -> Crop:
-        """Return the same square of an image that is `scale` times larger."""
+        """Return the same square in an image that is `scale` times larger."""
         return self._replace(top=self.top * scale, left=self.left * scale)
 
 

@@ -59,7 +59,7 @@ class Picture:
     Attributes:
         pixels: H×W×3 RGB, upright, uint8 or uint16 as stored; greyscale is repeated.
         alpha: H×W of the same depth; None if there is no alpha channel or it is opaque.
-        notes: a line for each part of the file that is left out.
+        notes: a line for each part of the file that was not read.
     """
 
     pixels: Pixels
@@ -130,7 +130,7 @@ def picture(image: PIL.Image.Image, name: str) -> Picture:
         PetlirError: its colour mode is not supported.
     """
     if image.mode not in READABLE:
-        raise PetlirError(f"{name} is of colour mode {image.mode}; expected 8-bit RGB or greyscale")
+        raise PetlirError(f"{name} has the colour mode {image.mode}; expected 8-bit RGB or greyscale")
     notes = _further_pictures(image)
     if not image.has_transparency_data:
         return Picture(np.asarray(_as_mode(upright(image), "RGB")), notes=notes)
@@ -144,7 +144,7 @@ def _as_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
 
 def upright(image: PIL.Image.Image) -> PIL.Image.Image:
     """Return the image as viewers show it, turned by its EXIF orientation."""
-    orientation = _orientation(image)  # before loading: a TIFF is turned, and the tag removed, as it is loaded
+    orientation = _orientation(image)  # read before loading, which turns a TIFF upright and removes the tag
     if image.format == "TIFF":
         image.load()
         return image
@@ -161,7 +161,7 @@ def _orientation(image: PIL.Image.Image) -> int:
 
 
 def _png_tells_orientation(file: BinaryIO) -> bool:
-    """Return True if a PNG has metadata with an orientation, for which Pillow would decode all of its pixels."""
+    """Return True if a PNG may contain an orientation; reading it makes Pillow decode all pixels."""
     place = file.tell()
     file.seek(len(b"\x89PNG\r\n\x1a\n"))
     told = False
@@ -177,7 +177,7 @@ def _png_tells_orientation(file: BinaryIO) -> bool:
 def _check(image: PIL.Image.Image, name: str) -> None:
     """Reject files that would be read incorrectly or only in part."""
     if image.format not in FORMATS:
-        raise PetlirError(f"{name} is a file of {image.format}; expected {', '.join(FORMATS)}")
+        raise PetlirError(f"{name} has the format {image.format}; expected {', '.join(FORMATS)}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
         kind = "pages" if image.format == "TIFF" else "frames (animated)"
@@ -189,7 +189,7 @@ def _check(image: PIL.Image.Image, name: str) -> None:
     if image.mode.startswith(("I", "F")) or _maximum(image) > 255:
         raise PetlirError(f"{name} has more than 8 bits per channel in an unsupported form; {EXPECTED}")
     if image.mode not in READABLE:
-        raise PetlirError(f"{name} is of colour mode {image.mode}; {EXPECTED}")
+        raise PetlirError(f"{name} has the colour mode {image.mode}; {EXPECTED}")
 
 
 def _is_deep(image: PIL.Image.Image) -> bool:
@@ -241,7 +241,7 @@ def _deep(content: bytes, image: PIL.Image.Image) -> Picture:
         grey, alpha = (parts[..., place] * 256 + parts[..., place + 1] for place in (0, 2))
         return _split(np.stack([grey, grey, grey, alpha], 2), ())
     mode = raw.partition(";")[0]
-    # Pillow unpacks only the high bytes; told the opposite byte order, it unpacks the low bytes
+    # Pillow unpacks only the high bytes; given the opposite byte order, it unpacks the low bytes
     big = raw.endswith("B") or (raw.endswith("N") and struct.pack("=H", 1) == b"\0\1")
     high, low = (_unpacked(content, mode, f"{mode};16{order}") for order in ("BL" if big else "LB"))
     values = high.astype(np.uint16) * 256 + low

@@ -23,8 +23,9 @@ class Digests:
     """SHA-256 digests of a set's images.
 
     Attributes:
-        named: over names and pixels in the order of names; a key component of cells.
-        content: over pixels alone, cropped to multiples of 12, independent of order: the same in every layout.
+        named: digest over names and pixels, in the order of names; it is part of a cell's key.
+        content: digest over pixels alone, cropped to multiples of 12; it does not depend on the order of the images and
+            is therefore the same for every folder layout.
     """
 
     named: str
@@ -59,7 +60,7 @@ def digests(name: str, entries: Sequence[ImageEntry]) -> Digests:
     with contextlib.suppress(OSError, ValueError, TypeError):
         return Digests(**json.loads(path.read_text(encoding="utf-8")))
     found = _computed(entry.read() for entry in entries)
-    with contextlib.suppress(OSError):  # if the cache is not writable, this only takes longer
+    with contextlib.suppress(OSError):  # without a writable cache, the next call only takes longer
         store_text(path, json.dumps(asdict(found)))
     return found
 

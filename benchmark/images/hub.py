@@ -1,8 +1,9 @@
-"""Image sets from the Hugging Face hub, at a pinned revision, cached as Arrow by the `datasets` library.
+"""Image sets from the Hugging Face hub, at a pinned revision, cached in Arrow format by the `datasets` library.
 
 A file `SET.hub` in the data folder contains the location. `hub:OWNER/REPO@REVISION` names a repository that `datasets`
-can load (imagefolder, parquet, webdataset), followed by `/SPLIT` or `/CONFIG/SPLIT` unless the split is `train`. For a
-repository whose loading script is no longer supported, `/ARCHIVE` follows instead, the path of a tar or zip file.
+can load (imagefolder, parquet, webdataset), followed by `/SPLIT` or `/CONFIG/SPLIT` unless the split is `train`. If
+`datasets` no longer supports the loading script of a repository, `/ARCHIVE` follows instead, the path of a tar or zip
+file in the repository.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def parse(pointer: Path) -> HubSet:
     text = pointer.read_text(encoding="utf-8").strip()
     found = SOURCE.fullmatch(text)
     if found is None:
-        raise PetlirError(f"{pointer} says {text[:80]!r}; expected {FORM}")
+        raise PetlirError(f"{pointer} contains {text[:80]!r}; expected {FORM}")
     check_pinned(found["repo"], found["revision"] or "")
     return HubSet(found["repo"], found["revision"], found["rest"] or "train")
 
@@ -91,7 +92,7 @@ def _loaded(source: HubSet) -> Dataset:
 
 
 def _archived(source: HubSet) -> Dataset:
-    """Return the table of the images of an archive, created once."""
+    """Return the images of an archive as a table, which `datasets` creates once and caches."""
     from datasets import Dataset, Features, Image, Value
 
     archive = download(source.repo, source.rest, source.revision, repo_type="dataset")

@@ -130,7 +130,7 @@ class DrawnIndex(Protocol):
 
 @dataclass(frozen=True)
 class Fewer:
-    """An index of a subset of images, chosen by a hash of names, so that a smaller subset is part of a larger subset.
+    """An index of a subset of images, chosen by a hash of names, so that larger subsets contain smaller ones.
 
     Attributes:
         find: index of the whole set.
@@ -170,8 +170,9 @@ class ImageSet:
         paired: whether it includes degraded images.
         find: index of its images.
         bibtex: the citation as BibTeX.
-        get: command that downloads it, if there is one.
-        mirrors: repositories of the hub that claim to hold it; their content is checked by count and digest.
+        get: command that downloads the set, if there is one.
+        mirrors: repositories on the Hugging Face hub that claim to hold the set; their content is checked by the number
+            and the digest of the images.
         count: number of images; None if it depends on the user's files.
         known: digest of its content, see `petlir.benchmark.images.digests`; None if unknown.
     """

@@ -18,7 +18,7 @@ from petlir.benchmark.images.matlab import blocks
 from petlir.benchmark.images.reading import SUFFIXES, FileReader
 
 Key = tuple[str, ...]
-"""The texts that the stars of a pattern match."""
+"""The texts that the stars of a pattern match, called star texts."""
 Found = Mapping[Key, Reader]
 BLOCKS = ".mat"
 """The suffix of a file that contains blocks."""
@@ -76,7 +76,7 @@ def expression(pattern: str) -> re.Pattern[str]:
 
 
 def file_of(root: PurePath, pattern: str, key: Key, beside: Found) -> str:
-    """Return the path of the file with these star texts, with the suffix of the files in `beside`."""
+    """Return the path that a pattern gives for these star texts, with the suffix of the files in `beside`."""
     if pattern.endswith(BLOCKS):
         return str(root / pattern)
     parts = iter(key)

@@ -33,8 +33,8 @@ class Lying:
 class CataloguedIndex:
     """The index of a catalogued set, which is read from the hub if `SET.hub` exists, otherwise from the data folder.
 
-    In the data folder, the first complete layout is used, with clean images and, for a paired set, degraded images; if
-    no layout is complete, the first layout with any images is used.
+    In the data folder, the first layout that has clean images and, for a paired set, degraded images is used; if there
+    is none, the first layout that has any images.
 
     Attributes:
         name: name of the set.
@@ -44,10 +44,11 @@ class CataloguedIndex:
         names: star texts of all images in the set; other files are ignored. None if all files belong to the set.
         digits: number of digits that numbers are padded to, so that layouts agree; 0 keeps them unchanged.
         called: format string that turns an image's star texts into its name.
-        unit: regular expression whose first group in the name is the source scene; None if the name is the scene.
+        unit: regular expression that is searched for in an image's name and whose first group is the source scene; None
+            if the name is the scene.
         unit_called: format string that turns the group matched by `unit` into the name of the unit.
         units: units that belong to the set; None for all.
-        same: scene → identical scene of this or another set, both as the text that names the unit.
+        same: scene → identical scene of this or another set; both are given as the text that names a unit.
         rows: names along the first axis of a file that contains blocks.
     """
 
@@ -131,7 +132,7 @@ class CataloguedIndex:
         return self._keyed(matching(root, pattern, self.rows))
 
     def _keyed(self, found: Found) -> Found:
-        """Return the images with numbers padded as in the set."""
+        """Return the images with the numbers in their star texts padded to `digits`."""
         if not self.digits:
             return found
         return {

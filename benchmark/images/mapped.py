@@ -2,7 +2,7 @@
 
 The file contains the pixels of all images, then a JSON index, then the length of the index in 8 bytes. A file is
 written under a temporary name and renamed when it is complete, so concurrent processes are safe. A file that is
-truncated, modified or of another version is rebuilt.
+truncated, modified or written in another version of the format is rebuilt.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def mapped(name: str, key: str, makers: Sequence[Callable[[], Pixels]]) -> Mappe
     Args:
         name: human-readable name of the file.
         key: digest of everything that determines the images.
-        makers: one for each image.
+        makers: a function for each image.
 
     Raises:
         PetlirError: an image cannot be produced, or neither the cache nor the temporary folder can store the images.

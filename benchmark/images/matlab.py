@@ -51,7 +51,7 @@ class BlockReader:
 
 
 def blocks(path: Path, rows: Sequence[str]) -> Iterator[tuple[tuple[str, str], BlockReader]]:
-    """Yield the blocks of a file by image name and number, counted from 01; the array is named after the file.
+    """Yield each block of a file with its image's name and its number from 01; the array is named after the file.
 
     Raises:
         PetlirError: the file cannot be read, lacks the array, or its array has another shape or dtype.
@@ -84,7 +84,7 @@ def _shape(path: Path) -> tuple[tuple[int, ...], str]:
 
 @lru_cache(maxsize=2)
 def _blocks(path: Path, changed: int) -> NDArray[np.uint8]:
-    """Read the whole array; the last two arrays, e.g. clean and noisy, are kept in memory."""
+    """Read the whole array; the two most recent arrays, e.g. clean and noisy, are kept in memory."""
     try:
         if _is_hdf5(path):
             with _hdf5(path) as file:

@@ -1,4 +1,4 @@
-"""Write restored and degraded images, but never over an input or a file that petlir did not write."""
+"""Write restored and degraded images; never overwrite an input or a file that petlir did not write."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Outputs:
     Attributes:
         files: the images to be made, in the order of names.
         existing: number of outputs that already exist and are kept.
-        skipped: a line about files that are not read, or "".
+        skipped: a line that names files which are not read, or "".
     """
 
     files: Sequence[OutputFile]
@@ -50,12 +50,12 @@ class Outputs:
 
 
 def outputs(source: Path, out: Path, *, skip_existing: bool = False) -> Outputs:
-    """Return the PNGs to be written to `out` for an image, or for the images of a folder and its sub-folders.
+    """Return the PNG files to be written to `out` for an image, or for the images of a folder and its sub-folders.
 
     Args:
         source: an image file or a folder.
         out: the output folder; ignored as an input if it is below `source`.
-        skip_existing: skip images whose PNG exists.
+        skip_existing: whether images whose PNG file exists are skipped.
 
     Raises:
         PetlirError: the source is missing or has no images, or an input, or a file that petlir did not write, would be

@@ -15,7 +15,7 @@ Side = Literal["clean", "degraded"]
 
 CLEAN = ("clean", "target", "gt", "high", "hq", "norain", "sharp", "hr", "normal", "reference", "original", "mean")
 DEGRADED = ("degraded", "input", "noisy", "low", "lq", "rain", "rainy", "blur", "blurred", "blurry", "lr", "real")
-"""Case-insensitive words that mark a folder, column or file name as clean or degraded; the first is preferred."""
+"""Case-insensitive words that mark a folder, column or file name as clean or degraded; messages suggest the first."""
 WORDS = "|".join(sorted((*CLEAN, *DEGRADED), key=len, reverse=True))
 AFFIXES = (
     re.compile(rf"^(?:{WORDS})(?:[-_. ]+|(?=\d))", re.IGNORECASE),
@@ -55,10 +55,11 @@ def token(name: str) -> str:
 
 
 def partners(clean: Mapping[str, T], degraded: Mapping[str, T]) -> dict[str, tuple[T, T]]:
-    """Return name of the clean image → degraded and clean image, paired by equal names, otherwise by equal tokens.
+    """Return name of the clean image → (degraded, clean) image, paired by equal names, otherwise by equal tokens.
 
     Raises:
-        PetlirError: images have no or several partners; the message names the first images and the number.
+        PetlirError: some images do not have exactly one partner; the message names the first of them and states their
+            number.
     """
     found = joined(clean, degraded, (composed, token))
     alone = [str(clean[name]) for name in clean if name not in found]
@@ -84,7 +85,7 @@ def joined(names: Collection[str], others: Collection[str], forms: Sequence[Call
 
 
 def composed(name: str) -> str:
-    """Return a name with accents as one character each (NFC), as some systems store letter and accent separately."""
+    """Return a name with each accented letter as one character (NFC); some systems store letter and accent apart."""
     return unicodedata.normalize("NFC", name)
 
 

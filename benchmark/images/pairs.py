@@ -48,7 +48,7 @@ class PairFolder:
             raise PetlirError(f"{self.path} {state}; expected a folder of pairs, {LAYOUT}")
 
     def index(self, part: Part, scale: int) -> list[ImageEntry]:
-        """Return the pairs of one part in the order of names; `scale` is the scale of the folder.
+        """Return the pairs of one part in the order of names; `scale` is the upscaling factor of all clean images.
 
         Raises:
             PetlirError: a folder is missing or empty, or names do not match; the message names the first.
@@ -59,7 +59,7 @@ class PairFolder:
         ]
 
     def files(self, part: Part) -> dict[str, Files]:
-        """Return the files of one part by name; raises as `index`."""
+        """Return the files of one part by name; raise the same errors as `index`."""
         if self._folder(part) and part != "train":
             return self._joined(part)
         left = self._joined("train")
@@ -81,7 +81,7 @@ class PairFolder:
         """The upscaling factor of the clean images, derived from the sizes of all pairs.
 
         Raises:
-            PetlirError: as `index`, or the sizes do not match; the message names the first pair.
+            PetlirError: as for `index`, or the sizes do not match; the message names the first pair.
         """
         scale = 0
         for degraded, clean in self._all():
@@ -100,7 +100,7 @@ class PairFolder:
 
     @property
     def notes(self) -> list[str]:
-        """A line if images have an opaque alpha channel, which is dropped; any other is rejected when it is read."""
+        """A line if images have an alpha channel; it is dropped if opaque, otherwise reading the image fails."""
         count = sum(header_of(path).alpha for files in self._all() for path in files)
         return [f"{self.path}: the opaque alpha channel of {counted(count, 'image')} is dropped"] if count else []
 
@@ -108,7 +108,7 @@ class PairFolder:
         """Return the SHA-256 over names and pixels of all pairs, part by part; decoded images are cached.
 
         Raises:
-            PetlirError: as `index`, or an image cannot be read.
+            PetlirError: as for `index`, or an image cannot be read.
         """
         digest = hashlib.sha256()
         for part in ("train", "validation", "test"):

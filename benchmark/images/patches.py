@@ -65,7 +65,7 @@ class PatchSampler:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Return the batch of `step`: degraded N×3×P×P and clean N×3×sP×sP, float32, on the device.
 
-        Clean crops are in [0, 1]; degraded crops too, unless the task stores noise as floats.
+        Clean crops are in [0, 1]; degraded crops are too, unless the task stores noise as floats.
         """
         rng = np.random.default_rng([self._seed, step])
         crops = [self._crop(rng) for _ in range(self._batch_size)]
@@ -74,7 +74,7 @@ class PatchSampler:
         if self._degraded is not self._clean:
             degraded = _as_floats(self._degraded(crops, self._patch))
         if self._perturb is not None:
-            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # equal on all devices
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))  # noise is equal on all devices
             degraded = self._perturb.perturb_crops(degraded, generator)
         return degraded, clean
 

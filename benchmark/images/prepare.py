@@ -29,7 +29,8 @@ class ImagePair:
         domain: `procedural` or `photographs`.
         degraded: h×w×3 uint8, or float32 if the task stores its noise as floats.
         clean: sh×sw×3 uint8, where s is the task's scale.
-        protocols: ids of its scoring protocols, if they differ within the task; empty for all protocols of the task.
+        protocols: ids of the protocols that score it, if they differ within the task; empty for all protocols of the
+            task.
         input_scores: protocol id → scores of the degraded image, cached by the first cell that needs them.
     """
 
@@ -86,7 +87,9 @@ def test_pairs(task: Task, track: str, root: Path | None) -> list[ImagePair]:
 
 
 def data_digest(task: Task, track: str, root: Path | None) -> str:
-    """Return the SHA-256 over all images of a task: its sets, their downscaled images if used, degraded test images.
+    """Return the SHA-256 over all images of a task.
+
+    These are the images of its sets, the sets' own downscaled images if used, and the degraded test images.
 
     Raises:
         PetlirError: a set is missing, incomplete, or differs from the catalogue.
@@ -102,7 +105,7 @@ def data_digest(task: Task, track: str, root: Path | None) -> str:
 
 
 def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
-    """Return the image sets whose own downscaled images are used; other sets are downscaled with MATLAB's bicubic."""
+    """Return the image sets whose own downscaled images are used; others are downscaled by MATLAB's bicubic filter."""
     if task.parts:
         return list(dict.fromkeys(name for part in task.parts for name in shrunk_by_files(part, track, root)))
     data = task.on(track)
@@ -112,7 +115,7 @@ def shrunk_by_files(task: Task, track: str, root: Path | None) -> list[str]:
 
 
 def fresh_noise(task: Task, track: str) -> Degradation | None:
-    """Return the perturbation of training crops; None if the training images are real pairs."""
+    """Return the degradation that adds fresh noise to training crops; None if the training images are real pairs."""
     paired = {image_set(name).paired for name in task.on(track).training_sets}
     if len(paired) > 1:
         sets = task.on(track).train

@@ -60,7 +60,7 @@ def _draw(
     centre: NDArray[np.float64],
     axes: tuple[float, float],
 ) -> None:
-    """Write `leaf` where its shape covers background: an ellipse, box or rhombus, possibly cut or bent."""
+    """Write `leaf` to the background pixels that its shape covers: an ellipse, box or rhombus, possibly cut or bent."""
     angle, shape, cut, bend = rng.uniform(0, np.pi), rng.random(), rng.uniform(-1, 2), rng.normal() * 0.15
     cos, sin = np.cos(angle), np.sin(angle)
     reach = max(axes) * 1.5
@@ -89,7 +89,7 @@ def _norm(u: Array, v: Array, shape: float) -> Array:
 
 
 def _palette(rng: np.random.Generator, count: int) -> Array:
-    """Draw a colour per leaf, count×3 in 0..1, from a few recurring base colours, mostly near grey, some saturated."""
+    """Draw a colour per leaf, count×3 in 0..1, from a few base colours, most of them near grey, some saturated."""
     kinds = int(rng.integers(2, 16))
     lightness = rng.beta(1.2, 1.4, kinds) * rng.uniform(0.4, 1) + rng.uniform(0, 0.1)
     saturation = rng.gamma(0.8, 0.16, kinds)[:, None] * rng.uniform(0.3, 1.5)
@@ -137,7 +137,7 @@ def _waves(rng: np.random.Generator, labels: NDArray[np.int32], count: int, grid
 
 
 def _fractal_noise(rng: np.random.Generator, side: int, roughness: float) -> Array:
-    """Return noise of unit variance, side×side, whose amplitude falls with frequency to the power `roughness`."""
+    """Return side×side noise of unit variance, with amplitudes proportional to 1 / frequency^`roughness`."""
     from scipy.fft import irfft2
 
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None])

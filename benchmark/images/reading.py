@@ -92,7 +92,7 @@ def header_of(path: Path) -> Header:
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Return the upright width and height of an image file without decoding it; raises as `header_of`."""
+    """Return the upright width and height of an image file without decoding it; see `header_of`."""
     found = header_of(path)
     return found.width, found.height
 
@@ -101,7 +101,7 @@ def decode(file: BinaryIO, name: str) -> Image:
     """Decode an open image file to H×W×3 uint8; `name` identifies it in error messages.
 
     Raises:
-        PetlirError: as `read_image`.
+        PetlirError: as for `read_image`.
     """
     return _eight_bit(decoding.decode(file, name), name)
 
@@ -116,7 +116,7 @@ def rgb(image: PIL.Image.Image, name: str) -> Image:
 
 
 def opaque(picture: Picture, name: str) -> Picture:
-    """Return the picture; raise PetlirError if it has a real alpha channel."""
+    """Return the picture; raise PetlirError if its alpha channel is not opaque."""
     if picture.alpha is not None:
         raise PetlirError(f"{name} has an alpha channel that is not opaque; expected RGB or greyscale")
     return picture

@@ -7,7 +7,10 @@ from petlir.benchmark.task import Task
 
 
 def simulation(task: Task, on: str) -> str:
-    """Return the name of the simulation behind a track's test images, or "" for real images and exact degradations."""
+    """Return the name of the simulation that degraded a track's test images, or "" if there is none.
+
+    Real images and exact degradations, e.g. bicubic downscaling, are not simulations.
+    """
     if task.parts:
         return ", ".join(dict.fromkeys(filter(None, (simulation(part, on) for part in task.parts))))
     return "" if replaced_by_pairs(task, on) or task.degradation is None else task.degradation.simulated

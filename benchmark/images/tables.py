@@ -24,7 +24,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class TableImage:
-    """An image of a table: its path without suffix, and its side according to its column or folder."""
+    """An image of a table: its path without suffix, and its side (clean or degraded), by column or folder."""
 
     path: PurePosixPath
     side: Side | None
@@ -79,7 +79,7 @@ def pictures(source: str, rows: Dataset) -> Iterator[TableImage]:
 
 
 def _columns(source: str, rows: Dataset) -> dict[str, Side | None]:
-    """Return the image columns and their sides; if one of two columns has a known side, the other has the opposite."""
+    """Return image column → side (clean or degraded); if only one of two columns has a known side, deduce the other."""
     found = {name: side(name.split(".")[0]) for name, feature in rows.features.items() if _holds_images(feature)}
     if not found:
         raise PetlirError(f"{source} has the columns {', '.join(rows.column_names)}; expected a column of images")
@@ -97,7 +97,7 @@ def _holds_images(feature: object) -> bool:
 
 
 def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
-    """Return the path of each image without suffix: a webdataset key, else folder or label with name or number."""
+    """Return each image's path without suffix: its webdataset key, else folder or label, and name or row number."""
     import pyarrow.compute as arrow
 
     if "__key__" in rows.column_names:
@@ -114,7 +114,7 @@ def _places(rows: Dataset, column: str) -> list[PurePosixPath]:
 
 
 def _by_folder(path: PurePosixPath) -> Side | None:
-    """Return the side of an image by its folders, innermost first, or else by the words at the ends of its name."""
+    """Return the side that an image's folders indicate, innermost first, or else the words at the ends of its name."""
     words = re.split(r"[-_.]", path.name)
     ends = (words[0], words[-1]) if len(words) > 1 else ()
     folders = reversed(path.parent.parts)
@@ -136,12 +136,13 @@ def matching(pictures: Sequence[TableImage], pattern: str) -> dict[Key, RowReade
 
 
 def by_side(pictures: Sequence[TableImage], paired: bool, name: str) -> dict[str, tuple[RowReader, RowReader]]:
-    """Return clean and degraded images by name, classified by columns, folders and names; if not paired, clean twice.
+    """Return name → (clean, degraded) image, classified by columns, folders and names; if not paired, clean twice.
 
     Args:
         pictures: the images.
         paired: whether the set consists of pairs.
-        name: name of the set; if it ends in the name of a part and folders of that part exist, only their images count.
+        name: name of the set; if it ends in the name of a part and folders of that part exist, only the images in these
+            folders are used.
 
     Raises:
         PetlirError: two images have the same name, or one has no partner.

@@ -33,8 +33,8 @@ class Used:
     Attributes:
         task: the task.
         set: the image set.
-        entries: the images of the set; if the task starts with bicubic downscaling, together with downscaled images of
-            the set, if there are any.
+        entries: the images of the set; if the task starts with bicubic downscaling, each entry includes the set's own
+            downscaled image, if there is one.
     """
 
     task: Task
@@ -48,7 +48,7 @@ class Used:
 
     @cached_property
     def shipped(self) -> Mapped[Image] | None:
-        """The degraded, or only downscaled, images that the set contains; None if there are none.
+        """The set's own images that are degraded, or only downscaled; None if there are none.
 
         Raises:
             PetlirError: an image is missing, or its size does not match the clean image.
@@ -93,14 +93,14 @@ class Used:
         return self._made("prepared", _prepared, seed if left.random else None).images
 
     def degraded(self, middle: int | None = None) -> Mapped[Image] | Mapped[Degraded]:
-        """Return the degraded images, or at most the central square of side `middle` of each."""
+        """Return the degraded images; if `middle` is given, only the central square of each, of at most this side."""
         if self.set.paired and middle is None and self.shipped is not None:
             return self.shipped
         return self._made("degraded" if middle is None else f"degraded-{middle}", partial(_degraded, middle))
 
     @cached_property
     def _start(self) -> tuple[Sequence[Image], Degradation]:
-        """The available images, and the remaining degradation."""
+        """The images to start from, and the part of the degradation that still has to be applied to them."""
         if self.shipped is not None:
             left = None if self.set.paired else beyond_bicubic(self.task.degradation)
             return self.shipped.images, left or Degradation()
@@ -112,7 +112,7 @@ class Used:
     def _made(
         self, kind: str, make: Callable[[Degradation, Image, int], Pixels], seed: int | None = None
     ) -> Mapped[Pixels]:
-        """Apply `make` to each available image, with the remaining degradation and a seed per image."""
+        """Apply `make` to each image to start from, with the remaining degradation and a seed per image."""
         start, left = self._start
         more = () if seed is None else (f"seed {seed}",)
         seeds = [seed_of(self.task.name, self.set.name, entry.name, *more) for entry in self.entries]

@@ -19,15 +19,16 @@ class ImageFolder:
     """The files of a folder and its sub-folders.
 
     Attributes:
-        images: image files by path below the folder, with `/` and without suffix, in the order of these names.
-        skipped: files that are not read, by path below the folder; sub-folders end with `/`.
+        images: name → image file, in the order of names; a name is the path below the folder, with `/` and without
+            suffix.
+        skipped: paths, below the folder, of files and sub-folders that are not read; sub-folders end with `/`.
     """
 
     images: dict[str, Path]
     skipped: list[str]
 
     def skipped_line(self) -> str:
-        """Return a line that counts and names what was skipped, or "" if nothing was."""
+        """Return a line with the number and names of skipped files, or "" if there are none."""
         count = len(self.skipped)
         shown = ", ".join(self.skipped[:SHOWN]) + (", …" if count > SHOWN else "")
         return f"{count} {'file' if count == 1 else 'files'} skipped: {shown}" if count else ""
@@ -92,5 +93,5 @@ def _is_image(path: Path) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Return a file name without the stray bytes that some systems allow."""
+    """Return a file name with `?` in place of bytes that are not valid UTF-8, which some systems allow."""
     return text.encode(errors="replace").decode()

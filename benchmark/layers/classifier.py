@@ -31,14 +31,14 @@ SURE = 0.5
 
 
 class ExpertClassifier(nn.Module):
-    """A hard decision between K experts and "none" for each image, from two linear layers on its description.
+    """A hard decision between K experts and "none" for each image, by two linear layers that read its description.
 
     An expert is selected if it is the most probable class and its probability is at least its `threshold`.
 
     Args:
         describe: the description of images.
         width: D, the length of the description.
-        eligible: whether each of the K experts can be selected; experts that cannot always have weight 0.
+        eligible: whether each of the K experts can be selected; the weight of all others is always 0.
 
     Raises:
         PetlirError: the classifier would have more than 1,000 parameters.
@@ -62,7 +62,7 @@ class ExpertClassifier(nn.Module):
 
     @property
     def standard(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the training descriptions, D each."""
+        """Mean and standard deviation of the training descriptions, D values each."""
         mean, deviation, *_ = self._parts
         return mean, deviation
 
@@ -86,7 +86,7 @@ class ExpertClassifier(nn.Module):
         """Train on the CPU with the cross-entropy loss and PyTorch's global random generator.
 
         Args:
-            described: M×D, the descriptions.
+            described: M×D descriptions of images.
             labels: M class indices: eligible experts in order, then "none".
             importance: M non-negative weights of the examples.
         """
@@ -125,7 +125,7 @@ class ExpertClassifier(nn.Module):
         return self._scattered(taken * (probabilities[:, :-1] >= self.threshold))
 
     def forced(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return the weights as if "none" did not exist: N×K, each row one-hot."""
+        """Return N×K weights, each row one-hot for the most probable expert, however probable "none" is."""
         experts = self.probabilities(backbone, images)[:, :-1]
         if not experts.shape[1]:
             return self._scattered(experts)

@@ -26,7 +26,7 @@ JPEG_BLOCK = 8
 PATCH = 6
 """The side length, in pixels, of the patches among which flat ones are selected."""
 FLAT = 0.3
-"""The fraction of patches that count as flat: there, noise dominates the texture of the image."""
+"""The fraction of patches that count as flat, i.e. in which noise is stronger than image texture."""
 STREAK, SLANTS = 9, (-0.5, -0.25, 0.0, 0.25, 0.5)
 """The length of a streak (in rows), and the slants of streaks (in columns per row)."""
 FAINT = 1e-4
@@ -45,7 +45,7 @@ class DegradationStatistics:
     Donoho & Johnstone, Ideal spatial adaptation by wavelet shrinkage, Biometrika 1994; noise in flat patches by
     brightness after Foi et al., Practical Poissonian-Gaussian noise modeling and fitting, TIP 2008; traces of
     demosaicking after Gallagher & Chen, Image authentication by detecting traces of demosaicing, CVPRW 2008. The
-    selection is ours.
+    selection of these statistics was made for petlir.
     """
 
     def width(self, backbone: Backbone) -> int:
@@ -70,7 +70,10 @@ class DegradationStatistics:
 
 
 def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
-    """Yield quantiles, contrast and mean of the luma, the fractions of black and white samples, and the maximum."""
+    """Yield quantiles, contrast and mean of the luma, the fractions of black and white samples, and peak brightness.
+
+    The peak brightness is the 0.995 quantile, over pixels, of the largest channel.
+    """
     flat = luma.flatten(1)
     step = -(-flat.shape[1] // MOST)
     yield from torch.quantile(flat[:, ::step], images.new_tensor(QUANTILES), dim=1)
@@ -82,7 +85,10 @@ def _exposure(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
 
 
 def _noise(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
-    """Yield levels, correlations between channels and between pixels, and levels by brightness, in flat patches."""
+    """Yield noise levels, correlations of noise between channels and between pixels, and noise levels by brightness.
+
+    They are estimated in flat patches, where image texture is weak.
+    """
     colours, grey = high_pass(images), high_pass(luma)
     yield from _log(_quantile(_levels(colours), FLAT)).T
     levels = _levels(grey)[:, 0]
@@ -103,7 +109,7 @@ def _noise(images: Tensor, luma: Tensor) -> Iterator[Tensor]:
 
 
 def _scales(luma: Tensor) -> Iterator[Tensor]:
-    """Yield noise level, tail and direction at each resolution, and asymmetry across thin lines at the first."""
+    """Yield noise level, tail weight and direction at each resolution, and asymmetry of thin lines at the first."""
     for axis in (-1, -2):
         yield _skewness(second_difference(luma, axis))
     for _ in range(SCALES):
@@ -129,7 +135,7 @@ def _mosaic(images: Tensor) -> Iterator[Tensor]:
 
 
 def _blocks(luma: Tensor) -> Iterator[Tensor]:
-    """Yield the excess of the largest of the 8 phases of intensity steps over the others, along rows and columns."""
+    """Yield how much larger intensity steps are at one of the 8 positions in a block, along rows and columns."""
     for axis in (-1, -2):
         steps = _robust_log(luma.diff(dim=axis)).mean((1, -3 - axis))
         phases = steps[:, : steps.shape[1] // JPEG_BLOCK * JPEG_BLOCK].view(len(steps), -1, JPEG_BLOCK).mean(1)
@@ -138,7 +144,11 @@ def _blocks(luma: Tensor) -> Iterator[Tensor]:
 
 
 def _streaks(luma: Tensor) -> Iterator[Tensor]:
-    """Yield how much of thin lines remains in means along near-vertical and near-horizontal streaks, and how bright."""
+    """Yield how much contrast of thin lines remains after averaging along near-vertical and near-horizontal streaks.
+
+    For near-vertical streaks, also yield the skewness, which distinguishes bright from dark streaks. Finally, yield the
+    difference between the two directions.
+    """
     kernel = luma.new_zeros(len(SLANTS), 1, STREAK, 5)
     rows = torch.arange(STREAK)
     for streak, slant in zip(kernel[:, 0], SLANTS, strict=True):
@@ -156,36 +166,36 @@ def _streaks(luma: Tensor) -> Iterator[Tensor]:
 
 
 def high_pass(images: Tensor) -> Tensor:
-    """Filter N×C×H×W with [1 -2 1]ᵀ[1 -2 1] / 6, which keeps the level of white noise; return N×C×(H-2)×(W-2)."""
+    """Filter N×C×H×W maps with [1 -2 1]ᵀ[1 -2 1] / 6, which keeps the level of white noise; return N×C×(H-2)×(W-2)."""
     rows = images[..., 2:, :] - 2 * images[..., 1:-1, :] + images[..., :-2, :]
     return (rows[..., 2:] - 2 * rows[..., 1:-1] + rows[..., :-2]) / 6
 
 
 def noise_level(high: Tensor) -> Tensor:
-    """Estimate the standard deviation N×C of Gaussian noise N×C×H×W from the median absolute deviation."""
+    """Estimate N×C standard deviations from N×C×H×W samples of Gaussian noise by their median absolute deviation."""
     flat = high.flatten(2)
     return _quantile((flat - _quantile(flat, 0.5)[..., None]).abs(), 0.5) / 0.6745
 
 
 def second_difference(images: Tensor, axis: int) -> Tensor:
-    """Return each pixel less the mean of its two neighbours along an axis, without the border."""
+    """Return each pixel minus the mean of its two neighbours along an axis, without the border."""
     length = images.shape[axis] - 2
     before, pixels, after = (images.narrow(axis, start, length) for start in range(3))
     return pixels - (before + after) / 2
 
 
 def _levels(high: Tensor) -> Tensor:
-    """Return the standard deviation of Gaussian noise in each patch, N×C×P, from its mean absolute value."""
+    """Estimate the standard deviation of Gaussian noise in each of P patches, N×C×P, from the mean absolute value."""
     return functional.avg_pool2d(high.abs(), PATCH).flatten(2) * sqrt(pi / 2)
 
 
 def _quantile(values: Tensor, share: float) -> Tensor:
-    """Return a lower quantile along the last axis; `torch.median` has no deterministic kernel on GPUs."""
+    """Return a quantile along the last axis, not interpolated; `torch.median` has no deterministic kernel on GPUs."""
     return values.sort(-1).values[..., int(share * (values.shape[-1] - 1))]
 
 
 def _correlation(one: Tensor, other: Tensor, flat: Tensor) -> Tensor:
-    """Return the correlation of N×H×W with N×H×W in patches with N×P weights; the means are 0."""
+    """Return the correlation of two N×H×W maps of mean 0, whose P patches have N×P weights."""
     products = (one * other, one * one, other * other)
     covariance, *variances = (
         (functional.avg_pool2d(product[:, None], PATCH).flatten(1) * flat).sum(1) for product in products
@@ -200,7 +210,7 @@ def _skewness(values: Tensor) -> Tensor:
 
 
 def _robust_log(differences: Tensor) -> Tensor:
-    """Return log-magnitudes, whose means depend less on edges than those of magnitudes."""
+    """Return log-magnitudes, because a few strong edges influence their mean less than the mean of the magnitudes."""
     return (differences.abs() + HALF_LEVEL).log()
 
 

@@ -1,4 +1,4 @@
-"""Routing: weights of several experts for an image, from the similarity of its degradation to theirs."""
+"""Routing: weights of several experts for an image, from the similarity of its degradation to each expert's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLIP = "openai/clip-vit-base-patch32"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 CLIP_SIDE, CLIP_WIDTH = 224, 512
 LARGEST_SIDE = 512
-"""The side length of the central crop that describes larger images, for networks that accept any size."""
+"""The side length of the central crop from which larger images are described, for networks that accept any size."""
 
 
 class Describe(Protocol):
@@ -88,8 +88,8 @@ def _centre(images: Tensor) -> Tensor:
 class ClipEmbedding:
     """CLIP embeddings of images (Radford et al., ICML 2021), each resized to 224×224.
 
-    The encoder is loaded on first use. It is the same for every task, so it is counted neither as part of the backbone
-    nor as stored.
+    The encoder is loaded on first use. It is the same for every task, so its parameters count neither as part of the
+    backbone nor as stored for a task.
     """
 
     def width(self, backbone: Backbone) -> int:
@@ -122,16 +122,17 @@ class ClipEmbedding:
 
 
 class Router(nn.Module):
-    """Weights of K experts for each image: a softmax over those whose prototypes are most similar to its description.
+    """Weights of K experts for each image: a softmax over the experts with the most similar prototypes.
 
-    Similarity is the cosine after subtracting the mean of the prototypes from both vectors. Each image of a batch is
-    routed separately.
+    An expert's similarity is the cosine between its prototype and the description of the image, after subtracting the
+    mean of the prototypes from both vectors. Each image of a batch is routed separately.
 
     Args:
-        describe: the description that is compared.
+        describe: computes the description of an image.
         prototypes: mean description of each expert's degradation and, last, of clean images, (K+1)×D.
         top: number of experts per image.
-        temperature: divisor of the similarities before the softmax; towards 0 the most similar expert dominates.
+        temperature: divisor of the similarities before the softmax; the lower it is, the more the best expert
+            dominates.
     """
 
     def __init__(self, describe: Describe, prototypes: Tensor, top: int, temperature: float) -> None:
@@ -147,7 +148,7 @@ class Router(nn.Module):
 
     @torch.no_grad()
     def forward(self, backbone: Backbone, images: Tensor) -> Tensor:
-        """Return non-negative N×K weights for N×3×H×W images; the frozen network has the remainder of each row to 1."""
+        """Return N×K weights for N×3×H×W images; 1 minus the sum of a row is the frozen network's weight."""
         centre = self.prototypes.mean(0)
         described = self.describe(backbone, images) - centre
         similarities = functional.cosine_similarity(described[:, None], self.prototypes - centre, dim=-1)
@@ -155,6 +156,6 @@ class Router(nn.Module):
 
 
 def share(similarities: Tensor, top: int, temperature: float) -> Tensor:
-    """Return N×K weights for similarities N×K: a softmax at `temperature` over the `top` of each row, 0 elsewhere."""
+    """Return N×K weights for N×K similarities: a softmax over the `top` highest of each row, 0 elsewhere."""
     highest, places = similarities.topk(min(top, similarities.shape[1]))
     return torch.zeros_like(similarities).scatter(1, places, ((highest - highest[:, :1]) / temperature).softmax(1))

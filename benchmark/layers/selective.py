@@ -23,11 +23,11 @@ class Subset(Method):
     unfreezes = True
 
     what: ClassVar[str]
-    """The name of the trained parameters, e.g. `biases`; the method does not apply to a backbone without any."""
+    """The name of the trained parameters, e.g. `biases`; the method does not apply to a backbone without them."""
 
     @abstractmethod
     def chosen(self, backbone: Backbone) -> Iterator[nn.Parameter]:
-        """Yield the parameters to train, for all heads; the engine then freezes the parameters of unused heads."""
+        """Yield the parameters to train, including those of all heads; the engine freezes those of unused heads."""
 
     def adapt(self, backbone: Backbone) -> None:
         """Unfreeze the selected parameters."""

@@ -1,4 +1,4 @@
-"""The first of two pre-training steps of latent diffusion: its autoencoder, on clean images."""
+"""The first of two pre-training steps of latent diffusion: training its autoencoder on clean images."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from petlir.benchmark.pretraining.loop import Batch, Batches
 from petlir.benchmark.restoration.restore import to_batch
 
 FITTED = 64
-"""The maximum number of images that the linear code is fitted to."""
+"""The maximum number of images that the linear autoencoder is fitted to."""
 
 
 def start(network: LatentDiffusion, images: list[Image]) -> None:
     """Initialize a linear autoencoder with the principal components of images; nonlinear layers initially add nothing.
 
-    An autoencoder without a linear code is left unchanged.
+    A network without a linear autoencoder is left unchanged.
     """
     if network.linear is not None:
         device = next(network.parameters()).device
@@ -41,7 +41,7 @@ def clean(batches: Batches) -> Batches:
 
 @contextmanager
 def reconstructing(network: LatentDiffusion) -> Iterator[None]:
-    """Make the network output the decoded code of its input, without the U-Net, inside the `with` block."""
+    """Make the network only encode and decode its input, without the U-Net, inside the `with` block."""
     config = network.config
     network.config = replace(config, output="reconstruction")
     try:

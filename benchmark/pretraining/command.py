@@ -47,7 +47,7 @@ def pretrain_backbone(
     without: str = "",
     only: str = "",
 ) -> Iterator[str]:
-    """Pre-train a backbone into `out`, and yield progress lines.
+    """Pre-train a backbone, write it to `out`, and yield progress lines.
 
     Args:
         plugins: source of the available backbones and of the tasks to score.

@@ -33,7 +33,7 @@ class Recipe:
         steps: optimiser steps.
         batch_size: crops per step.
         images: number of clean images of 256×256.
-        rate: peak learning rate of AdamW; warmed up, then decayed by a cosine to a hundredth.
+        rate: peak learning rate of AdamW, reached by a warm-up; a cosine then decays it to a hundredth.
         warm_up: steps of the warm-up.
         seed: seed of images, crops, degradations and initial weights.
         source: `dead leaves`, or the name of a folder of photographs.

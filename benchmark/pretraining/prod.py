@@ -23,7 +23,7 @@ def count(functions: int) -> int:
 
 
 def composition(kinds: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Draw 1 to N distinct kinds of degradation in random order; k kinds have a probability proportional to 1/k.
+    """Draw 1 to N distinct kinds of degradation in random order; the probability of k kinds is proportional to 1/k.
 
     Short compositions are favoured, as the downstream tasks have one or two degradations.
     """

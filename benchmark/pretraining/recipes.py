@@ -19,7 +19,7 @@ class Kind:
     Attributes:
         learns: returns the heads or synthetic degradations that a network learns; raises PetlirError if the network
             does not fit.
-        batches: returns the training batches for these clean images and heads or degradations.
+        batches: returns the training batches for given clean images and given heads or degradations.
     """
 
     learns: Callable[[Backbone], tuple[str, ...]]

@@ -29,7 +29,7 @@ RECONSTRUCTION = f"{BUNDLED} reconstruction"
 def card_scores(network: Backbone, plugins: Plugins, root: Path | None) -> dict[str, dict[str, float]]:
     """Return set and task → mean PSNR in dB of the restored images (`psnr`) and of the degraded images (`input`).
 
-    For latent diffusion, `RECONSTRUCTION` → mean PSNR of the decoded codes of clean photographs, D(E(x)).
+    For latent diffusion, `RECONSTRUCTION` → mean PSNR of clean photographs after encoding and decoding, D(E(x)).
 
     Args:
         network: the pre-trained network, set to evaluation mode.

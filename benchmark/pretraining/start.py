@@ -18,7 +18,7 @@ FEATURE_RANGE = 8.0
 
 
 def fresh(plugins: Plugins, name: str, seed: int) -> Backbone:
-    """Return the backbone `name` on the CPU with its initial weights, a function of `seed` alone."""
+    """Return the backbone `name` on the CPU, with initial weights that depend only on `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = plugins.build(name)
@@ -44,7 +44,7 @@ def add_nothing(network: Backbone) -> None:
 
 
 def pass_through(network: IPT) -> None:
-    """Initialise the weights in place: branches add nothing; heads and tails keep colours within two levels."""
+    """Initialise the weights in place: branches add nothing; heads and tails change colours by at most 2/255."""
     with torch.no_grad():
         for module in network.modules():
             _silence(module)

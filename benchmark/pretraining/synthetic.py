@@ -46,7 +46,7 @@ class Pool:
 
     Args:
         make: creates the tile with a given number.
-        size: number of tiles per step; `step` uses the tiles `step` to `step + size - 1`.
+        size: number of tiles per step; step n uses the tiles n to n + size - 1.
     """
 
     def __init__(self, make: Callable[[int], Pair], size: int = TILES) -> None:
@@ -80,7 +80,7 @@ def only_head(network: Backbone) -> str:
 
 
 CROP = 48
-"""The side of a degraded training crop in pixels, increased if the network would pad it."""
+"""The side of a degraded training crop in pixels; it is increased if the network would pad such a crop."""
 
 
 def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Degrade, kinds: Sequence[str]) -> Batches:
@@ -103,6 +103,6 @@ def batches(network: Backbone, images: list[Image], recipe: Recipe, degrade: Deg
 
 
 def _tile(images: list[Image], degrade: Degrade, kinds: Sequence[str], seed: int, number: int) -> Pair:
-    rng = np.random.default_rng([seed, number, 1])  # the final 1 makes these numbers independent of those of the crops
+    rng = np.random.default_rng([seed, number, 1])  # the final 1 makes these numbers independent of those for crops
     clean = patch(images[int(rng.integers(len(images)))], TILE, rng)
     return degrade(clean, rng, kinds), clean

@@ -31,8 +31,9 @@ RELATED: Mapping[str, tuple[str, ...]] = {
 """The pre-training kinds similar to a task: noise of another strength or colour, another kind of blur, or upscaling
 without the additional degradation.
 
-Super-resolution is similar to `resize` only: a network that preserves the size was trained on resized images at full
-size, never at a task's scale. `low_light` is not similar to any of them.
+For a network that preserves the size, super-resolution counts as similar to `resize`, not as seen: such a network is
+trained on images that were downscaled and enlarged again to full size, never on small images at a task's scale.
+`low_light` is not similar to any of them.
 """
 
 

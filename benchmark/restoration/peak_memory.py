@@ -14,11 +14,11 @@ from torch.utils._pytree import tree_leaves
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A tracker of the tensors created inside `with LiveBytes() as live:`; earlier tensors do not count.
 
-    A storage counts once and in full, from the operation that creates it until nothing refers to it. Memory that
-    kernels allocate internally is not tracked.
+    The storage of a tensor counts once and in full, from the operation that creates it until nothing refers to it.
+    Memory that kernels allocate internally is not tracked.
 
     Attributes:
-        peak: maximum of the bytes alive at the same time.
+        peak: largest number of bytes alive at the same time.
     """
 
     def __init__(self) -> None:

@@ -27,17 +27,18 @@ WAYS = ("default", "whole", "chop", "extra-window")
 WINDOW_OVERLAP = 12
 """Overlap of neighbouring fixed-size windows, in degraded pixels; at most a quarter of the window."""
 TILE_OVERLAP = 32
-"""Overlap of neighbouring tiles without a fixed size, in pixels; at most a quarter of the tile."""
+"""Overlap of neighbouring tiles in pixels, for networks without a fixed window; at most a quarter of the tile."""
 LEFT = 1 / 3
-"""The outer fraction of the overlap in which a tile without a fixed size is replaced by its neighbour, because a tile
-is least accurate at its edge.
+"""The outer fraction of a tile's overlap in which only the neighbour is used, for networks without a fixed window.
+
+A tile is least accurate at its edge.
 """
 MEMORY_BYTES = 2 * 2**30
 """The default memory limit for the tensors of one forward pass, on CPU and GPU."""
 BYTES_PER_PIXEL = 32 * 2**10
 """An upper bound on the bytes per output pixel that any built-in network needs.
 
-If images stay within the memory limit by this bound, memory is not measured.
+If images stay within the memory limit even at this bound, memory is not measured.
 """
 BATCH_PIXELS = 2**19
 """The maximum number of input pixels of a group of images that are restored together, so that tiles of different images
@@ -62,22 +63,23 @@ def restore(
 
     By default, a network with a fixed window processes windows, and images smaller than a window are padded by
     reflection. Any other network processes the whole image if a forward pass stays within `memory_bytes`, otherwise
-    tiles. Blending weights rise linearly over the overlap of two tiles to avoid seams. In the outer third of its
-    overlap, a tile without a fixed size has weight 0, and only its neighbour is used. If the receptive field of a
-    network extends no further than that third, tiles give the same result as the whole image.
+    tiles. Blending weights rise linearly over the overlap of two tiles to avoid seams. For a network without a fixed
+    window, a tile has weight 0 in the outer third of the overlap, where only its neighbour is used. If the receptive
+    field of the network extends no further than that third, tiles give the same result as the whole image.
 
-    Memory is assumed to be proportional to the number of pixels. It is measured on one small crop, unless the images
-    stay within the limit at `BYTES_PER_PIXEL` bytes per output pixel. Images, result and internal allocations of
-    kernels need additional memory; on a CPU, the memory of a process grew by up to 1.7 times the limit.
+    Memory is assumed to be proportional to the number of pixels. The memory per pixel is measured on one small crop,
+    unless the images stay within the limit at `BYTES_PER_PIXEL` bytes per output pixel. Images, result and internal
+    allocations of kernels need additional memory; on a CPU, the memory of a process was measured to grow by up to 1.7
+    times the limit.
 
     Args:
         network: the backbone, adapted or not.
         images: N×3×H×W in [0, 1].
         head: the head to use; may be omitted if there is only one.
         tiling: `default`, `official` (as in the network's own code) or `whole` (one forward pass).
-        tile: side of a tile, a multiple of `network.multiple(head)`; None for the largest tile that fits in memory.
-        overlap: overlap of neighbouring tiles in pixels; None for 12 with fixed windows and 32 with other tiles, but at
-            most a quarter of the side.
+        tile: side of a tile, a multiple of `network.multiple(head)`; None for the largest tile within the memory limit.
+        overlap: overlap of neighbouring tiles in pixels; None for 12 between fixed windows and 32 between other tiles,
+            but at most a quarter of the side.
         memory_bytes: limit for the tensors of a forward pass of a network without a fixed window; fixed windows are
             processed 16 at a time.
 
@@ -86,7 +88,7 @@ def restore(
 
     Raises:
         PetlirError: the head or tiling is unknown or does not support this image size, `tile` or `overlap` does not fit
-            the network, or the smallest tile does not fit in memory.
+            the network, or the smallest tile exceeds the memory limit.
     """
     return restored(network, images, head, tiling, tile=tile, overlap=overlap, memory_bytes=memory_bytes)
 
@@ -224,7 +226,7 @@ def _tiles(
 
 
 def _pixels_within(memory_bytes: int, network: Backbone, images: Tensor, head: str | None) -> int:
-    """Return the number of pixels that a forward pass may process, measured on a crop.
+    """Return the number of pixels that a forward pass may process, from the memory measured on a small crop.
 
     Raises:
         PetlirError: even this crop exceeds the limit.

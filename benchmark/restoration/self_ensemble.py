@@ -19,7 +19,7 @@ def eightfold(forward: Forward, images: Tensor) -> Tensor:
     Each output is rotated and mirrored back before the mean is computed.
 
     Args:
-        forward: N×3×H×W maps to N×3×sH×sW; is also called with height and width exchanged.
+        forward: maps N×3×H×W images to N×3×sH×sW images; it is also called with height and width exchanged.
         images: N×3×H×W.
     """
     views = list(product(range(4), (False, True)))

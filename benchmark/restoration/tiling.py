@@ -1,6 +1,6 @@
 """Cut images into overlapping tiles and merge the restored tiles.
 
-This module is independent of networks; `Forward` maps tiles M×3×h×w to M×3×sh×sw, s being the scale.
+This module is independent of networks; `Forward` maps M×3×h×w tiles to M×3×sh×sw tiles, where s is the scale.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class TilePositions:
         starts: start positions, the first at 0.
         side: length of each tile.
         scale: upscaling factor of the restored tile.
-        edge: weights of the output pixels at a tile's edge towards a neighbour, from the outside in.
+        edge: weights of a tile's output pixels next to an edge with a neighbour, from the edge inwards.
     """
 
     starts: Sequence[int]
@@ -47,7 +47,7 @@ class TilePositions:
         return slice(self.starts[tile] * self.scale, (self.starts[tile] + self.side) * self.scale)
 
     def weights(self) -> Tensor:
-        """Return the weights of each tile at its output pixels; they sum to 1 at every output pixel."""
+        """Return the weights of each tile at its output pixels; at every output pixel, all weights sum to 1."""
         ends = len(self.edge)
         weights = torch.ones(len(self.starts), self.side * self.scale)
         weights[1:, :ends] *= self.edge
@@ -61,7 +61,7 @@ class TilePositions:
 def evenly(length: int, side: int, overlap: int, scale: int, left: float) -> TilePositions:
     """Distribute as few tiles as possible over `length` pixels, with neighbours that overlap by at least `overlap`.
 
-    If `side` exceeds `length`, a single tile of that length is used. In the outer fraction `left` (0 to below 1/2) of
+    If `side` exceeds `length`, a single tile of side `length` is used. In the outer fraction `left` (0 to below 1/2) of
     the overlap, a tile has weight 0 and only its neighbour is used; in the rest, the weights rise linearly.
     """
     side = min(side, length)
@@ -148,7 +148,7 @@ def pad_to(images: Tensor, side: int) -> Tensor:
 
 
 def flipped(images: Tensor, height: int, width: int) -> Tensor:
-    """Pad images to height×width with their mirror image (whose first row and column repeat the last)."""
+    """Pad images to height×width by mirroring them about their edges, so that the last row and column are repeated."""
     return _mirrored(images, height, width, twice=1)
 
 

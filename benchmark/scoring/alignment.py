@@ -20,7 +20,7 @@ class Alignment:
     """The operations that give the images of a pair the same size.
 
     Attributes:
-        factor: enlargement of the restored image.
+        factor: factor by which the restored image is enlarged; 1 if it is not.
         size: width and height of both images.
         scale: the sides of the cropped clean image are multiples of this scale; 1 if it is not cropped.
     """

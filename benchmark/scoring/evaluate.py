@@ -98,7 +98,7 @@ def evaluate(
 
 
 def _asked(rules: Sequence[Protocol], pair: ImagePair) -> list[Protocol]:
-    """Return the `rules` that apply to a pair for any field of view; all apply if the pair names no protocols."""
+    """Return the `rules` that apply to a pair, with any field of view; all apply if the pair names no protocols."""
     own = [protocol(name) for name in pair.protocols]
     return [rule for rule in rules if not own or replace(rule, seen="") in own]
 
@@ -109,7 +109,7 @@ def kept_in(way: str, first: str) -> str:
 
 
 def restored(network: Backbone, images: Iterable[Degraded], heads: Sequence[str], rule: Protocol) -> Iterator[Tensor]:
-    """Yield each image restored as the protocol requires, 1×3×H×W, neither clipped nor rounded."""
+    """Yield each image, restored as the protocol requires, as 1×3×H×W, neither clipped nor rounded."""
     tiling, tile = tiling_of(rule.seen)
     return restore_each(network, images, heads, tiling, tile, ensemble=rule.ensemble > 1)
 
@@ -131,7 +131,7 @@ def _values(image: Image | Tensor, clean: Image, rule: Protocol) -> dict[str, fl
 
 
 def _input(pair: ImagePair) -> Image:
-    """Return the degraded image, enlarged bicubically if it is smaller."""
+    """Return the degraded image, enlarged bicubically if it is smaller than the clean image."""
     scale, image = pair.clean.shape[0] // pair.degraded.shape[0], rounded(pair.degraded)
     return enlarge(image, scale) if scale > 1 else image
 

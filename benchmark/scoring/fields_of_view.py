@@ -21,7 +21,7 @@ WHOLE, TILES = "whole", "tiles-"
 
 
 def views(backbone: Backbone, method: Method, patch: int) -> tuple[str, ...]:
-    """Return the fields of view: `whole`, `tiles-SIDE`, or both; only images restored with the first one are stored.
+    """Return the fields of view: `whole`, `tiles-SIDE`, or both; only images restored with the first are stored.
 
     Args:
         backbone: the network.

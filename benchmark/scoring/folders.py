@@ -30,7 +30,7 @@ from petlir.benchmark.scoring.psnr_ssim import recorded
 PREFIXES = ("norain-", "rain-")
 """Prefixes that distinguish the two file names of a pair in some sets, e.g. Rain100's `rain-001` and `norain-001`."""
 BYTES_PER_PIXEL = 30
-"""The memory in bytes per pixel of a pair of images that are scored in bands."""
+"""The memory that scoring a pair of images in bands takes, in bytes per pixel of the clean image."""
 
 
 class Mean(TypedDict):
@@ -96,7 +96,7 @@ def _read(path: Path, warn: Warn) -> Picture:
 
 
 def all_protocols() -> list[Protocol]:
-    """Return the protocols of `KNOWN` that apply to stored images, whatever their restoration mode."""
+    """Return the protocols of `KNOWN` that apply to stored images and do not require a restoration mode."""
     return [rule for rule in map(protocol, KNOWN) if rule.rounded and not rule.way]
 
 
@@ -110,8 +110,8 @@ def score_folders(
         reference: folder of the clean images; a clean image that is up to s - 1 pixels larger than the restored image
             is cropped to a multiple of the scale s.
         rule: the protocol.
-        bicubic: enlarge restored images that are an integer factor smaller, like MATLAB's `imresize`; on low-resolution
-            inputs, this gives the usual baseline of super-resolution.
+        bicubic: whether restored images that are smaller by an integer factor are enlarged like by MATLAB's `imresize`;
+            on low-resolution inputs, this gives the usual baseline of super-resolution.
         warn: receives a line for each image that is skipped, cropped or only partly read.
 
     Raises:
@@ -181,7 +181,7 @@ def matched(
     """Return the pairs of two folders in the order of names, with their sizes checked from the headers.
 
     Raises:
-        PetlirError: as `score_folders`.
+        PetlirError: as for `score_folders`.
     """
     pairs = [_aligned(*files, rules, bicubic) for files in _named(restored, reference, warn)]
     if cropped := [pair for pair in pairs if pair.alignment.scale > 1]:

@@ -61,11 +61,11 @@ class Prepared:
 
 
 def measure(prepared: Mapping[str, Prepared], images: Mapping[str, Look], device: str) -> list[Measurement]:
-    """Score each restored image by each metric, in the order of the images.
+    """Score each restored image by each metric; the values are in the order of the images.
 
     Args:
         prepared: the metrics by name.
-        images: by name, functions that read the restored and the clean image, of equal size.
+        images: name → function that reads the restored and the clean image, which have equal sizes.
         device: the device to compute on.
 
     Raises:

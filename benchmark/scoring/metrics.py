@@ -53,11 +53,11 @@ def choose(text: str, registered: Mapping[str, Registered]) -> tuple[str, ...]:
 def measured(
     names: Iterable[str], images: Mapping[str, Look], device: str, registered: Mapping[str, Registered]
 ) -> list[Measurement]:
-    """Score each restored image by each metric, in the order of the images.
+    """Score each restored image by each metric; the values are in the order of the images.
 
     Args:
         names: see `choose`.
-        images: by name, functions that read the restored and the clean image, of equal size.
+        images: name → function that reads the restored and the clean image, which have equal sizes.
         device: the device to compute on.
         registered: the metrics implemented in this project or in plugins, by name.
 

@@ -36,16 +36,16 @@ def psnr(restored: Image, clean: Image, protocol: Protocol) -> float:
 
 
 def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype = torch.float64) -> float:
-    """Return the structural similarity in [-1, 1] of two uint8 H×W×3 images, the mean over channels and windows.
+    """Return the structural similarity in [-1, 1] of two uint8 H×W×3 images, averaged over channels and windows.
 
     Args:
         restored: the image to score.
         clean: the reference image.
-        protocol: channels, border, window.
+        protocol: determines the channels, the border and the window.
         dtype: float64 for recorded values; float32 is faster and accurate to 1e-4.
 
     Raises:
-        PetlirError: the sizes differ, or are smaller than the window inside the border.
+        PetlirError: the sizes differ, or the area inside the border is smaller than the window.
     """
     return _ssim(*_planes(_values(restored).to(dtype), _values(clean).to(dtype), protocol), protocol).item()
 
@@ -53,7 +53,7 @@ def ssim(restored: Image, clean: Image, protocol: Protocol, dtype: torch.dtype =
 def scores(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """Return PSNR and SSIM of each of N pairs, on their device, rounded to 8 bits first if the protocol requires it.
+    """Return PSNR and SSIM of each of N pairs on their device; if the protocol requires it, images are rounded first.
 
     Args:
         restored: N×3×H×W in [0, 1]; values outside are clipped.
@@ -106,7 +106,7 @@ def recorded(psnr: float) -> float | str:
 def _scaled_planes(
     restored: Tensor, clean: Tensor, protocol: Protocol, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, Tensor]:
-    """Return the compared planes of two batches N×3×H×W in [0, 1], clipped, and rounded if the protocol requires it."""
+    """Return the planes to be compared of two N×3×H×W batches in [0, 1], clipped and, if required, rounded."""
 
     def values(images: Tensor) -> Tensor:
         scaled = images.to(dtype).clamp(0, 1) * 255
@@ -121,7 +121,7 @@ def _values(image: Image) -> Tensor:
 
 
 def _planes(restored: Tensor, clean: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """Return the compared planes of two batches N×3×H×W in 0..255: N×C×h×w each."""
+    """Return the N×C×h×w planes to be compared of two N×3×H×W batches in 0..255."""
     if restored.shape != clean.shape:
         sizes = (f"{images.shape[-1]}×{images.shape[-2]}" for images in (restored, clean))
         raise PetlirError("images of {} and {} pixels cannot be compared; equal sizes are expected".format(*sizes))
@@ -145,7 +145,7 @@ def _as_bright_as(clean: Tensor, restored: Tensor, protocol: Protocol) -> Tensor
 
 
 def _compared(images: Tensor, channel: Channel) -> Tensor:
-    """Return N×3×H×W images in 0..255 unchanged, or their luma N×1×H×W."""
+    """Return N×3×H×W images in 0..255 unchanged, or their N×1×H×W luma."""
     if channel.luma is None:
         return images
     red, green, blue = (weight * plane for weight, plane in zip(channel.luma, images.unbind(1), strict=True))
@@ -159,7 +159,7 @@ def _psnr(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
 
 
 def _ssim(restored: Tensor, clean: Tensor, protocol: Protocol) -> Tensor:
-    """Return the SSIM of N×C×H×W, N values."""
+    """Return N values, the SSIM of each image of N×C×H×W planes."""
     if protocol.ssim == "3d":
         return _similarity(restored, clean, protocol).mean((1, 2, 3))
     if min(clean.shape[-2:]) < protocol.window:

@@ -66,7 +66,7 @@ class ProtocolMetric:
     higher_is_better: bool = True
 
     def text(self, value: float) -> str:
-        """Return a value with its digits, without the unit."""
+        """Return a value as text with `digits` decimals, without the unit."""
         return f"{value:.{self.digits}f}"
 
     @property

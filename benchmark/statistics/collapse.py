@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from petlir.benchmark.statistics.crossed import Floats, Scores
 
 LEAST, DEVIATIONS = 1.0, 5.0
-"""Distances below the median in dB and in median absolute deviations; a collapsed seed exceeds both."""
+"""Distances below the median, in dB and in median absolute deviations; a seed beyond both has collapsed."""
 RULE = (
     "A seed has collapsed if its mean is more than 1 dB and more than 5 median absolute deviations below the median "
     "of its method's seeds. Collapsed seeds are counted; intervals, ranks and recovered gains use the other seeds."
@@ -19,13 +19,13 @@ RULE = (
 
 
 def far_below(means: Floats) -> NDArray[np.bool_]:
-    """Return, for the seeds of one method with means `... × seeds` in dB, whether each has collapsed by the rule."""
+    """Return whether each seed of a method has collapsed by the rule, from the seeds' means, `... × seeds` in dB."""
     below = np.median(means, axis=-1, keepdims=True) - means
     return np.asarray((below > LEAST) & (below > DEVIATIONS * np.median(np.abs(below), axis=-1, keepdims=True)))
 
 
 def collapsed(scores: Scores) -> NDArray[np.bool_]:
-    """Return whether each seed is collapsed; a seed without a run is not.
+    """Return whether each seed is collapsed; a seed that did not run does not count as collapsed.
 
     Args:
         scores: units × seeds in dB; a column of NaN is a seed without a run.

@@ -23,13 +23,14 @@ from petlir.benchmark.statistics.spending import InterimAnalysis
 FEWEST_SEEDS = 3
 """The minimum number of seeds for a separation."""
 FIRM_SEEDS = 5
-"""The minimum number of seeds for a final separation; with fewer, it is provisional and must exceed
-`PROVISIONAL_GAP`.
+"""The minimum number of seeds for a final separation.
+
+With fewer seeds, a separation is provisional, and its gap must exceed `PROVISIONAL_GAP`.
 """
 PROVISIONAL_GAP = 0.1
 """The smallest gap of a provisional separation, in dB."""
 FIRM_GAP = 0.02
-"""The smallest gap of any separation, in dB: smaller gaps are invisible and always count as ties."""
+"""The smallest gap of any separation, in dB: methods with a smaller, invisible gap always count as tied."""
 AT_ONCE = 4_000_000
 """The number of score differences computed at once."""
 Flags = NDArray[np.bool_]
@@ -88,7 +89,7 @@ class PairArrays:
     """All pairs of a column as arrays, in the order of `itertools.combinations`; see `MethodPair`.
 
     Attributes:
-        difference: 4 × pairs: mean, lower end, upper end, p value.
+        difference: 4 × pairs: the means, the lower ends and the upper ends of their intervals, and the p values.
     """
 
     difference: Floats
@@ -119,7 +120,7 @@ class Comparison:
 
     @property
     def provisional(self) -> bool:
-        """Whether the separations are based on fewer than five seeds."""
+        """True if the separations are based on fewer than five seeds."""
         return self.seeds < FIRM_SEEDS
 
     @property
@@ -140,7 +141,7 @@ class Comparison:
 
     @property
     def apart(self) -> Flags:
-        """Whether methods are separated: methods × methods, in their order."""
+        """True for each separated pair: methods × methods, both in the order of `order`."""
         size = len(self.order)
         table = np.zeros((size, size), bool)
         table[np.triu_indices(size, 1)] = self.found.apart
@@ -151,13 +152,13 @@ class Comparison:
         return tuple(name for name, apart in zip(self.order, self.apart[0], strict=True) if not apart)
 
     def at(self, alpha: float) -> Self:
-        """Return the same pairs, without planned analyses, separated at another alpha; their intervals stay."""
+        """Separate the same pairs at another alpha, for a comparison without planned analyses; intervals are kept."""
         found = self.found
         apart = separable(found.difference[0], found.adjusted_p, found.seeds, alpha)
         return replace(self, found=replace(found, apart=apart))
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """Return the best and the worst possible rank of each method, 1 being the best; valid jointly at 1 − alpha."""
+        """Return each method's best and worst possible rank, 1 being the best; all hold jointly at level 1 − alpha."""
         above, below = np.tril(self.apart).sum(axis=1), np.triu(self.apart).sum(axis=1)
         ends = zip(1 + above, len(self.order) - below, strict=True)
         return {name: (int(best), int(worst)) for name, (best, worst) in zip(self.order, ends, strict=True)}
@@ -214,7 +215,7 @@ class _Pairs:
 
 
 def _look(found: PairArrays, ready: Flags, pairs: _Pairs, analysis: InterimAnalysis, alpha: float) -> None:
-    """Add an analysis's results for the pairs that are ready; the family is all pairs that are not separated yet."""
+    """Add an analysis's results for the `ready` pairs; the tested family is all pairs that are not separated yet."""
     family = int((~found.apart).sum())
     for members, shared in pairs.alike(np.flatnonzero(ready)):
         seeds = shared[: analysis.seeds]

@@ -53,7 +53,7 @@ def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
     A unit's images are averaged first. Images for which any method and seed lacks a finite score are left out.
 
     Args:
-        rows: one per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
+        rows: one row per image and cell, with the columns `label`, `seed`, `unit`, `image` and `psnr`.
         fewest: minimum number of seeds; methods with fewer are left out.
 
     Returns:
@@ -80,7 +80,7 @@ def tables(rows: pd.DataFrame | ScoreRows, fewest: int) -> dict[str, Scores]:
 
 
 def _over_images(by_image: Scores, whole: NDArray[np.bool_]) -> Scores:
-    """Return the means over the `whole` images (units × images × ...), for units with at least one such image."""
+    """Average each unit over the images that `whole` marks; units without a marked image are left out."""
     import pandas as pd
 
     unit, _ = np.nonzero(whole)
@@ -113,7 +113,7 @@ def rankable(
     """Return the scores of the methods that are ranked in a column, and the reason if the column is not ranked.
 
     Args:
-        rows: as for `tables`, of the column's PETL methods, with the column `converged`.
+        rows: rows of the PETL methods, as for `tables`, with the additional column `converged`.
         fewest: minimum number of seeds of a method.
         references: rows of full fine-tuning and training from scratch, as named by `method`; either may be missing.
     """

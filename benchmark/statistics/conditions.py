@@ -11,9 +11,11 @@ from pathlib import Path
 COVERAGE = Path(__file__).with_name("coverage.csv")
 """Simulated coverage, written by `python -m petlir.benchmark.statistics.simulation`."""
 LOWEST, HIGHEST, FALSE = 0.935, 0.965, 0.05
-"""Bounds of a valid coverage, and the highest valid rate of columns with false separations."""
+"""The lowest and the highest valid coverage, and the highest valid rate of columns with a false separation."""
 NOISE = 0.0022
-"""Two standard errors of the simulated rate of false separations; for normal scores, a rate of at most 5 % is proven.
+"""Two standard errors of the simulated rate of false separations; the rate may exceed `FALSE` by this much.
+
+For normal scores, a rate of at most 5 % is proven.
 """
 
 
@@ -74,7 +76,7 @@ def rows() -> list[dict[str, str]]:
 
 @cache
 def _table() -> dict[tuple[int, int], Condition]:
-    """Return a table: units and seeds → their condition."""
+    """Return (units, seeds) → their condition."""
     found: dict[tuple[int, int], Condition] = {}
     for row in rows():
         key = int(row["units"]), int(row["seeds"])

@@ -45,7 +45,7 @@ class Convergence:
 
     @property
     def converged(self) -> bool:
-        """Whether the absolute change is below the limit."""
+        """True if the absolute change is below the limit."""
         return self.change is not None and abs(self.change) < LIMIT
 
     @property

@@ -38,7 +38,7 @@ SKEWNESS = 2.0
 STEPS = 8
 """The largest number of steps of Newton's method; six are enough."""
 CLOSE = 1e-6
-"""A step of log p after which the next one, which is about its square, would be lost in rounding."""
+"""Newton's method stops once a step of log p is smaller: the next, about its square, would be rounded off."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def differences_of(gaps: Sequence[Scores], level: float = 0.95) -> list[Differen
 
 @dataclass(frozen=True)
 class Squares:
-    """The mean of tables of units × seeds, and their mean squares; arrays over the tables.
+    """The grand means and mean squares of several tables of units × seeds, as arrays with one value per table.
 
     Attributes:
         units: number of units.

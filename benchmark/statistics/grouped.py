@@ -14,7 +14,7 @@ from petlir.benchmark.statistics.crossed import Floats
 
 Codes = NDArray[np.intp]
 FEW = 25
-"""The number of values of a group above which pandas computes means faster."""
+"""The number of values in the largest group above which pandas is faster."""
 
 
 def numbered(values: ArrayLike) -> tuple[Codes, list[Hashable]]:
@@ -30,7 +30,7 @@ def means(values: Floats, codes: Sequence[Codes], shape: tuple[int, ...]) -> Flo
 
     Args:
         values: the values; NaN is left out.
-        codes: for each axis of the result, the index of each value.
+        codes: for each axis of the result, the index of each value along this axis.
         shape: the shape of the result.
     """
     there = ~np.isnan(values)

@@ -33,12 +33,13 @@ def mean_ranks(
     """Rank the methods that occur in all columns by their mean rank over these columns.
 
     Each column spends `alpha / len(columns)` on the ranges of its ranks (Bonferroni), so that all ranges of all columns
-    hold jointly, and so do the intervals between the means of their ends.
+    hold jointly. The intervals from the mean lower end to the mean upper end of a method's ranges therefore hold
+    jointly too.
 
     Args:
         columns: column → method → units × seeds in dB.
         alpha: probability that any interval misses its true mean rank.
-        known: comparisons of all methods of a column, which are not repeated.
+        known: column → comparison of all its methods, which is used where possible instead of comparing them again.
 
     Returns:
         None with fewer than two columns, or fewer than two methods that occur in all of them.

@@ -51,7 +51,7 @@ def regret(scores: Mapping[str, Scores], name: str, level: float = 0.95, columns
 
 @dataclass(frozen=True)
 class _Table:
-    """The scores of a column, methods × units × seeds, and the place of each method."""
+    """The scores of a column, methods × units × seeds, and the index of each method on the first axis."""
 
     place: Mapping[str, int]
     scores: Floats
@@ -81,9 +81,9 @@ def _gaps(table: _Table, name: str) -> Floats:
 
 
 def _intervals(above: Sequence[Squares], levels: Sequence[float]) -> Iterator[list[Interval]]:
-    """Yield the intervals of each method from the squares of its rivals, methods × rivals.
+    """Yield the intervals of each method from the mean squares of its rivals' gaps, methods × rivals.
 
-    The first level applies to the upper end; an interval is made for each of the others.
+    The first level applies to the upper end; for each other level, there is one interval.
     """
     mean = np.concatenate([one.mean for one in above], axis=1)
     upper, *lower = (
@@ -123,7 +123,7 @@ def stabilities(
 
     Args:
         columns: column → converged PETL methods of equal size → units × seeds.
-        names: the methods; those that lack a column are left out.
+        names: the methods; methods that are missing from a column are left out.
         level: confidence level of the intervals.
     """
     present = [name for name in names if columns and all(name in scores for scores in columns.values())]

@@ -83,7 +83,7 @@ SKEWED_EFFECTS = Scenario(SKEWED, skewed)
 
 @dataclass(frozen=True)
 class Draws:
-    """Effects and errors without differences: repeats × units, repeats × seeds, repeats × units × seeds."""
+    """Effects of units (repeats × units) and seeds (repeats × seeds), and errors (repeats × units × seeds)."""
 
     unit: Floats
     seed: Floats
@@ -269,7 +269,7 @@ def main() -> None:
 
 def _careful(scenario: Scenario, units: int, seeds: int) -> list[float]:
     """Return the coverage for all sizes of effects, from five times as many repeats if any would fail."""
-    if scenario is SKEWED_EFFECTS:  # stated, not required
+    if scenario is SKEWED_EFFECTS:  # coverage is stated, not required
         return list(coverage(scenario, units, seeds, 10_000).values())
     held = coverage(scenario, units, seeds).values()
     missed = min(held) < LOWEST or max(held) > HIGHEST

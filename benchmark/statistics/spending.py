@@ -1,4 +1,4 @@
-"""Alpha spending: the fraction of alpha for each interim analysis that is stated beforehand.
+"""Alpha spending: the fraction of alpha that each interim analysis spends; the analyses are stated beforehand.
 
 Adding seeds until a difference appears gives a false difference in 14 to 18 % of the cases. Here alpha is spent over
 analyses stated beforehand, by the O'Brien–Fleming type function of Lan and DeMets (Biometrika 70, 1983): little at the
@@ -84,7 +84,7 @@ class SpendingPlan:
 
 
 def planned(first: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds at the analyses: each is 1.5 times the previous one, up to the maximum."""
+    """Return the numbers of seeds at the analyses: each is 1.5 times the previous one, rounded up, until `most`."""
     found = [first]
     while found[-1] < most:
         found.append(min(most, found[-1] + (found[-1] + 1) // 2))

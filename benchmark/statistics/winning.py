@@ -5,7 +5,7 @@ distribution as the cell of a new scene and a new seed. The fraction of cells on
 therefore an unbiased estimate of the probability of a higher score, for any distribution; a tie counts half. This is
 the probability of superiority (the common language effect size of McGraw and Wong, Psychological Bulletin 111, 1992) of
 paired scores. Cells that share a scene or a seed are dependent, so the fraction is less certain than the number of
-cells suggests. It is descriptive and does not imply a separation; for separations, see `column.compare`.
+cells suggests. The fraction is descriptive and does not imply a separation; for separations, see `column.compare`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Adapted:
                 targets[name].copy_(tensor)
 
     def train(self) -> None:
-        """Set trained modules to training mode; frozen modules stay in evaluation mode (no DropPath).
+        """Set trained modules to training mode; frozen modules stay in evaluation mode, without DropPath.
 
         The backbone's own batch norms also stay in evaluation mode, even if their weights are trained, because their
         running statistics are not stored.

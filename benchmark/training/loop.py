@@ -23,8 +23,9 @@ from petlir.benchmark.writing import write_bytes
 HALVINGS = (250 / 500, 400 / 500, 450 / 500, 475 / 500)
 """The points at which the AdaptIR paper halves the learning rate, as fractions of the budget (§4: 500 epochs)."""
 CURVE_POINTS = 20
-"""The number of points on a training curve; validation runs only at the last point, because it takes as long as many
-steps.
+"""The number of points on a training curve.
+
+Validation runs only at the last point, because it takes as long as many training steps.
 """
 
 Batch = tuple[Tensor, Tensor]
@@ -173,7 +174,7 @@ def _step(
     state: Fit,
 ) -> None:
     start = monotonic()
-    torch.manual_seed(seed_of("step", budget.seed, state.step))  # dropout: the same after a restart
+    torch.manual_seed(seed_of("step", budget.seed, state.step))  # so that dropout is the same after a restart
     for group in optimizer.param_groups:
         group["lr"] = budget.rate_at(state.step)
     adapted.train()
@@ -200,7 +201,7 @@ def _step(
 
 def _add_point(budget: Budget, state: Fit) -> None:
     loss = sum(state.losses) / len(state.losses)
-    rate = budget.rate_at(state.step - 1)  # of the step just completed
+    rate = budget.rate_at(state.step - 1)  # the rate of the step just completed
     state.curve.append({"step": state.step, "learning_rate": rate, "loss": loss, "validation_psnr": None})
     state.losses = []
 

@@ -1,4 +1,4 @@
-"""Cards of pre-trained weights: what each network was trained on, for which licence, and how well it restores.
+"""Cards of pre-trained weights: what each network was trained on, the licence of its weights, and how well it restores.
 
 A card `NAME.json` describes the shipped weights of backbone NAME, which are in the weight file next to the card or are
 downloaded from the card's `source`.
@@ -57,7 +57,7 @@ class Card:
     origin: str = ""
 
     def transfer(self, task: Task, on: str) -> str:
-        """Return whether the network has `seen` this task, a `related` one, or neither (`unseen`).
+        """Return `seen` if the network was pre-trained on this task, `related` if on a similar one, otherwise `unseen`.
 
         Real noise is only related to simulated noise: if a track uses real pairs for a task, a network pre-trained only
         on simulated degradations has not seen the task.

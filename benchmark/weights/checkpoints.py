@@ -39,7 +39,7 @@ MISFITS = (PetlirError, RuntimeError, ValueError)
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read the weights in a file, on the CPU, under the keys of the bare network.
+    """Read the weights in a file, on the CPU, under the network's own keys, without wrappers and prefixes.
 
     Raises:
         PetlirError: the file is missing, truncated, damaged, contains anything but weights, or is not a checkpoint.
@@ -93,7 +93,7 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
     shapes = {key: tensor.to("meta") for key, tensor in state.items()}
     families, networks = _known()
     fitting = [name for name, network in networks.items() if _takes(network, shapes)]
-    if fitting:  # a family's variants of free size are listed before its published networks
+    if fitting:  # keep a family's last fitting name: published networks are listed after those of free size
         return list({families[name]: name for name in fitting}.values())
     share, nearest = max((_share(network, shapes), name) for name, network in networks.items())
     return [
@@ -105,11 +105,11 @@ def lookalikes(state: Mapping[str, Tensor]) -> list[str]:
 
 @cache
 def _known() -> tuple[dict[str, ModuleType], dict[str, Backbone]]:
-    """Return the module of each built-in backbone, and its network without memory for weights."""
+    """Return the module of each built-in backbone, and the network with shapes but without values."""
     families = {name: module for module in backbones.modules() for name in vars(module).get("BACKBONES", {})}
     networks: dict[str, Backbone] = {}
     for name, module in families.items():
-        with suppress(PetlirError):  # a package that it needs is not installed
+        with suppress(PetlirError):  # raised if a package that the network needs is not installed
             networks[name] = _skeleton(module, name, {})
     return families, networks
 

@@ -136,7 +136,7 @@ def _has_card(path: Path) -> bool:
 
 
 def _described(backbone: Backbone, path: Path, sha256: str) -> Card:
-    """Return the card of the file or, without one, a card of the official checkpoints that the file is or may be.
+    """Return the file's card or, without one, a card made from the official checkpoints that the file is or may be.
 
     If several checkpoints match, all their tasks count as seen, so that no seen task is reported as new.
     """

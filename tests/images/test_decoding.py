@@ -135,7 +135,7 @@ REFUSED = {
     "2 pages": [file(ONE, "TIFF", **SEVERAL)],
     "colour mode CMYK": [file(ONE.convert("CMYK"), kind) for kind in ("JPEG", "TIFF")],
     "colour mode LAB": [file(ONE.convert("LAB"), "TIFF")],
-    "a file of ICO": [file(ONE, "ICO")],
+    "the format ICO": [file(ONE, "ICO")],
     "more than 8 bits per channel in an unsupported form": [
         file(PIL.Image.fromarray(DEEP[..., 0].astype(kind)), "TIFF") for kind in ("float32", "int32")
     ] + [b"P6 1 1 4095\n" + bytes(6), b"P3 1 1 999\n1 2 3"],

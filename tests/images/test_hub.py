@@ -219,7 +219,9 @@ def test_a_branch_is_no_pin(tmp_path, revision):
 @pytest.mark.parametrize("text", ["someone/set", "hub:set", "", "hub:a/b@main and more"])
 def test_a_pointer_that_is_not_understood(tmp_path, text):
     (tmp_path / "toy.hub").write_text(text)
-    with pytest.raises(PetlirError, match=r"toy.hub says .*; expected hub:OWNER/REPO@REVISION, optionally followed"):
+    with pytest.raises(
+        PetlirError, match=r"toy.hub contains .*; expected hub:OWNER/REPO@REVISION, optionally followed"
+    ):
         CataloguedIndex("toy", "somewhere", CLEAN)(tmp_path)
 
 
