@@ -13,7 +13,7 @@ WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 40, 330, 10, 182
 
 Series = list[tuple[int, list[float]]]
-"""Training steps, each with the losses of all seeds."""
+"""Training steps, each with the losses of the seeds at this step."""
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def test_what_contradicts_the_paper_is_said_as_it_is():
 
 def test_one_seed_and_smoke_and_what_has_not_converged_say_so():
     alone = photographs(of("adaptir-placement", placed((24.0, 23.5, 23.0, 22.0), seeds=1)))
-    assert "Each mean is of one seed only, so differences may be due to chance." in alone.sentences
+    assert "Each mean is from a single seed, so differences may be due to chance." in alone.sentences
     brief = placed((24.0, 23.5, 23.0, 22.0))
     for one in brief:
         one["smoke"] = True
