@@ -29,7 +29,7 @@ class DepthwiseBottleneck(nn.Sequential):
 
 @dataclass(frozen=True)
 class AdaIR(Method):
-    """Bottlenecks parallel to the mixer and the mlp of every block, which read the normed features.
+    """Bottlenecks that read the normed features, parallel to the mixer and the mlp of every block.
 
     This is a re-implementation from the paper's description, as no code was released. The paper does not specify all
     details of the adapters. This version has no biases, like Restormer, and no activation function, as the paper

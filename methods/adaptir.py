@@ -129,7 +129,7 @@ class AdaptIRModule(nn.Module):
         return low_rank_convolution(inside, self.conv_weight_A, self.conv_weight_B, self.conv_bias)
 
     def frequency(self, inside: Tensor) -> Tensor:
-        """Apply the frequency affine module: amplitude and phase, each scaled and shifted per channel."""
+        """Apply the frequency affine module, which scales and shifts the amplitude and the phase per channel."""
         spectrum = torch.fft.rfft2(inside.float(), norm="ortho")
         amplitude = self.amp_fuse(spectrum.abs()).float()
         phase = self.pha_fuse(spectrum.angle()).float()
@@ -147,7 +147,7 @@ class AdaptIRModule(nn.Module):
 
 @dataclass(frozen=True)
 class AdaptIR(Method):
-    """A module of orthogonal representations parallel to the mlp of every block, which reads the normed features.
+    """A module with local, frequency and channel branches, parallel to every mlp; it reads the normed features.
 
     Values other than the defaults reproduce the paper's ablations. With `position=after-…`, the module follows the mlp
     or the attention, and its output is added to its input.

@@ -69,9 +69,9 @@ class CoLoRA(Method):
     budget. The paper's results were not accessible, so petlir's results are not compared with them.
 
     Attributes:
-        budget: parameters of all updates, in units of one rank of the projection with the most parameters per rank.
+        budget: size of all updates together, in ranks of the projection that has the most parameters per rank.
             Biases and norms are always trained and not counted. If None, 7 % of the backbone's parameters are tuned in
-            total, biases and norms included; the updates then get at least one such unit, and no projection exceeds its
+            total, biases and norms included; the updates then get at least one such rank, and no projection exceeds its
             highest rank.
         contribution: `faig`, which requires a fully fine-tuned network; the proxies `gradient` (squared) and `saliency`
             (|gradient · weight|) of the pre-trained network; or the control `uniform`: the same rank everywhere (at
@@ -199,7 +199,7 @@ def projections(backbone: Backbone) -> list[Projection]:
 
 
 def vectors(backbone: Backbone) -> Iterator[nn.Parameter]:
-    """Return the biases, norms and other vectors per channel or head that affect the output of the head in use."""
+    """Return the vectors per channel or attention head, such as biases and norms, that affect the output in use."""
     return (parameter for parameter in backbone.tunable(backbone.head_in_use) if is_vector(parameter))
 
 

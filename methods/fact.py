@@ -19,7 +19,7 @@ from petlir.benchmark.method import Method, Paper, Published
 from petlir.methods.sites import not_dense
 
 LANES = 8
-"""The number of 32-bit values that a CPU multiplies at once; ranks that are multiples of it also suit GPUs."""
+"""The number of 32-bit values that a CPU multiplies at once; its multiples are also efficient ranks on GPUs."""
 CHANCES = 2**16
 """The resolution of dropout probabilities, which are integer multiples of 1 / `CHANCES`."""
 
@@ -28,7 +28,7 @@ Frozen = tuple[Tensor, Tensor | None]
 
 
 class Factors(nn.Module):
-    """The factors shared by all projections of one width: a width×rank matrix U, and a rank×width matrix V of zeros."""
+    """The factors shared by all projections of one width: a width×rank matrix U and a rank×width matrix V."""
 
     def __init__(self, width: int, rank: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class OwnCore(nn.Module):
 
 
 class Tucker(nn.Module):
-    """The shared tensors of the Tucker form: a rank×rank×rank tensor C, and a rank×K matrix P of K mixtures of C."""
+    """The shared tensors of the Tucker form: a rank×rank×rank tensor C, and rank×K weights P of K mixtures of C."""
 
     def __init__(self, rank: int, mixtures: int) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ FORMS = {"tt": own_cores, "tk": mixed_cores}
 
 @dataclass(frozen=True)
 class FacT(Method):
-    """Updates of the projections of mixer and mlp with shared factors, one set of factors for each width.
+    """Updates with shared factors for the projections of mixer and mlp; there is one set of factors for each width.
 
     On backbones whose blocks differ in width, blocks of the same width share factors. The method is not applicable to
     projections whose input or output size is not a whole multiple of the block's width, such as those of Restormer's

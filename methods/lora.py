@@ -15,7 +15,7 @@ from petlir.methods.sites import QUERY_VALUE, beyond, lacking, not_dense, projec
 
 
 def low_rank(features: Tensor, down: Tensor, up: Tensor) -> Tensor:
-    """Apply the projection `down`, then `up`, to features in the layout of the weights: linear, or 1×1 convolutions."""
+    """Apply `down`, then `up`, to features; both are weights of linear layers, or both of 1×1 convolutions."""
     project = functional.conv2d if down.ndim == 4 else functional.linear
     update: Tensor = project(project(features, down), up)
     return update

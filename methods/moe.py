@@ -79,7 +79,7 @@ class MoE(Method):
             block.mlp.parallel(OnMap(module, block.layout))
 
     def zero_grad_parameters(self) -> tuple[str, ...]:
-        """Return a bias that batch norm removes."""
+        """Return the bias before the batch norm, which removes it."""
         return (".head.bias",)
 
     @classmethod

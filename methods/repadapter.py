@@ -1,4 +1,4 @@
-"""RepAdapter: a linear bottleneck before every attention layer and feed-forward network, merged into projections."""
+"""RepAdapter: a linear bottleneck before every attention layer and feed-forward network, which merges into them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def _names(sites: str) -> list[str]:
 
 
 def _acting(name: str) -> set[str]:
-    """Return the names of the projections that contain this projection: its own, and `qkv` if it can be fused."""
+    """Return the names under which a projection can occur: its own name, and `qkv` for query, key and value."""
     return {name, FUSED} if name in PROJECTIONS else {name}
 
 

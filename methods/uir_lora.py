@@ -100,7 +100,7 @@ class UIRLoRA(Method):
         return LoRA(rank=self.rank, sites=self.sites)
 
     def requires(self, cell: Cell) -> list[Cell]:
-        """Return the cells of each degradation's LoRA."""
+        """Return the cells that train the LoRAs of the degradations."""
         return [cell.of(self.lora, task) for task in self.tasks]
 
     def supports(self, backbone: Backbone) -> str | None:

@@ -45,8 +45,8 @@ NONE: Mapping[str, Degradation] = {
     NOISY_DARK: Chain((LowLight(), GaussianNoise(15))),
     "blur_jpeg": Chain((RandomMotionBlur(9), Jpeg(20))),
 }
-"""Degradations on which the router learns to select no expert, by the name of the task that undoes them. If an expert
-was trained on this task, the degradation is left out.
+"""Degradations on which the router learns to select no expert, by name. A degradation whose name is the task of an
+expert is left out.
 """
 SHARE = 4.0
 """The total importance of all kinds of "none" in training, relative to the importance of one expert."""
@@ -55,7 +55,7 @@ WEAK, WEAK_SHARE = 20.0, 4.0
 a weak degradation is easily taken for "none", and its expert costs little where it is selected by mistake.
 """
 IMAGES, CROPS = 64, 4
-"""The maximum number of training images per degradation, and the number of crops of each size per expert's image."""
+"""The maximum number of training images per degradation, and of crops of each size from an expert's image."""
 SIDES = (48, 96, 192)
 """The sides of the crops taken from each training image; several, since the statistics depend on the size."""
 VALIDATION_IMAGES, DRAWS = 16, 3
@@ -65,7 +65,9 @@ VALIDATION_IMAGES, DRAWS = 16, 3
 LOSS = 0.05
 """The maximum mean loss of PSNR, in dB below the frozen network, on any kind of "none" except those in `RESEMBLING`."""
 RESEMBLING = (DARK, "noise 5", "rain_noise", "blur_jpeg")
-"""Kinds of "none" that resemble an expert's degradation; a bound for them would withhold the expert where it helps."""
+"""Kinds of "none" that resemble an expert's degradation; a bound on their loss would keep the router from selecting
+the expert where it helps.
+"""
 QUANTISATION = 1 / (12 * 255**2)
 """The mean squared error of rounding to 8 bits; it is added to errors, so that much smaller errors do not matter."""
 
@@ -125,7 +127,7 @@ class RouterStudy:
         self.router.fit(torch.cat(described), torch.tensor(labels), torch.tensor(importance))
 
     def calibrate(self, loss: Loss) -> None:
-        """Set each expert's threshold to the lowest value that keeps the mean loss on each "none" within `LOSS`."""
+        """Set the experts' thresholds in turn, each to the lowest at which no "none" has a mean loss above `LOSS`."""
         none = {name: kind for name, kind in self.none.items() if self.eligible and name not in RESEMBLING}
         kinds = [list(self._taken(name, kind, loss)) for name, kind in none.items()]
         bounds = [LOSS * len(kind) for kind in kinds]

@@ -113,7 +113,7 @@ def _difference(run: RepeatedRun) -> str:
 
 
 def _published(keys: set[str], leaderboard: Path, warn: Callable[[str], None]) -> dict[str, Done]:
-    """Return the finished shipped records with these keys; only folders that end with the start of a key are read."""
+    """Return the finished shipped records with these keys; the name of a folder ends with the start of its key."""
     ends = {key[:8] for key in keys}
     found: dict[str, Done] = {}
     for store in sorted(path for path in leaderboard.glob("*") if path.is_dir()):

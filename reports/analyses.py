@@ -29,7 +29,7 @@ COLUMNS = {
     "response": ("label", "task", "branch", "strength"),
     "transfer": ("label", "trained", "tested", "over_frozen", "expert", "most", "most_forced"),
 }
-"""The columns that figures use, by analysis; all are empty if the analysis did not apply to any cell."""
+"""The columns that figures use, by analysis; columns that the table of an analysis lacks are added without values."""
 RESPONSES = {
     "strength": "Strength: mean absolute output of a branch, or mean value of a gate",
     "low_energy": "Fraction of a feature map's energy below 0.05 cycles per pixel, including its mean",

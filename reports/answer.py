@@ -78,7 +78,7 @@ def hybrid(tables: Sequence[Table], *, smoke: bool) -> list[str]:
 
 
 def gains(tables: Sequence[Table]) -> list[str]:
-    """Return a sentence on the largest gain over the frozen network on each task that is not a control."""
+    """Return a sentence on the largest gain over frozen on each task that is neither hybrid nor a control."""
     texts = []
     for table in tables:
         for place in table.leading:
@@ -193,7 +193,7 @@ def _best(table: Table, index: int, place: str) -> str:
 
 
 def _often(ranked: Sequence[tuple[Table, int]]) -> str:
-    """Return a text on how many of the ranked columns each method is best in, or tied with the best."""
+    """Return a text on the number of ranked columns in which each method is best or tied with the best."""
     counts = Counter(row.label for table, index in ranked for row in table.rows if row.values[index].mark)
     named = _first([f"{label} in {number}" for label, number in counts.most_common()])
     return f"Best or tied with the best in {plural(len(ranked), 'column')}: {named}"

@@ -1,4 +1,4 @@
-"""The list of all cells, including missing seeds: seeds that other methods have on a task, but a method lacks."""
+"""The list of all cells, including missing seeds: seeds that a method lacks on a task, but another method has."""
 
 from __future__ import annotations
 

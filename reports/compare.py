@@ -32,8 +32,8 @@ class Move:
         low: lower end of the 95 % interval of `delta`; None if there are too few shared seeds or scenes.
         high: upper end of this interval.
         seeds: number of shared seeds.
-        verdict: `equal`, `moved`, `within chance`, `not tested`, or the name of the only store with a
-            result.
+        verdict: `equal`, `moved`, `within chance`, `not tested`, `no image and seed in common`, or, if a single store
+            has a result, `only in the first` or `only in the second`.
         changed: components of the cells' keys that differ.
         environment: differences between the environments, each `name: before -> after`.
     """
@@ -59,7 +59,7 @@ class ComparedColumn:
 
 
 def compare(first: Path, second: Path) -> list[Move]:
-    """Compare every method and column of two stores, the largest difference first.
+    """Return a comparison of each method in each column of two stores, the largest difference first.
 
     Raises:
         PetlirError: a store holds no record.

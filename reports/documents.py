@@ -48,7 +48,7 @@ class Stores:
     """The stores named by blocks, each read once.
 
     Attributes:
-        root: the folder that store paths are relative to.
+        root: the folder to which the paths of stores are relative.
     """
 
     root: Path
@@ -80,7 +80,7 @@ def refreshed(text: str, stores: Stores) -> str:
     """Return a document with all its blocks regenerated.
 
     Raises:
-        PetlirError: a block is not closed, has an unknown kind or option, or lacks an option.
+        PetlirError: a block is not closed, has an unknown kind or option, or lacks a required option.
     """
     if text.count(OPENING) != len(BLOCK.findall(text)):
         raise PetlirError(f"{text.count(OPENING)} generated blocks are opened; expected {CLOSING!r} after each")
@@ -95,7 +95,7 @@ def block(what: str, stores: Stores) -> str:
         stores: the stores to read.
 
     Raises:
-        PetlirError: the kind or an option is unknown, or an option is missing.
+        PetlirError: the kind or an option is unknown, or a required option is missing.
     """
     kind, *words = what.split()
     if kind not in KINDS:

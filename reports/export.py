@@ -27,7 +27,7 @@ SHORT = {"not-applicable": "n/a", "out-of-memory": "OOM"}
 PARQUET = b"PAR1"
 """The first bytes of a Parquet file."""
 EARLY = ("psnr", "ssim")
-"""Metrics whose columns precede the other scores and costs; the order is fixed, as scripts may rely on positions."""
+"""Metrics whose columns precede differences and costs; others come last, as scripts may address columns by position."""
 FORMATS = ("csv", "latex", "markdown", "parquet")
 
 

@@ -62,7 +62,7 @@ def load(
         keys: keys of the cells to load; None for all.
 
     Raises:
-        PetlirError: an extra protocol needs more than the stored images, or the note on verified records is damaged.
+        PetlirError: an extra protocol needs more than the stored images, or the file of verified records is damaged.
     """
     plans = stated(Store(store))
     with without_collection():
@@ -148,12 +148,12 @@ def _cell(record: Record) -> dict[str, object]:
 
 
 def provenance(record: Record) -> tuple[str, str]:
-    """Return the level of verification of a record, from `BELIEVED`, and its submitter; empty if it was run here."""
+    """Return a record's level of verification, from `BELIEVED`, and its submitter, who is empty for own records."""
     origin = record.origin
     return (origin["level"], origin["by"]) if origin else (HERE, "")
 
 
 def overlap(record: Record, test_set: str) -> str:
-    """Describe the overlap of a test set with the sets used to fit a cell; empty if none is known."""
+    """Return a note on the overlap of a test set with the sets used to fit a cell; empty if no overlap is known."""
     found = [one for one in record.overlap or () if one.set == test_set]
     return "; ".join(f"shares {one.shared} with {one.holder} ({one.role})" for one in found)

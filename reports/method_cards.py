@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CARDS = Path(__file__).with_name("method_cards.json")
 SOURCES = ("*.py", "papers.bib")
-"""The files of `methods/` that cards depend on."""
+"""The files of `methods/` on which the cards depend."""
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class OrderingSummary:
     Attributes:
         verdict: `holds` if the statement holds in every comparison, `does not hold` if a comparison contradicts it, and
             `undecided` otherwise.
-        counts: the comparisons by verdict.
+        counts: the number of comparisons with each verdict.
         smallest: the comparison with the smallest difference.
         largest: the comparison with the largest difference.
     """

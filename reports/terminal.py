@@ -103,7 +103,10 @@ Columns = Mapping[ColumnKey, Mapping[tuple[str, int], MethodScores]]
 
 
 def columns(records: Iterable[Record]) -> Columns:
-    """Return the scores on each test set under its headline protocol, without images that equal the clean image."""
+    """Return the scores on each test set under its headline protocol.
+
+    Images whose degraded or restored version equals the clean image are left out.
+    """
     found: dict[ColumnKey, dict[tuple[str, int], MethodScores]] = {}
     for record in records:
         if isinstance(record, Done):
@@ -216,7 +219,7 @@ def _cell(row: MethodScores | None, given: MethodScores) -> str:
 
 
 def warnings(records: Iterable[Record]) -> Iterator[str]:
-    """Yield a line for each result that is worse than the input; after `SHOWN` lines, yield the number of the rest."""
+    """Yield a line for each result that is worse than the input; after `SHOWN` lines, only count the rest."""
     lines = []
     for key, column in columns(records).items():
         for row in column.values():

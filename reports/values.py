@@ -106,7 +106,7 @@ def _gains(rows: ColumnScores, seeds: int) -> dict[str, statistics.Interval]:
 
 
 def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> dict[str, statistics.Scores]:
-    """Return the scores of trained methods and, repeated for each seed, of the frozen network; units × seeds."""
+    """Return the units×seeds scores of the trained methods and of the frozen network, repeated for each seed."""
     frozen, own = np.flatnonzero(rows.label == FROZEN), np.flatnonzero(trained)
     if not len(frozen):
         return {}
@@ -117,7 +117,10 @@ def _beside_frozen(rows: ScoreRows, trained: NDArray[np.bool_], seeds: int) -> d
 
 
 def _absent(column: Column, mine: Sequence[Record]) -> ResultValue:
-    """Return a value without scores, with the reason in the newest record, or why there is no record or no window."""
+    """Return a value without scores, and the reason.
+
+    The reason is that of the newest record, an evaluation window that does not apply, or a missing record.
+    """
     done = [record for record in mine if record.state == "done"]
     if done and column.set and not any(_windows(column.protocol) <= _windows(*r.cell.protocols) for r in done):
         return ResultValue(
@@ -177,7 +180,7 @@ def _scored(every: ColumnScores, rows: ColumnScores) -> dict[str, ResultValue]:
 
 
 def _means(table: Floats) -> Floats:
-    """Return the mean of each column of an images×labels table without NaN, with the same rounding as pandas.
+    """Return the column means of an images×labels table, ignoring NaN, with the same rounding as pandas.
 
     The last bits of a sum depend on the order of its terms. The last column, which holds the degraded images, is summed
     in another order than the rest.
@@ -214,7 +217,7 @@ def _verdicts(rows: ColumnScores) -> dict[str, tuple[bool | None, float | None]]
 
 
 def _by_image(rows: ColumnScores) -> tuple[list[str], dict[str, Floats]]:
-    """Return the labels, of which the last is the degraded image, and each metric by image and label, as seed means."""
+    """Return the labels, the last one for the degraded image, and, by metric, the images×labels means over seeds."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
     count, metric = len(METRICS), np.repeat(np.arange(len(METRICS)), len(image))
     image, label = np.tile(image, count), np.tile(label, count)
@@ -254,7 +257,7 @@ def _gaps(labels: Sequence[str], finite: Floats, other: str) -> dict[str, float]
 
 
 def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> tuple[dict[str, statistics.Scores], str]:
-    """Return the rankable methods of a column as units × seeds, or the reason why there are none.
+    """Return the units×seeds scores of a column's rankable methods, or the reason why there are none.
 
     Args:
         column: the column, with the number of seeds of its cells.
@@ -267,5 +270,5 @@ def _ranked(column: Column, rows: ScoreRows, fewest: int, every: ScoreRows) -> t
     if never := never_rankable(rows):
         return {}, never
     if column.seeds < statistics.FEWEST_SEEDS:
-        return {}, f"{plural(column.seeds, 'seed')}: no separation is stated below {statistics.FEWEST_SEEDS}"
+        return {}, f"{plural(column.seeds, 'seed')}, but a ranking needs at least {statistics.FEWEST_SEEDS}"
     return rankable(rows, fewest, every)

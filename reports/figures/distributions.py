@@ -73,7 +73,7 @@ class Contested:
 
 
 def per_image(rows: ColumnScores) -> tuple[list[str], list[str], Scores]:
-    """Return images, labels and their images×labels mean PSNR over seeds in dB; NaN for images restored exactly."""
+    """Return the images, the labels, and the images×labels PSNR in dB, averaged over seeds; NaN if it is infinite."""
     (image, images), (label, labels) = numbered(rows.image), numbered(rows.label)
     table = means(rows.psnr, (image, label), (len(images), len(labels)))
     return [*map(str, images)], [*map(str, labels)], np.where(np.isinf(table), np.nan, table)

@@ -124,7 +124,7 @@ class Plot:
 
 
 def overview(table: Table, colours: Mapping[str, str]) -> list[Plot]:
-    """Return plots of the mean gains over the seen, related or unseen tasks against each cost, sorted by most points.
+    """Return plots of the mean gains over the seen, related or unseen tasks against each cost, most points first.
 
     Each task contributes the mean over its headline columns, so that all tasks have the same weight.
     """

@@ -12,7 +12,7 @@ from petlir.reports.grids.points import GridPoint
 WIDTH, HEIGHT = 460, 290
 LEFT, RIGHT, TOP, BOTTOM = 46, 448, 10, 242
 FEW = 6
-"""The maximum number of points on the axis for which each position has a tick; with more, ticks are at round values."""
+"""The maximum number of positions that get a tick each; with more positions, ticks are at round values."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class GridRecords:
     Attributes:
         grid: the grid.
         records: its finished records.
-        missing: a line for each trained position without a finished record, with the reason if a record states one.
+        missing: a line for each trained position without a finished record, with the reason if a record gives it.
         places: number of trained positions of the grid.
     """
 

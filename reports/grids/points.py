@@ -23,7 +23,7 @@ PARAMETERS = "parameters"
 
 
 class FigureKey(NamedTuple):
-    """The shared conditions of a figure: budget, regime, device, task, image set and protocol."""
+    """The conditions that all points of a figure share."""
 
     track: str
     device: str

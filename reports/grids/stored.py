@@ -31,7 +31,7 @@ class StoragePlan:
     """The storage of a method for N tasks.
 
     Attributes:
-        label: the method.
+        label: the label of the method.
         kind: a network for each task (`N for N`), a single network for all tasks (`1 for N`), or a single network with
             an adapter for each task (`1 + N for N`).
         fixed: bytes independent of N.

@@ -22,7 +22,7 @@ from petlir.reports.grids.named import FOLDER, GridRecords, NamedGrid, begun, fi
 from petlir.reports.grids.points import PARAMETERS, FigureKey, GridPoint, points
 
 AXES = {PARAMETERS: "trainable parameters (log)", IMAGES: "training images (log)"}
-"""Titles of the axes; options keep their names."""
+"""Titles of the axes; the axis of an option is titled with the name of the option."""
 
 
 @dataclass(frozen=True)
