@@ -28,7 +28,10 @@ Frozen = tuple[Tensor, Tensor | None]
 
 
 class Factors(nn.Module):
-    """The factors shared by all projections of one width: a width×rank matrix U and a rank×width matrix V."""
+    """The factors shared by all projections of one width: a width×rank matrix U and a rank×width matrix V.
+
+    V starts at zero.
+    """
 
     def __init__(self, width: int, rank: int) -> None:
         super().__init__()

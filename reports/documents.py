@@ -108,7 +108,7 @@ def block(what: str, stores: Stores) -> str:
     for option in needed:
         if not options.get(option):
             raise PetlirError(f"block {what!r} lacks an option: expected {option}=…")
-    return "\n\n".join(write(stores, options)) or f"No record in `{options['store']}` is of this kind."
+    return "\n\n".join(write(stores, options)) or f"`{options['store']}` has no records for this block."
 
 
 def _answer(stores: Stores, options: Options) -> Iterator[str]:

@@ -181,7 +181,7 @@ def head(column: Column) -> list[str]:
 
 def _note(one: Table) -> str:
     scores = " / ".join(metric.title + f" in {metric.unit}" * bool(metric.unit) for metric in METRICS.values())
-    what = f"{one.title}; {one.domain}. {scores} (difference to frozen in dB); "
+    what = f"{one.title}; {one.domain}. {scores} (difference from frozen in dB); "
     return what + " ".join(notes(one))
 
 

@@ -16,7 +16,7 @@ from petlir.reports.results import CASCADE, FULL, INPUT, Column, ResultRow, Tabl
 from petlir.reports.titles import named, title
 from petlir.reports.values import fill
 
-COMPOSED = "composed from finished cells, not trained itself"
+COMPOSED = "composed from the adapters of other runs, without training"
 
 
 def tables(records: Sequence[Record], tasks: dict[str, Task]) -> list[Table]:

@@ -78,7 +78,7 @@ def _spread(trained: Sequence[GridPoint]) -> Iterator[str]:
         yield "Each mean is from a single seed, so differences may be due to chance."
         return
     widest = max(max(point.seeds) - min(point.seeds) for point in several)
-    yield f"Seeds behind the same mean differ by up to {decibel(widest)} dB."
+    yield f"The seeds of one mean differ by up to {decibel(widest)} dB."
 
 
 def told_apart(found: Sequence[GridPoint], rows: pd.DataFrame) -> str:

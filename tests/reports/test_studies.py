@@ -137,7 +137,7 @@ def test_curves_stand_where_their_seeds_are():
     gains, rising, spread, *_ = figure.sentences
     assert "colora[budget=50] +4.00 dB (16 to 256)" in gains and "full-ft +3.00 dB" in gains
     assert rising == "Mean PSNR rises from each point to the next for scratch and colora[budget=50]; not for full-ft."
-    assert spread == "Seeds behind the same mean differ by up to 0.20 dB."
+    assert spread == "The seeds of one mean differ by up to 0.20 dB."
 
 
 def test_the_mean_over_tasks_is_taken_seed_by_seed():
