@@ -14,7 +14,7 @@ from petlir.methods.bottleneck import BottleneckMethod
 
 @dataclass(frozen=True)
 class AdaptFormer(BottleneckMethod):
-    """A bottleneck parallel to the mlp of every block; it reads the block's features before the norm of the mlp.
+    """A bottleneck parallel to the mlp of every block; the bottleneck reads the features before the norm of the mlp.
 
     Source: Chen et al., AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition,
     NeurIPS 2022, §3.2, with the initialisation and the dropout of the authors' code.

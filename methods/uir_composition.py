@@ -125,7 +125,7 @@ class ExpertSequence(nn.Module):
 
 
 class Composer(nn.Module):
-    """An image router that sets the weights of the LoRAs for the passes of an image and discards them afterwards.
+    """An image router that sets the weights of the LoRAs for the passes over an image and resets them afterwards.
 
     Args:
         weigh: (backbone, images) → N×K or 1×K weights, or a sequence; no LoRA acts during the call.

@@ -111,7 +111,7 @@ class RouterStudy:
         return {name: kind for name, kind in NONE.items() if name not in taken}
 
     def fit(self) -> None:
-        """Train the router; without an eligible expert there is nothing to choose."""
+        """Train the router; if no expert is eligible, do nothing."""
         if not self.eligible:
             return
         described, labels, importance = [], [], []

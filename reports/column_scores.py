@@ -65,7 +65,7 @@ class ColumnScores:
 
     Attributes:
         records: the record of each run.
-        run: the run of each entry.
+        run: the index of each entry's run.
         image: the image of each entry.
         unit: the source scene of each entry's image.
         values: the values of each metric; NaN where it was not computed.
@@ -142,7 +142,7 @@ class ColumnScores:
 
     @cached_property
     def present(self) -> list[Record]:
-        """The records that have entries, each once, in order."""
+        """The records with at least one entry, without duplicates, in order."""
         return list({self.records[place].key: self.records[place] for place in np.unique(self.run)}.values())
 
 

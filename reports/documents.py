@@ -211,7 +211,7 @@ def _spread(point: GridPoint) -> str:
 
 
 def _curves(figure: Figure) -> str:
-    """Return a table with a row for each series along the axis, PSNR in dB.
+    """Return a table of PSNR in dB, with a row for each series along the axis.
 
     Each value is followed by its position on the axis, unless all series share the same positions.
     """

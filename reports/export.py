@@ -99,7 +99,7 @@ def csv(found: list[Table]) -> str:
 
 
 def rows(found: list[Table]) -> pd.DataFrame:
-    """Return a row for each method and column; PSNR and differences in dB.
+    """Return a row for each method and column, with PSNR and differences in dB.
 
     New columns are appended at the end, since scripts may address columns by position.
     """

@@ -1,4 +1,4 @@
-"""Metrics beyond PSNR and SSIM, for each method and image set."""
+"""Means of the metrics beyond PSNR and SSIM, for each method and image set."""
 
 from __future__ import annotations
 

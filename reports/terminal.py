@@ -42,7 +42,7 @@ class ColumnKey:
 
 @dataclass
 class MethodScores:
-    """The scores on one test set of a method that was trained for a given number of steps.
+    """The scores of a method, trained for a given number of steps, on one test set.
 
     Attributes:
         trained: number of trained parameters.
@@ -163,7 +163,7 @@ def _detailed(key: ColumnKey, column: Mapping[tuple[str, int], MethodScores]) ->
 
 
 def rows(records: Iterable[Record]) -> list[dict[str, object]]:
-    """Return the rows of `detailed` as JSON values; PSNR and gains in dB, each gain with the ends of its interval."""
+    """Return the rows of `detailed` as JSON values: PSNR and gains in dB, each gain with the ends of its interval."""
     found = []
     for key, column in columns(records).items():
         given, frozen = column[INPUT, 0], column.get((FROZEN, 0))

@@ -45,7 +45,7 @@ class Curves:
 
 
 def curves(members: Sequence[Record], colours: Mapping[str, str]) -> list[Curves]:
-    """Return a plot for each task on which records of one table were trained."""
+    """Return a plot for each task on which any method of a table was trained."""
     trained = [record for record in members if len(record.curve) > 1]
     tasks = sorted({record.cell.task for record in trained})
     return [_plot(task, [r for r in trained if r.cell.task == task], colours) for task in tasks]

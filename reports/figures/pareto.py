@@ -207,7 +207,7 @@ def _points(
     colours: Mapping[str, str],
     labelled: Sequence[Box],
 ) -> list[ParetoPoint]:
-    """Return the methods by decreasing gain; labels that overlap other marks everywhere are shown only on hover."""
+    """Return the methods by decreasing gain; a label that overlaps other marks at every position is shown on hover."""
     places = {row.label: (x(cost), y(gain)) for row, gain, cost in drawn}
     taken = [*labelled, *(Box(at - 7, height - 7, at + 7, height + 7) for at, height in places.values())]
     points: list[ParetoPoint] = []

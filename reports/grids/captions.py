@@ -44,7 +44,7 @@ def _unconverged(series: Mapping[str, Sequence[GridPoint]]) -> Iterator[str]:
 
 
 def of_rows(found: Sequence[GridPoint]) -> Iterator[str]:
-    """Yield captions on the best and the worst trained row of each backbone, and on their differences."""
+    """Yield captions on the best and worst trained rows of each backbone, the gain from pre-training, and the seeds."""
     for backbone in dict.fromkeys(point.backbone for point in found):
         trained = [point for point in found if point.backbone == backbone and point.trained]
         if len(trained) > 1:

@@ -122,7 +122,7 @@ def _stem(task: str) -> str:
 
 
 def find(one: NamedGrid, records: Iterable[Record], plugins: Plugins) -> GridRecords:
-    """Return the records of the cells of a grid, for any seed and budget."""
+    """Return the records of a grid's cells; seed and budget do not matter."""
     wanted = dict(_places(one, plugins))
     mine: dict[GridPosition, list[Record]] = {place: [] for place in wanted}
     for record in records:

@@ -79,7 +79,7 @@ class GridPoint:
 def points(records: Sequence[Done], along: str) -> Iterator[tuple[FigureKey, list[GridPoint], pd.DataFrame]]:
     """Yield the key of each figure, its points under the headline protocol, and the scores of the points.
 
-    Untrained points come first.
+    Points of untrained methods come before those of trained methods.
     """
     frame = score_frame(records)
     frame = frame[frame.headline]

@@ -63,7 +63,7 @@ def _values(context: ReportContext, name: str) -> dict[str, object]:
 
 
 def lines(records: Sequence[Record]) -> list[MethodResult]:
-    """Return the rows of a method's card, by backbone, task and label."""
+    """Return the rows of a method's card, sorted by backbone, label and task."""
     by_cell: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         by_cell.setdefault(tuple(getattr(record.cell, part) for part in TRACKED), []).append(record)
