@@ -49,10 +49,11 @@ NONE: Mapping[str, Degradation] = {
 expert is left out.
 """
 SHARE = 4.0
-"""The total importance of all kinds of "none" in training, relative to the importance of one expert."""
+"""The total importance of all kinds of "none" in training; the importance of an expert is 1 or `WEAK_SHARE`."""
 WEAK, WEAK_SHARE = 20.0, 4.0
-"""The mean PSNR in dB of degraded training images above which a degradation is weak, and the importance of its expert:
-a weak degradation is easily taken for "none", and its expert costs little where it is selected by mistake.
+"""A degradation is weak if the mean PSNR of its degraded training images is above `WEAK`, in dB. `WEAK_SHARE` is the
+importance of its expert in training. It is high because a weak degradation is easily mistaken for "none", while
+selecting its expert by mistake does little harm.
 """
 IMAGES, CROPS = 64, 4
 """The maximum number of training images per degradation, and of crops of each size from an expert's image."""

@@ -165,7 +165,7 @@ def smoke(records: Iterable[Record]) -> list[str]:
 
 
 def ranks(tables: Sequence[Table]) -> list[str]:
-    """Return sentences on the best methods of ranked columns, or why no column is ranked, with the gains over frozen."""
+    """Return sentences on the best methods of ranked columns, or on why no column is ranked, with gains over frozen."""
     columns = [(table, place) for table in tables for places in table.headlines.values() for place in places]
     ranked = [(table, index) for table, index in columns if not table.columns[index].unranked]
     if not ranked:

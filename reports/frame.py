@@ -148,7 +148,7 @@ def _cell(record: Record) -> dict[str, object]:
 
 
 def provenance(record: Record) -> tuple[str, str]:
-    """Return a record's level of verification, from `BELIEVED`, and its submitter, who is empty for own records."""
+    """Return a record's level of verification and its submitter, which is empty if the record was run here."""
     origin = record.origin
     return (origin["level"], origin["by"]) if origin else (HERE, "")
 
